@@ -1,0 +1,136 @@
+# Everything a person does with this repository. `make help` lists it; `make run` from nothing installs, builds the
+# quickstart's models and runs; what is done already isn't done again.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+ARGS ?=
+# What `python -m pytest` gets on top, e.g. TESTS="-k learner -x".
+TESTS ?=
+# Where torch's CPU build comes from when the configured package indexes have none. For torch alone: pip asks an index
+# that it can't reach five times for every package.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+VENV := .venv
+BIN := $(VENV)/bin
+# A virtual environment is for CPUs until `make install-gpu` has been run in it.
+DEVICE := $(if $(wildcard $(VENV)/.installed-gpu-*),gpu,cpu)
+hash = $(shell cat $(1) | cksum | cut -d' ' -f1)
+CPU_STAMP := $(VENV)/.installed-cpu-$(call hash,requirements/installer.txt requirements/cpu-torch.txt requirements/cpu.txt)
+GPU_STAMP := $(VENV)/.installed-gpu-$(call hash,requirements/installer.txt requirements/gpu.txt)
+DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements/installer.txt requirements/dev.txt)
+STAMP := $(if $(filter gpu,$(DEVICE)),$(GPU_STAMP),$(CPU_STAMP))
+MODELS := .cache/models
+
+# uv installs several times faster than pip, and pip takes over where uv can't. uv doesn't read pip's settings: the two
+# that decide where packages come from are passed on.
+UV := UV_FIND_LINKS="$${UV_FIND_LINKS:-$$(tr ' ' ',' <<< "$${PIP_FIND_LINKS:-}")}" \
+	UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-}}" $(BIN)/uv
+UV_INSTALL := $(UV) pip install --python $(BIN)/python --no-deps
+PIP_INSTALL := $(BIN)/python -m pip install --no-deps --progress-bar off --disable-pip-version-check
+# The lists are complete: nothing is resolved (--no-deps), so what must be absent stays absent.
+install_list = $(UV_INSTALL) -r $(1) || { echo "uv could not install $(1); trying pip, which takes longer"; $(PIP_INSTALL) -r $(1); }
+
+.PHONY: help
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  ARGS="..." goes to driver/run.py, e.g. make run ARGS="algorithm.steps=3" or make run ARGS="plan configs/x.toml"'
+
+.PHONY: run
+run: install models  ## Train; with no ARGS the quickstart (configs/quickstart.toml), a few minutes on two CPU cores
+	$(BIN)/python driver/run.py $(ARGS)
+
+.PHONY: install
+install: $(STAMP)  ## Set up .venv: for CPUs, or again for GPUs where it was made for them
+
+.PHONY: install-gpu
+install-gpu: $(GPU_STAMP)  ## Set up .venv for NVIDIA GPUs (CUDA 13)
+
+.PHONY: models
+models: install  ## Build the quickstart's models in .cache/models, once
+	@if [ -e $(MODELS)/SmolLM2-135M-Instruct ] && [ -e $(MODELS)/multilingual-e5-small ] \
+		&& [ -e $(MODELS)/tiny ] && [ -e $(MODELS)/tiny-encoder ]; then exit 0; fi; \
+	echo "== building the quickstart's models (once, half a minute)"; $(BIN)/python -m quickstart --cache $(MODELS)
+
+.PHONY: test
+test: install models  ## Run the unit tests, then the integration tests (real engines, tiny models; minutes)
+	$(BIN)/python -m pytest tests/unit $(TESTS)
+	$(BIN)/python -m pytest tests/integration $(TESTS)
+
+.PHONY: integration
+integration: install models  ## Run only the integration tests
+	$(BIN)/python -m pytest tests/integration $(TESTS)
+
+.PHONY: check
+check: install $(DEV_STAMP)  ## Before a commit: format, lint, types, unit tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyright
+	$(BIN)/python -m pytest tests/unit $(TESTS)
+
+.PHONY: format
+format: $(DEV_STAMP)  ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: bench
+bench: install models  ## Measure this machine (benchmarks/README.md)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: clean
+clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- installation ---
+
+$(BIN)/uv: requirements/installer.txt
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is not on the PATH: install Python 3.11 (with venv), or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "== making .venv with $$($(PYTHON) --version)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --quiet -r requirements/installer.txt
+	@touch $@
+
+$(CPU_STAMP): | $(BIN)/uv
+	@echo "== installing torch for CPUs"
+	@$(UV_INSTALL) -r requirements/cpu-torch.txt 2> /dev/null \
+		|| $(UV_INSTALL) --index $(TORCH_INDEX) -r requirements/cpu-torch.txt \
+		|| $(PIP_INSTALL) -r requirements/cpu-torch.txt \
+		|| $(PIP_INSTALL) --extra-index-url $(TORCH_INDEX) -r requirements/cpu-torch.txt \
+		|| { echo "torch's CPU build ($$(cat requirements/cpu-torch.txt)) was found neither in the configured package indexes nor at $(TORCH_INDEX); make it reachable, or name a place that has it: make TORCH_INDEX=..."; exit 1; }
+	@echo "== installing $$(grep -c == requirements/cpu.txt) packages (requirements/cpu.txt)"
+	@$(call install_list,requirements/cpu.txt)
+	@rm -f $(VENV)/.installed-cpu-*; touch $@
+
+$(GPU_STAMP): | $(BIN)/uv
+	@if compgen -G "$(VENV)/.installed-cpu-*" > /dev/null; then echo ".venv was made for CPUs; run 'make clean' first, then 'make install-gpu'"; exit 1; fi
+	@echo "== installing $$(grep -c == requirements/gpu.txt) packages (requirements/gpu.txt)"
+	@$(call install_list,requirements/gpu.txt)
+	@rm -f $(VENV)/.installed-gpu-*; touch $@
+
+$(DEV_STAMP): | $(STAMP)
+	@echo "== installing the tools of make check (requirements/dev.txt)"
+	@$(call install_list,requirements/dev.txt)
+	@rm -f $(VENV)/.installed-dev-*; touch $@
+
+# --- pinned requirements: from pyproject.toml, keeping what is pinned already; add UPGRADE=--upgrade for newer versions ---
+
+UPGRADE ?=
+COMPILE = pip compile --quiet --no-config --no-annotate --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 $(UPGRADE)
+EXTRAS := --extra quickstart --extra test
+
+.PHONY: lock-cpu
+lock-cpu: | $(BIN)/uv  ## Write requirements/cpu.txt and dev.txt; needs a place that has torch's CPU build (PIP_FIND_LINKS or TORCH_INDEX)
+	$(UV) $(COMPILE) pyproject.toml --extra cpu $(EXTRAS) --overrides requirements/cpu-excluded.txt --no-emit-package torch \
+		$(if $(UV_FIND_LINKS)$(PIP_FIND_LINKS),,--index $(TORCH_INDEX) --index-strategy unsafe-best-match) \
+		--python-platform x86_64-manylinux_2_28 --output-file requirements/cpu.txt
+	$(UV) $(COMPILE) --group dev --constraints requirements/cpu.txt \
+		--python-platform x86_64-manylinux_2_28 --output-file requirements/dev.txt
+
+# A folder of CPU wheels among the places to look in would answer "torch==2.13.0" with its CPU build.
+.PHONY: lock-gpu
+lock-gpu: | $(BIN)/uv  ## Write requirements/gpu.txt
+	env -u UV_FIND_LINKS -u PIP_FIND_LINKS $(BIN)/uv $(COMPILE) pyproject.toml --extra gpu $(EXTRAS) \
+		--overrides requirements/gpu-excluded.txt --python-platform x86_64-manylinux_2_35 --output-file requirements/gpu.txt

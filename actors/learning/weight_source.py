@@ -1,0 +1,84 @@
+"""The learner's weights on their way out: walked through in bounded buckets, or written as a Hugging Face folder.
+
+Owns the order of the walk, the buckets and the gathering. Knows ZeRO-3; must not know who takes the weights. Gathering is
+a collective: every rank walks all buckets, in the same order and to the end, and only rank 0 gets tensors.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from pathlib import Path
+from typing import TypeAlias
+
+import deepspeed
+import torch
+from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedModel
+
+Metadata: TypeAlias = list[tuple[str, torch.dtype, tuple[int, ...]]]
+
+
+def plan_buckets(metadata: Metadata, max_bytes: int) -> list[list[str]]:
+    """Names in their order, cut so that a bucket holds at most `max_bytes`; a larger tensor travels alone."""
+    if max_bytes < 1:
+        raise ValueError(f"a bucket must hold at least 1 byte, got {max_bytes}")
+    buckets: list[list[str]] = []
+    free = 0
+    for name, dtype, shape in metadata:
+        size = prod(shape) * dtype.itemsize
+        if not buckets or size > free:
+            buckets.append([])
+            free = max_bytes
+        buckets[-1].append(name)
+        free -= size
+    return buckets
+
+
+class ZeroWeightSource:
+    """Full parameters of a ZeRO-3 sharded model, under the names that its own checkpoint has."""
+
+    def __init__(self, causal: PreTrainedModel, *, model: str, rank: int, max_bucket_bytes: int) -> None:
+        # named_parameters leaves out the second name of a tied parameter, and is in the same order on every rank.
+        self._parameters = dict(causal.named_parameters())
+        self._causal = causal
+        self._model = model
+        self._rank = rank
+        self._plan = plan_buckets(self.metadata(), max_bucket_bytes)
+
+    def metadata(self) -> Metadata:
+        """Name, dtype and full shape of every parameter, in the order of the walk."""
+        return [
+            (name, parameter.dtype, tuple(_full_shape(parameter))) for name, parameter in self._parameters.items()
+        ]
+
+    def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
+        """Copies of the full tensors on rank 0; empty lists on the others, one per bucket all the same."""
+        for names in self._plan:
+            parameters = [self._parameters[name] for name in names]
+            with deepspeed.zero.GatheredParameters(_missing(parameters)):
+                copies = [
+                    (name, parameter.detach().clone())
+                    for name, parameter in zip(names, parameters, strict=True)
+                    if self._rank == 0
+                ]
+            yield copies
+
+    def export(self, folder: Path) -> None:
+        """Write weights, config, generation config and tokenizer, so that transformers and vLLM load the folder.
+
+        A collective like `buckets`; rank 0 holds the whole model in host memory while it writes.
+        """
+        state = {name: tensor.cpu() for bucket in self.buckets() for name, tensor in bucket}
+        if self._rank == 0:
+            self._causal.save_pretrained(folder, state_dict=state)
+            AutoTokenizer.from_pretrained(self._model).save_pretrained(folder)
+
+
+def _missing(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    """Those that are not whole on this rank. Small models stay gathered, and gathering would take them apart again."""
+    return [parameter for parameter in parameters if getattr(parameter, "ds_status", None) != ZeroParamStatus.AVAILABLE]
+
+
+def _full_shape(parameter: nn.Parameter) -> torch.Size:
+    """A sharded parameter's own shape is that of an empty tensor."""
+    return getattr(parameter, "ds_shape", parameter.shape)

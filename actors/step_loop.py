@@ -1,0 +1,243 @@
+"""A decoder driven step by step in a thread of its own: requests in, finished groups out as futures.
+
+Owns the thread, the queues, the gathering of samples into groups, and what happens to waiters when something fails.
+Knows neither vLLM nor Ray nor torch: the decoder is a Protocol. Invariants: only the loop's thread touches the decoder;
+a control call runs between two steps; a stale decoder is given no request; once the loop breaks, every waiter hears of
+it and nothing more is accepted.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from driver.schema import Rollout, SamplingRequest
+
+
+class Decoder(Protocol):
+    """What the loop drives."""
+
+    @property
+    def version(self) -> int | None:
+        """Of the weights; None is stale: waiting for the learner's, not to be sampled from."""
+        ...
+
+    @property
+    def is_paused(self) -> bool:
+        """True while its weights are being exchanged: it can't step, and takes no samples."""
+        ...
+
+    def add(self, sample_id: str, request: SamplingRequest, *, seed: int, version: int) -> None:
+        """Take in one sample. Raises ValueError for one that it can't decode."""
+        ...
+
+    def step(self) -> list[tuple[str, Rollout | Exception]]:
+        """Decode a token of every running sample. Returns what finished, or why it can't be used."""
+        ...
+
+    def abort(self, sample_ids: list[str]) -> None:
+        """Forget samples."""
+        ...
+
+    def close(self) -> None:
+        """Free everything."""
+        ...
+
+
+D = TypeVar("D", bound=Decoder)
+Result = TypeVar("Result")
+
+
+class StaleEngine(RuntimeError):
+    """The engine waits for the learner's weights; its own are those of the base model."""
+
+
+class DeadEngine(RuntimeError):
+    """The engine's loop has ended; it must be restarted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopStats:
+    """Counters since the start, and the load now."""
+
+    tokens: int  # response tokens of finished samples
+    busy_s: float  # spent in steps
+    num_samples: int  # taken in and not finished
+
+
+@dataclass(eq=False, slots=True)
+class _Group:
+    """A request under way, sample by sample."""
+
+    request: SamplingRequest
+    result: "Future[tuple[Rollout, ...]]" = field(default_factory=Future)
+    finished: dict[int, Rollout] = field(default_factory=dict)
+
+
+class StepLoop(Generic[D]):
+    """Runs one decoder. Methods may be called from any thread; only the constructor and `close` block."""
+
+    def __init__(self, build: Callable[[], D], *, name: str) -> None:
+        """Build the decoder in the loop's thread, and wait until it is there."""
+        self._wake = threading.Condition()
+        self._inbox: deque[_Group] = deque()
+        self._controls: deque[tuple[Callable[[D], None], Callable[[Exception], None]]] = deque()
+        self._samples: dict[str, tuple[_Group, int]] = {}
+        self._end: Exception | None = None
+        self._is_closing = False
+        self._tokens = 0
+        self._busy_s = 0.0
+        started: Future[D] = Future()
+        self._thread = threading.Thread(target=self._live, args=(build, started), name=name, daemon=True)
+        self._thread.start()
+        self._decoder = started.result()
+
+    def submit(self, requests: Sequence[SamplingRequest]) -> "list[Future[tuple[Rollout, ...]]]":
+        """One future per group. All enter the same step: what is decoded together must not depend on timing."""
+        if self._decoder.version is None and not self._decoder.is_paused:
+            raise _stale()
+        groups = [_Group(request) for request in requests]
+        with self._wake:
+            self._raise_if_ended()
+            self._inbox.extend(groups)
+            self._wake.notify()
+        return [group.result for group in groups]
+
+    def call(self, call: Callable[[D], Result]) -> "Future[Result]":
+        """Run `call` on the decoder between two steps, before anything that waits to be taken in."""
+        result: Future[Result] = Future()
+
+        def run(decoder: D) -> None:
+            result.set_result(call(decoder))
+
+        with self._wake:
+            self._raise_if_ended()
+            self._controls.append((run, result.set_exception))
+            self._wake.notify()
+        return result
+
+    @property
+    def version(self) -> int | None:
+        return self._decoder.version
+
+    def stats(self) -> LoopStats:
+        with self._wake:
+            num_samples = len(self._samples) + sum(group.request.num_samples for group in self._inbox)
+            return LoopStats(tokens=self._tokens, busy_s=self._busy_s, num_samples=num_samples)
+
+    def close(self) -> None:
+        """End the loop and free the decoder; what is under way fails."""
+        with self._wake:
+            self._is_closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _raise_if_ended(self) -> None:
+        if self._end is not None:
+            raise _dead(self._end) from self._end
+
+    # From here on everything runs in the loop's thread.
+
+    def _live(self, build: Callable[[], D], started: "Future[D]") -> None:
+        try:
+            decoder = build()
+        except BaseException as failure:  # noqa: BLE001 - the constructor raises it
+            started.set_exception(failure)
+            return
+        started.set_result(decoder)
+        try:
+            while self._turn(decoder):
+                pass
+            end: Exception = RuntimeError("it was closed")
+        except Exception as failure:  # noqa: BLE001 - nobody awaits this thread: the waiters must hear of it
+            end = failure
+        self._fail_all(end)
+        decoder.close()
+
+    def _turn(self, decoder: D) -> bool:
+        """Control calls first, then one step. False once closed."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._is_closing or self._has_work(decoder))
+            controls, self._controls = self._controls, deque()
+        for run, fail in controls:
+            try:
+                run(decoder)
+            except Exception as failure:  # noqa: BLE001 - belongs to whoever asked; the loop goes on
+                fail(failure)
+        if self._is_closing:
+            return False
+        if not decoder.is_paused:
+            self._take_in(decoder)
+            if self._samples:
+                self._step(decoder)
+        return True
+
+    def _has_work(self, decoder: D) -> bool:
+        return bool(self._controls) or (not decoder.is_paused and bool(self._inbox or self._samples))
+
+    def _take_in(self, decoder: D) -> None:
+        with self._wake:
+            groups, self._inbox = self._inbox, deque()
+        for group in groups:
+            if (version := decoder.version) is None:
+                group.result.set_exception(_stale())
+                continue
+            try:
+                for index, seed in enumerate(group.request.seeds):
+                    sample_id = f"{group.request.request_id}#{index}"
+                    if sample_id in self._samples:
+                        raise ValueError(f"request {group.request.request_id} is already under way")
+                    decoder.add(sample_id, group.request, seed=seed, version=version)
+                    self._samples[sample_id] = (group, index)
+            except ValueError as failure:
+                self._drop(decoder, group, failure)
+
+    def _step(self, decoder: D) -> None:
+        started = time.monotonic()
+        finished = decoder.step()
+        self._busy_s += time.monotonic() - started
+        for sample_id, outcome in finished:
+            if sample_id not in self._samples:
+                continue  # of a group that was dropped in this very step
+            group, index = self._samples.pop(sample_id)
+            if isinstance(outcome, Exception):
+                self._drop(decoder, group, outcome)
+                continue
+            self._tokens += len(outcome.token_ids)
+            group.finished[index] = outcome
+            if len(group.finished) == group.request.num_samples:
+                group.result.set_result(tuple(group.finished[place] for place in range(group.request.num_samples)))
+
+    def _drop(self, decoder: D, group: _Group, failure: Exception) -> None:
+        """Fail one group, and take the rest of its samples out of the decoder."""
+        rest = [sample_id for sample_id, (owner, _) in self._samples.items() if owner is group]
+        for sample_id in rest:
+            del self._samples[sample_id]
+        decoder.abort(rest)
+        group.result.set_exception(failure)
+
+    def _fail_all(self, end: Exception) -> None:
+        with self._wake:
+            self._end = end
+            groups = [*{id(group): group for group, _ in self._samples.values()}.values(), *self._inbox]
+            controls = [fail for _, fail in self._controls]
+            self._inbox, self._controls, self._samples = deque(), deque(), {}
+        for group in groups:
+            group.result.set_exception(_dead(end))
+        for fail in controls:
+            fail(_dead(end))
+
+
+def _stale() -> StaleEngine:
+    return StaleEngine(
+        "the engine is stale: it has not received the learner's weights since it started, or since an update failed"
+    )
+
+
+def _dead(end: Exception) -> DeadEngine:
+    error = DeadEngine(f"the engine has ended and must be restarted: {type(end).__name__}: {end}")
+    error.__cause__ = end
+    return error

@@ -1,0 +1,321 @@
+"""How weights enter vLLM, through its own weight-transfer framework.
+
+Owns the engine that takes buckets from Ray's object store ("object_store", registered with vLLM's factory when this
+module is imported), the life cycle of an update inside an engine process, and the sender for vLLM's own GPU transports
+("nccl", "ipc"). Knows vLLM and torch, not Ray: buckets come as values, workers as `Receivers`.
+
+The GPU sender follows vLLM's trainer API. It needs a GPU, so no test on a CPU exercises it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol
+
+import torch
+from vllm.distributed.weight_transfer import WeightTransferEngineFactory, WeightTransferTrainerFactory
+from vllm.distributed.weight_transfer.base import (
+    ParamMeta,
+    TrainerInitInfo,
+    WeightSource,
+    WeightTransferEngine,
+    WeightTransferInitInfo,
+    WeightTransferUpdateInfo,
+)
+from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
+from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
+from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
+from vllm.v1.engine.llm_engine import LLMEngine
+from vllm.v1.worker.worker_base import WorkerBase
+
+from actors.weight_buckets import (
+    LearnerWeights,
+    Receivers,
+    TensorSpec,
+    WeightBackend,
+    WeightBucket,
+    WeightManifest,
+)
+from actors.weight_layout import check_covers, engine_checksums, listed
+
+Info = Mapping[str, object]  # vLLM's untyped messages: it parses them into the backend's own classes
+
+
+@dataclass
+class ObjectStoreInitInfo(WeightTransferInitInfo):
+    """What the next update consists of."""
+
+    manifest: WeightManifest
+
+
+@dataclass
+class ObjectStoreUpdateInfo(WeightTransferUpdateInfo):
+    """One bucket of an update."""
+
+    bucket: WeightBucket
+
+
+class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, ObjectStoreUpdateInfo]):
+    """Loads buckets into the model layer by layer: a layer changes when its last tensor has arrived.
+
+    Between start and finish the model can't run. An update that fails leaves a model that runs but mixes old layers
+    with new ones; that nobody samples from it is the caller's duty (`WeightUpdates`).
+    """
+
+    init_info_cls = ObjectStoreInitInfo
+    update_info_cls = ObjectStoreUpdateInfo
+    _expected: dict[str, TensorSpec]
+
+    def init_transfer_engine(self, init_info: ObjectStoreInitInfo) -> None:
+        self._expected = {spec.name: spec for spec in init_info.manifest.specs}
+
+    def start_weight_update(self) -> None:
+        initialize_layerwise_reload(self.model)
+
+    def receive_weights(self, update_info: ObjectStoreUpdateInfo) -> None:
+        try:
+            for spec, tensor in update_info.bucket.tensors():
+                self._take(spec)
+                self.model.load_weights([(spec.name, tensor.to(self.device))])
+        except BaseException:
+            self._restore()
+            raise
+
+    def finish_weight_update(self) -> None:
+        if self._expected:
+            self._restore()
+            return
+        finalize_layerwise_reload(self.model, self.model_config)
+        for layer in self.model.modules():
+            if isinstance(layer, ParallelLMHead):
+                # A tied head is never loaded itself, and on a CPU it computes with a packed copy of the embedding: without
+                # this it would keep the old one.
+                layer.quant_method.process_weights_after_loading(layer)
+
+    def missing(self) -> list[str]:
+        """Announced and not received."""
+        return sorted(self._expected)
+
+    def shutdown(self) -> None:
+        """Nothing is held between updates."""
+
+    def _take(self, spec: TensorSpec) -> None:
+        announced = self._expected.pop(spec.name, None)
+        if announced is None:
+            raise ValueError(f"weight update: {spec} was not announced, or came twice")
+        if announced != spec:
+            raise ValueError(f"weight update: {spec} arrived where {announced} was announced")
+
+    def _restore(self) -> None:
+        """Make the model whole again: layers that are incomplete keep their old values."""
+        for layer in self.model.modules():
+            info = get_layerwise_info(layer)
+            if info.can_load():
+                info.loaded_weights.clear()
+                info.load_numel = 0
+        finalize_layerwise_reload(self.model, self.model_config)
+
+
+WeightTransferEngineFactory.register_engine("object_store", ObjectStoreWeightTransferEngine)
+
+
+class WeightUpdates:
+    """The updates of one engine, and the version that it may serve. Every call must come between two of its steps."""
+
+    def __init__(self, engine: LLMEngine, *, backend: WeightBackend, tensor_parallel_size: int) -> None:
+        if backend == "object_store" and tensor_parallel_size > 1:
+            raise ValueError(
+                f"weights.backend = object_store loads into one process, policy.tensor_parallel_size is "
+                f"{tensor_parallel_size}; set weights.backend = nccl"
+            )
+        self.policy_version: int | None = None  # None: stale, serves nothing
+        self.is_open = False  # between start and finish the model can't run
+        self._engine = engine
+        self._backend = backend
+        self._is_sharded = tensor_parallel_size > 1
+        self._manifest: WeightManifest | None = None
+
+    def init_transfer(self, info: Info) -> None:
+        """Join the sender's group (nccl) or learn its wire format (ipc)."""
+        self._call("init_weight_transfer_engine", init_info=dict(info))
+
+    def start(self, manifest: WeightManifest) -> None:
+        """Expect these tensors; the engine is stale until `finish`. Clears an update that was left half-done."""
+        self.abandon()
+        if not self._is_sharded:
+            # Other processes would need functions sent as pickles, which vLLM refuses by default.
+            self._engine.apply_model(partial(check_covers, manifest=manifest))
+        if self._backend == "object_store":
+            self.init_transfer({"manifest": manifest})
+        self._manifest = manifest
+        self.policy_version = None
+        self._call("start_weight_update")
+        self.is_open = True
+
+    def update(self, info: Info) -> None:
+        """Load what one message brings; a failure ends the update."""
+        if not self.is_open:
+            raise RuntimeError("weights arrived outside an update; call start_weight_update first")
+        self.is_open = False
+        self._call("update_weights", update_info=dict(info))
+        self.is_open = True
+
+    def finish(self, policy_version: int) -> None:
+        """Serve the new weights as `policy_version`; an update that lacks tensors is cleared and raises."""
+        if not self.is_open:
+            raise RuntimeError("no weight update to finish; call start_weight_update first")
+        missing = self._missing()
+        self.is_open = False
+        self._call("finish_weight_update")
+        if missing:
+            raise ValueError(f"weight update {policy_version} lacks {listed(missing)}; the engine stays stale")
+        self._engine.set_weight_version(str(policy_version))
+        # Frees blocks that nothing will ask for again. Those of running requests stay, salted with their version.
+        self._engine.reset_prefix_cache()
+        self.policy_version = policy_version
+
+    def abandon(self) -> None:
+        """Clear an update that will not be finished. The engine stays stale."""
+        if self.is_open:
+            self.is_open = False
+            self._call("finish_weight_update")
+
+    def checksums(self) -> dict[str, str]:
+        """Of what the model computes with, by the learner's names."""
+        if self._manifest is None or self.policy_version is None:
+            raise RuntimeError("the engine has no weights of a finished update to check")
+        if self._is_sharded:
+            raise ValueError("checksums need the whole tensors; policy.tensor_parallel_size above 1 splits them")
+        return self._engine.apply_model(partial(engine_checksums, manifest=self._manifest))[0]
+
+    def _missing(self) -> list[str]:
+        if self._backend != "object_store":
+            return []  # vLLM's own senders compare every tensor with what they announced
+        return self._engine.collective_rpc(_missing_in_worker)[0]
+
+    def _call(self, method: str, **arguments: object) -> None:
+        self._engine.collective_rpc(method, kwargs=arguments)
+
+
+def _missing_in_worker(worker: WorkerBase) -> list[str]:
+    transfer = getattr(worker, "weight_transfer_engine", None)
+    assert isinstance(transfer, ObjectStoreWeightTransferEngine)
+    return transfer.missing()
+
+
+class GpuReceivers(Receivers, Protocol):
+    """Policy workers that speak vLLM's GPU transports."""
+
+    def init_transfer(self, infos: Sequence[Info]) -> None:
+        """One message for each worker, in order."""
+        ...
+
+    def update(self, info: Info) -> None:
+        """The same message for every worker."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuGroup:
+    """Who takes part in a GPU transfer: one sender and every process of every policy worker."""
+
+    backend: Literal["nccl", "ipc"]
+    num_workers: int
+    tensor_parallel_size: int
+    bucket_bytes: int
+    master_address: str = ""  # nccl only: the sender's host and a free port there
+    master_port: int = 0
+
+    def init_info(self, rank: int) -> TrainerInitInfo:
+        if self.backend == "ipc":
+            return IPCTrainerInitInfo(rank=rank, packed=True, packed_buffer_size_bytes=self.bucket_bytes)
+        return NCCLTrainerInitInfo(
+            rank=rank,
+            master_address=self.master_address,
+            master_port=self.master_port,
+            world_size=1 + self.num_workers * self.tensor_parallel_size,
+            packed_buffer_size_bytes=self.bucket_bytes,
+        )
+
+
+class GpuSender:
+    """vLLM's trainer engine over the learner's buckets, on every learner rank; rank 0 holds the receivers.
+
+    A failed nccl broadcast can't be undone on the other side: the policy workers must be restarted after it.
+    """
+
+    def __init__(self, source: LearnerWeights, group: GpuGroup, *, rank: int, receivers: GpuReceivers | None) -> None:
+        self._source = source
+        self._client = _WorkersClient(group, receivers)
+        self._trainer = WeightTransferTrainerFactory.trainer_init(
+            group.init_info(rank), client=self._client, source=BucketSource(source)
+        )
+
+    def send(self, policy_version: int) -> WeightManifest:
+        """Push all weights; every learner rank calls it."""
+        manifest = WeightManifest.of(self._source)
+        self._client.next_update = (manifest, policy_version)
+        self._trainer.send_weights()
+        return manifest
+
+    def close(self) -> None:
+        self._trainer.shutdown()
+
+
+class BucketSource(WeightSource):
+    """The learner's buckets as vLLM's trainers read them, one tensor at a time.
+
+    For ipc the tensors must be real on every rank: each rank hands out handles of its own GPU's memory.
+    """
+
+    def __init__(self, source: LearnerWeights) -> None:
+        self._source = source
+
+    def metadata(self) -> list[ParamMeta]:
+        specs = WeightManifest.of(self._source).specs
+        return [ParamMeta(spec.name, spec.torch_dtype, spec.shape) for spec in specs]
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for bucket in self._source.buckets():
+            for name, tensor in bucket:
+                # The packed sender collects tensors across our buckets; a gathered parameter may be gone by then.
+                yield name, tensor.detach().clone()
+
+
+class _WorkersClient:
+    """What vLLM's trainers ask of the inference side, spread over all policy workers."""
+
+    def __init__(self, group: GpuGroup, receivers: GpuReceivers | None) -> None:
+        self._group = group
+        self._receivers = receivers
+        self.next_update: tuple[WeightManifest, int] | None = None
+
+    def init_weight_transfer_engine(self, init_info: dict[str, object]) -> None:
+        infos = [dict(init_info) for _ in range(self._group.num_workers)]
+        if (offset := init_info.get("rank_offset")) is not None:
+            assert isinstance(offset, int)
+            for index, info in enumerate(infos):
+                info["rank_offset"] = offset + index * self._group.tensor_parallel_size
+        self._workers.init_transfer(infos)
+
+    def start_weight_update(self) -> None:
+        self._workers.start(self._update[0])
+
+    def update_weights(self, update_info: dict[str, object] | list[dict[str, object]]) -> None:
+        assert isinstance(update_info, dict), "nccl and ipc send one message for all"
+        self._workers.update(update_info)
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        self._workers.finish(self._update[1])
+
+    @property
+    def _workers(self) -> GpuReceivers:
+        assert self._receivers is not None, "only rank 0 talks to the policy workers"
+        return self._receivers
+
+    @property
+    def _update(self) -> tuple[WeightManifest, int]:
+        assert self.next_update is not None, "send() announces the update"
+        return self.next_update

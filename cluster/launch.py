@@ -1,0 +1,181 @@
+"""Starting and finding Ray, and placing a run's actors on it.
+
+Owns everything that touches `ray.init`, placement groups and process environments. Knows roles and devices, not what
+the actors do.
+"""
+
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # actors without GPUs see none, without a warning
+
+import ray
+from ray.actor import ActorClass, ActorHandle
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from actors.process import ProcessInfo
+from cluster.layout import Layout, Placement, Resources, check_fits
+from driver.config import ClusterConfig
+from driver.errors import BadInput, RunFailed
+from driver.paths import ROOT
+
+Worker = ActorHandle
+
+PROBE_TIMEOUT_S = 5.0
+
+# For every process of the run: no telemetry of any library, no progress bars in logs.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+}
+
+
+@contextmanager
+def connected(config: ClusterConfig) -> Iterator[Resources]:
+    """Ray for the time of a run: the cluster of `RAY_ADDRESS`, or one of our own on this machine.
+
+    Yields what the cluster has. Raises BadInput in seconds for an address where nobody listens.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    options = {
+        "log_to_driver": False,  # actors' output stays in Ray's log files; see collect_logs
+        "logging_level": logging.ERROR,
+        "runtime_env": {"env_vars": QUIET | {"PYTHONPATH": str(ROOT)}},
+    }
+    if address and address != "local":
+        check_address(address)
+        use_existing_token()
+        start = {"address": address}
+    else:
+        # 127.0.0.1: the dashboard must not be reachable from outside; Ray turns token authentication on by itself.
+        start = {
+            "address": "local",
+            "include_dashboard": config.include_dashboard,
+            "dashboard_host": "127.0.0.1",
+        }
+    try:
+        ray.init(**start, **options)
+    except (ConnectionError, RuntimeError, ValueError) as failure:
+        raise BadInput(f"could not connect to Ray at {address or 'this machine'}: {first_line(failure)}") from failure
+    try:
+        total = ray.cluster_resources()
+        yield Resources(cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))
+    finally:
+        ray.shutdown()
+
+
+def check_address(address: str) -> None:
+    """Knock at the port first: `ray.init` itself waits for minutes at an address where nobody listens."""
+    if address == "auto":
+        return
+    if "://" in address:
+        raise BadInput(
+            f"RAY_ADDRESS={address}: a run needs the cluster's own address as host:port (or auto); "
+            "http:// is for `ray job submit --address`"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise BadInput(f"RAY_ADDRESS={address}: expected host:port or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_TIMEOUT_S).close()
+    except OSError as failure:
+        raise BadInput(
+            f"RAY_ADDRESS={address}: nobody answers there ({failure}); start Ray there, or unset RAY_ADDRESS"
+        ) from failure
+
+
+def use_existing_token() -> None:
+    """Present the token that `ray start` protects the cluster with.
+
+    Ray turns token authentication on by itself when it starts a cluster and finds a token, never when it connects.
+    """
+    has_token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if has_token or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """The reserved devices of a run."""
+
+    layout: Layout
+    group: PlacementGroup
+
+
+@contextmanager
+def placed(layout: Layout, config: ClusterConfig, report: Callable[[str], None]) -> Iterator[Bundles]:
+    """The run's bundles, reserved as a whole. Says every 30 s what it waits for, and gives up with numbers."""
+    bundles = [
+        {"CPU": placement.bundle.cpus} | ({"GPU": placement.bundle.gpus} if placement.bundle.gpus else {})
+        for placement in layout.placements
+    ]
+    total = ray.cluster_resources()
+    check_fits(layout, Resources(cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0)))
+    group = placement_group(bundles, strategy="PACK")
+    try:
+        _wait_placed(group, layout, config.placement_timeout_s, report)
+        yield Bundles(layout, group)
+    finally:
+        remove_placement_group(group)
+
+
+def _wait_placed(group: PlacementGroup, layout: Layout, timeout_s: float, report: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not group.wait(timeout_seconds=min(30.0, max(0.1, deadline - time.monotonic()))):
+        free = ray.available_resources()
+        state = (
+            f"the run asks for {layout.total} in {len(layout.placements)} bundles; free now: "
+            f"{free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs"
+        )
+        if time.monotonic() >= deadline:
+            raise RunFailed(f"not placed within {timeout_s:g} s: {state}")
+        report(f"waiting for the cluster: {state}")
+
+
+def start_actor(actor: ActorClass, placement: Placement, bundles: Bundles, args: Sequence[object]) -> ActorHandle:
+    """One actor in its bundle, with as many threads as it has cores."""
+    threads = str(placement.num_threads)
+    env = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "RAYON_NUM_THREADS": threads,
+        # Threads that wait must sleep, not spin: several actors share the cores, and most wait at any time.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    if bundles.layout.device == "cpu":
+        env |= {"DS_ACCELERATOR": "cpu"}
+    return actor.options(
+        num_cpus=placement.bundle.cpus,
+        num_gpus=placement.bundle.gpus,
+        scheduling_strategy=PlacementGroupSchedulingStrategy(
+            placement_group=bundles.group,
+            placement_group_bundle_index=bundles.layout.placements.index(placement),
+        ),
+        runtime_env={"env_vars": QUIET | {"PYTHONPATH": str(ROOT)} | env},
+    ).remote(*args)
+
+
+def collect_logs(processes: Mapping[str, ProcessInfo], folder: Path) -> None:
+    """Copy the actors' output into the run folder, named by actor; that of other nodes stays with Ray."""
+    here = os.uname().nodename
+    for name, process in processes.items():
+        for stream, log in (("out", process.stdout), ("err", process.stderr)):
+            if process.node == here and Path(log).is_file():
+                shutil.copyfile(log, folder / f"{name}.{stream}")
+
+
+def first_line(failure: BaseException) -> str:
+    return next((line.strip() for line in str(failure).splitlines() if line.strip()), type(failure).__name__)

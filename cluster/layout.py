@@ -1,0 +1,113 @@
+"""Where everything goes: a pure function from config and cluster size to actors, bundles and a shortfall message.
+
+Owns the arithmetic of devices. Starts nothing and knows no Ray: `plan` prints what this module says, and
+cluster/launch.py does what it says.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from driver.config import Config
+from driver.errors import BadInput
+
+Device = Literal["cpu", "cuda"]
+Role = Literal["policy", "pivot", "scorer", "learner"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """CPUs and GPUs, of a cluster or of one bundle."""
+
+    cpus: float
+    gpus: float
+
+    def __str__(self) -> str:
+        return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """One actor: its role, its number among its kind, and the bundle it gets."""
+
+    role: Role
+    index: int
+    bundle: Resources
+    num_threads: int  # OpenMP threads of the process
+
+    @property
+    def name(self) -> str:
+        return f"{self.role}-{self.index}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """All actors of a run."""
+
+    device: Device
+    placements: tuple[Placement, ...]
+
+    def of(self, role: Role) -> tuple[Placement, ...]:
+        return tuple(placement for placement in self.placements if placement.role == role)
+
+    @property
+    def total(self) -> Resources:
+        return Resources(
+            cpus=sum(placement.bundle.cpus for placement in self.placements),
+            gpus=sum(placement.bundle.gpus for placement in self.placements),
+        )
+
+
+def choose_device(config: Config, cluster: Resources) -> Device:
+    """auto is cuda where the cluster has GPUs."""
+    if config.cluster.device != "auto":
+        return config.cluster.device
+    return "cuda" if cluster.gpus > 0 else "cpu"
+
+
+def layout(
+    config: Config, device: Device, *, roles: tuple[Role, ...] = ("policy", "pivot", "scorer", "learner")
+) -> Layout:
+    """One bundle an actor: {GPU: 1, CPU: n} on GPUs ({GPU: k} under tensor parallelism k), {CPU: n} without.
+
+    vLLM's own process under tensor parallelism needs its GPUs on one node, hence one bundle and not k.
+    """
+    on_gpu = device == "cuda"
+    shapes: dict[Role, tuple[int, float, float]] = {
+        "policy": (config.policy.num_workers, config.policy.num_cpus, config.policy.tensor_parallel_size),
+        "pivot": (config.pivot.num_workers, config.pivot.num_cpus, config.pivot.tensor_parallel_size),
+        "scorer": (config.scorer.num_workers, config.scorer.num_cpus, config.scorer.num_gpus),
+        "learner": (config.learner.num_ranks, config.learner.num_cpus, 1),
+    }
+    return Layout(
+        device=device,
+        placements=tuple(
+            Placement(
+                role=role,
+                index=index,
+                bundle=Resources(cpus=cpus, gpus=gpus if on_gpu else 0),
+                num_threads=max(1, math.floor(cpus)),
+            )
+            for role, (count, cpus, gpus) in shapes.items()
+            if role in roles
+            for index in range(count)
+        ),
+    )
+
+
+def check_fits(wanted: Layout, cluster: Resources) -> None:
+    """Raise BadInput with both sides of the sum when the cluster is too small.
+
+    A cluster that grows on demand is given a chance by cluster/launch.py, which waits before it asks here.
+    """
+    need = wanted.total
+    if need.cpus > cluster.cpus + 1e-6 or need.gpus > cluster.gpus + 1e-6:
+        shares = ", ".join(
+            f"{len(wanted.of(role))} {role} x ({wanted.of(role)[0].bundle})"
+            for role in ("policy", "pivot", "scorer", "learner")
+            if wanted.of(role)
+        )
+        raise BadInput(
+            f"the run asks for {need} ({shares}), the cluster has {cluster}; "
+            "lower num_workers, num_ranks or num_cpus of a section, or start more nodes"
+        )

@@ -1,0 +1,113 @@
+"""All actors of a run: started, loaded, and put behind the driver's ports.
+
+Owns who is started with what. Where is cluster/launch.py's business, what an actor does its own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from actors.fleet import GeneratorFleet, ScorerFleet, ready
+from actors.learner import LearnerGroup, LearnerWorker, RankArguments
+from actors.pivot import PivotWorker
+from actors.policy import PolicyWorker
+from actors.process import ProcessInfo
+from actors.scorer import ScorerWorker
+from actors.weight_buckets import WeightBackend
+from cluster.launch import Bundles, Worker, start_actor
+from cluster.layout import Device, Role
+from driver.config import Config, WeightsConfig
+from driver.progress import Progress, waiting_for
+
+Result = TypeVar("Result")
+
+
+class Team:
+    """The actors of one run; what was started is known in `processes`, also when a later start fails."""
+
+    def __init__(self, config: Config, bundles: Bundles, progress: Progress) -> None:
+        self._config = config
+        self._bundles = bundles
+        self._progress = progress
+        self.processes: dict[str, ProcessInfo] = {}
+        self.policy = GeneratorFleet("policy", ())
+        self.pivot = GeneratorFleet("pivot", ())
+        self.scorer = ScorerFleet((), timeout_s=config.scorer.timeout_s)
+        self.learner = LearnerGroup((), timeout_s=config.learner.timeout_s)
+
+    async def start_frozen_policy(self) -> None:
+        """Policy workers that serve their own weights, for an evaluation."""
+        workers = self._actors("policy", PivotWorker, self._config.policy, self._bundles.layout.device)
+        await self._load("policy", workers)
+        self.policy = GeneratorFleet("policy", workers)
+
+    async def start_all(self) -> None:
+        """Everything of a training run, loaded at the same time.
+
+        Raises:
+            RunFailed: an actor could not load its model, or not within cluster.start_timeout_s.
+        """
+        config, device = self._config, self._bundles.layout.device
+        backend = weight_backend(config.weights, device)
+        languages = config.data.languages
+        policy = self._actors("policy", PolicyWorker, config.policy, device, backend)
+        pivot = self._actors("pivot", PivotWorker, config.pivot, device)
+        scorers = self._actors("scorer", ScorerWorker, config.scorer, config.reward, languages, device)
+        ranks = self._actors("learner", LearnerWorker)
+        self.policy = GeneratorFleet("policy", policy)
+        self.pivot = GeneratorFleet("pivot", pivot)
+        self.scorer = ScorerFleet(scorers, timeout_s=config.scorer.timeout_s)
+        self.learner = LearnerGroup(ranks, timeout_s=config.learner.timeout_s)
+        await asyncio.gather(
+            self._load("policy", policy),
+            self._load("pivot", pivot),
+            self._load("scorer", scorers),
+            self._load_learner(ranks, policy, backend),
+        )
+
+    def _actors(self, role: Role, actor: type, *arguments: object) -> list[Worker]:
+        """One actor per placement of a role; `arguments` are the same for all, the learner's ranks get their index."""
+        return [
+            start_actor(actor, placement, self._bundles, arguments or (placement.index,))
+            for placement in self._bundles.layout.of(role)
+        ]
+
+    async def _load(self, role: Role, workers: Sequence[Worker]) -> None:
+        names = [placement.name for placement in self._bundles.layout.of(role)]
+        self.processes |= await self._started(role, ready(names, workers))
+
+    async def _load_learner(
+        self, ranks: Sequence[Worker], policy_workers: Sequence[Worker], backend: WeightBackend
+    ) -> None:
+        config = self._config
+        arguments = RankArguments(
+            learner=config.learner,
+            algorithm=config.algorithm,
+            model=config.policy.model,
+            temperature=config.policy.temperature,
+            device=self._bundles.layout.device,
+            seed=config.run.seed,
+            trust_remote_code=config.policy.trust_remote_code,
+            weight_backend=backend,
+            bucket_bytes=config.weights.bucket_mib << 20,
+            push_timeout_s=config.weights.timeout_s,
+            tensor_parallel_size=config.policy.tensor_parallel_size,
+        )
+        await self._load("learner", ranks)
+        await self._started("learner", self.learner.setup(arguments, policy_workers))
+
+    async def _started(self, role: Role, loading: Awaitable[Result]) -> Result:
+        with self._progress.phase(f"loading {role}"):
+            return await waiting_for(
+                loading,
+                f"{role} to load",
+                timeout_s=self._config.cluster.start_timeout_s,
+                report=self._progress.waiting,
+            )
+
+
+def weight_backend(config: WeightsConfig, device: Device) -> WeightBackend:
+    """auto: NCCL between GPUs, Ray's object store without them."""
+    if config.backend != "auto":
+        return config.backend
+    return "nccl" if device == "cuda" else "object_store"

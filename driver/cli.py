@@ -1,0 +1,110 @@
+"""The command line: which command, which config, which overrides; and what a failure looks like.
+
+Owns exit codes: 0 done, 1 failed while running, 2 bad input (one line, never a traceback). Commands are imported when
+they are run: `-h` and a typing error answer at once.
+"""
+
+import argparse
+import difflib
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from driver.errors import BadInput, RunFailed
+from driver.paths import ROOT
+
+DEFAULT_CONFIG = ROOT / "configs" / "quickstart.toml"
+DEFAULT_COMMAND = "train"
+COMMANDS = {
+    "train": "train a policy and evaluate it before and after (the default)",
+    "evaluate": "measure a model on problems with known answers, language by language",
+    "report": "write report.html of a run folder again, also of a run that is still going",
+    "plan": "print what a config would start: actors, devices, memory, batch arithmetic; starts nothing",
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; the exit code."""
+    try:
+        command, arguments = parse(argv)
+        summary = importlib.import_module(f"driver.commands.{command}").run(arguments)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line that a user's mistake ends in
+        return 2
+    except RunFailed as error:
+        logging.getLogger(__name__).error("failed", exc_info=True)
+        print(f"failed: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        print("stopped by the keyboard", file=sys.stderr)  # noqa: T201
+        return 1
+    if arguments.json:
+        print(json.dumps(summary, ensure_ascii=False))  # noqa: T201
+    return 0
+
+
+def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
+    """The command's name and its arguments; `train` when none is named.
+
+    Raises:
+        BadInput: for a word that is no command, no config and no override.
+    """
+    words = list(argv)
+    if words and words[0] in ("-h", "--help"):
+        _overview().parse_args(words)
+    command = words.pop(0) if words and words[0] in COMMANDS else DEFAULT_COMMAND
+    arguments = _parser(command).parse_args(words)
+    if command == "report":
+        return command, arguments
+    configs = [word for word in arguments.words if "=" not in word]
+    for word in configs:
+        if not word.endswith(".toml"):
+            near = difflib.get_close_matches(word, COMMANDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"commands are {', '.join(COMMANDS)}"
+            raise BadInput(f"{word!r} is no command, no CONFIG.toml and no section.key=value; {hint}")
+    if len(configs) > 1:
+        raise BadInput(f"one config at a time, got {', '.join(configs)}")
+    arguments.config = _config_path(configs[0]) if configs else DEFAULT_CONFIG
+    arguments.overrides = [word for word in arguments.words if "=" in word]
+    return command, arguments
+
+
+def _config_path(word: str) -> Path:
+    """As named from here, or from the project's root when that is where it lies."""
+    here = Path(word).expanduser()
+    if here.exists() or here.is_absolute() or not (ROOT / here).exists():
+        return Path(os.path.abspath(here))
+    return ROOT / here
+
+
+def _overview() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python driver/run.py",
+        usage="%(prog)s [COMMAND] [CONFIG.toml] [section.key=value ...]",
+        description="Bring a model's reasoning in other languages up to its English: GRPO on semantic rewards.",
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+        + "\n\nWithout a config, configs/quickstart.toml. `COMMAND -h` says more. "
+        "Exit codes: 0 done, 1 failed while running, 2 bad input.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python driver/run.py {command}", description=COMMANDS[command])
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object, last on stdout")
+    if command == "report":
+        parser.add_argument("folder", help="a run folder, e.g. runs/quickstart-20260101-120000")
+    else:
+        parser.add_argument(
+            "words",
+            nargs="*",
+            metavar="CONFIG.toml | section.key=value",
+            help="a config (default: configs/quickstart.toml) and overrides, e.g. algorithm.steps=3",
+        )
+    return parser

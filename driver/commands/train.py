@@ -1,0 +1,139 @@
+"""`train`: a whole run, from a config to a report.
+
+Owns the order of a run's life: check, place, load, push, evaluate, train, evaluate, export, report. What a step is, is
+the recipe's matter; who the actors are, the team's.
+"""
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.launch import collect_logs, connected, placed
+from cluster.layout import choose_device, layout
+from cluster.team import Team
+from driver.config import Config
+from driver.config_load import load_config
+from driver.errors import RunFailed
+from driver.evaluation import record_evaluation
+from driver.evaluator import evaluate_policy
+from driver.inputs import TrainingInputs, prepare_training
+from driver.logs import quiet_logs
+from driver.paths import with_absolute_paths
+from driver.pipeline import Sampling, Stages
+from driver.problems.stream import ProblemStream
+from driver.progress import Progress
+from driver.recipes.grpo import train_grpo
+from driver.record import RunRecorder
+from driver.references import PivotSampling, ReferenceBook, ReferenceCache, model_fingerprint
+from driver.report.write import write_report
+from driver.run_folder import RunFolder, check_new, create, run_name
+from driver.summary import summarise
+
+EXPORT = "final"
+"""Folder under checkpoints/ with the trained policy, as transformers and vLLM load it."""
+
+
+def run(arguments: argparse.Namespace) -> dict[str, object]:
+    """Train; the run's summary.
+
+    Raises:
+        BadInput: before anything was started or written.
+        RunFailed: on the way; what was finished is in the run folder, with a report of it.
+    """
+    started = time.monotonic()
+    config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
+    path = check_new(config, run_name(config, arguments.config))
+    inputs = prepare_training(config)
+    with Progress(Console(stderr=arguments.json)) as progress:
+        with connected(config.cluster) as cluster:
+            wanted = layout(config, choose_device(config, cluster))
+            with placed(wanted, config.cluster, progress.waiting) as bundles:
+                folder = create(path, config)
+                quiet_logs(folder.logs / "driver.log")
+                progress.note(f"run folder: {folder.path}")
+                team = Team(config, bundles, progress)
+                _live(config, inputs, team, folder=folder, progress=progress)
+        summary = summarise(folder, seconds=time.monotonic() - started)
+        folder.write_summary(summary)
+        report = write_report(folder.path)
+        progress.note(str(summary["headline"]))
+        progress.note(f"report: {report}")
+    return summary
+
+
+def _live(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Progress) -> None:
+    """The run on its actors; whatever happens, the files are closed and the logs collected."""
+    recorder = RunRecorder(folder, progress)
+    try:
+        asyncio.run(_run(config, inputs, team, folder=folder, recorder=recorder, progress=progress))
+    except RunFailed as failure:
+        recorder.event("run_failed", str(failure))
+        raise RunFailed(f"{failure}; logs are in {folder.logs}") from failure
+    finally:
+        recorder.close()
+        collect_logs(team.processes, folder.logs)
+        write_report(folder.path)
+
+
+async def _run(
+    config: Config,
+    inputs: TrainingInputs,
+    team: Team,
+    *,
+    folder: RunFolder,
+    recorder: RunRecorder,
+    progress: Progress,
+) -> None:
+    await team.start_all()
+    with progress.phase("first weight push"):
+        await team.learner.push_weights(0)
+    if config.evaluation.before:
+        record_evaluation(
+            folder.evaluation, "before", await evaluate_policy(config, inputs.evaluation, team.policy, progress)
+        )
+    progress.start_steps(config.algorithm.steps)
+    await train_grpo(
+        ProblemStream(inputs.source, languages=config.data.languages, seed=config.run.seed),
+        stages=stages(config, inputs, team),
+        learner=team.learner,
+        algorithm=config.algorithm,
+        reward=config.reward,
+        packing=config.learner,
+        pad_token_id=inputs.evaluation.pad_token_id,
+        recorder=recorder,
+    )
+    if config.evaluation.after:
+        record_evaluation(
+            folder.evaluation, "after", await evaluate_policy(config, inputs.evaluation, team.policy, progress)
+        )
+    with progress.phase("exporting the policy"):
+        await team.learner.export(str(folder.checkpoints / EXPORT))
+
+
+def stages(config: Config, inputs: TrainingInputs, team: Team) -> Stages:
+    """The config's stages on the team's actors."""
+    return Stages(
+        policy=team.policy,
+        references=ReferenceBook(
+            pivot=team.pivot,
+            prompt=inputs.pivot_prompter.reference_prompt,
+            sampling=PivotSampling(
+                fingerprint=model_fingerprint(config.pivot.model),
+                max_tokens=config.pivot.max_response_tokens,
+                temperature=config.pivot.temperature,
+                seed=config.run.seed,
+            ),
+            cache=ReferenceCache(Path(config.pivot.cache) if config.pivot.cache else None),
+        ),
+        scorer=team.scorer,
+        prompt=inputs.evaluation.prompter.prompt_token_ids,
+        sampling=Sampling(
+            group_size=config.algorithm.group_size,
+            max_tokens=config.policy.max_response_tokens,
+            temperature=config.policy.temperature,
+            run_seed=config.run.seed,
+        ),
+    )

@@ -1,0 +1,278 @@
+"""The typed configuration of a run: one frozen class per section, unknown keys rejected, defaults only here.
+
+Owns what may be set, its bounds and the checks across sections. Loading TOML and overrides is driver/config_load.py.
+Must import neither torch nor Ray: `plan` and `-h` answer at once.
+"""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rewards.languages import LANGUAGES
+
+
+def check_languages(codes: tuple[str, ...], where: str) -> None:
+    """Raise ValueError for a language that the project has no prompts and no gate for."""
+    for code in codes:
+        if code not in LANGUAGES:
+            raise ValueError(f"{where}: unknown language {code!r}; known are {', '.join(sorted(LANGUAGES))}")
+    if len(set(codes)) != len(codes):
+        raise ValueError(f"{where} names a language twice: {', '.join(codes)}")
+
+
+class Section(BaseModel):
+    """A config section: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunConfig(Section):
+    name: str = ""
+    """Folder under `folder`; empty means the config's file name and the time of the start."""
+    folder: str = "runs"
+    """Where run folders live; relative to the project root, wherever the command was started."""
+    seed: int = Field(1, ge=0)
+    """Fixes problems, order, every sampling seed and the learner's initial state."""
+
+
+class DataConfig(Section):
+    source: Literal["builtin", "jsonl", "parquet", "huggingface", "mgsm"] = "builtin"
+    path: str = ""
+    """jsonl, parquet: a file; mgsm: the folder of its TSV files; huggingface: the dataset's name or a local folder."""
+    split: str = "train"
+    """builtin: train or test; huggingface: the split's name; other sources have no splits."""
+    languages: tuple[str, ...] = ("de", "fr", "es")
+    """Languages to train on (ISO 639-1), interleaved evenly."""
+    levels: tuple[int, ...] = (1, 2, 3, 4)
+    """builtin only: difficulty levels (number of arithmetic steps) to draw from."""
+    num_items: int = Field(2000, ge=1)
+    """builtin only: how many items the training set has."""
+
+    @model_validator(mode="after")
+    def _known_languages(self) -> Self:
+        check_languages(self.languages, "data.languages")
+        if self.source != "builtin" and not self.path:
+            raise ValueError(f"data.path is empty: source {self.source!r} needs one")
+        if unknown := set(self.levels) - {1, 2, 3, 4}:
+            raise ValueError(f"data.levels has {sorted(unknown)}; levels are 1, 2, 3 and 4")
+        return self
+
+
+class PromptConfig(Section):
+    num_exemplars: int = Field(0, ge=0, le=8)
+    """Worked examples in the question's language before the question (the built-in set's, never a test item)."""
+    system: str = ""
+    """System message, sent as it is; empty sends none."""
+
+
+class EngineConfig(Section):
+    """A vLLM engine: the policy's or the pivot's."""
+
+    model: str
+    """A Hugging Face name or a local folder."""
+    num_workers: int = Field(1, ge=1)
+    tensor_parallel_size: int = Field(1, ge=1)
+    """GPUs per worker."""
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    max_model_len: int = Field(1024, ge=16)
+    """Prompt and response together, in tokens."""
+    max_num_seqs: int = Field(64, ge=1)
+    """Sequences decoded at once by one worker."""
+    gpu_memory_utilization: float = Field(0.85, gt=0, le=1)
+    kv_cache_gib: float = Field(0.5, gt=0)
+    """KV cache of one worker on a CPU, in GiB; on a GPU gpu_memory_utilization decides."""
+    num_cpus: float = Field(1, gt=0)
+    """CPU cores that Ray sets aside for one worker; on a CPU also its number of threads (rounded up)."""
+    chat_template: str = ""
+    """File with a Jinja chat template, for a tokenizer that has none."""
+    trust_remote_code: bool = False
+
+
+class PolicyConfig(EngineConfig):
+    max_response_tokens: int = Field(128, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    """While training; top_p = 1 and top_k = -1 always, so that log-probabilities mean what the learner thinks."""
+
+
+class PivotConfig(EngineConfig):
+    max_response_tokens: int = Field(192, ge=1)
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+    num_exemplars: int = Field(0, ge=0, le=8)
+    """Worked English examples before the question."""
+    cache: str = ".cache/references"
+    """Folder of the reference cache; shared by runs. Empty: no cache on disk."""
+
+
+class ScorerConfig(Section):
+    model: str
+    """A sentence-transformers name or local folder."""
+    num_workers: int = Field(1, ge=1)
+    batch_size: int = Field(32, ge=1)
+    text_prefix: str = "query: "
+    """Put before every text; e5 models want "query: ", most others nothing."""
+    dtype: Literal["bfloat16", "float32"] = "float32"
+    num_cpus: float = Field(1, gt=0)
+    num_gpus: float = Field(0, ge=0)
+    """Of one worker, where there are GPUs; 0.25 lets four share one."""
+    timeout_s: float = Field(300, gt=0)
+    """Longest a group waits for its scores; after that its samples are unscored."""
+
+
+class RewardWeights(Section):
+    answer: float = Field(0.6, ge=0, le=1)
+    reasoning: float = Field(0.4, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        if abs(self.answer + self.reasoning - 1) > 1e-6:
+            raise ValueError(
+                f"reward.weights sum to {self.answer + self.reasoning:g} (answer {self.answer:g}, reasoning "
+                f"{self.reasoning:g}); they must sum to 1"
+            )
+        return self
+
+
+class RewardConfig(Section):
+    weights: RewardWeights = RewardWeights()
+    language_gate: bool = True
+    """Reward 0 unless the response is in the asked language. Off is known to collapse to English."""
+    format_gate: bool = True
+    """Reward 0 unless the response declares exactly one final answer."""
+    truncation_gate: bool = True
+    """Reward 0 for a response that was cut off at max_response_tokens."""
+    similarity_low: float = Field(0.80, ge=-1, le=1)
+    similarity_high: float = Field(0.95, ge=-1, le=1)
+    """A reasoning cosine is mapped linearly from [low, high] to [0, 1]: encoders crowd near the top."""
+    min_group_spread: float = Field(1e-4, ge=0)
+    """A group whose rewards differ by less (largest minus smallest) teaches nothing: dropped and counted."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.similarity_low >= self.similarity_high:
+            raise ValueError(
+                f"reward.similarity_low {self.similarity_low:g} must be below similarity_high {self.similarity_high:g}"
+            )
+        return self
+
+
+class AlgorithmConfig(Section):
+    steps: int = Field(..., ge=1)
+    """Optimiser steps of the run."""
+    groups_per_step: int = Field(8, ge=1)
+    """Problems per step; each is sampled group_size times."""
+    group_size: int = Field(8, ge=2)
+    """Responses per problem; 2 is the least that gives a group baseline."""
+    max_staleness: Literal[0] = 0
+    """Policy versions a sample may be old when learned from; 0 is on-policy."""
+    scale_by_std: bool = False
+    """Divide the advantage by the group's standard deviation (GRPO); off is Dr.GRPO's choice."""
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    clip_high: float = Field(0.28, gt=0)
+    """The ratio is clipped to [1 - clip_low, 1 + clip_high] (clip-higher, DAPO)."""
+    importance_cap: float = Field(2.0, ge=1)
+    """Truncated importance sampling between engine and learner: weight min(ratio, cap), token by token."""
+
+
+class LearnerConfig(Section):
+    num_ranks: int = Field(1, ge=1)
+    """DeepSpeed ZeRO-3 ranks: one GPU each, or num_cpus cores each."""
+    learning_rate: float = Field(1e-6, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    adam_betas: tuple[float, float] = (0.9, 0.99)
+    max_grad_norm: float = Field(1.0, gt=0)
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    row_tokens: int = Field(1024, ge=16)
+    """Longest packed row, in tokens. SDPA pays for the square of it, varlen flash attention does not."""
+    logprob_chunk_tokens: int = Field(256, ge=1)
+    """Positions whose logits exist at once, in fp32."""
+    gradient_checkpointing: bool = False
+    num_cpus: float = Field(1, gt=0)
+    timeout_s: float = Field(1800, gt=0)
+    """Longest that one step, gather or start of the ranks may take."""
+
+
+class WeightsConfig(Section):
+    backend: Literal["auto", "object_store", "nccl", "ipc"] = "auto"
+    """How weights travel to vLLM: auto is nccl on GPUs and object_store (Ray's) without."""
+    bucket_mib: int = Field(128, ge=1)
+    """Most that is gathered at once on a rank."""
+    timeout_s: float = Field(600, gt=0)
+
+
+class EvaluationConfig(Section):
+    source: Literal["builtin", "jsonl", "parquet", "huggingface", "mgsm"] = "builtin"
+    path: str = ""
+    split: str = "test"
+    languages: tuple[str, ...] = ()
+    """Empty: English and the languages of data.languages."""
+    levels: tuple[int, ...] = (1, 2, 3, 4)
+    num_items: int = Field(50, ge=1)
+    """Items per language."""
+    max_response_tokens: int = Field(0, ge=0)
+    """0: policy.max_response_tokens."""
+    before: bool = True
+    after: bool = True
+
+    @model_validator(mode="after")
+    def _known_languages(self) -> Self:
+        check_languages(self.languages, "evaluation.languages")
+        if self.source != "builtin" and not self.path:
+            raise ValueError(f"evaluation.path is empty: source {self.source!r} needs one")
+        return self
+
+
+class ClusterConfig(Section):
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda where the cluster has GPUs, else cpu."""
+    placement_timeout_s: float = Field(300, gt=0)
+    """Longest to wait for the cluster to provide what the run asks for."""
+    start_timeout_s: float = Field(900, gt=0)
+    """Longest that an actor may take to load its model."""
+    include_dashboard: bool = False
+    """Start Ray's dashboard (loopback only) when the run starts its own local Ray."""
+
+
+class Config(Section):
+    """A whole run. Sections are handed out one by one: nobody below the driver sees all of it."""
+
+    run: RunConfig = RunConfig()
+    data: DataConfig = DataConfig()
+    prompt: PromptConfig = PromptConfig()
+    policy: PolicyConfig
+    pivot: PivotConfig
+    scorer: ScorerConfig
+    reward: RewardConfig = RewardConfig()
+    algorithm: AlgorithmConfig
+    learner: LearnerConfig = LearnerConfig()
+    weights: WeightsConfig = WeightsConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        sequences = self.algorithm.groups_per_step * self.algorithm.group_size
+        if sequences % self.learner.num_ranks:
+            raise ValueError(
+                f"a batch of algorithm.groups_per_step x group_size = {self.algorithm.groups_per_step} x "
+                f"{self.algorithm.group_size} = {sequences} responses can't be divided over learner.num_ranks = "
+                f"{self.learner.num_ranks}; make it a multiple"
+            )
+        for name, engine in (("policy", self.policy), ("pivot", self.pivot)):
+            if engine.max_response_tokens >= engine.max_model_len:
+                raise ValueError(
+                    f"{name}.max_response_tokens {engine.max_response_tokens} leaves no room for a prompt in "
+                    f"{name}.max_model_len {engine.max_model_len}"
+                )
+        if self.learner.row_tokens < self.policy.max_model_len:
+            raise ValueError(
+                f"learner.row_tokens {self.learner.row_tokens} is below policy.max_model_len "
+                f"{self.policy.max_model_len}: a longest response would fit into no row"
+            )
+        return self
+
+    @property
+    def evaluation_languages(self) -> tuple[str, ...]:
+        """English first, to see the gap, unless the config names its own."""
+        return self.evaluation.languages or tuple(dict.fromkeys(("en", *self.data.languages)))

@@ -1,0 +1,15 @@
+"""The two ways a run ends badly, told apart by exit code.
+
+Owns the error types that `driver/run.py` turns into one line and an exit code. Knows nothing else.
+"""
+
+
+class BadInput(ValueError):
+    """The user's config, data or arguments are wrong: one clear line, exit 2, nothing started.
+
+    The message says what is wrong, where, what was got and what to do.
+    """
+
+
+class RunFailed(RuntimeError):
+    """Something broke while the run was under way: one clear line, exit 1, details in the run's log files."""

@@ -1,0 +1,35 @@
+"""Evaluation with a config's settings on a policy's actors; the measuring itself is driver/evaluation.py."""
+
+from driver.config import Config
+from driver.evaluation import EvaluationResult, EvaluationSettings, evaluate
+from driver.inputs import EvaluationInputs
+from driver.ports import Generator
+from driver.progress import Progress
+from rewards.language_gate import LanguageGate
+
+
+async def evaluate_policy(
+    config: Config, inputs: EvaluationInputs, policy: Generator, progress: Progress
+) -> EvaluationResult:
+    """Greedy answers to the evaluation set, judged per language."""
+    gate = LanguageGate(config.evaluation_languages)
+    settings = EvaluationSettings(
+        max_tokens=config.evaluation.max_response_tokens or config.policy.max_response_tokens,
+        measured_on={
+            "source": config.evaluation.source,
+            "path": config.evaluation.path,
+            "split": config.evaluation.split,
+            "num_items": str(config.evaluation.num_items),
+            "num_exemplars": str(config.prompt.num_exemplars),
+            "model": config.policy.model,
+        },
+    )
+    with progress.phase("evaluating", total=len(inputs.problems)) as done:
+        return await evaluate(
+            policy,
+            inputs.problems,
+            prompter=inputs.prompter.prompt_token_ids,
+            language_is=gate.is_in,
+            settings=settings,
+            on_progress=done,
+        )

@@ -1,0 +1,269 @@
+"""What one step did, as one flat dict of named numbers, and the two logs of a run that are lines of JSON.
+
+Owns the names and meanings of a step's metrics, `metrics.jsonl` and `events.jsonl`. Knows the schema and answers; must
+not know Ray, an engine or how anything is drawn. In every family that has a part per language, "all" is the part over
+all languages. A metric that has nothing to measure in a step (no gold, nobody scored) is left out, never 0.
+"""
+
+import json
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, pstdev
+
+from driver.evaluation import gold_number
+from driver.schema import DroppedGroup, PushReport, Rollout, Score, ScoredGroup, StepReport
+from rewards.answers import final_answer, same_answer
+
+ALL_LANGUAGES = "all"
+
+_REASONS_ALWAYS_COUNTED = ("no_signal", "unscored")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PivotUse:
+    """How a step came by its references."""
+
+    num_references: int  # that the step needed
+    num_cached: int  # of them, found in the cache
+    num_tokens: int  # generated for the others
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepOutcome:
+    """Everything that a step's metrics are made of."""
+
+    groups: tuple[ScoredGroup, ...]  # all that were scored, those that were dropped afterwards too
+    dropped: tuple[DroppedGroup, ...]  # all that were not learned from
+    stage_seconds: Mapping[str, float]  # generate, pivot, score, learn, push, step; stages may overlap
+    pivot: PivotUse
+    learning: StepReport | None  # None: every group was dropped, and the learner had nothing to do
+    push: PushReport | None  # None: no weights were sent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepMetrics:
+    """One line of metrics.jsonl."""
+
+    step: int
+    time: float  # seconds since the epoch
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One line of events.jsonl: a failure, restart, skip or drop, and why."""
+
+    kind: str
+    reason: str
+    step: int | None = None
+    group_id: str | None = None
+    detail: str = ""
+    time: float = 0.0  # seconds since the epoch; the log stamps it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scored:
+    """One scored response beside what it is compared with."""
+
+    score: Score
+    gold: str | None
+    pivot_answer: str | None
+
+    @property
+    def is_correct(self) -> bool:
+        return self.score.answer is not None and self.gold is not None and same_answer(self.score.answer, self.gold)
+
+    @property
+    def agrees(self) -> bool:
+        answer, pivot_answer = self.score.answer, self.pivot_answer
+        return answer is not None and pivot_answer is not None and same_answer(answer, pivot_answer)
+
+
+def step_metrics(outcome: StepOutcome) -> dict[str, float]:
+    """One step's metrics by name. Parts, gates and answers are of all scored groups, dropped ones included."""
+    metrics = _group_metrics(outcome.groups, outcome.dropped)
+    for language, groups in _by_language(outcome.groups).items():
+        metrics |= _language_metrics(language, groups)
+    metrics |= _length_metrics(outcome.groups)
+    metrics |= _pivot_metrics(outcome.pivot)
+    metrics |= _speed_metrics(outcome)
+    if outcome.learning is not None:
+        metrics |= outcome.learning.metrics
+    if outcome.push is not None:
+        metrics |= {
+            "weights/policy_version": float(outcome.push.policy_version),
+            "weights/num_bytes": float(outcome.push.num_bytes),
+        }
+    return metrics
+
+
+def _by_language(groups: Sequence[ScoredGroup]) -> dict[str, list[ScoredGroup]]:
+    by_language: dict[str, list[ScoredGroup]] = defaultdict(list)
+    for group in groups:
+        by_language[group.group.problem.language].append(group)
+    return {ALL_LANGUAGES: list(groups), **by_language}
+
+
+def _rewards(group: ScoredGroup) -> list[float]:
+    return [score.reward for score in group.scores if isinstance(score, Score)]
+
+
+def _group_metrics(groups: Sequence[ScoredGroup], dropped: Sequence[DroppedGroup]) -> dict[str, float]:
+    """`reward/std` is over all responses of the step; `group/reward_std` is the mean of the spread inside groups."""
+    reasons = Counter({reason: 0 for reason in _REASONS_ALWAYS_COUNTED})
+    reasons.update(group.reason for group in dropped)
+    dropped_ids = {group.group_id for group in dropped}
+    num_unscored = sum(not isinstance(score, Score) for group in groups for score in group.scores)
+    metrics = {
+        "group/used": float(sum(group.group.group_id not in dropped_ids for group in groups)),
+        **{f"group/dropped_{reason}": float(count) for reason, count in sorted(reasons.items())},
+        "response/unscored": float(num_unscored),
+    }
+    rewards = [reward for group in groups for reward in _rewards(group)]
+    if rewards:
+        metrics |= {"reward/mean": fmean(rewards), "reward/std": pstdev(rewards)}
+    spreads = [pstdev(_rewards(group)) for group in groups if len(_rewards(group)) > 1]
+    if spreads:
+        metrics["group/reward_std"] = fmean(spreads)
+    return metrics
+
+
+def _scored(groups: Iterable[ScoredGroup]) -> Iterator[_Scored]:
+    for group in groups:
+        gold = gold_number(group.group.problem)
+        pivot_answer = final_answer(group.reference.text, "en")
+        for score in group.scores:
+            if isinstance(score, Score):
+                yield _Scored(score=score, gold=gold, pivot_answer=pivot_answer)
+
+
+def _language_metrics(language: str, groups: Sequence[ScoredGroup]) -> dict[str, float]:
+    """Accuracy is against gold, and only watched: no reward reads it. Agreement is with the pivot's answer."""
+    rollouts = [rollout for group in groups for rollout in group.group.rollouts]
+    scored = list(_scored(groups))
+    scores = [response.score for response in scored]
+    parts = {name for score in scores for name in score.parts}
+    gates = {name for score in scores for name in score.gates}
+    measured = {
+        **{f"reward/{name}/{language}": [s.parts[name] for s in scores if name in s.parts] for name in parts},
+        **{f"gate/{name}/{language}": [s.gates[name] for s in scores if name in s.gates] for name in gates},
+        f"lang/{language}/reward_mean": [score.reward for score in scores],
+        f"lang/{language}/accuracy": [response.is_correct for response in scored if response.gold is not None],
+        f"lang/{language}/agreement": [response.agrees for response in scored if response.pivot_answer is not None],
+        f"lang/{language}/language_consistency": [s.gates["language"] for s in scores if "language" in s.gates],
+        f"lang/{language}/response_length": [len(rollout.token_ids) for rollout in rollouts],
+        f"lang/{language}/truncated": [rollout.is_truncated for rollout in rollouts],
+    }
+    return {name: fmean(values) for name, values in sorted(measured.items()) if values}
+
+
+def _length_metrics(groups: Sequence[ScoredGroup]) -> dict[str, float]:
+    lengths = [len(rollout.token_ids) for rollout in _rollouts(groups)]
+    if not lengths:
+        return {}
+    return {"response_length/mean": fmean(lengths), "response_length/max": float(max(lengths))}
+
+
+def _pivot_metrics(pivot: PivotUse) -> dict[str, float]:
+    metrics = {"pivot/requests": float(pivot.num_references - pivot.num_cached)}
+    if pivot.num_references:
+        metrics["pivot/cache_hit_rate"] = pivot.num_cached / pivot.num_references
+    return metrics
+
+
+def _speed_metrics(outcome: StepOutcome) -> dict[str, float]:
+    """The learner's rate is over its own seconds, not over the driver's wait for it."""
+    seconds, learning = outcome.stage_seconds, outcome.learning
+    num_tokens = sum(len(rollout.token_ids) for rollout in _rollouts(outcome.groups))
+    num_texts = sum(len(group.scores) for group in outcome.groups)
+    work = {
+        "policy_tokens": (num_tokens, seconds.get("generate", 0.0)),
+        "pivot_tokens": (outcome.pivot.num_tokens, seconds.get("pivot", 0.0)),
+        "scorer_texts": (num_texts, seconds.get("score", 0.0)),
+        "learner_tokens": (learning.num_tokens, learning.seconds) if learning is not None else (0, 0.0),
+    }
+    rates = {f"throughput/{name}_per_s": count / spent for name, (count, spent) in work.items() if count and spent}
+    return {f"timing_s/{stage}": spent for stage, spent in seconds.items()} | rates
+
+
+def _rollouts(groups: Iterable[ScoredGroup]) -> Iterator[Rollout]:
+    return (rollout for group in groups for rollout in group.group.rollouts)
+
+
+class MetricsLog:
+    """Appends to metrics.jsonl, one flushed line a step. A step that is logged again replaces it and all after it."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._lines = _JsonLines(path)
+        self._clock = clock
+
+    def append(self, step: int, metrics: Mapping[str, float]) -> None:
+        """A number that JSON cannot hold (NaN, infinity) is written as null."""
+        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        self._lines.append({"step": step, "time": self._clock(), "metrics": finite})
+
+    def close(self) -> None:
+        self._lines.close()
+
+
+class EventLog:
+    """Appends to events.jsonl, one flushed line an event."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._lines = _JsonLines(path)
+        self._clock = clock
+
+    def append(self, event: Event) -> None:
+        self._lines.append({**asdict(event), "time": self._clock()})
+
+    def close(self) -> None:
+        self._lines.close()
+
+
+class _JsonLines:
+    """A file of JSON lines that a kill can tear only in its last line, which is then closed and never read."""
+
+    def __init__(self, path: Path) -> None:
+        is_torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+        self._file = path.open("a", encoding="utf-8")
+        if is_torn:
+            self._file.write("\n")
+
+    def append(self, record: Mapping[str, object]) -> None:
+        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[StepMetrics]:
+    """The run's steps in order; what a resumed run did again counts in its last form. No file: no steps."""
+    steps: dict[int, StepMetrics] = {}
+    for record in _records(path):
+        step = record["step"]
+        steps = {earlier: metrics for earlier, metrics in steps.items() if earlier < step}
+        finite = {name: value for name, value in record["metrics"].items() if value is not None}
+        steps[step] = StepMetrics(step=step, time=record["time"], metrics=finite)
+    return list(steps.values())
+
+
+def read_events(path: Path) -> list[Event]:
+    """The run's events, oldest first. No file: no events."""
+    return [Event(**record) for record in _records(path)]
+
+
+def _records(path: Path) -> Iterator[dict]:
+    """Lines that a kill has torn are passed over: the step they belong to was not finished."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue

@@ -1,0 +1,95 @@
+"""Where relative paths of a config start, wherever the command was started and also inside a submitted Ray job.
+
+A job's working directory is a copy that Ray deletes: nothing may be written there, and git-ignored folders (models,
+caches) are not in it. Owns that rule and nothing else.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from driver.config import Config, Section
+from driver.errors import BadInput
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME_VARIABLE = "PB_RLSVR_HOME"
+
+
+def home() -> Path:
+    """The folder that relative paths start from.
+
+    `$PB_RLSVR_HOME` if set; else the project's root; in a job, where that root is a copy, the checkout that the running
+    interpreter's `.venv` belongs to.
+
+    Raises:
+        BadInput: in a job whose interpreter belongs to no checkout.
+    """
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named).expanduser().resolve()
+    if not _is_job_copy(ROOT):
+        return ROOT
+    checkout = Path(sys.prefix).parent
+    if (checkout / "driver" / "run.py").exists():
+        return checkout
+    raise BadInput(
+        f"this job runs in a copy ({ROOT.name}), so relative paths have no place to be: "
+        f'submit with --runtime-env-json \'{{"env_vars": {{"{HOME_VARIABLE}": "/a/shared/folder"}}}}\''
+    )
+
+
+def absolute(path: str) -> Path:
+    """A config's path, with `~` and relative paths resolved against `home()`."""
+    expanded = Path(path).expanduser()
+    return expanded if expanded.is_absolute() else home() / expanded
+
+
+def resolve_model(model: str, key: str) -> str:
+    """A local folder as an absolute path, or a Hugging Face name as it is.
+
+    Raises:
+        BadInput: for something written like a path that is no folder.
+    """
+    folder = absolute(model)
+    if folder.is_dir():
+        return str(folder)
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        hint = "; `make models` builds the quickstart's" if ".cache/models" in model else ""
+        raise BadInput(f"{key} = {model!r}: there is no folder {folder}{hint}")
+    return model
+
+
+def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "pivot", "scorer")) -> Config:
+    """The same config with every path absolute, as actors on other processes need it.
+
+    Raises:
+        BadInput: one of the named sections' models is no folder and no hub name.
+    """
+    sections: dict[str, Section] = {
+        "run": config.run.model_copy(update={"folder": str(absolute(config.run.folder))}),
+        "pivot": config.pivot.model_copy(update={"cache": _or_empty(config.pivot.cache)}),
+        "policy": config.policy,
+        "scorer": config.scorer,
+        "data": config.data.model_copy(update={"path": _data_path(config.data.source, config.data.path)}),
+        "evaluation": config.evaluation.model_copy(
+            update={"path": _data_path(config.evaluation.source, config.evaluation.path)}
+        ),
+    }
+    for name in models:
+        model = resolve_model(getattr(config, name).model, f"{name}.model")
+        sections[name] = sections[name].model_copy(update={"model": model})
+    return config.model_copy(update=sections)
+
+
+def _or_empty(path: str) -> str:
+    return str(absolute(path)) if path else ""
+
+
+def _data_path(source: str, path: str) -> str:
+    if not path or (source == "huggingface" and not absolute(path).exists()):
+        return path
+    return str(absolute(path))
+
+
+def _is_job_copy(root: Path) -> bool:
+    return "working_dir_files" in root.parts

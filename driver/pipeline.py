@@ -1,0 +1,157 @@
+"""The stages between a problem and the learner, as short functions over the ports.
+
+    problem -> (group, reference) -> scored group -> train samples
+
+Owns what overlaps inside a step: every group is generated, referenced and scored on its own, so a finished group is
+scored while others are still being written. Knows no Ray and no engine; a unit test runs it on fakes.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from driver.ports import Generator, Scorer
+from driver.references import ReferenceBook
+from driver.schema import (
+    DroppedGroup,
+    Group,
+    Problem,
+    Reference,
+    SamplingRequest,
+    Score,
+    ScoredGroup,
+    ScoreRequest,
+    TrainSample,
+)
+from driver.seeds import sampling_seeds
+from rewards.advantages import group_relative, has_signal
+
+T = TypeVar("T")
+
+
+@dataclass
+class StageClock:
+    """Wall-clock window of each stage in one step: from its first start to its last end, in seconds."""
+
+    started: dict[str, float] = field(default_factory=dict)
+    ended: dict[str, float] = field(default_factory=dict)
+
+    async def during(self, stage: str, work: Awaitable[T]) -> T:
+        self.started.setdefault(stage, time.monotonic())
+        try:
+            return await work
+        finally:
+            self.ended[stage] = time.monotonic()
+
+    def seconds(self) -> dict[str, float]:
+        return {stage: end - self.started[stage] for stage, end in self.ended.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the policy is sampled while training; top_p = 1 and top_k = -1 are fixed in the engine."""
+
+    group_size: int
+    max_tokens: int
+    temperature: float
+    run_seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Everything that turns problems into scored groups."""
+
+    policy: Generator
+    references: ReferenceBook
+    scorer: Scorer
+    prompt: Callable[[Problem], tuple[int, ...]]  # prompt token ids, chat template applied
+    sampling: Sampling
+
+
+async def score_problems(
+    problems: Sequence[Problem], *, step: int, stages: Stages, clock: StageClock
+) -> list[ScoredGroup | DroppedGroup]:
+    """One step's groups, generated, referenced and scored as they finish; returned in the order of the problems.
+
+    The order matters: what the learner sees must not depend on which group happened to finish first.
+    """
+    tasks = [
+        asyncio.ensure_future(score_problem(problem, step=step, stages=stages, clock=clock)) for problem in problems
+    ]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        stages.references.cache.save()
+
+
+async def score_problem(
+    problem: Problem, *, step: int, stages: Stages, clock: StageClock
+) -> ScoredGroup | DroppedGroup:
+    """One problem's way from prompt to scores. The pivot and the policy answer at the same time."""
+    group, reference = await asyncio.gather(
+        clock.during("generate", sample_group(problem, step=step, stages=stages)),
+        clock.during("pivot", stages.references.get(problem)),
+    )
+    if reference.finish_reason == "length":
+        return DroppedGroup(group_id=group.group_id, problem=problem, reason="reference_truncated")
+    scores = await clock.during("score", stages.scorer.score(score_request(group, reference)))
+    unscored = [score.reason for score in scores if not isinstance(score, Score)]
+    if len(unscored) == len(scores):
+        return DroppedGroup(group_id=group.group_id, problem=problem, reason="unscored", detail=unscored[0])
+    return ScoredGroup(group=group, reference=reference, scores=scores)
+
+
+async def sample_group(problem: Problem, *, step: int, stages: Stages) -> Group:
+    sampling = stages.sampling
+    group_id = f"{step}/{problem.group_key}"
+    prompt_token_ids = stages.prompt(problem)
+    rollouts = await stages.policy.sample(
+        SamplingRequest(
+            request_id=group_id,
+            prompt_token_ids=prompt_token_ids,
+            seeds=sampling_seeds(sampling.run_seed, step, problem.group_key, num=sampling.group_size),
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+        )
+    )
+    return Group(group_id=group_id, problem=problem, prompt_token_ids=prompt_token_ids, rollouts=rollouts)
+
+
+def score_request(group: Group, reference: Reference) -> ScoreRequest:
+    """What the scorer may see of a group: text only, no gold answer."""
+    return ScoreRequest(
+        language=group.problem.language,
+        question=group.problem.question,
+        question_en=group.problem.question_en,
+        reference=reference.text,
+        responses=tuple(rollout.text for rollout in group.rollouts),
+        truncated=tuple(rollout.is_truncated for rollout in group.rollouts),
+    )
+
+
+def to_train_samples(scored: ScoredGroup, *, min_spread: float, scale_by_std: bool) -> list[TrainSample] | DroppedGroup:
+    """A group's samples with their group-relative advantages, or the reason why it teaches nothing.
+
+    Unscored rollouts leave the baseline and the loss.
+    """
+    group = scored.group
+    rewards = [score.reward if isinstance(score, Score) else None for score in scored.scores]
+    if not has_signal(rewards, min_spread=min_spread):
+        return DroppedGroup(group_id=group.group_id, problem=group.problem, reason="no_signal")
+    advantages = group_relative(rewards, scale_by_std=scale_by_std)
+    return [
+        TrainSample(
+            group_id=group.group_id,
+            prompt_token_ids=group.prompt_token_ids,
+            response_token_ids=rollout.token_ids,
+            sampling_logprobs=rollout.logprobs,
+            advantage=advantage,
+            policy_version=rollout.policy_version,
+        )
+        for rollout, advantage in zip(group.rollouts, advantages, strict=True)
+        if advantage is not None
+    ]

@@ -1,0 +1,41 @@
+"""A plan in words: the table of actors and the arithmetic of a batch."""
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from cluster.estimate import Memory
+from cluster.layout import Layout, Role
+from driver.config import Config
+
+
+def plan_table(layout: Layout, memory: Mapping[Role, Memory]) -> Table:
+    """One row an actor."""
+    table = Table("actor", "CPUs", "GPUs", "threads", "memory, GiB", "of which", title=f"device: {layout.device}")
+    for placement in layout.placements:
+        need = memory[placement.role]
+        table.add_row(
+            placement.name,
+            f"{placement.bundle.cpus:g}",
+            f"{placement.bundle.gpus:g}",
+            str(placement.num_threads),
+            "?" if need.total_gib is None else f"{need.total_gib:.1f}",
+            need.formula,
+        )
+    return table
+
+
+def batch_arithmetic(config: Config) -> list[str]:
+    """How many responses and tokens a step has at most, and a run."""
+    algorithm, policy, learner = config.algorithm, config.policy, config.learner
+    responses = algorithm.groups_per_step * algorithm.group_size
+    longest = policy.max_model_len
+    return [
+        f"a step: {algorithm.groups_per_step} problems x {algorithm.group_size} responses = {responses} responses, "
+        f"at most {responses * policy.max_response_tokens:,} response tokens and {responses * longest:,} tokens in all",
+        f"a rank: {responses // learner.num_ranks} responses a step on each of {learner.num_ranks}, packed into rows "
+        f"of at most {learner.row_tokens} tokens",
+        f"the run: {algorithm.steps} steps, {algorithm.steps * responses:,} responses to "
+        f"{algorithm.steps * algorithm.groups_per_step:,} problems in {', '.join(config.data.languages)}",
+        f"references: at most one for each of those problems' items, from {config.pivot.num_workers} pivot worker(s)",
+    ]

@@ -1,0 +1,40 @@
+"""What the driver may ask of the actors: small Protocols, so that every stage runs on hand-written fakes in tests.
+
+Owns the verbs between driver and actors. Knows the schema only; nothing here may import Ray or an engine.
+"""
+
+from typing import Protocol
+
+from driver.schema import PushReport, Rollout, SamplingRequest, Score, ScoreRequest, StepReport, TrainBatch, Unscored
+
+
+class Generator(Protocol):
+    """An engine, or a fleet of them: the policy at its current version, or the frozen pivot."""
+
+    async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
+        """Responses to one prompt, in the order of `request.seeds`. Returns as soon as this group is finished."""
+        ...
+
+
+class Scorer(Protocol):
+    """The semantic reward, in one actor or several."""
+
+    async def score(self, request: ScoreRequest) -> tuple[Score | Unscored, ...]:
+        """One result per response, in order. A failure is `Unscored`, never a reward of 0."""
+        ...
+
+
+class Learner(Protocol):
+    """The ZeRO-3 ranks, as one."""
+
+    async def step(self, batch: TrainBatch) -> StepReport:
+        """One optimiser step on all ranks."""
+        ...
+
+    async def push_weights(self, policy_version: int) -> PushReport:
+        """Send the current weights to every policy worker and stamp them with `policy_version`."""
+        ...
+
+    async def export(self, folder: str) -> None:
+        """Write the current weights as a Hugging Face folder that transformers and vLLM load."""
+        ...

@@ -1,0 +1,111 @@
+"""Where problems come from: one `ProblemSource` for the built-in set, JSON lines, Parquet, Hugging Face and MGSM.
+
+Owns the choice by config and what a source can be asked. Must not know the order of a run (driver/problems/stream.py)
+nor prompts.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Protocol
+
+from driver.config import DataConfig, EvaluationConfig
+from driver.errors import BadInput
+from driver.problems.builtin.generate import builtin_problems
+from driver.problems.index import COLUMNS, TableSource
+from driver.problems.mgsm import MgsmTable
+from driver.problems.tables import JsonlTable, ParquetTable, open_huggingface
+from driver.schema import Problem
+
+
+class ProblemSource(Protocol):
+    """Problems by language and position; every (item, language) pair is there once."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the problems or their order: a position of another fingerprint means nothing here."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many problems each language has."""
+        ...
+
+    def problem(self, language: str, position: int) -> Problem:
+        """The problem at a position of one language."""
+        ...
+
+
+class ListSource:
+    """Problems that are in memory anyway: the built-in set, which is generated."""
+
+    def __init__(self, problems: Iterable[Problem], *, name: str) -> None:
+        self.name = name
+        self._problems: dict[str, list[Problem]] = {}
+        fingerprint = blake2b(digest_size=16)
+        for problem in problems:
+            self._problems.setdefault(problem.language, []).append(problem)
+            fingerprint.update(repr((problem.group_key, problem.question, problem.question_en)).encode())
+        self.fingerprint = fingerprint.hexdigest()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return {language: len(problems) for language, problems in self._problems.items()}
+
+    def problem(self, language: str, position: int) -> Problem:
+        return self._problems[language][position]
+
+
+def open_source(config: DataConfig | EvaluationConfig, *, languages: Sequence[str], seed: int) -> ProblemSource:
+    """The source that a `[data]` or `[evaluation]` section names, checked, with problems in all of `languages`.
+
+    `config.path` is absolute or a hub name; `seed` fixes the built-in set and nothing else.
+
+    Raises:
+        BadInput: one line about the first thing that is wrong with it.
+    """
+    source = _open(config, languages, seed)
+    if missing := [language for language in languages if not source.counts.get(language)]:
+        raise BadInput(
+            f"{source.name} has no problem in {', '.join(missing)}; it has {', '.join(sorted(source.counts))}"
+        )
+    return source
+
+
+def first_problems(source: ProblemSource, languages: Sequence[str], *, num_items: int) -> Iterator[Problem]:
+    """The first `num_items` of every language (fewer where there are fewer): the same items where rows are parallel."""
+    for language in languages:
+        for position in range(min(num_items, source.counts[language])):
+            yield source.problem(language, position)
+
+
+def _open(config: DataConfig | EvaluationConfig, languages: Sequence[str], seed: int) -> ProblemSource:
+    match config.source:
+        case "builtin":
+            return _open_builtin(config, languages, seed)
+        case "jsonl":
+            return TableSource(JsonlTable(Path(config.path)), name=config.path)
+        case "parquet":
+            return TableSource(ParquetTable(Path(config.path), columns=COLUMNS), name=config.path)
+        case "huggingface":
+            return TableSource(open_huggingface(config.path, split=config.split), name=f"dataset {config.path}")
+        case "mgsm":
+            return TableSource(MgsmTable(Path(config.path)), name=f"MGSM in {config.path}")
+
+
+def _open_builtin(config: DataConfig | EvaluationConfig, languages: Sequence[str], seed: int) -> ProblemSource:
+    match config.split:
+        case "train" | "test":
+            problems = builtin_problems(
+                seed=seed,
+                split=config.split,
+                levels=config.levels,
+                num_items=config.num_items,
+                languages=tuple(languages),
+            )
+            return ListSource(problems, name=f"the built-in set's {config.split} split")
+        case other:
+            raise BadInput(f"the built-in set has no split {other!r}; it has train and test")

@@ -1,0 +1,113 @@
+"""GRPO on semantic rewards, readable from top to bottom: the picture of docs/architecture.md as code.
+
+Owns the order of the stages in a step. Knows the ports and the stages only, so a unit test runs it on fakes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from driver.batching import pack, packing_efficiency
+from driver.config import AlgorithmConfig, LearnerConfig, RewardConfig
+from driver.pipeline import StageClock, Stages, score_problems, to_train_samples
+from driver.ports import Learner
+from driver.references import ReferenceCounts
+from driver.schema import DroppedGroup, Problem, PushReport, ScoredGroup, StepReport, TrainSample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """One optimiser step and the push of its weights."""
+
+    step: StepReport
+    push: PushReport
+    packing_efficiency: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """All that happened in one step, for whoever writes it down."""
+
+    step: int
+    groups: list[ScoredGroup | DroppedGroup]  # in the order of the problems
+    dropped: list[DroppedGroup]  # everything that was not learned from, without signal included
+    num_samples: int  # learned from
+    update: Update | None  # None where no group had signal: the weights stay as they are
+    references: ReferenceCounts
+    stage_seconds: dict[str, float]
+
+
+class Recorder(Protocol):
+    """Whoever writes steps down and shows them (driver/record.py)."""
+
+    def begin(self, step: int) -> None: ...
+
+    def record(self, step: StepRecord) -> None: ...
+
+
+async def train_grpo(
+    problems: Iterator[Problem],
+    *,
+    stages: Stages,
+    learner: Learner,
+    algorithm: AlgorithmConfig,
+    reward: RewardConfig,
+    packing: LearnerConfig,
+    pad_token_id: int,
+    recorder: Recorder,
+) -> None:
+    """On-policy GRPO: every group is sampled from the weights that the last step left.
+
+    The first push must have happened: a policy worker without the learner's weights refuses to sample.
+    """
+    policy_version = 0
+    for step in range(1, algorithm.steps + 1):
+        recorder.begin(step)
+        clock = StageClock()
+        batch_problems = [next(problems) for _ in range(algorithm.groups_per_step)]
+        groups = await score_problems(batch_problems, step=step, stages=stages, clock=clock)
+
+        samples, dropped = learnable(groups, algorithm=algorithm, reward=reward)
+        update = None
+        if samples:
+            batch = pack(
+                samples,
+                num_ranks=packing.num_ranks,
+                row_tokens=packing.row_tokens,
+                pad_token_id=pad_token_id,
+                policy_version=policy_version,
+            )
+            report = await clock.during("learn", learner.step(batch))
+            policy_version += 1
+            push = await clock.during("push", learner.push_weights(policy_version))
+            update = Update(step=report, push=push, packing_efficiency=packing_efficiency(batch))
+
+        recorder.record(
+            StepRecord(
+                step=step,
+                groups=groups,
+                dropped=dropped,
+                num_samples=len(samples),
+                update=update,
+                references=stages.references.take_counts(),
+                stage_seconds=clock.seconds(),
+            )
+        )
+
+
+def learnable(
+    groups: list[ScoredGroup | DroppedGroup], *, algorithm: AlgorithmConfig, reward: RewardConfig
+) -> tuple[list[TrainSample], list[DroppedGroup]]:
+    """Every group ends in exactly one of the two: its samples are learned from, or it is dropped with a reason."""
+    samples: list[TrainSample] = []
+    dropped: list[DroppedGroup] = []
+    for group in groups:
+        if isinstance(group, DroppedGroup):
+            dropped.append(group)
+            continue
+        outcome = to_train_samples(group, min_spread=reward.min_group_spread, scale_by_std=algorithm.scale_by_std)
+        if isinstance(outcome, DroppedGroup):
+            dropped.append(outcome)
+        else:
+            samples.extend(outcome)
+    return samples, dropped

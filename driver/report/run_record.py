@@ -1,0 +1,120 @@
+"""A run folder, read for its report: what is there, and what is missing and why.
+
+Owns reading; a piece that is absent or damaged becomes a note, never an error, because a report is also made of runs
+that are still going or have failed. Must not know how anything is shown.
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+
+from driver.evaluation import EvaluationResult, read_evaluations
+from driver.metrics import Event, StepMetrics, read_events, read_metrics
+from driver.samples import Cell, read_samples, sampled_steps
+
+Piece = TypeVar("Piece")
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)
+"""What the readers raise on a file that was written by hand, cut off or by another version of the project."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """Everything that a report shows."""
+
+    name: str
+    config_text: str
+    config: Mapping[str, Json]
+    steps: tuple[StepMetrics, ...]
+    evaluations: Mapping[str, EvaluationResult]  # "before", "after"
+    samples: tuple[Mapping[str, Cell], ...]  # of the first steps and the last
+    events: tuple[Event, ...]
+    summary: Mapping[str, Json]
+    notes: tuple[str, ...]  # what is missing or could not be read
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that are finished."""
+        return self.steps[-1].step if self.steps else 0
+
+    def setting(self, section: str, key: str) -> Json:
+        """A value of the config, None where it is not set."""
+        found = self.config.get(section)
+        return found.get(key) if isinstance(found, dict) else None
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """In the order of the config, then those that only an evaluation or a metric knows."""
+        configured = self.setting("data", "languages")
+        trained = [str(code) for code in configured] if isinstance(configured, list) else []
+        evaluated = [found.language for result in self.evaluations.values() for found in result.languages]
+        logged = [name.split("/")[1] for step in self.steps for name in step.metrics if name.startswith("lang/")]
+        return tuple(code for code in dict.fromkeys([*evaluated, *trained, *logged]) if code != "all")
+
+
+def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
+    """The folder's files; samples of the first and the last `sampled_at_each_end` steps that have any."""
+    notes: list[str] = []
+
+    def piece(file: str, read: Callable[[Path], Piece], otherwise: Piece, *, absent: str) -> Piece:
+        path = run_folder / file
+        if not path.exists() and not path.with_suffix("").is_dir():  # samples lie in samples/ until they are merged
+            notes.append(absent)
+            return otherwise
+        try:
+            return read(path)
+        except _DAMAGED as error:
+            notes.append(f"{file} could not be read: {type(error).__name__}: {error}")
+            return otherwise
+
+    config_text = piece("config.toml", _read_text, "", absent="There is no config.toml.")
+    config = piece("config.toml", _read_toml, {}, absent="")
+    evaluations = piece("evaluation.json", read_evaluations, {}, absent="Nothing was evaluated yet.")
+    steps = piece("metrics.jsonl", read_metrics, [], absent="No step is finished yet.")
+    samples = piece(
+        "samples.parquet",
+        lambda path: _read_ends(path, num=sampled_at_each_end),
+        [],
+        absent="There are no sample responses yet.",
+    )
+    events = piece("events.jsonl", read_events, [], absent="")
+    summary = piece(
+        "summary.json", _read_object, {}, absent="There is no summary: the run is still going, or it failed."
+    )
+    return RunRecord(
+        name=run_folder.resolve().name,
+        config_text=config_text,
+        config=config,
+        steps=tuple(steps),
+        evaluations=evaluations,
+        samples=tuple(samples),
+        events=tuple(events),
+        summary=summary,
+        notes=tuple(note for note in dict.fromkeys(notes) if note),
+    )
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _read_toml(path: Path) -> dict[str, Json]:
+    return tomllib.loads(_read_text(path))
+
+
+def _read_object(path: Path) -> dict[str, Json]:
+    found = json.loads(_read_text(path))
+    if not isinstance(found, dict):
+        raise ValueError(f"expected a JSON object, got {type(found).__name__}")
+    return found
+
+
+def _read_ends(path: Path, *, num: int) -> list[dict[str, Cell]]:
+    steps = sampled_steps(path)
+    return read_samples(path, steps={*steps[:num], *steps[-num:]})

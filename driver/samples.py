@@ -1,0 +1,164 @@
+"""Every scored response of a run, kept for people to read: samples.parquet in the run folder.
+
+Owns the table's columns and how it survives a kill: each step is a finished file of its own under samples/ (written
+aside, then renamed), and `merge` folds them into samples.parquet, one row group a step. A step written again (after a
+resume) replaces itself and all steps after it. Knows the schema only.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from driver.schema import Reference, Rollout, Score, ScoredGroup, Unscored
+
+_COLUMNS = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("group_id", pa.string()),
+        ("item_id", pa.string()),
+        ("language", pa.string()),
+        ("question", pa.string()),
+        ("response", pa.string()),
+        ("finish_reason", pa.string()),
+        ("num_tokens", pa.int64()),
+        ("reward", pa.float64()),  # null: unscored
+        ("unscored_reason", pa.string()),  # null: scored
+        ("answer", pa.string()),  # null: none declared, or unscored
+        ("reference", pa.string()),
+    ]
+)
+"""Beside these, one `part_<name>` (float) and one `gate_<name>` (bool, False is shut) for each part and gate."""
+
+Cell = str | int | float | bool | None
+
+
+class SamplesLog:
+    """Writes a run's samples step by step. A step that `append` returned from is on disk."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is samples.parquet, as it will be called once merged; the steps' files go to samples/ beside it."""
+        self._path = path
+        self._folder = _parts_folder(path)
+
+    def append(self, step: int, groups: Iterable[ScoredGroup]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for later_step, part in _parts(self._path):
+            if later_step > step:
+                part.unlink()
+        rows = [row for group in groups for row in _rows(step, group)]
+        table = pa.Table.from_pylist(rows, schema=_schema(rows))
+        _write_aside(self._folder / f"step-{step:08d}.parquet", [table], table.schema)
+
+    def merge(self) -> None:
+        """Fold all steps into samples.parquet. A kill at any moment loses and doubles nothing."""
+        if not _parts(self._path):
+            return
+        sources = _sources(self._path)
+        schema = pa.unify_schemas([pq.read_schema(path) for path, _ in sources])
+        _write_aside(self._path, _row_groups(sources, schema), schema)
+        shutil.rmtree(self._folder)
+
+
+def sampled_steps(path: Path) -> list[int]:
+    """Steps that samples are kept of, in order; merged or not."""
+    steps: set[int] = set()
+    for file, before_step in _sources(path):
+        found = pq.read_table(file, columns=["step"]).column("step").unique().to_pylist()
+        steps |= {step for step in found if before_step is None or step < before_step}
+    return sorted(steps)
+
+
+def read_samples(path: Path, *, steps: Iterable[int]) -> list[dict[str, Cell]]:
+    """The rows of some steps, in order, one dict a response; merged or not."""
+    wanted = sorted(set(steps))
+    rows: list[dict[str, Cell]] = []
+    for file, before_step in _sources(path):
+        here = [step for step in wanted if before_step is None or step < before_step]
+        if here:
+            rows += pq.read_table(file, filters=[("step", "in", here)]).to_pylist()
+    return rows
+
+
+def _rows(step: int, scored: ScoredGroup) -> Iterator[dict[str, Cell]]:
+    group = scored.group
+    for rollout, score in zip(group.rollouts, scored.scores, strict=True):
+        yield {
+            "step": step,
+            "group_id": group.group_id,
+            "item_id": group.problem.item_id,
+            "language": group.problem.language,
+            "question": group.problem.question,
+            **_response_cells(rollout, scored.reference),
+            **_score_cells(score),
+        }
+
+
+def _response_cells(rollout: Rollout, reference: Reference) -> dict[str, Cell]:
+    return {
+        "response": rollout.text,
+        "finish_reason": rollout.finish_reason,
+        "num_tokens": len(rollout.token_ids),
+        "reference": reference.text,
+    }
+
+
+def _score_cells(score: Score | Unscored) -> dict[str, Cell]:
+    if isinstance(score, Unscored):
+        return {"unscored_reason": score.reason}
+    parts = {f"part_{name}": float(value) for name, value in score.parts.items()}
+    gates = {f"gate_{name}": bool(is_open) for name, is_open in score.gates.items()}
+    return {"reward": score.reward, "answer": score.answer, **parts, **gates}
+
+
+def _schema(rows: list[dict[str, Cell]]) -> pa.Schema:
+    """The fixed columns and those of the parts and gates that occur, in the order of their names."""
+    names = sorted({name for row in rows for name in row})
+    parts = [(name, pa.float64()) for name in names if name.startswith("part_")]
+    gates = [(name, pa.bool_()) for name in names if name.startswith("gate_")]
+    return pa.schema([*_COLUMNS, *(pa.field(name, kind) for name, kind in [*parts, *gates])])
+
+
+def _parts_folder(path: Path) -> Path:
+    return path.with_suffix("")
+
+
+def _parts(path: Path) -> list[tuple[int, Path]]:
+    """The steps' own files, in order."""
+    files = sorted(_parts_folder(path).glob("step-*.parquet"))
+    return [(int(file.stem.removeprefix("step-")), file) for file in files]
+
+
+def _sources(path: Path) -> list[tuple[Path, int | None]]:
+    """Files with the step before which each counts. What the merged file holds of steps that have a file of their own,
+    or of later ones, is out of date or was being folded in when the run was killed."""
+    parts = _parts(path)
+    first_part_step = parts[0][0] if parts else None
+    merged: list[tuple[Path, int | None]] = [(path, first_part_step)] if path.exists() else []
+    return merged + [(part, None) for _, part in parts]
+
+
+def _row_groups(sources: list[tuple[Path, int | None]], schema: pa.Schema) -> Iterator[pa.Table]:
+    """One table a step, in one schema; no more than one row group is in memory."""
+    for path, before_step in sources:
+        with pq.ParquetFile(path) as file:
+            for index in range(file.num_row_groups):
+                rows = file.read_row_group(index).to_pylist()
+                kept = [row for row in rows if before_step is None or row["step"] < before_step]
+                yield pa.Table.from_pylist(kept, schema=schema)
+
+
+def _write_aside(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """A file under its own name is whole: written beside it, flushed to the disk, then renamed."""
+    aside = path.with_name(path.name + ".writing")
+    with aside.open("wb") as file:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for table in tables:
+                if table.num_rows:
+                    writer.write_table(table)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)

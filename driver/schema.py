@@ -1,0 +1,206 @@
+"""The data that flows through a run: one frozen dataclass per arrow of the picture in docs/architecture.md.
+
+    Problem -> Reference, Group -> ScoredGroup -> TrainSample -> TrainBatch -> StepReport
+
+Owns the shapes and their invariants, checked at birth. Must not know torch, Ray or any engine: the driver, the
+actors and the rewards all import it. A stage returns a new type; no field is filled in later.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One question in one language, with the English question that the pivot answers.
+
+    `answer` is gold: evaluation and monitoring read it, no reward ever does.
+    """
+
+    item_id: str
+    language: str  # ISO 639-1 code of `question`
+    question: str
+    question_en: str
+    answer: str | None = None
+
+    @property
+    def group_key(self) -> str:
+        """Identity of the (item, language) pair, unique inside a source."""
+        return f"{self.item_id}/{self.language}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplingRequest:
+    """What an engine is asked for: `num_samples` responses to one prompt."""
+
+    request_id: str
+    prompt_token_ids: tuple[int, ...]  # [P] chat template applied, special tokens included
+    seeds: tuple[int, ...]  # one per sample: two engines never draw the same sample, a restart draws it again
+    max_tokens: int
+    temperature: float  # 0 is greedy
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.seeds)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rollout:
+    """One sampled response, exactly as the engine produced it."""
+
+    token_ids: tuple[int, ...]  # [T] response tokens, end-of-sequence token included when it was drawn
+    logprobs: tuple[float, ...]  # [T] of the drawn tokens, under the policy and temperature that drew them
+    text: str  # decoded by the engine; never encoded again
+    finish_reason: FinishReason
+    policy_version: int
+
+    def __post_init__(self) -> None:
+        if len(self.token_ids) != len(self.logprobs):
+            raise ValueError(f"{len(self.token_ids)} token ids but {len(self.logprobs)} log-probabilities")
+
+    @property
+    def is_truncated(self) -> bool:
+        return self.finish_reason == "length"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """The pivot's English response to one item, shared by all the item's languages."""
+
+    item_id: str
+    key: str  # cache key: question, pivot and sampling (driver/references.py)
+    text: str
+    num_tokens: int
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """The rollouts of one problem; the unit that is scored, learned from or dropped."""
+
+    group_id: str  # "<step>/<item_id>/<language>": unique in a run
+    problem: Problem
+    prompt_token_ids: tuple[int, ...]  # [P]
+    rollouts: tuple[Rollout, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreRequest:
+    """What a scorer is told about one group: text only, no gold answer."""
+
+    language: str
+    question: str
+    question_en: str
+    reference: str
+    responses: tuple[str, ...]
+    truncated: tuple[bool, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """What one response is worth, with every named part and gate that made it so."""
+
+    reward: float
+    parts: Mapping[str, float]  # e.g. {"answer": 1.0, "reasoning": 0.4}; unweighted, in [0, 1]
+    gates: Mapping[str, bool]  # e.g. {"language": True, "format": False}; False is shut, and the reward is 0
+    answer: str | None  # the response's final answer, normalised; None where none was declared
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unscored:
+    """A response that could not be scored: it leaves the baseline and the loss. Never a reward of 0."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredGroup:
+    """A group with one score per rollout, in the same order."""
+
+    group: Group
+    reference: Reference
+    scores: tuple[Score | Unscored, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.scores) != len(self.group.rollouts):
+            raise ValueError(f"{len(self.scores)} scores for {len(self.group.rollouts)} rollouts")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DroppedGroup:
+    """A group that is not learned from, and why; it ends in events.jsonl."""
+
+    group_id: str
+    problem: Problem
+    reason: str  # short and countable, e.g. "no_signal", "reference_truncated"
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSample:
+    """One response with its advantage: what the policy loss needs, and nothing else."""
+
+    group_id: str
+    prompt_token_ids: tuple[int, ...]  # [P]
+    response_token_ids: tuple[int, ...]  # [T]
+    sampling_logprobs: tuple[float, ...]  # [T] the engine's, at the sampling temperature
+    advantage: float
+    policy_version: int
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.prompt_token_ids) + len(self.response_token_ids)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackedRow:
+    """Several sequences end to end in one row of [T] tokens; `position_ids` restart at every sequence.
+
+    At the position of a response token the arrays hold that token's own values (its sampling log-probability, the
+    advantage of its sequence). Position t's logits predict token t + 1: the learner shifts, nobody else does.
+    """
+
+    token_ids: NDArray[np.int64]  # [T]
+    position_ids: NDArray[np.int64]  # [T]
+    loss_mask: NDArray[np.bool_]  # [T] True at response tokens
+    sampling_logprobs: NDArray[np.float32]  # [T] 0 outside the mask
+    advantages: NDArray[np.float32]  # [T] 0 outside the mask
+    sequence_ids: NDArray[np.int64]  # [T] which sequence of the batch a token belongs to; -1 is padding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainBatch:
+    """One optimiser step for all ranks: `rows[rank][micro_batch]`, the same number of micro-batches on every rank.
+
+    A row whose mask is empty (a dummy) keeps the ranks' collectives in step and adds nothing to the loss.
+    """
+
+    rows: tuple[tuple[PackedRow, ...], ...]  # [R][M]
+    num_loss_tokens: int  # over all ranks and micro-batches: the one normaliser of the loss
+    num_sequences: int  # over all ranks
+    policy_version: int  # of the learner's weights that the samples were drawn from (the oldest of them)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepReport:
+    """What one optimiser step did, reduced over ranks. Keys are metric names (docs/metrics in the report)."""
+
+    metrics: Mapping[str, float]
+    num_tokens: int  # prompt and response tokens that went through forward and backward, padding left out
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushReport:
+    """One transfer of the learner's weights to every policy worker."""
+
+    policy_version: int
+    num_tensors: int
+    num_bytes: int
+    seconds: float

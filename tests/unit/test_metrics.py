@@ -1,0 +1,205 @@
+"""Metrics of one step, worked by hand, and what the two logs promise about kills and resumed runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from driver.metrics import Event, EventLog, MetricsLog, PivotUse, StepOutcome, read_events, read_metrics, step_metrics
+from driver.schema import (
+    DroppedGroup,
+    Group,
+    Problem,
+    PushReport,
+    Reference,
+    Rollout,
+    Score,
+    ScoredGroup,
+    StepReport,
+    Unscored,
+)
+
+
+def rollout(num_tokens: int, *, is_truncated: bool = False) -> Rollout:
+    return Rollout(
+        token_ids=tuple(range(num_tokens)),
+        logprobs=(-0.5,) * num_tokens,
+        text="...",
+        finish_reason="length" if is_truncated else "stop",
+        policy_version=3,
+    )
+
+
+def score(reward: float, *, answer: str | None, reasoning: float, is_in_language: bool = True) -> Score:
+    return Score(
+        reward=reward,
+        parts={"answer": float(answer == "17"), "reasoning": reasoning},
+        gates={"language": is_in_language, "format": True},
+        answer=answer,
+    )
+
+
+def group(
+    language: str, rollouts: tuple[Rollout, ...], scores: tuple[Score | Unscored, ...], *, gold: str | None = "17"
+) -> ScoredGroup:
+    problem = Problem(item_id="a", language=language, question="?", question_en="?", answer=gold)
+    reference = Reference(
+        item_id="a", key="k", text="12 + 5 = 17. The answer is 17.", num_tokens=9, finish_reason="stop"
+    )
+    return ScoredGroup(
+        group=Group(group_id=f"1/a/{language}", problem=problem, prompt_token_ids=(1,), rollouts=rollouts),
+        reference=reference,
+        scores=scores,
+    )
+
+
+def outcome(*groups: ScoredGroup, dropped: tuple[DroppedGroup, ...] = (), is_learned: bool = True) -> StepOutcome:
+    return StepOutcome(
+        groups=groups,
+        dropped=dropped,
+        stage_seconds={"generate": 4.0, "pivot": 2.0, "score": 0.5, "learn": 3.0, "push": 1.0, "step": 9.0},
+        pivot=PivotUse(num_references=4, num_cached=3, num_tokens=50),
+        learning=StepReport(metrics={"policy/loss": 0.25}, num_tokens=600, seconds=2.0) if is_learned else None,
+        push=PushReport(policy_version=4, num_tensors=2, num_bytes=1000, seconds=1.0) if is_learned else None,
+    )
+
+
+GERMAN = group(
+    "de",
+    (rollout(10), rollout(30, is_truncated=True)),
+    (score(0.9, answer="17", reasoning=0.75), score(0.1, answer="16", reasoning=0.25)),
+)
+FRENCH = group(
+    "fr",
+    (rollout(20), rollout(40)),
+    (score(0.0, answer=None, reasoning=0.0, is_in_language=False), Unscored(reason="scorer timed out")),
+)
+
+
+def test_rewards_are_averaged_over_scored_responses_only() -> None:
+    metrics = step_metrics(outcome(GERMAN, FRENCH))
+    assert metrics["reward/mean"] == pytest.approx((0.9 + 0.1 + 0.0) / 3)
+    # Variance of 0.9, 0.1, 0: mean of squares 0.82 / 3 less the squared mean (1 / 3)^2.
+    assert metrics["reward/std"] == pytest.approx((0.82 / 3 - 1 / 9) ** 0.5)
+    assert metrics["response/unscored"] == 1
+    assert metrics["group/reward_std"] == pytest.approx(0.4)  # the German group's; the French has one score
+
+
+def test_every_part_and_gate_is_named_by_language_and_over_all() -> None:
+    metrics = step_metrics(outcome(GERMAN, FRENCH))
+    assert metrics["reward/answer/de"] == 0.5
+    assert metrics["reward/reasoning/de"] == 0.5
+    assert metrics["reward/reasoning/all"] == pytest.approx(1 / 3)
+    assert metrics["gate/language/fr"] == 0.0
+    assert metrics["gate/language/all"] == pytest.approx(2 / 3)
+    assert metrics["gate/format/fr"] == 1.0
+
+
+def test_a_language_is_measured_against_gold_and_against_the_pivot() -> None:
+    metrics = step_metrics(outcome(group("de", GERMAN.group.rollouts, GERMAN.scores, gold="16"), FRENCH))
+    assert metrics["lang/de/accuracy"] == 0.5  # "16" is gold here
+    assert metrics["lang/de/agreement"] == 0.5  # "17" is the pivot's
+    assert metrics["lang/de/language_consistency"] == 1.0
+    assert metrics["lang/de/response_length"] == 20
+    assert metrics["lang/de/truncated"] == 0.5
+    assert metrics["lang/fr/accuracy"] == 0.0
+    assert metrics["lang/fr/response_length"] == 30  # the unscored response has a length too
+    assert metrics["lang/all/reward_mean"] == metrics["reward/mean"]
+
+
+@pytest.mark.parametrize("gold", [None, "blue"])
+def test_without_a_number_as_gold_there_is_no_accuracy_rather_than_a_low_one(gold: str | None) -> None:
+    metrics = step_metrics(outcome(group("de", GERMAN.group.rollouts, GERMAN.scores, gold=gold)))
+    assert "lang/de/accuracy" not in metrics
+    assert metrics["lang/de/agreement"] == 0.5
+
+
+def test_a_dropped_group_is_counted_by_its_reason_and_still_measured() -> None:
+    dropped = (
+        DroppedGroup(group_id="1/a/fr", problem=FRENCH.group.problem, reason="no_signal"),
+        DroppedGroup(group_id="1/b/es", problem=FRENCH.group.problem, reason="reference_truncated"),
+    )
+    metrics = step_metrics(outcome(GERMAN, FRENCH, dropped=dropped))
+    assert metrics["group/used"] == 1
+    assert metrics["group/dropped_no_signal"] == 1
+    assert metrics["group/dropped_reference_truncated"] == 1
+    assert metrics["group/dropped_unscored"] == 0
+    assert "lang/fr/reward_mean" in metrics
+
+
+def test_rates_are_work_over_the_seconds_of_its_stage() -> None:
+    metrics = step_metrics(outcome(GERMAN, FRENCH))
+    assert metrics["response_length/mean"] == 25
+    assert metrics["response_length/max"] == 40
+    assert metrics["throughput/policy_tokens_per_s"] == 100 / 4
+    assert metrics["throughput/pivot_tokens_per_s"] == 50 / 2
+    assert metrics["throughput/scorer_texts_per_s"] == 4 / 0.5
+    assert metrics["throughput/learner_tokens_per_s"] == 600 / 2
+    assert metrics["timing_s/step"] == 9
+    assert metrics["pivot/requests"] == 1
+    assert metrics["pivot/cache_hit_rate"] == 0.75
+    assert metrics["policy/loss"] == 0.25
+    assert metrics["weights/policy_version"] == 4
+
+
+def test_a_step_in_which_nothing_was_learned_or_scored_has_metrics_all_the_same() -> None:
+    metrics = step_metrics(outcome(is_learned=False))
+    assert metrics["group/used"] == 0
+    assert "reward/mean" not in metrics
+    assert "throughput/learner_tokens_per_s" not in metrics
+    assert metrics["timing_s/step"] == 9
+
+
+def test_metrics_come_back_as_they_were_written(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl", clock=lambda: 12.5)
+    log.append(1, {"reward/mean": 0.5})
+    found = read_metrics(tmp_path / "metrics.jsonl")  # before the log is closed: each line is flushed
+    log.close()
+    assert [(step.step, step.time, step.metrics) for step in found] == [(1, 12.5, {"reward/mean": 0.5})]
+
+
+def test_a_number_that_is_not_finite_is_written_as_null_and_read_as_absent(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    log = MetricsLog(path)
+    log.append(1, {"policy/loss": float("nan"), "reward/mean": 0.5})
+    log.close()
+    assert json.loads(path.read_text())["metrics"] == {"policy/loss": None, "reward/mean": 0.5}
+    assert read_metrics(path)[0].metrics == {"reward/mean": 0.5}
+
+
+def test_a_step_that_is_done_again_replaces_itself_and_all_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    first = MetricsLog(path)
+    for step in (1, 2, 3):
+        first.append(step, {"reward/mean": 0.1 * step})
+    first.close()
+    resumed = MetricsLog(path)
+    resumed.append(2, {"reward/mean": 0.9})
+    resumed.close()
+    assert [(step.step, step.metrics["reward/mean"]) for step in read_metrics(path)] == [(1, 0.1), (2, 0.9)]
+
+
+def test_a_line_torn_by_a_kill_is_passed_over_and_spoils_no_later_line(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "time": 0.0, "metrics": {}}\n{"step": 2, "ti')
+    log = MetricsLog(path)
+    log.append(2, {"reward/mean": 0.5})
+    log.close()
+    assert [step.step for step in read_metrics(path)] == [1, 2]
+
+
+def test_events_come_back_stamped_with_their_time(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path, clock=lambda: 7.0)
+    log.append(Event(kind="group_dropped", reason="no_signal", step=2, group_id="2/a/de"))
+    log.append(Event(kind="restart", reason="worker died", detail="policy 1"))
+    log.close()
+    assert read_events(path) == [
+        Event(kind="group_dropped", reason="no_signal", step=2, group_id="2/a/de", time=7.0),
+        Event(kind="restart", reason="worker died", detail="policy 1", time=7.0),
+    ]
+
+
+def test_a_log_that_does_not_exist_yet_is_empty(tmp_path: Path) -> None:
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
+    assert read_events(tmp_path / "events.jsonl") == []

@@ -1,0 +1,84 @@
+"""The sentence encoder on a tiny real model: order, length, cache, counters."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quickstart.tiny import build_tiny_encoder
+from rewards.encoder import SentenceEncoder
+
+TEXTS = ["a", "three apples and two more", "a", "5 + 6 = 11", "b"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_encoder(tmp_path_factory.mktemp("models") / "encoder")
+
+
+def build(model: Path, *, text_prefix: str = "", cache_size: int = 100, batch_size: int = 2) -> SentenceEncoder:
+    return SentenceEncoder(
+        str(model),
+        text_prefix=text_prefix,
+        batch_size=batch_size,
+        dtype="float32",
+        device="cpu",
+        cache_size=cache_size,
+    )
+
+
+def test_vectors_come_in_order_with_length_one(model: Path) -> None:
+    together = build(model).encode(TEXTS)
+    alone = np.concatenate([build(model).encode([text]) for text in TEXTS])
+    assert together.dtype == np.float32
+    assert np.linalg.norm(together, axis=1) == pytest.approx(np.ones(5), abs=1e-5)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 1e-3
+
+
+def test_repeated_text_is_encoded_once_and_then_remembered(model: Path) -> None:
+    encoder = build(model)
+    first = encoder.encode(TEXTS)
+    assert (encoder.stats.num_texts, encoder.stats.num_encoded) == (5, 4)
+    second = encoder.encode(["b", "new"])
+    assert (encoder.stats.num_texts, encoder.stats.num_encoded) == (7, 5)
+    np.testing.assert_array_equal(second[0], first[4])
+
+
+def test_cache_forgets_what_was_used_longest_ago(model: Path) -> None:
+    encoder = build(model, cache_size=2)
+    encoder.encode(["a", "b"])
+    encoder.encode(["a"])  # b is now the oldest
+    encoder.encode(["c"])
+    assert encoder.stats.num_encoded == 3
+    encoder.encode(["a"])
+    assert encoder.stats.num_encoded == 3
+    encoder.encode(["b"])
+    assert encoder.stats.num_encoded == 4
+
+
+def test_call_larger_than_the_cache_still_answers_for_every_text(model: Path) -> None:
+    encoder = build(model, cache_size=1)
+    encoder.encode(["a"])
+    np.testing.assert_allclose(encoder.encode(TEXTS), build(model).encode(TEXTS), atol=1e-5)
+
+
+def test_prefix_goes_before_every_text(model: Path) -> None:
+    with_prefix = build(model, text_prefix="query: ").encode(["a"])
+    np.testing.assert_allclose(with_prefix, build(model).encode(["query: a"]), atol=1e-5)
+
+
+def test_tokens_beyond_the_model_are_counted(model: Path) -> None:
+    encoder = build(model)
+    encoder.encode(["a"])
+    assert (encoder.stats.num_truncated_texts, encoder.stats.num_truncated_tokens) == (0, 0)
+    short = encoder.stats.num_tokens
+    encoder.encode(["five and six " * 1000])
+    assert encoder.stats.num_truncated_texts == 1
+    assert encoder.stats.num_truncated_tokens > 1000
+    assert encoder.stats.num_tokens - short == 1024  # as many as the tiny encoder reads
+
+
+def test_no_texts_give_no_rows(model: Path) -> None:
+    encoder = build(model)
+    assert encoder.encode([]).shape == (0, encoder.encode(["a"]).shape[1])
