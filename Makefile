@@ -9,6 +9,7 @@ PYTHON ?= python3.11
 ARGS ?=
 # What `python -m pytest` gets on top, e.g. TESTS="-k learner -x".
 TESTS ?=
+BENCH ?= learner
 # Where torch's CPU build comes from when the configured package indexes have none. For torch alone: pip asks an index
 # that it can't reach five times for every package.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -76,8 +77,8 @@ format: $(DEV_STAMP)  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix
 
 .PHONY: bench
-bench: install models  ## Measure this machine (benchmarks/README.md)
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: install models  ## Measure this machine: BENCH names a module of benchmarks/, ARGS its arguments
+	$(BIN)/python -m benchmarks.$(BENCH) $(or $(ARGS),$(MODELS)/SmolLM2-135M-Instruct)
 
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
@@ -85,6 +86,11 @@ clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- installation ---
+
+# Importing the engines once compiles the thousands of modules that a start needs, and shows that the installation is
+# whole. Otherwise each of a run's processes would compile them by itself, 8 s of processor time apiece.
+FIRST_IMPORTS := datasets, deepspeed, lingua, matplotlib.pyplot, ray, sentence_transformers, \
+	transformers.models.llama.modeling_llama, vllm.v1.engine.llm_engine, vllm.v1.worker.cpu_worker
 
 $(BIN)/uv: requirements/installer.txt
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is not on the PATH: install Python 3.11 (with venv), or name it: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -102,6 +108,9 @@ $(CPU_STAMP): | $(BIN)/uv
 		|| { echo "torch's CPU build ($$(cat requirements/cpu-torch.txt)) was found neither in the configured package indexes nor at $(TORCH_INDEX); make it reachable, or name a place that has it: make TORCH_INDEX=..."; exit 1; }
 	@echo "== installing $$(grep -c == requirements/cpu.txt) packages (requirements/cpu.txt)"
 	@$(call install_list,requirements/cpu.txt)
+	@echo "== importing the engines for the first time"
+	@said=$$(env -u PYTHONDONTWRITEBYTECODE DS_ACCELERATOR=cpu $(BIN)/python -c "import $(FIRST_IMPORTS)" 2>&1) \
+		|| { echo "$$said"; echo "the installation is broken; run 'make clean' and try again"; exit 1; }
 	@rm -f $(VENV)/.installed-cpu-*; touch $@
 
 $(GPU_STAMP): | $(BIN)/uv

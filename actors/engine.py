@@ -14,6 +14,7 @@ import torch
 
 from actors.step_loop import StepLoop
 from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest
+from actors.weight_updates import WeightUpdates
 from driver.config import EngineConfig
 from driver.schema import Rollout, SamplingRequest
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so _prepare
     from vllm import SamplingParams
     from vllm.outputs import CompletionOutput
     from vllm.v1.engine.llm_engine import LLMEngine
-
-    from actors.weight_transfer import WeightUpdates
 
 Device = Literal["cpu", "cuda"]
 
@@ -106,7 +105,8 @@ class VllmDecoder:
         self._vllm = _build(config, device=device, weight_backend=weight_backend)
         self._updates = None
         if weight_backend is not None:
-            self._updates = _weight_updates(self._vllm, weight_backend, config.tensor_parallel_size)
+            tensor_parallel_size = config.tensor_parallel_size
+            self._updates = WeightUpdates(self._vllm, backend=weight_backend, tensor_parallel_size=tensor_parallel_size)
         self._versions: dict[str, int] = {}  # of the samples under way
 
     @property
@@ -118,7 +118,7 @@ class VllmDecoder:
         return self._updates is not None and self._updates.is_open
 
     @property
-    def weights(self) -> "WeightUpdates":
+    def weights(self) -> WeightUpdates:
         if self._updates is None:
             raise ValueError("this engine is frozen: its weights can't be updated")
         return self._updates
@@ -132,9 +132,11 @@ class VllmDecoder:
         self._versions[sample_id] = version
 
     def step(self) -> list[tuple[str, Rollout | Exception]]:
+        from vllm import RequestOutput
+
         finished: list[tuple[str, Rollout | Exception]] = []
         for output in self._vllm.step():
-            if output.finished and output.request_id in self._versions:
+            if isinstance(output, RequestOutput) and output.finished and output.request_id in self._versions:
                 version = self._versions.pop(output.request_id)
                 finished.append((output.request_id, _read_or_error(output.request_id, output.outputs[0], version)))
         return finished
@@ -271,9 +273,3 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         disable_log_stats=True,
     )
     return LLMEngine.from_engine_args(arguments)
-
-
-def _weight_updates(vllm: "LLMEngine", backend: WeightBackend, tensor_parallel_size: int) -> "WeightUpdates":
-    from actors.weight_transfer import WeightUpdates
-
-    return WeightUpdates(vllm, backend=backend, tensor_parallel_size=tensor_parallel_size)

@@ -171,7 +171,9 @@ class StepLoop(Generic[D]):
             return False
         if not decoder.is_paused:
             self._take_in(decoder)
-            if self._samples:
+            if self._samples and decoder.version is None:
+                self._drop_all(decoder, _stale())  # an update failed under them: old and new layers would mix
+            elif self._samples:
                 self._step(decoder)
         return True
 
@@ -218,6 +220,10 @@ class StepLoop(Generic[D]):
             del self._samples[sample_id]
         decoder.abort(rest)
         group.result.set_exception(failure)
+
+    def _drop_all(self, decoder: D, failure: Exception) -> None:
+        for group in {id(group): group for group, _ in self._samples.values()}.values():
+            self._drop(decoder, group, failure)
 
     def _fail_all(self, end: Exception) -> None:
         with self._wake:

@@ -98,7 +98,9 @@ def _check_kernels(model: torch.nn.Module) -> None:
         if not hasattr(layer, "cpu_linear") or weight is None or weight.ndim != 2 or not weight.numel():
             continue
         if not torch.equal(_read_kernel(layer, weight, columns=weight.shape[1]), weight):
-            raise RuntimeError(f"{name} computes with other values than its weight holds: its packed copy is out of date")
+            raise RuntimeError(
+                f"{name} computes with other values than its weight holds: its packed copy is out of date"
+            )
 
 
 def _read_kernel(layer: Any, weight: torch.Tensor, *, columns: int) -> torch.Tensor:  # noqa: ANN401 - vLLM's attribute

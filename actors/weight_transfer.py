@@ -1,16 +1,15 @@
 """How weights enter vLLM, through its own weight-transfer framework.
 
 Owns the engine that takes buckets from Ray's object store ("object_store", registered with vLLM's factory when this
-module is imported), the life cycle of an update inside an engine process, and the sender for vLLM's own GPU transports
-("nccl", "ipc"). Knows vLLM and torch, not Ray: buckets come as values, workers as `Receivers`.
+module is imported) and the sender for vLLM's own GPU transports ("nccl", "ipc"). Knows vLLM and torch, not Ray: buckets
+come as values, workers as `Receivers`. When an update may begin and what it makes of the engine: weight_updates.py.
 
 The GPU sender follows vLLM's trainer API. It needs a GPU, so no test on a CPU exercises it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import torch
 from vllm.distributed.weight_transfer import WeightTransferEngineFactory, WeightTransferTrainerFactory
@@ -27,20 +26,14 @@ from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
-from vllm.v1.engine.llm_engine import LLMEngine
-from vllm.v1.worker.worker_base import WorkerBase
 
-from actors.weight_buckets import (
-    LearnerWeights,
-    Receivers,
-    TensorSpec,
-    WeightBackend,
-    WeightBucket,
-    WeightManifest,
-)
-from actors.weight_layout import check_covers, engine_checksums, listed
+from actors.weight_buckets import LearnerWeights, Receivers, TensorSpec, WeightBucket, WeightManifest
 
-Info = Mapping[str, object]  # vLLM's untyped messages: it parses them into the backend's own classes
+
+class _LoadsWeights(Protocol):
+    """What every vLLM model can do."""
+
+    def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]: ...
 
 
 @dataclass
@@ -61,7 +54,7 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
     """Loads buckets into the model layer by layer: a layer changes when its last tensor has arrived.
 
     Between start and finish the model can't run. An update that fails leaves a model that runs but mixes old layers
-    with new ones; that nobody samples from it is the caller's duty (`WeightUpdates`).
+    with new ones; that nobody samples from it is the caller's duty.
     """
 
     init_info_cls = ObjectStoreInitInfo
@@ -78,7 +71,7 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
         try:
             for spec, tensor in update_info.bucket.tensors():
                 self._take(spec)
-                self.model.load_weights([(spec.name, tensor.to(self.device))])
+                cast(_LoadsWeights, self.model).load_weights([(spec.name, tensor.to(self.device))])
         except BaseException:
             self._restore()
             raise
@@ -90,8 +83,8 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
         finalize_layerwise_reload(self.model, self.model_config)
         for layer in self.model.modules():
             if isinstance(layer, ParallelLMHead):
-                # A tied head is never loaded itself, and on a CPU it computes with a packed copy of the embedding: without
-                # this it would keep the old one.
+                # A tied head is never loaded itself, and on a CPU it computes with a packed copy of the embedding:
+                # without this it would keep the old one.
                 layer.quant_method.process_weights_after_loading(layer)
 
     def missing(self) -> list[str]:
@@ -121,98 +114,14 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
 WeightTransferEngineFactory.register_engine("object_store", ObjectStoreWeightTransferEngine)
 
 
-class WeightUpdates:
-    """The updates of one engine, and the version that it may serve. Every call must come between two of its steps."""
-
-    def __init__(self, engine: LLMEngine, *, backend: WeightBackend, tensor_parallel_size: int) -> None:
-        if backend == "object_store" and tensor_parallel_size > 1:
-            raise ValueError(
-                f"weights.backend = object_store loads into one process, policy.tensor_parallel_size is "
-                f"{tensor_parallel_size}; set weights.backend = nccl"
-            )
-        self.policy_version: int | None = None  # None: stale, serves nothing
-        self.is_open = False  # between start and finish the model can't run
-        self._engine = engine
-        self._backend = backend
-        self._is_sharded = tensor_parallel_size > 1
-        self._manifest: WeightManifest | None = None
-
-    def init_transfer(self, info: Info) -> None:
-        """Join the sender's group (nccl) or learn its wire format (ipc)."""
-        self._call("init_weight_transfer_engine", init_info=dict(info))
-
-    def start(self, manifest: WeightManifest) -> None:
-        """Expect these tensors; the engine is stale until `finish`. Clears an update that was left half-done."""
-        self.abandon()
-        if not self._is_sharded:
-            # Other processes would need functions sent as pickles, which vLLM refuses by default.
-            self._engine.apply_model(partial(check_covers, manifest=manifest))
-        if self._backend == "object_store":
-            self.init_transfer({"manifest": manifest})
-        self._manifest = manifest
-        self.policy_version = None
-        self._call("start_weight_update")
-        self.is_open = True
-
-    def update(self, info: Info) -> None:
-        """Load what one message brings; a failure ends the update."""
-        if not self.is_open:
-            raise RuntimeError("weights arrived outside an update; call start_weight_update first")
-        self.is_open = False
-        self._call("update_weights", update_info=dict(info))
-        self.is_open = True
-
-    def finish(self, policy_version: int) -> None:
-        """Serve the new weights as `policy_version`; an update that lacks tensors is cleared and raises."""
-        if not self.is_open:
-            raise RuntimeError("no weight update to finish; call start_weight_update first")
-        missing = self._missing()
-        self.is_open = False
-        self._call("finish_weight_update")
-        if missing:
-            raise ValueError(f"weight update {policy_version} lacks {listed(missing)}; the engine stays stale")
-        self._engine.set_weight_version(str(policy_version))
-        # Frees blocks that nothing will ask for again. Those of running requests stay, salted with their version.
-        self._engine.reset_prefix_cache()
-        self.policy_version = policy_version
-
-    def abandon(self) -> None:
-        """Clear an update that will not be finished. The engine stays stale."""
-        if self.is_open:
-            self.is_open = False
-            self._call("finish_weight_update")
-
-    def checksums(self) -> dict[str, str]:
-        """Of what the model computes with, by the learner's names."""
-        if self._manifest is None or self.policy_version is None:
-            raise RuntimeError("the engine has no weights of a finished update to check")
-        if self._is_sharded:
-            raise ValueError("checksums need the whole tensors; policy.tensor_parallel_size above 1 splits them")
-        return self._engine.apply_model(partial(engine_checksums, manifest=self._manifest))[0]
-
-    def _missing(self) -> list[str]:
-        if self._backend != "object_store":
-            return []  # vLLM's own senders compare every tensor with what they announced
-        return self._engine.collective_rpc(_missing_in_worker)[0]
-
-    def _call(self, method: str, **arguments: object) -> None:
-        self._engine.collective_rpc(method, kwargs=arguments)
-
-
-def _missing_in_worker(worker: WorkerBase) -> list[str]:
-    transfer = getattr(worker, "weight_transfer_engine", None)
-    assert isinstance(transfer, ObjectStoreWeightTransferEngine)
-    return transfer.missing()
-
-
 class GpuReceivers(Receivers, Protocol):
     """Policy workers that speak vLLM's GPU transports."""
 
-    def init_transfer(self, infos: Sequence[Info]) -> None:
+    def init_transfer(self, infos: Sequence[Mapping[str, object]]) -> None:
         """One message for each worker, in order."""
         ...
 
-    def update(self, info: Info) -> None:
+    def update(self, info: Mapping[str, object]) -> None:
         """The same message for every worker."""
         ...
 

@@ -99,6 +99,7 @@ def _run_rank(
     from torch.profiler import profile
 
     from actors.learning.rank import LearnerRank, PolicySource, RankPlace
+    from actors.learning.zero_config import GatherLimits
 
     learner = LearnerRank(
         config,
@@ -111,7 +112,7 @@ def _run_rank(
             master_port=port,
             device=arguments.device,
         ),
-        max_bucket_bytes=128 * 2**20,
+        limits=GatherLimits(bucket_bytes=128 * 2**20),
         seed=1,
     )
     steps = []

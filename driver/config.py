@@ -31,7 +31,7 @@ class RunConfig(Section):
     """Folder under `folder`; empty means the config's file name and the time of the start."""
     folder: str = "runs"
     """Where run folders live; relative to the project root, wherever the command was started."""
-    seed: int = Field(1, ge=0)
+    seed: int = Field(default=1, ge=0)
     """Fixes problems, order, every sampling seed and the learner's initial state."""
 
 
@@ -41,11 +41,11 @@ class DataConfig(Section):
     """jsonl, parquet: a file; mgsm: the folder of its TSV files; huggingface: the dataset's name or a local folder."""
     split: str = "train"
     """builtin: train or test; huggingface: the split's name; other sources have no splits."""
-    languages: tuple[str, ...] = ("de", "fr", "es")
+    languages: tuple[str, ...] = Field(default=("de", "fr", "es"), min_length=1)
     """Languages to train on (ISO 639-1), interleaved evenly."""
     levels: tuple[int, ...] = (1, 2, 3, 4)
     """builtin only: difficulty levels (number of arithmetic steps) to draw from."""
-    num_items: int = Field(2000, ge=1)
+    num_items: int = Field(default=2000, ge=1)
     """builtin only: how many items the training set has."""
 
     @model_validator(mode="after")
@@ -59,7 +59,7 @@ class DataConfig(Section):
 
 
 class PromptConfig(Section):
-    num_exemplars: int = Field(0, ge=0, le=8)
+    num_exemplars: int = Field(default=0, ge=0, le=8)
     """Worked examples in the question's language before the question (the built-in set's, never a test item)."""
     system: str = ""
     """System message, sent as it is; empty sends none."""
@@ -70,18 +70,18 @@ class EngineConfig(Section):
 
     model: str
     """A Hugging Face name or a local folder."""
-    num_workers: int = Field(1, ge=1)
-    tensor_parallel_size: int = Field(1, ge=1)
+    num_workers: int = Field(default=1, ge=1)
+    tensor_parallel_size: int = Field(default=1, ge=1)
     """GPUs per worker."""
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    max_model_len: int = Field(1024, ge=16)
+    max_model_len: int = Field(default=1024, ge=16)
     """Prompt and response together, in tokens."""
-    max_num_seqs: int = Field(64, ge=1)
+    max_num_seqs: int = Field(default=64, ge=1)
     """Sequences decoded at once by one worker."""
-    gpu_memory_utilization: float = Field(0.85, gt=0, le=1)
-    kv_cache_gib: float = Field(0.5, gt=0)
+    gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
+    kv_cache_gib: float = Field(default=0.5, gt=0)
     """KV cache of one worker on a CPU, in GiB; on a GPU gpu_memory_utilization decides."""
-    num_cpus: float = Field(1, gt=0)
+    num_cpus: float = Field(default=1, gt=0)
     """CPU cores that Ray sets aside for one worker; on a CPU also its number of threads (rounded up)."""
     chat_template: str = ""
     """File with a Jinja chat template, for a tokenizer that has none."""
@@ -89,16 +89,16 @@ class EngineConfig(Section):
 
 
 class PolicyConfig(EngineConfig):
-    max_response_tokens: int = Field(128, ge=1)
-    temperature: float = Field(1.0, gt=0)
+    max_response_tokens: int = Field(default=128, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
     """While training; top_p = 1 and top_k = -1 always, so that log-probabilities mean what the learner thinks."""
 
 
 class PivotConfig(EngineConfig):
-    max_response_tokens: int = Field(192, ge=1)
-    temperature: float = Field(0.0, ge=0)
+    max_response_tokens: int = Field(default=192, ge=1)
+    temperature: float = Field(default=0.0, ge=0)
     """0 is greedy."""
-    num_exemplars: int = Field(0, ge=0, le=8)
+    num_exemplars: int = Field(default=0, ge=0, le=8)
     """Worked English examples before the question."""
     cache: str = ".cache/references"
     """Folder of the reference cache; shared by runs. Empty: no cache on disk."""
@@ -107,21 +107,21 @@ class PivotConfig(EngineConfig):
 class ScorerConfig(Section):
     model: str
     """A sentence-transformers name or local folder."""
-    num_workers: int = Field(1, ge=1)
-    batch_size: int = Field(32, ge=1)
+    num_workers: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     text_prefix: str = "query: "
     """Put before every text; e5 models want "query: ", most others nothing."""
     dtype: Literal["bfloat16", "float32"] = "float32"
-    num_cpus: float = Field(1, gt=0)
-    num_gpus: float = Field(0, ge=0)
+    num_cpus: float = Field(default=1, gt=0)
+    num_gpus: float = Field(default=0, ge=0)
     """Of one worker, where there are GPUs; 0.25 lets four share one."""
-    timeout_s: float = Field(300, gt=0)
+    timeout_s: float = Field(default=300, gt=0)
     """Longest a group waits for its scores; after that its samples are unscored."""
 
 
 class RewardWeights(Section):
-    answer: float = Field(0.6, ge=0, le=1)
-    reasoning: float = Field(0.4, ge=0, le=1)
+    answer: float = Field(default=0.6, ge=0, le=1)
+    reasoning: float = Field(default=0.4, ge=0, le=1)
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Self:
@@ -141,10 +141,10 @@ class RewardConfig(Section):
     """Reward 0 unless the response declares exactly one final answer."""
     truncation_gate: bool = True
     """Reward 0 for a response that was cut off at max_response_tokens."""
-    similarity_low: float = Field(0.80, ge=-1, le=1)
-    similarity_high: float = Field(0.95, ge=-1, le=1)
+    similarity_low: float = Field(default=0.80, ge=-1, le=1)
+    similarity_high: float = Field(default=0.95, ge=-1, le=1)
     """A reasoning cosine is mapped linearly from [low, high] to [0, 1]: encoders crowd near the top."""
-    min_group_spread: float = Field(1e-4, ge=0)
+    min_group_spread: float = Field(default=1e-4, ge=0)
     """A group whose rewards differ by less (largest minus smallest) teaches nothing: dropped and counted."""
 
     @model_validator(mode="after")
@@ -157,48 +157,48 @@ class RewardConfig(Section):
 
 
 class AlgorithmConfig(Section):
-    steps: int = Field(..., ge=1)
+    steps: int = Field(ge=1)
     """Optimiser steps of the run."""
-    groups_per_step: int = Field(8, ge=1)
+    groups_per_step: int = Field(default=8, ge=1)
     """Problems per step; each is sampled group_size times."""
-    group_size: int = Field(8, ge=2)
+    group_size: int = Field(default=8, ge=2)
     """Responses per problem; 2 is the least that gives a group baseline."""
     max_staleness: Literal[0] = 0
     """Policy versions a sample may be old when learned from; 0 is on-policy."""
     scale_by_std: bool = False
     """Divide the advantage by the group's standard deviation (GRPO); off is Dr.GRPO's choice."""
-    clip_low: float = Field(0.2, gt=0, lt=1)
-    clip_high: float = Field(0.28, gt=0)
+    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    clip_high: float = Field(default=0.28, gt=0)
     """The ratio is clipped to [1 - clip_low, 1 + clip_high] (clip-higher, DAPO)."""
-    importance_cap: float = Field(2.0, ge=1)
+    importance_cap: float = Field(default=2.0, ge=1)
     """Truncated importance sampling between engine and learner: weight min(ratio, cap), token by token."""
 
 
 class LearnerConfig(Section):
-    num_ranks: int = Field(1, ge=1)
+    num_ranks: int = Field(default=1, ge=1)
     """DeepSpeed ZeRO-3 ranks: one GPU each, or num_cpus cores each."""
-    learning_rate: float = Field(1e-6, gt=0)
-    warmup_steps: int = Field(0, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
+    learning_rate: float = Field(default=1e-6, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     adam_betas: tuple[float, float] = (0.9, 0.99)
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    row_tokens: int = Field(1024, ge=16)
+    row_tokens: int = Field(default=1024, ge=16)
     """Longest packed row, in tokens. SDPA pays for the square of it, varlen flash attention does not."""
-    logprob_chunk_tokens: int = Field(256, ge=1)
+    logprob_chunk_tokens: int = Field(default=256, ge=1)
     """Positions whose logits exist at once, in fp32."""
     gradient_checkpointing: bool = False
-    num_cpus: float = Field(1, gt=0)
-    timeout_s: float = Field(1800, gt=0)
+    num_cpus: float = Field(default=1, gt=0)
+    timeout_s: float = Field(default=1800, gt=0)
     """Longest that one step, gather or start of the ranks may take."""
 
 
 class WeightsConfig(Section):
     backend: Literal["auto", "object_store", "nccl", "ipc"] = "auto"
     """How weights travel to vLLM: auto is nccl on GPUs and object_store (Ray's) without."""
-    bucket_mib: int = Field(128, ge=1)
+    bucket_mib: int = Field(default=128, ge=1)
     """Most that is gathered at once on a rank."""
-    timeout_s: float = Field(600, gt=0)
+    timeout_s: float = Field(default=600, gt=0)
 
 
 class EvaluationConfig(Section):
@@ -208,9 +208,9 @@ class EvaluationConfig(Section):
     languages: tuple[str, ...] = ()
     """Empty: English and the languages of data.languages."""
     levels: tuple[int, ...] = (1, 2, 3, 4)
-    num_items: int = Field(50, ge=1)
+    num_items: int = Field(default=50, ge=1)
     """Items per language."""
-    max_response_tokens: int = Field(0, ge=0)
+    max_response_tokens: int = Field(default=0, ge=0)
     """0: policy.max_response_tokens."""
     before: bool = True
     after: bool = True
@@ -226,9 +226,9 @@ class EvaluationConfig(Section):
 class ClusterConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where the cluster has GPUs, else cpu."""
-    placement_timeout_s: float = Field(300, gt=0)
+    placement_timeout_s: float = Field(default=300, gt=0)
     """Longest to wait for the cluster to provide what the run asks for."""
-    start_timeout_s: float = Field(900, gt=0)
+    start_timeout_s: float = Field(default=900, gt=0)
     """Longest that an actor may take to load its model."""
     include_dashboard: bool = False
     """Start Ray's dashboard (loopback only) when the run starts its own local Ray."""

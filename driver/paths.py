@@ -67,8 +67,13 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
     """
     sections: dict[str, Section] = {
         "run": config.run.model_copy(update={"folder": str(absolute(config.run.folder))}),
-        "pivot": config.pivot.model_copy(update={"cache": _or_empty(config.pivot.cache)}),
-        "policy": config.policy,
+        "pivot": config.pivot.model_copy(
+            update={
+                "cache": _or_empty(config.pivot.cache),
+                "chat_template": _or_empty(config.pivot.chat_template),
+            }
+        ),
+        "policy": config.policy.model_copy(update={"chat_template": _or_empty(config.policy.chat_template)}),
         "scorer": config.scorer,
         "data": config.data.model_copy(update={"path": _data_path(config.data.source, config.data.path)}),
         "evaluation": config.evaluation.model_copy(

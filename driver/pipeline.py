@@ -78,7 +78,8 @@ async def score_problems(
     The order matters: what the learner sees must not depend on which group happened to finish first.
     """
     tasks = [
-        asyncio.ensure_future(score_problem(problem, step=step, stages=stages, clock=clock)) for problem in problems
+        asyncio.ensure_future(score_problem(problem, draw=f"{step}/{index}", stages=stages, clock=clock))
+        for index, problem in enumerate(problems)
     ]
     try:
         return list(await asyncio.gather(*tasks))
@@ -89,11 +90,14 @@ async def score_problems(
 
 
 async def score_problem(
-    problem: Problem, *, step: int, stages: Stages, clock: StageClock
+    problem: Problem, *, draw: str, stages: Stages, clock: StageClock
 ) -> ScoredGroup | DroppedGroup:
-    """One problem's way from prompt to scores. The pivot and the policy answer at the same time."""
+    """One problem's way from prompt to scores. The pivot and the policy answer at the same time.
+
+    `draw` is "<step>/<place in the step>": where the set is smaller than a step, one step draws a problem twice.
+    """
     group, reference = await asyncio.gather(
-        clock.during("generate", sample_group(problem, step=step, stages=stages)),
+        clock.during("generate", sample_group(problem, draw=draw, stages=stages)),
         clock.during("pivot", stages.references.get(problem)),
     )
     if reference.finish_reason == "length":
@@ -105,15 +109,15 @@ async def score_problem(
     return ScoredGroup(group=group, reference=reference, scores=scores)
 
 
-async def sample_group(problem: Problem, *, step: int, stages: Stages) -> Group:
+async def sample_group(problem: Problem, *, draw: str, stages: Stages) -> Group:
     sampling = stages.sampling
-    group_id = f"{step}/{problem.group_key}"
+    group_id = f"{draw}/{problem.group_key}"
     prompt_token_ids = stages.prompt(problem)
     rollouts = await stages.policy.sample(
         SamplingRequest(
             request_id=group_id,
             prompt_token_ids=prompt_token_ids,
-            seeds=sampling_seeds(sampling.run_seed, step, problem.group_key, num=sampling.group_size),
+            seeds=sampling_seeds(sampling.run_seed, group_id, num=sampling.group_size),
             max_tokens=sampling.max_tokens,
             temperature=sampling.temperature,
         )

@@ -84,7 +84,7 @@ class Reference:
 class Group:
     """The rollouts of one problem; the unit that is scored, learned from or dropped."""
 
-    group_id: str  # "<step>/<item_id>/<language>": unique in a run
+    group_id: str  # "<step>/<place in the step>/<item_id>/<language>": unique in a run
     problem: Problem
     prompt_token_ids: tuple[int, ...]  # [P]
     rollouts: tuple[Rollout, ...]

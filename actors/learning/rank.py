@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from actors.learning.logprobs import HeadSettings
 from actors.learning.loss import Clipping, TokenTotals, TokenValues, policy_loss
 from actors.learning.policy_model import PolicyModel, load_causal_model, load_model_config, num_parameter_bytes
-from actors.learning.zero_config import zero_settings
+from actors.learning.zero_config import GatherLimits, zero_settings
 from driver.config import AlgorithmConfig, LearnerConfig
 from driver.errors import RunFailed
 from driver.schema import PackedRow, StepReport
@@ -57,7 +57,7 @@ class LearnerRank:
         policy: PolicySource,
         algorithm: AlgorithmConfig,
         place: RankPlace,
-        max_bucket_bytes: int,
+        limits: GatherLimits,
         seed: int,
     ) -> None:
         _join(place, timeout_s=config.timeout_s)
@@ -71,7 +71,7 @@ class LearnerRank:
         dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[config.dtype]
         model_config = load_model_config(policy.model, trust_remote_code=policy.trust_remote_code)
         settings = zero_settings(
-            config, num_parameter_bytes=num_parameter_bytes(model_config, dtype), device=place.device
+            config, limits, num_parameter_bytes=num_parameter_bytes(model_config, dtype), device=place.device
         )
         # While this object lives, from_pretrained shards every parameter as soon as it is loaded.
         self._sharded_loading = HfDeepSpeedConfig(settings)
@@ -93,7 +93,7 @@ class LearnerRank:
             lr_scheduler=lambda optimizer: _warmup(optimizer, config.warmup_steps),
         )
         self.weights = ZeroWeightSource(
-            causal, model=policy.model, rank=place.rank, max_bucket_bytes=max_bucket_bytes
+            causal, model=policy.model, rank=place.rank, max_bucket_bytes=limits.bucket_bytes
         )
         self._bounds = Clipping(
             clip_low=algorithm.clip_low, clip_high=algorithm.clip_high, importance_cap=algorithm.importance_cap

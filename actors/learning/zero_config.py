@@ -6,23 +6,30 @@ The loss is normalised by the caller over the whole batch, so DeepSpeed is told 
 (`gradient_accumulation_steps` = 1): the caller marks the boundary, and only the mean over ranks has to be undone.
 """
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from driver.config import LearnerConfig
 
 Settings: TypeAlias = "dict[str, bool | int | float | str | list[float] | Settings]"
 
-KEEP_GATHERED_BYTES = 2**30
-"""A model whose parameters take no more than this stays gathered between steps: gathering it again for every micro-batch
-would cost more than the memory is worth. Gradients, fp32 weights and optimiser states are sharded all the same."""
-
 BUCKET_ELEMENTS = 50_000_000
 """Gradients reduced, or parameters gathered ahead, at once. Each rank holds a few buffers of this size."""
 
 
-def zero_settings(config: LearnerConfig, *, num_parameter_bytes: int, device: str) -> Settings:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatherLimits:
+    """How much of the model may be whole on one rank, in bytes."""
+
+    bucket_bytes: int  # at once, when the weights are walked through
+    keep_bytes: int = 2**30
+    """A model whose parameters take no more stays whole between steps: gathering it again for every micro-batch would cost
+    more than the memory is worth. Gradients, fp32 weights and optimiser states are sharded all the same."""
+
+
+def zero_settings(config: LearnerConfig, limits: GatherLimits, *, num_parameter_bytes: int, device: str) -> Settings:
     """ZeRO-3 with AdamW for a model of this size."""
-    stays_gathered = num_parameter_bytes <= KEEP_GATHERED_BYTES
+    stays_whole = num_parameter_bytes <= limits.keep_bytes
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
@@ -38,7 +45,7 @@ def zero_settings(config: LearnerConfig, *, num_parameter_bytes: int, device: st
             "reduce_scatter": device == "cuda",
             "reduce_bucket_size": BUCKET_ELEMENTS,
             "stage3_prefetch_bucket_size": BUCKET_ELEMENTS,
-            "stage3_param_persistence_threshold": num_parameter_bytes if stays_gathered else 100_000,
+            "stage3_param_persistence_threshold": num_parameter_bytes if stays_whole else 100_000,
         },
         "optimizer": {
             "type": "AdamW",

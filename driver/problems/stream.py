@@ -3,8 +3,9 @@
 Owns which problem is the n-th. The n-th is computed from n alone: nothing is held but the position, and a stream that
 is put back at n goes on exactly as one that never stopped. Must not know where problems are kept.
 
-Every language walks through all its problems in an order of its own, then again in another: an epoch is a permutation,
-computed element by element by a Feistel network, so its cost does not grow with the set.
+Every language walks through all its problems, then again in another order: an epoch is a permutation, computed element
+by element by a Feistel network, so its cost does not grow with the set. Languages of one size share it, so that in a
+parallel set they visit an item together and share its reference.
 """
 
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ class ProblemStream:
         draw, turn = divmod(position, len(self._languages))
         language, size = self._languages[turn], self._sizes[turn]
         epoch, index = divmod(draw, size)
-        return self._source.problem(language, permuted(index, size, key=f"{self._seed}/{language}/{epoch}"))
+        return self._source.problem(language, permuted(index, size, key=f"{self._seed}/{epoch}"))
 
     def state(self) -> StreamState:
         return {

@@ -60,7 +60,6 @@ def test_an_override_reaches_a_nested_section(minimal: Path) -> None:
         ("data.languages=sw,th", ("sw", "th")),
         ("data.languages=[sw, th]", ("sw", "th")),
         ('data.languages=["sw", "th"]', ("sw", "th")),
-        ("data.languages=", ()),
     ],
 )
 def test_a_list_may_be_written_without_brackets_and_quotes(

@@ -53,9 +53,6 @@ def jsonl(tmp_path: Path) -> Path:
     return write_jsonl(tmp_path / "problems.jsonl", [dict(row) for row in ROWS])
 
 
-# --- formats --------------------------------------------------------------------------------------------------------
-
-
 def test_jsonl_is_read_by_language_and_position(jsonl: Path) -> None:
     source = open_("jsonl", jsonl, "de", "th")
     assert source.counts == {"de": 2, "th": 1, "en": 2}
@@ -133,9 +130,6 @@ def test_the_built_in_set_is_the_same_for_a_seed_and_parts_train_from_test() -> 
         open_source(config.model_copy(update={"split": "dev"}), languages=("en",), seed=5)
 
 
-# --- what rows mean -------------------------------------------------------------------------------------------------
-
-
 def test_a_table_without_english_rows_serves_its_english_questions(jsonl: Path) -> None:
     source = open_("jsonl", jsonl, "en")
     assert source.counts["en"] == 2  # items a and b
@@ -192,9 +186,6 @@ def test_the_fingerprint_changes_with_any_question_and_not_with_the_file_name(js
         tmp_path / "changed.jsonl", [dict(row) for row in (*ROWS[:2], {**ROWS[2], "question": "Was?"})]
     )
     assert open_("jsonl", changed, "de").fingerprint != fingerprint
-
-
-# --- what is refused ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -266,9 +257,6 @@ def test_mgsm_files_that_are_not_parallel_are_refused(tmp_path: Path, german: st
     (tmp_path / "mgsm_de.tsv").write_text(german, encoding="utf-8")
     assert told in refusal("mgsm", tmp_path, "de")
     assert "mgsm_de.tsv" in refusal("mgsm", tmp_path, "de")
-
-
-# --- memory ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "mgsm"])

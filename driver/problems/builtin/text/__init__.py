@@ -38,7 +38,7 @@ are in euros in every language. Never leave a sentence in English.
 
 from collections.abc import Mapping
 
-from driver.problems.builtin.text import ar, de, en, es, fr, ja, ru, th, zh
+from driver.problems.builtin.text import ar, bn, de, en, es, fr, ja, ru, sw, te, th, zh
 from driver.problems.builtin.wording import LanguageText
 
 TEXTS: Mapping[str, LanguageText] = {
@@ -50,6 +50,9 @@ TEXTS: Mapping[str, LanguageText] = {
     "zh": zh.TEXT,
     "ja": ja.TEXT,
     "th": th.TEXT,
+    "sw": sw.TEXT,
+    "bn": bn.TEXT,
+    "te": te.TEXT,
     "ar": ar.TEXT,
 }
 """By language code, in the order in which languages are listed everywhere."""

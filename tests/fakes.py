@@ -1,0 +1,139 @@
+"""Hand-written stand-ins at the driver's ports: what a test needs to watch and steer a run without any engine.
+
+They keep every promise of driver/ports.py. A test decides when something finishes through events, never through time.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from driver.recipes.grpo import StepRecord
+from driver.schema import (
+    Problem,
+    PushReport,
+    Rollout,
+    SamplingRequest,
+    Score,
+    ScoreRequest,
+    StepReport,
+    TrainBatch,
+    Unscored,
+)
+
+Scores = tuple[Score | Unscored, ...]
+
+
+def a_problem(item_id: str = "a", language: str = "de") -> Problem:
+    return Problem(
+        item_id=item_id, language=language, question=f"Frage {item_id} ({language})?", question_en=f"Question {item_id}?"
+    )
+
+
+def a_score(reward: float) -> Score:
+    return Score(reward=reward, parts={"answer": reward, "reasoning": 0.0}, gates={"language": True}, answer="1")
+
+
+def token_ids(text: str) -> tuple[int, ...]:
+    """A tokenizer of fakes: one token a character."""
+    return tuple(ord(character) for character in text)
+
+
+def policy_prompt(problem: Problem) -> tuple[int, ...]:
+    return token_ids(problem.question)
+
+
+@dataclass
+class FakeGenerator:
+    """Answers at once, or when the test opens the gate of a prompt; one token per sample, made from its seed."""
+
+    version: Callable[[], int] = lambda: 0
+    finish_reasons: Mapping[tuple[int, ...], str] = field(default_factory=dict)  # by prompt; others "stop"
+    closed: set[tuple[int, ...]] = field(default_factory=set)  # prompts that wait for `open`
+    failure: Exception | None = None
+    requests: list[SamplingRequest] = field(default_factory=list)
+    _gates: dict[tuple[int, ...], asyncio.Event] = field(default_factory=dict)
+
+    async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
+        self.requests.append(request)
+        if self.failure is not None:
+            raise self.failure
+        if request.prompt_token_ids in self.closed:
+            await self._gate(request.prompt_token_ids).wait()
+        finish_reason = self.finish_reasons.get(request.prompt_token_ids, "stop")
+        assert finish_reason in ("stop", "length")
+        return tuple(
+            Rollout(
+                token_ids=(seed % 1000,),
+                logprobs=(-1.0,),
+                text=f"{request.request_id}#{index}",
+                finish_reason=finish_reason,
+                policy_version=self.version(),
+            )
+            for index, seed in enumerate(request.seeds)
+        )
+
+    def open(self, prompt: tuple[int, ...]) -> None:
+        self._gate(prompt).set()
+
+    def _gate(self, prompt: tuple[int, ...]) -> asyncio.Event:
+        return self._gates.setdefault(prompt, asyncio.Event())
+
+
+@dataclass
+class FakeScorer:
+    """Rewards 0, 1, 2, ... tenths to the responses of a group, or what the test says about a question."""
+
+    scores: Mapping[str, Scores] = field(default_factory=dict)  # by question
+    scored: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)  # questions, in the order in which they came
+    requests: list[ScoreRequest] = field(default_factory=list)
+
+    async def score(self, request: ScoreRequest) -> Scores:
+        self.requests.append(request)
+        self.scored.put_nowait(request.question)
+        if request.question in self.scores:
+            return self.scores[request.question]
+        return tuple(a_score(index / 10) for index in range(len(request.responses)))
+
+
+@dataclass
+class FakeLearner:
+    """Counts versions as a learner and its policy workers do together."""
+
+    policy_version: int = 0  # that the workers serve
+    batches: list[TrainBatch] = field(default_factory=list)
+    pushed: list[int] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    async def step(self, batch: TrainBatch) -> StepReport:
+        self.calls.append("step")
+        self.batches.append(batch)
+        return StepReport(metrics={"policy/loss": 0.5}, num_tokens=10, seconds=1.0)
+
+    async def push_weights(self, policy_version: int) -> PushReport:
+        self.calls.append("push")
+        self.pushed.append(policy_version)
+        self.policy_version = policy_version
+        return PushReport(policy_version=policy_version, num_tensors=1, num_bytes=8, seconds=0.1)
+
+    async def export(self, folder: str) -> None:
+        Path(folder).mkdir(parents=True)
+
+
+@dataclass
+class FakeRecorder:
+    """Keeps what a recipe would write down."""
+
+    begun: list[int] = field(default_factory=list)
+    records: list[StepRecord] = field(default_factory=list)
+
+    def begin(self, step: int) -> None:
+        self.begun.append(step)
+
+    def record(self, step: StepRecord) -> None:
+        self.records.append(step)
+
+
+def only(items: Iterable[object]) -> object:
+    (item,) = items
+    return item

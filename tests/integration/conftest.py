@@ -1,0 +1,199 @@
+"""What the tests of the whole system share: tiny models, one training run of three steps, and a Ray cluster.
+
+Both are made once a session: an engine takes half a minute to start. The tiny models know nothing, so no reward would
+ever differ and nothing would be learned: the pivot's references are written into the cache beforehand, as an earlier
+run would have left them, and the gates are off.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from driver.config import Config
+from driver.config_load import load_config
+from driver.inputs import TrainingInputs, prepare_training
+from driver.paths import with_absolute_paths
+from driver.problems.stream import ProblemStream
+from driver.references import PivotSampling, ReferenceCache, model_fingerprint
+from driver.schema import Problem, Reference
+from quickstart.tiny import build_tiny_encoder, build_tiny_model
+from tests.commands import Finished, run_project
+
+STEPS = 3
+GROUPS_PER_STEP = 4
+GROUP_SIZE = 4
+UNANSWERED = 1  # the draw whose reference declares no answer: its samples can't be scored
+UNKNOWN = 6  # the draw whose reference is in no cache: the pivot is asked, and rambles on to its limit
+
+CONFIG = """
+[run]
+folder = "{runs}"
+seed = 7
+[data]
+languages = ["de", "fr"]
+levels = [1, 2]
+num_items = 60
+[policy]
+model = "{model}"
+max_model_len = 512
+max_response_tokens = 24
+max_num_seqs = 32
+kv_cache_gib = 0.1
+num_cpus = 0.3
+[pivot]
+model = "{model}"
+max_model_len = 512
+max_response_tokens = 12
+max_num_seqs = 32
+kv_cache_gib = 0.1
+num_cpus = 0.2
+cache = "{cache}"
+[scorer]
+model = "{encoder}"
+text_prefix = ""
+num_cpus = 0.2
+[reward]
+language_gate = false
+format_gate = false
+truncation_gate = false
+similarity_low = -1.0
+similarity_high = 1.0
+min_group_spread = 1e-9
+[algorithm]
+steps = {steps}
+groups_per_step = {groups_per_step}
+group_size = {group_size}
+[learner]
+num_ranks = 2
+num_cpus = 0.2
+learning_rate = 1e-3
+row_tokens = 512
+[evaluation]
+num_items = 2
+max_response_tokens = 8
+levels = [1]
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyModels:
+    policy: Path
+    encoder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyRun:
+    """A finished training run of the command line."""
+
+    config: Config
+    draws: tuple[Problem, ...]  # what it was to learn from, in order
+    folder: Path
+    command: Finished
+
+    def dropped(self) -> dict[str, str]:
+        """Group id -> reason, for the groups that must not be learned from."""
+        reasons = {self.draws[UNANSWERED].item_id: "unscored", self.draws[UNKNOWN].item_id: "reference_truncated"}
+        return {
+            group_id: reasons[problem.item_id]
+            for group_id, problem in zip(self.group_ids(), self.draws, strict=True)
+            if problem.item_id in reasons
+        }
+
+    def group_ids(self) -> list[str]:
+        return [
+            f"{index // GROUPS_PER_STEP + 1}/{index % GROUPS_PER_STEP}/{problem.group_key}"
+            for index, problem in enumerate(self.draws)
+        ]
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
+    folder = tmp_path_factory.mktemp("models")
+    return TinyModels(policy=build_tiny_model(folder / "tiny"), encoder=build_tiny_encoder(folder / "tiny-encoder"))
+
+
+@pytest.fixture(scope="session")
+def ray_folder() -> Iterator[Path]:
+    """Where Ray of these tests writes. Short: its sockets' paths have a limit of 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="pb", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def environment(ray_folder: Path) -> dict[str, str]:
+    """This process' own, without a running cluster's address."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "PYTHONPATH")}
+    return inherited | {"RAY_TMPDIR": str(ray_folder), "COLUMNS": "200"}
+
+
+@pytest.fixture(scope="session")
+def first_run(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> TinyRun:
+    """Three steps on two ranks, evaluated before and after, started from a folder that has nothing to do with it."""
+    return train_tiny("first", tiny_models, environment, folder=tmp_path_factory.mktemp("first"))
+
+
+def write_config(folder: Path, models: TinyModels) -> Path:
+    """The tiny run's config, with everything that it writes inside `folder`."""
+    path = folder / "tiny.toml"
+    text = CONFIG.format(
+        runs=folder / "runs",
+        cache=folder / "references",
+        model=models.policy,
+        encoder=models.encoder,
+        steps=STEPS,
+        groups_per_step=GROUPS_PER_STEP,
+        group_size=GROUP_SIZE,
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def train_tiny(name: str, models: TinyModels, environment: dict[str, str], *, folder: Path) -> TinyRun:
+    """One whole training run through the command line, on a reference cache of its own."""
+    path = write_config(folder, models)
+    config = with_absolute_paths(load_config(path))
+    inputs = prepare_training(config)
+    stream = ProblemStream(inputs.source, languages=config.data.languages, seed=config.run.seed)
+    draws = tuple(islice(stream, STEPS * GROUPS_PER_STEP))
+    write_references(config, inputs, draws)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    command = run_project("train", str(path), f"run.name={name}", "--json", cwd=elsewhere, environment=environment)
+    assert command.code == 0, command.stderr
+    return TinyRun(config=config, draws=draws, folder=folder / "runs" / name, command=command)
+
+
+def write_references(config: Config, inputs: TrainingInputs, draws: tuple[Problem, ...]) -> None:
+    """The cache as an earlier run of the same pivot would have left it, for all items but the unknown one."""
+    sampling = PivotSampling(
+        fingerprint=model_fingerprint(config.pivot.model),
+        max_tokens=config.pivot.max_response_tokens,
+        temperature=config.pivot.temperature,
+        seed=config.run.seed,
+    )
+    cache = ReferenceCache(Path(config.pivot.cache))
+    unanswered, unknown = draws[UNANSWERED].item_id, draws[UNKNOWN].item_id
+    assert unanswered != unknown
+    for problem in {problem.item_id: problem for problem in draws}.values():
+        if problem.item_id == unknown:
+            continue
+        closing = "I do not know." if problem.item_id == unanswered else f"The answer is {problem.answer}."
+        cache.add(
+            Reference(
+                item_id=problem.item_id,
+                key=sampling.key(inputs.pivot_prompter.reference_prompt(problem.question_en)),
+                text=f"We add and subtract the numbers of the question, one after the other.\n{closing}",
+                num_tokens=20,
+                finish_reason="stop",
+            )
+        )
+    cache.save()
