@@ -124,11 +124,15 @@ class VllmDecoder:
         return self._updates
 
     def add(self, sample_id: str, request: SamplingRequest, *, seed: int, version: int) -> None:
+        from vllm.exceptions import VLLMValidationError
         from vllm.inputs.engine import tokens_input
 
         # The salt keeps keys and values that one version computed from being reused under another.
         prompt = tokens_input(list(request.prompt_token_ids), cache_salt=f"version-{version}")
-        self._vllm.add_request(sample_id, prompt, _sampling_params(request, seed))
+        try:
+            self._vllm.add_request(sample_id, prompt, _sampling_params(request, seed))
+        except VLLMValidationError as failure:  # no ValueError
+            raise ValueError(f"request {request.request_id}: vLLM refuses it: {failure}") from failure
         self._versions[sample_id] = version
 
     def step(self) -> list[tuple[str, Rollout | Exception]]:

@@ -8,10 +8,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError
 
-from actors.process import ProcessInfo
+from actors.process import ProcessInfo, RemoteActor
 from driver.errors import RunFailed
 from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest, Unscored
 
@@ -31,7 +30,7 @@ class GeneratorFleet:
     """
 
     name: str
-    workers: Sequence[ActorHandle]
+    workers: Sequence[RemoteActor]
     _outbox: list[_Pending] = field(default_factory=list)
     _streams: set["asyncio.Task[None]"] = field(default_factory=set)
 
@@ -51,7 +50,7 @@ class GeneratorFleet:
                 self._streams.add(stream)
                 stream.add_done_callback(self._streams.discard)
 
-    async def _receive(self, worker: ActorHandle, name: str, share: list[_Pending]) -> None:
+    async def _receive(self, worker: RemoteActor, name: str, share: list[_Pending]) -> None:
         """Hand each group to whoever awaits it as soon as it arrives; an error reaches all that still wait."""
         waiting = {pending.request.request_id: pending.result for pending in share}
         try:
@@ -61,7 +60,7 @@ class GeneratorFleet:
                 if not (result := waiting.pop(request_id)).done():
                     result.set_result(rollouts)
             error = RunFailed(f"{name} ended its stream with {len(waiting)} groups missing")
-        except (RayActorError, RayTaskError) as failure:
+        except RayError as failure:
             error = RunFailed(f"{name} failed: {one_line(failure)}")
         for result in waiting.values():
             if not result.done():
@@ -75,7 +74,7 @@ class ScorerFleet:
     A scorer that fails or is too slow leaves the group's samples unscored; it never turns into a reward.
     """
 
-    workers: Sequence[ActorHandle]
+    workers: Sequence[RemoteActor]
     timeout_s: float
     _loads: dict[int, int] = field(default_factory=dict)
     _turn: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -85,7 +84,7 @@ class ScorerFleet:
         self._loads[index] = self._loads.get(index, 0) + 1
         try:
             return await asyncio.wait_for(self._ask(index, request), self.timeout_s)
-        except (RayActorError, RayTaskError) as failure:
+        except RayError as failure:
             reason = f"scorer-{index} failed: {one_line(failure)}"
         except TimeoutError:
             reason = f"scorer-{index} gave no answer in {self.timeout_s:g} s"
@@ -108,17 +107,17 @@ def one_line(failure: BaseException) -> str:
     return lines[-1].strip() if lines else type(failure).__name__
 
 
-async def ready(names: Sequence[str], workers: Sequence[ActorHandle]) -> dict[str, ProcessInfo]:
+async def ready(names: Sequence[str], workers: Sequence[RemoteActor]) -> dict[str, ProcessInfo]:
     """Wait until every worker has loaded its model; the first that can't is named.
 
     Raises:
         RunFailed: a worker died or raised while it was starting.
     """
 
-    async def one(name: str, worker: ActorHandle) -> ProcessInfo:
+    async def one(name: str, worker: RemoteActor) -> ProcessInfo:
         try:
             return await worker.ready.remote()
-        except (RayActorError, RayTaskError) as failure:
+        except RayError as failure:
             raise RunFailed(f"{name} did not start: {one_line(failure)}") from failure
 
     processes = await asyncio.gather(*(one(name, worker) for name, worker in zip(names, workers, strict=True)))

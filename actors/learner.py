@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from actors.engine import Device
 from actors.fleet import one_line
-from actors.process import ProcessInfo, this_process
+from actors.process import ProcessInfo, RemoteActor, this_process
 from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums, send_weights
 from driver.config import AlgorithmConfig, LearnerConfig
 from driver.errors import RunFailed
@@ -43,7 +42,7 @@ class RankArguments:
 class PolicyReceivers:
     """All policy workers as a sender reaches them (weight_buckets.Receivers, weight_transfer.GpuReceivers)."""
 
-    def __init__(self, workers: Sequence[ActorHandle], *, timeout_s: float) -> None:
+    def __init__(self, workers: Sequence[RemoteActor], *, timeout_s: float) -> None:
         self._workers = workers
         self._timeout_s = timeout_s
 
@@ -99,13 +98,14 @@ class LearnerWorker:
     def setup(
         self,
         arguments: RankArguments,
-        policy_workers: Sequence[ActorHandle],
+        policy_workers: Sequence[RemoteActor],
         *,
         master: tuple[str, int],
         transfer: tuple[str, int],
     ) -> None:
         """Load the model's shard; `master` is where the ranks meet, `transfer` where the engines do (nccl)."""
         from actors.learning.rank import LearnerRank, PolicySource, RankPlace
+        from actors.learning.zero_config import GatherLimits
 
         self._rank = LearnerRank(
             arguments.learner,
@@ -122,7 +122,7 @@ class LearnerWorker:
                 master_port=master[1],
                 device=arguments.device,
             ),
-            max_bucket_bytes=arguments.bucket_bytes,
+            limits=GatherLimits(bucket_bytes=arguments.bucket_bytes),
             seed=arguments.seed,
         )
         receivers = PolicyReceivers(policy_workers, timeout_s=arguments.push_timeout_s) if self._index == 0 else None
@@ -177,10 +177,10 @@ class LearnerWorker:
 class LearnerGroup:
     """All ranks behind the `Learner` port. One rank's failure or silence is the group's."""
 
-    ranks: Sequence[ActorHandle]
+    ranks: Sequence[RemoteActor]
     timeout_s: float
 
-    async def setup(self, arguments: RankArguments, policy_workers: Sequence[ActorHandle]) -> None:
+    async def setup(self, arguments: RankArguments, policy_workers: Sequence[RemoteActor]) -> None:
         master, transfer = await asyncio.gather(*(self.ranks[0].address.remote() for _ in range(2)))
         calls = [rank.setup.remote(arguments, policy_workers, master=master, transfer=transfer) for rank in self.ranks]
         await self._all("load the model", calls)

@@ -1,7 +1,13 @@
-"""What a process tells about itself, so that the driver can name its log files. Knows nothing else."""
+"""What an actor is to others: a handle, and a process that tells where it writes. Knows nothing else."""
 
 import os
 from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+RemoteActor: TypeAlias = Any
+"""A Ray actor's handle: Ray makes its methods when the program runs, so no type checker sees them."""
+RemoteClass: TypeAlias = Any
+"""A class decorated with `ray.remote`, likewise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

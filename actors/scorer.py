@@ -15,7 +15,7 @@ from driver.config import RewardConfig, ScorerConfig
 from driver.schema import Score, ScoreRequest, Unscored
 
 
-@ray.remote(max_concurrency=1024)
+@ray.remote
 class ScorerWorker:
     def __init__(self, config: ScorerConfig, reward: RewardConfig, languages: tuple[str, ...], device: str) -> None:
         from rewards.encoder import SentenceEncoder

@@ -85,6 +85,7 @@ class StepLoop(Generic[D]):
         self._wake = threading.Condition()
         self._inbox: deque[_Group] = deque()
         self._controls: deque[tuple[Callable[[D], None], Callable[[Exception], None]]] = deque()
+        self._unanswered: set[_Group] = set()
         self._samples: dict[str, tuple[_Group, int]] = {}
         self._end: Exception | None = None
         self._is_closing = False
@@ -103,6 +104,7 @@ class StepLoop(Generic[D]):
         with self._wake:
             self._raise_if_ended()
             self._inbox.extend(groups)
+            self._unanswered.update(groups)
             self._wake.notify()
         return [group.result for group in groups]
 
@@ -185,7 +187,7 @@ class StepLoop(Generic[D]):
             groups, self._inbox = self._inbox, deque()
         for group in groups:
             if (version := decoder.version) is None:
-                group.result.set_exception(_stale())
+                self._drop(decoder, group, _stale())
                 continue
             try:
                 for index, seed in enumerate(group.request.seeds):
@@ -211,6 +213,7 @@ class StepLoop(Generic[D]):
             self._tokens += len(outcome.token_ids)
             group.finished[index] = outcome
             if len(group.finished) == group.request.num_samples:
+                self._unanswered.discard(group)
                 group.result.set_result(tuple(group.finished[place] for place in range(group.request.num_samples)))
 
     def _drop(self, decoder: D, group: _Group, failure: Exception) -> None:
@@ -219,21 +222,18 @@ class StepLoop(Generic[D]):
         for sample_id in rest:
             del self._samples[sample_id]
         decoder.abort(rest)
+        self._unanswered.discard(group)
         group.result.set_exception(failure)
 
     def _drop_all(self, decoder: D, failure: Exception) -> None:
-        for group in {id(group): group for group, _ in self._samples.values()}.values():
+        for group in {owner for owner, _ in self._samples.values()}:
             self._drop(decoder, group, failure)
 
     def _fail_all(self, end: Exception) -> None:
         with self._wake:
             self._end = end
-            groups = [*{id(group): group for group, _ in self._samples.values()}.values(), *self._inbox]
-            controls = [fail for _, fail in self._controls]
-            self._inbox, self._controls, self._samples = deque(), deque(), {}
-        for group in groups:
-            group.result.set_exception(_dead(end))
-        for fail in controls:
+            waiters = [group.result.set_exception for group in self._unanswered] + [fail for _, fail in self._controls]
+        for fail in waiters:
             fail(_dead(end))
 
 

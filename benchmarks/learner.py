@@ -14,7 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from torch.profiler import profile
 
+from actors.learning.rank import LearnerRank, PolicySource, RankPlace
+from actors.learning.zero_config import GatherLimits
 from driver.batching import pack, packing_efficiency
 from driver.config import AlgorithmConfig, LearnerConfig
 from driver.schema import TrainBatch, TrainSample
@@ -83,9 +86,7 @@ def _batch(arguments: argparse.Namespace) -> TrainBatch:
                 policy_version=0,
             )
         )
-    return pack(
-        samples, num_ranks=arguments.ranks, row_tokens=arguments.row_tokens, pad_token_id=0, policy_version=0
-    )
+    return pack(samples, num_ranks=arguments.ranks, row_tokens=arguments.row_tokens, pad_token_id=0, policy_version=0)
 
 
 def _run_rank(
@@ -96,11 +97,6 @@ def _run_rank(
     arguments: argparse.Namespace,
     results: "multiprocessing.SimpleQueue[list[dict[str, float]]]",
 ) -> None:
-    from torch.profiler import profile
-
-    from actors.learning.rank import LearnerRank, PolicySource, RankPlace
-    from actors.learning.zero_config import GatherLimits
-
     learner = LearnerRank(
         config,
         policy=PolicySource(model=str(arguments.model), temperature=1.0),

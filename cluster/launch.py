@@ -18,17 +18,15 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is import
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # actors without GPUs see none, without a warning
 
 import ray
-from ray.actor import ActorClass, ActorHandle
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.process import ProcessInfo
+from actors.process import ProcessInfo, RemoteActor, RemoteClass
 from cluster.layout import Layout, Placement, Resources, check_fits
 from driver.config import ClusterConfig
 from driver.errors import BadInput, RunFailed
 from driver.paths import ROOT
-
-Worker = ActorHandle
+from driver.progress import Progress
 
 PROBE_TIMEOUT_S = 5.0
 
@@ -44,7 +42,7 @@ QUIET = {
 
 
 @contextmanager
-def connected(config: ClusterConfig) -> Iterator[Resources]:
+def connected(config: ClusterConfig, progress: Progress) -> Iterator[Resources]:
     """Ray for the time of a run: the cluster of `RAY_ADDRESS`, or one of our own on this machine.
 
     Yields what the cluster has. Raises BadInput in seconds for an address where nobody listens.
@@ -67,7 +65,8 @@ def connected(config: ClusterConfig) -> Iterator[Resources]:
             "dashboard_host": "127.0.0.1",
         }
     try:
-        ray.init(**start, **options)
+        with progress.phase(f"connecting to Ray at {address}" if address else "starting Ray"):
+            ray.init(**start, **options)
     except (ConnectionError, RuntimeError, ValueError) as failure:
         raise BadInput(f"could not connect to Ray at {address or 'this machine'}: {first_line(failure)}") from failure
     try:
@@ -145,7 +144,7 @@ def _wait_placed(group: PlacementGroup, layout: Layout, timeout_s: float, report
         report(f"waiting for the cluster: {state}")
 
 
-def start_actor(actor: ActorClass, placement: Placement, bundles: Bundles, args: Sequence[object]) -> ActorHandle:
+def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args: Sequence[object]) -> RemoteActor:
     """One actor in its bundle, with as many threads as it has cores."""
     threads = str(placement.num_threads)
     env = {

@@ -11,10 +11,10 @@ from actors.fleet import GeneratorFleet, ScorerFleet, ready
 from actors.learner import LearnerGroup, LearnerWorker, RankArguments
 from actors.pivot import PivotWorker
 from actors.policy import PolicyWorker
-from actors.process import ProcessInfo
+from actors.process import ProcessInfo, RemoteActor, RemoteClass
 from actors.scorer import ScorerWorker
 from actors.weight_buckets import WeightBackend
-from cluster.launch import Bundles, Worker, start_actor
+from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Role
 from driver.config import Config, WeightsConfig
 from driver.progress import Progress, waiting_for
@@ -65,19 +65,19 @@ class Team:
             self._load_learner(ranks, policy, backend),
         )
 
-    def _actors(self, role: Role, actor: type, *arguments: object) -> list[Worker]:
+    def _actors(self, role: Role, actor: RemoteClass, *arguments: object) -> list[RemoteActor]:
         """One actor per placement of a role; `arguments` are the same for all, the learner's ranks get their index."""
         return [
             start_actor(actor, placement, self._bundles, arguments or (placement.index,))
             for placement in self._bundles.layout.of(role)
         ]
 
-    async def _load(self, role: Role, workers: Sequence[Worker]) -> None:
+    async def _load(self, role: Role, workers: Sequence[RemoteActor]) -> None:
         names = [placement.name for placement in self._bundles.layout.of(role)]
         self.processes |= await self._started(role, ready(names, workers))
 
     async def _load_learner(
-        self, ranks: Sequence[Worker], policy_workers: Sequence[Worker], backend: WeightBackend
+        self, ranks: Sequence[RemoteActor], policy_workers: Sequence[RemoteActor], backend: WeightBackend
     ) -> None:
         config = self._config
         arguments = RankArguments(

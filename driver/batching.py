@@ -1,7 +1,7 @@
 """Packs the samples of one optimiser step into rows, and deals the rows to the learner's ranks.
 
-Owns which sample lies in which row, on which rank, in which micro-batch. Knows the schema and numpy; must not know torch
-or the loss. Every sample is in exactly one row; every rank has the same number of micro-batches, because ZeRO-3's
+Owns which sample lies in which row, on which rank, in which micro-batch. Knows the schema and numpy; must not know
+torch or the loss. Every sample is in exactly one row; every rank has the same number of micro-batches, because ZeRO-3's
 collectives pair the ranks' forward passes one to one; the same samples in the same order give the same batch.
 """
 

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from driver.errors import BadInput, RunFailed
 from driver.paths import ROOT
@@ -56,21 +57,30 @@ def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
     words = list(argv)
     if words and words[0] in ("-h", "--help"):
         _overview().parse_args(words)
-    command = words.pop(0) if words and words[0] in COMMANDS else DEFAULT_COMMAND
+    first = next((word for word in words if not word.startswith("-")), "")
+    command = first if first in COMMANDS else DEFAULT_COMMAND
+    if first in COMMANDS:
+        words.remove(first)
     arguments = _parser(command).parse_args(words)
     if command == "report":
         return command, arguments
     configs = [word for word in arguments.words if "=" not in word]
     for word in configs:
         if not word.endswith(".toml"):
-            near = difflib.get_close_matches(word, COMMANDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"commands are {', '.join(COMMANDS)}"
-            raise BadInput(f"{word!r} is no command, no CONFIG.toml and no section.key=value; {hint}")
+            raise BadInput(_unknown_word(word))
     if len(configs) > 1:
         raise BadInput(f"one config at a time, got {', '.join(configs)}")
     arguments.config = _config_path(configs[0]) if configs else DEFAULT_CONFIG
     arguments.overrides = [word for word in arguments.words if "=" in word]
     return command, arguments
+
+
+def _unknown_word(word: str) -> str:
+    if word in COMMANDS:
+        return f"the command comes first: {word} CONFIG.toml section.key=value"
+    near = difflib.get_close_matches(word, COMMANDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"commands are {', '.join(COMMANDS)}"
+    return f"{word!r} is no command, no CONFIG.toml and no section.key=value; {hint}"
 
 
 def _config_path(word: str) -> Path:
@@ -95,8 +105,15 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake as all others are told: in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; `{self.prog} -h` says what there is")
+
+
 def _parser(command: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python driver/run.py {command}", description=COMMANDS[command])
+    parser = _Parser(prog=f"python driver/run.py {command}", description=COMMANDS[command])
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object, last on stdout")
     if command == "report":
         parser.add_argument("folder", help="a run folder, e.g. runs/quickstart-20260101-120000")

@@ -93,4 +93,4 @@ def _prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prom
         max_prompt_tokens=engine.max_model_len - engine.max_response_tokens,
     )
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return prompter, int(pad or 0)
+    return prompter, pad if isinstance(pad, int) else 0

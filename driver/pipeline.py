@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from driver.errors import BadInput
 from driver.ports import Generator, Scorer
 from driver.references import ReferenceBook
 from driver.schema import (
@@ -24,6 +25,7 @@ from driver.schema import (
     ScoredGroup,
     ScoreRequest,
     TrainSample,
+    Unscored,
 )
 from driver.seeds import sampling_seeds
 from rewards.advantages import group_relative, has_signal
@@ -96,22 +98,24 @@ async def score_problem(
 
     `draw` is "<step>/<place in the step>": where the set is smaller than a step, one step draws a problem twice.
     """
-    group, reference = await asyncio.gather(
-        clock.during("generate", sample_group(problem, draw=draw, stages=stages)),
-        clock.during("pivot", stages.references.get(problem)),
-    )
+    group_id = f"{draw}/{problem.group_key}"
+    try:
+        group, reference = await asyncio.gather(
+            clock.during("generate", sample_group(group_id, problem, stages)),
+            clock.during("pivot", stages.references.get(problem)),
+        )
+    except BadInput as error:
+        # A long set's prompts are not all checked before the start: one that is too long must not end the run.
+        return DroppedGroup(group_id=group_id, problem=problem, reason="bad_prompt", detail=str(error))
     if reference.finish_reason == "length":
-        return DroppedGroup(group_id=group.group_id, problem=problem, reason="reference_truncated")
-    scores = await clock.during("score", stages.scorer.score(score_request(group, reference)))
-    unscored = [score.reason for score in scores if not isinstance(score, Score)]
-    if len(unscored) == len(scores):
-        return DroppedGroup(group_id=group.group_id, problem=problem, reason="unscored", detail=unscored[0])
+        scores: tuple[Score | Unscored, ...] = (Unscored(reason="reference_truncated"),) * len(group.rollouts)
+    else:
+        scores = await clock.during("score", stages.scorer.score(score_request(group, reference)))
     return ScoredGroup(group=group, reference=reference, scores=scores)
 
 
-async def sample_group(problem: Problem, *, draw: str, stages: Stages) -> Group:
+async def sample_group(group_id: str, problem: Problem, stages: Stages) -> Group:
     sampling = stages.sampling
-    group_id = f"{draw}/{problem.group_key}"
     prompt_token_ids = stages.prompt(problem)
     rollouts = await stages.policy.sample(
         SamplingRequest(
@@ -143,6 +147,9 @@ def to_train_samples(scored: ScoredGroup, *, min_spread: float, scale_by_std: bo
     Unscored rollouts leave the baseline and the loss.
     """
     group = scored.group
+    unscored = [score.reason for score in scored.scores if isinstance(score, Unscored)]
+    if len(unscored) == len(scored.scores):
+        return DroppedGroup(group_id=group.group_id, problem=group.problem, reason="unscored", detail=unscored[0])
     rewards = [score.reward if isinstance(score, Score) else None for score in scored.scores]
     if not has_signal(rewards, min_spread=min_spread):
         return DroppedGroup(group_id=group.group_id, problem=group.problem, reason="no_signal")

@@ -37,7 +37,7 @@ class RunRecorder:
                 stage_seconds=step.stage_seconds | {"step": time.monotonic() - self._started},
                 pivot=PivotUse(
                     num_references=step.references.asked,
-                    num_cached=step.references.hits,
+                    num_cached=step.references.asked - step.references.requests,
                     num_tokens=step.references.tokens,
                 ),
                 learning=update.step if update else None,

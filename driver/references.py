@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from driver.errors import BadInput
 from driver.ports import Generator
 from driver.schema import Problem, Reference, SamplingRequest
 from driver.seeds import sampling_seeds
@@ -61,7 +62,7 @@ class ReferenceCache:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for file in sorted(folder.glob("*.parquet")):
-                for row in pq.read_table(file, schema=SCHEMA).to_pylist():
+                for row in _rows(file):
                     self._references[row["key"]] = Reference(**row)
 
     def __len__(self) -> int:
@@ -91,9 +92,9 @@ class ReferenceCache:
 class ReferenceCounts:
     """What `ReferenceBook` did since it was last asked; reset by reading."""
 
-    asked: int = 0
-    hits: int = 0
-    tokens: int = 0
+    asked: int = 0  # by problems
+    requests: int = 0  # that went to the pivot: neither in the cache nor on their way already
+    tokens: int = 0  # that the pivot drew for them
 
 
 @dataclass
@@ -113,9 +114,9 @@ class ReferenceBook:
         key = self.sampling.key(prompt_token_ids)
         self.counts.asked += 1
         if (known := self.cache.get(key)) is not None:
-            self.counts.hits += 1
             return known
         if (pending := self._in_flight.get(key)) is None:
+            self.counts.requests += 1
             pending = asyncio.ensure_future(self._ask(problem.item_id, key, prompt_token_ids))
             self._in_flight[key] = pending
         return await asyncio.shield(pending)
@@ -147,6 +148,14 @@ class ReferenceBook:
         self.counts.tokens += reference.num_tokens
         self.cache.add(reference)
         return reference
+
+
+def _rows(file: Path) -> list[dict]:
+    try:
+        return pq.read_table(file, schema=SCHEMA).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        cause = " ".join(str(error).split())
+        raise BadInput(f"{file} is no reference cache file ({cause}); remove it") from None
 
 
 def model_fingerprint(model: str) -> str:

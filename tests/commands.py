@@ -58,7 +58,9 @@ def run_marked(
     except subprocess.TimeoutExpired:
         stop(mark)
         stdout, stderr = process.communicate()
-        raise AssertionError(f"{' '.join(command)} was still running after {timeout_s:g} s\n{stdout}\n{stderr}") from None
+        raise AssertionError(
+            f"{' '.join(command)} was still running after {timeout_s:g} s\n{stdout}\n{stderr}"
+        ) from None
     return Finished(code=process.returncode, stdout=stdout, stderr=stderr, left_behind=survivors(mark))
 
 

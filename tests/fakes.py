@@ -4,9 +4,10 @@ They keep every promise of driver/ports.py. A test decides when something finish
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from driver.recipes.grpo import StepRecord
 from driver.schema import (
@@ -22,11 +23,25 @@ from driver.schema import (
 )
 
 Scores = tuple[Score | Unscored, ...]
+T = TypeVar("T")
+
+
+def run(work: Coroutine[object, object, T]) -> T:
+    """To its end; what would wait for ever fails instead."""
+
+    async def bounded() -> T:
+        async with asyncio.timeout(20):
+            return await work
+
+    return asyncio.run(bounded())
 
 
 def a_problem(item_id: str = "a", language: str = "de") -> Problem:
     return Problem(
-        item_id=item_id, language=language, question=f"Frage {item_id} ({language})?", question_en=f"Question {item_id}?"
+        item_id=item_id,
+        language=language,
+        question=f"Frage {item_id} ({language})?",
+        question_en=f"Question {item_id}?",
     )
 
 
@@ -52,10 +67,12 @@ class FakeGenerator:
     closed: set[tuple[int, ...]] = field(default_factory=set)  # prompts that wait for `open`
     failure: Exception | None = None
     requests: list[SamplingRequest] = field(default_factory=list)
+    asked: "asyncio.Queue[SamplingRequest]" = field(default_factory=asyncio.Queue)  # the same, to be waited for
     _gates: dict[tuple[int, ...], asyncio.Event] = field(default_factory=dict)
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
         self.requests.append(request)
+        self.asked.put_nowait(request)
         if self.failure is not None:
             raise self.failure
         if request.prompt_token_ids in self.closed:
@@ -132,8 +149,3 @@ class FakeRecorder:
 
     def record(self, step: StepRecord) -> None:
         self.records.append(step)
-
-
-def only(items: Iterable[object]) -> object:
-    (item,) = items
-    return item

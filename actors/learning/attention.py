@@ -17,7 +17,7 @@ _UNSUPPORTED = ("softcap", "s_aux")
 """What some families ask of attention beyond scaling and a window."""
 
 
-def packed_sdpa(
+def packed_sdpa(  # noqa: PLR0913 - the arguments are those that transformers passes
     module: nn.Module,
     query: Tensor,
     key: Tensor,

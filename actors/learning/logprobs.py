@@ -1,8 +1,8 @@
 """Log-probabilities of given tokens, from hidden states and the head's weight, without a whole [tokens, vocabulary].
 
-Owns the head's arithmetic, forward and backward, and the one shift of positions. Knows torch only; must not know ZeRO-3,
-the loss or where the tokens came from. Logits exist for `chunk_tokens` positions at a time: they are made in the
-weight's dtype, as the sampling engine makes them, become fp32 at once, and are made again in the backward pass.
+Owns the head's arithmetic, forward and backward, and the one shift of positions. Knows torch only; must not know
+ZeRO-3, the loss or where the tokens came from. Logits exist for `chunk_tokens` positions at a time: they are made in
+the weight's dtype, as the sampling engine makes them, become fp32 at once, and are made again in the backward pass.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,12 @@ class HeadSettings:
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.chunk_tokens < 1:
             raise ValueError(
-                f"temperature must be above 0 and chunk_tokens at least 1, got {self.temperature} and {self.chunk_tokens}"
+                f"temperature must be above 0 and chunk_tokens at least 1, got {self.temperature} and "
+                f"{self.chunk_tokens}"
             )
 
 
-def token_logprobs(
-    hidden: Tensor, weight: Tensor, *, targets: Tensor, settings: HeadSettings
-) -> tuple[Tensor, Tensor]:
+def token_logprobs(hidden: Tensor, weight: Tensor, *, targets: Tensor, settings: HeadSettings) -> tuple[Tensor, Tensor]:
     """log softmax(hidden @ weight.T / temperature)[targets], and the entropy of each distribution.
 
     hidden [N, H], weight [V, H], targets [N]; both results are fp32 [N]. The entropy carries no gradient. N = 0 gives
@@ -48,10 +47,8 @@ class TokenLogprobs(nn.Module):
         self._settings = settings
 
     def forward(self, hidden: Tensor, token_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the tokens at `positions` [N] of one row: hidden [T, H], token_ids [T]. Position t is predicted at t - 1."""
-        return token_logprobs(
-            hidden[positions - 1], self.weight, targets=token_ids[positions], settings=self._settings
-        )
+        """Of the tokens at `positions` [N] of one row: hidden [T, H], token_ids [T]. Token t is predicted at t - 1."""
+        return token_logprobs(hidden[positions - 1], self.weight, targets=token_ids[positions], settings=self._settings)
 
 
 def _drawable(weight: Tensor, settings: HeadSettings) -> Tensor:

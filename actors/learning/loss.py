@@ -64,7 +64,7 @@ class TokenTotals:
     def per_token(self, num_loss_tokens: int) -> Mapping[str, float]:
         """The metrics by name: sums become means over the batch's loss tokens."""
         means = (self.sums / num_loss_tokens).tolist()
-        return dict(zip(SUMS, means, strict=True)) | dict(zip(MAXIMA, self.maxima.tolist(), strict=True))
+        return dict(zip((*SUMS, *MAXIMA), (*means, *self.maxima.tolist()), strict=True))
 
 
 def policy_loss(tokens: TokenValues, bounds: Clipping) -> tuple[Tensor, TokenTotals]:
@@ -72,9 +72,12 @@ def policy_loss(tokens: TokenValues, bounds: Clipping) -> tuple[Tensor, TokenTot
 
     r = exp(logp - logp_old): PPO's ratio (Schulman et al. 2017, arXiv 1707.06347), clipped further up than down
     ("clip-higher", DAPO, arXiv 2503.14476). On-policy, with one optimiser step a batch, r is 1 and only its gradient
-    counts. w = min(exp(logp_old - logp_engine), cap), without gradient, corrects for the engine that drew the tokens and
-    whose kernels differ from the learner's (truncated importance sampling, Yao et al. 2025). No tokens give a loss of 0
-    that still has a gradient graph.
+    counts. w = min(exp(logp_old - logp_engine), cap), without gradient, corrects for the engine that drew the tokens
+    and whose kernels differ from the learner's (truncated importance sampling, Yao et al. 2025). No tokens give a loss
+    of 0 that still has a gradient graph.
+
+    `policy/mismatch_kl` estimates KL(engine || learner) by k3, u - 1 - log u with u = exp(logp_old - logp_engine)
+    (Schulman 2020, "Approximating KL divergence"): never negative, and of low variance where u is near 1.
     """
     ratio = (tokens.logprobs - tokens.old_logprobs).exp()
     clipped = ratio.clamp(1 - bounds.clip_low, 1 + bounds.clip_high)

@@ -5,9 +5,11 @@ packed. All ranks call the same methods in the same order; whatever can fail on 
 is raised, so that none is left waiting in a collective.
 """
 
+import math
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -63,16 +65,15 @@ class LearnerRank:
         _join(place, timeout_s=config.timeout_s)
         # DeepSpeed looks for its accelerator when it is imported, which must come after _join has named it.
         import deepspeed
-        from transformers.integrations import HfDeepSpeedConfig
+        from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
         from actors.learning.weight_source import ZeroWeightSource
 
         torch.manual_seed(seed)
         dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[config.dtype]
         model_config = load_model_config(policy.model, trust_remote_code=policy.trust_remote_code)
-        settings = zero_settings(
-            config, limits, num_parameter_bytes=num_parameter_bytes(model_config, dtype), device=place.device
-        )
+        num_bytes = num_parameter_bytes(model_config, dtype)
+        settings = zero_settings(config, limits, num_parameter_bytes=num_bytes, device=place.device)
         # While this object lives, from_pretrained shards every parameter as soon as it is loaded.
         self._sharded_loading = HfDeepSpeedConfig(settings)
         causal = load_causal_model(
@@ -88,9 +89,9 @@ class LearnerRank:
         model = PolicyModel(causal, head)
         self._engine, *_ = deepspeed.initialize(
             model=model,
-            model_parameters=[parameter for parameter in model.parameters() if parameter.requires_grad],
             config=settings,
-            lr_scheduler=lambda optimizer: _warmup(optimizer, config.warmup_steps),
+            # Annotated for schedulers of an older torch.
+            lr_scheduler=lambda optimizer: _warmup(optimizer, config.warmup_steps),  # pyright: ignore[reportArgumentType]
         )
         self.weights = ZeroWeightSource(
             causal, model=policy.model, rank=place.rank, max_bucket_bytes=limits.bucket_bytes
@@ -100,6 +101,9 @@ class LearnerRank:
         )
         self._device = torch.device(place.device)
         self._world_size = place.world_size
+        # gloo takes about a second to reduce 100 million gradients. A model that is whole on every rank has room for
+        # its gradients too, which then add up over the micro-batches before they are sent.
+        self._reduces_once = place.device == "cpu" and limits.keep_whole(num_bytes)
 
     def step(self, rows: Sequence[PackedRow], *, num_loss_tokens: int, num_sequences: int) -> StepReport:
         """One optimiser step from this rank's rows; the gradient is that of sum(token losses) / num_loss_tokens.
@@ -107,23 +111,26 @@ class LearnerRank:
         Both counts are of the whole batch, over all ranks. The report is the same on every rank.
         """
         started = time.monotonic()
+        number = self._engine.global_steps + 1
         totals = TokenTotals.nothing(self._device)
         forward_s = 0.0
-        for index, row in enumerate(rows):
-            self._engine.set_gradient_accumulation_boundary(index == len(rows) - 1)
-            forward_started = time.monotonic()
-            loss, of_row = self._row_loss(row)
-            forward_s += time.monotonic() - forward_started
-            # DeepSpeed averages gradients over the ranks, and the batch's one normaliser already covers all of them.
-            self._engine.backward(loss * (self._world_size / num_loss_tokens))
-            totals = totals.merged(of_row)
+        with self._engine.coalesce_grad_reduction() if self._reduces_once else nullcontext():
+            for index, row in enumerate(rows):
+                self._engine.set_gradient_accumulation_boundary(index == len(rows) - 1)
+                forward_started = time.monotonic()
+                loss, of_row = self._row_loss(row)
+                forward_s += time.monotonic() - forward_started
+                # DeepSpeed averages over the ranks, and the batch's one normaliser already covers all of them.
+                self._engine.backward(loss * (self._world_size / num_loss_tokens))
+                totals = totals.merged(of_row)
         metrics = dict(self._over_ranks(totals).per_token(num_loss_tokens))
-        self._refuse_if_not_finite(metrics["policy/loss"], "loss")
+        _refuse_if_not_finite(metrics["policy/loss"], what="loss", step=number)
         computed = time.monotonic()
 
         metrics["policy/learning_rate"] = self._engine.get_lr()[0]
         self._engine.step()
         metrics["policy/grad_norm"] = self._grad_norm()
+        _refuse_if_not_finite(metrics["policy/grad_norm"], what="gradient", step=number)
         num_tokens = self._sum_over_ranks(sum(int((row.sequence_ids >= 0).sum()) for row in rows))
         metrics |= {
             "learner/forward_s": forward_s,
@@ -173,20 +180,17 @@ class LearnerRank:
         return int(total.item())
 
     def _grad_norm(self) -> float:
-        """Before clipping, over all ranks."""
-        norm = float(self._engine.get_global_grad_norm() or 0.0)
-        if not self._engine.was_step_applied():
-            norm = float("nan")
-        self._refuse_if_not_finite(norm, "gradient")
-        return norm
+        """Of the step just taken, before clipping, over all ranks; infinite where DeepSpeed refused to take it."""
+        return float(self._engine.get_global_grad_norm() or 0.0) if self._engine.was_step_applied() else math.inf
 
-    def _refuse_if_not_finite(self, value: float, what: str) -> None:
-        """All ranks see the same value, so all of them stop. The weights are still those of the step before."""
-        if not torch.isfinite(torch.tensor(value)):
-            raise RunFailed(
-                f"the learner's {what} is not finite in optimiser step {self._engine.global_steps}: nothing was "
-                "learned from this batch; lower learner.learning_rate, or set learner.dtype to float32"
-            )
+
+def _refuse_if_not_finite(value: float, *, what: str, step: int) -> None:
+    """All ranks see the same value, so all of them stop. The weights are still those of the step before."""
+    if not math.isfinite(value):
+        raise RunFailed(
+            f"the learner's {what} is not finite in optimiser step {step}: nothing was learned from this batch; lower "
+            "learner.learning_rate, or set learner.dtype to float32"
+        )
 
 
 def _join(place: RankPlace, *, timeout_s: float) -> None:

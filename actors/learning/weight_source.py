@@ -1,13 +1,11 @@
 """The learner's weights on their way out: walked through in bounded buckets, or written as a Hugging Face folder.
 
-Owns the order of the walk, the buckets and the gathering. Knows ZeRO-3; must not know who takes the weights. Gathering is
-a collective: every rank walks all buckets, in the same order and to the end, and only rank 0 gets tensors.
+Owns the order of the walk and the gathering. Knows ZeRO-3; must not know who takes the weights. Gathering is a
+collective: every rank walks all buckets, in the same order and to the end, and only rank 0 gets tensors.
 """
 
 from collections.abc import Iterator, Sequence
-from math import prod
 from pathlib import Path
-from typing import TypeAlias
 
 import deepspeed
 import torch
@@ -15,23 +13,7 @@ from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
-Metadata: TypeAlias = list[tuple[str, torch.dtype, tuple[int, ...]]]
-
-
-def plan_buckets(metadata: Metadata, max_bytes: int) -> list[list[str]]:
-    """Names in their order, cut so that a bucket holds at most `max_bytes`; a larger tensor travels alone."""
-    if max_bytes < 1:
-        raise ValueError(f"a bucket must hold at least 1 byte, got {max_bytes}")
-    buckets: list[list[str]] = []
-    free = 0
-    for name, dtype, shape in metadata:
-        size = prod(shape) * dtype.itemsize
-        if not buckets or size > free:
-            buckets.append([])
-            free = max_bytes
-        buckets[-1].append(name)
-        free -= size
-    return buckets
+from actors.learning.bucket_plan import Metadata, plan_buckets
 
 
 class ZeroWeightSource:
@@ -47,9 +29,7 @@ class ZeroWeightSource:
 
     def metadata(self) -> Metadata:
         """Name, dtype and full shape of every parameter, in the order of the walk."""
-        return [
-            (name, parameter.dtype, tuple(_full_shape(parameter))) for name, parameter in self._parameters.items()
-        ]
+        return [(name, parameter.dtype, tuple(_full_shape(parameter))) for name, parameter in self._parameters.items()]
 
     def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
         """Copies of the full tensors on rank 0; empty lists on the others, one per bucket all the same."""

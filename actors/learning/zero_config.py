@@ -23,13 +23,16 @@ class GatherLimits:
 
     bucket_bytes: int  # at once, when the weights are walked through
     keep_bytes: int = 2**30
-    """A model whose parameters take no more stays whole between steps: gathering it again for every micro-batch would cost
-    more than the memory is worth. Gradients, fp32 weights and optimiser states are sharded all the same."""
+    """A model whose parameters take no more stays whole between steps: gathering it again for every micro-batch would
+    cost more than the memory is worth. fp32 weights and optimiser states are sharded all the same."""
+
+    def keep_whole(self, num_parameter_bytes: int) -> bool:
+        return num_parameter_bytes <= self.keep_bytes
 
 
 def zero_settings(config: LearnerConfig, limits: GatherLimits, *, num_parameter_bytes: int, device: str) -> Settings:
     """ZeRO-3 with AdamW for a model of this size."""
-    stays_whole = num_parameter_bytes <= limits.keep_bytes
+    stays_whole = limits.keep_whole(num_parameter_bytes)
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,

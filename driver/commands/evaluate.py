@@ -18,45 +18,51 @@ from driver.inputs import EvaluationInputs, prepare_evaluation
 from driver.logs import quiet_logs
 from driver.paths import with_absolute_paths
 from driver.progress import Progress
-from driver.run_folder import check_new, create, run_name
+from driver.run_folder import RunFolder, check_new, create, run_name
+from driver.summary import by_language
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
-    """Evaluate; the summary of what was measured."""
+    """Evaluate; the summary of what was measured.
+
+    Raises:
+        BadInput: before anything was started or written.
+        RunFailed: an engine could not load the model, or died.
+    """
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("policy",))
-    path = check_new(config, f"evaluate-{run_name(config, arguments.config)}")
-    inputs = prepare_evaluation(config)
+    path = check_new(config, config.run.name or f"evaluate-{run_name(config, arguments.config)}")
     console = Console(stderr=arguments.json)
-    with Progress(console) as progress, connected(config.cluster) as cluster:
-        wanted = layout(config, choose_device(config, cluster), roles=("policy",))
-        with placed(wanted, config.cluster, progress.waiting) as bundles:
-            folder = create(path, config)
-            quiet_logs(folder.logs / "driver.log")
-            team = Team(config, bundles, progress)
-            try:
-                result = asyncio.run(_measure(config, inputs, team, progress))
-            finally:
-                collect_logs(team.processes, folder.logs)
-            record_evaluation(folder.evaluation, "before", result)
+    with Progress(console) as progress:
+        with progress.phase("checking data, model and prompts"):
+            inputs = prepare_evaluation(config)
+        with connected(config.cluster, progress) as cluster:
+            wanted = layout(config, choose_device(config, cluster), roles=("policy",))
+            with placed(wanted, config.cluster, progress.waiting) as bundles:
+                folder = create(path, config)
+                quiet_logs(folder.logs / "driver.log")
+                result = _measured(config, inputs, Team(config, bundles, progress), folder=folder, progress=progress)
     console.print(as_table(result))
-    summary = {
+    summary: dict[str, object] = {
         "run_folder": str(folder.path),
         "seconds": round(time.monotonic() - started, 1),
-        "languages": {
-            language.language: {
-                "accuracy": language.accuracy,
-                "language_consistency": language.language_consistency,
-                "accuracy_in_language": language.accuracy_in_language,
-                "num_items": language.num_items,
-            }
-            for language in result.languages
-        },
+        "measured_on": dict(result.measured_on),
+        "languages": by_language(result),
     }
     folder.write_summary(summary)
     return summary
 
 
-async def _measure(config: Config, inputs: EvaluationInputs, team: Team, progress: Progress) -> EvaluationResult:
-    await team.start_frozen_policy()
-    return await evaluate_policy(config, inputs, team.policy, progress)
+def _measured(
+    config: Config, inputs: EvaluationInputs, team: Team, *, folder: RunFolder, progress: Progress
+) -> EvaluationResult:
+    async def measure() -> EvaluationResult:
+        await team.start_frozen_policy()
+        return await evaluate_policy(config, inputs, team.policy, progress)
+
+    try:
+        result = asyncio.run(measure())
+    finally:
+        collect_logs(team.processes, folder.logs)
+    record_evaluation(folder.evaluation, "before", result)
+    return result

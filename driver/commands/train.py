@@ -25,7 +25,7 @@ from driver.paths import with_absolute_paths
 from driver.pipeline import Sampling, Stages
 from driver.problems.stream import ProblemStream
 from driver.progress import Progress
-from driver.recipes.grpo import train_grpo
+from driver.recipes.grpo import GrpoSettings, train_grpo
 from driver.record import RunRecorder
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache, model_fingerprint
 from driver.report.write import write_report
@@ -46,36 +46,40 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
     path = check_new(config, run_name(config, arguments.config))
-    inputs = prepare_training(config)
     with Progress(Console(stderr=arguments.json)) as progress:
-        with connected(config.cluster) as cluster:
+        with progress.phase("checking data, models and prompts"):
+            inputs = prepare_training(config)
+        with connected(config.cluster, progress) as cluster:
             wanted = layout(config, choose_device(config, cluster))
             with placed(wanted, config.cluster, progress.waiting) as bundles:
                 folder = create(path, config)
                 quiet_logs(folder.logs / "driver.log")
                 progress.note(f"run folder: {folder.path}")
-                team = Team(config, bundles, progress)
-                _live(config, inputs, team, folder=folder, progress=progress)
-        summary = summarise(folder, seconds=time.monotonic() - started)
-        folder.write_summary(summary)
-        report = write_report(folder.path)
+                _live(config, inputs, Team(config, bundles, progress), folder=folder, progress=progress)
+        summary = summarise(folder, status="finished", seconds=time.monotonic() - started)
         progress.note(str(summary["headline"]))
-        progress.note(f"report: {report}")
+        progress.note(f"report: {write_report(folder.path)}")
     return summary
 
 
 def _live(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Progress) -> None:
-    """The run on its actors; whatever happens, the files are closed and the logs collected."""
+    """The run on its actors; whatever happens, the files are closed, the logs collected and the report written."""
     recorder = RunRecorder(folder, progress)
+    started = time.monotonic()
     try:
         asyncio.run(_run(config, inputs, team, folder=folder, recorder=recorder, progress=progress))
-    except RunFailed as failure:
-        recorder.event("run_failed", str(failure))
-        raise RunFailed(f"{failure}; logs are in {folder.logs}") from failure
-    finally:
+    except BaseException as failure:
+        recorder.event("run_failed", f"{type(failure).__name__}: {failure}")
         recorder.close()
-        collect_logs(team.processes, folder.logs)
+        summarise(folder, status=f"failed: {failure or type(failure).__name__}", seconds=time.monotonic() - started)
         write_report(folder.path)
+        if isinstance(failure, RunFailed):
+            raise RunFailed(f"{failure}; logs and a report of what was done are in {folder.path}") from failure
+        raise
+    else:
+        recorder.close()
+    finally:
+        collect_logs(team.processes, folder.logs)
 
 
 async def _run(
@@ -99,11 +103,13 @@ async def _run(
         ProblemStream(inputs.source, languages=config.data.languages, seed=config.run.seed),
         stages=stages(config, inputs, team),
         learner=team.learner,
-        algorithm=config.algorithm,
-        reward=config.reward,
-        packing=config.learner,
-        pad_token_id=inputs.evaluation.pad_token_id,
         recorder=recorder,
+        settings=GrpoSettings(
+            algorithm=config.algorithm,
+            reward=config.reward,
+            learner=config.learner,
+            pad_token_id=inputs.evaluation.pad_token_id,
+        ),
     )
     if config.evaluation.after:
         record_evaluation(

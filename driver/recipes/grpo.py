@@ -45,21 +45,24 @@ class Recorder(Protocol):
     def record(self, step: StepRecord) -> None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class GrpoSettings:
+    """The sections of a config that the recipe reads, and the token that rows are padded with."""
+
+    algorithm: AlgorithmConfig
+    reward: RewardConfig
+    learner: LearnerConfig
+    pad_token_id: int
+
+
 async def train_grpo(
-    problems: Iterator[Problem],
-    *,
-    stages: Stages,
-    learner: Learner,
-    algorithm: AlgorithmConfig,
-    reward: RewardConfig,
-    packing: LearnerConfig,
-    pad_token_id: int,
-    recorder: Recorder,
+    problems: Iterator[Problem], *, stages: Stages, learner: Learner, recorder: Recorder, settings: GrpoSettings
 ) -> None:
     """On-policy GRPO: every group is sampled from the weights that the last step left.
 
     The first push must have happened: a policy worker without the learner's weights refuses to sample.
     """
+    algorithm, packing = settings.algorithm, settings.learner
     policy_version = 0
     for step in range(1, algorithm.steps + 1):
         recorder.begin(step)
@@ -67,14 +70,14 @@ async def train_grpo(
         batch_problems = [next(problems) for _ in range(algorithm.groups_per_step)]
         groups = await score_problems(batch_problems, step=step, stages=stages, clock=clock)
 
-        samples, dropped = learnable(groups, algorithm=algorithm, reward=reward)
+        samples, dropped = learnable(groups, algorithm=algorithm, reward=settings.reward)
         update = None
         if samples:
             batch = pack(
                 samples,
                 num_ranks=packing.num_ranks,
                 row_tokens=packing.row_tokens,
-                pad_token_id=pad_token_id,
+                pad_token_id=settings.pad_token_id,
                 policy_version=policy_version,
             )
             report = await clock.during("learn", learner.step(batch))

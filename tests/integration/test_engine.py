@@ -79,8 +79,8 @@ def test_response_that_reaches_max_tokens_is_truncated(engine: GenerationEngine)
 def test_response_that_draws_end_of_sequence_stops_and_keeps_the_token(
     engine: GenerationEngine, model: PreTrainedModel
 ) -> None:
-    # At a temperature of 100 every one of 512 tokens is about equally likely: of 64 x 64 draws some end the sequence.
-    group = engine.submit(request("ends", seeds=tuple(range(64)), max_tokens=64, temperature=100)).result()
+    # To random weights each of 512 tokens is about equally likely: of 64 x 64 draws some end the sequence.
+    group = engine.submit(request("ends", seeds=tuple(range(64)), max_tokens=64, temperature=1)).result()
     stopped = [rollout for rollout in group if rollout.finish_reason == "stop"]
     assert stopped
     for rollout in stopped:
@@ -103,6 +103,12 @@ def test_stats_count_tokens_and_busy_time(engine: GenerationEngine) -> None:
 def test_prompt_that_leaves_no_room_for_the_response_is_refused(engine: GenerationEngine) -> None:
     with pytest.raises(ValueError, match="prompt of 20 tokens leaves no room for a response of 240 .* max_model_len 256"):
         engine.submit(request("long", max_tokens=240))
+
+
+def test_request_that_vllm_refuses_fails_alone(engine: GenerationEngine) -> None:
+    with pytest.raises(ValueError, match="vLLM refuses it: temperature must be"):
+        engine.submit(request("hot", temperature=100)).result()
+    assert engine.submit(request("fine")).result()
 
 
 def test_engine_without_weights_refuses_to_sample_and_a_closed_one_is_dead(folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 from quickstart import e5, smollm2
 from quickstart.__main__ import main
@@ -27,7 +27,7 @@ def quickstart_model(name: str) -> Path:
 
 def greedy(folder: Path, question: str, *, max_new_tokens: int) -> str:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
@@ -87,7 +87,7 @@ def test_tiny_models_are_the_same_every_time(tmp_path: Path) -> None:
 
 def test_tiny_models_load_and_speak(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path / "tiny")
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    model = LlamaForCausalLM.from_pretrained(folder)
     assert model.num_parameters() < 1_000_000
     assert model.generation_config.eos_token_id == AutoTokenizer.from_pretrained(folder).eos_token_id == 2
     assert greedy(folder, "Привет, wie viel ist 2 + 2?", max_new_tokens=5)

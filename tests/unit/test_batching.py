@@ -82,18 +82,14 @@ def test_rows_are_as_few_as_first_fit_decreasing_and_then_evened_out() -> None:
 
 
 def test_rows_that_cannot_be_evened_out_under_the_cap_stay_first_fit_decreasing() -> None:
-    # [6, 4] and [5, 5] fill two rows of 10. Emptiest first would put 6 | 5, then 5 to the 5 (10), 4 to the 6 (10): it fits.
-    assert row_lengths(pack_lengths([6, 5, 5, 4], num_ranks=1, row_tokens=10)) == [[10, 10]]
-    # FFD: [7, 3], [4, 3, 3]. Emptiest first: 7 | 4, 3 to the 4 (7), 3 to the first 7 (10), 3 to the second 7 (10): it fits.
-    assert row_lengths(pack_lengths([7, 4, 3, 3, 3], num_ranks=1, row_tokens=10)) == [[10, 10]]
-    # FFD: [6, 6], [4, 4, 4]. Emptiest first: 6 | 6, then 4 | 4 on top, and the third 4 makes 14 > 12: kept as they were.
+    # FFD with a cap of 12: [6, 6], [4, 4, 4]. Emptiest first gives 6 | 6, then 4 | 4 on top, and the third 4 makes 14.
     batch = pack_lengths([6, 6, 4, 4, 4], num_ranks=1, row_tokens=12)
     assert row_lengths(batch) == [[12, 12]]
     assert [members(row) for row in batch.rows[0]] == [[0, 1], [2, 3, 4]]
 
 
 def test_another_row_is_opened_rather_than_a_dummy_where_there_are_samples_for_it() -> None:
-    # Three rows of 10 would do; on two ranks four rows of 5 + 2 · ... waste nothing: 6 samples of 5 in rows 10 10 5 5.
+    # Three rows of 10 would do, but two ranks share four as evenly: 10 and 10, then 5 and 5.
     batch = pack_lengths([5] * 6, num_ranks=2, row_tokens=10)
     assert row_lengths(batch) == [[10, 5], [10, 5]]
     assert packing_efficiency(batch) == 1.0

@@ -114,7 +114,7 @@ def test_packed_attention_equals_attention_of_each_sequence_alone(sliding_window
     start = 0
     for length in lengths:
         part = slice(start, start + length)
-        # Query heads 0, 1 read key head 0, and 2, 3 read 1; a position sees itself and what the window leaves before it.
+        # Query heads 0, 1 read key head 0, and 2, 3 read 1. A position sees itself and what the window leaves before.
         scores = query[0, :, part] @ key[0, :, part].repeat_interleave(2, dim=0).mT * 0.5
         distance = torch.arange(length)[:, None] - torch.arange(length)[None, :]
         seen = (distance >= 0) & (distance < (sliding_window or length))

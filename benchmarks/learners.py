@@ -1,0 +1,36 @@
+"""The learner's ranks as a run starts them, for the benchmarks that need a real learner."""
+
+from collections.abc import Sequence
+
+from actors.fleet import ready
+from actors.learner import LearnerGroup, LearnerWorker, RankArguments
+from actors.process import RemoteActor
+from cluster.launch import Bundles, start_actor
+from cluster.layout import Placement
+from cluster.team import weight_backend
+from driver.config import Config
+
+
+async def start_learner(
+    config: Config, bundles: Bundles, *, places: Sequence[Placement], policy_workers: Sequence[RemoteActor]
+) -> LearnerGroup:
+    """Ranks that have loaded the policy's model and met each other."""
+    device = bundles.layout.device
+    ranks = [start_actor(LearnerWorker, place, bundles, (rank,)) for rank, place in enumerate(places)]
+    await ready([f"learner-{rank}" for rank in range(len(ranks))], ranks)
+    group = LearnerGroup(ranks, timeout_s=config.learner.timeout_s)
+    arguments = RankArguments(
+        learner=config.learner,
+        algorithm=config.algorithm,
+        model=config.policy.model,
+        temperature=config.policy.temperature,
+        device=device,
+        seed=config.run.seed,
+        trust_remote_code=config.policy.trust_remote_code,
+        weight_backend=weight_backend(config.weights, device),
+        bucket_bytes=config.weights.bucket_mib << 20,
+        push_timeout_s=config.weights.timeout_s,
+        tensor_parallel_size=config.policy.tensor_parallel_size,
+    )
+    await group.setup(arguments, policy_workers)
+    return group

@@ -1,0 +1,74 @@
+"""Bytes per second of one weight push, beside a plain copy of the same bytes in memory.
+
+The push is a run's: gathered from the learner's ZeRO-3 ranks, packed, carried to a policy worker, loaded into vLLM and
+served. The bare side is one numpy copy of as many bytes between two arrays that exist already: no transfer can beat it.
+"""
+
+import asyncio
+
+import numpy as np
+
+from actors.fleet import ready
+from actors.policy import PolicyWorker
+from actors.weight_buckets import WeightBackend
+from benchmarks.learners import start_learner
+from benchmarks.measure import Comparison, Round, Sizes, interleaved, timed
+from benchmarks.reserve import reserved
+from cluster.launch import start_actor
+from cluster.team import weight_backend
+from driver.schema import PushReport
+
+
+def run(sizes: Sizes) -> list[Comparison]:
+    config = sizes.config
+    num_ranks = config.learner.num_ranks
+    threads = max(1, sizes.threads // num_ranks)
+    policy = config.policy.model_copy(update={"num_cpus": threads})
+    with (
+        reserved(config, ("policy", *("learner",) * num_ranks), threads=threads) as bundles,
+        asyncio.Runner() as runner,
+    ):
+        policy_at, *learner_at = bundles.layout.placements
+        backend: WeightBackend = weight_backend(config.weights, bundles.layout.device)
+        worker = start_actor(PolicyWorker, policy_at, bundles, (policy, bundles.layout.device, backend))
+        runner.run(ready([policy_at.name], [worker]))
+        learner = runner.run(start_learner(config, bundles, places=learner_at, policy_workers=[worker]))
+        reports: list[PushReport] = []
+
+        def push(number: int) -> Round:
+            async def push() -> float:
+                reports.append(await learner.push_weights(number))
+                return reports[-1].num_bytes / 2**20
+
+            return timed(lambda: runner.run(push()))
+
+        first = push(0)  # the copy needs to know how many bytes there are
+        source = np.ones(reports[0].num_bytes, dtype=np.uint8)
+        target = np.empty_like(source)
+
+        def copy(number: int) -> Round:
+            def copy() -> float:
+                np.copyto(target, source)
+                return source.nbytes / 2**20
+
+            return timed(copy)
+
+        our_rounds, bare_rounds = interleaved(push, copy, rounds=sizes.rounds)
+    return [
+        Comparison(
+            name="push",
+            unit="MiB",
+            ours=f"gather, pack, {backend}, load into vLLM, serve",
+            bare="numpy.copyto between two arrays of as many bytes",
+            aim=None,
+            our_rounds=our_rounds,
+            bare_rounds=bare_rounds,
+            work=f"{reports[0].num_tensors} tensors, {reports[0].num_bytes / 2**20:,.0f} MiB in buckets of "
+            f"{config.weights.bucket_mib} MiB from {num_ranks} ranks to one worker; {threads} threads each",
+            notes={
+                "seconds of a push": float(np.median([one.seconds for one in our_rounds])),
+                "seconds of a copy": float(np.median([one.seconds for one in bare_rounds])),
+                "seconds of the first push": first.seconds,
+            },
+        )
+    ]

@@ -1,0 +1,42 @@
+"""Where the two sides of a benchmark run: actors in bundles of their own, in the same environment as a run's actors.
+
+Owns the sharing of one machine among them. Both sides are there from the start to the end; the one whose turn it isn't
+sleeps.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from cluster.launch import Bundles, connected, placed
+from cluster.layout import Layout, Placement, Resources, Role, choose_device
+from driver.config import Config
+from driver.progress import Progress
+
+
+@contextmanager
+def reserved(config: Config, roles: Sequence[Role], *, threads: int) -> Iterator[Bundles]:
+    """One bundle an actor, with an even share of Ray's CPUs and GPUs each, and `threads` threads."""
+    with Progress(Console(stderr=True)) as progress, connected(config.cluster, progress) as cluster:
+        gpus = min(1.0, cluster.gpus / len(roles))
+        layout = Layout(
+            device=choose_device(config, cluster),
+            placements=tuple(
+                Placement(
+                    role=role,
+                    index=index,
+                    bundle=Resources(cpus=min(float(threads), cluster.cpus / len(roles)), gpus=gpus),
+                    num_threads=threads,
+                )
+                for index, role in enumerate(roles)
+            ),
+        )
+        with placed(layout, config.cluster, progress.waiting) as bundles:
+            yield bundles
+
+
+def say(message: str) -> None:
+    """To whoever waits; the results alone go to standard output."""
+    print(message, file=sys.stderr, flush=True)

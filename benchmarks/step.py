@@ -1,0 +1,64 @@
+"""One whole step of a run, split by stage: `driver/run.py train` as a person starts it, then its metrics.jsonl.
+
+The stages of a step overlap: each has the window from its first start to its last end.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import Sizes, StageSplit
+from driver.config_load import dump_config
+from driver.metrics import StepMetrics, read_metrics
+from driver.paths import ROOT
+
+STAGES = ("generate", "pivot", "score", "learn", "push", "step")
+RATES = ("policy_tokens", "pivot_tokens", "scorer_texts", "learner_tokens")
+
+
+def run(sizes: Sizes) -> list[StageSplit]:
+    config = sizes.config
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        file = Path(folder) / "step.toml"
+        file.write_text(dump_config(config), encoding="utf-8")
+        command = [sys.executable, str(ROOT / "driver" / "run.py"), "train", str(file)]
+        overrides = {
+            "run.folder": folder,
+            "run.name": "run",
+            "algorithm.steps": str(sizes.rounds + 1),
+            "pivot.cache": "",  # every reference is generated
+            "evaluation.before": "false",
+            "evaluation.after": "false",
+        }
+        subprocess.run([*command, *(f"{key}={value}" for key, value in overrides.items())], check=True, cwd=ROOT)
+        steps = read_metrics(Path(folder) / "run" / "metrics.jsonl")[1:]  # the first one warms up
+    learned = [step for step in steps if "timing_s/learn" in step.metrics]
+    if not learned:
+        raise RuntimeError(f"none of {len(steps)} steps had a group to learn from; ask for more --rounds")
+    algorithm = config.algorithm
+    return [
+        StageSplit(
+            name="step",
+            work=f"{algorithm.groups_per_step} problems x {algorithm.group_size} responses of at most "
+            f"{config.policy.max_response_tokens} tokens, with the threads that the config gives each actor; "
+            f"{len(steps) - len(learned)} more without signal left out",
+            steps=tuple(_seconds(step) for step in learned),
+            notes=_rates(learned[-1]),
+        )
+    ]
+
+
+def _seconds(step: StepMetrics) -> dict[str, float]:
+    names = {stage: f"timing_s/{stage}" for stage in STAGES}
+    return {stage: step.metrics[name] for stage, name in names.items() if name in step.metrics}
+
+
+def _rates(step: StepMetrics) -> dict[str, float]:
+    """What else a reader needs to judge the seconds, of the last step."""
+    found = {
+        f"{rate.replace('_', ' ')}/s": step.metrics[f"throughput/{rate}_per_s"]
+        for rate in RATES
+        if f"throughput/{rate}_per_s" in step.metrics
+    }
+    return found | {name: step.metrics[name] for name in ("group/used",) if name in step.metrics}

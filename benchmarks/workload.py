@@ -1,0 +1,109 @@
+"""The work of a benchmark, made from the config's own problems: prompts, texts to score, a batch to learn from.
+
+Owns that both sides get the same, and that no round repeats what a cache may still hold. Knows no engine.
+"""
+
+from random import Random
+
+from benchmarks.measure import Sizes
+from driver.batching import pack
+from driver.inputs import TrainingInputs, prepare_training
+from driver.problems.builtin.generate import builtin_items
+from driver.problems.stream import ProblemStream
+from driver.schema import SamplingRequest, ScoreRequest, TrainBatch, TrainSample
+from driver.seeds import sampling_seeds
+from rewards.languages import LANGUAGES
+
+LONG_LEVELS = (3, 4)
+"""Of the built-in set: their solutions have the length of a policy's responses."""
+
+
+class Prompts:
+    """The prompts that a training run with this config would sample from, in its order."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        evaluation = sizes.config.evaluation.model_copy(update={"before": False, "after": False})
+        self._sizes = sizes
+        self._inputs: TrainingInputs = prepare_training(sizes.config.model_copy(update={"evaluation": evaluation}))
+        self._stream = ProblemStream(
+            self._inputs.source, languages=sizes.config.data.languages, seed=sizes.config.run.seed
+        )
+
+    def requests(self, number: int) -> list[SamplingRequest]:
+        """One round's groups; every round has other problems."""
+        sizes = self._sizes
+        return [
+            SamplingRequest(
+                request_id=f"benchmark/{number}/{index}",
+                prompt_token_ids=self._prompt(number * sizes.groups + index),
+                seeds=sampling_seeds(sizes.config.run.seed, "benchmark", number, index, num=sizes.group_size),
+                max_tokens=sizes.config.policy.max_response_tokens,
+                temperature=sizes.config.policy.temperature,
+            )
+            for index in range(sizes.groups)
+        ]
+
+    def batch(self) -> TrainBatch:
+        """Real prompts with responses of random tokens, half to all of the longest: only their number costs time."""
+        config = self._sizes.config
+        random = Random(config.run.seed)
+        longest = config.policy.max_response_tokens
+        samples = []
+        for index in range(self._sizes.sequences):
+            prompt = self._prompt(index)
+            response = tuple(random.choice(prompt) for _ in range(random.randint(longest // 2, longest)))
+            samples.append(
+                TrainSample(
+                    group_id=f"benchmark/{index}",
+                    prompt_token_ids=prompt,
+                    response_token_ids=response,
+                    sampling_logprobs=(-6.0,) * len(response),
+                    advantage=random.gauss(0, 1),
+                    policy_version=0,
+                )
+            )
+        return pack(
+            samples,
+            num_ranks=config.learner.num_ranks,
+            row_tokens=config.learner.row_tokens,
+            pad_token_id=self._inputs.evaluation.pad_token_id,
+            policy_version=0,
+        )
+
+    def _prompt(self, position: int) -> tuple[int, ...]:
+        return self._inputs.evaluation.prompter.prompt_token_ids(self._stream.at(position))
+
+
+def score_requests(sizes: Sizes, number: int) -> list[ScoreRequest]:
+    """One round's groups: solutions of the built-in set, each of another problem, in the language of their group.
+
+    All of them pass the gates, so that every one is encoded; none appears twice, within a round or in two.
+    """
+    languages = sizes.config.data.languages
+    in_round = sizes.groups * sizes.group_size
+    items = list(
+        builtin_items(seed=sizes.config.run.seed, split="train", num_items=(number + 1) * in_round, levels=LONG_LEVELS)
+    )
+    requests = []
+    for index in range(sizes.groups):
+        language = languages[index % len(languages)]
+        start = number * in_round + index * sizes.group_size
+        group = items[start : start + sizes.group_size]
+        first, english = group[0].text(language), group[0].text("en")
+        requests.append(
+            ScoreRequest(
+                language=language,
+                question=first.question,
+                question_en=english.question,
+                reference=_response(english.steps, english.answer, "en"),
+                responses=tuple(
+                    _response(text.steps, text.answer, language) for text in (item.text(language) for item in group)
+                ),
+                truncated=(False,) * sizes.group_size,
+            )
+        )
+    return requests
+
+
+def _response(steps: tuple[str, ...], answer: str, language: str) -> str:
+    return "\n".join([*steps, LANGUAGES[language].closing.format(answer=answer)])
