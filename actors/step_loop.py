@@ -98,11 +98,11 @@ class StepLoop(Generic[D]):
 
     def submit(self, requests: Sequence[SamplingRequest]) -> "list[Future[tuple[Rollout, ...]]]":
         """One future per group. All enter the same step: what is decoded together must not depend on timing."""
-        if self._decoder.version is None and not self._decoder.is_paused:
-            raise _stale()
         groups = [_Group(request) for request in requests]
         with self._wake:
             self._raise_if_ended()
+            if self._decoder.version is None and not self._decoder.is_paused:
+                raise _stale()
             self._inbox.extend(groups)
             self._unanswered.update(groups)
             self._wake.notify()
@@ -203,10 +203,10 @@ class StepLoop(Generic[D]):
         started = time.monotonic()
         finished = decoder.step()
         self._busy_s += time.monotonic() - started
-        for sample_id, outcome in finished:
-            if sample_id not in self._samples:
-                continue  # of a group that was dropped in this very step
-            group, index = self._samples.pop(sample_id)
+        # All leave first: a group that is dropped must not abort a sample that the decoder has let go of in this step.
+        for (group, index), outcome in [(self._samples.pop(sample_id), outcome) for sample_id, outcome in finished]:
+            if group not in self._unanswered:
+                continue
             if isinstance(outcome, Exception):
                 self._drop(decoder, group, outcome)
                 continue

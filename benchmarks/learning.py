@@ -16,8 +16,8 @@ import ray
 from actors.learner import LearnerGroup
 from actors.learning.zero_config import GatherLimits, Settings, zero_settings
 from actors.process import RemoteActor
-from benchmarks.learners import start_learner
 from benchmarks.measure import Comparison, Round, Sizes, interleaved, timed
+from benchmarks.ranks import start_learner
 from benchmarks.reserve import reserved
 from benchmarks.workload import Prompts
 from cluster.launch import Bundles, start_actor

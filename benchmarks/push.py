@@ -11,8 +11,8 @@ import numpy as np
 from actors.fleet import ready
 from actors.policy import PolicyWorker
 from actors.weight_buckets import WeightBackend
-from benchmarks.learners import start_learner
 from benchmarks.measure import Comparison, Round, Sizes, interleaved, timed
+from benchmarks.ranks import start_learner
 from benchmarks.reserve import reserved
 from cluster.launch import start_actor
 from cluster.team import weight_backend

@@ -18,7 +18,12 @@ TENSORS_PER_BUCKET = 3  # few, so that q, k and v, and gate and up, arrive in di
 def tiny_policy(folder: Path) -> PolicyConfig:
     """In fp32, so that log-probabilities can be compared closely."""
     return PolicyConfig(
-        model=str(folder), dtype="float32", max_model_len=256, max_num_seqs=16, max_response_tokens=64, kv_cache_gib=0.0625
+        model=str(folder),
+        dtype="float32",
+        max_model_len=256,
+        max_num_seqs=16,
+        max_response_tokens=64,
+        kv_cache_gib=0.0625,
     )
 
 
@@ -34,7 +39,9 @@ def change_weights(model: PreTrainedModel, *, seed: int) -> None:
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.02)
 
 
-def request(request_id: str, *, seeds: tuple[int, ...] = (1,), max_tokens: int = 24, temperature: float = 0.7) -> SamplingRequest:
+def request(
+    request_id: str, *, seeds: tuple[int, ...] = (1,), max_tokens: int = 24, temperature: float = 0.7
+) -> SamplingRequest:
     return SamplingRequest(
         request_id=request_id, prompt_token_ids=PROMPT, seeds=seeds, max_tokens=max_tokens, temperature=temperature
     )
@@ -56,7 +63,9 @@ class ModelWeights:
         self._unannounced = unannounced
 
     def metadata(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
-        return [(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in self._tensors if name != self._unannounced]
+        return [
+            (name, tensor.dtype, tuple(tensor.shape)) for name, tensor in self._tensors if name != self._unannounced
+        ]
 
     def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
         travelling = [(name, tensor) for name, tensor in self._tensors if name != self._leave_out]

@@ -1,14 +1,21 @@
-"""What the tests of the whole system share: tiny models, one training run of three steps, and a Ray cluster.
+"""What the tests of the whole system share: tiny models, a training run of three steps, and a Ray cluster.
 
-Both are made once a session: an engine takes half a minute to start. The tiny models know nothing, so no reward would
+All are made once a session: an engine takes half a minute to start. The tiny models know nothing, so no reward would
 ever differ and nothing would be learned: the pivot's references are written into the cache beforehand, as an earlier
 run would have left them, and the gates are off.
 """
 
 import os
+import secrets
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
+import time
+import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,7 +30,7 @@ from driver.problems.stream import ProblemStream
 from driver.references import PivotSampling, ReferenceCache, model_fingerprint
 from driver.schema import Problem, Reference
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
-from tests.commands import Finished, run_project
+from tests.commands import MARK, Finished, run_project, stop, survivors
 
 STEPS = 3
 GROUPS_PER_STEP = 4
@@ -97,8 +104,11 @@ class TinyRun:
     command: Finished
 
     def dropped(self) -> dict[str, str]:
-        """Group id -> reason, for the groups that must not be learned from."""
-        reasons = {self.draws[UNANSWERED].item_id: "unscored", self.draws[UNKNOWN].item_id: "reference_truncated"}
+        """Group id -> why its samples have no score, for the groups that must not be learned from."""
+        reasons = {
+            self.draws[UNANSWERED].item_id: "reference has no final answer",
+            self.draws[UNKNOWN].item_id: "reference_truncated",
+        }
         return {
             group_id: reasons[problem.item_id]
             for group_id, problem in zip(self.group_ids(), self.draws, strict=True)
@@ -128,8 +138,9 @@ def ray_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def environment(ray_folder: Path) -> dict[str, str]:
-    """This process' own, without a running cluster's address."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "PYTHONPATH")}
+    """This process' own, without a running cluster's address and token."""
+    others = ("PYTHONPATH", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "PB_RLSVR_HOME")
+    inherited = {name: value for name, value in os.environ.items() if name not in others}
     return inherited | {"RAY_TMPDIR": str(ray_folder), "COLUMNS": "200"}
 
 
@@ -139,6 +150,88 @@ def first_run(
 ) -> TinyRun:
     """Three steps on two ranks, evaluated before and after, started from a folder that has nothing to do with it."""
     return train_tiny("first", tiny_models, environment, folder=tmp_path_factory.mktemp("first"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningCluster:
+    """A Ray cluster as an administrator starts one: protected by a token, its dashboard on loopback."""
+
+    address: str  # of the cluster itself, host:port
+    jobs: str  # of the job server, http://host:port
+    token_file: Path
+
+    @property
+    def for_runs(self) -> dict[str, str]:
+        """What a person has in the environment who uses it: no word about the mode of authentication."""
+        return {"RAY_ADDRESS": self.address, "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(
+    environment: dict[str, str], ray_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningCluster]:
+    """`ray start --head` in a process of its own; it and all that it started are stopped by process id."""
+    folder = tmp_path_factory.mktemp("cluster")
+    token_file = folder / "token"
+    token_file.write_text(secrets.token_hex(32), encoding="utf-8")
+    ports = free_ports(6)
+    cluster = RunningCluster(
+        address=f"127.0.0.1:{ports[0]}", jobs=f"http://127.0.0.1:{ports[1]}", token_file=token_file
+    )
+    options = {
+        "--node-ip-address": "127.0.0.1",
+        "--port": ports[0],
+        "--dashboard-port": ports[1],
+        "--dashboard-agent-listen-port": ports[2],
+        "--dashboard-agent-grpc-port": ports[3],
+        "--metrics-export-port": ports[4],
+        "--ray-client-server-port": ports[5],
+        "--temp-dir": ray_folder / "c",
+        "--num-cpus": 4,
+        "--object-store-memory": 200_000_000,
+    }
+    binaries = Path(sys.executable).parent
+    mark = uuid.uuid4().hex
+    with (folder / "ray-start.log").open("wb") as log:
+        head = subprocess.Popen(
+            [binaries / "ray", "start", "--head", "--block", "--disable-usage-stats"]
+            + [str(word) for option in options.items() for word in option],
+            env=environment
+            | {"PATH": f"{binaries}:{environment['PATH']}", MARK: mark}
+            | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for_ports(head, ports[:2], log=folder / "ray-start.log")
+        yield cluster
+    finally:
+        head.terminate()
+        head.wait(timeout=60)
+        if survivors(mark):
+            stop(mark)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def wait_for_ports(process: "subprocess.Popen[bytes]", ports: list[int], *, log: Path) -> None:
+    """Until somebody listens at all of them."""
+    deadline = time.monotonic() + 180
+    for port in ports:
+        while True:
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, f"nobody listens at port {port}\n{log.read_text(encoding='utf-8')}"
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.2)
 
 
 def write_config(folder: Path, models: TinyModels) -> Path:

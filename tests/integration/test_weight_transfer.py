@@ -1,6 +1,7 @@
 """Weights into the real vLLM, tensor by tensor: what arrives is what the engine computes with."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 from actors.engine import GenerationEngine
 from actors.step_loop import StaleEngine
 from actors.weight_buckets import WeightManifest, learner_checksums
+from driver.schema import Rollout, SamplingRequest
 from quickstart.tiny import build_tiny_model
 from tests.tiny_model import (
     ModelWeights,
@@ -83,13 +85,32 @@ def test_checksums_of_engine_and_learner_are_equal(
     assert all(checksums[name] != others[name] for name in checksums)
 
 
+def run_one_token(
+    engine: GenerationEngine, long: SamplingRequest, *, weights: ModelWeights, policy_version: int
+) -> "Future[tuple[Rollout, ...]]":
+    """Push the weights, and begin another update after the first token of `long`: the engine waits there, paused."""
+    manifest = WeightManifest.of(weights)
+    engine.start_weight_update(manifest).result()  # nothing runs before the push below is finished
+    one_token, result = engine.submit_all([request(f"{long.request_id}-one-token", max_tokens=1), long])
+    paused: Future[None] = Future()
+
+    def pause(_: object) -> None:  # in the loop's thread, between the first step and the second
+        engine.start_weight_update(manifest).add_done_callback(lambda started: paused.set_result(started.result()))
+
+    one_token.add_done_callback(pause)
+    push(weights, engine, policy_version=policy_version)
+    paused.result()
+    assert not result.done()
+    return result
+
+
 def test_update_between_two_steps_lets_running_requests_finish(
     engine: GenerationEngine, old: PreTrainedModel, new: PreTrainedModel
 ) -> None:
     push(ModelWeights(old), engine, policy_version=6)
     long = {"seeds": (5, 6), "max_tokens": 200, "temperature": 0.7}
     under_old = engine.submit(request("under-old", **long)).result()
-    running = engine.submit(request("across", **long))
+    running = run_one_token(engine, request("across", **long), weights=ModelWeights(old), policy_version=6)
     push(ModelWeights(new), engine, policy_version=7)
     across = running.result()
     under_new = engine.submit(request("under-new", **long)).result()
@@ -124,7 +145,9 @@ def test_manifest_that_does_not_cover_the_model_is_refused_before_anything_chang
 def test_tensor_of_another_shape_than_announced_is_refused(engine: GenerationEngine, old: PreTrainedModel) -> None:
     class Lying(ModelWeights):
         def metadata(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
-            return [(name, dtype, (1, *shape) if name == K_PROJ else shape) for name, dtype, shape in super().metadata()]
+            return [
+                (name, dtype, (1, *shape) if name == K_PROJ else shape) for name, dtype, shape in super().metadata()
+            ]
 
     with pytest.raises(ValueError, match=rf"{K_PROJ} \(float32, \[64, 128\]\) arrived where .*\[1, 64, 128\]"):
         push(Lying(old), engine, policy_version=12)
@@ -132,7 +155,9 @@ def test_tensor_of_another_shape_than_announced_is_refused(engine: GenerationEng
         engine.submit(request("stale"))
 
 
-def test_update_that_was_left_half_done_does_not_hinder_the_next(engine: GenerationEngine, new: PreTrainedModel) -> None:
+def test_update_that_was_left_half_done_does_not_hinder_the_next(
+    engine: GenerationEngine, new: PreTrainedModel
+) -> None:
     engine.start_weight_update(WeightManifest.of(ModelWeights(new))).result()
     held = engine.submit(request("held"))  # waits for the update instead of failing
     push(ModelWeights(new), engine, policy_version=13)
@@ -140,8 +165,8 @@ def test_update_that_was_left_half_done_does_not_hinder_the_next(engine: Generat
 
 
 def test_samples_under_way_fail_when_an_update_does(engine: GenerationEngine, old: PreTrainedModel) -> None:
-    push(ModelWeights(old), engine, policy_version=14)
-    running = engine.submit(request("doomed", seeds=(5, 6), max_tokens=200))
+    doomed = request("doomed", seeds=(5, 6), max_tokens=200)
+    running = run_one_token(engine, doomed, weights=ModelWeights(old), policy_version=14)
     with pytest.raises(ValueError, match="lacks"):
         push(ModelWeights(old, leave_out=K_PROJ), engine, policy_version=15)
     with pytest.raises(StaleEngine):

@@ -1,0 +1,241 @@
+"""What a weight push promises: every policy worker computes with exactly what the learner holds, and says so.
+
+One scenario on two ZeRO-3 ranks and two vLLM workers, played once: first push, a real optimiser step, second push. The
+learning rate is so high that a forgotten push would be seen at once.
+"""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM
+
+from actors.weight_buckets import tensor_checksum
+from cluster.launch import connected, placed
+from cluster.layout import layout
+from cluster.team import Team
+from driver.batching import pack
+from driver.config import Config
+from driver.config_load import load_config
+from driver.errors import RunFailed
+from driver.inputs import prepare_evaluation
+from driver.paths import with_absolute_paths
+from driver.progress import Progress
+from driver.schema import Problem, PushReport, Rollout, SamplingRequest, TrainBatch, TrainSample
+from driver.seeds import sampling_seeds
+from tests.integration.conftest import TinyModels, write_config
+
+pytestmark = pytest.mark.integration
+
+OVERRIDES = ("policy.num_workers=2", "learner.learning_rate=0.01", "learner.max_grad_norm=1000", "weights.bucket_mib=1")
+NUM_SAMPLES = 4
+CLOSE = 0.02  # mean distance of two log-probabilities of one token, in bf16
+
+Groups = list[tuple[SamplingRequest, tuple[Rollout, ...]]]
+Checksums = dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What was seen while the scenario was played."""
+
+    before_any_push: BaseException | None
+    pushes: list[PushReport]
+    learner_checksums: list[Checksums]  # after each push
+    worker_checksums: list[list[Checksums]]  # after each push, of every worker
+    worker_versions: list[list[int | None]]
+    first_groups: Groups  # drawn from version 0
+    second_groups: Groups  # drawn from version 1
+    fresh_distance: float  # learner and engine, on what version 1 drew
+    stale_distance: float  # the learner of version 2, on what version 1 drew
+    exported: Path  # the learner's weights of version 1
+
+
+@pytest.fixture(scope="module")
+def played(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Played]:
+    folder = tmp_path_factory.mktemp("push")
+    config = with_absolute_paths(load_config(write_config(folder, tiny_models), OVERRIDES))
+    inputs = prepare_evaluation(config)
+    requests = [
+        request(problem, inputs.prompter.prompt_token_ids(problem), config=config) for problem in inputs.problems
+    ]
+    with pytest.MonkeyPatch.context() as patch, team_of(config, patch, environment) as team:
+        yield asyncio.run(play(team, requests, config=config, pad_token_id=inputs.pad_token_id, folder=folder))
+
+
+@contextmanager
+def team_of(config: Config, patch: pytest.MonkeyPatch, environment: dict[str, str]) -> Iterator[Team]:
+    """Policy workers and learner ranks on a Ray of their own, in this process' name."""
+    patch.delenv("RAY_ADDRESS", raising=False)
+    patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
+    patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
+    patch.delenv("RAY_AUTH_MODE")
+    progress = Progress(Console(file=io.StringIO()))
+    wanted = layout(config, "cpu", roles=("policy", "learner"))
+    with connected(config.cluster, progress), placed(wanted, config.cluster, progress.waiting) as bundles:
+        yield Team(config, bundles, progress)
+
+
+async def play(
+    team: Team, requests: list[SamplingRequest], *, config: Config, pad_token_id: int, folder: Path
+) -> Played:
+    await team.start_all()
+    (before_any_push,) = await asyncio.gather(team.policy.sample(requests[0]), return_exceptions=True)
+    pushes, learners, workers, versions = [], [], [], []
+
+    async def push(version: int) -> None:
+        pushes.append(await team.learner.push_weights(version))
+        learners.append(await team.learner.checksums())
+        workers.append([await worker.checksums.remote() for worker in team.policy.workers])
+        versions.append([await worker.policy_version.remote() for worker in team.policy.workers])
+
+    async def sampled() -> Groups:
+        groups = await asyncio.gather(*(team.policy.sample(request) for request in requests))
+        return list(zip(requests, groups, strict=True))
+
+    async def distance(groups: Groups) -> float:
+        """The learner's log-probabilities of these tokens, before it steps on, against those that drew them."""
+        batch = batch_of(groups, config=config, pad_token_id=pad_token_id)
+        return (await team.learner.step(batch)).metrics["policy/logprob_diff_mean"]
+
+    await push(0)
+    first_groups = await sampled()
+    assert await distance(first_groups) < CLOSE
+    await push(1)
+    second_groups = await sampled()
+    exported = folder / "exported"
+    await team.learner.export(str(exported))
+    fresh_distance = await distance(second_groups)
+    await push(2)
+    return Played(
+        before_any_push=before_any_push if isinstance(before_any_push, BaseException) else None,
+        pushes=pushes,
+        learner_checksums=learners,
+        worker_checksums=workers,
+        worker_versions=versions,
+        first_groups=first_groups,
+        second_groups=second_groups,
+        fresh_distance=fresh_distance,
+        stale_distance=await distance(second_groups),  # one step later
+        exported=exported,
+    )
+
+
+def request(problem: Problem, prompt_token_ids: tuple[int, ...], *, config: Config) -> SamplingRequest:
+    return SamplingRequest(
+        request_id=problem.group_key,
+        prompt_token_ids=prompt_token_ids,
+        seeds=sampling_seeds(1, problem.group_key, num=NUM_SAMPLES),
+        max_tokens=config.policy.max_response_tokens,
+        temperature=config.policy.temperature,
+    )
+
+
+def batch_of(groups: Groups, *, config: Config, pad_token_id: int) -> TrainBatch:
+    """Every other sample is praised and the rest are blamed, so that the gradient is not zero."""
+    samples = [
+        TrainSample(
+            group_id=request.request_id,
+            prompt_token_ids=request.prompt_token_ids,
+            response_token_ids=rollout.token_ids,
+            sampling_logprobs=rollout.logprobs,
+            advantage=1.0 if index % 2 else -1.0,
+            policy_version=rollout.policy_version,
+        )
+        for request, rollouts in groups
+        for index, rollout in enumerate(rollouts)
+    ]
+    return pack(
+        samples,
+        num_ranks=config.learner.num_ranks,
+        row_tokens=config.learner.row_tokens,
+        pad_token_id=pad_token_id,
+        policy_version=samples[0].policy_version,
+    )
+
+
+def test_a_worker_without_the_learners_weights_refuses_to_sample(played: Played) -> None:
+    assert isinstance(played.before_any_push, RunFailed)
+    assert "policy-0 failed: " in str(played.before_any_push)
+
+
+def test_every_worker_holds_exactly_the_learners_weights_after_every_push(played: Played) -> None:
+    for learner, workers in zip(played.learner_checksums, played.worker_checksums, strict=True):
+        assert len(workers) == 2
+        for worker in workers:
+            assert worker == learner
+
+
+def test_every_optimiser_step_changed_what_was_pushed(played: Played) -> None:
+    before, after, later = played.learner_checksums
+    for one, other in ((before, after), (after, later)):
+        changed = [name for name in one if one[name] != other[name]]
+        assert len(changed) > len(one) / 2
+
+
+def test_the_first_push_brings_the_model_as_it_lies_on_disk(played: Played, tiny_models: TinyModels) -> None:
+    assert played.learner_checksums[0] == checksums_of(tiny_models.policy)
+
+
+def test_the_export_is_what_the_workers_sampled_from(played: Played) -> None:
+    assert checksums_of(played.exported) == played.worker_checksums[1][0]
+
+
+def test_pushes_are_reported_and_stamped_with_their_version(played: Played) -> None:
+    assert [push.policy_version for push in played.pushes] == [0, 1, 2]
+    assert played.worker_versions == [[0, 0], [1, 1], [2, 2]]
+    for groups, version in ((played.first_groups, 0), (played.second_groups, 1)):
+        assert {rollout.policy_version for _, rollouts in groups for rollout in rollouts} == {version}
+    for push, checksums in zip(played.pushes, played.learner_checksums, strict=True):
+        assert push.num_tensors == len(checksums)
+        assert push.num_bytes == played.pushes[0].num_bytes > 0
+
+
+def test_learner_and_engine_agree_on_the_same_tokens_after_a_push_that_followed_a_step(played: Played) -> None:
+    assert played.fresh_distance < CLOSE
+    # The measure can tell: the learner one step later is many times farther from what the engine said.
+    assert played.stale_distance > 5 * CLOSE
+
+
+def test_the_exported_policy_gives_the_engines_log_probabilities_too(played: Played) -> None:
+    """Without the learner: plain transformers, sequence by sequence, nothing packed."""
+    model = AutoModelForCausalLM.from_pretrained(played.exported, dtype=torch.bfloat16)
+    distances = [
+        abs(ours - engines)
+        for request, rollouts in played.second_groups
+        for rollout in rollouts
+        for ours, engines in zip(logprobs(model, request, rollout), rollout.logprobs, strict=True)
+    ]
+    assert len(distances) > 100
+    assert sum(distances) / len(distances) < CLOSE
+
+
+def test_the_same_request_is_drawn_anew_by_the_new_weights(played: Played) -> None:
+    """Same seeds, other weights: a worker that had kept its old ones would draw the same tokens."""
+    first = [rollout.token_ids for _, rollouts in played.first_groups for rollout in rollouts]
+    second = [rollout.token_ids for _, rollouts in played.second_groups for rollout in rollouts]
+    assert first != second
+
+
+@torch.inference_mode()
+def logprobs(model: torch.nn.Module, request: SamplingRequest, rollout: Rollout) -> list[float]:
+    """Of the response's tokens at temperature 1; position t's logits are about token t + 1."""
+    tokens = torch.tensor([[*request.prompt_token_ids, *rollout.token_ids]])
+    logits = model(tokens).logits[0, len(request.prompt_token_ids) - 1 : -1].float()
+    drawn = torch.tensor(rollout.token_ids)[:, None]
+    return logits.log_softmax(-1).gather(1, drawn)[:, 0].tolist()
+
+
+def checksums_of(folder: Path) -> Checksums:
+    """Of the tensors in a model folder's one weight file, by name."""
+    with safe_open(folder / "model.safetensors", framework="pt") as file:
+        return {name: tensor_checksum(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - no mapping
