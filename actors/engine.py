@@ -231,7 +231,7 @@ def _prepare_process(config: EngineConfig, device: Device) -> None:
     if device == "cpu":
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # Ray shares out the cores; pinned actors would collide
         os.environ.pop("VLLM_CPU_KVCACHE_SPACE", None)  # whole GiB only, and it would overrule kv_cache_gib
-        torch.set_num_threads(math.ceil(config.num_cpus))
+        torch.set_num_threads(max(1, math.floor(config.num_cpus)))
         # Without this vLLM compiles one small helper of its sampler when the first token is drawn: up to half a minute,
         # and a C++ compiler, for less than a millisecond a step.
         torch._dynamo.config.disable = True

@@ -86,7 +86,7 @@ class LearnerWorker:
     def __init__(self, rank: int) -> None:
         self._index = rank
 
-    def ready(self) -> ProcessInfo:
+    def process(self) -> ProcessInfo:
         return this_process()
 
     def address(self) -> tuple[str, int]:

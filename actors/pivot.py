@@ -16,9 +16,15 @@ class PivotWorker:
     """An engine whose weights never change; its rollouts carry version 0."""
 
     def __init__(self, config: PivotConfig, device: Device) -> None:
-        self._engine = GenerationEngine(config, device=device)
+        self._start = lambda: GenerationEngine(config, device=device)
+
+    async def process(self) -> ProcessInfo:
+        """Answers before the model is loaded: a load that fails leaves its reason in this process's log."""
+        return this_process()
 
     async def ready(self) -> ProcessInfo:
+        """Load the model; to be called once, before anything else is asked."""
+        self._engine = self._start()
         return this_process()
 
     async def sample(self, requests: list[SamplingRequest]) -> AsyncIterator[tuple[str, Samples]]:

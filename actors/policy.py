@@ -36,9 +36,15 @@ class PolicyWorker:
     """An engine that follows the learner's weights; it refuses to sample until it has received them."""
 
     def __init__(self, config: PolicyConfig, device: Device, weight_backend: WeightBackend) -> None:
-        self._engine = GenerationEngine(config, device=device, weight_backend=weight_backend)
+        self._start = lambda: GenerationEngine(config, device=device, weight_backend=weight_backend)
+
+    async def process(self) -> ProcessInfo:
+        """Answers before the model is loaded: a load that fails leaves its reason in this process's log."""
+        return this_process()
 
     async def ready(self) -> ProcessInfo:
+        """Load the model; to be called once, before anything else is asked."""
+        self._engine = self._start()
         return this_process()
 
     async def sample(self, requests: list[SamplingRequest]) -> AsyncIterator[tuple[str, Samples]]:

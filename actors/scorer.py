@@ -1,12 +1,13 @@
 """Ray shell of a scorer: owns a process with the encoder, batches across groups, forwards to rewards/semantic.py.
 
-No reward is computed here. Groups that wait are scored together, so that each distinct text is encoded once and batches
-are full.
+No reward is computed here. Where batches may span groups, all that wait are scored together: batches are full, but
+which texts share one depends on timing, and so do an embedding's last digits.
 """
 
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import ray
 
@@ -14,21 +15,15 @@ from actors.process import ProcessInfo, this_process
 from driver.config import RewardConfig, ScorerConfig
 from driver.schema import Score, ScoreRequest, Unscored
 
+if TYPE_CHECKING:  # torch and the encoder are loaded in the actor alone, not in the driver that imports this shell
+    from rewards.semantic import SemanticReward
+
 
 @ray.remote
 class ScorerWorker:
     def __init__(self, config: ScorerConfig, reward: RewardConfig, languages: tuple[str, ...], device: str) -> None:
-        from rewards.encoder import SentenceEncoder
-        from rewards.semantic import SemanticReward
-
-        self._encoder = SentenceEncoder(
-            config.model,
-            text_prefix=config.text_prefix,
-            batch_size=config.batch_size,
-            dtype=config.dtype,
-            device=device,
-        )
-        self._reward = SemanticReward(self._encoder, languages=languages, config=reward)
+        self._start = lambda: _load(config, reward, languages, device)
+        self._batch_across_groups = config.batch_across_groups
         # One thread: the encoder is not shared, and the event loop stays free to take the next groups.
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._waiting: list[tuple[ScoreRequest, asyncio.Future[tuple[Score | Unscored, ...]]]] = []
@@ -36,7 +31,13 @@ class ScorerWorker:
         self._busy_s = 0.0
         self._texts = 0
 
+    async def process(self) -> ProcessInfo:
+        """Answers before the model is loaded: a load that fails leaves its reason in this process's log."""
+        return this_process()
+
     async def ready(self) -> ProcessInfo:
+        """Load the encoder; to be called once, before anything else is asked."""
+        self._reward = self._start()
         return this_process()
 
     async def score(self, request: ScoreRequest) -> tuple[Score | Unscored, ...]:
@@ -52,10 +53,11 @@ class ScorerWorker:
         return {"texts": float(self._texts), "busy_s": self._busy_s}
 
     async def _work(self) -> None:
-        """Score all that waits, until nothing does."""
+        """Score what waits, until nothing does: group by group, or all groups at once for full batches."""
         loop = asyncio.get_running_loop()
         while self._waiting:
-            taken, self._waiting = self._waiting, []
+            num = len(self._waiting) if self._batch_across_groups else 1
+            taken, self._waiting = self._waiting[:num], self._waiting[num:]
             requests = [request for request, _ in taken]
             started = time.monotonic()
             try:
@@ -70,3 +72,17 @@ class ScorerWorker:
             for (_, result), group in zip(taken, scores, strict=True):
                 result.set_result(group)
         self._busy = False
+
+
+def _load(config: ScorerConfig, reward: RewardConfig, languages: tuple[str, ...], device: str) -> "SemanticReward":
+    from rewards.encoder import SentenceEncoder
+    from rewards.semantic import SemanticReward
+
+    encoder = SentenceEncoder(
+        config.model,
+        text_prefix=config.text_prefix,
+        batch_size=config.batch_size,
+        dtype=config.dtype,
+        device=device,
+    )
+    return SemanticReward(encoder, languages=languages, config=reward)

@@ -15,9 +15,10 @@ import ray
 from actors.fleet import GeneratorFleet, ready
 from actors.learner import PolicyReceivers
 from actors.policy import PolicyWorker
+from actors.process import ProcessInfo, this_process
 from actors.weight_buckets import send_weights
 from benchmarks.folder_weights import FolderWeights
-from benchmarks.measure import Comparison, Round, Sizes, interleaved, timed
+from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.reserve import reserved
 from benchmarks.workload import Prompts
 from cluster.launch import start_actor
@@ -54,6 +55,9 @@ class BareGenerator:
             generation_config="vllm",
         )
 
+    def ready(self) -> ProcessInfo:
+        return this_process()
+
     def generate(self, requests: Sequence[SamplingRequest]) -> Round:
         from vllm import SamplingParams, TokensPrompt
 
@@ -79,15 +83,15 @@ def run(sizes: Sizes) -> list[Comparison]:
     with reserved(config, ("policy", "policy"), threads=sizes.threads) as bundles, asyncio.Runner() as runner:
         ours_at, bare_at = bundles.layout.placements
         device = bundles.layout.device
-        worker = start_actor(PolicyWorker, ours_at, bundles, (policy, device, weight_backend(config.weights, device)))
+        backend = weight_backend(config.weights, device)
+        worker = start_actor(PolicyWorker, ours_at, bundles, (policy, device, backend))
         bare = start_actor(BareGenerator, bare_at, bundles, (policy, device, sizes.threads))
-        runner.run(ready([ours_at.name], [worker]))
-        receivers = PolicyReceivers([worker], timeout_s=config.weights.timeout_s)
+        processes = runner.run(ready([ours_at.name, bare_at.name], [worker, bare]))
         # A policy worker serves nothing before it has received weights: here those of its own model.
         send_weights(
             FolderWeights(policy.model, bucket_bytes=config.weights.bucket_mib << 20),
             policy_version=0,
-            receivers=receivers,
+            receivers=PolicyReceivers([worker], timeout_s=config.weights.timeout_s),
         )
         fleet = GeneratorFleet("policy", [worker])
 
@@ -98,7 +102,11 @@ def run(sizes: Sizes) -> list[Comparison]:
         def alone(number: int) -> Round:
             return ray.get(bare.generate.remote(prompts.requests(number)))
 
-        our_rounds, bare_rounds = interleaved(ours, alone, rounds=sizes.rounds)
+        our_rounds, bare_rounds = interleaved(
+            Side(turn=ours, processes=(os.getpid(), processes[ours_at.name].pid)),
+            Side(turn=alone, processes=(processes[bare_at.name].pid,)),
+            rounds=sizes.rounds,
+        )
     return [
         Comparison(
             name="generation",

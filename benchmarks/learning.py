@@ -15,8 +15,8 @@ import ray
 
 from actors.learner import LearnerGroup
 from actors.learning.zero_config import GatherLimits, Settings, zero_settings
-from actors.process import RemoteActor
-from benchmarks.measure import Comparison, Round, Sizes, interleaved, timed
+from actors.process import ProcessInfo, RemoteActor, this_process
+from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.ranks import start_learner
 from benchmarks.reserve import reserved
 from benchmarks.workload import Prompts
@@ -33,7 +33,10 @@ class BareRank:
     def __init__(self, rank: int, world_size: int) -> None:
         self._rank, self._world_size = rank, world_size
 
-    def ready(self) -> tuple[str, int]:
+    def ready(self) -> ProcessInfo:
+        return this_process()
+
+    def address(self) -> tuple[str, int]:
         """Where the ranks can meet."""
         import socket
 
@@ -54,7 +57,7 @@ class BareRank:
         import deepspeed.ops
         import torch
         from transformers import AutoModelForCausalLM
-        from transformers.integrations import HfDeepSpeedConfig
+        from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # compiled at the start otherwise
         deepspeed.init_distributed(dist_backend="gloo" if device == "cpu" else "nccl", auto_mpi_discovery=False)
@@ -67,7 +70,7 @@ class BareRank:
         model.train()
         if config.learner.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
-        self._engine, *_ = deepspeed.initialize(model=model, model_parameters=list(model.parameters()), config=settings)
+        self._engine, *_ = deepspeed.initialize(model=model, config=settings)
         self._device = device
 
     def step(self, rows: Sequence[PackedRow], num_loss_tokens: int) -> Round:
@@ -103,8 +106,10 @@ def run(sizes: Sizes) -> list[Comparison]:
         asyncio.Runner() as runner,
     ):
         places = bundles.layout.placements
-        learner = runner.run(start_learner(config, bundles, places=places[:num_ranks], policy_workers=()))
-        bare = _start_bare(config, bundles, places[num_ranks:])
+        learner, our_processes = runner.run(
+            start_learner(config, bundles, places=places[:num_ranks], policy_workers=())
+        )
+        bare, bare_processes = _start_bare(config, bundles, places[num_ranks:])
         reports: list[StepReport] = []
 
         def ours(number: int) -> Round:
@@ -113,7 +118,11 @@ def run(sizes: Sizes) -> list[Comparison]:
         def alone(number: int) -> Round:
             return _bare_step(bare, batch)
 
-        our_rounds, bare_rounds = interleaved(ours, alone, rounds=sizes.rounds)
+        our_rounds, bare_rounds = interleaved(
+            Side(turn=ours, processes=(os.getpid(), *our_processes)),
+            Side(turn=alone, processes=bare_processes),
+            rounds=sizes.rounds,
+        )
     return [
         Comparison(
             name="learning",
@@ -133,14 +142,16 @@ def run(sizes: Sizes) -> list[Comparison]:
     ]
 
 
-def _start_bare(config: Config, bundles: Bundles, places: Sequence[Placement]) -> list[RemoteActor]:
-    """Bare ranks with the settings that the learner has."""
+def _start_bare(
+    config: Config, bundles: Bundles, places: Sequence[Placement]
+) -> tuple[list[RemoteActor], tuple[int, ...]]:
+    """Bare ranks with the settings that the learner has, and the ids of their processes."""
     ranks = [start_actor(BareRank, place, bundles, (rank, len(places))) for rank, place in enumerate(places)]
-    master = ray.get(ranks[0].ready.remote())
+    master = ray.get(ranks[0].address.remote())
     settings = _settings(config, bundles.layout.device)
     device = bundles.layout.device
     ray.get([rank.setup.remote(config, settings, device=device, master=master) for rank in ranks])
-    return ranks
+    return ranks, tuple(process.pid for process in ray.get([rank.ready.remote() for rank in ranks]))
 
 
 def _settings(config: Config, device: str) -> Settings:

@@ -5,9 +5,10 @@ Owns the interleaving of rounds and the arithmetic of ratios. Knows nothing of w
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
+from benchmarks.machine import processor_seconds
 from driver.config import Config
 
 
@@ -29,10 +30,19 @@ class Round:
 
     work: float  # in the comparison's unit
     seconds: float
+    busy_s: float = 0.0  # processor time of the side's processes, whoever else used the machine; 0 is not known
 
     @property
     def rate(self) -> float:
         return self.work / self.seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of two that do the same work in turn."""
+
+    turn: Callable[[int], Round]  # round number -> what it did
+    processes: tuple[int, ...]  # ids, on this machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +69,16 @@ class Comparison:
 
     @property
     def ratios(self) -> list[float]:
-        """Of each round's two sides, which ran next to each other."""
+        """Of the rates of each round's two sides, which ran next to each other."""
         return [ours.rate / bare.rate for ours, bare in zip(self.our_rounds, self.bare_rounds, strict=True)]
+
+    @property
+    def busy_ratio(self) -> float | None:
+        """The median ratio of work per processor time: steadier than the clock where others use the machine too."""
+        pairs = list(zip(self.our_rounds, self.bare_rounds, strict=True))
+        if not all(ours.busy_s and bare.busy_s for ours, bare in pairs):
+            return None
+        return median((ours.work / ours.busy_s) / (bare.work / bare.busy_s) for ours, bare in pairs)
 
     @property
     def ratio(self) -> float:
@@ -77,6 +95,7 @@ class Comparison:
             "ours": {"what": self.ours, "median": self.our_rate, "rounds": [one.rate for one in self.our_rounds]},
             "bare": {"what": self.bare, "median": self.bare_rate, "rounds": [one.rate for one in self.bare_rounds]},
             "ratio": {"median": self.ratio, "least": min(self.ratios), "most": max(self.ratios)},
+            "ratio_by_processor_time": self.busy_ratio,
             "aim": self.aim,
             "is_met": self.is_met,
             "work": self.work,
@@ -112,9 +131,7 @@ class StageSplit:
 Outcome = Comparison | StageSplit
 
 
-def interleaved(
-    ours: Callable[[int], Round], bare: Callable[[int], Round], *, rounds: int
-) -> tuple[tuple[Round, ...], tuple[Round, ...]]:
+def interleaved(ours: Side, bare: Side, *, rounds: int) -> tuple[tuple[Round, ...], tuple[Round, ...]]:
     """Both sides in turn on the same round, after one that does not count; the side that starts changes every round.
 
     A machine that grows slower while it works, or is shared for a while, then hurts both sides alike.
@@ -123,13 +140,19 @@ def interleaved(
     bare_rounds: list[Round] = []
     for number in range(rounds + 1):
         if number % 2:
-            bare_round, our_round = bare(number), ours(number)
+            bare_round, our_round = _turn(bare, number), _turn(ours, number)
         else:
-            our_round, bare_round = ours(number), bare(number)
+            our_round, bare_round = _turn(ours, number), _turn(bare, number)
         if number:
             our_rounds.append(our_round)
             bare_rounds.append(bare_round)
     return tuple(our_rounds), tuple(bare_rounds)
+
+
+def _turn(side: Side, number: int) -> Round:
+    before = processor_seconds(side.processes)
+    done = side.turn(number)
+    return replace(done, busy_s=processor_seconds(side.processes) - before)
 
 
 def timed(work: Callable[[], float]) -> Round:

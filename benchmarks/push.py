@@ -5,16 +5,18 @@ served. The bare side is one numpy copy of as many bytes between two arrays that
 """
 
 import asyncio
+import os
 
 import numpy as np
 
 from actors.fleet import ready
 from actors.policy import PolicyWorker
 from actors.weight_buckets import WeightBackend
-from benchmarks.measure import Comparison, Round, Sizes, interleaved, timed
+from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.ranks import start_learner
 from benchmarks.reserve import reserved
 from cluster.launch import start_actor
+from cluster.layout import Role
 from cluster.team import weight_backend
 from driver.schema import PushReport
 
@@ -24,15 +26,13 @@ def run(sizes: Sizes) -> list[Comparison]:
     num_ranks = config.learner.num_ranks
     threads = max(1, sizes.threads // num_ranks)
     policy = config.policy.model_copy(update={"num_cpus": threads})
-    with (
-        reserved(config, ("policy", *("learner",) * num_ranks), threads=threads) as bundles,
-        asyncio.Runner() as runner,
-    ):
+    roles: list[Role] = ["policy", *("learner" for _ in range(num_ranks))]
+    with reserved(config, roles, threads=threads) as bundles, asyncio.Runner() as runner:
         policy_at, *learner_at = bundles.layout.placements
         backend: WeightBackend = weight_backend(config.weights, bundles.layout.device)
         worker = start_actor(PolicyWorker, policy_at, bundles, (policy, bundles.layout.device, backend))
-        runner.run(ready([policy_at.name], [worker]))
-        learner = runner.run(start_learner(config, bundles, places=learner_at, policy_workers=[worker]))
+        processes = runner.run(ready([policy_at.name], [worker]))
+        learner, ranks = runner.run(start_learner(config, bundles, places=learner_at, policy_workers=[worker]))
         reports: list[PushReport] = []
 
         def push(number: int) -> Round:
@@ -53,7 +53,11 @@ def run(sizes: Sizes) -> list[Comparison]:
 
             return timed(copy)
 
-        our_rounds, bare_rounds = interleaved(push, copy, rounds=sizes.rounds)
+        our_rounds, bare_rounds = interleaved(
+            Side(turn=push, processes=(os.getpid(), processes[policy_at.name].pid, *ranks)),
+            Side(turn=copy, processes=(os.getpid(),)),
+            rounds=sizes.rounds,
+        )
     return [
         Comparison(
             name="push",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from actors.fleet import ready
+from actors.fleet import processes
 from actors.learner import LearnerGroup, LearnerWorker, RankArguments
 from actors.process import RemoteActor
 from cluster.launch import Bundles, start_actor
@@ -13,11 +13,11 @@ from driver.config import Config
 
 async def start_learner(
     config: Config, bundles: Bundles, *, places: Sequence[Placement], policy_workers: Sequence[RemoteActor]
-) -> LearnerGroup:
-    """Ranks that have loaded the policy's model and met each other."""
+) -> tuple[LearnerGroup, tuple[int, ...]]:
+    """Ranks that have loaded the policy's model and met each other, and the ids of their processes."""
     device = bundles.layout.device
     ranks = [start_actor(LearnerWorker, place, bundles, (rank,)) for rank, place in enumerate(places)]
-    await ready([f"learner-{rank}" for rank in range(len(ranks))], ranks)
+    started = await processes([f"learner-{rank}" for rank in range(len(ranks))], ranks)
     group = LearnerGroup(ranks, timeout_s=config.learner.timeout_s)
     arguments = RankArguments(
         learner=config.learner,
@@ -33,4 +33,4 @@ async def start_learner(
         tensor_parallel_size=config.policy.tensor_parallel_size,
     )
     await group.setup(arguments, policy_workers)
-    return group
+    return group, tuple(process.pid for process in started.values())

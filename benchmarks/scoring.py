@@ -6,13 +6,15 @@ same model, dtype, batch size and number of threads.
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 
 import ray
 
 from actors.fleet import ScorerFleet, ready
+from actors.process import ProcessInfo, this_process
 from actors.scorer import ScorerWorker
-from benchmarks.measure import Comparison, Round, Sizes, interleaved, timed
+from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.reserve import reserved
 from benchmarks.workload import score_requests
 from cluster.launch import start_actor
@@ -32,6 +34,9 @@ class BareEncoder:
         self._model = SentenceTransformer(config.model, device=device, model_kwargs={"dtype": config.dtype})
         self._batch_size = config.batch_size
 
+    def ready(self) -> ProcessInfo:
+        return this_process()
+
     def encode(self, texts: Sequence[str]) -> Round:
         def encode() -> float:
             vectors = self._model.encode(list(texts), batch_size=self._batch_size, normalize_embeddings=True)
@@ -49,7 +54,7 @@ def run(sizes: Sizes) -> list[Comparison]:
             ScorerWorker, ours_at, bundles, (config.scorer, config.reward, config.data.languages, device)
         )
         bare = start_actor(BareEncoder, bare_at, bundles, (config.scorer, device))
-        runner.run(ready([ours_at.name], [worker]))
+        processes = runner.run(ready([ours_at.name, bare_at.name], [worker, bare]))
         fleet = ScorerFleet([worker], timeout_s=config.scorer.timeout_s)
 
         def ours(number: int) -> Round:
@@ -62,7 +67,11 @@ def run(sizes: Sizes) -> list[Comparison]:
             texts = [prefix + text for text in _unique_texts(score_requests(sizes, number))]
             return ray.get(bare.encode.remote(texts))
 
-        our_rounds, bare_rounds = interleaved(ours, alone, rounds=sizes.rounds)
+        our_rounds, bare_rounds = interleaved(
+            Side(turn=ours, processes=(os.getpid(), processes[ours_at.name].pid)),
+            Side(turn=alone, processes=(processes[bare_at.name].pid,)),
+            rounds=sizes.rounds,
+        )
     return [
         Comparison(
             name="scoring",

@@ -21,11 +21,12 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
             f"{_number(one.bare_rate)} {one.unit}/s",
             f"{one.ratio:.3g}",
             f"{min(one.ratios):.3g} to {max(one.ratios):.3g}",
+            "" if one.busy_ratio is None else f"{one.busy_ratio:.3g}",
             {None: "none", True: f"{one.aim}: met", False: f"{one.aim}: missed"}[one.is_met],
         ]
         for one in comparisons
     ]
-    table = _table(["", "ours", "bare", "ratio (median)", "spread", "aim"], rows)
+    table = _table(["", "ours", "bare", "ratio (median)", "spread", "by processor time", "aim"], rows)
     explained = [
         f"- {one.name}: {len(one.ratios)} rounds of {one.work}. Ours: {one.ours}. Bare: {one.bare}.{_notes(one)}"
         for one in comparisons

@@ -14,14 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # actors without GPUs see none, without a warning
-
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.process import ProcessInfo, RemoteActor, RemoteClass
+from cluster.environment import QUIET
 from cluster.layout import Layout, Placement, Resources, check_fits
 from driver.config import ClusterConfig
 from driver.errors import BadInput, RunFailed
@@ -29,16 +27,6 @@ from driver.paths import ROOT
 from driver.progress import Progress
 
 PROBE_TIMEOUT_S = 5.0
-
-# For every process of the run: no telemetry of any library, no progress bars in logs.
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TQDM_DISABLE": "1",
-}
 
 
 @contextmanager
@@ -55,7 +43,6 @@ def connected(config: ClusterConfig, progress: Progress) -> Iterator[Resources]:
     }
     if address and address != "local":
         check_address(address)
-        use_existing_token()
         start = {"address": address}
     else:
         # 127.0.0.1: the dashboard must not be reachable from outside; Ray turns token authentication on by itself.
@@ -68,7 +55,12 @@ def connected(config: ClusterConfig, progress: Progress) -> Iterator[Resources]:
         with progress.phase(f"connecting to Ray at {address}" if address else "starting Ray"):
             ray.init(**start, **options)
     except (ConnectionError, RuntimeError, ValueError) as failure:
-        raise BadInput(f"could not connect to Ray at {address or 'this machine'}: {first_line(failure)}") from failure
+        if not address:
+            raise BadInput(f"could not start Ray on this machine: {first_line(failure)}") from failure
+        raise BadInput(
+            f"could not connect to Ray at {address}: {first_line(failure)}; a cluster with token authentication wants "
+            "its token in ~/.ray/auth_token, RAY_AUTH_TOKEN or the file of RAY_AUTH_TOKEN_PATH"
+        ) from failure
     try:
         total = ray.cluster_resources()
         yield Resources(cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))
@@ -94,16 +86,6 @@ def check_address(address: str) -> None:
         raise BadInput(
             f"RAY_ADDRESS={address}: nobody answers there ({failure}); start Ray there, or unset RAY_ADDRESS"
         ) from failure
-
-
-def use_existing_token() -> None:
-    """Present the token that `ray start` protects the cluster with.
-
-    Ray turns token authentication on by itself when it starts a cluster and finds a token, never when it connects.
-    """
-    has_token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if has_token or (Path.home() / ".ray" / "auth_token").exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 @dataclass(frozen=True)

@@ -96,10 +96,7 @@ def layout(
 
 
 def check_fits(wanted: Layout, cluster: Resources) -> None:
-    """Raise BadInput with both sides of the sum when the cluster is too small.
-
-    A cluster that grows on demand is given a chance by cluster/launch.py, which waits before it asks here.
-    """
+    """Raise BadInput with both sides of the sum when the cluster, as it is now, is too small."""
     need = wanted.total
     if need.cpus > cluster.cpus + 1e-6 or need.gpus > cluster.gpus + 1e-6:
         shares = ", ".join(

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
-from actors.fleet import GeneratorFleet, ScorerFleet, ready
+from actors.fleet import GeneratorFleet, ScorerFleet, processes, ready
 from actors.learner import LearnerGroup, LearnerWorker, RankArguments
 from actors.pivot import PivotWorker
 from actors.policy import PolicyWorker
@@ -39,7 +39,7 @@ class Team:
         """Policy workers that serve their own weights, for an evaluation."""
         workers = self._actors("policy", PivotWorker, self._config.policy, self._bundles.layout.device)
         await self._load("policy", workers)
-        self.policy = GeneratorFleet("policy", workers)
+        self.policy = GeneratorFleet("policy", workers, timeout_s=self._config.policy.timeout_s)
 
     async def start_all(self) -> None:
         """Everything of a training run, loaded at the same time.
@@ -54,8 +54,8 @@ class Team:
         pivot = self._actors("pivot", PivotWorker, config.pivot, device)
         scorers = self._actors("scorer", ScorerWorker, config.scorer, config.reward, languages, device)
         ranks = self._actors("learner", LearnerWorker)
-        self.policy = GeneratorFleet("policy", policy)
-        self.pivot = GeneratorFleet("pivot", pivot)
+        self.policy = GeneratorFleet("policy", policy, timeout_s=config.policy.timeout_s)
+        self.pivot = GeneratorFleet("pivot", pivot, timeout_s=config.pivot.timeout_s)
         self.scorer = ScorerFleet(scorers, timeout_s=config.scorer.timeout_s)
         self.learner = LearnerGroup(ranks, timeout_s=config.learner.timeout_s)
         await asyncio.gather(
@@ -73,8 +73,14 @@ class Team:
         ]
 
     async def _load(self, role: Role, workers: Sequence[RemoteActor]) -> None:
-        names = [placement.name for placement in self._bundles.layout.of(role)]
-        self.processes |= await self._started(role, ready(names, workers))
+        await self._find(role, workers)
+        await self._started(role, ready(self._names(role), workers))
+
+    async def _find(self, role: Role, workers: Sequence[RemoteActor]) -> None:
+        self.processes |= await self._started(role, processes(self._names(role), workers))
+
+    def _names(self, role: Role) -> list[str]:
+        return [placement.name for placement in self._bundles.layout.of(role)]
 
     async def _load_learner(
         self, ranks: Sequence[RemoteActor], policy_workers: Sequence[RemoteActor], backend: WeightBackend
@@ -93,7 +99,7 @@ class Team:
             push_timeout_s=config.weights.timeout_s,
             tensor_parallel_size=config.policy.tensor_parallel_size,
         )
-        await self._load("learner", ranks)
+        await self._find("learner", ranks)
         await self._started("learner", self.learner.setup(arguments, policy_workers))
 
     async def _started(self, role: Role, loading: Awaitable[Result]) -> Result:

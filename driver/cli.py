@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from cluster.environment import prepare_process
 from driver.errors import BadInput, RunFailed
 from driver.paths import ROOT
 
@@ -32,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     """Run one command; the exit code."""
     try:
         command, arguments = parse(argv)
+        prepare_process()
         summary = importlib.import_module(f"driver.commands.{command}").run(arguments)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line that a user's mistake ends in

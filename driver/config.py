@@ -82,7 +82,9 @@ class EngineConfig(Section):
     kv_cache_gib: float = Field(default=0.5, gt=0)
     """KV cache of one worker on a CPU, in GiB; on a GPU gpu_memory_utilization decides."""
     num_cpus: float = Field(default=1, gt=0)
-    """CPU cores that Ray sets aside for one worker; on a CPU also its number of threads (rounded up)."""
+    """CPU cores that Ray sets aside for one worker; rounded down, and at least 1, its number of threads."""
+    timeout_s: float = Field(default=1800, gt=0)
+    """Longest that one request may take, waiting for its turn included."""
     chat_template: str = ""
     """File with a Jinja chat template, for a tokenizer that has none."""
     trust_remote_code: bool = False
@@ -109,6 +111,9 @@ class ScorerConfig(Section):
     """A sentence-transformers name or local folder."""
     num_workers: int = Field(default=1, ge=1)
     batch_size: int = Field(default=32, ge=1)
+    batch_across_groups: bool = False
+    """Encode the texts of all waiting groups together: faster on a GPU, but then the same seed gives rewards that
+    differ in their last digits from run to run."""
     text_prefix: str = "query: "
     """Put before every text; e5 models want "query: ", most others nothing."""
     dtype: Literal["bfloat16", "float32"] = "float32"
@@ -194,7 +199,7 @@ class LearnerConfig(Section):
 
 
 class WeightsConfig(Section):
-    backend: Literal["auto", "object_store", "nccl", "ipc"] = "auto"
+    backend: Literal["auto", "object_store", "nccl"] = "auto"
     """How weights travel to vLLM: auto is nccl on GPUs and object_store (Ray's) without."""
     bucket_mib: int = Field(default=128, ge=1)
     """Most that is gathered at once on a rank."""

@@ -3,12 +3,15 @@
 Owns the checks that end in one line and exit 2 while no process has been started and no file written.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from driver.config import Config
 from driver.errors import BadInput
+from driver.problems.builtin.templates import LEVELS
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.prompts import Prompter, load_tokenizer, worked_examples
 from driver.schema import Problem
@@ -83,14 +86,35 @@ def _prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prom
     languages = (
         dict.fromkeys((*config.data.languages, *config.evaluation_languages)) if section == "policy" else ("en",)
     )
+    check_context(engine.model, engine.max_model_len, section=section)
+    levels = config.data.levels if config.data.source == "builtin" else LEVELS
     tokenizer = load_tokenizer(
         engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
     )
     prompter = Prompter(
         tokenizer,
         config.prompt.model_copy(update={"num_exemplars": num}),
-        exemplars=worked_examples(tuple(languages), num=num),
+        exemplars=worked_examples(tuple(languages), num=num, levels=levels),
         max_prompt_tokens=engine.max_model_len - engine.max_response_tokens,
     )
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return prompter, pad if isinstance(pad, int) else 0
+
+
+def check_context(model: str, max_model_len: int, *, section: str) -> None:
+    """Refuse a context longer than a local model was made for; a model on a hub is checked by vLLM when it loads.
+
+    Raises:
+        BadInput: with both numbers; or the folder's config.json can't be read.
+    """
+    file = Path(model) / "config.json"
+    if not Path(model).is_dir():
+        return
+    try:
+        limit = json.loads(file.read_text(encoding="utf-8")).get("max_position_embeddings")
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{section}.model = {model!r} is no model folder: {file} can't be read ({error})") from None
+    if isinstance(limit, int) and max_model_len > limit:
+        raise BadInput(
+            f"{section}.max_model_len {max_model_len} is longer than the model's own context of {limit} tokens"
+        )

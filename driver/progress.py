@@ -5,6 +5,7 @@ names; must not know Ray, an engine or any file.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -53,10 +54,16 @@ async def waiting_for(
             if clock() >= deadline:
                 raise RunFailed(f"gave up waiting for {what} after {timeout_s:g} s")
             if clock() >= next_report:
-                report(f"waiting for {what}: {duration(clock() - started)}, at most {duration(timeout_s)}")
+                limit = f", at most {duration(timeout_s)}" if math.isfinite(timeout_s) else ""
+                report(f"waiting for {what}: {duration(clock() - started)}{limit}")
                 next_report += report_every_s
     finally:
         task.cancel()  # does nothing to a task that is done
+
+
+async def patiently(awaitable: Awaitable[Result], what: str, *, report: Callable[[str], None]) -> Result:
+    """The same for a wait that ends by itself: whoever is asked has a deadline of its own."""
+    return await waiting_for(awaitable, what, timeout_s=math.inf, report=report)
 
 
 class Progress:

@@ -110,9 +110,11 @@ class Prompter:
             )
 
 
-def worked_examples(languages: Sequence[str], *, num: int) -> Mapping[str, Sequence[WorkedExample]]:
+def worked_examples(
+    languages: Sequence[str], *, num: int, levels: Sequence[int]
+) -> Mapping[str, Sequence[WorkedExample]]:
     """The built-in set's worked examples by language; they are in neither its train nor its test split."""
-    return {language: builtin_exemplars(language, num=num) for language in languages} if num else {}
+    return {language: builtin_exemplars(language, num=num, levels=levels) for language in languages} if num else {}
 
 
 def load_tokenizer(

@@ -22,7 +22,6 @@ class RunRecorder:
         self._samples = SamplesLog(folder.samples)
         self._progress = progress
         self._started = time.monotonic()
-        self.rewards: list[float] = []  # mean reward of every step, for the summary
 
     def begin(self, step: int) -> None:
         self._started = time.monotonic()
@@ -59,9 +58,10 @@ class RunRecorder:
                 )
             )
         self._metrics.append(step.step, metrics)
-        if "reward/mean" in metrics:
-            self.rewards.append(metrics["reward/mean"])
         self._progress.step(step.step, metrics)
+
+    def waiting(self, what: str) -> None:
+        self._progress.waiting(what)
 
     def event(self, kind: str, reason: str) -> None:
         self._events.append(Event(kind=kind, reason=reason))

@@ -4,6 +4,7 @@ Owns names and the promise that a run is never written over.
 """
 
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +63,14 @@ def check_new(config: Config, name: str) -> Path:
     """Where the run will live.
 
     Raises:
-        BadInput: when that folder holds a run already; nothing in it is touched.
+        BadInput: when that folder holds a run already, and nothing in it is touched; when no folder can be there.
     """
     path = Path(config.run.folder) / name
+    existing = next(place for place in (path, *path.parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise BadInput(
+            f"{path} can't be made: {existing} is no folder that may be written to; choose another run.folder"
+        )
     if path.exists() and any(path.iterdir()):
         raise BadInput(
             f"{path} holds a run already, and a run can't be continued yet; choose another run.name or remove it"

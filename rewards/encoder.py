@@ -51,15 +51,19 @@ class SentenceEncoder:
     def stats(self) -> EncoderStats:
         return self._stats
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, D], one row of length 1 per text, in order."""
+    def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
+        """[N, D], one row of length 1 per text, in order; each distinct text is encoded once.
+
+        `remember` keeps the vectors for later calls: for references, which come again.
+        """
         distinct = dict.fromkeys(texts)
         missing = [text for text in distinct if text not in self._cache]
         vectors = {text: self._recall(text) for text in distinct if text in self._cache}
         vectors.update(self._encode_missing(missing))
         self._stats = replace(self._stats, num_texts=self._stats.num_texts + len(texts))
-        for text in missing:
-            self._remember(text, vectors[text])
+        if remember:
+            for text in missing:
+                self._remember(text, vectors[text])
         if not texts:
             return np.zeros((0, self._model.get_embedding_dimension() or 0), dtype=np.float32)
         return np.stack([vectors[text] for text in texts])

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 class Encoder(Protocol):
     """Turns texts into vectors of length 1."""
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, D], one row per text in order; each row of length 1."""
+    def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
+        """[N, D], one row per text in order; each row of length 1. What is remembered is not encoded again."""
         ...
 
 
@@ -52,15 +52,18 @@ class WholeTextSimilarity:
     def judge(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
         if not pairs:
             return np.zeros(0)
-        texts = list(dict.fromkeys(text for pair in pairs for text in (pair.reference, pair.reasoning)))
-        row = {text: index for index, text in enumerate(texts)}
-        vectors = self._encoder.encode(texts)
+        # Apart, and only references are remembered: which texts share a batch, and with it their last digits, then
+        # depends on the pairs alone and not on what was scored before.
+        references = self._encode([pair.reference for pair in pairs], remember=True)
+        reasonings = self._encode([pair.reasoning for pair in pairs], remember=False)
+        cosines = row_cosines(reasonings, references)
+        return rescale(cosines, low=self._low, high=self._high)
+
+    def _encode(self, texts: Sequence[str], *, remember: bool) -> NDArray[np.float32]:
+        vectors = self._encoder.encode(texts, remember=remember)
         if len(vectors) != len(texts):
             raise ValueError(f"the encoder gave {len(vectors)} vectors for {len(texts)} texts")
-        cosines = row_cosines(
-            vectors[[row[pair.reasoning] for pair in pairs]], vectors[[row[pair.reference] for pair in pairs]]
-        )
-        return rescale(cosines, low=self._low, high=self._high)
+        return vectors
 
 
 def row_cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -143,9 +143,13 @@ class FakeRecorder:
 
     begun: list[int] = field(default_factory=list)
     records: list[StepRecord] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
 
     def begin(self, step: int) -> None:
         self.begun.append(step)
 
     def record(self, step: StepRecord) -> None:
         self.records.append(step)
+
+    def waiting(self, what: str) -> None:
+        self.waits.append(what)

@@ -55,7 +55,7 @@ def expected_logprobs(model: PreTrainedModel, response: tuple[int, ...], *, temp
 
 
 class ModelWeights:
-    """A plain model as weight_buckets.LearnerWeights; `leave_out` never travels, `unannounced` is left out of the manifest."""
+    """A plain model as LearnerWeights. `leave_out` never travels; `unannounced` is not in the manifest."""
 
     def __init__(self, model: PreTrainedModel, *, leave_out: str = "", unannounced: str = "") -> None:
         self._tensors = [(name, parameter.detach()) for name, parameter in model.named_parameters()]

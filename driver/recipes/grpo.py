@@ -11,6 +11,7 @@ from driver.batching import pack, packing_efficiency
 from driver.config import AlgorithmConfig, LearnerConfig, RewardConfig
 from driver.pipeline import StageClock, Stages, score_problems, to_train_samples
 from driver.ports import Learner
+from driver.progress import patiently
 from driver.references import ReferenceCounts
 from driver.schema import DroppedGroup, Problem, PushReport, ScoredGroup, StepReport, TrainSample
 
@@ -44,6 +45,10 @@ class Recorder(Protocol):
 
     def record(self, step: StepRecord) -> None: ...
 
+    def waiting(self, what: str) -> None:
+        """Called every 30 s of a wait; with its own deadline, every wait also ends."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class GrpoSettings:
@@ -68,7 +73,11 @@ async def train_grpo(
         recorder.begin(step)
         clock = StageClock()
         batch_problems = [next(problems) for _ in range(algorithm.groups_per_step)]
-        groups = await score_problems(batch_problems, step=step, stages=stages, clock=clock)
+        groups = await patiently(
+            score_problems(batch_problems, step=step, stages=stages, clock=clock),
+            f"the {len(batch_problems)} groups of step {step}",
+            report=recorder.waiting,
+        )
 
         samples, dropped = learnable(groups, algorithm=algorithm, reward=settings.reward)
         update = None
@@ -80,9 +89,11 @@ async def train_grpo(
                 pad_token_id=settings.pad_token_id,
                 policy_version=policy_version,
             )
-            report = await clock.during("learn", learner.step(batch))
+            learning = clock.during("learn", learner.step(batch))
+            report = await patiently(learning, f"the learner in step {step}", report=recorder.waiting)
             policy_version += 1
-            push = await clock.during("push", learner.push_weights(policy_version))
+            pushing = clock.during("push", learner.push_weights(policy_version))
+            push = await patiently(pushing, f"the weight push of step {step}", report=recorder.waiting)
             update = Update(step=report, push=push, packing_efficiency=packing_efficiency(batch))
 
         recorder.record(

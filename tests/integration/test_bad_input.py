@@ -21,6 +21,8 @@ ROW = {"item_id": "a", "language": "de", "question": "Wie viele?", "question_en"
 @pytest.fixture
 def config(tiny_models: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "")  # a command sets it in this process: taken back afterwards
+    monkeypatch.delenv("RAY_AUTH_MODE")
     return write_config(tmp_path, tiny_models)
 
 

@@ -155,9 +155,7 @@ def test_tensor_of_another_shape_than_announced_is_refused(engine: GenerationEng
         engine.submit(request("stale"))
 
 
-def test_update_that_was_left_half_done_does_not_hinder_the_next(
-    engine: GenerationEngine, new: PreTrainedModel
-) -> None:
+def test_update_left_half_done_does_not_hinder_the_next(engine: GenerationEngine, new: PreTrainedModel) -> None:
     engine.start_weight_update(WeightManifest.of(ModelWeights(new))).result()
     held = engine.submit(request("held"))  # waits for the update instead of failing
     push(ModelWeights(new), engine, policy_version=13)

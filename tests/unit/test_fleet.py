@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
 
-from actors.fleet import GeneratorFleet, ScorerFleet, one_line, ready
+from actors.fleet import GeneratorFleet, ScorerFleet, one_line, processes, ready
 from actors.process import ProcessInfo
 from driver.errors import RunFailed
 from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest, Unscored
@@ -31,6 +31,7 @@ class FakeGeneratorWorker:
     """Answers in the reverse of the order in which it was asked, as many as it is allowed to."""
 
     num_answers: int = 1000
+    hangs: bool = False
     failure: Exception | None = None  # raised once the answers are given
     messages: list[list[str]] = field(default_factory=list)
 
@@ -40,6 +41,8 @@ class FakeGeneratorWorker:
 
     async def _stream(self, requests: list[SamplingRequest]) -> AsyncIterator[Awaitable[Answer]]:
         self.messages.append([request.request_id for request in requests])
+        if self.hangs:
+            await asyncio.Event().wait()
         for request in list(reversed(requests))[: self.num_answers]:
             yield self._answer(request)
         if self.failure is not None:
@@ -74,16 +77,25 @@ class FakeScorerWorker:
 
 @dataclass
 class FakeStarter:
+    """Tells its process at once, and fails to load if told so."""
+
     failure: Exception | None = None
+
+    @property
+    def process(self) -> Method:
+        return Method(self._process)
 
     @property
     def ready(self) -> Method:
         return Method(self._ready)
 
+    async def _process(self) -> ProcessInfo:
+        return ProcessInfo(pid=1, node="here", stdout="out", stderr="err")
+
     async def _ready(self) -> ProcessInfo:
         if self.failure is not None:
             raise self.failure
-        return ProcessInfo(pid=1, node="here", stdout="out", stderr="err")
+        return await self._process()
 
 
 def request(name: str) -> SamplingRequest:
@@ -160,6 +172,13 @@ def test_a_stream_that_ends_early_is_a_failure_and_no_wait_for_ever() -> None:
     assert str(lost) == "pivot-0 ended its stream with 1 groups missing"
 
 
+def test_a_worker_that_hangs_is_given_up_by_name() -> None:
+    fleet = GeneratorFleet("policy", [FakeGeneratorWorker(hangs=True)], timeout_s=0.01)
+    (lost,) = run(sample_all(fleet, "a"))
+    assert isinstance(lost, RunFailed)
+    assert str(lost) == "policy gave no answer to a in 0.01 s"
+
+
 def test_an_answer_that_nobody_waits_for_any_more_does_no_harm() -> None:
     async def leave(fleet: GeneratorFleet) -> list[str | BaseException]:
         impatient = asyncio.ensure_future(fleet.sample(request("a")))
@@ -202,11 +221,29 @@ def test_idle_scorers_take_turns() -> None:
     run(watch())
 
 
-@pytest.mark.parametrize("failure", [ActorDiedError(), task_error(ValueError("the encoder is broken"))])
-def test_a_scorer_that_fails_leaves_the_samples_unscored_and_never_at_zero(failure: Exception) -> None:
-    scores = run(ScorerFleet([FakeScorerWorker(0.1, failure=failure)], timeout_s=60).score(score_request(3)))
-    assert len(scores) == 3
-    assert all(isinstance(score, Unscored) and score.reason.startswith("scorer-0 failed: ") for score in scores)
+def test_a_scorer_that_fails_leaves_the_samples_unscored_and_never_at_zero() -> None:
+    broken = FakeScorerWorker(0.1, failure=task_error(ValueError("the encoder is broken")))
+    scores = run(ScorerFleet([broken], timeout_s=60).score(score_request(3)))
+    assert scores == (Unscored(reason="scorer-0 failed: ValueError: the encoder is broken"),) * 3
+
+
+def test_a_scorer_that_died_leaves_its_group_unscored_and_is_asked_no_more() -> None:
+    async def watch() -> None:
+        dead, alive = FakeScorerWorker(0.1, failure=ActorDiedError()), FakeScorerWorker(0.2)
+        fleet = ScorerFleet([dead, alive], timeout_s=60)
+        lost = await fleet.score(score_request())
+        assert all(isinstance(score, Unscored) and score.reason.startswith("scorer-0 died: ") for score in lost)
+        for _ in range(3):
+            assert all(isinstance(score, Score) for score in await fleet.score(score_request()))
+        assert (dead.num_asked, alive.num_asked) == (1, 3)
+
+    run(watch())
+
+
+def test_a_run_without_a_living_scorer_has_failed() -> None:
+    fleet = ScorerFleet([FakeScorerWorker(0.1, failure=ActorDiedError())], timeout_s=60)
+    with pytest.raises(RunFailed, match=r"^no scorer is left alive; scorer-0 died: "):
+        run(fleet.score(score_request()))
 
 
 def test_a_scorer_that_is_too_slow_leaves_the_samples_unscored_and_is_free_again() -> None:
@@ -224,9 +261,9 @@ def test_a_scorer_that_is_too_slow_leaves_the_samples_unscored_and_is_free_again
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
-def test_all_that_started_are_known_by_name() -> None:
-    started = run(ready(["pivot-0", "pivot-1"], [FakeStarter(), FakeStarter()]))
-    assert list(started) == ["pivot-0", "pivot-1"]
+def test_all_are_known_by_name_also_those_that_will_not_load() -> None:
+    workers = [FakeStarter(), FakeStarter(failure=task_error(OSError("no such model")))]
+    assert list(run(processes(["pivot-0", "pivot-1"], workers))) == ["pivot-0", "pivot-1"]
 
 
 def test_the_worker_that_did_not_start_is_named_with_the_last_line_of_its_error() -> None:
@@ -238,3 +275,4 @@ def test_the_worker_that_did_not_start_is_named_with_the_last_line_of_its_error(
 def test_an_error_without_a_text_is_told_by_its_type() -> None:
     assert one_line(ValueError()) == "ValueError"
     assert one_line(ValueError("first\nsecond\n\n")) == "second"
+    assert one_line(ValueError("no room\nFor further information visit https://example.org")) == "no room"

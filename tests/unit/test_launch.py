@@ -3,6 +3,8 @@
 import io
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,11 @@ import ray
 from rich.console import Console
 
 from actors.process import ProcessInfo
-from cluster.launch import check_address, collect_logs, connected, first_line, use_existing_token
+from cluster.environment import QUIET, prepare_process
+from cluster.launch import check_address, collect_logs, connected, first_line
 from driver.config import ClusterConfig
 from driver.errors import BadInput
+from driver.paths import ROOT
 from driver.progress import Progress
 
 
@@ -22,16 +26,6 @@ def dead_address() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
-@pytest.fixture
-def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without any of Ray's authentication; its folder. What the code sets is taken back afterwards."""
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
 
 
 def test_an_address_where_somebody_listens_is_taken() -> None:
@@ -69,25 +63,71 @@ def test_what_is_no_address_is_told_how_one_looks(address: str) -> None:
         check_address(address)
 
 
-def test_a_token_is_presented_where_one_lies_and_not_otherwise(no_token: Path) -> None:
-    use_existing_token()
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without any of Ray's tokens; what `prepare_process` sets is taken back afterwards."""
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", *QUIET):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_token_is_presented_to_a_cluster_where_one_lies_and_not_otherwise(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    prepare_process()
     assert "RAY_AUTH_MODE" not in os.environ
-    (no_token / ".ray").mkdir()
-    (no_token / ".ray" / "auth_token").write_text("secret", encoding="utf-8")
-    use_existing_token()
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text("secret", encoding="utf-8")
+    prepare_process()
     assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
+def test_a_cluster_of_our_own_finds_its_token_by_itself(home: Path) -> None:
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text("secret", encoding="utf-8")
+    prepare_process()
+    assert "RAY_AUTH_MODE" not in os.environ
+
+
+@pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("name", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
-@pytest.mark.usefixtures("no_token")
 def test_a_token_of_the_environment_counts_and_a_chosen_mode_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     monkeypatch.setenv(name, "something")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    use_existing_token()
+    prepare_process()
     assert os.environ["RAY_AUTH_MODE"] == "disabled"
     monkeypatch.delenv("RAY_AUTH_MODE")
-    use_existing_token()
+    prepare_process()
     assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+@pytest.mark.usefixtures("home")
+def test_no_library_reports_usage_but_what_the_user_chose_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", "0")
+    prepare_process()
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert (
+        os.environ["VLLM_NO_USAGE_STATS"] == os.environ["DO_NOT_TRACK"] == os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+    )
+    assert os.environ["TQDM_DISABLE"] == "0"
+
+
+def test_the_token_is_found_before_ray_reads_its_mode() -> None:
+    """Ray keeps what it read when it was imported: presenting a token later would be too late."""
+    program = (
+        "import sys; from driver.cli import main\n"
+        "assert main(['plan', 'policy.model=a/b', 'pivot.model=a/b', 'scorer.model=a/b']) == 0\n"
+        "import cluster.launch\n"
+        "from ray._raylet import AuthenticationMode, get_authentication_mode\n"
+        "sys.exit(get_authentication_mode() != AuthenticationMode.TOKEN)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    environment |= {"RAY_ADDRESS": "127.0.0.1:1", "RAY_AUTH_TOKEN": "0" * 64}
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False).returncode == 0
 
 
 def test_actors_output_is_collected_by_name_and_that_of_other_nodes_stays(tmp_path: Path) -> None:

@@ -132,6 +132,16 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(tmp_path: Path) 
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("name", ["file", "file/inside"])
+def test_a_place_where_no_folder_can_be_is_refused_before_anything_is_started(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("precious", encoding="utf-8")
+    with pytest.raises(
+        BadInput, match=r"can't be made: .*file is no folder that may be written to; choose another run\.folder"
+    ):
+        check_new(config(run={"folder": str(tmp_path)}), name)
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "precious"
+
+
 def test_asking_for_a_folder_makes_none(tmp_path: Path) -> None:
     check_new(config(run={"folder": str(tmp_path / "runs")}), "mine")
     assert list(tmp_path.iterdir()) == []

@@ -95,11 +95,11 @@ def test_system_message_and_worked_examples_come_first_as_turns() -> None:
 
 
 def test_worked_examples_come_from_the_built_in_set() -> None:
-    examples = worked_examples(("en",), num=2)
+    examples = worked_examples(("en",), num=2, levels=(1, 2))
     assert [example.question for example in examples["en"]] == [
         text.question for text in builtin_exemplars("en", num=2)
     ]
-    assert worked_examples(("en",), num=0) == {}
+    assert worked_examples(("en",), num=0, levels=(1,)) == {}
 
 
 def test_too_few_worked_examples_are_refused() -> None:

@@ -38,29 +38,29 @@ def test_vectors_come_in_order_with_length_one(model: Path) -> None:
 
 def test_repeated_text_is_encoded_once_and_then_remembered(model: Path) -> None:
     encoder = build(model)
-    first = encoder.encode(TEXTS)
+    first = encoder.encode(TEXTS, remember=True)
     assert (encoder.stats.num_texts, encoder.stats.num_encoded) == (5, 4)
-    second = encoder.encode(["b", "new"])
+    second = encoder.encode(["b", "new"], remember=True)
     assert (encoder.stats.num_texts, encoder.stats.num_encoded) == (7, 5)
     np.testing.assert_array_equal(second[0], first[4])
 
 
 def test_cache_forgets_what_was_used_longest_ago(model: Path) -> None:
     encoder = build(model, cache_size=2)
-    encoder.encode(["a", "b"])
-    encoder.encode(["a"])  # b is now the oldest
-    encoder.encode(["c"])
+    encoder.encode(["a", "b"], remember=True)
+    encoder.encode(["a"], remember=True)  # b is now the oldest
+    encoder.encode(["c"], remember=True)
     assert encoder.stats.num_encoded == 3
-    encoder.encode(["a"])
+    encoder.encode(["a"], remember=True)
     assert encoder.stats.num_encoded == 3
-    encoder.encode(["b"])
+    encoder.encode(["b"], remember=True)
     assert encoder.stats.num_encoded == 4
 
 
 def test_call_larger_than_the_cache_still_answers_for_every_text(model: Path) -> None:
     encoder = build(model, cache_size=1)
-    encoder.encode(["a"])
-    np.testing.assert_allclose(encoder.encode(TEXTS), build(model).encode(TEXTS), atol=1e-5)
+    encoder.encode(["a"], remember=True)
+    np.testing.assert_allclose(encoder.encode(TEXTS, remember=True), build(model).encode(TEXTS), atol=1e-5)
 
 
 def test_prefix_goes_before_every_text(model: Path) -> None:

@@ -53,7 +53,7 @@ def test_row_cosines_pair_rows() -> None:
 
 def test_similarity_pairs_each_reasoning_with_its_own_reference() -> None:
     class TableEncoder:
-        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
             vectors = {"a": (1.0, 0.0), "b": (0.0, 1.0), "x": (0.6, 0.8)}
             return np.array([vectors[text] for text in texts], dtype=np.float32)
 
@@ -64,7 +64,7 @@ def test_similarity_pairs_each_reasoning_with_its_own_reference() -> None:
 
 def test_similarity_bounds_must_be_in_order() -> None:
     class NoEncoder:
-        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
             raise AssertionError("nothing is encoded before the bounds are checked")
 
     with pytest.raises(ValueError, match="below"):

@@ -1,0 +1,157 @@
+"""A finished step on disk: what of it reaches which file, and the few numbers that a run comes down to."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from driver.metrics import read_events, read_metrics
+from driver.progress import Progress
+from driver.recipes.grpo import StepRecord, Update
+from driver.record import RunRecorder
+from driver.references import ReferenceCounts
+from driver.run_folder import RunFolder
+from driver.samples import read_samples
+from driver.schema import (
+    DroppedGroup,
+    Group,
+    Problem,
+    PushReport,
+    Reference,
+    Rollout,
+    Score,
+    ScoredGroup,
+    StepReport,
+    Unscored,
+)
+from driver.summary import summarise, thirds
+from tests.fakes import a_problem, a_score
+
+
+def a_group(problem: Problem, *scores: Score | Unscored, step: int = 1) -> ScoredGroup:
+    rollout = Rollout(token_ids=(1, 2), logprobs=(0.0, 0.0), text="x", finish_reason="stop", policy_version=0)
+    return ScoredGroup(
+        group=Group(
+            group_id=f"{step}/0/{problem.group_key}",
+            problem=problem,
+            prompt_token_ids=(1,),
+            rollouts=(rollout,) * len(scores),
+        ),
+        reference=Reference(
+            item_id=problem.item_id, key="k", text="The answer is 1.", num_tokens=5, finish_reason="stop"
+        ),
+        scores=scores,
+    )
+
+
+def a_step(step: int, groups: list[ScoredGroup | DroppedGroup], dropped: list[DroppedGroup]) -> StepRecord:
+    learned = len(groups) > len(dropped)
+    return StepRecord(
+        step=step,
+        groups=groups,
+        dropped=dropped,
+        num_samples=2 if learned else 0,
+        update=Update(
+            step=StepReport(metrics={"policy/loss": 0.25}, num_tokens=10, seconds=2.0),
+            push=PushReport(policy_version=step, num_tensors=1, num_bytes=8, seconds=0.5),
+            packing_efficiency=0.75,
+        )
+        if learned
+        else None,
+        references=ReferenceCounts(asked=4, requests=1, tokens=6),
+        stage_seconds={"generate": 3.0, "pivot": 2.0},
+    )
+
+
+def drop(group: ScoredGroup, reason: str) -> DroppedGroup:
+    return DroppedGroup(group_id=group.group.group_id, problem=group.group.problem, reason=reason, detail="why")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+def recorder(folder: RunFolder) -> RunRecorder:
+    progress = Progress(Console(file=io.StringIO()))
+    progress.start_steps(3)
+    return RunRecorder(folder, progress)
+
+
+def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
+    good, dull = a_group(a_problem("good"), a_score(0.2), a_score(0.6)), a_group(a_problem("dull"), a_score(0.5))
+    log = recorder(folder)
+    log.begin(1)
+    log.record(a_step(1, [good, dull], [drop(dull, "no_signal")]))
+    log.close()
+    (step,) = read_metrics(folder.metrics)
+    assert step.step == 1
+    assert step.metrics["group/used"] == 1
+    assert step.metrics["group/dropped_no_signal"] == 1
+    assert step.metrics["reward/mean"] == pytest.approx((0.2 + 0.6 + 0.5) / 3)
+    assert step.metrics["pivot/requests"] == 1
+    assert step.metrics["pivot/cache_hit_rate"] == 0.75  # 3 of 4
+    assert step.metrics["throughput/pivot_tokens_per_s"] == 3  # 6 tokens in 2 s
+    assert step.metrics["packing/efficiency"] == 0.75
+    assert step.metrics["policy/loss"] == 0.25
+    (event,) = read_events(folder.events)
+    assert (event.kind, event.step, event.group_id) == ("group_dropped", 1, dull.group.group_id)
+    assert (event.reason, event.detail) == ("no_signal", "why")
+    assert [row["group_id"] for row in read_samples(folder.samples, steps=[1])] == [
+        good.group.group_id,
+        good.group.group_id,
+        dull.group.group_id,
+    ]
+
+
+def test_a_step_that_nothing_was_learned_from_says_nothing_of_a_learner(folder: RunFolder) -> None:
+    problem = a_problem("a")
+    bad = DroppedGroup(group_id="1/0/a/de", problem=problem, reason="bad_prompt", detail="too long")
+    log = recorder(folder)
+    log.begin(1)
+    log.record(a_step(1, [bad], [bad]))
+    log.close()
+    (step,) = read_metrics(folder.metrics)
+    assert step.metrics["group/used"] == 0
+    assert step.metrics["group/dropped_bad_prompt"] == 1
+    assert not any(name.startswith(("policy/", "weights/", "packing/", "reward/")) for name in step.metrics)
+    assert not folder.samples.exists()
+
+
+def test_finished_steps_are_on_disk_before_the_run_is_over(folder: RunFolder) -> None:
+    log = recorder(folder)
+    for step in (1, 2):
+        log.begin(step)
+        log.record(a_step(step, [a_group(a_problem("a"), a_score(0.2), a_score(0.6), step=step)], []))
+    assert [step.step for step in read_metrics(folder.metrics)] == [1, 2]
+    assert len(read_samples(folder.samples, steps=[1, 2])) == 4
+    log.close()
+    assert len(read_samples(folder.samples, steps=[1, 2])) == 4
+
+
+def test_a_summary_compares_the_first_third_of_the_steps_with_the_last(folder: RunFolder) -> None:
+    log = recorder(folder)
+    for step, reward in enumerate((0.1, 0.3, 0.2), start=1):
+        log.begin(step)
+        log.record(a_step(step, [a_group(a_problem("a"), a_score(reward), step=step)], []))
+    log.close()
+    summary = summarise(folder, status="finished", seconds=1.23)
+    assert (summary["reward_first_third"], summary["reward_last_third"]) == (0.1, 0.2)
+    assert summary["headline"] == "mean reward 0.100 (first third of the steps) -> 0.200 (last third)"
+    assert (summary["steps"], summary["seconds"], summary["evaluation"]) == (3, 1.2, {})
+    assert json.loads(folder.summary.read_text(encoding="utf-8")) == summary
+
+
+def test_a_summary_of_a_run_that_reached_no_step_is_one_all_the_same(folder: RunFolder) -> None:
+    summary = summarise(folder, status="failed: no room", seconds=1)
+    assert (summary["status"], summary["steps"]) == ("failed: no room", 0)
+    assert summary["headline"] == "no step had a scored group"
+
+
+def test_thirds_of_few_steps_overlap_rather_than_vanish() -> None:
+    assert thirds([]) == (0.0, 0.0)
+    assert thirds([0.5]) == (0.5, 0.5)
+    assert thirds([0.25, 0.75]) == (0.25, 0.75)
+    assert thirds([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]) == (0.5, 4.5)
