@@ -49,7 +49,7 @@ class GenerationEngine:
         return self._loop.submit(requests)
 
     def init_weight_transfer(self, info: Mapping[str, object]) -> "Future[None]":
-        """nccl and ipc: join the sender."""
+        """nccl: join the sender's group."""
         return self._loop.call(lambda decoder: decoder.weights.init_transfer(info))
 
     def start_weight_update(self, manifest: WeightManifest) -> "Future[None]":
@@ -61,7 +61,7 @@ class GenerationEngine:
         return self.update_weights({"bucket": bucket})
 
     def update_weights(self, info: Mapping[str, object]) -> "Future[None]":
-        """nccl and ipc: load what vLLM's own sender announces."""
+        """nccl: load what vLLM's own sender announces."""
         return self._loop.call(lambda decoder: decoder.weights.update(info))
 
     def finish_weight_update(self, policy_version: int) -> "Future[None]":

@@ -40,7 +40,7 @@ class RankArguments:
 
 
 class PolicyReceivers:
-    """All policy workers as a sender reaches them (weight_buckets.Receivers, weight_transfer.GpuReceivers)."""
+    """All policy workers as a sender reaches them (weight_buckets.Receivers, weight_transfer.NcclReceivers)."""
 
     def __init__(self, workers: Sequence[RemoteActor], *, timeout_s: float) -> None:
         self._workers = workers
@@ -160,17 +160,16 @@ class LearnerWorker:
         source = self._rank.weights
         if arguments.weight_backend == "object_store":
             return lambda version: send_weights(source, policy_version=version, receivers=receivers)
-        from actors.weight_transfer import GpuGroup, GpuSender
+        from actors.weight_transfer import NcclGroup, NcclSender
 
-        group = GpuGroup(
-            backend=arguments.weight_backend,
+        group = NcclGroup(
             num_workers=num_workers,
             tensor_parallel_size=arguments.tensor_parallel_size,
             bucket_bytes=arguments.bucket_bytes,
             master_address=transfer[0],
             master_port=transfer[1],
         )
-        return GpuSender(source, group, rank=self._index, receivers=receivers).send
+        return NcclSender(source, group, rank=self._index, receivers=receivers).send
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 ALIGNMENT = 64  # bytes; a view as any dtype needs its offset divisible by the item size
 
-WeightBackend = Literal["object_store", "nccl", "ipc"]
+WeightBackend = Literal["object_store", "nccl"]
 
 Step = ParamSpec("Step")
 

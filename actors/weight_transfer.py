@@ -1,27 +1,25 @@
 """How weights enter vLLM, through its own weight-transfer framework.
 
 Owns the engine that takes buckets from Ray's object store ("object_store", registered with vLLM's factory when this
-module is imported) and the sender for vLLM's own GPU transports ("nccl", "ipc"). Knows vLLM and torch, not Ray: buckets
+module is imported) and the sender for vLLM's own transport between GPUs ("nccl"). Knows vLLM and torch, not Ray: buckets
 come as values, workers as `Receivers`. When an update may begin and what it makes of the engine: weight_updates.py.
 
-The GPU sender follows vLLM's trainer API. It needs a GPU, so no test on a CPU exercises it.
+The NCCL sender follows vLLM's trainer API. It needs a GPU, so no test on a CPU exercises it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from vllm.distributed.weight_transfer import WeightTransferEngineFactory, WeightTransferTrainerFactory
 from vllm.distributed.weight_transfer.base import (
     ParamMeta,
-    TrainerInitInfo,
     WeightSource,
     WeightTransferEngine,
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
-from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
 from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
@@ -114,8 +112,8 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
 WeightTransferEngineFactory.register_engine("object_store", ObjectStoreWeightTransferEngine)
 
 
-class GpuReceivers(Receivers, Protocol):
-    """Policy workers that speak vLLM's GPU transports."""
+class NcclReceivers(Receivers, Protocol):
+    """Policy workers that receive from the sender's GPU."""
 
     def init_transfer(self, infos: Sequence[Mapping[str, object]]) -> None:
         """One message for each worker, in order."""
@@ -127,19 +125,16 @@ class GpuReceivers(Receivers, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GpuGroup:
-    """Who takes part in a GPU transfer: one sender and every process of every policy worker."""
+class NcclGroup:
+    """Who takes part in a transfer: one sender and every process of every policy worker."""
 
-    backend: Literal["nccl", "ipc"]
     num_workers: int
     tensor_parallel_size: int
     bucket_bytes: int
-    master_address: str = ""  # nccl only: the sender's host and a free port there
-    master_port: int = 0
+    master_address: str  # the sender's host and a free port there
+    master_port: int
 
-    def init_info(self, rank: int) -> TrainerInitInfo:
-        if self.backend == "ipc":
-            return IPCTrainerInitInfo(rank=rank, packed=True, packed_buffer_size_bytes=self.bucket_bytes)
+    def init_info(self, rank: int) -> NCCLTrainerInitInfo:
         return NCCLTrainerInitInfo(
             rank=rank,
             master_address=self.master_address,
@@ -149,13 +144,13 @@ class GpuGroup:
         )
 
 
-class GpuSender:
+class NcclSender:
     """vLLM's trainer engine over the learner's buckets, on every learner rank; rank 0 holds the receivers.
 
     A failed nccl broadcast can't be undone on the other side: the policy workers must be restarted after it.
     """
 
-    def __init__(self, source: LearnerWeights, group: GpuGroup, *, rank: int, receivers: GpuReceivers | None) -> None:
+    def __init__(self, source: LearnerWeights, group: NcclGroup, *, rank: int, receivers: NcclReceivers | None) -> None:
         self._source = source
         self._client = _WorkersClient(group, receivers)
         self._trainer = WeightTransferTrainerFactory.trainer_init(
@@ -174,10 +169,7 @@ class GpuSender:
 
 
 class BucketSource(WeightSource):
-    """The learner's buckets as vLLM's trainers read them, one tensor at a time.
-
-    For ipc the tensors must be real on every rank: each rank hands out handles of its own GPU's memory.
-    """
+    """The learner's buckets as vLLM's trainers read them, one tensor at a time."""
 
     def __init__(self, source: LearnerWeights) -> None:
         self._source = source
@@ -196,7 +188,7 @@ class BucketSource(WeightSource):
 class _WorkersClient:
     """What vLLM's trainers ask of the inference side, spread over all policy workers."""
 
-    def __init__(self, group: GpuGroup, receivers: GpuReceivers | None) -> None:
+    def __init__(self, group: NcclGroup, receivers: NcclReceivers | None) -> None:
         self._group = group
         self._receivers = receivers
         self.next_update: tuple[WeightManifest, int] | None = None
@@ -213,14 +205,14 @@ class _WorkersClient:
         self._workers.start(self._update[0])
 
     def update_weights(self, update_info: dict[str, object] | list[dict[str, object]]) -> None:
-        assert isinstance(update_info, dict), "nccl and ipc send one message for all"
+        assert isinstance(update_info, dict), "nccl sends one message for all"
         self._workers.update(update_info)
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
         self._workers.finish(self._update[1])
 
     @property
-    def _workers(self) -> GpuReceivers:
+    def _workers(self) -> NcclReceivers:
         assert self._receivers is not None, "only rank 0 talks to the policy workers"
         return self._receivers
 

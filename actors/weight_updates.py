@@ -61,7 +61,7 @@ class WeightUpdates:
         self._manifest: WeightManifest | None = None
 
     def init_transfer(self, info: Mapping[str, object]) -> None:
-        """Join the sender's group (nccl) or learn its wire format (ipc)."""
+        """nccl: join the sender's group."""
         self._call("init_weight_transfer_engine", init_info=dict(info))
 
     def start(self, manifest: WeightManifest) -> None:

@@ -1,5 +1,4 @@
-"""A run on a cluster that somebody else started: as a submitted job, and through its address. The cluster is protected
-by a token, and stays as it was when the run is over."""
+"""A run on a cluster that somebody else started and protected by a token: as a submitted job, and by its address."""
 
 import json
 import sys
