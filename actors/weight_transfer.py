@@ -1,7 +1,7 @@
 """How weights enter vLLM, through its own weight-transfer framework.
 
 Owns the engine that takes buckets from Ray's object store ("object_store", registered with vLLM's factory when this
-module is imported) and the sender for vLLM's own transport between GPUs ("nccl"). Knows vLLM and torch, not Ray: buckets
+module is imported) and the sender for vLLM's own transport between GPUs ("nccl"). Knows vLLM and torch, no Ray: buckets
 come as values, workers as `Receivers`. When an update may begin and what it makes of the engine: weight_updates.py.
 
 The NCCL sender follows vLLM's trainer API. It needs a GPU, so no test on a CPU exercises it.

@@ -133,7 +133,7 @@ def run(sizes: Sizes) -> list[Comparison]:
             our_rounds=our_rounds,
             bare_rounds=bare_rounds,
             work=f"{batch.num_sequences} sequences, {our_rounds[0].work:,.0f} tokens, of which "
-            f"{batch.num_loss_tokens:,} carry loss, {len(batch.rows[0])} rows of at most {config.learner.row_tokens} "
+            f"{batch.num_loss_tokens:,} carry loss, {len(batch.rows[0])} rows of at most {config.row_tokens} "
             f"on each of {num_ranks} ranks; {config.learner.dtype}, {threads} threads a rank",
             notes={
                 f"{part} s": reports[-1].metrics[f"learner/{part}_s"] for part in ("forward", "backward", "optimizer")

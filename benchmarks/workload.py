@@ -65,7 +65,7 @@ class Prompts:
         return pack(
             samples,
             num_ranks=config.learner.num_ranks,
-            row_tokens=config.learner.row_tokens,
+            row_tokens=config.row_tokens,
             pad_token_id=self._inputs.evaluation.pad_token_id,
             policy_version=0,
         )

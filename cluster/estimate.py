@@ -62,7 +62,7 @@ def _learner(config: Config) -> Memory:
     shape = model_shape(config.policy.model)
     # Hidden states kept for backward, about 16 values a token and layer, or 1 with checkpointing; and one fp32 chunk.
     kept = 1 if learner.gradient_checkpointing else 16
-    activations = learner.row_tokens * shape.layers * shape.hidden * kept * BYTES[learner.dtype] / GIB
+    activations = config.row_tokens * shape.layers * shape.hidden * kept * BYTES[learner.dtype] / GIB
     logits = 3 * learner.logprob_chunk_tokens * shape.vocabulary * 4 / GIB
     return _sum(
         gathered_weights=working,

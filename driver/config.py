@@ -188,8 +188,8 @@ class LearnerConfig(Section):
     adam_betas: tuple[float, float] = (0.9, 0.99)
     max_grad_norm: float = Field(default=1.0, gt=0)
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    row_tokens: int = Field(default=1024, ge=16)
-    """Longest packed row, in tokens. SDPA pays for the square of it, varlen flash attention does not."""
+    row_tokens: int = Field(default=0, ge=0)
+    """Longest packed row, in tokens; 0: policy.max_model_len, which is the least that holds every sequence."""
     logprob_chunk_tokens: int = Field(default=256, ge=1)
     """Positions whose logits exist at once, in fp32."""
     gradient_checkpointing: bool = False
@@ -270,12 +270,17 @@ class Config(Section):
                     f"{name}.max_response_tokens {engine.max_response_tokens} leaves no room for a prompt in "
                     f"{name}.max_model_len {engine.max_model_len}"
                 )
-        if self.learner.row_tokens < self.policy.max_model_len:
+        if 0 < self.learner.row_tokens < self.policy.max_model_len:
             raise ValueError(
                 f"learner.row_tokens {self.learner.row_tokens} is below policy.max_model_len "
                 f"{self.policy.max_model_len}: a longest response would fit into no row"
             )
         return self
+
+    @property
+    def row_tokens(self) -> int:
+        """Longest packed row, in tokens."""
+        return self.learner.row_tokens or self.policy.max_model_len
 
     @property
     def evaluation_languages(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def batch_arithmetic(config: Config) -> list[str]:
         f"a step: {algorithm.groups_per_step} problems x {algorithm.group_size} responses = {responses} responses, "
         f"at most {responses * policy.max_response_tokens:,} response tokens and {responses * longest:,} tokens in all",
         f"a rank: {responses // learner.num_ranks} responses a step on each of {learner.num_ranks}, packed into rows "
-        f"of at most {learner.row_tokens} tokens",
+        f"of at most {config.row_tokens} tokens",
         f"the run: {algorithm.steps} steps, {algorithm.steps * responses:,} responses to "
         f"{algorithm.steps * algorithm.groups_per_step:,} problems in {', '.join(config.data.languages)}",
         f"references: at most one for each of those problems' items, from {config.pivot.num_workers} pivot worker(s)",

@@ -107,7 +107,8 @@ async def _run(
         settings=GrpoSettings(
             algorithm=config.algorithm,
             reward=config.reward,
-            learner=config.learner,
+            num_ranks=config.learner.num_ranks,
+            row_tokens=config.row_tokens,
             pad_token_id=inputs.evaluation.pad_token_id,
         ),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from driver.batching import pack, packing_efficiency
-from driver.config import AlgorithmConfig, LearnerConfig, RewardConfig
+from driver.config import AlgorithmConfig, RewardConfig
 from driver.pipeline import StageClock, Stages, score_problems, to_train_samples
 from driver.ports import Learner
 from driver.progress import patiently
@@ -52,11 +52,12 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class GrpoSettings:
-    """The sections of a config that the recipe reads, and the token that rows are padded with."""
+    """The sections of a config that the recipe reads, and how rows are packed."""
 
     algorithm: AlgorithmConfig
     reward: RewardConfig
-    learner: LearnerConfig
+    num_ranks: int
+    row_tokens: int
     pad_token_id: int
 
 
@@ -67,7 +68,7 @@ async def train_grpo(
 
     The first push must have happened: a policy worker without the learner's weights refuses to sample.
     """
-    algorithm, packing = settings.algorithm, settings.learner
+    algorithm = settings.algorithm
     policy_version = 0
     for step in range(1, algorithm.steps + 1):
         recorder.begin(step)
@@ -84,8 +85,8 @@ async def train_grpo(
         if samples:
             batch = pack(
                 samples,
-                num_ranks=packing.num_ranks,
-                row_tokens=packing.row_tokens,
+                num_ranks=settings.num_ranks,
+                row_tokens=settings.row_tokens,
                 pad_token_id=settings.pad_token_id,
                 policy_version=policy_version,
             )

@@ -159,7 +159,7 @@ def batch_of(groups: Groups, *, config: Config, pad_token_id: int) -> TrainBatch
     return pack(
         samples,
         num_ranks=config.learner.num_ranks,
-        row_tokens=config.learner.row_tokens,
+        row_tokens=config.row_tokens,
         pad_token_id=pad_token_id,
         policy_version=samples[0].policy_version,
     )

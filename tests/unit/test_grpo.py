@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from driver.config import AlgorithmConfig, LearnerConfig, RewardConfig
+from driver.config import AlgorithmConfig, RewardConfig
 from driver.pipeline import Sampling, Stages
 from driver.recipes.grpo import GrpoSettings, StepRecord, train_grpo
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
@@ -68,7 +68,8 @@ class Run:
                         steps=len(problems) // groups_per_step, groups_per_step=groups_per_step, group_size=GROUP_SIZE
                     ),
                     reward=RewardConfig(),
-                    learner=LearnerConfig(num_ranks=num_ranks),
+                    num_ranks=num_ranks,
+                    row_tokens=1024,
                     pad_token_id=0,
                 ),
             )
