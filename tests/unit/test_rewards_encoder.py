@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quickstart.tiny import build_tiny_encoder
-from rewards.encoder import SentenceEncoder
+from rewards.encoder import SentenceEncoder, plan_batches
 
 TEXTS = ["a", "three apples and two more", "a", "5 + 6 = 11", "b"]
 
@@ -82,3 +82,13 @@ def test_tokens_beyond_the_model_are_counted(model: Path) -> None:
 def test_no_texts_give_no_rows(model: Path) -> None:
     encoder = build(model)
     assert encoder.encode([]).shape == (0, encoder.encode(["a"]).shape[1])
+
+
+def test_batches_are_cut_where_padding_costs_more_than_a_call() -> None:
+    lengths = [10, 9, 2, 2]
+    # One batch: 4 x 10 + 5 = 45. Two: 2 x 10 + 5 and 2 x 2 + 5 make 34. Three, with 10 alone: 15 + 14 + 9 = 38.
+    assert plan_batches(lengths, max_texts=4, call_tokens=5) == [slice(0, 2), slice(2, 4)]
+    # One batch: 40 + 20 = 60; two: 40 + 24 = 64.
+    assert plan_batches(lengths, max_texts=4, call_tokens=20) == [slice(0, 4)]
+    assert plan_batches(lengths, max_texts=1, call_tokens=20) == [slice(0, 1), slice(1, 2), slice(2, 3), slice(3, 4)]
+    assert plan_batches([], max_texts=4, call_tokens=5) == []
