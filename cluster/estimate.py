@@ -15,9 +15,9 @@ from driver.config import Config, EngineConfig
 
 GIB = float(1 << 30)
 ENGINE_OVERHEAD_GIB = 1.4
-"""Measured: a vLLM process with a tiny model on a CPU, interpreter and libraries included (docs/results.md)."""
+"""A rough allowance for a vLLM process before its weights: interpreter, torch, vLLM and its buffers."""
 PROCESS_OVERHEAD_GIB = 0.9
-"""Measured: a learner rank or scorer with a tiny model."""
+"""The same for a learner rank or a scorer."""
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 
 

@@ -3,7 +3,7 @@
 Owns the order of the stages in a step. Knows the ports and the stages only, so a unit test runs it on fakes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,7 +80,7 @@ async def train_grpo(
             report=recorder.waiting,
         )
 
-        samples, dropped = learnable(groups, algorithm=algorithm, reward=settings.reward)
+        samples, dropped = learnable(groups, policy_version, algorithm=algorithm, reward=settings.reward)
         update = None
         if samples:
             batch = pack(
@@ -111,14 +111,26 @@ async def train_grpo(
 
 
 def learnable(
-    groups: list[ScoredGroup | DroppedGroup], *, algorithm: AlgorithmConfig, reward: RewardConfig
+    groups: Sequence[ScoredGroup | DroppedGroup],
+    policy_version: int,
+    *,
+    algorithm: AlgorithmConfig,
+    reward: RewardConfig,
 ) -> tuple[list[TrainSample], list[DroppedGroup]]:
-    """Every group ends in exactly one of the two: its samples are learned from, or it is dropped with a reason."""
+    """Every group ends in exactly one of the two: its samples are learned from, or it is dropped with a reason.
+
+    `policy_version` is that of the weights that are about to learn. Staleness is bounded by the order of a step, and
+    checked here again, where samples are consumed.
+    """
     samples: list[TrainSample] = []
     dropped: list[DroppedGroup] = []
     for group in groups:
         if isinstance(group, DroppedGroup):
             dropped.append(group)
+            continue
+        age = policy_version - min(rollout.policy_version for rollout in group.group.rollouts)
+        if age > algorithm.max_staleness:
+            dropped.append(too_old(group, age))
             continue
         outcome = to_train_samples(group, min_spread=reward.min_group_spread, scale_by_std=algorithm.scale_by_std)
         if isinstance(outcome, DroppedGroup):
@@ -126,3 +138,8 @@ def learnable(
         else:
             samples.extend(outcome)
     return samples, dropped
+
+
+def too_old(scored: ScoredGroup, age: int) -> DroppedGroup:
+    detail = f"drawn {age} policy versions ago"
+    return DroppedGroup(group_id=scored.group.group_id, problem=scored.group.problem, reason="too_stale", detail=detail)

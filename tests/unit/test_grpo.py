@@ -8,7 +8,7 @@ import pytest
 
 from driver.config import AlgorithmConfig, RewardConfig
 from driver.pipeline import Sampling, Stages
-from driver.recipes.grpo import GrpoSettings, StepRecord, train_grpo
+from driver.recipes.grpo import GrpoSettings, StepRecord, learnable, train_grpo
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
 from driver.schema import Problem, Score, ScoredGroup, TrainBatch, Unscored
 from tests.fakes import (
@@ -194,3 +194,12 @@ def test_an_item_that_comes_back_in_another_language_costs_the_pivot_nothing() -
     done = Run([a_problem("a", "de"), a_problem("a", "th")], groups_per_step=1)
     assert len(done.pivot.requests) == 1
     assert [(record.references.asked, record.references.requests) for record in done.records] == [(1, 1), (1, 0)]
+
+
+def test_a_group_drawn_from_older_weights_is_refused_when_it_would_be_learned_from() -> None:
+    (drawn,) = Run([a_problem("a")], groups_per_step=1).records[0].groups
+    algorithm = AlgorithmConfig(steps=1)
+    samples, dropped = learnable([drawn], 0, algorithm=algorithm, reward=RewardConfig())
+    assert (len(samples), dropped) == (GROUP_SIZE, [])
+    samples, (old,) = learnable([drawn], 2, algorithm=algorithm, reward=RewardConfig())
+    assert (samples, old.reason, old.detail) == ([], "too_stale", "drawn 2 policy versions ago")
