@@ -8,15 +8,13 @@ read from the config, as a run reads it.
 
 import argparse
 import json
-import os
 import sys
 import traceback
 from pathlib import Path
 
-from benchmarks.isolate import in_fresh_process
+from benchmarks.isolate import in_fresh_process, say
 from benchmarks.machine import this_machine
 from benchmarks.measure import Outcome, Sizes
-from benchmarks.reserve import say
 from benchmarks.show import tables
 from driver.config_load import load_config
 from driver.errors import BadInput
@@ -63,15 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    cores = len(os.sched_getaffinity(0))
     parser.add_argument("words", nargs="*", metavar="NAME | section.key=value", help="what to measure, and overrides")
     parser.add_argument(
         "--config", type=Path, default=ROOT / "configs" / "quickstart.toml", help="of a run (%(default)s)"
     )
     parser.add_argument(
-        "--rounds", type=int, default=5, help="of each side that count; one more warms up (%(default)s)"
+        "--rounds", type=int, default=4, help="of each side that count; one more warms up (%(default)s)"
     )
-    parser.add_argument("--threads", type=int, default=cores, help="of generation and scoring (the cores: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of every actor, as the quickstart has it (%(default)s)")
     parser.add_argument("--groups", type=int, default=8, help="prompts, or groups to score, a round (%(default)s)")
     parser.add_argument("--group-size", type=int, default=8, help="responses to each (%(default)s)")
     parser.add_argument("--sequences", type=int, default=8, help="in a learner's batch (%(default)s)")

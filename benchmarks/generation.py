@@ -117,7 +117,7 @@ def run(sizes: Sizes) -> list[Comparison]:
             our_rounds=our_rounds,
             bare_rounds=bare_rounds,
             work=f"{sizes.groups} prompts x {sizes.group_size} samples of at most {policy.max_response_tokens} tokens; "
-            f"{policy.dtype}, {sizes.threads} threads",
+            f"{policy.dtype}, threads: {sizes.threads}",
         )
     ]
 

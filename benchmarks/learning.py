@@ -2,13 +2,14 @@
 
 The learner is asked through the driver's port, as in a run: its time runs from the batch to the report, Ray included.
 The bare side is what DeepSpeed's and transformers' own pages teach: AutoModelForCausalLM under the same ZeRO-3
-settings, all logits of a row, cross-entropy weighted by the advantages, backward, step; timed inside its own actors,
-the slowest rank counts. Both run one optimiser step on the same rows, ranks and threads.
+settings, logits, cross-entropy weighted by the advantages, backward, step; timed in its own actors, the slowest rank
+counts. It is measured twice: with the logits of all tokens, as written first, and of those alone that carry loss, as
+written by someone who minds. Both sides run one optimiser step on the same rows, ranks and threads.
 """
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import ray
@@ -23,7 +24,7 @@ from benchmarks.workload import Prompts
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Placement
 from driver.config import Config
-from driver.schema import PackedRow, StepReport, TrainBatch
+from driver.schema import PackedRow, TrainBatch
 
 
 @ray.remote
@@ -73,22 +74,24 @@ class BareRank:
         self._engine, *_ = deepspeed.initialize(model=model, config=settings)
         self._device = device
 
-    def step(self, rows: Sequence[PackedRow], num_loss_tokens: int) -> Round:
+    def step(self, rows: Sequence[PackedRow], num_loss_tokens: int, *, all_logits: bool) -> Round:
         import torch
         from torch.nn.functional import cross_entropy
 
         def step() -> float:
             for index, row in enumerate(rows):
                 token_ids = torch.tensor(row.token_ids, device=self._device)
-                labels = token_ids.masked_fill(~torch.tensor(row.loss_mask, device=self._device), -100)
-                advantages = torch.tensor(row.advantages, device=self._device)
+                positions = torch.tensor(row.loss_mask.nonzero()[0], device=self._device)
+                advantages = torch.tensor(row.advantages, device=self._device)[positions]
                 self._engine.set_gradient_accumulation_boundary(index == len(rows) - 1)
                 logits = self._engine(
                     input_ids=token_ids[None],
                     position_ids=torch.tensor(row.position_ids, device=self._device)[None],
                     use_cache=False,
+                    logits_to_keep=0 if all_logits else positions - 1,
                 ).logits[0]
-                losses = cross_entropy(logits[:-1].float(), labels[1:], reduction="none") * advantages[1:]
+                predicted = logits[positions - 1] if all_logits else logits
+                losses = cross_entropy(predicted.float(), token_ids[positions], reduction="none") * advantages
                 self._engine.backward(losses.sum() * (self._world_size / num_loss_tokens))
             self._engine.step()
             return float(sum(row.token_ids.size for row in rows))
@@ -100,46 +103,67 @@ def run(sizes: Sizes) -> list[Comparison]:
     config = sizes.config
     num_ranks = config.learner.num_ranks
     batch = Prompts(sizes).batch()
-    threads = max(1, sizes.threads // num_ranks)
     with (
-        reserved(config, ("learner",) * (2 * num_ranks), threads=threads) as bundles,
+        reserved(config, ("learner",) * (2 * num_ranks), threads=sizes.threads) as bundles,
         asyncio.Runner() as runner,
     ):
         places = bundles.layout.placements
-        learner, our_processes = runner.run(
-            start_learner(config, bundles, places=places[:num_ranks], policy_workers=())
-        )
+        learner, processes = runner.run(start_learner(config, bundles, places=places[:num_ranks], policy_workers=()))
         bare, bare_processes = _start_bare(config, bundles, places[num_ranks:])
-        reports: list[StepReport] = []
+        ours = Side(turn=_ours(learner, batch, runner), processes=(os.getpid(), *processes))
+        return [
+            _comparison(
+                sizes,
+                batch,
+                interleaved(
+                    ours,
+                    Side(turn=_bare(bare, batch, all_logits=all_logits), processes=bare_processes),
+                    rounds=sizes.rounds,
+                ),
+                all_logits=all_logits,
+            )
+            for all_logits in (True, False)
+        ]
 
-        def ours(number: int) -> Round:
-            return timed(lambda: runner.run(_step(learner, batch, reports)))
 
-        def alone(number: int) -> Round:
-            return _bare_step(bare, batch)
+def _ours(learner: LearnerGroup, batch: TrainBatch, runner: asyncio.Runner) -> Callable[[int], Round]:
+    async def step() -> float:
+        return float((await learner.step(batch)).num_tokens)
 
-        our_rounds, bare_rounds = interleaved(
-            Side(turn=ours, processes=(os.getpid(), *our_processes)),
-            Side(turn=alone, processes=bare_processes),
-            rounds=sizes.rounds,
+    return lambda number: timed(lambda: runner.run(step()))
+
+
+def _bare(ranks: Sequence[RemoteActor], batch: TrainBatch, *, all_logits: bool) -> Callable[[int], Round]:
+    def turn(number: int) -> Round:
+        rounds = ray.get(
+            [
+                rank.step.remote(rows, batch.num_loss_tokens, all_logits=all_logits)
+                for rank, rows in zip(ranks, batch.rows, strict=True)
+            ]
         )
-    return [
-        Comparison(
-            name="learning",
-            unit="tokens",
-            ours="learner: packed attention, chunked head, policy loss with its metrics, Ray",
-            bare="DeepSpeed loop: transformers' model, all logits, weighted cross-entropy",
-            aim=0.9,
-            our_rounds=our_rounds,
-            bare_rounds=bare_rounds,
-            work=f"{batch.num_sequences} sequences, {our_rounds[0].work:,.0f} tokens, of which "
-            f"{batch.num_loss_tokens:,} carry loss, {len(batch.rows[0])} rows of at most {config.row_tokens} "
-            f"on each of {num_ranks} ranks; {config.learner.dtype}, {threads} threads a rank",
-            notes={
-                f"{part} s": reports[-1].metrics[f"learner/{part}_s"] for part in ("forward", "backward", "optimizer")
-            },
-        )
-    ]
+        slowest = max(rounds, key=lambda one: one.seconds)
+        return replace(slowest, work=sum(one.work for one in rounds))
+
+    return turn
+
+
+def _comparison(
+    sizes: Sizes, batch: TrainBatch, rounds: tuple[tuple[Round, ...], tuple[Round, ...]], *, all_logits: bool
+) -> Comparison:
+    learner = sizes.config.learner
+    return Comparison(
+        name="learning" if all_logits else "learning, fewer logits",
+        unit="tokens",
+        ours="learner: packed attention, chunked head, policy loss with its metrics, Ray",
+        bare="DeepSpeed loop on transformers' model with SDPA, weighted cross-entropy, logits of "
+        + ("all tokens" if all_logits else "the tokens with loss only"),
+        aim=0.9,
+        our_rounds=rounds[0],
+        bare_rounds=rounds[1],
+        work=f"{batch.num_sequences} sequences, {rounds[0][0].work:,.0f} tokens, of which "
+        f"{batch.num_loss_tokens:,} carry loss, {len(batch.rows[0])} rows of at most {sizes.config.row_tokens} on each "
+        f"of {learner.num_ranks} ranks; {learner.dtype}, threads a rank: {sizes.threads}",
+    )
 
 
 def _start_bare(
@@ -167,16 +191,3 @@ def _settings(config: Config, device: str) -> Settings:
         num_parameter_bytes=num_parameter_bytes(load_model_config(config.policy.model), dtype),
         device=device,
     )
-
-
-async def _step(learner: LearnerGroup, batch: TrainBatch, reports: list[StepReport]) -> float:
-    reports.append(await learner.step(batch))
-    return float(reports[-1].num_tokens)
-
-
-def _bare_step(ranks: Sequence[RemoteActor], batch: TrainBatch) -> Round:
-    rounds = ray.get(
-        [rank.step.remote(rows, batch.num_loss_tokens) for rank, rows in zip(ranks, batch.rows, strict=True)]
-    )
-    slowest = max(rounds, key=lambda one: one.seconds)
-    return replace(slowest, work=sum(one.work for one in rounds))

@@ -18,7 +18,7 @@ class Sizes:
 
     config: Config  # of a run, its paths absolute
     rounds: int  # that count; one before them warms up
-    threads: int  # of every process that computes alone
+    threads: int  # of every actor
     groups: int  # prompts, or references, a round
     group_size: int  # responses to each
     sequences: int  # that a learner's step is made of

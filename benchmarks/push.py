@@ -24,10 +24,9 @@ from driver.schema import PushReport
 def run(sizes: Sizes) -> list[Comparison]:
     config = sizes.config
     num_ranks = config.learner.num_ranks
-    threads = max(1, sizes.threads // num_ranks)
-    policy = config.policy.model_copy(update={"num_cpus": threads})
+    policy = config.policy.model_copy(update={"num_cpus": sizes.threads})
     roles: list[Role] = ["policy", *("learner" for _ in range(num_ranks))]
-    with reserved(config, roles, threads=threads) as bundles, asyncio.Runner() as runner:
+    with reserved(config, roles, threads=sizes.threads) as bundles, asyncio.Runner() as runner:
         policy_at, *learner_at = bundles.layout.placements
         backend: WeightBackend = weight_backend(config.weights, bundles.layout.device)
         worker = start_actor(PolicyWorker, policy_at, bundles, (policy, bundles.layout.device, backend))
@@ -68,7 +67,7 @@ def run(sizes: Sizes) -> list[Comparison]:
             our_rounds=our_rounds,
             bare_rounds=bare_rounds,
             work=f"{reports[0].num_tensors} tensors, {reports[0].num_bytes / 2**20:,.0f} MiB in buckets of "
-            f"{config.weights.bucket_mib} MiB from {num_ranks} ranks to one worker; {threads} threads each",
+            f"{config.weights.bucket_mib} MiB from {num_ranks} ranks to one worker; threads each: {sizes.threads}",
             notes={
                 "seconds of a push": float(np.median([one.seconds for one in our_rounds])),
                 "seconds of a copy": float(np.median([one.seconds for one in bare_rounds])),

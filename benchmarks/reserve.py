@@ -4,7 +4,6 @@ Owns the sharing of one machine among them. Both sides are there from the start 
 sleeps.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -35,8 +34,3 @@ def reserved(config: Config, roles: Sequence[Role], *, threads: int) -> Iterator
         )
         with placed(layout, config.cluster, progress.waiting) as bundles:
             yield bundles
-
-
-def say(message: str) -> None:
-    """To whoever waits; the results alone go to standard output."""
-    print(message, file=sys.stderr, flush=True)

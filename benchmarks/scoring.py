@@ -7,12 +7,12 @@ same model, dtype, batch size and number of threads.
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ray
 
 from actors.fleet import ScorerFleet, ready
-from actors.process import ProcessInfo, this_process
+from actors.process import ProcessInfo, RemoteActor, this_process
 from actors.scorer import ScorerWorker
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.reserve import reserved
@@ -46,45 +46,61 @@ class BareEncoder:
 
 
 def run(sizes: Sizes) -> list[Comparison]:
-    config = sizes.config
-    with reserved(config, ("scorer", "scorer"), threads=sizes.threads) as bundles, asyncio.Runner() as runner:
-        ours_at, bare_at = bundles.layout.placements
-        device = bundles.layout.device
-        worker = start_actor(
-            ScorerWorker, ours_at, bundles, (config.scorer, config.reward, config.data.languages, device)
-        )
-        bare = start_actor(BareEncoder, bare_at, bundles, (config.scorer, device))
-        processes = runner.run(ready([ours_at.name, bare_at.name], [worker, bare]))
-        fleet = ScorerFleet([worker], timeout_s=config.scorer.timeout_s)
+    """Twice: every group by itself, which is reproducible, and all that wait together (scorer.batch_across_groups)."""
+    scorer = sizes.config.scorer
+    with reserved(sizes.config, ("scorer",) * 3, threads=sizes.threads) as bundles, asyncio.Runner() as runner:
+        *ours_at, bare_at = bundles.layout.placements
+        bare = start_actor(BareEncoder, bare_at, bundles, (scorer, bundles.layout.device))
+        bare_process = runner.run(ready([bare_at.name], [bare]))[bare_at.name].pid
+        comparisons = []
+        for place, together in zip(ours_at, (False, True), strict=True):
+            config = scorer.model_copy(update={"batch_across_groups": together})
+            arguments = (config, sizes.config.reward, sizes.config.data.languages, bundles.layout.device)
+            worker = start_actor(ScorerWorker, place, bundles, arguments)
+            process = runner.run(ready([place.name], [worker]))[place.name].pid
+            our_rounds, bare_rounds = interleaved(
+                Side(turn=_ours(sizes, worker, runner), processes=(os.getpid(), process)),
+                Side(turn=_bare(sizes, bare), processes=(bare_process,)),
+                rounds=sizes.rounds,
+            )
+            comparisons.append(_comparison(sizes, our_rounds, bare_rounds, together=together))
+    return comparisons
 
-        def ours(number: int) -> Round:
-            requests = score_requests(sizes, number)
-            num_texts = float(len(_unique_texts(requests)))
-            return timed(lambda: runner.run(_score(fleet, requests)) or num_texts)
 
-        def alone(number: int) -> Round:
-            prefix = config.scorer.text_prefix
-            texts = [prefix + text for text in _unique_texts(score_requests(sizes, number))]
-            return ray.get(bare.encode.remote(texts))
+def _ours(sizes: Sizes, worker: RemoteActor, runner: asyncio.Runner) -> Callable[[int], Round]:
+    fleet = ScorerFleet([worker], timeout_s=sizes.config.scorer.timeout_s)
 
-        our_rounds, bare_rounds = interleaved(
-            Side(turn=ours, processes=(os.getpid(), processes[ours_at.name].pid)),
-            Side(turn=alone, processes=(processes[bare_at.name].pid,)),
-            rounds=sizes.rounds,
-        )
-    return [
-        Comparison(
-            name="scoring",
-            unit="texts",
-            ours="scorer worker: gates, answers, embeddings, rewards, Ray",
-            bare="SentenceTransformer.encode of the same unique texts",
-            aim=0.95,
-            our_rounds=our_rounds,
-            bare_rounds=bare_rounds,
-            work=f"{sizes.groups} groups of {sizes.group_size} responses and a reference, "
-            f"{our_rounds[0].work:g} unique texts; {config.scorer.dtype}, {sizes.threads} threads",
-        )
-    ]
+    def turn(number: int) -> Round:
+        requests = score_requests(sizes, number)
+        num_texts = float(len(_unique_texts(requests)))
+        return timed(lambda: runner.run(_score(fleet, requests)) or num_texts)
+
+    return turn
+
+
+def _bare(sizes: Sizes, bare: RemoteActor) -> Callable[[int], Round]:
+    def turn(number: int) -> Round:
+        texts = [sizes.config.scorer.text_prefix + text for text in _unique_texts(score_requests(sizes, number))]
+        return ray.get(bare.encode.remote(texts))
+
+    return turn
+
+
+def _comparison(
+    sizes: Sizes, our_rounds: tuple[Round, ...], bare_rounds: tuple[Round, ...], *, together: bool
+) -> Comparison:
+    return Comparison(
+        name="scoring, groups together" if together else "scoring",
+        unit="texts",
+        ours="scorer worker: gates, answers, embeddings, rewards, Ray; "
+        + ("all groups that wait are encoded together" if together else "every group is encoded by itself"),
+        bare=f"SentenceTransformer.encode of the same unique texts, batches of {sizes.config.scorer.batch_size}",
+        aim=0.95,
+        our_rounds=our_rounds,
+        bare_rounds=bare_rounds,
+        work=f"{sizes.groups} groups of {sizes.group_size} responses, references shared by the languages of an "
+        f"item, {our_rounds[0].work:g} unique texts; {sizes.config.scorer.dtype}, threads: {sizes.threads}",
+    )
 
 
 async def _score(fleet: ScorerFleet, requests: Sequence[ScoreRequest]) -> None:

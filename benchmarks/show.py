@@ -28,7 +28,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
     ]
     table = _table(["", "ours", "bare", "ratio (median)", "spread", "by processor time", "aim"], rows)
     explained = [
-        f"- {one.name}: {len(one.ratios)} rounds of {one.work}. Ours: {one.ours}. Bare: {one.bare}.{_notes(one)}"
+        f"- {one.name}: {len(one.ratios)} rounds each of {one.work}. Ours: {one.ours}. Bare: {one.bare}.{_notes(one)}"
         for one in comparisons
     ]
     return "\n".join([table, "", *explained])

@@ -36,13 +36,13 @@ def run(sizes: Sizes) -> list[StageSplit]:
     learned = [step for step in steps if "timing_s/learn" in step.metrics]
     if not learned:
         raise RuntimeError(f"none of {len(steps)} steps had a group to learn from; ask for more --rounds")
-    algorithm = config.algorithm
+    algorithm, silent = config.algorithm, len(steps) - len(learned)
     return [
         StageSplit(
             name="step",
             work=f"{algorithm.groups_per_step} problems x {algorithm.group_size} responses of at most "
-            f"{config.policy.max_response_tokens} tokens, with the threads that the config gives each actor; "
-            f"{len(steps) - len(learned)} more without signal left out",
+            f"{config.policy.max_response_tokens} tokens, with the threads that the config gives each actor"
+            + (f"; {silent} more had nothing to learn from" if silent else ""),
             steps=tuple(_seconds(step) for step in learned),
             notes=_rates(learned[-1]),
         )

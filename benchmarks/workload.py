@@ -77,7 +77,8 @@ class Prompts:
 def score_requests(sizes: Sizes, number: int) -> list[ScoreRequest]:
     """One round's groups: solutions of the built-in set, each of another problem, in the language of their group.
 
-    All of them pass the gates, so that every one is encoded; none appears twice, within a round or in two.
+    All of them pass the gates, so that every one is encoded; none appears twice, within a round or in two. As in a run
+    on a parallel set, the groups take the languages in turn and those of one item share its reference.
     """
     languages = sizes.config.data.languages
     in_round = sizes.groups * sizes.group_size
@@ -89,11 +90,12 @@ def score_requests(sizes: Sizes, number: int) -> list[ScoreRequest]:
         language = languages[index % len(languages)]
         start = number * in_round + index * sizes.group_size
         group = items[start : start + sizes.group_size]
-        first, english = group[0].text(language), group[0].text("en")
+        shared = items[number * in_round + index // len(languages)]
+        english = shared.text("en")
         requests.append(
             ScoreRequest(
                 language=language,
-                question=first.question,
+                question=shared.text(language).question,
                 question_en=english.question,
                 reference=_response(english.steps, english.answer, "en"),
                 responses=tuple(
