@@ -1,6 +1,7 @@
 """A decoder driven step by step in a thread of its own: requests in, finished groups out as futures.
 
-Owns the thread, the queues, the gathering of samples into groups, and what happens to waiters when something fails.
+Owns the thread, the queues, the gathering of samples into groups, and what happens to waiters when something fails. A
+sample is one response to be drawn, or one prompt whose answer is to be judged; both go through the same steps.
 Knows neither vLLM nor Ray nor torch: the decoder is a Protocol. Invariants: only the loop's thread touches the decoder;
 a control call runs between two steps; a stale decoder is given no request; once the loop breaks, every waiter hears of
 it and nothing more is accepted.
@@ -12,9 +13,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar, overload
 
-from driver.schema import Rollout, SamplingRequest
+from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest
+
+Request: TypeAlias = SamplingRequest | AnswerProbabilityRequest
+Outcome: TypeAlias = Rollout | float
+"""Of one sample: what was drawn, or how probable the answer is there."""
 
 
 class Decoder(Protocol):
@@ -30,11 +35,11 @@ class Decoder(Protocol):
         """True while its weights are being exchanged: it can't step, and takes no samples."""
         ...
 
-    def add(self, sample_id: str, request: SamplingRequest, *, seed: int, version: int) -> None:
-        """Take in one sample. Raises ValueError for one that it can't decode."""
+    def add(self, sample_id: str, request: Request, *, index: int, version: int) -> None:
+        """Take in one sample: the request's seed or prompt `index`. Raises ValueError for one that it can't decode."""
         ...
 
-    def step(self) -> list[tuple[str, Rollout | Exception]]:
+    def step(self) -> list[tuple[str, Outcome | Exception]]:
         """Decode a token of every running sample. Returns what finished, or why it can't be used."""
         ...
 
@@ -72,9 +77,14 @@ class LoopStats:
 class _Group:
     """A request under way, sample by sample."""
 
-    request: SamplingRequest
-    result: "Future[tuple[Rollout, ...]]" = field(default_factory=Future)
-    finished: dict[int, Rollout] = field(default_factory=dict)
+    request: Request
+    result: "Future[tuple[Outcome, ...]]" = field(default_factory=Future)
+    finished: dict[int, Outcome] = field(default_factory=dict)
+
+    @property
+    def num_samples(self) -> int:
+        request = self.request
+        return request.num_samples if isinstance(request, SamplingRequest) else len(request.prompts)
 
 
 class StepLoop(Generic[D]):
@@ -96,7 +106,13 @@ class StepLoop(Generic[D]):
         self._thread.start()
         self._decoder = started.result()
 
-    def submit(self, requests: Sequence[SamplingRequest]) -> "list[Future[tuple[Rollout, ...]]]":
+    @overload
+    def submit(self, requests: Sequence[SamplingRequest]) -> "list[Future[tuple[Rollout, ...]]]": ...
+
+    @overload
+    def submit(self, requests: Sequence[AnswerProbabilityRequest]) -> "list[Future[tuple[float, ...]]]": ...
+
+    def submit(self, requests: Sequence[Request]) -> "Sequence[Future[tuple[Outcome, ...]]]":
         """One future per group. All enter the same step: what is decoded together must not depend on timing."""
         groups = [_Group(request) for request in requests]
         with self._wake:
@@ -127,7 +143,7 @@ class StepLoop(Generic[D]):
 
     def stats(self) -> LoopStats:
         with self._wake:
-            num_samples = len(self._samples) + sum(group.request.num_samples for group in self._inbox)
+            num_samples = len(self._samples) + sum(group.num_samples for group in self._inbox)
             return LoopStats(tokens=self._tokens, busy_s=self._busy_s, num_samples=num_samples)
 
     def close(self) -> None:
@@ -190,11 +206,11 @@ class StepLoop(Generic[D]):
                 self._drop(decoder, group, _stale())
                 continue
             try:
-                for index, seed in enumerate(group.request.seeds):
+                for index in range(group.num_samples):
                     sample_id = f"{group.request.request_id}#{index}"
                     if sample_id in self._samples:
                         raise ValueError(f"request {group.request.request_id} is already under way")
-                    decoder.add(sample_id, group.request, seed=seed, version=version)
+                    decoder.add(sample_id, group.request, index=index, version=version)
                     self._samples[sample_id] = (group, index)
             except ValueError as failure:
                 self._drop(decoder, group, failure)
@@ -210,11 +226,11 @@ class StepLoop(Generic[D]):
             if isinstance(outcome, Exception):
                 self._drop(decoder, group, outcome)
                 continue
-            self._tokens += len(outcome.token_ids)
+            self._tokens += len(outcome.token_ids) if isinstance(outcome, Rollout) else 0
             group.finished[index] = outcome
-            if len(group.finished) == group.request.num_samples:
+            if len(group.finished) == group.num_samples:
                 self._unanswered.discard(group)
-                group.result.set_result(tuple(group.finished[place] for place in range(group.request.num_samples)))
+                group.result.set_result(tuple(group.finished[place] for place in range(group.num_samples)))
 
     def _drop(self, decoder: D, group: _Group, failure: Exception) -> None:
         """Fail one group, and take the rest of its samples out of the decoder."""

@@ -24,6 +24,8 @@ DEFAULT_COMMAND = "train"
 COMMANDS = {
     "train": "train a policy and evaluate it before and after (the default)",
     "evaluate": "measure a model on problems with known answers, language by language",
+    "audit": "measure the reward itself: faithful solutions against ways to cheat, language by language",
+    "calibrate": "measure what faithful solutions earn in each language, so that no language is paid for its encoder",
     "report": "write report.html of a run folder again, also of a run that is still going",
     "plan": "print what a config would start: actors, devices, memory, batch arithmetic; starts nothing",
 }

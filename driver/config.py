@@ -6,8 +6,10 @@ Must import neither torch nor Ray: `plan` and `-h` answer at once.
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from driver.reward_config import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
+from driver.section import Section
 from rewards.languages import LANGUAGES
 
 
@@ -18,12 +20,6 @@ def check_languages(codes: tuple[str, ...], where: str) -> None:
             raise ValueError(f"{where}: unknown language {code!r}; known are {', '.join(sorted(LANGUAGES))}")
     if len(set(codes)) != len(codes):
         raise ValueError(f"{where} names a language twice: {', '.join(codes)}")
-
-
-class Section(BaseModel):
-    """A config section: frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RunConfig(Section):
@@ -106,61 +102,6 @@ class PivotConfig(EngineConfig):
     """Folder of the reference cache; shared by runs. Empty: no cache on disk."""
 
 
-class ScorerConfig(Section):
-    model: str
-    """A sentence-transformers name or local folder."""
-    num_workers: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    batch_across_groups: bool = False
-    """Encode the texts of all waiting groups together: faster on a GPU, but then the same seed gives rewards that
-    differ in their last digits from run to run."""
-    text_prefix: str = "query: "
-    """Put before every text; e5 models want "query: ", most others nothing."""
-    dtype: Literal["bfloat16", "float32"] = "float32"
-    num_cpus: float = Field(default=1, gt=0)
-    num_gpus: float = Field(default=0, ge=0)
-    """Of one worker, where there are GPUs; 0.25 lets four share one."""
-    timeout_s: float = Field(default=300, gt=0)
-    """Longest a group waits for its scores; after that its samples are unscored."""
-
-
-class RewardWeights(Section):
-    answer: float = Field(default=0.6, ge=0, le=1)
-    reasoning: float = Field(default=0.4, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> Self:
-        if abs(self.answer + self.reasoning - 1) > 1e-6:
-            raise ValueError(
-                f"reward.weights sum to {self.answer + self.reasoning:g} (answer {self.answer:g}, reasoning "
-                f"{self.reasoning:g}); they must sum to 1"
-            )
-        return self
-
-
-class RewardConfig(Section):
-    weights: RewardWeights = RewardWeights()
-    language_gate: bool = True
-    """Reward 0 unless the response is in the asked language. Off is known to collapse to English."""
-    format_gate: bool = True
-    """Reward 0 unless the response declares exactly one final answer."""
-    truncation_gate: bool = True
-    """Reward 0 for a response that was cut off at max_response_tokens."""
-    similarity_low: float = Field(default=0.80, ge=-1, le=1)
-    similarity_high: float = Field(default=0.95, ge=-1, le=1)
-    """A reasoning cosine is mapped linearly from [low, high] to [0, 1]: encoders crowd near the top."""
-    min_group_spread: float = Field(default=1e-4, ge=0)
-    """A group whose rewards differ by less (largest minus smallest) teaches nothing: dropped and counted."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.similarity_low >= self.similarity_high:
-            raise ValueError(
-                f"reward.similarity_low {self.similarity_low:g} must be below similarity_high {self.similarity_high:g}"
-            )
-        return self
-
-
 class AlgorithmConfig(Section):
     steps: int = Field(ge=1)
     """Optimiser steps of the run."""
@@ -228,6 +169,24 @@ class EvaluationConfig(Section):
         return self
 
 
+class AuditConfig(Section):
+    """The reward measured by itself: faithful solutions against ways to cheat."""
+
+    source: str = "builtin"
+    """builtin, or a file of parallel solutions (docs/rewards.md, "Parallel texts")."""
+    languages: tuple[str, ...] = ()
+    """Empty means all that the source has."""
+    num_items: int = Field(default=40, ge=2)
+    """Items per language, the first of the source."""
+    ablation: bool = False
+    """Do it again with every part and gate switched off, one by one."""
+
+    @model_validator(mode="after")
+    def _known_languages(self) -> Self:
+        check_languages(self.languages, "audit.languages")
+        return self
+
+
 class ClusterConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where the cluster has GPUs, else cpu."""
@@ -249,10 +208,13 @@ class Config(Section):
     pivot: PivotConfig
     scorer: ScorerConfig
     reward: RewardConfig = RewardConfig()
+    comet: CometConfig = CometConfig()
+    translator: TranslatorConfig = TranslatorConfig()
     algorithm: AlgorithmConfig
     learner: LearnerConfig = LearnerConfig()
     weights: WeightsConfig = WeightsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    audit: AuditConfig = AuditConfig()
     cluster: ClusterConfig = ClusterConfig()
 
     @model_validator(mode="after")

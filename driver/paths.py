@@ -9,8 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from driver.config import Config, Section
+from driver.config import Config
 from driver.errors import BadInput
+from driver.reward_config import RewardConfig, needs_translator
+from driver.section import Section
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME_VARIABLE = "PB_RLSVR_HOME"
@@ -79,11 +81,42 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
         "evaluation": config.evaluation.model_copy(
             update={"path": _data_path(config.evaluation.source, config.evaluation.path)}
         ),
+        "reward": _absolute_reward(config.reward),
+        "audit": config.audit.model_copy(update={"source": _named_or_path(config.audit.source, ("builtin",))}),
+        "comet": config.comet,
+        "translator": config.translator,
     }
-    for name in models:
+    for name in (*models, *_reward_models(config, models)):
         model = resolve_model(getattr(config, name).model, f"{name}.model")
         sections[name] = sections[name].model_copy(update={"model": model})
     return config.model_copy(update=sections)
+
+
+def _reward_models(config: Config, models: Sequence[str]) -> tuple[str, ...]:
+    """Sections of the models that scorers load beside the encoder, where scorers are started at all."""
+    if "scorer" not in models:
+        return ()
+    needed = {
+        "comet": config.reward.needs_comet,
+        "translator": needs_translator(config.reward, config.comet),
+    }
+    return tuple(name for name, is_needed in needed.items() if is_needed)
+
+
+def _absolute_reward(reward: RewardConfig) -> RewardConfig:
+    reasoning = reward.reasoning.model_copy(
+        update={
+            "calibration": _named_or_path(reward.reasoning.calibration, ("auto", "off")),
+            "calibration_data": _named_or_path(reward.reasoning.calibration_data, ("builtin",)),
+        }
+    )
+    custom = reward.custom.model_copy(update={"path": _or_empty(reward.custom.path)})
+    return reward.model_copy(update={"reasoning": reasoning, "custom": custom})
+
+
+def _named_or_path(value: str, names: Sequence[str]) -> str:
+    """One of the words that a key knows, or a path."""
+    return value if value in names else str(absolute(value))
 
 
 def _or_empty(path: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from driver.errors import BadInput
+from driver.evidence import Evidence, EvidenceSource
 from driver.ports import Generator, Scorer
 from driver.references import ReferenceBook
 from driver.schema import (
@@ -29,6 +30,7 @@ from driver.schema import (
 )
 from driver.seeds import sampling_seeds
 from rewards.advantages import group_relative, has_signal
+from rewards.compose import Combination
 
 T = TypeVar("T")
 
@@ -70,6 +72,7 @@ class Stages:
     scorer: Scorer
     prompt: Callable[[Problem], tuple[int, ...]]  # prompt token ids, chat template applied
     sampling: Sampling
+    evidence: EvidenceSource | None = None  # what the reward wants to know from the engines, where it does
 
 
 async def score_problems(
@@ -80,7 +83,7 @@ async def score_problems(
     The order matters: what the learner sees must not depend on which group happened to finish first.
     """
     tasks = [
-        asyncio.ensure_future(score_problem(problem, draw=f"{step}/{index}", stages=stages, clock=clock))
+        asyncio.ensure_future(score_problem(problem, step=step, place=index, stages=stages, clock=clock))
         for index, problem in enumerate(problems)
     ]
     try:
@@ -92,13 +95,13 @@ async def score_problems(
 
 
 async def score_problem(
-    problem: Problem, *, draw: str, stages: Stages, clock: StageClock
+    problem: Problem, *, step: int, place: int, stages: Stages, clock: StageClock
 ) -> ScoredGroup | DroppedGroup:
     """One problem's way from prompt to scores. The pivot and the policy answer at the same time.
 
-    `draw` is "<step>/<place in the step>": where the set is smaller than a step, one step draws a problem twice.
+    The group's id has its place in the step: where the set is smaller than a step, one step draws a problem twice.
     """
-    group_id = f"{draw}/{problem.group_key}"
+    group_id = f"{step}/{place}/{problem.group_key}"
     try:
         group, reference = await asyncio.gather(
             clock.during("generate", sample_group(group_id, problem, stages)),
@@ -110,7 +113,9 @@ async def score_problem(
     if reference.finish_reason == "length":
         scores: tuple[Score | Unscored, ...] = (Unscored(reason="reference_truncated"),) * len(group.rollouts)
     else:
-        scores = await clock.during("score", stages.scorer.score(score_request(group, reference)))
+        evidence = await gather_evidence(group, reference, stages=stages, clock=clock)
+        request = score_request(group, reference, step=step, evidence=evidence)
+        scores = await clock.during("score", stages.scorer.score(request))
     return ScoredGroup(group=group, reference=reference, scores=scores)
 
 
@@ -129,7 +134,14 @@ async def sample_group(group_id: str, problem: Problem, stages: Stages) -> Group
     return Group(group_id=group_id, problem=problem, prompt_token_ids=prompt_token_ids, rollouts=rollouts)
 
 
-def score_request(group: Group, reference: Reference) -> ScoreRequest:
+async def gather_evidence(group: Group, reference: Reference, *, stages: Stages, clock: StageClock) -> Evidence:
+    """Translations or likelihoods from the engines, for the rewards that read them."""
+    if stages.evidence is None:
+        return Evidence()
+    return await clock.during("evidence", stages.evidence.gather(group, reference))
+
+
+def score_request(group: Group, reference: Reference, *, step: int, evidence: Evidence) -> ScoreRequest:
     """What the scorer may see of a group: text only, no gold answer."""
     return ScoreRequest(
         language=group.problem.language,
@@ -138,10 +150,23 @@ def score_request(group: Group, reference: Reference) -> ScoreRequest:
         reference=reference.text,
         responses=tuple(rollout.text for rollout in group.rollouts),
         truncated=tuple(rollout.is_truncated for rollout in group.rollouts),
+        step=step,
+        translations=evidence.translations,
+        answer_probabilities=evidence.answer_probabilities,
     )
 
 
-def to_train_samples(scored: ScoredGroup, *, min_spread: float, scale_by_std: bool) -> list[TrainSample] | DroppedGroup:
+@dataclass(frozen=True, kw_only=True)
+class AdvantageSettings:
+    """How a group's scores become advantages."""
+
+    combination: Combination
+    step: int
+    min_spread: float
+    scale_by_std: bool
+
+
+def to_train_samples(scored: ScoredGroup, settings: AdvantageSettings) -> list[TrainSample] | DroppedGroup:
     """A group's samples with their group-relative advantages, or the reason why it teaches nothing.
 
     Unscored rollouts leave the baseline and the loss.
@@ -150,10 +175,10 @@ def to_train_samples(scored: ScoredGroup, *, min_spread: float, scale_by_std: bo
     unscored = [score.reason for score in scored.scores if isinstance(score, Unscored)]
     if len(unscored) == len(scored.scores):
         return DroppedGroup(group_id=group.group_id, problem=group.problem, reason="unscored", detail=unscored[0])
-    rewards = [score.reward if isinstance(score, Score) else None for score in scored.scores]
-    if not has_signal(rewards, min_spread=min_spread):
+    signals = settings.combination.signals(scored.scores, step=settings.step)
+    if not has_signal(signals, min_spread=settings.min_spread):
         return DroppedGroup(group_id=group.group_id, problem=group.problem, reason="no_signal")
-    advantages = group_relative(rewards, scale_by_std=scale_by_std)
+    advantages = group_relative(signals, scale_by_std=settings.scale_by_std)
     return [
         TrainSample(
             group_id=group.group_id,

@@ -23,6 +23,10 @@ class Scorer(Protocol):
         """One result per response, in order. A failure is `Unscored`, never a reward of 0."""
         ...
 
+    async def take_stats(self) -> dict[str, float]:
+        """What the scorers counted since the last call, by metric name ("scorer/...")."""
+        ...
+
 
 class Learner(Protocol):
     """The ZeRO-3 ranks, as one."""

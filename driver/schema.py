@@ -91,8 +91,32 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ParallelSolution:
+    """One worked solution in a language beside its English original: what calibration and the audit measure on."""
+
+    item_id: str
+    language: str  # ISO 639-1 code of `question` and `solution`
+    question: str
+    solution: str  # reasoning and the declared final answer
+    question_en: str
+    solution_en: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerProbabilityRequest:
+    """How likely one answer is after several reasonings: each prompt is prompt, reasoning and closing phrase."""
+
+    request_id: str
+    prompts: tuple[tuple[int, ...], ...]  # [N][P] one a response
+    answer_token_ids: tuple[int, ...]  # [A] the same answer after each
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreRequest:
-    """What a scorer is told about one group: text only, no gold answer."""
+    """What a scorer is told about one group: text only, no gold answer.
+
+    The last two are evidence that only the driver's engines can give; empty where the reward does not ask for it.
+    """
 
     language: str
     question: str
@@ -100,6 +124,18 @@ class ScoreRequest:
     reference: str
     responses: tuple[str, ...]
     truncated: tuple[bool, ...]
+    step: int = 0  # of the run; weight schedules read it
+    translations: tuple[str, ...] = ()  # of each response's reasoning into English
+    answer_probabilities: tuple[float, ...] = ()  # of the pivot's answer after each response's reasoning, in [0, 1]
+
+    def __post_init__(self) -> None:
+        for name, values in (
+            ("truncated", self.truncated),
+            ("translations", self.translations),
+            ("answer_probabilities", self.answer_probabilities),
+        ):
+            if len(values) != len(self.responses) and (values or name == "truncated"):
+                raise ValueError(f"{len(values)} {name} for {len(self.responses)} responses")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +152,8 @@ class Score:
 class Unscored:
     """A response that could not be scored: it leaves the baseline and the loss. Never a reward of 0."""
 
-    reason: str
+    reason: str  # short and countable
+    detail: str = ""  # e.g. the traceback of a user's own reward
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ that is not declared is never the final answer. Reads numbers through rewards/nu
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -73,14 +74,15 @@ def same_answer(a: str, b: str) -> bool:
     return Fraction(a) == Fraction(b)
 
 
-def split_reasoning(text: str, language: str) -> tuple[str, str]:
+def split_reasoning(text: str, answers: Sequence[DeclaredAnswer]) -> tuple[str, str]:
     """(reasoning, closing): the text before the sentence that declares the final answer, and the rest.
+
+    `answers` are what `declared_answers` found in the same text.
 
     Where that sentence also reasons (it has a number before the phrase, or is long, as in Thai, which ends no sentence)
     the cut is at the phrase. Without a declaration all of it is reasoning.
     """
     composed = nfc(text)
-    answers = declared_answers(composed, language)
     if not answers:
         return composed.strip(), ""
     cut = answers[-1].start

@@ -1,139 +1,227 @@
-"""The semantic reward of whole groups: gates, answer, reasoning, in one pass over a batch.
+"""The semantic reward of whole groups: gates, parts and their sum, in one pass over a batch.
 
-Owns the order of judgement: a response that a gate shuts out is never encoded, and all reasonings of all groups are
-encoded together. Judges against the pivot's reference alone; gold answers do not reach this module.
+Owns the order of judgement: every response is read once, one that a gate shuts out is never encoded, and all reasonings
+of all groups are judged together. Judges against the pivot's reference alone; gold answers do not reach this module.
 
 What is recorded in a `Score`, shut or not:
-- gates "language", "format", "truncation": those that are switched on. One that is switched off is judged all the same
-  and recorded as a part of that name, 0 or 1, with no weight.
-- parts "answer" (1 where the declared answer is the pivot's) and "reasoning" (0 where a gate is shut: not encoded).
+- every gate that is switched on. One that is switched off is judged all the same and recorded as a part of its name, 0
+  or 1, with no weight.
+- parts "answer" (is the declared answer the pivot's), "reasoning" and "numbers" (0 where a gate is shut: not judged),
+  and "custom" where there is one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from driver.schema import Score, ScoreRequest, Unscored
-from rewards.answers import declared_answers, final_answer, same_answer, split_reasoning
-from rewards.compose import Weights, compose_reward
-from rewards.format_gate import format_is_open
-from rewards.language_gate import LanguageGate
-from rewards.similarity import Encoder, ReasoningJudge, ReasoningPair, WholeTextSimilarity
+from rewards.answers import same_answer
+from rewards.compose import Combination
+from rewards.gates.gate import Gate
+from rewards.number_coverage import number_coverage
+from rewards.reading import Reading, read_group
+from rewards.reasoning.judge import ReasoningJudge, ReasoningPair
 
-PIVOT_LANGUAGE = "en"
-NO_REFERENCE_ANSWER = "reference has no final answer"
-
-
-class WeightSettings(Protocol):
-    @property
-    def answer(self) -> float: ...
-    @property
-    def reasoning(self) -> float: ...
+NO_REFERENCE = "the reference is empty"
+NO_REFERENCE_ANSWER = "the reference declares no final answer"
+TEXT_ANSWER = "the reference's answer is neither number, option nor formula"
+NOT_FINITE = "the reasoning's similarity is not finite"
 
 
-class RewardSettings(Protocol):
-    """What a run says about its reward; the config's section has this shape."""
+class Scale(Protocol):
+    """Maps a judge's raw values to [0, 1] (rewards/calibration.py)."""
 
-    @property
-    def weights(self) -> WeightSettings: ...
-    @property
-    def language_gate(self) -> bool: ...
-    @property
-    def format_gate(self) -> bool: ...
-    @property
-    def truncation_gate(self) -> bool: ...
-    @property
-    def similarity_low(self) -> float: ...
-    @property
-    def similarity_high(self) -> float: ...
+    def rescale(
+        self, values: NDArray[np.float64], languages: Sequence[str], *, baselines: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """[N] in [0, 1], NaN where `values` [N] is NaN; `baselines` [N] are what counts as 0, where that is known."""
+        ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+class TextAnswers(Protocol):
+    """Compares answers that only a language model can compare."""
+
+    def judge(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
+        """[N] in [0, 1]: how well each native answer means its English one; NaN where it can't say."""
+        ...
+
+
+class CustomReward(Protocol):
+    """A user's own part."""
+
+    def score(self, request: ScoreRequest) -> Sequence[float] | Unscored:
+        """One number in [0, 1] per response, or why the whole group has none."""
+        ...
+
+
+@dataclass(slots=True)
+class Reasoning:
+    """How reasonings are compared, and what the raw values mean."""
+
+    judge: ReasoningJudge
+    scale: Scale | None  # None until the judge was calibrated: `similarities` works before, `score` does not
+    baseline: Literal["language", "question"] = "language"
+
+
+@dataclass(slots=True)
 class _Judged:
-    """One response after everything but its reasoning was judged."""
+    """A response on its way: parts are added as they become known; `unscored` ends it."""
 
+    reading: Reading
     gates: dict[str, bool]
-    parts: dict[str, float]  # without "reasoning"
-    answer: str | None
-    pair: ReasoningPair
+    parts: dict[str, float]
+    unscored: Unscored | None = None
 
     @property
     def is_open(self) -> bool:
-        return all(self.gates.values())
+        return self.unscored is None and all(self.gates.values())
 
 
 class SemanticReward:
     """Scores groups of responses against their references."""
 
-    def __init__(self, encoder: Encoder, *, languages: Sequence[str], config: RewardSettings) -> None:
-        self._language_gate = LanguageGate(languages)
-        self._weights = Weights(answer=config.weights.answer, reasoning=config.weights.reasoning)
-        self._is_on = {
-            "language": config.language_gate,
-            "format": config.format_gate,
-            "truncation": config.truncation_gate,
-        }
-        self._judge: ReasoningJudge = WholeTextSimilarity(
-            encoder, low=config.similarity_low, high=config.similarity_high
-        )
+    def __init__(
+        self,
+        *,
+        gates: Sequence[Gate],
+        reasoning: Reasoning,
+        combination: Combination,
+        switched_off: Collection[str] = (),
+        text_answers: TextAnswers | None = None,
+        custom: CustomReward | None = None,
+    ) -> None:
+        """`switched_off` names the gates that are judged and recorded but shut nothing."""
+        self._gates = tuple(gates)
+        self._switched_off = frozenset(switched_off)
+        self.reasoning = reasoning
+        self._combination = combination
+        self._text_answers = text_answers
+        self._custom = custom
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the judge, which calibration is tied to."""
+        return self.reasoning.judge.fingerprint
+
+    def similarities(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
+        """[N] raw values of the judge, for calibration."""
+        return self.reasoning.judge.judge(pairs)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[Score | Unscored, ...]]:
-        """One result per response, in order, group by group. An encoder that fails raises: no reward is made up."""
-        groups = [self._judge_group(request) for request in requests]
-        open_pairs = [judged.pair for group in groups if group for judged in group if judged.is_open]
-        similarities = iter(self._judge.judge(open_pairs).tolist())
+        """One result per response, in order, group by group. A judge that fails raises: no reward is made up."""
+        groups = [self._read(request) for request in requests]
+        everyone = [judged for group in groups for judged in group]
+        self._judge_text_answers(everyone)
+        self._judge_reasonings([judged for judged in everyone if judged.is_open])
         return [
-            self._scores(group, similarities)
-            if group is not None
-            else tuple(Unscored(reason=NO_REFERENCE_ANSWER) for _ in request.responses)
+            tuple(self._score(judged, request.step) for judged in group)
             for request, group in zip(requests, groups, strict=True)
         ]
 
-    def _judge_group(self, request: ScoreRequest) -> list[_Judged] | None:
-        """All responses of a group, or None where the reference leaves nothing to compare with."""
-        reference_answer = final_answer(request.reference, PIVOT_LANGUAGE)
-        if reference_answer is None:
-            return None
-        reference_reasoning, _ = split_reasoning(request.reference, PIVOT_LANGUAGE)
-        return [
-            self._judge_response(
-                response,
-                is_truncated=is_truncated,
-                language=request.language,
-                reference_answer=reference_answer,
-                reference_reasoning=reference_reasoning,
-            )
-            for response, is_truncated in zip(request.responses, request.truncated, strict=True)
-        ]
+    def _read(self, request: ScoreRequest) -> list[_Judged]:
+        """All that is known of a group before any model is asked."""
+        judged = [self._judge_gates(reading) for reading in read_group(request)]
+        custom = self._custom.score(request) if self._custom is not None else ()
+        for index, response in enumerate(judged):
+            if isinstance(custom, Unscored):
+                response.unscored = custom
+            elif custom:
+                response.parts["custom"] = custom[index]
+        return judged
 
-    def _judge_response(
-        self, response: str, *, is_truncated: bool, language: str, reference_answer: str, reference_reasoning: str
-    ) -> _Judged:
-        declared = declared_answers(response, language)
-        answer = declared[-1].value if declared else None
-        reasoning, _ = split_reasoning(response, language)
-        judged = {
-            "language": self._language_gate.is_open(response, language, declared),
-            "format": format_is_open(response, declared, reasoning),
-            "truncation": not is_truncated,
-        }
-        is_right = answer is not None and same_answer(answer, reference_answer)
-        return _Judged(
-            gates={name: is_open for name, is_open in judged.items() if self._is_on[name]},
-            parts={"answer": float(is_right)}
-            | {name: float(is_open) for name, is_open in judged.items() if not self._is_on[name]},
-            answer=answer,
-            pair=ReasoningPair(language=language, reasoning=reasoning, reference=reference_reasoning),
+    def _judge_gates(self, reading: Reading) -> _Judged:
+        opened = {gate.name: gate.is_open(reading) for gate in self._gates}
+        judged = _Judged(
+            reading=reading,
+            gates={name: is_open for name, is_open in opened.items() if name not in self._switched_off},
+            parts={name: float(is_open) for name, is_open in opened.items() if name in self._switched_off},
         )
+        judged.parts |= {"reasoning": 0.0, "numbers": 0.0, "answer": _answer(reading)}
+        judged.unscored = self._why_unscored(reading)
+        return judged
 
-    def _scores(self, group: Sequence[_Judged], similarities: Iterator[float]) -> tuple[Score, ...]:
-        return tuple(self._score(judged, next(similarities) if judged.is_open else 0.0) for judged in group)
+    def _why_unscored(self, reading: Reading) -> Unscored | None:
+        """A reference that leaves nothing to compare with says nothing about a response."""
+        task = reading.task
+        if not task.reference.strip():
+            return Unscored(reason=NO_REFERENCE)
+        if not task.reference_declared:
+            return Unscored(reason=NO_REFERENCE_ANSWER)
+        if task.reference_declared[-1].kind == "text" and self._text_answers is None:
+            return Unscored(reason=TEXT_ANSWER)
+        return None
 
-    def _score(self, judged: _Judged, similarity: float) -> Score:
-        parts = {**judged.parts, "reasoning": similarity}
+    def _judge_text_answers(self, everyone: Sequence[_Judged]) -> None:
+        """Answers that no rule can compare: the pivot's is free text, and the response's is not the same text."""
+        asked = [judged for judged in everyone if judged.is_open and _needs_text_judge(judged.reading)]
+        if self._text_answers is None or not asked:
+            return
+        values = self._text_answers.judge(
+            [judged.reading.task.reference_answer or "" for judged in asked],
+            [judged.reading.answer or "" for judged in asked],
+            [judged.reading.task.language for judged in asked],
+        )
+        for judged, value in zip(asked, values.tolist(), strict=True):
+            if np.isfinite(value):
+                judged.parts["answer"] = value
+            else:
+                judged.unscored = Unscored(reason="the answer's similarity is not finite")
+
+    def _judge_reasonings(self, judged: Sequence[_Judged]) -> None:
+        judge, scale = self.reasoning.judge, self.reasoning.scale
+        if scale is None:
+            raise RuntimeError("the reward has no calibration yet; score nothing before it was given one")
+        if not judged:
+            return
+        pairs = [_pair(response.reading) for response in judged]
+        raw = judge.judge(pairs)
+        asks_questions = self.reasoning.baseline == "question"
+        baselines = judge.judge([_question_pair(pair) for pair in pairs]) if asks_questions else None
+        values = scale.rescale(raw, [pair.language for pair in pairs], baselines=baselines)
+        for response, value in zip(judged, values.tolist(), strict=True):
+            if np.isfinite(value):
+                response.parts |= {"reasoning": value, "numbers": number_coverage(response.reading)}
+            else:
+                response.unscored = Unscored(reason=NOT_FINITE)
+
+    def _score(self, judged: _Judged, step: int) -> Score | Unscored:
+        if judged.unscored is not None:
+            return judged.unscored
         return Score(
-            reward=compose_reward(parts, judged.gates, self._weights),
-            parts=parts,
+            reward=self._combination.reward(judged.parts, judged.gates, step=step),
+            parts=judged.parts,
             gates=judged.gates,
-            answer=judged.answer,
+            answer=judged.reading.answer,
         )
+
+
+def _answer(reading: Reading) -> float:
+    """1 where the declared answer is the pivot's."""
+    answer, reference = reading.answer, reading.task.reference_answer
+    return float(answer is not None and reference is not None and same_answer(answer, reference))
+
+
+def _needs_text_judge(reading: Reading) -> bool:
+    task = reading.task
+    return bool(reading.declared) and task.reference_declared[-1].kind == "text" and not _answer(reading)
+
+
+def _pair(reading: Reading) -> ReasoningPair:
+    return ReasoningPair(
+        language=reading.task.language,
+        reasoning=reading.reasoning,
+        reference=reading.task.reference_reasoning,
+        question=reading.task.question,
+        translation=reading.translation,
+        answer_probability=reading.answer_probability,
+    )
+
+
+def _question_pair(pair: ReasoningPair) -> ReasoningPair:
+    """The question in place of the reasoning: what repeating the topic earns."""
+    return ReasoningPair(
+        language=pair.language, reasoning=pair.question, reference=pair.reference, question=pair.question
+    )

@@ -112,6 +112,9 @@ class FakeScorer:
             return self.scores[request.question]
         return tuple(a_score(index / 10) for index in range(len(request.responses)))
 
+    async def take_stats(self) -> dict[str, float]:
+        return {"scorer/batches": 1.0}
+
 
 @dataclass
 class FakeLearner:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from driver.batching import pack, packing_efficiency
-from driver.config import AlgorithmConfig, RewardConfig
-from driver.pipeline import StageClock, Stages, score_problems, to_train_samples
+from driver.config import AlgorithmConfig
+from driver.pipeline import AdvantageSettings, StageClock, Stages, score_problems, to_train_samples
 from driver.ports import Learner
 from driver.progress import patiently
 from driver.references import ReferenceCounts
+from driver.reward_config import RewardConfig
 from driver.schema import DroppedGroup, Problem, PushReport, ScoredGroup, StepReport, TrainSample
+from rewards.compose import combination
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class StepRecord:
     update: Update | None  # None where no group had signal: the weights stay as they are
     references: ReferenceCounts
     stage_seconds: dict[str, float]
+    scorer: dict[str, float]  # what the scorers counted meanwhile
 
 
 class Recorder(Protocol):
@@ -80,7 +83,7 @@ async def train_grpo(
             report=recorder.waiting,
         )
 
-        samples, dropped = learnable(groups, policy_version, algorithm=algorithm, reward=settings.reward)
+        samples, dropped = learnable(groups, policy_version, step=step, settings=settings)
         update = None
         if samples:
             batch = pack(
@@ -106,6 +109,7 @@ async def train_grpo(
                 update=update,
                 references=stages.references.take_counts(),
                 stage_seconds=clock.seconds(),
+                scorer=await stages.scorer.take_stats(),
             )
         )
 
@@ -114,14 +118,21 @@ def learnable(
     groups: Sequence[ScoredGroup | DroppedGroup],
     policy_version: int,
     *,
-    algorithm: AlgorithmConfig,
-    reward: RewardConfig,
+    step: int,
+    settings: GrpoSettings,
 ) -> tuple[list[TrainSample], list[DroppedGroup]]:
     """Every group ends in exactly one of the two: its samples are learned from, or it is dropped with a reason.
 
     `policy_version` is that of the weights that are about to learn. Staleness is bounded by the order of a step, and
     checked here again, where samples are consumed.
     """
+    algorithm, reward = settings.algorithm, settings.reward
+    advantages = AdvantageSettings(
+        combination=combination(reward),
+        step=step,
+        min_spread=reward.min_group_spread,
+        scale_by_std=algorithm.scale_by_std,
+    )
     samples: list[TrainSample] = []
     dropped: list[DroppedGroup] = []
     for group in groups:
@@ -132,7 +143,7 @@ def learnable(
         if age > algorithm.max_staleness:
             dropped.append(too_old(group, age))
             continue
-        outcome = to_train_samples(group, min_spread=reward.min_group_spread, scale_by_std=algorithm.scale_by_std)
+        outcome = to_train_samples(group, advantages)
         if isinstance(outcome, DroppedGroup):
             dropped.append(outcome)
         else:

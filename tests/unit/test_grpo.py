@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from driver.config import AlgorithmConfig, RewardConfig
+from driver.config import AlgorithmConfig
 from driver.pipeline import Sampling, Stages
 from driver.recipes.grpo import GrpoSettings, StepRecord, learnable, train_grpo
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
+from driver.reward_config import RewardConfig
 from driver.schema import Problem, Score, ScoredGroup, TrainBatch, Unscored
 from tests.fakes import (
     FakeGenerator,
@@ -63,14 +64,8 @@ class Run:
                 ),
                 learner=self.learner,
                 recorder=self.recorder,
-                settings=GrpoSettings(
-                    algorithm=AlgorithmConfig(
-                        steps=len(problems) // groups_per_step, groups_per_step=groups_per_step, group_size=GROUP_SIZE
-                    ),
-                    reward=RewardConfig(),
-                    num_ranks=num_ranks,
-                    row_tokens=1024,
-                    pad_token_id=0,
+                settings=settings(
+                    steps=len(problems) // groups_per_step, groups_per_step=groups_per_step, num_ranks=num_ranks
                 ),
             )
         )
@@ -78,6 +73,16 @@ class Run:
     @property
     def records(self) -> list[StepRecord]:
         return self.recorder.records
+
+
+def settings(*, steps: int = 1, groups_per_step: int = 1, num_ranks: int = 1) -> GrpoSettings:
+    return GrpoSettings(
+        algorithm=AlgorithmConfig(steps=steps, groups_per_step=groups_per_step, group_size=GROUP_SIZE),
+        reward=RewardConfig(),
+        num_ranks=num_ranks,
+        row_tokens=1024,
+        pad_token_id=0,
+    )
 
 
 def learned_tokens(batch: TrainBatch) -> list[int]:
@@ -198,8 +203,7 @@ def test_an_item_that_comes_back_in_another_language_costs_the_pivot_nothing() -
 
 def test_a_group_drawn_from_older_weights_is_refused_when_it_would_be_learned_from() -> None:
     (drawn,) = Run([a_problem("a")], groups_per_step=1).records[0].groups
-    algorithm = AlgorithmConfig(steps=1)
-    samples, dropped = learnable([drawn], 0, algorithm=algorithm, reward=RewardConfig())
+    samples, dropped = learnable([drawn], 0, step=1, settings=settings())
     assert (len(samples), dropped) == (GROUP_SIZE, [])
-    samples, (old,) = learnable([drawn], 2, algorithm=algorithm, reward=RewardConfig())
+    samples, (old,) = learnable([drawn], 2, step=1, settings=settings())
     assert (samples, old.reason, old.detail) == ([], "too_stale", "drawn 2 policy versions ago")

@@ -20,13 +20,14 @@ OWNERS = {
         "actors/pivot.py",
         "actors/policy.py",
         "actors/scorer.py",
+        "actors/scorer_fleet.py",
         "cluster/launch.py",
     ),
     "vllm": ("actors/engine.py", "actors/weight_transfer.py"),
     "deepspeed": ("actors/learning/rank.py", "actors/learning/weight_source.py"),
-    "torch": ("actors/", "quickstart/", "rewards/encoder.py"),
+    "torch": ("actors/", "quickstart/", "rewards/encoder.py", "rewards/comet/", "rewards/translator.py"),
 }
-LEAVES = ("driver.schema", "driver.ports", "driver.config", "driver.errors")
+LEAVES = ("driver.schema", "driver.ports", "driver.section", "driver.reward_config", "driver.config", "driver.errors")
 
 
 def imports(source: str, *, module: str) -> Iterator[str]:

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from driver.errors import BadInput, RunFailed
-from driver.pipeline import Sampling, StageClock, Stages, score_problems, to_train_samples
+from driver.pipeline import AdvantageSettings, Sampling, StageClock, Stages, score_problems, to_train_samples
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
+from driver.reward_config import RewardConfig
 from driver.schema import DroppedGroup, Group, Problem, Score, ScoredGroup, TrainSample, Unscored
+from rewards.compose import combination
 from tests.fakes import FakeGenerator, FakeScorer, a_problem, a_score, policy_prompt, run, token_ids
 
 GROUP_SIZE = 3
+ADVANTAGES = AdvantageSettings(combination=combination(RewardConfig()), step=1, min_spread=1e-4, scale_by_std=False)
 A, B = a_problem("a"), a_problem("b")
 
 
@@ -53,14 +56,14 @@ def group_of(outcome: ScoredGroup | DroppedGroup) -> Group:
 
 def samples_of(group: ScoredGroup | DroppedGroup) -> list[TrainSample]:
     assert isinstance(group, ScoredGroup)
-    samples = to_train_samples(group, min_spread=1e-4, scale_by_std=False)
+    samples = to_train_samples(group, ADVANTAGES)
     assert isinstance(samples, list)
     return samples
 
 
 def dropped_for(group: ScoredGroup | DroppedGroup) -> DroppedGroup:
     assert isinstance(group, ScoredGroup)
-    dropped = to_train_samples(group, min_spread=1e-4, scale_by_std=False)
+    dropped = to_train_samples(group, ADVANTAGES)
     assert isinstance(dropped, DroppedGroup)
     return dropped
 
