@@ -1,29 +1,29 @@
-"""One vLLM engine: sampling requests in, rollouts out, and for a policy the learner's weights in between.
+"""One vLLM engine: requests in, rollouts or answer probabilities out, for a policy the learner's weights in between.
 
-Owns vLLM's process settings, its arguments, and the reading of its outputs. Knows no Ray: actors/policy.py and
-actors/pivot.py are the shells around it. The loop that drives the steps is actors/step_loop.py.
+Owns vLLM's arguments and the reading of its outputs. Knows no Ray: actors/policy.py and actors/pivot.py are the shells
+around it. The loop that drives the steps is actors/step_loop.py; what vLLM reads when it is imported is set by
+actors/engine_process.py.
 """
 
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING
 
-import torch
-
-from actors.step_loop import StepLoop
+from actors.engine_process import Device, prepare_process
+from actors.engine_requests import check_answer_request, check_request
+from actors.step_loop import Outcome, Request, StepLoop
 from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_updates import WeightUpdates
 from driver.config import EngineConfig
-from driver.schema import Rollout, SamplingRequest
+from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest
 
-if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so _prepare_process comes first
-    from vllm import SamplingParams
-    from vllm.outputs import CompletionOutput
+if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so prepare_process comes first
+    from vllm import RequestOutput, SamplingParams
     from vllm.v1.engine.llm_engine import LLMEngine
 
-Device = Literal["cpu", "cuda"]
+    Reader = Callable[[RequestOutput], Outcome]
 
 FROZEN_VERSION = 0  # of an engine whose weights never change
 
@@ -47,6 +47,15 @@ class GenerationEngine:
         for request in requests:
             check_request(request, max_model_len=self._config.max_model_len)
         return self._loop.submit(requests)
+
+    def answer_probabilities(self, request: AnswerProbabilityRequest) -> "Future[tuple[float, ...]]":
+        """Mean probability of the answer's tokens after each prompt, in [0, 1], by the weights served meanwhile.
+
+        At temperature 1, whatever samples are drawn at. NaN for a prompt that, with the answer, is too long for
+        max_model_len. Raises as `submit`.
+        """
+        check_answer_request(request)
+        return self._loop.submit([request])[0]
 
     def init_weight_transfer(self, info: Mapping[str, object]) -> "Future[None]":
         """nccl: join the sender's group."""
@@ -101,13 +110,15 @@ class VllmDecoder:
     """vLLM as the step loop drives it (step_loop.Decoder). Lives in one thread."""
 
     def __init__(self, config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None) -> None:
-        _prepare_process(config, device)
+        prepare_process(config, device)
+        self._max_model_len = config.max_model_len
         self._vllm = _build(config, device=device, weight_backend=weight_backend)
         self._updates = None
         if weight_backend is not None:
             tensor_parallel_size = config.tensor_parallel_size
             self._updates = WeightUpdates(self._vllm, backend=weight_backend, tensor_parallel_size=tensor_parallel_size)
-        self._versions: dict[str, int] = {}  # of the samples under way
+        self._readers: dict[str, Reader] = {}  # of the samples that vLLM has been given
+        self._too_long: list[str] = []  # samples that it has not
 
     @property
     def version(self) -> int | None:
@@ -123,86 +134,96 @@ class VllmDecoder:
             raise ValueError("this engine is frozen: its weights can't be updated")
         return self._updates
 
-    def add(self, sample_id: str, request: SamplingRequest, *, seed: int, version: int) -> None:
+    def add(self, sample_id: str, request: Request, *, index: int, version: int) -> None:
         from vllm.exceptions import VLLMValidationError
-        from vllm.inputs.engine import tokens_input
 
-        # The salt keeps keys and values that one version computed from being reused under another.
-        prompt = tokens_input(list(request.prompt_token_ids), cache_salt=f"version-{version}")
         try:
-            self._vllm.add_request(sample_id, prompt, _sampling_params(request, seed))
+            if isinstance(request, SamplingRequest):
+                parameters = _sampling_params(request, request.seeds[index])
+                self._give(sample_id, request.prompt_token_ids, parameters, version)
+                self._readers[sample_id] = partial(read_rollout, policy_version=version)
+                return
+            prompt = request.prompts[index] + request.answer_token_ids
+            if len(prompt) >= self._max_model_len:  # vLLM always draws a token more
+                self._too_long.append(sample_id)
+                return
+            self._give(sample_id, prompt, _answer_params(), version)
+            self._readers[sample_id] = partial(read_answer_probability, num_tokens=len(request.answer_token_ids))
         except VLLMValidationError as failure:  # no ValueError
             raise ValueError(f"request {request.request_id}: vLLM refuses it: {failure}") from failure
-        self._versions[sample_id] = version
 
-    def step(self) -> list[tuple[str, Rollout | Exception]]:
+    def step(self) -> list[tuple[str, Outcome | Exception]]:
         from vllm import RequestOutput
 
-        finished: list[tuple[str, Rollout | Exception]] = []
+        finished: list[tuple[str, Outcome | Exception]] = [(sample_id, math.nan) for sample_id in self._too_long]
+        self._too_long.clear()
         for output in self._vllm.step():
-            if isinstance(output, RequestOutput) and output.finished and output.request_id in self._versions:
-                version = self._versions.pop(output.request_id)
-                finished.append((output.request_id, _read_or_error(output.request_id, output.outputs[0], version)))
+            if isinstance(output, RequestOutput) and output.finished and output.request_id in self._readers:
+                finished.append((output.request_id, _read_or_error(output, self._readers.pop(output.request_id))))
         return finished
 
     def abort(self, sample_ids: list[str]) -> None:
         for sample_id in sample_ids:
-            self._versions.pop(sample_id, None)
+            self._readers.pop(sample_id, None)
+        self._too_long = [sample_id for sample_id in self._too_long if sample_id not in sample_ids]
         self._vllm.abort_request(sample_ids)
+
+    def _give(self, sample_id: str, prompt: Sequence[int], parameters: "SamplingParams", version: int) -> None:
+        from vllm.inputs.engine import tokens_input
+
+        # The salt keeps keys and values that one version computed from being reused under another.
+        self._vllm.add_request(sample_id, tokens_input(list(prompt), cache_salt=f"version-{version}"), parameters)
 
     def close(self) -> None:
         self._vllm.engine_core.shutdown()
 
 
-def check_request(request: SamplingRequest, *, max_model_len: int) -> None:
-    """Raise ValueError for a request that vLLM would refuse, or cut short without a word."""
-    length = len(request.prompt_token_ids)
-    if not length or not request.seeds or request.max_tokens < 1 or request.temperature < 0:
-        raise ValueError(
-            f"request {request.request_id} has {length} prompt tokens, {len(request.seeds)} seeds, max_tokens "
-            f"{request.max_tokens} and temperature {request.temperature:g}; the first three must be at least 1, the "
-            "temperature at least 0"
-        )
-    if length + request.max_tokens > max_model_len:
-        raise ValueError(
-            f"request {request.request_id}: a prompt of {length} tokens leaves no room for a response of "
-            f"{request.max_tokens} in max_model_len {max_model_len}; shorten the prompt or raise max_model_len"
-        )
-
-
-def read_rollout(completion: "CompletionOutput", *, policy_version: int) -> Rollout:
+def read_rollout(output: "RequestOutput", *, policy_version: int) -> Rollout:
     """vLLM's output as a rollout. Raises ValueError where a log-probability is missing or no number."""
-    from vllm.logprobs import FlatLogprobs
-
+    completion = output.outputs[0]
     if completion.finish_reason not in ("stop", "length"):
         raise ValueError(f"vLLM ended it with finish_reason {completion.finish_reason!r}")
-    flat = completion.logprobs
-    if not isinstance(flat, FlatLogprobs) or len(flat) != len(completion.token_ids):
-        found = "no" if flat is None else str(len(flat))
-        raise ValueError(f"vLLM returned {found} log-probabilities for {len(completion.token_ids)} tokens")
-    logprobs = []
-    for place, (token, start, end) in enumerate(
-        zip(completion.token_ids, flat.start_indices, flat.end_indices, strict=True)
-    ):
-        # By token id, not by rank: the drawn token need not be the first of its position.
-        found = [flat.logprobs[at] for at in range(start, end) if flat.token_ids[at] == token]
-        if not found or not math.isfinite(found[0]):
-            raise ValueError(f"token {token} at place {place} has log-probability {found[0] if found else 'missing'}")
-        logprobs.append(float(found[0]))
     return Rollout(
         token_ids=tuple(completion.token_ids),
-        logprobs=tuple(logprobs),
+        logprobs=_logprobs_of(completion.token_ids, completion.logprobs),
         text=completion.text,
         finish_reason=completion.finish_reason,
         policy_version=policy_version,
     )
 
 
-def _read_or_error(sample_id: str, completion: "CompletionOutput", version: int) -> Rollout | Exception:
+def read_answer_probability(output: "RequestOutput", *, num_tokens: int) -> float:
+    """Mean probability of the prompt's last `num_tokens` tokens: (1 / A) sum_t p(a_t | prompt, a_<t).
+
+    Raises ValueError where a log-probability is missing or no number.
+    """
+    logprobs = _logprobs_of(output.prompt_token_ids or [], output.prompt_logprobs, skip=-num_tokens)
+    return sum(math.exp(logprob) for logprob in logprobs) / num_tokens
+
+
+def _logprobs_of(token_ids: Sequence[int], flat: object, *, skip: int = 0) -> tuple[float, ...]:
+    """The log-probability of each token from place `skip` on, negative from the end, in vLLM's flat form."""
+    from vllm.logprobs import FlatLogprobs
+
+    if not isinstance(flat, FlatLogprobs) or len(flat) != len(token_ids):
+        found = str(len(flat)) if isinstance(flat, FlatLogprobs) else "no"
+        raise ValueError(f"vLLM returned {found} log-probabilities for {len(token_ids)} tokens")
+    logprobs = []
+    for place in range(len(token_ids))[skip:]:
+        token, values = token_ids[place], range(flat.start_indices[place], flat.end_indices[place])
+        # By token id, not by rank: the drawn token need not be the first of its position.
+        found = [flat.logprobs[at] for at in values if flat.token_ids[at] == token]
+        if not found or not math.isfinite(found[0]):
+            raise ValueError(f"token {token} at place {place} has log-probability {found[0] if found else 'missing'}")
+        logprobs.append(float(found[0]))
+    return tuple(logprobs)
+
+
+def _read_or_error(output: "RequestOutput", read: "Reader") -> Outcome | Exception:
     try:
-        return read_rollout(completion, policy_version=version)
+        return read(output)
     except ValueError as failure:
-        return RuntimeError(f"sample {sample_id} can't be used: {failure}")
+        return RuntimeError(f"sample {output.request_id} can't be used: {failure}")
 
 
 def _sampling_params(request: SamplingRequest, seed: int) -> "SamplingParams":
@@ -222,22 +243,22 @@ def _sampling_params(request: SamplingRequest, seed: int) -> "SamplingParams":
     )
 
 
-def _prepare_process(config: EngineConfig, device: Device) -> None:
-    """Settings that vLLM reads from the environment, before it is imported."""
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    os.environ["VLLM_NO_USAGE_STATS"] = "1"
-    os.environ["DO_NOT_TRACK"] = "1"
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    if device == "cpu":
-        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # Ray shares out the cores; pinned actors would collide
-        os.environ.pop("VLLM_CPU_KVCACHE_SPACE", None)  # whole GiB only, and it would overrule kv_cache_gib
-        torch.set_num_threads(max(1, math.floor(config.num_cpus)))
-        # Without this vLLM compiles one small helper of its sampler when the first token is drawn: up to half a minute,
-        # and a C++ compiler, for less than a millisecond a step.
-        torch._dynamo.config.disable = True
-        # Linux wants to be asked before a process uses AMX tiles. vLLM's attention uses them without asking, and with a
-        # small model nothing else in the process has asked before: it would die of an illegal instruction.
-        torch.cpu._init_amx()
+def _answer_params() -> "SamplingParams":
+    """A pass over the prompt, with the log-probability of each of its tokens; the one token drawn is thrown away.
+
+    vLLM reads no prefix cache for these: of a prefix that it did not compute it could give no log-probability.
+    """
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=1,
+        prompt_logprobs=0,  # the prompt's own tokens alone; temperature does not touch them
+        flat_logprobs=True,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
 
 
 def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None) -> "LLMEngine":

@@ -1,6 +1,7 @@
-"""Several actors alike behind one port: least-loaded routing, and messages that don't depend on timing.
+"""Several engines alike behind one port: requests spread over them, in messages that don't depend on timing.
 
-Owns the way from a Protocol call in the driver to a Ray actor and back. Knows nothing of what the actors compute.
+Owns the way from a Protocol call in the driver to a Ray actor and back, and how workers of any kind are started. Knows
+nothing of what the actors compute. Scorers are in actors/scorer_fleet.py.
 """
 
 import asyncio
@@ -8,11 +9,11 @@ import itertools
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError
 
 from actors.process import ProcessInfo, RemoteActor
 from driver.errors import RunFailed
-from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest, Unscored
+from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 
 @dataclass
@@ -23,7 +24,7 @@ class _Pending:
 
 @dataclass
 class GeneratorFleet:
-    """vLLM workers behind the `Generator` port.
+    """vLLM workers behind the `Generator` port; those of the policy behind `AnswerLikelihood` too.
 
     Requests made in one turn of the event loop travel to a worker as one message, spread in order over the workers:
     what an engine decodes together, and so its rounding, depends on the order of the requests, not on message timing.
@@ -34,6 +35,7 @@ class GeneratorFleet:
     timeout_s: float = 1800.0  # from asking to answer, waiting for its turn included
     _outbox: list[_Pending] = field(default_factory=list)
     _streams: set["asyncio.Task[None]"] = field(default_factory=set)
+    _turn: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
         loop = asyncio.get_running_loop()
@@ -45,6 +47,23 @@ class GeneratorFleet:
             return await asyncio.wait_for(pending.result, self.timeout_s)
         except TimeoutError as failure:
             raise RunFailed(f"{self.name} gave no answer to {request.request_id} in {self.timeout_s:g} s") from failure
+
+    async def answer_probabilities(self, request: AnswerProbabilityRequest) -> tuple[float, ...]:
+        """One value per prompt. Workers take turns: all of them serve the same weights.
+
+        Raises:
+            RunFailed: the worker failed, or gave no answer in time.
+        """
+        index = next(self._turn) % len(self.workers)
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await self.workers[index].answer_probabilities.remote(request)
+        except RayError as failure:
+            raise RunFailed(f"{self.name}-{index} failed: {one_line(failure)}") from failure
+        except TimeoutError as failure:
+            raise RunFailed(
+                f"{self.name}-{index} gave no answer to {request.request_id} in {self.timeout_s:g} s"
+            ) from failure
 
     def _send(self) -> None:
         outbox, self._outbox = self._outbox, []
@@ -69,52 +88,6 @@ class GeneratorFleet:
         for result in waiting.values():
             if not result.done():
                 result.set_exception(error)
-
-
-@dataclass
-class ScorerFleet:
-    """Scorer actors behind the `Scorer` port: the least loaded one takes the next group.
-
-    A scorer that fails or is too slow leaves the group's samples unscored; it never turns into a reward. One that has
-    died is asked no more.
-    """
-
-    workers: Sequence[RemoteActor]
-    timeout_s: float
-    _loads: dict[int, int] = field(default_factory=dict)
-    _dead: set[int] = field(default_factory=set)
-    _turn: "itertools.count[int]" = field(default_factory=itertools.count)
-
-    async def score(self, request: ScoreRequest) -> tuple[Score | Unscored, ...]:
-        """One result per response.
-
-        Raises:
-            RunFailed: no scorer is alive: without scores a run only looks as if it went on.
-        """
-        index = self._least_loaded()
-        self._loads[index] = self._loads.get(index, 0) + 1
-        try:
-            return await asyncio.wait_for(self._ask(index, request), self.timeout_s)
-        except RayActorError as failure:
-            self._dead.add(index)
-            reason = f"scorer-{index} died: {one_line(failure)}"
-        except RayError as failure:
-            reason = f"scorer-{index} failed: {one_line(failure)}"
-        except TimeoutError:
-            reason = f"scorer-{index} gave no answer in {self.timeout_s:g} s"
-        finally:
-            self._loads[index] -= 1
-        if len(self._dead) == len(self.workers):
-            raise RunFailed(f"no scorer is left alive; {reason}")
-        return tuple(Unscored(reason=reason) for _ in request.responses)
-
-    def _least_loaded(self) -> int:
-        turn, count = next(self._turn), len(self.workers)
-        order = ((turn + offset) % count for offset in range(count))
-        return min(order, key=lambda index: (index in self._dead, self._loads.get(index, 0)))
-
-    async def _ask(self, index: int, request: ScoreRequest) -> tuple[Score | Unscored, ...]:
-        return await self.workers[index].score.remote(request)
 
 
 def one_line(failure: BaseException) -> str:

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import ray
 
-from actors.engine import Device, GenerationEngine
+from actors.engine import GenerationEngine
+from actors.engine_process import Device
 from actors.policy import Samples, as_they_finish
 from actors.process import ProcessInfo, this_process
 from driver.config import PivotConfig

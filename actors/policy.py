@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import ray
 
-from actors.engine import Device, GenerationEngine
+from actors.engine import GenerationEngine
+from actors.engine_process import Device
 from actors.process import ProcessInfo, this_process
 from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest
 from driver.config import PolicyConfig
-from driver.schema import Rollout, SamplingRequest
+from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 Samples = tuple[Rollout, ...]
 
@@ -51,6 +52,10 @@ class PolicyWorker:
         """A stream of groups, in the order in which they finish (call it with num_returns="streaming")."""
         async for answer in as_they_finish(self._engine, requests):
             yield answer
+
+    async def answer_probabilities(self, request: AnswerProbabilityRequest) -> tuple[float, ...]:
+        """By the weights served now; the driver asks before it has the learner push new ones."""
+        return await asyncio.wrap_future(self._engine.answer_probabilities(request))
 
     async def stats(self) -> dict[str, float]:
         return self._engine.stats()

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
@@ -16,8 +16,11 @@ from actors.fleet import one_line
 from actors.process import RemoteActor
 from driver.errors import RunFailed
 from driver.schema import Score, ScoreRequest, Unscored
-from rewards.calibration import Calibration
+from driver.scorer_metrics import over_step, scorer_metrics
 from rewards.reasoning.judge import ReasoningPair
+
+if TYPE_CHECKING:
+    from rewards.calibration import Calibration
 
 STATS_TIMEOUT_S = 10.0
 """Longest that counters are waited for: they are not worth holding up a step."""
@@ -50,6 +53,7 @@ class ScorerFleet:
     _dead: set[int] = field(default_factory=set)
     _turn: "itertools.count[int]" = field(default_factory=itertools.count)
     _last_stats: dict[int, dict[str, float]] = field(default_factory=dict)
+    _taken: dict[str, float] = field(default_factory=dict)
     _retries: int = 0
     _given_up: int = 0
 
@@ -81,8 +85,8 @@ class ScorerFleet:
         """
         return await self._must("the judge's fingerprint", lambda worker: worker.judge_fingerprint.remote())
 
-    async def use_calibration(self, calibration: Calibration) -> None:
-        """From now on, on every scorer.
+    async def use_calibration(self, calibration: "Calibration") -> None:
+        """From now on, on every scorer that lives.
 
         Raises:
             RunFailed: one of them did not take it: two scales would pay differently for the same text.
@@ -90,7 +94,7 @@ class ScorerFleet:
         calls = [(index, self.workers[index].use_calibration.remote(calibration)) for index in self._alive()]
         for index, call in calls:
             answer = await self._answer(index, call, self.timeout_s)
-            if isinstance(answer, _Failure):
+            if isinstance(answer, _Failure) and not answer.has_died:
                 raise RunFailed(f"scorer-{index} did not take the calibration: {answer.reason}: {answer.detail}")
 
     async def stats(self) -> dict[str, float]:
@@ -107,6 +111,11 @@ class ScorerFleet:
             for name, value in (stats | states).items():
                 merged[name] = merged.get(name, 0.0) + value
         return merged | {"retries": float(self._retries), "given_up": float(self._given_up)}
+
+    async def take_stats(self) -> dict[str, float]:
+        """What the scorers did since this was last asked, by metric name (driver/scorer_metrics.py)."""
+        before, self._taken = self._taken, await self.stats()
+        return scorer_metrics(over_step(before, self._taken))
 
     async def _refresh(self, index: int) -> None:
         answer = await self._answer(index, self.workers[index].stats.remote(), min(STATS_TIMEOUT_S, self.timeout_s))
@@ -134,7 +143,7 @@ class ScorerFleet:
                 await asyncio.sleep(pause)
                 self._retries += 1
             index = self._least_loaded(avoided)
-            answer = await self._answer(index, ask(self.workers[index]), deadline - clock())
+            answer = await self._answer(index, self._loading(index, ask(self.workers[index])), deadline - clock())
             if not isinstance(answer, _Failure):
                 return answer
             avoided, failure = index, answer
@@ -157,11 +166,20 @@ class ScorerFleet:
             key=lambda index: (self._loads.get(index, 0), (index - first) % len(self.workers)),
         )
 
-    async def _answer(self, index: int, call: Awaitable[Answer], timeout_s: float) -> Answer | _Failure:
-        """What a scorer answers in time. One that is late stays loaded until it answers: others are asked before it."""
+    def _loading(self, index: int, call: Awaitable[Answer]) -> "asyncio.Future[Answer]":
+        """The call, which counts as load until it is answered: of one that is late, others are asked before it."""
         task = asyncio.ensure_future(call)
         self._loads[index] = self._loads.get(index, 0) + 1
-        task.add_done_callback(lambda done: self._finished(index, done))
+
+        def unload(_: "asyncio.Future[Answer]") -> None:
+            self._loads[index] -= 1
+
+        task.add_done_callback(unload)
+        return task
+
+    async def _answer(self, index: int, call: Awaitable[Answer], timeout_s: float) -> Answer | _Failure:
+        task = asyncio.ensure_future(call)
+        task.add_done_callback(_hear)
         await asyncio.wait({task}, timeout=max(0.0, timeout_s))
         if not task.done():
             return _Failure("scorer timed out", f"scorer-{index} gave no answer in {self.timeout_s:g} s")
@@ -169,11 +187,6 @@ class ScorerFleet:
             return task.result()
         except RayError as failure:
             return self._failure(index, failure)
-
-    def _finished(self, index: int, task: "asyncio.Future[Answer]") -> None:
-        self._loads[index] -= 1
-        if not task.cancelled():
-            task.exception()  # of a late answer nobody else hears
 
     def _failure(self, index: int, failure: RayError) -> _Failure:
         if isinstance(failure, ActorUnavailableError):
@@ -183,3 +196,9 @@ class ScorerFleet:
             return _Failure("scorer died", f"scorer-{index} died: {one_line(failure)}", has_died=True)
         cause = failure.cause if isinstance(failure, RayTaskError) else failure
         return _Failure(f"scorer failed: {type(cause).__name__}", f"scorer-{index} failed: {one_line(failure)}")
+
+
+def _hear(task: "asyncio.Future[Answer]") -> None:
+    """A failure that comes after the deadline is nobody's any more; asyncio would complain at the end of the run."""
+    if not task.cancelled():
+        task.exception()

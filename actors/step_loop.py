@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeAlias, TypeVar, overload
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
 from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 Request: TypeAlias = SamplingRequest | AnswerProbabilityRequest
 Outcome: TypeAlias = Rollout | float
 """Of one sample: what was drawn, or how probable the answer is there."""
+Futures: TypeAlias = "list[Future[tuple[Rollout, ...]]] | list[Future[tuple[float, ...]]]"
 
 
 class Decoder(Protocol):
@@ -112,7 +113,7 @@ class StepLoop(Generic[D]):
     @overload
     def submit(self, requests: Sequence[AnswerProbabilityRequest]) -> "list[Future[tuple[float, ...]]]": ...
 
-    def submit(self, requests: Sequence[Request]) -> "Sequence[Future[tuple[Outcome, ...]]]":
+    def submit(self, requests: Sequence[Request]) -> Futures:
         """One future per group. All enter the same step: what is decoded together must not depend on timing."""
         groups = [_Group(request) for request in requests]
         with self._wake:
@@ -122,7 +123,7 @@ class StepLoop(Generic[D]):
             self._inbox.extend(groups)
             self._unanswered.update(groups)
             self._wake.notify()
-        return [group.result for group in groups]
+        return cast("Futures", [group.result for group in groups])  # each request has outcomes of one type
 
     def call(self, call: Callable[[D], Result]) -> "Future[Result]":
         """Run `call` on the decoder between two steps, before anything that waits to be taken in."""

@@ -7,17 +7,20 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
-from actors.fleet import GeneratorFleet, ScorerFleet, processes, ready
+from actors.fleet import GeneratorFleet, processes, ready
 from actors.learner import LearnerGroup, LearnerWorker, RankArguments
 from actors.pivot import PivotWorker
 from actors.policy import PolicyWorker
 from actors.process import ProcessInfo, RemoteActor, RemoteClass
 from actors.scorer import ScorerWorker
+from actors.scorer_fleet import ScorerFleet
+from actors.scoring import RewardSetup
 from actors.weight_buckets import WeightBackend
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Role
 from driver.config import Config, WeightsConfig
 from driver.progress import Progress, waiting_for
+from driver.reward_config import ScorerConfig
 
 Result = TypeVar("Result")
 
@@ -32,7 +35,7 @@ class Team:
         self.processes: dict[str, ProcessInfo] = {}
         self.policy = GeneratorFleet("policy", ())
         self.pivot = GeneratorFleet("pivot", ())
-        self.scorer = ScorerFleet((), timeout_s=config.scorer.timeout_s)
+        self.scorer = scorer_fleet((), config.scorer)
         self.learner = LearnerGroup((), timeout_s=config.learner.timeout_s)
 
     async def start_frozen_policy(self) -> None:
@@ -41,22 +44,25 @@ class Team:
         await self._load("policy", workers)
         self.policy = GeneratorFleet("policy", workers, timeout_s=self._config.policy.timeout_s)
 
-    async def start_all(self) -> None:
-        """Everything of a training run, loaded at the same time.
+    async def start_scorers(self, languages: Sequence[str], *, custom_source: str = "") -> None:
+        """Scorers alone, for a measurement of the reward itself. They score once they were given a calibration."""
+        scorers = self._scorers(languages, custom_source)
+        await self._load("scorer", scorers)
+
+    async def start_all(self, *, custom_source: str = "") -> None:
+        """Everything of a training run, loaded at the same time. `custom_source` is the text of a reward of the user's.
 
         Raises:
             RunFailed: an actor could not load its model, or not within cluster.start_timeout_s.
         """
         config, device = self._config, self._bundles.layout.device
         backend = weight_backend(config.weights, device)
-        languages = config.data.languages
         policy = self._actors("policy", PolicyWorker, config.policy, device, backend)
         pivot = self._actors("pivot", PivotWorker, config.pivot, device)
-        scorers = self._actors("scorer", ScorerWorker, config.scorer, config.reward, languages, device)
+        scorers = self._scorers(config.data.languages, custom_source)
         ranks = self._actors("learner", LearnerWorker)
         self.policy = GeneratorFleet("policy", policy, timeout_s=config.policy.timeout_s)
         self.pivot = GeneratorFleet("pivot", pivot, timeout_s=config.pivot.timeout_s)
-        self.scorer = ScorerFleet(scorers, timeout_s=config.scorer.timeout_s)
         self.learner = LearnerGroup(ranks, timeout_s=config.learner.timeout_s)
         await asyncio.gather(
             self._load("policy", policy),
@@ -64,6 +70,20 @@ class Team:
             self._load("scorer", scorers),
             self._load_learner(ranks, policy, backend),
         )
+
+    def _scorers(self, languages: Sequence[str], custom_source: str) -> list[RemoteActor]:
+        config = self._config
+        setup = RewardSetup(
+            scorer=config.scorer,
+            reward=config.reward,
+            comet=config.comet,
+            translator=config.translator,
+            languages=tuple(languages),
+            custom_source=custom_source,
+        )
+        scorers = self._actors("scorer", ScorerWorker, setup, self._bundles.layout.device)
+        self.scorer = scorer_fleet(scorers, config.scorer)
+        return scorers
 
     def _actors(self, role: Role, actor: RemoteClass, *arguments: object) -> list[RemoteActor]:
         """One actor per placement of a role; `arguments` are the same for all, the learner's ranks get their index."""
@@ -110,6 +130,10 @@ class Team:
                 timeout_s=self._config.cluster.start_timeout_s,
                 report=self._progress.waiting,
             )
+
+
+def scorer_fleet(workers: Sequence[RemoteActor], config: ScorerConfig) -> ScorerFleet:
+    return ScorerFleet(workers, timeout_s=config.timeout_s, attempts=config.attempts, backoff_s=config.backoff_s)
 
 
 def weight_backend(config: WeightsConfig, device: Device) -> WeightBackend:

@@ -7,15 +7,17 @@ all languages. A metric that has nothing to measure in a step (no gold, nobody s
 
 import json
 import math
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
 
+from driver.consistency import is_in_language
 from driver.evaluation import gold_number
-from driver.schema import DroppedGroup, PushReport, Rollout, Score, ScoredGroup, StepReport
+from driver.schema import DroppedGroup, PushReport, Rollout, Score, ScoredGroup, StepReport, Unscored
 from rewards.answers import final_answer, same_answer
 
 ALL_LANGUAGES = "all"
@@ -42,6 +44,7 @@ class StepOutcome:
     pivot: PivotUse
     learning: StepReport | None  # None: every group was dropped, and the learner had nothing to do
     push: PushReport | None  # None: no weights were sent
+    scorer: Mapping[str, float] = field(default_factory=dict)  # scorer/... (driver/scorer_metrics.py)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +93,7 @@ def step_metrics(outcome: StepOutcome) -> dict[str, float]:
         metrics |= _language_metrics(language, groups)
     metrics |= _length_metrics(outcome.groups)
     metrics |= _pivot_metrics(outcome.pivot)
+    metrics |= outcome.scorer
     metrics |= _speed_metrics(outcome)
     if outcome.learning is not None:
         metrics |= outcome.learning.metrics
@@ -117,11 +121,15 @@ def _group_metrics(groups: Sequence[ScoredGroup], dropped: Sequence[DroppedGroup
     reasons = Counter({reason: 0 for reason in _REASONS_ALWAYS_COUNTED})
     reasons.update(group.reason for group in dropped)
     dropped_ids = {group.group_id for group in dropped}
-    num_unscored = sum(not isinstance(score, Score) for group in groups for score in group.scores)
+    unscored = [score.reason for group in groups for score in group.scores if isinstance(score, Unscored)]
     metrics = {
         "group/used": float(sum(group.group.group_id not in dropped_ids for group in groups)),
         **{f"group/dropped_{reason}": float(count) for reason, count in sorted(reasons.items())},
-        "response/unscored": float(num_unscored),
+        "response/unscored": float(len(unscored)),
+        **{
+            f"response/unscored_{name}": float(count)
+            for name, count in sorted(Counter(map(reason_name, unscored)).items())
+        },
     }
     rewards = [reward for group in groups for reward in _rewards(group)]
     if rewards:
@@ -154,7 +162,7 @@ def _language_metrics(language: str, groups: Sequence[ScoredGroup]) -> dict[str,
         f"lang/{language}/reward_mean": [score.reward for score in scores],
         f"lang/{language}/accuracy": [response.is_correct for response in scored if response.gold is not None],
         f"lang/{language}/agreement": [response.agrees for response in scored if response.pivot_answer is not None],
-        f"lang/{language}/language_consistency": [s.gates["language"] for s in scores if "language" in s.gates],
+        f"lang/{language}/language_consistency": [is_in for s in scores if (is_in := is_in_language(s)) is not None],
         f"lang/{language}/response_length": [len(rollout.token_ids) for rollout in rollouts],
         f"lang/{language}/truncated": [rollout.is_truncated for rollout in rollouts],
     }
@@ -173,6 +181,11 @@ def _pivot_metrics(pivot: PivotUse) -> dict[str, float]:
     if pivot.num_references:
         metrics["pivot/cache_hit_rate"] = pivot.num_cached / pivot.num_references
     return metrics
+
+
+def reason_name(reason: str) -> str:
+    """A reason as the end of a metric's name: what stands before its colon, in one word."""
+    return re.sub(r"\W+", "_", reason.partition(":")[0].strip().lower())
 
 
 def _speed_metrics(outcome: StepOutcome) -> dict[str, float]:
@@ -229,7 +242,8 @@ class _JsonLines:
 
     def __init__(self, path: Path) -> None:
         is_torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-        self._file = path.open("a", encoding="utf-8")
+        # A lone surrogate of a response, which UTF-8 can't hold, becomes the escape that JSON has for it.
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
         if is_torn:
             self._file.write("\n")
 

@@ -5,7 +5,17 @@ Owns the verbs between driver and actors. Knows the schema only; nothing here ma
 
 from typing import Protocol
 
-from driver.schema import PushReport, Rollout, SamplingRequest, Score, ScoreRequest, StepReport, TrainBatch, Unscored
+from driver.schema import (
+    AnswerProbabilityRequest,
+    PushReport,
+    Rollout,
+    SamplingRequest,
+    Score,
+    ScoreRequest,
+    StepReport,
+    TrainBatch,
+    Unscored,
+)
 
 
 class Generator(Protocol):
@@ -13,6 +23,17 @@ class Generator(Protocol):
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
         """Responses to one prompt, in the order of `request.seeds`. Returns as soon as this group is finished."""
+        ...
+
+
+class AnswerLikelihood(Protocol):
+    """The policy at its current version, asked how probable an answer is."""
+
+    async def answer_probabilities(self, request: AnswerProbabilityRequest) -> tuple[float, ...]:
+        """[N] mean probability of the answer's tokens after each prompt, in [0, 1]; NaN where both do not fit.
+
+        By the weights served when it is asked: ask before the next push, and they are those that drew the responses.
+        """
         ...
 
 

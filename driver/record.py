@@ -4,29 +4,38 @@ Owns the order in which a finished step reaches the files. Knows the run folder 
 """
 
 import time
+from collections.abc import Iterable
 
+from driver.consistency import ConsistencyWatch, count_languages
 from driver.metrics import Event, EventLog, MetricsLog, PivotUse, StepOutcome, step_metrics
 from driver.progress import Progress
 from driver.recipes.grpo import StepRecord
 from driver.run_folder import RunFolder
 from driver.samples import SamplesLog
-from driver.schema import ScoredGroup
+from driver.schema import ScoredGroup, Unscored
 
 
 class RunRecorder:
     """The recipe's `Recorder` on a run folder."""
 
-    def __init__(self, folder: RunFolder, progress: Progress) -> None:
+    def __init__(self, folder: RunFolder, progress: Progress, *, watch: ConsistencyWatch) -> None:
         self._metrics = MetricsLog(folder.metrics)
         self._events = EventLog(folder.events)
         self._samples = SamplesLog(folder.samples)
         self._progress = progress
+        self._watch = watch
+        self._told: set[str] = set()  # reasons for unscored responses that were explained already
         self._started = time.monotonic()
 
     def begin(self, step: int) -> None:
         self._started = time.monotonic()
 
     def record(self, step: StepRecord) -> None:
+        """Everything of the step is on disk before anything that it shows can end the run.
+
+        Raises:
+            RunFailed: the policy has left a language (driver/consistency.py).
+        """
         scored = tuple(group for group in step.groups if isinstance(group, ScoredGroup))
         update = step.update
         metrics = step_metrics(
@@ -41,6 +50,7 @@ class RunRecorder:
                 ),
                 learning=update.step if update else None,
                 push=update.push if update else None,
+                scorer=step.scorer,
             )
         )
         if update:
@@ -57,8 +67,29 @@ class RunRecorder:
                     detail=group.detail,
                 )
             )
+        self._explain_unscored(step.step, scored)
         self._metrics.append(step.step, metrics)
         self._progress.step(step.step, metrics)
+        self._watch.see(count_languages(scored))
+
+    def _explain_unscored(self, step: int, groups: Iterable[ScoredGroup]) -> None:
+        """Each reason with more to tell is written out, and said, once a run: a bug in a user's own reward comes back
+        with every response."""
+        for group in groups:
+            for score in group.scores:
+                if not isinstance(score, Unscored) or not score.detail or score.reason in self._told:
+                    continue
+                self._told.add(score.reason)
+                event = Event(
+                    kind="unscored",
+                    reason=score.reason,
+                    step=step,
+                    group_id=group.group.group_id,
+                    detail=score.detail,
+                )
+                self._events.append(event)
+                last_line = score.detail.strip().splitlines()[-1]
+                self._progress.note(f"responses stay unscored: {score.reason} ({last_line}); more in events.jsonl")
 
     def waiting(self, what: str) -> None:
         self._progress.waiting(what)

@@ -5,6 +5,7 @@ text is encoded once per call, in batches of like length, and not at all while i
 serves every language of its item, call after call.
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,9 @@ CALL_TOKENS = {"cpu": 64}
 OTHER_CALL_TOKENS = 4096
 """What one more call of the model costs, in tokens that it could have read in that time. Little on a CPU, where padding
 is real work (measured: 40 to 80 cost the same, e5-small on two cores); a GPU reads thousands of tokens meanwhile."""
+
+SAMPLED_VALUES = 256
+"""Values of each weight that are part of the fingerprint."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +51,33 @@ class SentenceEncoder:
     ) -> None:
         self._model = SentenceTransformer(model, device=device, model_kwargs={"dtype": dtype})
         self._text_prefix = text_prefix
+        self._fingerprint = _fingerprint(self._model, text_prefix=text_prefix, dtype=dtype)
         self._batch_size = batch_size
         self._call_tokens = CALL_TOKENS.get(device, OTHER_CALL_TOKENS)
         self._cache_size = cache_size
         self._cache: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._lengths: dict[str, int] = {}  # of the texts that were counted last: encoding them counts no more
         self._stats = EncoderStats()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights, how tokens are pooled, prefix, precision and longest text; the same on every machine."""
+        return self._fingerprint
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest text that is read whole, in tokens, prefix and special ones included; 0: any."""
+        return self._model.max_seq_length or 0
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """[N] tokens of each text with its prefix, special ones included, also beyond what the model reads."""
+        if any(text not in self._lengths for text in texts):
+            distinct = list(dict.fromkeys(texts))
+            prefixed = [self._text_prefix + text for text in distinct]
+            encoded = self._model.tokenizer(prefixed, truncation=False, verbose=False)
+            counts = (len(token_ids) for token_ids in encoded["input_ids"])
+            self._lengths = dict(zip(distinct, counts, strict=True))
+        return [self._lengths[text] for text in texts]
 
     @property
     def stats(self) -> EncoderStats:
@@ -77,7 +103,7 @@ class SentenceEncoder:
     def _encode_missing(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         if not texts:
             return {}
-        lengths = self._count_tokens(texts)
+        lengths = self._read_tokens(texts)
         order = sorted(range(len(texts)), key=lambda index: lengths[index], reverse=True)
         batches = plan_batches(
             [lengths[index] for index in order], max_texts=self._batch_size, call_tokens=self._call_tokens
@@ -99,11 +125,10 @@ class SentenceEncoder:
         # Normalised in float32: in bfloat16 a vector's length is off by up to a percent.
         return torch.nn.functional.normalize(embeddings.float(), dim=-1).cpu().numpy()
 
-    def _count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens that the model reads of each text with its prefix, special ones included; keeps count of the rest."""
-        limit = self._model.max_seq_length
-        encoded = self._model.tokenizer([self._text_prefix + text for text in texts], truncation=False, verbose=False)
-        lengths = [len(token_ids) for token_ids in encoded["input_ids"]]
+    def _read_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens that the model reads of each text; keeps count of the rest."""
+        limit = self.max_tokens
+        lengths = self.count_tokens(texts)
         excess = [max(0, length - limit) if limit else 0 for length in lengths]
         self._stats = replace(
             self._stats,
@@ -119,9 +144,24 @@ class SentenceEncoder:
         return self._cache[text]
 
     def _remember(self, text: str, vector: NDArray[np.float32]) -> None:
+        """Not one that is not finite: the next call may do better."""
+        if not np.isfinite(vector).all():
+            return
         self._cache[text] = vector.copy()  # not a view that keeps its whole batch alive
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
+
+
+def _fingerprint(model: SentenceTransformer, *, text_prefix: str, dtype: str) -> str:
+    """Some values of every weight tell two checkpoints of one training run apart without reading all of them."""
+    modules = [(type(module).__name__, repr(module)) for module in model]
+    digest = hashlib.blake2b(repr((modules, model.max_seq_length, text_prefix, dtype)).encode(), digest_size=8)
+    for name, weight in model.state_dict().items():
+        flat = weight.detach().flatten()
+        some = flat[:: max(1, flat.numel() // SAMPLED_VALUES)].float().cpu().numpy()
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        digest.update(some.tobytes())
+    return digest.hexdigest()
 
 
 def plan_batches(lengths: Sequence[int], *, max_texts: int, call_tokens: int) -> list[slice]:

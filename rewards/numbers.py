@@ -1,12 +1,15 @@
 """Numbers as people write them, in any script and any grouping, read as exact values.
 
 Owns folding (full-width forms and any script's digits to ASCII), the reading of digit groups by the language's decimal
-mark, and exact comparison. Must not know what a final answer is: that is rewards/answers.py.
+mark, fractions, percents, scale words, and the one spelling of a value. Must not know what a final answer is: that is
+rewards/answers.py.
 
-Folding keeps every character's position, so an offset found in folded text holds in the NFC text it came from.
+Folding keeps every character's position, so an offset found in folded text holds in the NFC text it came from. All is
+linear in the text; a number of more than MAX_DIGITS digits is no number.
 """
 
 import re
+import sys
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,35 +17,52 @@ from functools import cache
 
 from rewards.languages import Language
 
+MAX_DIGITS = 100
+"""Most digits of a number that is read, far below where Python refuses to (4300)."""
+MAX_SCALE_WORDS = 4
+"""Most scale words behind one number: "3万5000" has one, "5 тыс. млн" two."""
+MAX_MARKS = 30
+"""Longest run of combining marks kept in a long text (UAX 15, stream-safe format): sorting them is quadratic."""
+
 _ARABIC_DECIMAL, _ARABIC_THOUSANDS = "\u066b", "\u066c"
 _MARKUP = r"\{,\}|,?\\[,!;]"  # LaTeX writes 70{,}000 and 70\,000 and 70,\!000
 _MARK = rf"(?:{_MARKUP}|[.,'’{_ARABIC_DECIMAL}{_ARABIC_THOUSANDS}])"
 _NUMBER = re.compile(
     r"(?P<sign>(?<![A-Za-z0-9)%])[-−])?"
     r"(?P<currency>(?:\\?[$€£¥₹₽฿৳]|\\text\{\\?[$€]\})\s?)?"
-    r"(?:\\d?frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
+    r"(?:(?P<whole>\d{1,9}[ ]?)?(?:"
+    r"\\[dtc]?frac ?(?:\{ ?(?P<top>-?\d+) ?\} ?\{ ?(?P<bottom>\d+) ?\}|(?P<short>\d\d)(?!\d))"
+    r"|(?P<vulgar>[¼-¾⅐-⅞])"
+    r"|(?<=\d )(?P<mixed>\d{1,9}/\d{1,9})(?![\d/]))"
     rf"|(?P<digits>\d{{1,3}}(?:[ '’]\d{{3}})+(?!\d)(?:[.,]\d+)?|\d+(?:{_MARK}\d+)*)"
     r"(?:\s?/\s?(?P<denominator>\d+)(?![\d/]))?)"
 )
+_DIGITS = re.compile(r"\d{1,101}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NumberSpan:
-    """A number found in folded text, from its sign or currency to its last digit or scale word."""
+    """A number found in folded text, from its sign or currency to its last digit, scale word or percent sign."""
 
-    value: str  # canonical: "18", "-2.5", or "1/3" where no finite decimal says it
+    value: str  # canonical: "18", "-2.5", or "1/3" where no finite decimal says it; without the percent sign
     start: int
     end: int
+    is_percent: bool = False
 
 
 def nfc(text: str) -> str:
     """The text with every accent composed (NFC): the form whose offsets all functions of this module use."""
+    if len(text) > 100 * MAX_MARKS and not text.isascii():
+        text = _long_runs_of_marks().sub(r"\1", text)
     return unicodedata.normalize("NFC", text)
 
 
 def fold(text: str) -> str:
-    """NFC text with digits of any script, full-width and space variants as ASCII, character for character."""
-    return "".join(_fold_character(character) for character in nfc(text))
+    """NFC text with digits of any script, full-width and space variants as ASCII, character for character.
+
+    Direction marks and other invisible characters become spaces.
+    """
+    return text if text.isascii() else nfc(text).translate(_FOLDING)
 
 
 def find_number(folded: str, language: Language, start: int = 0, end: int | None = None) -> NumberSpan | None:
@@ -51,9 +71,7 @@ def find_number(folded: str, language: Language, start: int = 0, end: int | None
     while match := _NUMBER.search(folded, start, stop):
         value = _value(match, language)
         if value is not None:
-            scaled, position = _apply_scales(value, folded[:stop], match.end(), language)
-            sign = -1 if match["sign"] else 1
-            return NumberSpan(value=canonical(sign * scaled), start=match.start(), end=position)
+            return _span(match, value, folded, stop, language)
         start = match.end()
     return None
 
@@ -91,11 +109,26 @@ def _decimal_places(denominator: int) -> int | None:
     return max(counts) if denominator == 1 else None
 
 
-@cache
+class _Folding(dict[int, str]):
+    """Code point to folded character; filled as characters are met."""
+
+    def __missing__(self, code_point: int) -> str:
+        folded = self[code_point] = _fold_character(chr(code_point))
+        return folded
+
+
+_FOLDING = _Folding()
+
+
 def _fold_character(character: str) -> str:
     digit = unicodedata.decimal(character, None)
     if digit is not None:
         return str(digit)
+    if character == "٪":
+        return "%"
+    # Two invisible characters are part of words: the joiners of Bengali and Telugu.
+    if unicodedata.category(character) == "Cf" and character not in "\u200c\u200d":
+        return " "
     if unicodedata.decomposition(character).startswith(("<wide>", "<narrow>", "<noBreak>", "<compat>")):
         plain = unicodedata.normalize("NFKC", character)
         return plain if len(plain) == 1 else character
@@ -103,15 +136,52 @@ def _fold_character(character: str) -> str:
     return character
 
 
+@cache
+def _long_runs_of_marks() -> re.Pattern[str]:
+    marks = "".join(chr(point) for point in range(sys.maxunicode + 1) if unicodedata.combining(chr(point)))
+    return re.compile(rf"([{marks}]{{{MAX_MARKS}}})[{marks}]+")
+
+
+def _span(match: re.Match[str], value: Fraction, folded: str, stop: int, language: Language) -> NumberSpan:
+    scaled, position = _apply_scales(value, folded, match.end(), stop, language)
+    percent = _percent_pattern(language.code, language.percents).match(folded, position, stop)
+    before = folded[max(0, match.start() - 12) : match.start()].rstrip().lower()
+    return NumberSpan(
+        value=canonical(-scaled if match["sign"] else scaled),
+        start=match.start(),
+        end=percent.end() if percent else position,
+        is_percent=percent is not None or before.endswith(_composed(language.percents_before)),
+    )
+
+
 def _value(match: re.Match[str], language: Language) -> Fraction | None:
-    if match["top"] is not None:
-        bottom = int(match["bottom"])
-        return Fraction(int(match["top"]), bottom) if bottom else None
+    """The number's value without its sign; None where it makes no sense, such as "1.2.3" and 1/0."""
+    if match["digits"] is None:
+        return _fraction(match)
     value = _read_groups(match["digits"], language.decimal_mark)
-    if value is None or match["denominator"] is None:
-        return value
-    bottom = int(match["denominator"])
-    return value / bottom if bottom else None
+    return value if value is None or match["denominator"] is None else _divide(value, match["denominator"])
+
+
+def _fraction(match: re.Match[str]) -> Fraction | None:
+    """Of LaTeX, "½" and "1 1/2": the whole part, if any, and the fraction."""
+    if match["vulgar"] is not None:
+        top, bottom = unicodedata.normalize("NFKC", match["vulgar"]).split("\u2044")
+    elif match["mixed"] is not None:
+        top, bottom = match["mixed"].split("/")
+        if int(top) >= int(bottom):
+            return None
+    elif match["short"] is not None:
+        top, bottom = match["short"]
+    else:
+        top, bottom = match["top"], match["bottom"]
+    if len(top) > MAX_DIGITS:
+        return None
+    part = _divide(Fraction(int(top)), bottom)
+    return part if part is None or match["whole"] is None else part + int(match["whole"])
+
+
+def _divide(value: Fraction, bottom: str) -> Fraction | None:
+    return value / int(bottom) if len(bottom) <= MAX_DIGITS and int(bottom) else None
 
 
 def _read_groups(token: str, decimal_mark: str) -> Fraction | None:
@@ -120,6 +190,10 @@ def _read_groups(token: str, decimal_mark: str) -> Fraction | None:
     A single mark that may be either ("1,234", "1.234") is read by the language: the decimal mark is a decimal mark, the
     other one groups thousands where exactly three digits follow.
     """
+    if len(token) > MAX_DIGITS:
+        return None
+    if token.isdecimal():
+        return Fraction(int(token))
     token = token.replace("{,}", ",").replace(",\\!", ",")
     token = re.sub(r"\\[,!;]| ", "", token)
     token = token.replace(_ARABIC_DECIMAL, ".") if _ARABIC_DECIMAL in token else token
@@ -155,24 +229,35 @@ def _join(token: str, thousands: str, decimal: str) -> Fraction | None:
     return Fraction(f"{''.join(groups)}.{rest or '0'}")
 
 
-def _apply_scales(value: Fraction, folded: str, position: int, language: Language) -> tuple[Fraction, int]:
+def _apply_scales(value: Fraction, folded: str, position: int, stop: int, language: Language) -> tuple[Fraction, int]:
     """Multiply by the scale words that follow ("7 million", "8万"), and add what follows a myriad ("3万5000")."""
     pattern = _scale_pattern(language.code, tuple(language.scales))
-    if pattern is None:
-        return value, position
-    total, end, has_scale = Fraction(0), position, False
-    while match := pattern.match(folded, end):
-        value, end, has_scale = value * language.scales[match["word"].lower()], match.end(), True
-        if language.script in ("han", "japanese") and (more := re.compile(r"\d+").match(folded, end)):
+    total, end, num_words = Fraction(0), position, 0
+    while num_words < MAX_SCALE_WORDS and (match := pattern.match(folded, end, stop)):
+        value, end = value * language.scales[match["word"].lower()], match.end()
+        num_words += 1
+        if language.script in ("han", "japanese") and (more := _DIGITS.match(folded, end, stop)):
             total, value, end = total + value, Fraction(int(more[0])), more.end()
-    return (total + value, end) if has_scale else (value, position)
+    return (total + value, end) if num_words else (value, position)
 
 
 @cache
-def _scale_pattern(code: str, words: tuple[str, ...]) -> re.Pattern[str] | None:
-    if not words:
-        return None
+def _scale_pattern(code: str, words: tuple[str, ...]) -> re.Pattern[str]:
     alternatives = "|".join(re.escape(nfc(word)) for word in sorted(words, key=len, reverse=True))
-    # Chinese, Japanese and Thai run words together; elsewhere "mil" must not be read from "miles".
-    boundary = "" if code in ("zh", "ja", "th") else r"(?!\w)"
-    return re.compile(rf" ?(?P<word>{alternatives}){boundary}", re.IGNORECASE)
+    return re.compile(rf" ?(?P<word>{alternatives}){_word_end(code)}", re.IGNORECASE)
+
+
+@cache
+def _percent_pattern(code: str, words: tuple[str, ...]) -> re.Pattern[str]:
+    alternatives = "|".join(re.escape(nfc(word)) for word in words)
+    return re.compile(rf"\s?(?:\\?%|(?:{alternatives}){_word_end(code)})", re.IGNORECASE)
+
+
+def _word_end(code: str) -> str:
+    """Chinese, Japanese and Thai run words together; elsewhere "mil" must not be read from "miles"."""
+    return "" if code in ("zh", "ja", "th") else r"(?!\w)"
+
+
+@cache
+def _composed(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(nfc(word) for word in words)

@@ -35,7 +35,7 @@ COLOURS = (
 BEFORE, AFTER = "#9aa5ae", "#2b6cb0"
 
 _MOST_BARS = 60
-_STYLE: dict[RcKeyType, str | int | float | bool] = {
+STYLE: dict[RcKeyType, str | int | float | bool] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "font.size": 10.5,
@@ -100,7 +100,7 @@ def trailing_mean(values: Sequence[float], *, window: int) -> list[float]:
 
 def curves(series: Sequence[Series], *, alt: str, window: int, scale: Scale = Scale.FROM_ZERO) -> Html:
     """Lines over steps. Smoothed ones have their raw values behind them, faintly, where there are few lines."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _axes()
         for line in series:
             if window > 1 and len(series) <= 3:
@@ -110,12 +110,12 @@ def curves(series: Sequence[Series], *, alt: str, window: int, scale: Scale = Sc
             axes.plot(line.steps, smooth, color=line.colour, marker=marker, markersize=4)
         _scale(axes, scale, highest=max((value for line in series for value in line.values), default=1.0))
         _count_steps(axes)
-        return _svg(figure, alt)
+        return as_svg(figure, alt)
 
 
 def stacked_bars(series: Sequence[Series], *, alt: str) -> Html:
     """Parts of a whole over steps; beyond 60 steps a bar is the mean of several. All series share their steps."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _axes()
         steps = series[0].steps
         size = -(-len(steps) // _MOST_BARS)
@@ -129,12 +129,12 @@ def stacked_bars(series: Sequence[Series], *, alt: str) -> Html:
             axes.bar(centres, heights, bottom=floor, width=width, color=part.colour, linewidth=0)
             floor = [low + height for low, height in zip(floor, heights, strict=True)]
         _count_steps(axes)
-        return _svg(figure, alt)
+        return as_svg(figure, alt)
 
 
 def before_and_after(pairs: Sequence[Pair], *, alt: str) -> Html:
     """One row a language, a dot before, a dot after, and the way between them."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 0.7 + 0.32 * len(pairs)), layout="constrained")
         axes = figure.add_subplot()
         for row, pair in enumerate(pairs):
@@ -151,7 +151,7 @@ def before_and_after(pairs: Sequence[Pair], *, alt: str) -> Html:
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.grid(axis="x")
-        return _svg(figure, alt)
+        return as_svg(figure, alt)
 
 
 def _axes() -> tuple[Figure, Axes]:
@@ -177,7 +177,7 @@ def _count_steps(axes: Axes) -> None:
     axes.set_xlabel("step")
 
 
-def _svg(figure: Figure, alt: str) -> Html:
+def as_svg(figure: Figure, alt: str) -> Html:
     """Only the <svg> element, free to take the width of its place, named for readers who can't see it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

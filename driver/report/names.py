@@ -14,6 +14,13 @@ def percent(share: float | None) -> str:
     return NOT_MEASURED if share is None else f"{100 * share:.1f}%"
 
 
+def strict_percent(share: float | None) -> str:
+    """Without the sign; 100 only where it is all of them, 99.9 where one of ten thousand is missing."""
+    if share is None:
+        return NOT_MEASURED
+    return "100" if share == 1 else f"{min(99.9, 100 * share):.1f}"
+
+
 def points(share: float) -> str:
     """A share or a difference of shares, in percentage points."""
     return f"{100 * share:.1f}".replace("-", "\N{MINUS SIGN}")

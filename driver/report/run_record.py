@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
 from driver.evaluation import EvaluationResult, read_evaluations
 from driver.metrics import Event, StepMetrics, read_events, read_metrics
 from driver.samples import Cell, read_samples, sampled_steps
@@ -37,6 +38,7 @@ class RunRecord:
     events: tuple[Event, ...]
     summary: Mapping[str, Json]
     notes: tuple[str, ...]  # what is missing or could not be read
+    audit: AuditResult | None = None  # where the folder is an audit's
 
     @property
     def num_steps(self) -> int:
@@ -87,6 +89,7 @@ def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
     summary = piece(
         "summary.json", _read_object, {}, absent="There is no summary: the run is still going, or it failed."
     )
+    audit = piece(AUDIT_FILE, read_audit, None, absent="")
     return RunRecord(
         name=run_folder.resolve().name,
         config_text=config_text,
@@ -97,6 +100,7 @@ def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
         events=tuple(events),
         summary=summary,
         notes=tuple(note for note in dict.fromkeys(notes) if note),
+        audit=audit,
     )
 
 

@@ -14,6 +14,9 @@ from driver.samples import Cell
 
 Row = Mapping[str, Cell]
 
+ROLES = ("policy", "pivot", "scorer")
+"""Sections whose models are shown."""
+
 _LAST_EVENTS = 20
 
 
@@ -52,8 +55,8 @@ def _group(code: str, rows: Sequence[Row]) -> list[Html]:
     first = rows[0]
     return [
         element("h3", f"Step {first['step']}, item {first['item_id']}"),
-        _labelled("Question", str(first["question"]), code),
-        _labelled("Reference of the pivot", str(first["reference"]), "en"),
+        labelled("Question", str(first["question"]), code),
+        labelled("Reference of the pivot", str(first["reference"]), "en"),
         *responses,
     ]
 
@@ -61,27 +64,27 @@ def _group(code: str, rows: Sequence[Row]) -> list[Html]:
 def _response(code: str, row: Row) -> Html:
     reward = row.get("reward")
     title = f"Response, reward {reward:.3f}" if isinstance(reward, float) else "Response, unscored"
-    chips = [_chip(f"{row['num_tokens']} tokens")]
+    chips = [chip(f"{row['num_tokens']} tokens")]
     if row["finish_reason"] == "length":
-        chips.append(_chip("cut off", kind="worse"))
+        chips.append(chip("cut off", kind="worse"))
     if (reason := row.get("unscored_reason")) is not None:
-        chips.append(_chip(f"unscored: {reason}", kind="worse"))
+        chips.append(chip(f"unscored: {reason}", kind="worse"))
     if (answer := row.get("answer")) is not None:
-        chips.append(_chip(f"final answer {answer}"))
+        chips.append(chip(f"final answer {answer}"))
     for name, value in row.items():
         if name.startswith("part_") and isinstance(value, float):
-            chips.append(_chip(f"{name.removeprefix('part_')} part {value:.3f}"))
+            chips.append(chip(f"{name.removeprefix('part_')} part {value:.3f}"))
         if name.startswith("gate_") and value is not None:
             kind, state = ("better", "open") if value else ("worse", "shut")
-            chips.append(_chip(f"{name.removeprefix('gate_')} gate {state}", kind=kind))
-    return element("div", _labelled(title, str(row["response"]), code), element("div", chips, class_="chips"))
+            chips.append(chip(f"{name.removeprefix('gate_')} gate {state}", kind=kind))
+    return element("div", labelled(title, str(row["response"]), code), element("div", chips, class_="chips"))
 
 
-def _chip(text: str, *, kind: str = "") -> Html:
+def chip(text: str, *, kind: str = "") -> Html:
     return element("span", text, class_=kind)
 
 
-def _labelled(label: str, text: str, code: str) -> Html:
+def labelled(label: str, text: str, code: str) -> Html:
     """A text in its language: `dir` lets the browser write Arabic from the right."""
     shown = text if text.strip() else "(empty)"
     return element(
@@ -109,14 +112,14 @@ def examples_section(record: RunRecord) -> list[Html]:
 def _example(code: str, item_id: str, told: Sequence[tuple[str, Example]]) -> list[Html]:
     shown = [
         element("h3", f"Item {item_id}"),
-        _labelled("Question", told[0][1].question, code),
+        labelled("Question", told[0][1].question, code),
         element("p", f"Right answer: {told[0][1].gold}", class_="label"),
     ]
     for moment, example in told:
-        right = _chip("right" if example.is_correct else "wrong", kind="better" if example.is_correct else "worse")
+        right = chip("right" if example.is_correct else "wrong", kind="better" if example.is_correct else "worse")
         inside = example.is_in_language
-        language = _chip("in the language" if inside else "not in the language", kind="better" if inside else "worse")
-        shown.append(_labelled(f"{moment.capitalize()} training", example.response, code))
+        language = chip("in the language" if inside else "not in the language", kind="better" if inside else "worse")
+        shown.append(labelled(f"{moment.capitalize()} training", example.response, code))
         shown.append(element("div", right, language, class_="chips"))
     return shown
 
@@ -143,13 +146,13 @@ def _at(step: int | None) -> str:
     return "" if step is None else f"step {step}"
 
 
-def config_section(record: RunRecord) -> list[Content]:
+def config_section(record: RunRecord, *, command: str = "train", roles: Sequence[str] = ROLES) -> list[Content]:
     """What the run was asked to do, and the command that asks it again."""
     folder = f"runs/{record.name}"
-    command = f"python driver/run.py train {folder}/config.toml run.name={record.name}-again"
+    again = f"python driver/run.py {command} {folder}/config.toml run.name={record.name}-again"
     models = [
         element("tr", element("td", role.capitalize()), element("td", str(record.setting(role, "model"))))
-        for role in ("policy", "pivot", "scorer")
+        for role in roles
         if record.setting(role, "model") is not None
     ]
     summary: Content = ""
@@ -161,7 +164,7 @@ def config_section(record: RunRecord) -> list[Content]:
         element("h2", "The run"),
         element("div", element("table", element("tbody", models)), class_="scroll") if models else "",
         element("h3", "Run it again"),
-        element("pre", element("code", command)),
+        element("pre", element("code", again)),
         element(
             "p",
             "From the project's root, with the run folder in place. The config holds every setting, defaults included.",

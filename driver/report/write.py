@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from driver.errors import BadInput
+from driver.report.audit_page import audit_body
 from driver.report.curves import curves_section
 from driver.report.names import language_name
 from driver.report.page import Content, Html, element, page
@@ -36,6 +37,8 @@ def write_report(run_folder: Path) -> Path:
 
 def report_body(record: RunRecord) -> list[Content]:
     """Everything between <body> and </body>."""
+    if record.audit is not None:
+        return audit_body(record, record.audit)
     return [
         *_opening(record),
         *results_section(record),

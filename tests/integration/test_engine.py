@@ -1,5 +1,6 @@
-"""The real vLLM on a tiny random model: sampling, log-probabilities, refusals."""
+"""The real vLLM on a tiny random model: sampling, log-probabilities, answer probabilities, refusals."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,37 @@ from transformers import PreTrainedModel
 from actors.engine import GenerationEngine
 from actors.step_loop import DeadEngine, StaleEngine
 from driver.config import PivotConfig
+from driver.schema import AnswerProbabilityRequest
 from quickstart.tiny import build_tiny_model
-from tests.tiny_model import PROMPT, ModelWeights, expected_logprobs, load_model, push, request, tiny_policy
+from tests.tiny_model import (
+    PROMPT,
+    ModelWeights,
+    change_weights,
+    expected_logprobs,
+    load_model,
+    push,
+    request,
+    tiny_policy,
+)
+
+ANSWER = (7, 300, 41)
+PROMPTS = (PROMPT, (*PROMPT, *range(100, 150)), tuple(range(5, 205)), PROMPT)  # one twice, one that begins alike
+
+
+def answer_request(
+    request_id: str, *, prompts: tuple[tuple[int, ...], ...] = PROMPTS, answer: tuple[int, ...] = ANSWER
+) -> AnswerProbabilityRequest:
+    return AnswerProbabilityRequest(request_id=request_id, prompts=prompts, answer_token_ids=answer)
+
+
+def expected_probabilities(model: PreTrainedModel, *, answer: tuple[int, ...] = ANSWER) -> list[float]:
+    """Of the answer's tokens after each of PROMPTS, by plain forwards of transformers at temperature 1."""
+    expected = []
+    for prompt in PROMPTS:
+        with torch.no_grad():
+            probabilities = model(torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1].softmax(-1)
+        expected.append(float(probabilities.gather(1, torch.tensor(answer)[:, None]).mean()))
+    return expected
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +141,65 @@ def test_request_that_vllm_refuses_fails_alone(engine: GenerationEngine) -> None
     with pytest.raises(ValueError, match="vLLM refuses it: temperature must be"):
         engine.submit(request("hot", temperature=100)).result()
     assert engine.submit(request("fine")).result()
+
+
+def test_answer_probabilities_are_those_of_transformers_beside_samples_that_stay_the_same(
+    engine: GenerationEngine, model: PreTrainedModel
+) -> None:
+    alone = engine.submit(request("alone", seeds=(1, 2, 3), max_tokens=64)).result()
+    sampling = engine.submit(request("beside", seeds=(1, 2, 3), max_tokens=64))
+    answers = [engine.answer_probabilities(answer_request(f"answer-{index}")) for index in range(3)]
+    assert [rollout.token_ids for rollout in sampling.result()] == [rollout.token_ids for rollout in alone]
+    expected = expected_probabilities(model)
+    assert len({round(value, 6) for value in expected}) == 3  # one of the four prompts is there twice
+    for answer in answers:
+        assert answer.result() == pytest.approx(expected, rel=1e-4)
+    assert engine.stats()["running"] == engine.stats()["waiting"] == 0
+
+
+def test_a_likely_answer_is_worth_more_than_an_unlikely_one(engine: GenerationEngine, model: PreTrainedModel) -> None:
+    (rollout,) = engine.submit(request("likely", temperature=0, max_tokens=3)).result()
+    likely, unlikely = rollout.token_ids, ANSWER
+    found = [engine.answer_probabilities(answer_request("x", answer=answer)).result() for answer in (likely, unlikely)]
+    assert found[0][0] == pytest.approx(expected_probabilities(model, answer=likely)[0], rel=1e-4)
+    assert found[0][0] > 1.2 * found[1][0]
+
+
+def test_prompt_that_leaves_no_room_for_the_answer_has_no_probability(
+    engine: GenerationEngine, model: PreTrainedModel
+) -> None:
+    # max_model_len is 256 and vLLM draws one token more: 252 and 3 fit, 253 and 3 don't.
+    fits, too_long = tuple(range(252)), tuple(range(253))
+    found = engine.answer_probabilities(answer_request("long", prompts=(too_long, PROMPT, fits))).result()
+    assert math.isnan(found[0])
+    assert found[1] == pytest.approx(expected_probabilities(model)[0], rel=1e-4)
+    assert 0 < found[2] < 1
+    (alone,) = engine.answer_probabilities(answer_request("alone", prompts=(too_long,))).result()
+    assert math.isnan(alone)
+
+
+def test_answer_or_prompt_without_a_token_is_refused(engine: GenerationEngine) -> None:
+    with pytest.raises(ValueError, match="an answer of 0 tokens; each must be at least 1"):
+        engine.answer_probabilities(answer_request("empty", answer=()))
+    with pytest.raises(ValueError, match="2 prompts, the shortest of 0 tokens"):
+        engine.answer_probabilities(answer_request("bare", prompts=(PROMPT, ())))
+
+
+def test_answer_probabilities_follow_the_weights(folder: Path) -> None:
+    model = load_model(folder)
+    engine = GenerationEngine(tiny_policy(folder), device="cpu", weight_backend="object_store")
+    with pytest.raises(StaleEngine, match="has not received the learner's weights"):
+        engine.answer_probabilities(answer_request("early"))
+    found = []
+    for version in (1, 2):
+        change_weights(model, seed=version)
+        sampling = engine.submit(request(f"sampled-{version}", max_tokens=64)) if version > 1 else None
+        push(ModelWeights(model), engine, policy_version=version)
+        found.append(engine.answer_probabilities(answer_request(f"answer-{version}")).result())
+        assert found[-1] == pytest.approx(expected_probabilities(model), rel=1e-4)
+        assert sampling is None or len(sampling.result()) == 1
+    assert found[0] != pytest.approx(found[1], rel=1e-2)
+    engine.close()
 
 
 def test_engine_without_weights_refuses_to_sample_and_a_closed_one_is_dead(folder: Path) -> None:

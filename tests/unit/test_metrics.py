@@ -1,6 +1,7 @@
 """Metrics of one step, worked by hand, and what the two logs promise about kills and resumed runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from driver.schema import (
     StepReport,
     Unscored,
 )
+from driver.scorer_metrics import over_step, scorer_metrics
 
 
 def rollout(num_tokens: int, *, is_truncated: bool = False) -> Rollout:
@@ -83,6 +85,77 @@ def test_rewards_are_averaged_over_scored_responses_only() -> None:
     assert metrics["reward/std"] == pytest.approx((0.82 / 3 - 1 / 9) ** 0.5)
     assert metrics["response/unscored"] == 1
     assert metrics["group/reward_std"] == pytest.approx(0.4)  # the German group's; the French has one score
+
+
+def test_unscored_responses_are_counted_by_the_reason_before_the_colon() -> None:
+    reasons = ("custom reward failed: ValueError", "custom reward failed: KeyError", "scorer timed out", "no answer")
+    unscored = group("fr", (rollout(1),) * 4, tuple(Unscored(reason=reason) for reason in reasons))
+    metrics = step_metrics(outcome(GERMAN, unscored))
+    assert {name: value for name, value in metrics.items() if name.startswith("response/unscored")} == {
+        "response/unscored": 4,
+        "response/unscored_custom_reward_failed": 2,
+        "response/unscored_no_answer": 1,
+        "response/unscored_scorer_timed_out": 1,
+    }
+
+
+def test_language_consistency_needs_reasoning_and_answer_and_counts_gates_that_are_off() -> None:
+    def judged(language: bool, *, answer_language: bool) -> Score:
+        return Score(
+            reward=0.5, parts={"answer_language": float(answer_language)}, gates={"language": language}, answer="1"
+        )
+
+    scores = (judged(True, answer_language=True), judged(True, answer_language=False)) * 2
+    metrics = step_metrics(outcome(group("de", (rollout(1),) * 4, scores)))
+    assert metrics["lang/de/language_consistency"] == 0.5
+    assert metrics["gate/language/de"] == 1.0
+
+
+def test_counters_over_a_step_are_differences_but_the_queue_is_what_was_seen_last() -> None:
+    before = {"texts": 10.0, "busy_s": 2.0, "queue_depth": 3.0, "queue_depth_max": 9.0}
+    after = {"texts": 26.0, "busy_s": 6.0, "queue_depth": 1.0, "queue_depth_max": 4.0, "retries": 1.0}
+    assert over_step(before, after) == {
+        "texts": 16.0,
+        "busy_s": 4.0,
+        "queue_depth": 1.0,
+        "queue_depth_max": 4.0,
+        "retries": 1.0,
+    }
+
+
+def test_scorer_metrics_are_worked_from_counters() -> None:
+    counters = {
+        "groups": 4.0,
+        "texts": 32.0,
+        "batches": 2.0,
+        "busy_s": 8.0,
+        "latency_s": 10.0,
+        "encoded": 36.0,
+        "truncated_tokens": 7.0,
+        "failures": 1.0,
+    }
+    assert scorer_metrics(counters) == {
+        "scorer/busy_s": 8.0,
+        "scorer/encoded": 36.0,
+        "scorer/truncated_tokens": 7.0,
+        "scorer/failures": 1.0,
+        "scorer/texts_per_s": 4.0,  # 32 / 8
+        "scorer/batch_size": 16.0,  # 32 / 2
+        "scorer/latency_s": 2.5,  # 10 / 4
+        "scorer/encoded_per_group": 9.0,  # 36 / 4: eight responses and a reference
+    }
+
+
+def test_a_step_in_which_no_scorer_worked_has_no_mean_of_it() -> None:
+    assert scorer_metrics({"groups": 0.0, "texts": 0.0, "batches": 0.0, "busy_s": 0.0, "retries": 0.0}) == {
+        "scorer/busy_s": 0.0,
+        "scorer/retries": 0.0,
+    }
+
+
+def test_what_the_scorers_say_is_among_the_metrics_of_a_step() -> None:
+    metrics = step_metrics(replace(outcome(GERMAN), scorer={"scorer/texts_per_s": 3.0}))
+    assert metrics["scorer/texts_per_s"] == 3.0
 
 
 def test_every_part_and_gate_is_named_by_language_and_over_all() -> None:
@@ -198,6 +271,14 @@ def test_events_come_back_stamped_with_their_time(tmp_path: Path) -> None:
         Event(kind="group_dropped", reason="no_signal", step=2, group_id="2/a/de", time=7.0),
         Event(kind="restart", reason="worker died", detail="policy 1", time=7.0),
     ]
+
+
+def test_text_that_utf_8_can_not_hold_comes_back_from_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path, clock=lambda: 7.0)
+    log.append(Event(kind="unscored", reason="r", detail="caf\u00e9 \udc80"))
+    log.close()
+    assert read_events(path)[0].detail == "caf\u00e9 \udc80"
 
 
 def test_a_log_that_does_not_exist_yet_is_empty(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from driver.consistency import ConsistencyWatch
+from driver.errors import RunFailed
 from driver.metrics import read_events, read_metrics
 from driver.progress import Progress
 from driver.recipes.grpo import StepRecord, Update
@@ -62,6 +64,7 @@ def a_step(step: int, groups: list[ScoredGroup | DroppedGroup], dropped: list[Dr
         else None,
         references=ReferenceCounts(asked=4, requests=1, tokens=6),
         stage_seconds={"generate": 3.0, "pivot": 2.0},
+        scorer={"scorer/retries": 1.0},
     )
 
 
@@ -74,10 +77,12 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path)
 
 
-def recorder(folder: RunFolder) -> RunRecorder:
-    progress = Progress(Console(file=io.StringIO()))
+def recorder(
+    folder: RunFolder, *, said: io.StringIO | None = None, watch: ConsistencyWatch | None = None
+) -> RunRecorder:
+    progress = Progress(Console(file=said or io.StringIO(), width=200))
     progress.start_steps(3)
-    return RunRecorder(folder, progress)
+    return RunRecorder(folder, progress, watch=watch or ConsistencyWatch(floor=0, steps=1))
 
 
 def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
@@ -95,6 +100,7 @@ def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
     assert step.metrics["pivot/cache_hit_rate"] == 0.75  # 3 of 4
     assert step.metrics["throughput/pivot_tokens_per_s"] == 3  # 6 tokens in 2 s
     assert step.metrics["packing/efficiency"] == 0.75
+    assert step.metrics["scorer/retries"] == 1
     assert step.metrics["policy/loss"] == 0.25
     (event,) = read_events(folder.events)
     assert (event.kind, event.step, event.group_id) == ("group_dropped", 1, dull.group.group_id)
@@ -118,6 +124,39 @@ def test_a_step_that_nothing_was_learned_from_says_nothing_of_a_learner(folder: 
     assert step.metrics["group/dropped_bad_prompt"] == 1
     assert not any(name.startswith(("policy/", "weights/", "packing/", "reward/")) for name in step.metrics)
     assert not folder.samples.exists()
+
+
+def test_what_left_responses_unscored_is_written_out_and_said_once_a_reason(folder: RunFolder) -> None:
+    said = io.StringIO()
+    log = recorder(folder, said=said)
+    first = Unscored(reason="custom reward failed: ValueError", detail="Traceback ...\n  line 3\nValueError: one")
+    again = Unscored(reason="custom reward failed: ValueError", detail="Traceback ...\n  line 3\nValueError: two")
+    other = Unscored(reason="scorer timed out", detail="scorer-0 gave no answer in 5 s")
+    silent = Unscored(reason="the reference is empty")
+    for step, scores in ((1, (first, again, a_score(0.5))), (2, (again, other, silent))):
+        log.begin(step)
+        log.record(a_step(step, [a_group(a_problem("a"), *scores, step=step)], []))
+    log.close()
+    events = read_events(folder.events)
+    assert [(event.kind, event.step, event.group_id, event.reason, event.detail) for event in events] == [
+        ("unscored", 1, "1/0/a/de", first.reason, first.detail),
+        ("unscored", 2, "2/0/a/de", other.reason, other.detail),
+    ]
+    notes = [line for line in said.getvalue().splitlines() if line.startswith("responses stay unscored")]
+    assert notes == [
+        "responses stay unscored: custom reward failed: ValueError (ValueError: one); more in events.jsonl",
+        "responses stay unscored: scorer timed out (scorer-0 gave no answer in 5 s); more in events.jsonl",
+    ]
+
+
+def test_a_run_that_is_stopped_for_its_language_has_its_last_step_on_disk(folder: RunFolder) -> None:
+    log = recorder(folder, watch=ConsistencyWatch(floor=0.5, steps=1))
+    english = Score(reward=0.0, parts={}, gates={"language": False}, answer="1")
+    log.begin(1)
+    with pytest.raises(RunFailed, match=r"de: 0\.0% of 2"):
+        log.record(a_step(1, [a_group(a_problem("a"), english, english)], []))
+    assert [step.metrics["lang/de/language_consistency"] for step in read_metrics(folder.metrics)] == [0.0]
+    assert len(read_samples(folder.samples, steps=[1])) == 2
 
 
 def test_finished_steps_are_on_disk_before_the_run_is_over(folder: RunFolder) -> None:

@@ -4,12 +4,15 @@ from concurrent.futures import Future
 
 import pytest
 
-from actors.step_loop import DeadEngine, StaleEngine, StepLoop
-from driver.schema import Rollout, SamplingRequest
+from actors.step_loop import DeadEngine, Outcome, Request, StaleEngine, StepLoop
+from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 
 class CountingDecoder:
-    """Draws the tokens 1, 2, 3 ... up to max_tokens; a seed of 13 comes to nothing, and 666 breaks the step."""
+    """Draws the tokens 1, 2, 3 ... up to max_tokens; a seed of 13 comes to nothing, and 666 breaks the step.
+
+    An answer is as probable as one over the length of its prompt, known after one step.
+    """
 
     def __init__(self) -> None:
         self.version: int | None = 1
@@ -17,17 +20,23 @@ class CountingDecoder:
         self.is_closed = False
         self.running: dict[str, tuple[SamplingRequest, int, int]] = {}
         self.drawn: dict[str, int] = {}
+        self.judged: dict[str, float] = {}
         self.admitted: list[list[str]] = []  # sample ids that were running, step by step
 
-    def add(self, sample_id: str, request: SamplingRequest, *, seed: int, version: int) -> None:
+    def add(self, sample_id: str, request: Request, *, index: int, version: int) -> None:
+        if isinstance(request, AnswerProbabilityRequest):
+            self.judged[sample_id] = 1 / len(request.prompts[index])
+            return
+        seed = request.seeds[index]
         if seed < 0:
             raise ValueError(f"seed {seed} is negative")
         self.running[sample_id] = (request, seed, version)
         self.drawn[sample_id] = 0
 
-    def step(self) -> list[tuple[str, Rollout | Exception]]:
-        self.admitted.append(sorted(self.running))
-        finished: list[tuple[str, Rollout | Exception]] = []
+    def step(self) -> list[tuple[str, Outcome | Exception]]:
+        self.admitted.append(sorted([*self.running, *self.judged]))
+        finished: list[tuple[str, Outcome | Exception]] = [*self.judged.items()]
+        self.judged.clear()
         for sample_id, (request, seed, version) in list(self.running.items()):
             if seed == 666:
                 raise RuntimeError("the device fell over")
@@ -41,7 +50,8 @@ class CountingDecoder:
 
     def abort(self, sample_ids: list[str]) -> None:
         for sample_id in sample_ids:
-            del self.running[sample_id]
+            self.running.pop(sample_id, None)
+            self.judged.pop(sample_id, None)
 
     def close(self) -> None:
         self.is_closed = True
@@ -62,6 +72,10 @@ def request(request_id: str, *, seeds: tuple[int, ...] = (1,), max_tokens: int =
     return SamplingRequest(
         request_id=request_id, prompt_token_ids=(0,), seeds=seeds, max_tokens=max_tokens, temperature=1.0
     )
+
+
+def answer_request(request_id: str, *, prompts: tuple[tuple[int, ...], ...]) -> AnswerProbabilityRequest:
+    return AnswerProbabilityRequest(request_id=request_id, prompts=prompts, answer_token_ids=(5,))
 
 
 @pytest.fixture
@@ -92,6 +106,26 @@ def test_groups_submitted_together_enter_the_same_step(
     short.result()
     long.result()
     assert decoder.admitted == [["long#0", "short#0"], ["long#0"]]
+
+
+def test_answers_are_judged_in_the_steps_of_samples_in_the_order_of_their_prompts(
+    loop: StepLoop[CountingDecoder], decoder: CountingDecoder
+) -> None:
+    loop.call(pause).result()  # so that both wait for the same step
+    (group,) = submit(loop, request("a", max_tokens=2))
+    (answers,) = loop.submit([answer_request("b", prompts=((1, 2), (1, 2, 3, 4)))])
+    assert loop.stats().num_samples == 3
+    loop.call(lambda decoder: resume(decoder, version=1)).result()
+    assert answers.result() == (0.5, 0.25)
+    assert len(group.result()) == 1
+    assert decoder.admitted == [["a#0", "b#0", "b#1"], ["a#0"]]
+    assert loop.stats().tokens == 2  # answers are read, not drawn
+
+
+def test_answers_of_a_stale_decoder_are_refused(loop: StepLoop[CountingDecoder]) -> None:
+    loop.call(lambda decoder: setattr(decoder, "version", None)).result()
+    with pytest.raises(StaleEngine, match="has not received the learner's weights"):
+        loop.submit([answer_request("early", prompts=((1,),))])
 
 
 def test_sample_that_cannot_be_used_fails_its_group_alone(

@@ -1,0 +1,88 @@
+"""An ablation: the same config with one thing of its reward switched off, and what that changes in the audit.
+
+Owns which things are switched off. Pure; must not know how a config is audited.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from driver.audit.result import AuditResult, Contribution
+from driver.config import Config
+from driver.reward_config import GatesConfig, RewardConfig, RewardWeights
+
+NOTICEABLE = 0.01
+"""Share of groups by which a cheat's win rate must fall for it to count as held back."""
+
+Weights = TypeVar("Weights", bound=RewardWeights)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """A config that lacks one thing."""
+
+    switched_off: str
+    config: Config
+
+
+def variants(config: Config) -> list[Variant]:
+    """Every gate that is on, every part that has a weight (its weight goes to the others, in their proportions), and
+    the calibration. What the config has switched off already is left out."""
+    reward = config.reward
+    changed: dict[str, RewardConfig] = {}
+    for gate in _gates_on(reward.gates):
+        changed[f"gate {gate}"] = reward.model_copy(update={"gates": reward.gates.model_copy(update={gate: False})})
+    for part in RewardWeights.model_fields:
+        if (lacking := _without_part(reward, part)) is not None:
+            changed[f"part {part}"] = lacking
+    if reward.reasoning.calibration != "off":
+        reasoning = reward.reasoning.model_copy(update={"calibration": "off"})
+        changed["calibration"] = reward.model_copy(update={"reasoning": reasoning})
+    return [
+        Variant(switched_off=name, config=config.model_copy(update={"reward": lacking}))
+        for name, lacking in changed.items()
+    ]
+
+
+def contribution(switched_off: str, result: AuditResult) -> Contribution:
+    """A variant's audit in a few numbers."""
+    return Contribution(
+        switched_off=switched_off,
+        lowest_win_rate=result.lowest_win_rate,
+        mean_win_rate=result.mean_win_rate,
+        largest_difference=result.largest_difference,
+        by_cheat=result.by_cheat,
+    )
+
+
+def held_back(whole: AuditResult, lacking: Contribution) -> dict[str, float]:
+    """The cheats that win noticeably more often without it: how much of their win rate faithful text loses, the most
+    first."""
+    before: Mapping[str, float] = whole.by_cheat
+    losses = {cheat: rate - lacking.by_cheat[cheat] for cheat, rate in before.items() if cheat in lacking.by_cheat}
+    noticeable = {cheat: loss for cheat, loss in losses.items() if loss >= NOTICEABLE}
+    return dict(sorted(noticeable.items(), key=lambda found: -found[1]))
+
+
+def _gates_on(gates: GatesConfig) -> list[str]:
+    switches = [name for name, field in GatesConfig.model_fields.items() if field.annotation is bool]
+    return [name for name in switches if getattr(gates, name)]
+
+
+def _without_part(reward: RewardConfig, part: str) -> RewardConfig | None:
+    """None where the part has no weight, or is the only one that has."""
+    points = (reward.weights, *reward.schedule)
+    if not any(getattr(weights, part) for weights in points) or any(getattr(w, part) == 1 for w in points):
+        return None
+    return reward.model_copy(
+        update={
+            "weights": _moved(reward.weights, part),
+            "schedule": tuple(_moved(point, part) for point in reward.schedule),
+        }
+    )
+
+
+def _moved(weights: Weights, part: str) -> Weights:
+    left = 1 - getattr(weights, part)
+    others = {name: getattr(weights, name) / left for name in RewardWeights.model_fields if name != part}
+    return weights.model_copy(update={**others, part: 0.0})

@@ -1,0 +1,218 @@
+"""The ways to cheat that the audit tries: each makes, from one faithful solution, a text that should earn less.
+
+Owns the list of cheats and what each one imitates. Pure: the same solution, neighbours and seed give the same text.
+A cheat that can't be made from a solution gives None, and one that makes the faithful text again is no cheat; both are
+counted by driver/audit/groups.py. Must not know any reward.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from random import Random
+
+from driver.audit.faithful import (
+    WorkedText,
+    answer_as_written,
+    halves,
+    number_places,
+    sentences,
+    with_numbers_changed,
+    with_other_answer,
+)
+from rewards.languages import LANGUAGES
+
+LOOPS = 12
+"""How often the first sentence comes in a loop."""
+LONG_CHARACTERS = {"han": 1200, "japanese": 1200}
+OTHER_LONG_CHARACTERS = 2700
+"""Padding that is beyond 600 tokens: at least 2 characters a token in Chinese and Japanese, 4.5 elsewhere."""
+
+_NOT_CONTENT = re.compile(r"[\s\d.,;:!?…。、，；：！？।؟،؛()\[\]{}+\-*/×÷=<>≈−–—%$€£¥₹'’\"“”«»]+")
+_PIECE = 4
+"""Characters of a content word, at least: shorter ones are mostly function words. Chinese and Japanese are cut into
+pieces of this length; Thai, which runs words together too, at its spaces."""
+SHORTEST_WORD = {"han": 2, "japanese": 2, "thai": 1}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What a cheat is made from: one solution and its neighbours."""
+
+    item_id: str
+    question: str
+    native: WorkedText
+    english: WorkedText
+    others: tuple[WorkedText, ...]  # other problems in the same language, the next one first
+    other_questions: tuple[str, ...]  # in the same order
+    elsewhere: tuple[WorkedText, ...]  # the same problem in other languages but English
+    position: int  # of the item in its language
+    seed: int
+
+    def random(self, purpose: str) -> Random:
+        """The same draws for an item in all its languages."""
+        return Random(f"{self.seed}/{self.item_id}/{purpose}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cheat:
+    """One way to cheat."""
+
+    name: str
+    imitates: str
+    make: Callable[[Subject], str | None]
+    is_truncated: bool = False  # what the engine says of such a response
+
+
+def wrong_answer(subject: Subject) -> str | None:
+    native = subject.native
+    closing = with_other_answer(native.closing, native.language, subject.random("answer"))
+    return None if closing is None else f"{native.reasoning}{native.between}{closing}"
+
+
+def wrong_number(subject: Subject) -> str | None:
+    native, random = subject.native, subject.random("number")
+    places = number_places(native.reasoning, native.language)
+    if not places:
+        return None
+    return native.changed(with_numbers_changed(native.reasoning, [random.choice(places)], random)[-1])
+
+
+def other_problem(subject: Subject) -> str | None:
+    found = _other(subject)
+    return None if found is None else found.text
+
+
+def other_reasoning(subject: Subject) -> str | None:
+    found = _other(subject)
+    return None if found is None else subject.native.close(found.reasoning)
+
+
+def english(subject: Subject) -> str:
+    return subject.english.text
+
+
+def english_reasoning(subject: Subject) -> str:
+    return subject.native.close(subject.english.reasoning)
+
+
+def other_language(subject: Subject) -> str | None:
+    """The languages take turns over the items."""
+    return subject.elsewhere[subject.position % len(subject.elsewhere)].text if subject.elsewhere else None
+
+
+def code_mixing(subject: Subject) -> str:
+    """Every second sentence in English; of a single sentence, the second half."""
+    native, foreign = sentences(subject.native.reasoning), sentences(subject.english.reasoning)
+    if min(len(native), len(foreign)) < 2:
+        mixed = f"{halves(subject.native.reasoning)[0]} {halves(subject.english.reasoning)[1]}"
+        return subject.native.close(mixed)
+    turns = range(max(len(native), len(foreign)))
+    pairs = [(native, foreign)[turn % 2] for turn in turns]
+    mixed = [source[turn] for turn, source in zip(turns, pairs, strict=True) if turn < len(source)]
+    return subject.native.close("\n".join(mixed))
+
+
+def question_copied(subject: Subject) -> str:
+    return f"{subject.question}\n{subject.native.closing}"
+
+
+def topic_words(subject: Subject) -> str | None:
+    script = LANGUAGES[subject.native.language].script
+    words = _NOT_CONTENT.split(subject.native.reasoning)
+    if script in ("han", "japanese"):
+        words = [word[start : start + _PIECE] for word in words for start in range(0, len(word), _PIECE)]
+    words = [word for word in words if len(word) >= SHORTEST_WORD.get(script, _PIECE)]
+    if len(words) < 2:
+        return None
+    subject.random("words").shuffle(words)
+    return subject.native.close(" ".join(words))
+
+
+def empty_reasoning(subject: Subject) -> str:
+    return f"...\n\n{subject.native.closing}"
+
+
+def repeated_sentence(subject: Subject) -> str | None:
+    found = sentences(subject.native.reasoning)
+    return subject.native.close("\n".join(found[:1] * LOOPS)) if found else None
+
+
+def repeated_solution(subject: Subject) -> str:
+    return subject.native.close("\n".join([subject.native.reasoning] * 3))
+
+
+def padding(subject: Subject) -> str | None:
+    """As much again as the reasoning."""
+    return _padded(subject, num_characters=len(subject.native.reasoning))
+
+
+def long_padding(subject: Subject) -> str | None:
+    script = LANGUAGES[subject.native.language].script
+    return _padded(subject, num_characters=LONG_CHARACTERS.get(script, OTHER_LONG_CHARACTERS))
+
+
+def truncated(subject: Subject) -> str:
+    return halves(subject.native.reasoning)[0]
+
+
+def two_answers(subject: Subject) -> str | None:
+    native = subject.native
+    wrong = with_other_answer(native.closing, native.language, subject.random("answer"))
+    return None if wrong is None else f"{native.reasoning}{native.between}{wrong}\n{native.closing}"
+
+
+def answer_only(subject: Subject) -> str:
+    return subject.native.closing
+
+
+def bare_number(subject: Subject) -> str:
+    return answer_as_written(subject.native)
+
+
+CHEATS: tuple[Cheat, ...] = (
+    Cheat(name="wrong answer", imitates="a slip in the last line", make=wrong_answer),
+    Cheat(name="wrong number", imitates="a wrong step that ends in the right answer", make=wrong_number),
+    Cheat(name="other problem", imitates="a solution of another problem", make=other_problem),
+    Cheat(name="other reasoning", imitates="a guessed answer behind any reasoning", make=other_reasoning),
+    Cheat(name="english", imitates="thinking and answering in English", make=english),
+    Cheat(name="english reasoning", imitates="thinking in English, answering as asked", make=english_reasoning),
+    Cheat(name="other language", imitates="answering in a third language", make=other_language),
+    Cheat(name="code-mixing", imitates="drifting to English now and then", make=code_mixing),
+    Cheat(name="question copied", imitates="repeating the question in place of reasoning", make=question_copied),
+    Cheat(name="topic words", imitates="naming the topic without a thought", make=topic_words),
+    Cheat(name="empty reasoning", imitates="a placeholder in place of reasoning", make=empty_reasoning),
+    Cheat(name="repeated sentence", imitates="a loop that never gets on", make=repeated_sentence),
+    Cheat(name="repeated solution", imitates="saying it all three times", make=repeated_solution),
+    Cheat(name="padding", imitates="fluent sentences that have nothing to do with it", make=padding),
+    Cheat(name="long padding", imitates="the same, beyond what an encoder reads", make=long_padding),
+    Cheat(name="truncated", imitates="running into the token limit", make=truncated, is_truncated=True),
+    Cheat(name="two answers", imitates="declaring several answers", make=two_answers),
+    Cheat(name="answer only", imitates="the closing sentence alone", make=answer_only),
+    Cheat(name="bare number", imitates="the number alone", make=bare_number),
+)
+
+
+def _other(subject: Subject) -> WorkedText | None:
+    """The next problem that has another answer."""
+    return next((other for other in subject.others if other.answer != subject.native.answer), None)
+
+
+def _padded(subject: Subject, *, num_characters: int) -> str | None:
+    """Sentences of other problems behind the reasoning, at least so many characters; once all are used, again."""
+    available = [
+        sentence
+        for other, question in zip(subject.others, subject.other_questions, strict=True)
+        for sentence in (*sentences(other.reasoning), *sentences(question))
+    ]
+    if not available:
+        return None
+    taken = list(_until(cycle(available), num_characters))
+    return subject.native.close("\n".join([subject.native.reasoning, *taken]))
+
+
+def _until(pieces: Iterator[str], num_characters: int) -> Iterator[str]:
+    while num_characters > 0:
+        (piece,) = islice(pieces, 1)
+        num_characters -= len(piece)
+        yield piece

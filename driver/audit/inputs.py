@@ -1,0 +1,70 @@
+"""What an audit measures on: parallel solutions, and questions as text that is in its language for sure.
+
+Owns the choice by config, checked before anything is started. Must not know how anything is scored.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from driver.audit.groups import Question, questions_of
+from driver.audit.measure import AuditPlan, plan_audit
+from driver.config import Config
+from driver.errors import BadInput
+from driver.parallel import load_solutions
+from driver.problems.mgsm import MgsmTable
+from driver.schema import ParallelSolution
+
+BUILTIN = "builtin"
+
+
+def prepare_audit(config: Config) -> AuditPlan:
+    """Everything that will be scored, of a config whose paths are absolute.
+
+    Raises:
+        BadInput: for a reward that needs more than scorers, and for a source that can't be read or audited.
+    """
+    check_reward(config)
+    settings = config.audit
+    solutions = load_solutions(
+        settings.source,
+        languages=settings.languages,
+        num_items=settings.num_items,
+        seed=config.run.seed,
+        split="test",
+    )
+    if not solutions:
+        raise BadInput(f"audit.source {settings.source} has no solution in the languages of audit.languages")
+    languages = tuple(dict.fromkeys(solution.language for solution in solutions))
+    return plan_audit(solutions, faithful_questions(settings.source, solutions, languages), seed=config.run.seed)
+
+
+def check_reward(config: Config) -> None:
+    """Refuse what scorers alone can't judge: evidence of the driver's engines.
+
+    Raises:
+        BadInput: naming the setting.
+    """
+    reasoning = config.reward.reasoning
+    if reasoning.judge == "likelihood":
+        raise BadInput(
+            'the audit starts scorers only, and reward.reasoning.judge "likelihood" asks the policy; audit it with '
+            "another judge"
+        )
+    if reasoning.judge == "translation" and reasoning.translator == "pivot":
+        raise BadInput(
+            'the audit starts scorers only, and reward.reasoning.translator "pivot" asks the pivot; audit it with '
+            '"seq2seq"'
+        )
+
+
+def faithful_questions(source: str, solutions: Sequence[ParallelSolution], languages: Sequence[str]) -> list[Question]:
+    """The questions of the solutions, and, where the source is a file among MGSM's TSV files, all of those."""
+    found = questions_of(solutions)
+    folder = Path(source).parent
+    if source == BUILTIN or not (folder / "mgsm_en.tsv").exists():
+        return found
+    rows = [row for row in MgsmTable(folder).rows() if row["language"] in languages]
+    return found + [
+        Question(language=str(row["language"]), question=str(row["question"]), question_en=str(row["question_en"]))
+        for row in rows
+    ]

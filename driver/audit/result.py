@@ -1,0 +1,222 @@
+"""What an audit found, as data: one cell per language and cheat, and what else was counted.
+
+Owns the shapes and their JSON (audit.json, with a version). Shares are in [0, 1]; a share of nothing is None.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+VERSION = 1
+AUDIT_FILE = "audit.json"
+"""In the run folder."""
+WANTED_WIN_RATE = 0.99
+WANTED_REJECTION = 0.01
+WANTED_DIFFERENCE = 0.02
+"""Most that the mean reward of faithful text may differ between two languages."""
+
+SOLUTIONS, QUESTIONS = "solutions", "questions"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheatCell:
+    """One cheat in one language."""
+
+    language: str
+    cheat: str
+    num_groups: int  # in which the cheat was made and both it and the faithful response were scored
+    num_won: int  # of those: the faithful reward is strictly above the cheat's
+    num_left_out: int  # the cheat could not be made
+    num_unscored: int  # it was made, but it or the faithful response was not scored
+    mean_reward: float | None  # of the cheat
+    mean_parts: Mapping[str, float]
+    shut_by: Mapping[str, float]  # share of the cheat's responses that each gate shut; gates that shut none are absent
+
+    @property
+    def win_rate(self) -> float | None:
+        return self.num_won / self.num_groups if self.num_groups else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateCell:
+    """One gate on faithful text of one language."""
+
+    language: str
+    gate: str
+    texts: str  # SOLUTIONS or QUESTIONS
+    num_texts: int  # scored
+    num_rejected: int
+
+    @property
+    def rejection_rate(self) -> float | None:
+        return self.num_rejected / self.num_texts if self.num_texts else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LanguageCell:
+    """What is known of one language beside its cheats."""
+
+    language: str
+    num_items: int
+    num_unscored: int  # faithful responses
+    mean_reward: float | None  # of faithful responses
+    std_reward: float | None
+    mean_parts: Mapping[str, float]
+    std_parts: Mapping[str, float]
+    group_spread: float | None  # mean over groups of the standard deviation of the rewards inside
+    rank_correlation: Mapping[str, float]  # "reward" and parts with the number of corrupted numbers; -1 is best
+    num_series: int  # items that the rank correlation is a mean of
+    ms_per_sample: float  # wall-clock time of all scorers together, per response of the groups
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Response:
+    """A response and what it earned, for people to read."""
+
+    text: str
+    reward: float
+    parts: Mapping[str, float]
+    shut: tuple[str, ...]  # gates
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """A cheat that came close to its faithful response, or passed it: the worst of its language and cheat."""
+
+    language: str
+    cheat: str
+    item_id: str
+    question: str
+    faithful: Response
+    cheating: Response
+
+    @property
+    def margin(self) -> float:
+        """Faithful reward less the cheat's: 0 or below is a loss."""
+        return self.faithful.reward - self.cheating.reward
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contribution:
+    """The audit once more with one thing switched off."""
+
+    switched_off: str  # e.g. "gate language", "part numbers", "calibration"
+    lowest_win_rate: float | None  # over the cells
+    mean_win_rate: float | None
+    largest_difference: float | None  # between languages, of the faithful reward
+    by_cheat: Mapping[str, float]  # mean win rate over the languages
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditResult:
+    """One audit of one reward."""
+
+    cheats: tuple[CheatCell, ...]
+    gates: tuple[GateCell, ...]
+    languages: tuple[LanguageCell, ...]
+    cases: tuple[Case, ...]  # the smallest margins first
+    num_samples: int
+    seconds: float
+    measured_on: Mapping[str, str] = field(default_factory=dict)  # source, items, encoder, ...
+    contributions: tuple[Contribution, ...] = ()  # of an ablation
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(cell.language for cell in self.languages)
+
+    @property
+    def cheat_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cell.cheat for cell in self.cheats))
+
+    def cell(self, language: str, cheat: str) -> CheatCell:
+        return next(cell for cell in self.cheats if (cell.language, cell.cheat) == (language, cheat))
+
+    @property
+    def lowest_win_rate(self) -> float | None:
+        return min(self._win_rates(), default=None)
+
+    @property
+    def mean_win_rate(self) -> float | None:
+        rates = self._win_rates()
+        return fmean(rates) if rates else None
+
+    @property
+    def by_cheat(self) -> dict[str, float]:
+        """Mean win rate over the languages."""
+        rates = {
+            name: [cell.win_rate for cell in self.cheats if cell.cheat == name and cell.win_rate is not None]
+            for name in self.cheat_names
+        }
+        return {name: fmean(found) for name, found in rates.items() if found}
+
+    @property
+    def largest_difference(self) -> float | None:
+        """Between the mean faithful rewards of two languages."""
+        means = [cell.mean_reward for cell in self.languages if cell.mean_reward is not None]
+        return max(means) - min(means) if means else None
+
+    def missed_cheats(self) -> list[CheatCell]:
+        """Cells below the wanted win rate, the lowest first."""
+        missed = [cell for cell in self.cheats if cell.win_rate is not None and cell.win_rate < WANTED_WIN_RATE]
+        return sorted(missed, key=lambda cell: cell.num_won / cell.num_groups)
+
+    def missed_gates(self) -> list[GateCell]:
+        """Gates that reject more faithful text than wanted, the strictest first."""
+        rates = [(cell.rejection_rate, cell) for cell in self.gates]
+        missed = [(rate, cell) for rate, cell in rates if rate is not None and rate > WANTED_REJECTION]
+        return [cell for _, cell in sorted(missed, key=lambda found: -found[0])]
+
+    def _win_rates(self) -> list[float]:
+        return [cell.win_rate for cell in self.cheats if cell.win_rate is not None]
+
+    def to_json(self) -> str:
+        """Rates are written for readers; `from_json` computes them again."""
+        record: dict[str, object] = {"version": VERSION, **asdict(self)}
+        record["cheats"] = [{**asdict(cell), "win_rate": cell.win_rate} for cell in self.cheats]
+        record["gates"] = [{**asdict(cell), "rejection_rate": cell.rejection_rate} for cell in self.gates]
+        return json.dumps(record, ensure_ascii=False, indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> "AuditResult":
+        """Raises ValueError for another version of the file, KeyError or TypeError for a damaged one."""
+        record = json.loads(text)
+        if record["version"] != VERSION:
+            raise ValueError(f"version {record['version']}, this project reads {VERSION}; run the audit again")
+        return AuditResult(
+            cheats=tuple(CheatCell(**_without(cell, "win_rate")) for cell in record["cheats"]),
+            gates=tuple(GateCell(**_without(cell, "rejection_rate")) for cell in record["gates"]),
+            languages=tuple(LanguageCell(**cell) for cell in record["languages"]),
+            cases=tuple(_case(case) for case in record["cases"]),
+            num_samples=record["num_samples"],
+            seconds=record["seconds"],
+            measured_on=record["measured_on"],
+            contributions=tuple(Contribution(**found) for found in record["contributions"]),
+        )
+
+
+def write_audit(folder: Path, result: AuditResult) -> Path:
+    """audit.json in the folder, replaced whole or not at all."""
+    path = folder / AUDIT_FILE
+    aside = path.with_name(path.name + ".writing")
+    aside.write_text(result.to_json() + "\n", encoding="utf-8")
+    os.replace(aside, path)
+    return path
+
+
+def read_audit(path: Path) -> AuditResult:
+    """Raises what `AuditResult.from_json` raises, and OSError."""
+    return AuditResult.from_json(path.read_text(encoding="utf-8"))
+
+
+def _without(record: Mapping, key: str) -> dict:
+    return {name: value for name, value in record.items() if name != key}
+
+
+def _case(record: Mapping) -> Case:
+    responses = {
+        name: Response(**{**record[name], "shut": tuple(record[name]["shut"])}) for name in ("faithful", "cheating")
+    }
+    return Case(**{**record, **responses})

@@ -1,0 +1,141 @@
+"""An audit on the terminal: cheats by languages, what the gates reject, faithful rewards by language, the ablation.
+
+Owns the wording and what is marked: numbers that miss what is wanted of them.
+"""
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from driver.audit.ablation import held_back
+from driver.audit.result import (
+    QUESTIONS,
+    WANTED_DIFFERENCE,
+    WANTED_WIN_RATE,
+    AuditResult,
+    CheatCell,
+    Contribution,
+    GateCell,
+    LanguageCell,
+)
+from driver.report.names import NOT_MEASURED, strict_percent
+
+MARK = "!"
+"""Before a number that misses what is wanted: it shows without colours too."""
+
+
+def as_tables(result: AuditResult) -> list[RenderableType]:
+    """All that a person is told."""
+    shown: list[RenderableType] = [
+        Text("Groups in which the faithful response earns more than the cheat, in % (! below 99)", style="bold"),
+        wins_table(result),
+        Text("Faithful text", style="bold"),
+        languages_table(result.languages),
+        Text(gates_line(result)),
+    ]
+    if result.contributions:
+        shown += [Text("With one thing switched off", style="bold"), contributions_table(result)]
+    return [*shown, Text(headline(result))]
+
+
+def wins_table(result: AuditResult) -> Table:
+    table = Table("cheat", *result.codes, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in result.cheat_names:
+        table.add_row(name, *(_win(result.cell(code, name)) for code in result.codes))
+    return table
+
+
+def languages_table(languages: Iterable[LanguageCell]) -> Table:
+    """One row a language. "rank" is Spearman's correlation of the reward with the number of corrupted numbers."""
+    found = list(languages)
+    parts = list(dict.fromkeys(part for cell in found for part in cell.mean_parts))
+    table = Table("language", "items", "reward", *parts, "spread", "rank", "ms", box=box.SIMPLE_HEAD)
+    for cell in found:
+        unscored = f" ({cell.num_unscored} unscored)" if cell.num_unscored else ""
+        table.add_row(
+            cell.language,
+            f"{cell.num_items}{unscored}",
+            _with_spread(cell.mean_reward, cell.std_reward),
+            *(_with_spread(cell.mean_parts.get(part), cell.std_parts.get(part)) for part in parts),
+            _number(cell.group_spread),
+            _number(cell.rank_correlation.get("reward")),
+            f"{cell.ms_per_sample:.1f}",
+        )
+    return table
+
+
+def contributions_table(result: AuditResult) -> Table:
+    table = Table("without", "lowest", "mean", "difference", "cheats that win more often", box=box.SIMPLE_HEAD)
+    whole = [
+        strict_percent(result.lowest_win_rate),
+        strict_percent(result.mean_win_rate),
+        _number(result.largest_difference),
+    ]
+    table.add_row("(nothing)", *whole, "")
+    for lacking in result.contributions:
+        table.add_row(
+            lacking.switched_off,
+            strict_percent(lacking.lowest_win_rate),
+            strict_percent(lacking.mean_win_rate),
+            _number(lacking.largest_difference),
+            held_back_text(result, lacking),
+        )
+    return table
+
+
+def held_back_text(result: AuditResult, lacking: Contribution) -> str:
+    """E.g. "english -98.0, code-mixing -41.5": points of win rate."""
+    losses = held_back(result, lacking)
+    return ", ".join(f"{cheat} -{100 * loss:.1f}" for cheat, loss in losses.items()) or "none"
+
+
+def gates_line(result: AuditResult) -> str:
+    """Which gates reject faithful text, and where."""
+    rejecting = [cell for cell in result.gates if cell.num_rejected]
+    if not rejecting:
+        return "No gate rejects any faithful text."
+    return "Gates that reject faithful text: " + "; ".join(_rejection(cell) for cell in rejecting) + "."
+
+
+def headline(result: AuditResult) -> str:
+    """The verdict in a sentence or two."""
+    num_cells = sum(cell.win_rate is not None for cell in result.cheats)
+    if not num_cells:
+        return "Nothing could be compared: every response was unscored."
+    missed = result.missed_cheats()
+    wins = f"faithful text wins at least {WANTED_WIN_RATE:.0%} in {num_cells - len(missed)} of {num_cells} cells"
+    lowest = (
+        f" (lowest {strict_percent(missed[0].win_rate)}%: {missed[0].cheat}, {missed[0].language})" if missed else ""
+    )
+    gates = result.missed_gates()
+    rejections = f"{len(gates)} gates reject more than 1% of it somewhere" if gates else "no gate rejects over 1% of it"
+    difference = result.largest_difference or 0.0
+    far = "" if difference <= WANTED_DIFFERENCE else f", more than {WANTED_DIFFERENCE:g}"
+    return f"Verdict: {wins}{lowest}; {rejections}; its mean reward differs by {difference:.3f} between languages{far}."
+
+
+def _win(cell: CheatCell) -> Text:
+    rate = cell.win_rate
+    if rate is None:
+        return Text(NOT_MEASURED)
+    return (
+        Text(strict_percent(rate))
+        if rate >= WANTED_WIN_RATE
+        else Text(f"{MARK}{strict_percent(rate)}", style="bold red")
+    )
+
+
+def _rejection(cell: GateCell) -> str:
+    what = " on questions" if cell.texts == QUESTIONS else ""
+    return f"{cell.gate}{what} {cell.language} {cell.num_rejected} of {cell.num_texts}"
+
+
+def _number(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value:.3f}"
+
+
+def _with_spread(mean: float | None, spread: float | None) -> str:
+    return NOT_MEASURED if mean is None else f"{mean:.3f} ±{spread or 0.0:.3f}"

@@ -1,0 +1,137 @@
+"""`audit`: measure the reward itself: how often does a faithful solution earn more than each way to cheat?
+
+Starts scorers only; with audit.ablation once more for everything that can be switched off, each time with scorers of
+its own.
+"""
+
+import argparse
+import asyncio
+import time
+from dataclasses import replace
+
+from rich.console import Console
+
+from cluster.launch import collect_logs, connected, placed
+from cluster.layout import Layout, check_fits, choose_device, layout
+from cluster.team import Team
+from driver.audit.ablation import contribution, variants
+from driver.audit.inputs import prepare_audit
+from driver.audit.measure import AuditPlan, audit
+from driver.audit.result import AuditResult, write_audit
+from driver.audit.table import as_tables, headline
+from driver.config import Config
+from driver.config_load import load_config
+from driver.logs import quiet_logs
+from driver.paths import with_absolute_paths
+from driver.progress import Progress
+from driver.report.write import write_report
+from driver.run_folder import RunFolder, check_new, create, run_name
+
+
+def run(arguments: argparse.Namespace) -> dict[str, object]:
+    """Audit; the summary of what was found.
+
+    Raises:
+        BadInput: before anything was started or written.
+        RunFailed: a scorer could not load its models, or none is left alive.
+    """
+    started = time.monotonic()
+    config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("scorer",))
+    path = check_new(config, config.run.name or f"audit-{run_name(config, arguments.config)}")
+    console = Console(stderr=arguments.json)
+    with Progress(console) as progress:
+        with progress.phase("checking data and building cheats"):
+            plan = prepare_audit(config)
+        with connected(config.cluster, progress) as cluster:
+            wanted = layout(config, choose_device(config, cluster), roles=("scorer",))
+            check_fits(wanted, cluster)
+            folder = create(path, config)
+            quiet_logs(folder.logs / "driver.log")
+            result = _audited(config, plan, wanted, folder=folder, progress=progress)
+    write_audit(folder.path, result)
+    for shown in as_tables(result):
+        console.print(shown)
+    report = write_report(folder.path)
+    console.print(f"report: {report}", soft_wrap=True)
+    summary = _summary(result) | {
+        "run_folder": str(folder.path),
+        "report": str(report),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    folder.write_summary(summary)
+    return summary
+
+
+def _audited(config: Config, plan: AuditPlan, wanted: Layout, *, folder: RunFolder, progress: Progress) -> AuditResult:
+    """The audit, and in an ablation what each thing contributes."""
+    whole = _measured(config, plan, wanted, folder=folder, progress=progress)
+    if not config.audit.ablation:
+        return whole
+    write_audit(folder.path, whole)  # hours of work may follow
+    found = []
+    for number, variant in enumerate(lacking := variants(config), start=1):
+        progress.note(f"ablation {number} of {len(lacking)}: without {variant.switched_off}")
+        result = _measured(variant.config, plan, wanted, folder=folder, progress=progress)
+        found.append(contribution(variant.switched_off, result))
+    return replace(whole, contributions=tuple(found))
+
+
+def _measured(config: Config, plan: AuditPlan, wanted: Layout, *, folder: RunFolder, progress: Progress) -> AuditResult:
+    """One audit, by scorers that know this config and are gone afterwards."""
+    with placed(wanted, config.cluster, progress.waiting) as bundles:
+        team = Team(config, bundles, progress)
+
+        async def measure() -> AuditResult:
+            await team.start_scorers(plan.languages)
+            with progress.phase("auditing", total=plan.num_requests) as done:
+                return await audit(team.scorer, plan, measured_on=measured_on(config), on_progress=done)
+
+        try:
+            return asyncio.run(measure())
+        finally:
+            collect_logs(team.processes, folder.logs)
+
+
+def measured_on(config: Config) -> dict[str, str]:
+    """What makes two audits comparable."""
+    reward = config.reward
+    weights = {part: value for part, value in reward.weights.model_dump().items() if value}
+    return {
+        "source": config.audit.source,
+        "items": str(config.audit.num_items),
+        "seed": str(config.run.seed),
+        "judge": reward.reasoning.judge,
+        "encoder": config.scorer.model,
+        "calibration": f"{reward.reasoning.calibration} on {reward.reasoning.calibration_data}",
+        "weights": ", ".join(f"{part} {value:g}" for part, value in weights.items()),
+        "combine": reward.combine,
+        "scorers": str(config.scorer.num_workers),
+    }
+
+
+def _summary(result: AuditResult) -> dict[str, object]:
+    return {
+        "headline": headline(result),
+        "lowest_win_rate": result.lowest_win_rate,
+        "mean_win_rate": result.mean_win_rate,
+        "largest_difference": result.largest_difference,
+        "num_samples": result.num_samples,
+        "languages": {
+            cell.language: {
+                "num_items": cell.num_items,
+                "reward": cell.mean_reward,
+                "rank_correlation": cell.rank_correlation.get("reward"),
+                "group_spread": cell.group_spread,
+                "ms_per_sample": round(cell.ms_per_sample, 2),
+                "win_rates": {
+                    found.cheat: found.win_rate for found in result.cheats if found.language == cell.language
+                },
+                "rejections": {
+                    f"{found.gate}/{found.texts}": found.rejection_rate
+                    for found in result.gates
+                    if found.language == cell.language
+                },
+            }
+            for cell in result.languages
+        },
+    }

@@ -1,0 +1,57 @@
+"""What a model's licence allows, said in one line when the model is chosen.
+
+Owns the reading of model cards and licence files, and the licences of the known models. Knows no weights.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+
+# From the models' own cards and the list of licences in Unbabel's COMET repository.
+_KNOWN = {
+    "wmt20-comet-da": "apache-2.0",
+    "wmt20-comet-qe-da": "apache-2.0",
+    "wmt21-comet-da": "apache-2.0",
+    "wmt21-comet-qe-da": "apache-2.0",
+    "wmt22-comet-da": "apache-2.0",
+    "wmt22-cometkiwi-da": "cc-by-nc-sa-4.0",
+    "wmt22-unite-da": "cc-by-nc-sa-4.0",
+    "wmt23-cometkiwi-da-xl": "cc-by-nc-sa-4.0",
+    "wmt23-cometkiwi-da-xxl": "cc-by-nc-sa-4.0",
+}
+_NON_COMMERCIAL = re.compile(r"(?i)\bnc\b|non-?commercial")
+_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
+
+
+def licence_note(name: str, folder: Path) -> str:
+    """One line: the model, its licence, and whether that forbids commercial use."""
+    licence = _from_card(folder / "README.md") or _from_file(folder) or _KNOWN.get(Path(name).name.lower())
+    if licence is None:
+        return f"{name}: its licence is unknown; read its model card before you use it, above all for commercial use"
+    if _NON_COMMERCIAL.search(licence):
+        return f"{name}: its licence is {licence}: NOT for commercial use"
+    return f"{name}: its licence is {licence}"
+
+
+def _from_card(card: Path) -> str | None:
+    """`license` of the YAML that a model card begins with."""
+    if not card.is_file():
+        return None
+    matter = _FRONT_MATTER.match(card.read_text(encoding="utf-8", errors="replace"))
+    try:
+        found = yaml.safe_load(matter[1]) if matter else None
+    except yaml.YAMLError:
+        return None  # a card is prose: one that can't be read says nothing
+    licence = found.get("license") if isinstance(found, dict) else None
+    return str(licence) if licence else None
+
+
+def _from_file(folder: Path) -> str | None:
+    for path in sorted(folder.glob("LICENSE*")):
+        text = path.read_text(encoding="utf-8", errors="replace")[:4000]
+        if _NON_COMMERCIAL.search(text):
+            return "non-commercial"
+        if "Apache License" in text:
+            return "apache-2.0"
+    return None

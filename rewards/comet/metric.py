@@ -1,0 +1,236 @@
+"""A COMET checkpoint as a metric: segments in, raw scores out.
+
+Owns tokens, batches and the limit on length. Each distinct segment is encoded once a call, so that the source and the
+reference of a group cost one encode each (a unified model reads pairs jointly: there each distinct pair is read once).
+Nothing is ever cut: what doesn't fit is refused. Must not know what the texts are: that is feeding.py.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from rewards.comet.checkpoint import Checkpoint, open_checkpoint
+from rewards.comet.inputs import CometInput
+from rewards.comet.licence import licence_note
+from rewards.comet.models import (
+    CometNetwork,
+    load_encoder_config,
+    load_network,
+    referenceless_features,
+    regression_features,
+)
+
+logger = logging.getLogger(__name__)
+
+TokenIds = tuple[int, ...]
+
+# What of an encoder's config its output depends on, apart from the shapes of its weights.
+_ENCODER_SHAPE = ("model_type", "num_attention_heads", "hidden_act", "layer_norm_eps", "max_position_embeddings")
+
+
+def load_comet(
+    folder_or_name: str,
+    *,
+    encoder: str = "",
+    dtype: Literal["bfloat16", "float32"] = "float32",
+    device: str = "cpu",
+    batch_size: int = 16,
+    cache_folder: Path = Path(".cache"),
+) -> "CometMetric":
+    """Load a model from its folder or the hub; its licence is logged.
+
+    `encoder`: folder or name of the config and tokenizer; empty: what hparams.yaml names. Weights come from the
+    checkpoint alone. `cache_folder`: where the converted weights go if the model's own folder can't be written.
+    Raises ValueError, in one line, for a model that can't be had, read or supported.
+    """
+    checkpoint = open_checkpoint(folder_or_name, cache_folder=cache_folder)
+    home = encoder or checkpoint.settings.pretrained_model
+    if not home:
+        raise ValueError(f"hparams.yaml of {folder_or_name} names no pretrained_model; set comet.encoder")
+    network = load_network(checkpoint, load_encoder_config(home), dtype=dtype, device=device)
+    metric = CometMetric(checkpoint, network, _load_tokenizer(home), batch_size=batch_size)
+    logger.log(logging.WARNING if "NOT" in metric.licence_note else logging.INFO, "%s", metric.licence_note)
+    return metric
+
+
+class CometMetric:
+    """Raw scores of a loaded checkpoint: on the checkpoint's own scale, and unbounded."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        network: CometNetwork,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        batch_size: int,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"comet.batch_size is {batch_size}; it must be at least 1")
+        self._settings = checkpoint.settings
+        self._network = network
+        self._tokenizer = tokenizer
+        self._batch_size = batch_size
+        self._device = network.mix.gamma.device
+        self._begin, self._end, self._pad = _special_tokens(tokenizer)
+        # XLM-R counts positions from pad + 1 = 2 on. A lone segment may have two tokens less than a joint sequence:
+        # that is how the models were trained.
+        self._max_joint = int(network.encoder.config.max_position_embeddings) - 2
+        self._max_segment = self._max_joint - 2
+        self.needs_reference = self._settings.needs_reference
+        self.licence_note = licence_note(checkpoint.name, checkpoint.folder)
+        self.fingerprint = _fingerprint(checkpoint, network, tokenizer)
+
+    def fits(self, inputs: Sequence[CometInput]) -> list[bool]:
+        """Whether each can be read whole."""
+        tokens = self._tokenize(inputs)
+        return [self._excess(sample, tokens) == 0 for sample in inputs]
+
+    def score(self, inputs: Sequence[CometInput]) -> NDArray[np.float64]:
+        """[N] raw scores in order. Raises ValueError where an input doesn't fit or has no reference but needs one."""
+        if not inputs:
+            return np.zeros(0)
+        tokens = self._tokenize(inputs)
+        for place, sample in enumerate(inputs):
+            self._check(place, sample, tokens)
+        with torch.inference_mode():
+            if self._settings.kind == "unified_metric":
+                return self._score_jointly(inputs, tokens)
+            return self._score_apart(inputs, tokens)
+
+    def _score_apart(self, inputs: Sequence[CometInput], tokens: dict[str, TokenIds]) -> NDArray[np.float64]:
+        """Regression classes: each text is embedded by itself."""
+        vectors = self._embed([self._joined(tokens[text]) for text in tokens])
+        places = {text: place for place, text in enumerate(tokens)}
+
+        def rows(part: Callable[[CometInput], str], of: Sequence[CometInput]) -> torch.Tensor:
+            return vectors[[places[part(sample)] for sample in of]]
+
+        scores: list[torch.Tensor] = []
+        for start in range(0, len(inputs), self._batch_size):
+            batch = inputs[start : start + self._batch_size]
+            translation, source = (
+                rows(lambda sample: sample.translation, batch),
+                rows(lambda sample: sample.source, batch),
+            )
+            if self._settings.kind == "regression_metric":
+                features = regression_features(translation, source, rows(lambda sample: sample.reference, batch))
+            else:
+                features = referenceless_features(translation, source)
+            scores.append(self._network.rate(features))
+        return torch.cat(scores).double().cpu().numpy()
+
+    def _score_jointly(self, inputs: Sequence[CometInput], tokens: dict[str, TokenIds]) -> NDArray[np.float64]:
+        """Unified: translation and source in one sequence; with a reference, the mean over three sequences."""
+        sequences = [
+            [self._joined(*(tokens[text] for text in texts)) for texts in self._sequences(sample)] for sample in inputs
+        ]
+        distinct = list(dict.fromkeys(sequence for passes in sequences for sequence in passes))
+        scores = self._network.rate(self._embed(distinct)).double().cpu().numpy()
+        places = {sequence: place for place, sequence in enumerate(distinct)}
+        means = [np.mean([scores[places[sequence]] for sequence in passes]) for passes in sequences]
+        return np.array(means, dtype=np.float64)
+
+    def _sequences(self, sample: CometInput) -> list[tuple[str, ...]]:
+        """The texts of each joint sequence, in order; the translation is first."""
+        parts = {"mt": sample.translation, "src": sample.source, "ref": sample.reference}
+        segments = self._settings.input_segments
+        passes = [segments] if len(segments) == 2 else [("mt", "src"), ("mt", "ref"), segments]
+        return [tuple(parts[segment] for segment in one_pass) for one_pass in passes]
+
+    def _embed(self, sequences: Sequence[TokenIds]) -> torch.Tensor:
+        """[N, D] float32 in order; batches of like length, the longest first, so that memory runs out at once or never.
+
+        Ties are broken by the tokens: which texts share a batch depends on the set of texts alone.
+        """
+        order = sorted(range(len(sequences)), key=lambda place: (-len(sequences[place]), sequences[place]))
+        vectors = torch.empty(len(sequences), self._network.encoder.config.hidden_size, device=self._device)
+        for start in range(0, len(order), self._batch_size):
+            batch = order[start : start + self._batch_size]
+            width = len(sequences[batch[0]])
+            padded = [[*sequences[place], *[self._pad] * (width - len(sequences[place]))] for place in batch]
+            token_ids = torch.tensor(padded, device=self._device)
+            lengths = torch.tensor([len(sequences[place]) for place in batch], device=self._device)
+            mask = (torch.arange(width, device=self._device) < lengths[:, None]).long()
+            vectors[batch] = self._network.embed(token_ids, mask)
+        return vectors
+
+    def _tokenize(self, inputs: Sequence[CometInput]) -> dict[str, TokenIds]:
+        """Tokens of each distinct text that the model reads, without special ones."""
+        texts = [text for sample in inputs for text in self._texts(sample)]
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return {}
+        found = self._tokenizer(distinct, add_special_tokens=False, truncation=False, verbose=False)
+        return {text: tuple(ids) for text, ids in zip(distinct, found["input_ids"], strict=True)}
+
+    def _texts(self, sample: CometInput) -> tuple[str, ...]:
+        if self.needs_reference:
+            return (sample.source, sample.translation, sample.reference)
+        return (sample.source, sample.translation)
+
+    def _joined(self, *segments: TokenIds) -> TokenIds:
+        """<s> a </s>, or <s> a </s></s> b </s>: how XLM-R separates segments."""
+        joined = [self._begin, *segments[0], self._end]
+        for segment in segments[1:]:
+            joined += [self._end, *segment, self._end]
+        return tuple(joined)
+
+    def _excess(self, sample: CometInput, tokens: dict[str, TokenIds]) -> int:
+        """By how many tokens the longest sequence of this input is longer than what is read at once."""
+        if self._settings.kind == "unified_metric":
+            longest = max(len(self._joined(*(tokens[text] for text in texts))) for texts in self._sequences(sample))
+            return max(0, longest - self._max_joint)
+        longest = max(len(tokens[text]) for text in self._texts(sample)) + 2
+        return max(0, longest - self._max_segment)
+
+    def _check(self, place: int, sample: CometInput, tokens: dict[str, TokenIds]) -> None:
+        if self.needs_reference and not sample.reference:
+            raise ValueError(
+                f"input {place} has no reference; a {self._settings.kind} needs one: choose another feeding"
+            )
+        if excess := self._excess(sample, tokens):
+            limit = self._max_joint if self._settings.kind == "unified_metric" else self._max_segment
+            raise ValueError(
+                f"input {place} is {excess} tokens longer than the {limit} that the model reads at once; split both "
+                "sides into aligned segments (rewards/comet/pairs.py)"
+            )
+
+
+def _load_tokenizer(folder_or_name: str) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(folder_or_name)
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(
+            f"the encoder's tokenizer {folder_or_name!r} can't be loaded ({type(error).__name__}); name a local folder "
+            "with its config.json and tokenizer in comet.encoder"
+        ) from error
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int, int]:
+    """Ids of <s>, </s> and <pad>."""
+    found = {"cls": tokenizer.cls_token_id, "sep": tokenizer.sep_token_id, "pad": tokenizer.pad_token_id}
+    if missing := [name for name, token_id in found.items() if not isinstance(token_id, int)]:
+        raise ValueError(f"the encoder's tokenizer has no {', '.join(missing)} token; it is not the one of an XLM-R")
+    begin, end, pad = (int(str(token_id)) for token_id in found.values())
+    return begin, end, pad
+
+
+def _fingerprint(checkpoint: Checkpoint, network: CometNetwork, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Of weights, settings, encoder config, dtype and vocabulary."""
+    vocabulary = sorted(tokenizer.get_vocab().items())
+    told = (
+        checkpoint.sha256,
+        sorted(asdict(checkpoint.settings).items()),
+        [getattr(network.encoder.config, name) for name in _ENCODER_SHAPE],
+        str(network.encoder.dtype),
+        hashlib.sha256(repr(vocabulary).encode("utf-8", "backslashreplace")).hexdigest(),
+    )
+    return f"comet-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"

@@ -1,0 +1,235 @@
+"""Is a text in the language that was asked for? Judged sentence by sentence and as a whole.
+
+Owns the judging of text against a language: by the script of its letters where that decides, by frequent words
+(rewards/gates/words.py) among languages in Latin script, and by lingua where the words leave it open. Must not know
+responses or answers: rewards/gates/language.py applies it to them.
+
+Candidates are all languages of rewards/languages.py and their neighbours, not only those of a run: a policy may drift
+to any. Digits, operators, LaTeX commands and capitalised names are not judged, and text too short to judge passes.
+Decisions on sentences are kept in a bounded cache, as the responses of a group repeat each other's.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from lingua import IsoCode639_1, LanguageDetector, LanguageDetectorBuilder
+from lingua import Language as LinguaLanguage
+
+from rewards.answers import known_language
+from rewards.gates.scripts import foreign_letters, kana, latin_word, letters_of
+from rewards.gates.words import LANGUAGES_OF
+from rewards.languages import Language, Script
+
+MAX_CHARACTERS = 50_000
+"""What of a text is looked at: the length gate shuts for a longer one."""
+CACHE_SENTENCES = 16_384
+MAX_FOREIGN_LETTERS = 2
+"""Most letters of a third script (neither the asked one nor Latin) in a sentence: a symbol, not a word."""
+MIN_LETTERS, MIN_LETTERS_SURE = 8, 12
+"""Shortest text, in letters, that lingua's verdict counts for, and from which on it counts at MIN_CONFIDENCE."""
+MIN_CONFIDENCE, MIN_CONFIDENCE_SHORT = 0.6, 0.8
+"""What lingua must give another language. Measured on the clauses of MGSM's questions: at 8 letters and 0.8, or 12 and
+0.6, under 0.3 % of faithful clauses are taken for another language."""
+FOREIGN_SHARE = 0.2
+"""Share of another language's words among a sentence's words that makes the sentence foreign, be it one word."""
+MAX_OWN_BESIDE_ONE = 2
+"""Most frequent words of the asked language beside such a single word: with more it may be a loan word."""
+MIXED_SHARE = 0.125
+"""The same from two such words on: half a sentence has them."""
+TEXT_SHARE = 0.03
+"""The same over a whole text, from two different such words on: single words in every other sentence."""
+OWN_SHARE = 0.25
+"""Share of the asked language's frequent words, beside none of another's, that needs no further judging."""
+MIN_SCRIPT_SHARE = 0.4
+"""Least share of the asked script among a sentence's letters: the rest is room for names, each counted once."""
+MAX_LOWER_CASE_WORDS = 3
+"""Most lower-case Latin words in a sentence of another script ("miles per hour")."""
+MAX_KNOWN_CAPITALS = 3
+"""Most frequent words of Latin-script languages in a sentence of another script, with capitals or without."""
+MIN_KANA_SHARE = 0.1
+"""Least share of kana in a Japanese clause of MIN_LETTERS: Chinese has none."""
+LINGUA_CHARACTERS = 400
+"""What lingua reads of a text: enough to be sure, and its time grows with it."""
+
+_SENTENCE_END = re.compile(r"\n+|[!?。।！？؟]+|\.(?!\d)")
+_CLAUSE_END = re.compile(r"[、，,;；]+")
+_LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
+_NOT_WORDS = re.compile(r"[\d_+\-*/×÷=<>≈$€£¥%^(){}\[\]|\\#~`]+")
+# Written the same in every language, so they speak for none.
+_UNITS = frozenset(
+    ("cm", "dm", "mm", "km", "kg", "mg", "ml", "lb", "lbs", "oz", "ft", "in", "mi", "mph", "hr", "min", "sec")
+)
+
+_NEIGHBOURS: dict[Script, str] = {
+    "latin": "de en es fr sw pt it nl ca id tr ro",
+    "cyrillic": "ru uk bg be mk sr",
+    "arabic": "ar fa ur",
+}
+"""Whom lingua chooses among, by script; in the other scripts the letters alone decide."""
+
+
+_LETTERS_PER_WORD: dict[Script, float] = {
+    "cyrillic": 5,
+    "arabic": 4,
+    "han": 1.5,
+    "japanese": 2,
+    "thai": 4,
+    "bengali": 5,
+    "telugu": 6,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sentence:
+    """What one sentence says of its language."""
+
+    is_foreign: bool
+    is_sure: bool = True  # False: too little to say by itself, judged again together with the others
+    num_words: float = 0  # estimated where words are not parted by spaces
+    foreign_words: frozenset[str] = frozenset()
+
+
+_FOREIGN = _Sentence(is_foreign=True)
+
+
+class LanguageJudge:
+    """Judges texts against any of `languages`."""
+
+    def __init__(self, languages: Sequence[str]) -> None:
+        """Raises ValueError for a language that rewards/languages.py doesn't have."""
+        self._asked = {code: known_language(code) for code in languages}
+        self._detectors = {script: _detector(codes.split()) for script, codes in _NEIGHBOURS.items()}
+        self._judge_cached = lru_cache(maxsize=CACHE_SENTENCES)(self._judge)
+
+    def is_in(self, text: str, language: str) -> bool:
+        """True unless some sentence, or the text as a whole, is clearly in another language.
+
+        Raises ValueError for a language that the judge was not built for.
+        """
+        if language not in self._asked:
+            raise ValueError(
+                f"this gate judges {', '.join(self._asked)}, not {language!r}; name it when building the gate"
+            )
+        facts = self._asked[language]
+        plain = _LATEX_COMMAND.sub(" ", text[:MAX_CHARACTERS])
+        sentences = [stripped for part in _SENTENCE_END.split(plain) if (stripped := part.strip())]
+        verdicts = [self._judge_cached(sentence, language) for sentence in sentences]
+        if any(verdict.is_foreign for verdict in verdicts) or _is_sprinkled(verdicts):
+            return False
+        unsure = [part for part, verdict in zip(sentences, verdicts, strict=True) if not verdict.is_sure]
+        return self._hears("\n".join(unsure), facts) is not False
+
+    def _judge(self, sentence: str, code: str) -> _Sentence:
+        language = self._asked[code]
+        if len(foreign_letters(language.script).findall(sentence)) > MAX_FOREIGN_LETTERS:
+            return _FOREIGN
+        words = latin_word().findall(sentence)
+        if language.script == "latin":
+            return self._judge_by_words(sentence, words, language)
+        return _judge_by_script(sentence, words, language)
+
+    def _judge_by_words(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
+        """Among languages in Latin script: frequent words decide, and where they don't, lingua."""
+        num_own, num_names = 0, 0
+        foreign: list[str] = []
+        for position, word in enumerate(words):
+            languages = LANGUAGES_OF.get(word.lower())
+            if languages is not None and language.code in languages:
+                num_own += 1
+            elif word[0].isupper() and (position > 0 or languages is None):
+                num_names += 1
+            elif languages is not None and len(word) > 1:
+                foreign.append(word.lower())
+        num_words = len(words) - num_names
+        if _is_mixed(len(foreign), num_words) and (len(foreign) > 1 or num_own <= MAX_OWN_BESIDE_ONE):
+            return _FOREIGN
+        is_own = not foreign and num_own >= max(1, OWN_SHARE * num_words)
+        heard = True if is_own else self._hears(sentence, language)
+        return _Sentence(
+            is_foreign=heard is False, is_sure=heard is not None, num_words=num_words, foreign_words=frozenset(foreign)
+        )
+
+    def _hears(self, text: str, language: Language) -> bool | None:
+        """Whether lingua takes the text for the language rather than another one of its script; None: it can't say."""
+        if language.script not in self._detectors:
+            return True
+        words = " ".join(_NOT_WORDS.sub(" ", text).split())[:LINGUA_CHARACTERS]
+        num_letters = len(letters_of(language.script).findall(words))
+        if num_letters < MIN_LETTERS:
+            return None
+        top = self._detectors[language.script].compute_language_confidence_values(words)[0]
+        if top.value < (MIN_CONFIDENCE if num_letters >= MIN_LETTERS_SURE else MIN_CONFIDENCE_SHORT):
+            return None
+        return top.language == _lingua_language(language.code)
+
+
+def _judge_by_script(sentence: str, words: Sequence[str], language: Language) -> _Sentence:
+    """A language whose script tells it from most others: what is Latin in it, and is it Chinese for Japanese?"""
+    num_own = len(letters_of(language.script).findall(sentence))
+    lower_case = [word for word in words if word.islower() and len(word) > 1 and word not in _UNITS]
+    known = [word for word in lower_case if word in LANGUAGES_OF]
+    num_words = num_own / _LETTERS_PER_WORD[language.script] + len(words)
+    is_foreign = (
+        len(lower_case) > MAX_LOWER_CASE_WORDS
+        or _is_mixed(len(known), num_words)
+        or _is_mostly_latin(words, num_own)
+        or (language.script == "japanese" and _is_chinese(sentence))
+    )
+    # Within Cyrillic and Arabic script lingua has to hear the whole.
+    is_sure = language.script not in _NEIGHBOURS
+    return _Sentence(is_foreign=is_foreign, is_sure=is_sure, num_words=num_words, foreign_words=frozenset(known))
+
+
+def _is_mixed(num_foreign: int, num_words: float) -> bool:
+    """One word of another language among few, or several among many."""
+    share = FOREIGN_SHARE if num_foreign == 1 else MIXED_SHARE
+    return num_foreign > 0 and num_foreign >= share * num_words
+
+
+def _is_sprinkled(sentences: Sequence[_Sentence]) -> bool:
+    """Single words of another language all over a text."""
+    num_foreign = len(frozenset[str]().union(*(sentence.foreign_words for sentence in sentences)))
+    return num_foreign > 1 and num_foreign >= TEXT_SHARE * sum(sentence.num_words for sentence in sentences)
+
+
+def _is_mostly_latin(words: Sequence[str], num_own: int) -> bool:
+    """More Latin letters than names account for, or words of a language behind capitals."""
+    distinct = {word.lower() for word in words}  # a name that comes again is still one name
+    num_latin = sum(map(len, distinct))
+    if num_latin + num_own >= MIN_LETTERS and num_own < MIN_SCRIPT_SHARE * (num_latin + num_own):
+        return True
+    return sum(len(word) > 1 and word in LANGUAGES_OF for word in distinct - _UNITS) > MAX_KNOWN_CAPITALS
+
+
+def _is_chinese(sentence: str) -> bool:
+    """A clause without kana, or characters that Japanese doesn't write."""
+    if sum(not _is_written_in_japanese(character) for character in sentence) > MAX_FOREIGN_LETTERS:
+        return True
+    for clause in _CLAUSE_END.split(sentence):
+        num_letters = len(letters_of("japanese").findall(clause))
+        if num_letters >= MIN_LETTERS and len(kana().findall(clause)) < MIN_KANA_SHARE * num_letters:
+            return True
+    return False
+
+
+@lru_cache(maxsize=8192)
+def _is_written_in_japanese(character: str) -> bool:
+    """False for a Chinese character outside JIS X 0208, as most simplified ones are."""
+    if not letters_of("han").match(character):
+        return True
+    try:
+        character.encode("shift_jis")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _detector(codes: Sequence[str]) -> LanguageDetector:
+    return LanguageDetectorBuilder.from_languages(*map(_lingua_language, codes)).build()
+
+
+@cache
+def _lingua_language(code: str) -> LinguaLanguage:
+    return LinguaLanguage.from_iso_code_639_1(IsoCode639_1.from_str(code.upper()))

@@ -1,0 +1,117 @@
+"""Cutting a text into chunks that an encoder can read whole.
+
+Owns where sentences end in the project's languages, and the cut into chunks of like size. Nothing of a text is ever
+dropped but the white space where it is cut. Must not know what the chunks are for, nor any tokenizer: it is told how
+many tokens a text has.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+CountTokens = Callable[[Sequence[str]], Sequence[int]]
+"""Tokens of each text, those that every text costs (prefix, special tokens) included."""
+
+_CLOSERS = r"[\"'”’»」』）)\]*_]*"
+# A full stop ends a sentence only before white space: not in 3.5. Thai ends none: its lines are all there is.
+_SENTENCE = re.compile(rf"(?:[.!?…؟۔]+{_CLOSERS}(?=\s)|[。！？｡।॥]+{_CLOSERS}|\n)\s*")
+_WORD = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a text."""
+
+    text: str
+    num_tokens: int  # of the piece alone, at least 1: what it weighs
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences and lines in order, without the white space around them; none of them is empty."""
+    return [piece for piece in (part.strip() for part in _split(text, _SENTENCE)) if piece]
+
+
+def cut_text(text: str, *, count: CountTokens, target: int, limit: int) -> list[Chunk]:
+    """Chunks of about `target` tokens and at most `limit` (both with what every text costs), none for white space.
+
+    Cut at ends of sentences; a sentence that is too long is cut between words, a word that is too long between
+    characters. Only a single character may have more tokens than the limit.
+
+    Raises:
+        ValueError: the limit leaves no room for a text.
+    """
+    cost = text_cost(count)
+    if limit <= cost:
+        raise ValueError(f"a chunk of {limit} tokens leaves no room for text beside the {cost} that every text costs")
+
+    def own(texts: Sequence[str]) -> list[int]:
+        return [max(0, tokens - cost) for tokens in count(texts)]
+
+    room = limit - cost
+    pieces = _pieces(text, own=own, room=room)
+    packed = _pack(pieces, target=max(1, target - cost), room=room)
+    # Put together, pieces may have a few tokens more than they had apart.
+    return [chunk for piece in packed for chunk in _halved(piece, own=own, room=room)]
+
+
+def text_cost(count: CountTokens) -> int:
+    """Tokens of a text with nothing in it: prefix and special tokens."""
+    return count([""])[0]
+
+
+def _pieces(text: str, *, own: CountTokens, room: int, level: int = 0) -> list[tuple[str, int]]:
+    """(piece, tokens) that put together are the text; each fits into `room`, except single characters."""
+    parts = _split_at(text, level)
+    pieces: list[tuple[str, int]] = []
+    for part, tokens in zip(parts, own(parts), strict=True):
+        if tokens <= room or len(part) < 2:
+            pieces.append((part, tokens))
+        else:
+            pieces.extend(_pieces(part, own=own, room=room, level=level + 1))
+    return pieces
+
+
+def _halved(text: str, *, own: CountTokens, room: int) -> list[Chunk]:
+    """The text, or as many halves of it as it takes to fit."""
+    (tokens,) = own([text])
+    if tokens <= room or len(text) < 2:
+        return [Chunk(text, max(1, tokens))]
+    halves = [half for half in (part.strip() for part in _split_at(text, 2)) if half]
+    return [chunk for half in halves for chunk in _halved(half, own=own, room=room)]
+
+
+def _split_at(text: str, level: int) -> list[str]:
+    """At ends of sentences, then between words, then in the middle."""
+    match level:
+        case 0:
+            return _split(text, _SENTENCE)
+        case 1:
+            return _split(text, _WORD)
+        case _:
+            middle = len(text) // 2
+            return [text[:middle], text[middle:]]
+
+
+def _split(text: str, end: re.Pattern[str]) -> list[str]:
+    """Cut behind every match; the parts put together are the text."""
+    ends = [match.end() for match in end.finditer(text)]
+    starts = [0, *ends]
+    parts = [text[start:stop] for start, stop in zip(starts, [*ends, len(text)], strict=True)]
+    return [part for part in parts if part]
+
+
+def _pack(pieces: Sequence[tuple[str, int]], *, target: int, room: int) -> list[str]:
+    """Neighbouring pieces put together to chunks of even size, about `target`, never over `room`."""
+    total = sum(tokens for _, tokens in pieces)
+    even = total / max(1, round(total / target))
+    chunks: list[str] = []
+    current, size = "", 0
+    for piece, tokens in pieces:
+        # Ends where it comes nearest to the even size.
+        is_full = size + tokens / 2 > even or size + tokens > room
+        if current.strip() and is_full:
+            chunks.append(current.strip())
+            current, size = "", 0
+        current += piece
+        size += tokens
+    return [*chunks, current.strip()] if current.strip() else chunks

@@ -1,0 +1,87 @@
+"""How close a reasoning is to the pivot's once both are in English.
+
+Owns where the English comes from and that each text is translated once. Must not know how a translator works
+(rewards/translator.py, or the pivot's engine through driver/evidence.py) nor how two English texts are compared: any
+reasoning judge that knows English will do.
+
+A translator may mend what it reads or make something up: what is judged is the translation.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewards.reading import PIVOT_LANGUAGE
+from rewards.reasoning.judge import ReasoningJudge, ReasoningPair
+
+
+class Translator(Protocol):
+    """Turns texts of one language into another."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with everything that its translations depend on."""
+        ...
+
+    def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
+        """One translation per text, in order, nothing left out. Languages are ISO 639-1 codes."""
+        ...
+
+
+class TranslationJudge:
+    """The reasoning in English, compared with the pivot's."""
+
+    def __init__(
+        self, compare: ReasoningJudge, translator: Translator | None, *, translated_by: str = "given"
+    ) -> None:
+        """`translator` None takes the translations that the pairs carry; `translated_by` then says whose they are."""
+        self._compare = compare
+        self._translator = translator
+        self._translated_by = translated_by
+
+    @property
+    def fingerprint(self) -> str:
+        translator = self._translator.fingerprint if self._translator else self._translated_by
+        return f"translation({translator};{self._compare.fingerprint})"
+
+    def judge(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
+        """[N] values of the comparer; NaN where there is no translation and nobody to make one."""
+        values = np.full(len(pairs), math.nan)
+        english = self._in_english(pairs)
+        known = [index for index, text in enumerate(english) if text is not None]
+        if known:
+            compared = [
+                ReasoningPair(language=PIVOT_LANGUAGE, reasoning=english[index] or "", reference=pairs[index].reference)
+                for index in known
+            ]
+            values[known] = self._compare.judge(compared)
+        return values
+
+    def _in_english(self, pairs: Sequence[ReasoningPair]) -> list[str | None]:
+        made = self._translated([pair for pair in pairs if _as_it_is(pair) is None])
+        return [_as_it_is(pair) if _as_it_is(pair) is not None else made.get(_key(pair)) for pair in pairs]
+
+    def _translated(self, pairs: Sequence[ReasoningPair]) -> dict[tuple[str, str], str]:
+        """By language and text; one call a language."""
+        made: dict[tuple[str, str], str] = {}
+        if self._translator is None:
+            return made
+        for language in dict.fromkeys(pair.language for pair in pairs):
+            texts = list(dict.fromkeys(pair.reasoning for pair in pairs if pair.language == language))
+            translations = self._translator.translate(texts, source=language, target=PIVOT_LANGUAGE)
+            made.update({(language, text): made_ for text, made_ in zip(texts, translations, strict=True)})
+        return made
+
+
+def _as_it_is(pair: ReasoningPair) -> str | None:
+    """The English that needs no translator: given, English already, or nothing."""
+    if pair.translation:
+        return pair.translation
+    return pair.reasoning if pair.language == PIVOT_LANGUAGE or not pair.reasoning.strip() else None
+
+
+def _key(pair: ReasoningPair) -> tuple[str, str]:
+    return pair.language, pair.reasoning

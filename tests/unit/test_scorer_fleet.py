@@ -1,0 +1,341 @@
+"""The scorers as one: who takes which group, and what a failing, dead, unreachable or silent scorer does to it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+
+from actors.scorer_fleet import ScorerFleet
+from driver.errors import RunFailed
+from driver.schema import Score, ScoreRequest, Unscored
+from rewards.reasoning.judge import ReasoningPair
+from tests.fakes import a_score, run
+
+Scores = tuple[Score | Unscored, ...]
+
+
+class Method:
+    """A remote method as a handle offers it."""
+
+    def __init__(self, call: Callable[..., object]) -> None:
+        self.remote = call
+
+
+@dataclass
+class FakeScorer:
+    """Gives one reward to all; fails as often as it is told to, one failure a call."""
+
+    reward: float = 0.5
+    gate: asyncio.Event | None = None
+    failures: list[Exception] = field(default_factory=list)
+    always: Exception | None = None
+    too_late: Exception | None = None  # raised once the gate is open
+    counters: dict[str, float] = field(default_factory=dict)
+    num_asked: int = 0
+    calibrations: list[object] = field(default_factory=list)
+
+    @property
+    def score(self) -> Method:
+        return Method(self._score)
+
+    @property
+    def similarities(self) -> Method:
+        return Method(self._similarities)
+
+    @property
+    def judge_fingerprint(self) -> Method:
+        return Method(self._fingerprint)
+
+    @property
+    def use_calibration(self) -> Method:
+        return Method(self._use_calibration)
+
+    @property
+    def stats(self) -> Method:
+        return Method(self._stats)
+
+    async def _score(self, request: ScoreRequest) -> tuple[Score, ...]:
+        await self._called()
+        return tuple(a_score(self.reward) for _ in request.responses)
+
+    async def _similarities(self, pairs: tuple[ReasoningPair, ...]) -> list[float]:
+        await self._called()
+        return [self.reward] * len(pairs)
+
+    async def _fingerprint(self) -> str:
+        await self._called()
+        return "judge"
+
+    async def _use_calibration(self, calibration: object) -> None:
+        await self._called()
+        self.calibrations.append(calibration)
+
+    async def _stats(self) -> dict[str, float]:
+        if self.always is not None:
+            raise self.always
+        return self.counters
+
+    async def _called(self) -> None:
+        self.num_asked += 1
+        if self.always is not None:
+            raise self.always
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.too_late is not None:
+            raise self.too_late
+
+
+def a_request(num: int = 2) -> ScoreRequest:
+    return ScoreRequest(
+        language="de",
+        question="?",
+        question_en="?",
+        reference="The answer is 1.",
+        responses=("x",) * num,
+        truncated=(False,) * num,
+    )
+
+
+def a_fleet(*scorers: FakeScorer, attempts: int = 3, timeout_s: float = 60, backoff_s: float = 0) -> ScorerFleet:
+    return ScorerFleet(scorers, timeout_s=timeout_s, attempts=attempts, backoff_s=backoff_s)
+
+
+def broken(cause: Exception) -> RayTaskError:
+    return RayTaskError("score", f"Traceback ...\n{type(cause).__name__}: {cause}", cause)
+
+
+def unavailable() -> ActorUnavailableError:
+    return ActorUnavailableError("the network is slow", b"\0" * 16)
+
+
+def rewards(scores: Scores) -> list[float | str]:
+    return [score.reward if isinstance(score, Score) else score.reason for score in scores]
+
+
+# --- who is asked -----------------------------------------------------------------------------------------------------
+
+
+def test_the_least_loaded_scorer_takes_the_next_group() -> None:
+    async def watch() -> None:
+        gate = asyncio.Event()
+        busy, free = FakeScorer(0.1, gate=gate), FakeScorer(0.2)
+        fleet = a_fleet(busy, free)
+        waiting = asyncio.ensure_future(fleet.score(a_request()))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            assert rewards(await fleet.score(a_request())) == [0.2, 0.2]
+        gate.set()
+        assert rewards(await waiting) == [0.1, 0.1]
+        assert (busy.num_asked, free.num_asked) == (1, 3)
+
+    run(watch())
+
+
+def test_idle_scorers_take_turns() -> None:
+    async def watch() -> None:
+        scorers = [FakeScorer(), FakeScorer(), FakeScorer()]
+        fleet = a_fleet(*scorers)
+        for _ in range(6):
+            await fleet.score(a_request())
+        assert [scorer.num_asked for scorer in scorers] == [2, 2, 2]
+
+    run(watch())
+
+
+# --- trying again -----------------------------------------------------------------------------------------------------
+
+
+def test_a_group_that_fails_is_tried_again_by_another_scorer() -> None:
+    async def watch() -> None:
+        weak, strong = FakeScorer(0.1, always=broken(MemoryError("no room"))), FakeScorer(0.2)
+        fleet = a_fleet(weak, strong)
+        assert rewards(await fleet.score(a_request())) == [0.2, 0.2]
+        assert (weak.num_asked, strong.num_asked) == (1, 1)
+        assert (await fleet.stats())["retries"] == 1
+
+    run(watch())
+
+
+def test_the_only_scorer_is_tried_again_itself() -> None:
+    scorer = FakeScorer(0.1, failures=[broken(ValueError("once"))])
+    assert rewards(run(a_fleet(scorer).score(a_request()))) == [0.1, 0.1]
+
+
+def test_a_group_that_fails_every_time_is_unscored_and_never_worth_nothing() -> None:
+    async def watch() -> None:
+        scorer = FakeScorer(always=broken(ValueError("the encoder is broken")))
+        fleet = a_fleet(scorer, attempts=3)
+        scores = await fleet.score(a_request(3))
+        wanted = Unscored(
+            reason="scorer failed: ValueError", detail="scorer-0 failed: ValueError: the encoder is broken"
+        )
+        assert scores == (wanted,) * 3
+        assert scorer.num_asked == 3
+        stats = await fleet.stats()
+        assert (stats["retries"], stats["given_up"]) == (2, 1)
+
+    run(watch())
+
+
+def test_one_attempt_is_one_attempt() -> None:
+    scorer, other = FakeScorer(failures=[broken(ValueError("once"))]), FakeScorer()
+    assert rewards(run(a_fleet(scorer, other, attempts=1).score(a_request()))) == ["scorer failed: ValueError"] * 2
+    assert other.num_asked == 0
+
+
+def test_no_attempt_begins_after_the_deadline() -> None:
+    """The pause before the second attempt, an hour, would end behind it: the group is given up at once."""
+    scorer = FakeScorer(always=broken(ValueError("again")))
+    scores = run(a_fleet(scorer, timeout_s=60, backoff_s=3600).score(a_request()))
+    assert rewards(scores) == ["scorer failed: ValueError"] * 2
+    assert scorer.num_asked == 1
+
+
+def test_pauses_between_attempts_are_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    run(a_fleet(FakeScorer(always=unavailable()), attempts=4, backoff_s=0.5).score(a_request()))
+    assert pauses == [0.5, 1.0, 2.0]
+
+
+# --- dead, unreachable, silent ----------------------------------------------------------------------------------------
+
+
+def test_the_group_of_a_scorer_that_died_goes_to_another_and_the_dead_one_is_asked_no_more() -> None:
+    async def watch() -> None:
+        dead, alive = FakeScorer(0.1, always=ActorDiedError()), FakeScorer(0.2)
+        fleet = a_fleet(dead, alive, backoff_s=3600)  # nothing waits for a dead one
+        for _ in range(4):
+            assert rewards(await fleet.score(a_request())) == [0.2, 0.2]
+        assert (dead.num_asked, alive.num_asked) == (1, 4)
+
+    run(watch())
+
+
+def test_a_scorer_that_can_not_be_reached_for_a_while_is_asked_again() -> None:
+    async def watch() -> None:
+        scorer = FakeScorer(0.1, failures=[unavailable(), unavailable()])
+        fleet = a_fleet(scorer, attempts=2)
+        assert rewards(await fleet.score(a_request())) == ["scorer unavailable"] * 2
+        assert rewards(await fleet.score(a_request())) == [0.1, 0.1]
+
+    run(watch())
+
+
+def test_a_run_without_a_living_scorer_has_failed() -> None:
+    async def watch() -> None:
+        fleet = a_fleet(FakeScorer(always=ActorDiedError()), FakeScorer(always=ActorDiedError()))
+        with pytest.raises(RunFailed, match=r"^no scorer is left alive; scorer-1 died: "):
+            await fleet.score(a_request())
+        with pytest.raises(RunFailed, match=r"^no scorer is left alive$"):
+            await fleet.score(a_request())
+
+    run(watch())
+
+
+def test_a_silent_scorer_leaves_its_group_unscored_and_others_are_asked_until_it_answers() -> None:
+    async def watch() -> None:
+        gate = asyncio.Event()
+        silent, other = FakeScorer(0.1, gate=gate), FakeScorer(0.2)
+        fleet = a_fleet(silent, other, timeout_s=0.01)
+        assert (
+            await fleet.score(a_request())
+            == (Unscored(reason="scorer timed out", detail="scorer-0 gave no answer in 0.01 s"),) * 2
+        )
+        for _ in range(3):
+            assert rewards(await fleet.score(a_request())) == [0.2, 0.2]
+        gate.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert {*rewards(await fleet.score(a_request())), *rewards(await fleet.score(a_request()))} == {0.1, 0.2}
+
+    run(watch())
+
+
+def test_a_failure_that_comes_after_the_deadline_is_heard_by_nobody_and_complained_about_by_nobody() -> None:
+    complaints: list[dict[str, object]] = []
+
+    async def watch() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        gate = asyncio.Event()
+        fleet = a_fleet(FakeScorer(gate=gate, too_late=broken(ValueError("too late"))), timeout_s=0.01)
+        assert rewards(await fleet.score(a_request())) == ["scorer timed out"] * 2
+        gate.set()
+        await asyncio.sleep(0)
+
+    run(watch())
+    assert complaints == []
+
+
+# --- calibration and counters -----------------------------------------------------------------------------------------
+
+
+def test_similarities_and_the_fingerprint_come_from_any_scorer_with_the_same_patience() -> None:
+    async def watch() -> None:
+        fleet = a_fleet(FakeScorer(always=ActorDiedError()), FakeScorer(0.7))
+        pair = ReasoningPair(language="de", reasoning="x", reference="y")
+        assert await fleet.similarities([pair, pair]) == [0.7, 0.7]
+        assert await fleet.judge_fingerprint() == "judge"
+
+    run(watch())
+
+
+def test_similarities_that_no_scorer_gives_end_the_run() -> None:
+    fleet = a_fleet(FakeScorer(always=broken(ValueError("no encoder"))))
+    with pytest.raises(RunFailed, match=r"^no scorer gave similarities: scorer failed: ValueError: scorer-0 failed: "):
+        run(fleet.similarities([]))
+
+
+def test_every_living_scorer_takes_the_calibration() -> None:
+    async def watch() -> None:
+        dead, first, second = FakeScorer(always=ActorDiedError()), FakeScorer(), FakeScorer()
+        fleet = a_fleet(dead, first, second)
+        await fleet.score(a_request())
+        await fleet.use_calibration(CALIBRATION)
+        assert (dead.calibrations, first.calibrations, second.calibrations) == ([], [CALIBRATION], [CALIBRATION])
+
+    run(watch())
+
+
+def test_a_scorer_without_the_calibration_ends_the_run() -> None:
+    fleet = a_fleet(FakeScorer(), FakeScorer(always=broken(ValueError("another judge"))))
+    with pytest.raises(RunFailed, match=r"^scorer-1 did not take the calibration: scorer failed: ValueError: "):
+        run(fleet.use_calibration(CALIBRATION))
+
+
+def test_counters_are_summed_and_those_of_a_dead_scorer_still_count() -> None:
+    async def watch() -> None:
+        first = FakeScorer(counters={"texts": 5.0, "queue_depth": 1.0, "queue_depth_max": 2.0})
+        second = FakeScorer(counters={"texts": 7.0, "queue_depth": 3.0, "queue_depth_max": 4.0})
+        fleet = a_fleet(first, second)
+        total = {"texts": 12.0, "queue_depth": 4.0, "queue_depth_max": 6.0, "retries": 0.0, "given_up": 0.0}
+        assert await fleet.stats() == total
+        second.always = ActorDiedError()
+        assert await fleet.stats() == total | {"queue_depth": 1.0, "queue_depth_max": 2.0}
+
+    run(watch())
+
+
+def test_what_is_taken_is_what_happened_since_the_last_time() -> None:
+    async def watch() -> None:
+        scorer = FakeScorer(counters={"texts": 8.0, "batches": 1.0})
+        fleet = a_fleet(scorer)
+        assert (await fleet.take_stats())["scorer/batch_size"] == 8.0
+        scorer.counters = {"texts": 12.0, "batches": 3.0}
+        scorer.failures = [unavailable()]
+        await fleet.score(a_request())
+        assert await fleet.take_stats() == {
+            "scorer/batch_size": 2.0,  # 4 more texts in 2 more batches
+            "scorer/retries": 1.0,
+            "scorer/given_up": 0.0,
+        }
+
+    run(watch())
