@@ -5,18 +5,15 @@ No reward is computed here.
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import ray
 
 from actors.process import ProcessInfo, this_process
-from actors.scoring import RewardSetup, load
+from actors.scoring import LoadedReward, RewardSetup
 from actors.scoring_queue import ScoringQueue
 from driver.schema import Score, ScoreRequest, Unscored
+from rewards.calibration import Calibration
 from rewards.reasoning.judge import ReasoningPair
-
-if TYPE_CHECKING:
-    from rewards.calibration import Calibration
 
 
 @ray.remote
@@ -31,7 +28,7 @@ class ScorerWorker:
 
     async def ready(self) -> ProcessInfo:
         """Load the models; to be called once, before anything else is asked."""
-        self._loaded = await asyncio.to_thread(load, self._setup, self._device)
+        self._loaded = await asyncio.to_thread(LoadedReward, self._setup, self._device)
         self._queue = ScoringQueue(self._loaded.reward, across_groups=self._setup.scorer.batch_across_groups)
         return this_process()
 
@@ -46,7 +43,7 @@ class ScorerWorker:
     async def judge_fingerprint(self) -> str:
         return self._loaded.reward.fingerprint
 
-    async def use_calibration(self, calibration: "Calibration") -> None:
+    async def use_calibration(self, calibration: Calibration) -> None:
         """For all groups that are scored from now on."""
         await self._queue.run(lambda: self._loaded.use_calibration(calibration))
 

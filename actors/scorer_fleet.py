@@ -8,7 +8,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
@@ -17,13 +17,13 @@ from actors.process import RemoteActor
 from driver.errors import RunFailed
 from driver.schema import Score, ScoreRequest, Unscored
 from driver.scorer_metrics import over_step, scorer_metrics
+from rewards.calibration import Calibration
 from rewards.reasoning.judge import ReasoningPair
-
-if TYPE_CHECKING:
-    from rewards.calibration import Calibration
 
 STATS_TIMEOUT_S = 10.0
 """Longest that counters are waited for: they are not worth holding up a step."""
+PAIRS_PER_CALL = 256
+"""Reasonings that a scorer compares in one call outside scoring: minutes at most, on a CPU too."""
 
 Answer = TypeVar("Answer")
 
@@ -70,12 +70,21 @@ class ScorerFleet:
         return (Unscored(reason=answer.reason, detail=answer.detail),) * len(request.responses)
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
-        """The judge's raw values, in order; NaN where it can't say.
+        """The judge's raw values, in order; NaN where it can't say. Many pairs are shared out, as many shares
+        at once as there are scorers: each has a deadline of its own.
 
         Raises:
             RunFailed: no scorer gave an answer.
         """
-        return await self._must("similarities", lambda worker: worker.similarities.remote(tuple(pairs)))
+        free = asyncio.Semaphore(max(1, len(self._alive())))
+
+        async def share(start: int) -> list[float]:
+            part = tuple(pairs[start : start + PAIRS_PER_CALL])
+            async with free:
+                return await self._must("similarities", lambda worker: worker.similarities.remote(part))
+
+        starts = range(0, len(pairs), PAIRS_PER_CALL)
+        return [value for values in await asyncio.gather(*map(share, starts)) for value in values]
 
     async def judge_fingerprint(self) -> str:
         """Of the judge that all scorers have.
@@ -85,7 +94,7 @@ class ScorerFleet:
         """
         return await self._must("the judge's fingerprint", lambda worker: worker.judge_fingerprint.remote())
 
-    async def use_calibration(self, calibration: "Calibration") -> None:
+    async def use_calibration(self, calibration: Calibration) -> None:
         """From now on, on every scorer that lives.
 
         Raises:

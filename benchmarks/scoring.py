@@ -1,27 +1,36 @@
-"""Texts per second of a scorer worker, beside a bare SentenceTransformer.encode on the same unique texts.
+"""Texts per second of a scorer worker, beside bare encoding of the same texts, and what it spends on anything else.
 
 The worker judges gates and answers, encodes, compares and composes rewards; its time runs from the driver's first
-request to the last score, Ray included. The bare side does nothing but encode, timed inside its own actor, with the
-same model, dtype, batch size and number of threads.
+request to the last score, Ray included. The bare sides do nothing but encode, timed inside their own actor, with the
+same model, dtype, batch size and number of threads: once every text once, sorted by length, and once pair by pair, as
+one would write it first.
 """
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import ray
 
-from actors.fleet import ScorerFleet, ready
+from actors.fleet import ready
 from actors.process import ProcessInfo, RemoteActor, this_process
 from actors.scorer import ScorerWorker
-from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
+from actors.scorer_fleet import ScorerFleet
+from actors.scoring import RewardSetup
+from benchmarks.measure import Comparison, Outcome, Round, Side, Sizes, StageSplit, interleaved, timed
 from benchmarks.reserve import reserved
 from benchmarks.workload import score_requests
 from cluster.launch import start_actor
 from driver.config import ScorerConfig
+from driver.consistency import LANGUAGE_GATES
 from driver.schema import Score, ScoreRequest
-from rewards.answers import split_reasoning
-from rewards.semantic import PIVOT_LANGUAGE
+from rewards.answers import same_answer
+from rewards.gates.all import build_gates
+from rewards.reading import read_group
+
+Texts = list[str]
 
 
 @ray.remote
@@ -37,69 +46,156 @@ class BareEncoder:
     def ready(self) -> ProcessInfo:
         return this_process()
 
-    def encode(self, texts: Sequence[str]) -> Round:
+    def encode(self, calls: Sequence[Texts]) -> Round:
+        """One call of the library for each list of texts."""
+
         def encode() -> float:
-            vectors = self._model.encode(list(texts), batch_size=self._batch_size, normalize_embeddings=True)
-            return float(len(vectors))
+            vectors = [
+                self._model.encode(texts, batch_size=self._batch_size, normalize_embeddings=True) for texts in calls
+            ]
+            return float(sum(map(len, vectors)))
 
         return timed(encode)
 
 
-def run(sizes: Sizes) -> list[Comparison]:
-    """Twice: every group by itself, which is reproducible, and all that wait together (scorer.batch_across_groups)."""
+def run(sizes: Sizes) -> list[Outcome]:
+    """Every group by itself, which is reproducible, and all that wait together (scorer.batch_across_groups)."""
     scorer = sizes.config.scorer
+    outcomes: list[Outcome] = []
     with reserved(sizes.config, ("scorer",) * 3, threads=sizes.threads) as bundles, asyncio.Runner() as runner:
         *ours_at, bare_at = bundles.layout.placements
         bare = start_actor(BareEncoder, bare_at, bundles, (scorer, bundles.layout.device))
         bare_process = runner.run(ready([bare_at.name], [bare]))[bare_at.name].pid
-        comparisons = []
         for place, together in zip(ours_at, (False, True), strict=True):
-            config = scorer.model_copy(update={"batch_across_groups": together})
-            arguments = (config, sizes.config.reward, sizes.config.data.languages, bundles.layout.device)
-            worker = start_actor(ScorerWorker, place, bundles, arguments)
-            process = runner.run(ready([place.name], [worker]))[place.name].pid
-            our_rounds, bare_rounds = interleaved(
-                Side(turn=_ours(sizes, worker, runner), processes=(os.getpid(), process)),
-                Side(turn=_bare(sizes, bare), processes=(bare_process,)),
-                rounds=sizes.rounds,
+            worker = start_actor(
+                ScorerWorker, place, bundles, (_setup(sizes, together=together), bundles.layout.device)
             )
-            comparisons.append(_comparison(sizes, our_rounds, bare_rounds, together=together))
-    return comparisons
+            process = runner.run(ready([place.name], [worker]))[place.name].pid
+            for pairwise in (False, True):
+                ours = _Ours(sizes, worker, runner, pairwise=pairwise)
+                our_rounds, bare_rounds = interleaved(
+                    Side(turn=ours.turn, processes=(os.getpid(), process)),
+                    Side(turn=_bare(sizes, bare, pairwise=pairwise), processes=(bare_process,)),
+                    rounds=sizes.rounds,
+                )
+                outcomes.append(_comparison(sizes, (our_rounds, bare_rounds), ours, together=together))
+                if not together and not pairwise:
+                    outcomes.append(_split(sizes, our_rounds))
+    return outcomes
 
 
-def _ours(sizes: Sizes, worker: RemoteActor, runner: asyncio.Runner) -> Callable[[int], Round]:
-    fleet = ScorerFleet([worker], timeout_s=sizes.config.scorer.timeout_s)
+def _setup(sizes: Sizes, *, together: bool) -> RewardSetup:
+    """The run's reward on a fixed scale: calibration is no part of scoring."""
+    config = sizes.config
+    reasoning = config.reward.reasoning.model_copy(update={"calibration": "off"})
+    return RewardSetup(
+        scorer=config.scorer.model_copy(update={"batch_across_groups": together}),
+        reward=config.reward.model_copy(update={"reasoning": reasoning}),
+        comet=config.comet,
+        translator=config.translator,
+        languages=config.data.languages,
+        calibration=None,
+    )
 
-    def turn(number: int) -> Round:
-        requests = score_requests(sizes, number)
+
+class _Ours:
+    """The worker's turns, and how many texts it encoded in them."""
+
+    def __init__(self, sizes: Sizes, worker: RemoteActor, runner: asyncio.Runner, *, pairwise: bool) -> None:
+        self._sizes = sizes
+        self._runner = runner
+        self._fleet = ScorerFleet([worker], timeout_s=sizes.config.scorer.timeout_s)
+        self.pairwise = pairwise
+        self.encoded: list[float] = []  # a turn, per group
+
+    def turn(self, number: int) -> Round:
+        requests = _requests(self._sizes, number, pairwise=self.pairwise)
         num_texts = float(len(_unique_texts(requests)))
-        return timed(lambda: runner.run(_score(fleet, requests)) or num_texts)
+        before = self._num_encoded()
+        done = timed(lambda: self._runner.run(_score(self._fleet, requests)) or num_texts)
+        self.encoded.append((self._num_encoded() - before) / len(requests))
+        return done
 
-    return turn
+    def _num_encoded(self) -> float:
+        return self._runner.run(self._fleet.stats())["encoded"]
 
 
-def _bare(sizes: Sizes, bare: RemoteActor) -> Callable[[int], Round]:
+def _requests(sizes: Sizes, number: int, *, pairwise: bool) -> list[ScoreRequest]:
+    """The second comparison has rounds of its own: the worker still knows the references of the first one's."""
+    return score_requests(sizes, number + pairwise * (sizes.rounds + 1))
+
+
+def _bare(sizes: Sizes, bare: RemoteActor, *, pairwise: bool) -> Callable[[int], Round]:
+    prefix = sizes.config.scorer.text_prefix
+
     def turn(number: int) -> Round:
-        texts = [sizes.config.scorer.text_prefix + text for text in _unique_texts(score_requests(sizes, number))]
-        return ray.get(bare.encode.remote(texts))
+        requests = _requests(sizes, number, pairwise=pairwise)
+        unique = _unique_texts(requests)
+        calls = [list(pair) for pair in _pairs(requests)] if pairwise else [unique]
+        done: Round = ray.get(bare.encode.remote([[prefix + text for text in texts] for texts in calls]))
+        return replace(done, work=float(len(unique)))
 
     return turn
 
 
 def _comparison(
-    sizes: Sizes, our_rounds: tuple[Round, ...], bare_rounds: tuple[Round, ...], *, together: bool
+    sizes: Sizes, rounds: tuple[tuple[Round, ...], tuple[Round, ...]], ours: _Ours, *, together: bool
 ) -> Comparison:
+    our_rounds, bare_rounds = rounds
+    bare = (
+        "SentenceTransformer.encode of every response with its reference, pair by pair"
+        if ours.pairwise
+        else f"SentenceTransformer.encode of the same unique texts, batches of {sizes.config.scorer.batch_size}"
+    )
+    name = "scoring, groups together" if together else "scoring"
     return Comparison(
-        name="scoring, groups together" if together else "scoring",
+        name=f"{name}, beside pair by pair" if ours.pairwise else name,
         unit="texts",
         ours="scorer worker: gates, answers, embeddings, rewards, Ray; "
         + ("all groups that wait are encoded together" if together else "every group is encoded by itself"),
-        bare=f"SentenceTransformer.encode of the same unique texts, batches of {sizes.config.scorer.batch_size}",
-        aim=0.95,
+        bare=bare,
+        aim=1.5 if ours.pairwise else 0.95,
         our_rounds=our_rounds,
         bare_rounds=bare_rounds,
         work=f"{sizes.groups} groups of {sizes.group_size} responses, references shared by the languages of an "
         f"item, {our_rounds[0].work:g} unique texts; {sizes.config.scorer.dtype}, threads: {sizes.threads}",
+        notes={
+            "texts encoded per group, at most": max(ours.encoded),
+            "aim": f"at most {sizes.group_size + 1}",
+        },
+    )
+
+
+def _split(sizes: Sizes, our_rounds: Sequence[Round]) -> StageSplit:
+    """What answers and gates cost, timed here on the same rounds, beside the worker's whole time for them."""
+    gates = build_gates(
+        sizes.config.data.languages,
+        min_length_ratio=sizes.config.reward.gates.min_length_ratio,
+        max_length_ratio=sizes.config.reward.gates.max_length_ratio,
+    )
+    steps = []
+    for number, whole in enumerate(our_rounds, start=1):
+        requests = score_requests(sizes, number)
+        seconds = {"answers": 0.0, "language gates": 0.0, "other gates": 0.0}
+        started = time.perf_counter()
+        readings = [reading for request in requests for reading in read_group(request)]
+        for reading in readings:
+            if not same_answer(reading.answer or "", reading.answer or ""):
+                raise RuntimeError(f"an answer of the benchmark is not itself: {reading.answer}")
+        seconds["answers"] = time.perf_counter() - started
+        for gate in gates:
+            started = time.perf_counter()
+            for reading in readings:
+                gate.is_open(reading)
+            place = "language gates" if gate.name in LANGUAGE_GATES else "other gates"
+            seconds[place] += time.perf_counter() - started
+        steps.append(seconds | {"step": whole.seconds})
+    return StageSplit(
+        name="scoring, by part",
+        work=f"{sizes.groups} groups of {sizes.group_size} responses; step is the worker's whole time, the rest was "
+        "timed in the driver",
+        steps=tuple(steps),
+        notes={"aim": "answers and language gates together under 5 % of a step"},
     )
 
 
@@ -111,8 +207,12 @@ async def _score(fleet: ScorerFleet, requests: Sequence[ScoreRequest]) -> None:
             raise RuntimeError(f"a text of the benchmark was not encoded: {score}")
 
 
+def _pairs(requests: Sequence[ScoreRequest]) -> list[tuple[str, str]]:
+    """(reasoning, its reference's) of every response."""
+    readings = [reading for request in requests for reading in read_group(request)]
+    return [(reading.reasoning, reading.task.reference_reasoning) for reading in readings]
+
+
 def _unique_texts(requests: Sequence[ScoreRequest]) -> list[str]:
     """What the scorer has to encode."""
-    references = [split_reasoning(request.reference, PIVOT_LANGUAGE)[0] for request in requests]
-    responses = [split_reasoning(text, request.language)[0] for request in requests for text in request.responses]
-    return list(dict.fromkeys([*references, *responses]))
+    return list(dict.fromkeys(text for pair in _pairs(requests) for text in pair))

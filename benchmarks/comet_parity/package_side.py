@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pkg_resources  # without it the package mixes Kiwi's layers in another way, and says nothing
+import sentencepiece
 import torch
 import yaml
 from comet import load_from_checkpoint
 from comet.models import ReferencelessRegression, RegressionMetric, UnifiedMetric
 from pytorch_lightning import Trainer
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import XLMRobertaConfig, XLMRobertaTokenizerFast, XLMRobertaXLConfig
 
 CLASSES = {
@@ -41,6 +41,7 @@ SENTENCES = (
     "సమాధానం 11.",
     "Jibu ni 33, kwa sababu walikuwa na chokoleti 74.",
     "الإجابة هي ١٨ دولارًا.",
+    "ﬁnally ２ ½  litres…　and\u00a0①",  # what NFKC and the merging of spaces change
 )
 MAX_POSITIONS = 514  # as XLM-R: 512 tokens of a joint sequence, 510 of a single one
 
@@ -84,6 +85,7 @@ CASES = (
         "unified, as wmt22-cometkiwi-da",
         "unified_metric",
         {"layer_transformation": "sparsemax", "layer_norm": False, "input_segments": ["mt", "src"]},
+        encoder="pieces",
         said={"layer_transformation": "sparsemax_patch", "pool": "avg"},
     ),
     Case(
@@ -122,7 +124,7 @@ def main() -> None:
     random.seed(1)
     torch.manual_seed(1)
     print(f"unbabel-comet {pkg_resources.get_distribution('unbabel-comet').version}, torch {torch.__version__}")
-    tokenizer = make_tokenizer(arguments.tokenizer)
+    tokenizer = make_tokenizer(arguments.tokenizer, folder)
     save_encoders(tokenizer, folder)
     for case in CASES:
         save_checkpoint(case, folder)
@@ -130,26 +132,29 @@ def main() -> None:
         print(f"  {case.name}: {len(expected)} scores from {min(expected):.4f} to {max(expected):.4f}")
 
 
-def make_tokenizer(folder: Path | None) -> XLMRobertaTokenizerFast:
-    """A real tokenizer, or a small one of the same make: unigram pieces, <s> a </s>."""
-    if folder is not None:
-        return XLMRobertaTokenizerFast.from_pretrained(folder)
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token="<unk>")
-    tokenizer.train_from_iterator(SENTENCES * 4, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> </s> $B </s>",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
+def make_tokenizer(real: Path | None, folder: Path) -> XLMRobertaTokenizerFast:
+    """A real tokenizer, or a small one made as XLM-R's was: sentencepiece, unigram, NFKC and more."""
+    if real is not None:
+        return XLMRobertaTokenizerFast.from_pretrained(real)
+    pieces = folder / "encoder-pieces"
+    pieces.mkdir(parents=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(SENTENCES * 20),
+        model_prefix=str(pieces / "sentencepiece.bpe"),
+        vocab_size=420,
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        minloglevel=2,
     )
-    return XLMRobertaTokenizerFast(tokenizer_object=tokenizer)
+    (pieces / "sentencepiece.bpe.vocab").unlink()
+    (pieces / "tokenizer_config.json").write_text('{"model_max_length": 512}')
+    XLMRobertaConfig().save_pretrained(pieces)
+    return XLMRobertaTokenizerFast.from_pretrained(pieces)
 
 
 def save_encoders(tokenizer: XLMRobertaTokenizerFast, folder: Path) -> None:
+    """Three: with tokenizer.json, as xlm-roberta-large; the same pre-norm; and with sentencepiece's file alone, as
+    infoxlm-large."""
     shape = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
@@ -161,9 +166,13 @@ def save_encoders(tokenizer: XLMRobertaTokenizerFast, folder: Path) -> None:
         "pad_token_id": tokenizer.pad_token_id,
         "initializer_range": 0.3,  # large, so that texts are told apart and a wrong layer shows
     }
-    for name, config in (("small", XLMRobertaConfig(**shape)), ("small-xl", XLMRobertaXLConfig(**shape))):
-        config.save_pretrained(folder / f"encoder-{name}")
-        tokenizer.save_pretrained(folder / f"encoder-{name}")
+    XLMRobertaConfig(**shape).save_pretrained(folder / "encoder-small")
+    XLMRobertaXLConfig(**shape).save_pretrained(folder / "encoder-small-xl")
+    XLMRobertaConfig(**shape).save_pretrained(folder / "encoder-pieces")
+    tokenizer.save_pretrained(folder / "encoder-small")
+    tokenizer.save_pretrained(folder / "encoder-small-xl")
+    if not (folder / "encoder-pieces" / "sentencepiece.bpe.model").is_file():
+        tokenizer.save_pretrained(folder / "encoder-pieces")
 
 
 def save_checkpoint(case: Case, folder: Path) -> None:
@@ -174,6 +183,8 @@ def save_checkpoint(case: Case, folder: Path) -> None:
         for scalar in model.layerwise_attention.scalar_parameters:
             scalar.normal_(std=0.6)
         model.layerwise_attention.gamma.fill_(1.3)
+        for parameter in model.estimator.parameters():
+            parameter.mul_(4)
     place = folder / case.name / "checkpoints" / "model.ckpt"
     place.parent.mkdir(parents=True)
     trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")

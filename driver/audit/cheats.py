@@ -16,11 +16,11 @@ from driver.audit.faithful import (
     answer_as_written,
     halves,
     number_places,
-    sentences,
     with_numbers_changed,
     with_other_answer,
 )
 from rewards.languages import LANGUAGES
+from rewards.reasoning.chunks import split_sentences
 
 LOOPS = 12
 """How often the first sentence comes in a loop."""
@@ -103,7 +103,7 @@ def other_language(subject: Subject) -> str | None:
 
 def code_mixing(subject: Subject) -> str:
     """Every second sentence in English; of a single sentence, the second half."""
-    native, foreign = sentences(subject.native.reasoning), sentences(subject.english.reasoning)
+    native, foreign = split_sentences(subject.native.reasoning), split_sentences(subject.english.reasoning)
     if min(len(native), len(foreign)) < 2:
         mixed = f"{halves(subject.native.reasoning)[0]} {halves(subject.english.reasoning)[1]}"
         return subject.native.close(mixed)
@@ -134,7 +134,7 @@ def empty_reasoning(subject: Subject) -> str:
 
 
 def repeated_sentence(subject: Subject) -> str | None:
-    found = sentences(subject.native.reasoning)
+    found = split_sentences(subject.native.reasoning)
     return subject.native.close("\n".join(found[:1] * LOOPS)) if found else None
 
 
@@ -203,7 +203,7 @@ def _padded(subject: Subject, *, num_characters: int) -> str | None:
     available = [
         sentence
         for other, question in zip(subject.others, subject.other_questions, strict=True)
-        for sentence in (*sentences(other.reasoning), *sentences(question))
+        for sentence in (*split_sentences(other.reasoning), *split_sentences(question))
     ]
     if not available:
         return None

@@ -1,4 +1,4 @@
-"""A worked solution taken apart: sentences, numbers, closing; and the small changes that cheats are made of.
+"""A worked solution taken apart: reasoning, numbers, closing; and the small changes that cheats are made of.
 
 Owns taking apart and changing. Every change keeps what it does not touch: a number is changed digit by digit in its own
 script and grouping. Must not know what a change is for: that is driver/audit/cheats.py.
@@ -17,7 +17,6 @@ from rewards.languages import LANGUAGES
 from rewards.numbers import find_numbers, fold
 from rewards.text import clean
 
-_SENTENCE_BREAK = re.compile(r"(?<=[!?。।؟])\s*|(?<=\.)\s+|\n+")
 _OPTION = re.compile(r"(?<![^\W_])[A-J](?![^\W_])")
 
 
@@ -78,11 +77,6 @@ def native_and_english(solution: ParallelSolution) -> tuple[WorkedText, WorkedTe
     return WorkedText(
         language=solution.language, reasoning=reasoning, between="\n", closing=closing, answer=english.answer
     ), english
-
-
-def sentences(text: str) -> list[str]:
-    """The text's sentences or lines, without the space between them. A language without full stops has long ones."""
-    return [piece for piece in (part.strip() for part in _SENTENCE_BREAK.split(text)) if piece]
 
 
 def halves(text: str) -> tuple[str, str]:

@@ -8,20 +8,20 @@ from pathlib import Path
 
 from driver.audit.groups import Question, questions_of
 from driver.audit.measure import AuditPlan, plan_audit
+from driver.calibration import check_calibration
 from driver.config import Config
 from driver.errors import BadInput
-from driver.parallel import load_solutions
+from driver.parallel import BUILTIN, load_solutions
 from driver.problems.mgsm import MgsmTable
 from driver.schema import ParallelSolution
-
-BUILTIN = "builtin"
 
 
 def prepare_audit(config: Config) -> AuditPlan:
     """Everything that will be scored, of a config whose paths are absolute.
 
     Raises:
-        BadInput: for a reward that needs more than scorers, and for a source that can't be read or audited.
+        BadInput: for a reward that needs more than scorers or can't be calibrated, and for a source that can't be read
+            or audited.
     """
     check_reward(config)
     settings = config.audit
@@ -35,6 +35,7 @@ def prepare_audit(config: Config) -> AuditPlan:
     if not solutions:
         raise BadInput(f"audit.source {settings.source} has no solution in the languages of audit.languages")
     languages = tuple(dict.fromkeys(solution.language for solution in solutions))
+    check_calibration(config.reward.reasoning, languages)
     return plan_audit(solutions, faithful_questions(settings.source, solutions, languages), seed=config.run.seed)
 
 

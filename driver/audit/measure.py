@@ -100,10 +100,13 @@ class _Asked:
         self._num_done = 0
 
     async def all(self, requests: Iterable[ScoreRequest]) -> list[Scores]:
-        """In order."""
-        async with asyncio.TaskGroup() as tasks:
-            found = [tasks.create_task(self._one(request)) for request in requests]
-        return [task.result() for task in found]
+        """In order. The first failure ends the others and is raised as it is."""
+        tasks = [asyncio.create_task(self._one(request)) for request in requests]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _one(self, request: ScoreRequest) -> Scores:
         async with self._free:

@@ -111,7 +111,7 @@ def headline(result: AuditResult) -> str:
         f" (lowest {strict_percent(missed[0].win_rate)}%: {missed[0].cheat}, {missed[0].language})" if missed else ""
     )
     gates = result.missed_gates()
-    rejections = f"{len(gates)} gates reject more than 1% of it somewhere" if gates else "no gate rejects over 1% of it"
+    rejections = f"gates reject over 1% of it in {len(gates)} places" if gates else "no gate rejects over 1% of it"
     difference = result.largest_difference or 0.0
     far = "" if difference <= WANTED_DIFFERENCE else f", more than {WANTED_DIFFERENCE:g}"
     return f"Verdict: {wins}{lowest}; {rejections}; its mean reward differs by {difference:.3f} between languages{far}."

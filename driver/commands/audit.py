@@ -17,10 +17,12 @@ from cluster.team import Team
 from driver.audit.ablation import contribution, variants
 from driver.audit.inputs import prepare_audit
 from driver.audit.measure import AuditPlan, audit
-from driver.audit.result import AuditResult, write_audit
+from driver.audit.result import AuditResult, Contribution, write_audit
 from driver.audit.table import as_tables, headline
+from driver.calibration import calibration_for
 from driver.config import Config
 from driver.config_load import load_config
+from driver.custom_reward import load_source
 from driver.logs import quiet_logs
 from driver.paths import with_absolute_paths
 from driver.progress import Progress
@@ -42,12 +44,15 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     with Progress(console) as progress:
         with progress.phase("checking data and building cheats"):
             plan = prepare_audit(config)
+            custom = config.reward.custom
+            custom_source = load_source(custom.path, custom.function) if custom.path else ""
         with connected(config.cluster, progress) as cluster:
             wanted = layout(config, choose_device(config, cluster), roles=("scorer",))
             check_fits(wanted, cluster)
             folder = create(path, config)
             quiet_logs(folder.logs / "driver.log")
-            result = _audited(config, plan, wanted, folder=folder, progress=progress)
+            auditor = _Auditor(plan, wanted, custom_source=custom_source, folder=folder, progress=progress)
+            result = auditor.whole(config)
     write_audit(folder.path, result)
     for shown in as_tables(result):
         console.print(shown)
@@ -62,34 +67,49 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     return summary
 
 
-def _audited(config: Config, plan: AuditPlan, wanted: Layout, *, folder: RunFolder, progress: Progress) -> AuditResult:
-    """The audit, and in an ablation what each thing contributes."""
-    whole = _measured(config, plan, wanted, folder=folder, progress=progress)
-    if not config.audit.ablation:
-        return whole
-    write_audit(folder.path, whole)  # hours of work may follow
-    found = []
-    for number, variant in enumerate(lacking := variants(config), start=1):
-        progress.note(f"ablation {number} of {len(lacking)}: without {variant.switched_off}")
-        result = _measured(variant.config, plan, wanted, folder=folder, progress=progress)
-        found.append(contribution(variant.switched_off, result))
-    return replace(whole, contributions=tuple(found))
+class _Auditor:
+    """One plan, measured with scorers of this config or that."""
 
+    def __init__(
+        self, plan: AuditPlan, wanted: Layout, *, custom_source: str, folder: RunFolder, progress: Progress
+    ) -> None:
+        self._plan = plan
+        self._wanted = wanted
+        self._custom_source = custom_source
+        self._folder = folder
+        self._progress = progress
 
-def _measured(config: Config, plan: AuditPlan, wanted: Layout, *, folder: RunFolder, progress: Progress) -> AuditResult:
-    """One audit, by scorers that know this config and are gone afterwards."""
-    with placed(wanted, config.cluster, progress.waiting) as bundles:
-        team = Team(config, bundles, progress)
+    def whole(self, config: Config) -> AuditResult:
+        """The audit, and in an ablation what each thing contributes."""
+        result = self._measured(config)
+        if not config.audit.ablation:
+            return result
+        write_audit(self._folder.path, result)  # what follows takes many times as long
+        found: list[Contribution] = []
+        for number, variant in enumerate(lacking := variants(config), start=1):
+            self._progress.note(f"ablation {number} of {len(lacking)}: without {variant.switched_off}")
+            found.append(contribution(variant.switched_off, self._measured(variant.config)))
+        return replace(result, contributions=tuple(found))
 
-        async def measure() -> AuditResult:
-            await team.start_scorers(plan.languages)
-            with progress.phase("auditing", total=plan.num_requests) as done:
-                return await audit(team.scorer, plan, measured_on=measured_on(config), on_progress=done)
+    def _measured(self, config: Config) -> AuditResult:
+        """By scorers that know this config and are gone afterwards."""
+        with placed(self._wanted, config.cluster, self._progress.waiting) as bundles:
+            team = Team(config, bundles, self._progress)
+            try:
+                return asyncio.run(self._measure(config, team))
+            finally:
+                collect_logs(team.processes, self._folder.logs)
 
-        try:
-            return asyncio.run(measure())
-        finally:
-            collect_logs(team.processes, folder.logs)
+    async def _measure(self, config: Config, team: Team) -> AuditResult:
+        plan, progress = self._plan, self._progress
+        await team.start_scorers(plan.languages, custom_source=self._custom_source)
+        calibration = await calibration_for(
+            config.reward.reasoning, team.scorer, languages=plan.languages, progress=progress
+        )
+        if calibration is not None:
+            await team.scorer.use_calibration(calibration)
+        with progress.phase("auditing", total=plan.num_requests) as done:
+            return await audit(team.scorer, plan, measured_on=measured_on(config), on_progress=done)
 
 
 def measured_on(config: Config) -> dict[str, str]:

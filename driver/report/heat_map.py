@@ -25,8 +25,7 @@ def heat_map(
 ) -> Html:
     """`shares[row][column]` in [0, 1]; None where nothing was measured."""
     values = [[-1.0 if share is None else share for share in row] for row in shares]
-    colours = ListedColormap(list(SHADES))
-    colours.set_under("#ffffff")
+    colours = ListedColormap(list(SHADES)).with_extremes(under="#ffffff")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.2 + 0.52 * len(columns), 0.6 + 0.3 * len(rows)), layout="constrained")
         axes = figure.add_subplot()

@@ -14,20 +14,23 @@ from rewards.languages import LANGUAGES, Language, Script
 from rewards.numbers import find_numbers, fold
 
 _VARIANCE = 6.8  # of the length difference, per character: Gale and Church 1993, section 3.2
-# Cost, -log of the share among their hand-aligned sentences (table 5), of how many sentences stand for how many.
+# Cost, -log of the share among their hand-aligned sentences (table 5), of how many sentences stand for how many; each
+# sentence above two costs what the second did, as some write without full stops, and Thai has none.
+_MOST_TOGETHER = 8
+_MERGED = -math.log(0.089)
 _SHAPES: Mapping[tuple[int, int], float] = {
     (1, 1): -math.log(0.89),
     (1, 0): -math.log(0.0099),
     (0, 1): -math.log(0.0099),
-    (2, 1): -math.log(0.089),
-    (1, 2): -math.log(0.089),
     (2, 2): -math.log(0.011),
+    **{(num, 1): (num - 1) * _MERGED for num in range(2, _MOST_TOGETHER + 1)},
+    **{(1, num): (num - 1) * _MERGED for num in range(2, _MOST_TOGETHER + 1)},
 }
 _MOST_COST = 30.0
 _NUMBER_COST = 3.0
 """Sharing all numbers is worth this much, sharing none costs it: more than a doubtful length, less than a hopeless
 one."""
-_MOST_UNITS = 200
+_MOST_UNITS = 100
 """The time grows with the product of both sides' units: above this many, neighbouring sentences are taken together."""
 
 # Characters for one of English. The scripts of MGSM's languages: measured on its 250 questions (Shi et al. 2022),
@@ -112,15 +115,19 @@ def _match_cost(left: Sequence[_Unit], right: Sequence[_Unit]) -> float:
     """How unlikely it is that these stand for each other: -log P(|length difference| or more), and the numbers."""
     if not left or not right:
         return 0.0
-    sizes = sum(unit.size for unit in left), sum(unit.size for unit in right)
-    deviation = abs(sizes[0] - sizes[1]) / math.sqrt(max(1.0, sum(sizes) / 2) * _VARIANCE)
+    ours, theirs = sum(unit.size for unit in left), sum(unit.size for unit in right)
+    deviation = abs(ours - theirs) / math.sqrt(max(1.0, (ours + theirs) / 2) * _VARIANCE)
     tail = math.erfc(deviation / math.sqrt(2))  # 2 (1 - Φ(d))
     length_cost = min(_MOST_COST, -math.log(tail)) if tail > 0 else _MOST_COST
-    numbers = frozenset().union(*(unit.numbers for unit in left)), frozenset().union(*(unit.numbers for unit in right))
-    either = numbers[0] | numbers[1]
-    if not either:
-        return length_cost
-    return length_cost + _NUMBER_COST * (1 - 2 * len(numbers[0] & numbers[1]) / len(either))
+    return length_cost + _NUMBER_COST * (1 - 2 * _shared_numbers(left, right))
+
+
+def _shared_numbers(left: Sequence[_Unit], right: Sequence[_Unit]) -> float:
+    """Share of the numbers of either side that both have; a half, which says nothing, where there are none."""
+    ours = frozenset().union(*(unit.numbers for unit in left))
+    theirs = frozenset().union(*(unit.numbers for unit in right))
+    either = len(ours | theirs)
+    return len(ours & theirs) / either if either else 0.5
 
 
 def _unit(text: str, language: Language) -> _Unit:

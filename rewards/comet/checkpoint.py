@@ -158,7 +158,8 @@ def _read_safely(source: Path) -> dict[str, torch.Tensor]:
         reason = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), "it is no plain pickle")
         raise ValueError(f"{source} is refused: it asks for more than tensors and plain values ({reason})") from error
     except (RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"{source} can't be read ({str(error).splitlines()[0]}); download it again") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{source} can't be read ({reason}); download it again") from error
     state = found.get("state_dict") if isinstance(found, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise ValueError(f"{source} holds no state_dict of tensors; it is no checkpoint of a COMET model")

@@ -26,7 +26,9 @@ class Feeding(Protocol):
     """One way to make a metric's inputs."""
 
     @property
-    def name(self) -> FeedingName: ...
+    def fingerprint(self) -> str:
+        """Changes with everything that the inputs depend on."""
+        ...
 
     def feed(self, pairs: Sequence[TextPair]) -> list[CometInput]:
         """One input per pair, in order; neither side of a pair is empty."""
@@ -36,7 +38,7 @@ class Feeding(Protocol):
 class QualityFeeding:
     """K: is the response a faithful translation of the English text? No reference, no translator."""
 
-    name: FeedingName = "quality"
+    fingerprint = "quality"
 
     def feed(self, pairs: Sequence[TextPair]) -> list[CometInput]:
         return [CometInput(source=pair.english, translation=pair.native) for pair in pairs]
@@ -45,7 +47,7 @@ class QualityFeeding:
 class SameFeeding:
     """D: the English text is source and reference. The easiest to have, and unlike anything COMET was trained on."""
 
-    name: FeedingName = "same"
+    fingerprint = "same"
 
     def feed(self, pairs: Sequence[TextPair]) -> list[CometInput]:
         return [CometInput(source=pair.english, translation=pair.native, reference=pair.english) for pair in pairs]
@@ -54,9 +56,8 @@ class SameFeeding:
 class ForwardFeeding:
     """F: the reference is the English text translated, once for each text and language."""
 
-    name: FeedingName = "forward"
-
     def __init__(self, translator: Translator, *, cache_size: int = 8192) -> None:
+        self.fingerprint = f"forward({translator.fingerprint})"
         self._translator = translator
         self._cache_size = cache_size
         self._cache: OrderedDict[tuple[str, str], str] = OrderedDict()  # (English text, language) -> translation
@@ -84,9 +85,8 @@ class ForwardFeeding:
 class BackFeeding:
     """B: the response is translated to English and compared there. A translator may mend or invent what it reads."""
 
-    name: FeedingName = "back"
-
     def __init__(self, translator: Translator) -> None:
+        self.fingerprint = f"back({translator.fingerprint})"
         self._translator = translator
 
     def feed(self, pairs: Sequence[TextPair]) -> list[CometInput]:

@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from rewards.comet.checkpoint import Checkpoint, open_checkpoint
 from rewards.comet.inputs import CometInput
@@ -27,10 +26,9 @@ from rewards.comet.models import (
     referenceless_features,
     regression_features,
 )
+from rewards.comet.tokens import SegmentTokenizer, TokenIds, load_tokenizer
 
 logger = logging.getLogger(__name__)
-
-TokenIds = tuple[int, ...]
 
 # What of an encoder's config its output depends on, apart from the shapes of its weights.
 _ENCODER_SHAPE = ("model_type", "num_attention_heads", "hidden_act", "layer_norm_eps", "max_position_embeddings")
@@ -56,7 +54,7 @@ def load_comet(
     if not home:
         raise ValueError(f"hparams.yaml of {folder_or_name} names no pretrained_model; set comet.encoder")
     network = load_network(checkpoint, load_encoder_config(home), dtype=dtype, device=device)
-    metric = CometMetric(checkpoint, network, _load_tokenizer(home), batch_size=batch_size)
+    metric = CometMetric(checkpoint, network, load_tokenizer(home), batch_size=batch_size)
     logger.log(logging.WARNING if "NOT" in metric.licence_note else logging.INFO, "%s", metric.licence_note)
     return metric
 
@@ -68,7 +66,7 @@ class CometMetric:
         self,
         checkpoint: Checkpoint,
         network: CometNetwork,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: SegmentTokenizer,
         *,
         batch_size: int,
     ) -> None:
@@ -79,7 +77,6 @@ class CometMetric:
         self._tokenizer = tokenizer
         self._batch_size = batch_size
         self._device = network.mix.gamma.device
-        self._begin, self._end, self._pad = _special_tokens(tokenizer)
         # XLM-R counts positions from pad + 1 = 2 on. A lone segment may have two tokens less than a joint sequence:
         # that is how the models were trained.
         self._max_joint = int(network.encoder.config.max_position_embeddings) - 2
@@ -155,7 +152,7 @@ class CometMetric:
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
             width = len(sequences[batch[0]])
-            padded = [[*sequences[place], *[self._pad] * (width - len(sequences[place]))] for place in batch]
+            padded = [[*sequences[place], *[self._tokenizer.pad] * (width - len(sequences[place]))] for place in batch]
             token_ids = torch.tensor(padded, device=self._device)
             lengths = torch.tensor([len(sequences[place]) for place in batch], device=self._device)
             mask = (torch.arange(width, device=self._device) < lengths[:, None]).long()
@@ -166,10 +163,7 @@ class CometMetric:
         """Tokens of each distinct text that the model reads, without special ones."""
         texts = [text for sample in inputs for text in self._texts(sample)]
         distinct = list(dict.fromkeys(texts))
-        if not distinct:
-            return {}
-        found = self._tokenizer(distinct, add_special_tokens=False, truncation=False, verbose=False)
-        return {text: tuple(ids) for text, ids in zip(distinct, found["input_ids"], strict=True)}
+        return dict(zip(distinct, self._tokenizer.encode(distinct), strict=True))
 
     def _texts(self, sample: CometInput) -> tuple[str, ...]:
         if self.needs_reference:
@@ -178,9 +172,9 @@ class CometMetric:
 
     def _joined(self, *segments: TokenIds) -> TokenIds:
         """<s> a </s>, or <s> a </s></s> b </s>: how XLM-R separates segments."""
-        joined = [self._begin, *segments[0], self._end]
+        joined = [self._tokenizer.begin, *segments[0], self._tokenizer.end]
         for segment in segments[1:]:
-            joined += [self._end, *segment, self._end]
+            joined += [self._tokenizer.end, *segment, self._tokenizer.end]
         return tuple(joined)
 
     def _excess(self, sample: CometInput, tokens: dict[str, TokenIds]) -> int:
@@ -204,33 +198,13 @@ class CometMetric:
             )
 
 
-def _load_tokenizer(folder_or_name: str) -> PreTrainedTokenizerBase:
-    try:
-        return AutoTokenizer.from_pretrained(folder_or_name)
-    except (OSError, ValueError, ImportError) as error:
-        raise ValueError(
-            f"the encoder's tokenizer {folder_or_name!r} can't be loaded ({type(error).__name__}); name a local folder "
-            "with its config.json and tokenizer in comet.encoder"
-        ) from error
-
-
-def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int, int]:
-    """Ids of <s>, </s> and <pad>."""
-    found = {"cls": tokenizer.cls_token_id, "sep": tokenizer.sep_token_id, "pad": tokenizer.pad_token_id}
-    if missing := [name for name, token_id in found.items() if not isinstance(token_id, int)]:
-        raise ValueError(f"the encoder's tokenizer has no {', '.join(missing)} token; it is not the one of an XLM-R")
-    begin, end, pad = (int(str(token_id)) for token_id in found.values())
-    return begin, end, pad
-
-
-def _fingerprint(checkpoint: Checkpoint, network: CometNetwork, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Of weights, settings, encoder config, dtype and vocabulary."""
-    vocabulary = sorted(tokenizer.get_vocab().items())
+def _fingerprint(checkpoint: Checkpoint, network: CometNetwork, tokenizer: SegmentTokenizer) -> str:
+    """Of weights, settings, encoder config, dtype and tokenizer."""
     told = (
         checkpoint.sha256,
         sorted(asdict(checkpoint.settings).items()),
         [getattr(network.encoder.config, name) for name in _ENCODER_SHAPE],
         str(network.encoder.dtype),
-        hashlib.sha256(repr(vocabulary).encode("utf-8", "backslashreplace")).hexdigest(),
+        tokenizer.fingerprint,
     )
     return f"comet-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"

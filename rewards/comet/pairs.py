@@ -27,7 +27,7 @@ class PairScorer:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self._metric.fingerprint}/{self._feeding.name}/pairs-1"
+        return f"{self._metric.fingerprint}/{self._feeding.fingerprint}/pairs-1"
 
     def score(self, pairs: Sequence[TextPair]) -> NDArray[np.float64]:
         """[N] raw scores in order; NaN where both sides are empty.

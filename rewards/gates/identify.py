@@ -24,6 +24,8 @@ from rewards.languages import Language, Script
 
 MAX_CHARACTERS = 50_000
 """What of a text is looked at: the length gate shuts for a longer one."""
+MAX_SENTENCE = 500
+"""Characters that are judged at once: a text without full stops is judged piece by piece."""
 CACHE_SENTENCES = 16_384
 MAX_FOREIGN_LETTERS = 2
 """Most letters of a third script (neither the asked one nor Latin) in a sentence: a symbol, not a word."""
@@ -34,8 +36,6 @@ MIN_CONFIDENCE, MIN_CONFIDENCE_SHORT = 0.6, 0.8
 0.6, under 0.3 % of faithful clauses are taken for another language."""
 FOREIGN_SHARE = 0.2
 """Share of another language's words among a sentence's words that makes the sentence foreign, be it one word."""
-MAX_OWN_BESIDE_ONE = 2
-"""Most frequent words of the asked language beside such a single word: with more it may be a loan word."""
 MIXED_SHARE = 0.125
 """The same from two such words on: half a sentence has them."""
 TEXT_SHARE = 0.03
@@ -44,6 +44,8 @@ OWN_SHARE = 0.25
 """Share of the asked language's frequent words, beside none of another's, that needs no further judging."""
 MIN_SCRIPT_SHARE = 0.4
 """Least share of the asked script among a sentence's letters: the rest is room for names, each counted once."""
+LATIN_SHARE = 0.1
+"""Share of lower-case Latin words, of two or more letters and no units, in a sentence of another script."""
 MAX_LOWER_CASE_WORDS = 3
 """Most lower-case Latin words in a sentence of another script ("miles per hour")."""
 MAX_KNOWN_CAPITALS = 3
@@ -114,7 +116,7 @@ class LanguageJudge:
             )
         facts = self._asked[language]
         plain = _LATEX_COMMAND.sub(" ", text[:MAX_CHARACTERS])
-        sentences = [stripped for part in _SENTENCE_END.split(plain) if (stripped := part.strip())]
+        sentences = [piece for part in _SENTENCE_END.split(plain) for piece in _pieces(part.strip())]
         verdicts = [self._judge_cached(sentence, language) for sentence in sentences]
         if any(verdict.is_foreign for verdict in verdicts) or _is_sprinkled(verdicts):
             return False
@@ -143,12 +145,14 @@ class LanguageJudge:
             elif languages is not None and len(word) > 1:
                 foreign.append(word.lower())
         num_words = len(words) - num_names
-        if _is_mixed(len(foreign), num_words) and (len(foreign) > 1 or num_own <= MAX_OWN_BESIDE_ONE):
+        if _is_mixed(len(foreign), num_words):
             return _FOREIGN
         is_own = not foreign and num_own >= max(1, OWN_SHARE * num_words)
         heard = True if is_own else self._hears(sentence, language)
+        # One word of another language is a loan word only in a sentence that is sure to be right otherwise.
+        is_foreign = heard is False or (heard is None and bool(foreign))
         return _Sentence(
-            is_foreign=heard is False, is_sure=heard is not None, num_words=num_words, foreign_words=frozenset(foreign)
+            is_foreign=is_foreign, is_sure=heard is not None, num_words=num_words, foreign_words=frozenset(foreign)
         )
 
     def _hears(self, text: str, language: Language) -> bool | None:
@@ -165,6 +169,11 @@ class LanguageJudge:
         return top.language == _lingua_language(language.code)
 
 
+def _pieces(sentence: str) -> list[str]:
+    """The sentence, or where it is very long, what bounds the cache; nothing of an empty one."""
+    return [sentence[start : start + MAX_SENTENCE] for start in range(0, len(sentence), MAX_SENTENCE)]
+
+
 def _judge_by_script(sentence: str, words: Sequence[str], language: Language) -> _Sentence:
     """A language whose script tells it from most others: what is Latin in it, and is it Chinese for Japanese?"""
     num_own = len(letters_of(language.script).findall(sentence))
@@ -173,7 +182,7 @@ def _judge_by_script(sentence: str, words: Sequence[str], language: Language) ->
     num_words = num_own / _LETTERS_PER_WORD[language.script] + len(words)
     is_foreign = (
         len(lower_case) > MAX_LOWER_CASE_WORDS
-        or _is_mixed(len(known), num_words)
+        or (len(lower_case) >= LATIN_SHARE * num_words and (len(known) > 0 or len(lower_case) > 1))
         or _is_mostly_latin(words, num_own)
         or (language.script == "japanese" and _is_chinese(sentence))
     )

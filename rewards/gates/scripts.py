@@ -69,6 +69,11 @@ def latin_word() -> re.Pattern[str]:
     return _pattern(rf"[{_RANGES['latin']}]+(?:['’][{_RANGES['latin']}]+)*")
 
 
+def num_letters(text: str) -> int:
+    """Letters of any script, by Unicode's count: vowel signs left out."""
+    return len(_pattern(r"[^\W\d_]").findall(text))
+
+
 def weigh(text: str, language: str) -> float:
     """The text's letters as so many letters of English: those of the language's script by its weight, others as one.
 
@@ -76,8 +81,7 @@ def weigh(text: str, language: str) -> float:
     """
     facts = known_language(language)
     others = letters_of(facts.script).sub("", text)
-    num_others = len(_pattern(r"[^\W\d_]").findall(others))
-    return LETTER_WEIGHTS[facts.code] * (len(text) - len(others)) + num_others
+    return LETTER_WEIGHTS[facts.code] * (len(text) - len(others)) + num_letters(others)
 
 
 @cache

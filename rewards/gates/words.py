@@ -42,12 +42,12 @@ _WORDS: dict[str, str] = {
         remaining remains rest rice ride rides riding ring road rock room rot row rows run runs sage said sale same
         sans sat saturday saved saves saw says school score scored sea second see seed seeds seen sell sells sent
         serves set seven shall share shared shares she sheep shelf shelves shirt shirts shoes shop shopping short
-        should side simple sin since sister sit sits six size slices small smaller snow so soap socks sold solo some
-        someone something son song sort speed spend spends spent sport sports spring square stamps stand stands start
-        started starts stay step steps stick still stone stop store story street strong student students subtract such
-        sum summer sunday sure sweets swim table tag take taken takes tall tan task taxi teacher team tell tells ten
-        tend test tests than that the their them themselves then there therefore these they thing things think third
-        thirty this those thought three threw through thursday thus ticket tickets tie time times tire to today
+        shorts should side simple sin since sister sit sits six size slices small smaller snow so soap socks sold solo
+        some someone something son song sort speed spend spends spent sport sports spring square stamps stand stands
+        start started starts stay step steps stick still stone stop store story street strong student students subtract
+        such sum summer sunday sure sweets swim table tag take taken takes tall tan task taxi teacher team tell tells
+        ten tend test tests than that the their them themselves then there therefore these they thing things think
+        third thirty this those thought three threw through thursday thus ticket tickets tie time times tire to today
         together told tomorrow ton tons too took total totally tour toward town toy toys train travel travels tree
         trees triple truck tuesday turn turns twelve twenty twice two uncle under understand until up us use used uses
         van vent very wait wake wale walk walked walks wall wand want wanted wants was wash watch water way we wear

@@ -36,10 +36,10 @@ class _Cut:
 class EmbeddingJudge:
     """Cosine of two reasonings, chunk by chunk where one is longer than what is embedded at once.
 
-    The value is the harmonic mean (F1) of precision and recall, as BERTScore (Zhang et al. 2020, arXiv 1904.09675) takes
-    them over tokens: each chunk of the reasoning beside its best chunk of the reference, and each of the reference beside
-    its best of the reasoning, means weighed by the chunks' tokens. So both padding and leaving out cost, however far
-    behind the encoder's limit they stand. Of two texts that are one chunk each it is their cosine.
+    The value is the harmonic mean (F1) of precision and recall, as BERTScore (Zhang et al. 2020, arXiv 1904.09675)
+    takes them over tokens: each chunk of the reasoning beside its best chunk of the reference, and each of the
+    reference beside its best of the reasoning, means weighed by tokens. So both padding and leaving out cost, however
+    far behind the encoder's limit they stand. Of two texts that are one chunk each it is their cosine.
     """
 
     def __init__(self, encoder: Encoder, chunk_tokens: int = 0) -> None:

@@ -34,9 +34,7 @@ class Translator(Protocol):
 class TranslationJudge:
     """The reasoning in English, compared with the pivot's."""
 
-    def __init__(
-        self, compare: ReasoningJudge, translator: Translator | None, *, translated_by: str = "given"
-    ) -> None:
+    def __init__(self, compare: ReasoningJudge, translator: Translator | None, *, translated_by: str = "given") -> None:
         """`translator` None takes the translations that the pairs carry; `translated_by` then says whose they are."""
         self._compare = compare
         self._translator = translator
@@ -49,20 +47,20 @@ class TranslationJudge:
 
     def judge(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
         """[N] values of the comparer; NaN where there is no translation and nobody to make one."""
-        values = np.full(len(pairs), math.nan)
         english = self._in_english(pairs)
         known = [index for index, text in enumerate(english) if text is not None]
+        values = np.full(len(pairs), math.nan)
         if known:
-            compared = [
-                ReasoningPair(language=PIVOT_LANGUAGE, reasoning=english[index] or "", reference=pairs[index].reference)
-                for index in known
-            ]
-            values[known] = self._compare.judge(compared)
+            values[known] = self._compare.judge([_compared(pairs[index], english[index] or "") for index in known])
         return values
 
     def _in_english(self, pairs: Sequence[ReasoningPair]) -> list[str | None]:
-        made = self._translated([pair for pair in pairs if _as_it_is(pair) is None])
-        return [_as_it_is(pair) if _as_it_is(pair) is not None else made.get(_key(pair)) for pair in pairs]
+        given = [_needs_no_translator(pair) for pair in pairs]
+        made = self._translated([pair for pair, text in zip(pairs, given, strict=True) if text is None])
+        return [
+            made.get((pair.language, pair.reasoning)) if text is None else text
+            for pair, text in zip(pairs, given, strict=True)
+        ]
 
     def _translated(self, pairs: Sequence[ReasoningPair]) -> dict[tuple[str, str], str]:
         """By language and text; one call a language."""
@@ -72,16 +70,18 @@ class TranslationJudge:
         for language in dict.fromkeys(pair.language for pair in pairs):
             texts = list(dict.fromkeys(pair.reasoning for pair in pairs if pair.language == language))
             translations = self._translator.translate(texts, source=language, target=PIVOT_LANGUAGE)
-            made.update({(language, text): made_ for text, made_ in zip(texts, translations, strict=True)})
+            made.update({(language, text): new for text, new in zip(texts, translations, strict=True)})
         return made
 
 
-def _as_it_is(pair: ReasoningPair) -> str | None:
-    """The English that needs no translator: given, English already, or nothing."""
+def _needs_no_translator(pair: ReasoningPair) -> str | None:
+    """The English that is there: given, English already, or nothing to translate."""
     if pair.translation:
         return pair.translation
     return pair.reasoning if pair.language == PIVOT_LANGUAGE or not pair.reasoning.strip() else None
 
 
-def _key(pair: ReasoningPair) -> tuple[str, str]:
-    return pair.language, pair.reasoning
+def _compared(pair: ReasoningPair, english: str) -> ReasoningPair:
+    """A pair in English. Where the question stands in for a reasoning, it does so in English too."""
+    question = english if pair.reasoning == pair.question else ""
+    return ReasoningPair(language=PIVOT_LANGUAGE, reasoning=english, reference=pair.reference, question=question)

@@ -1,4 +1,7 @@
-"""Fleets: who gets which request, what travels together, and what a dead or slow worker does to those who wait."""
+"""Fleets: who gets which request, what travels together, and what a dead or slow worker does to those who wait.
+
+Scorers are in test_scorer_fleet.py.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,11 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
 
-from actors.fleet import GeneratorFleet, ScorerFleet, one_line, processes, ready
+from actors.fleet import GeneratorFleet, one_line, processes, ready
 from actors.process import ProcessInfo
 from driver.errors import RunFailed
-from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest, Unscored
-from tests.fakes import a_score, run
+from driver.schema import Rollout, SamplingRequest
+from tests.fakes import run
 
 Answer = tuple[str, tuple[Rollout, ...]]
 
@@ -56,26 +59,6 @@ class FakeGeneratorWorker:
 
 
 @dataclass
-class FakeScorerWorker:
-    reward: float
-    gate: asyncio.Event | None = None
-    failure: Exception | None = None
-    num_asked: int = 0
-
-    @property
-    def score(self) -> Method:
-        return Method(self._score)
-
-    async def _score(self, request: ScoreRequest) -> tuple[Score, ...]:
-        self.num_asked += 1
-        if self.failure is not None:
-            raise self.failure
-        if self.gate is not None:
-            await self.gate.wait()
-        return tuple(a_score(self.reward) for _ in request.responses)
-
-
-@dataclass
 class FakeStarter:
     """Tells its process at once, and fails to load if told so."""
 
@@ -100,17 +83,6 @@ class FakeStarter:
 
 def request(name: str) -> SamplingRequest:
     return SamplingRequest(request_id=name, prompt_token_ids=(1,), seeds=(7,), max_tokens=4, temperature=1.0)
-
-
-def score_request(num: int = 2) -> ScoreRequest:
-    return ScoreRequest(
-        language="de",
-        question="?",
-        question_en="?",
-        reference="The answer is 1.",
-        responses=("x",) * num,
-        truncated=(False,) * num,
-    )
 
 
 def task_error(cause: Exception) -> RayTaskError:
@@ -187,75 +159,6 @@ def test_an_answer_that_nobody_waits_for_any_more_does_no_harm() -> None:
         return await sample_all(fleet, "b")
 
     assert run(leave(GeneratorFleet("policy", [FakeGeneratorWorker()]))) == ["b"]
-
-
-# --- scorers ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_least_loaded_scorer_takes_the_next_group() -> None:
-    async def watch() -> None:
-        busy, free = FakeScorerWorker(0.1, gate=asyncio.Event()), FakeScorerWorker(0.2)
-        fleet = ScorerFleet([busy, free], timeout_s=60)
-        waiting = asyncio.ensure_future(fleet.score(score_request()))
-        await asyncio.sleep(0)
-        for _ in range(3):
-            assert [score.reward for score in await fleet.score(score_request()) if isinstance(score, Score)] == [
-                0.2
-            ] * 2
-        assert (busy.num_asked, free.num_asked) == (1, 3)
-        assert busy.gate is not None
-        busy.gate.set()
-        assert len(await waiting) == 2
-
-    run(watch())
-
-
-def test_idle_scorers_take_turns() -> None:
-    async def watch() -> None:
-        workers = [FakeScorerWorker(0.1), FakeScorerWorker(0.2)]
-        fleet = ScorerFleet(workers, timeout_s=60)
-        for _ in range(4):
-            await fleet.score(score_request())
-        assert [worker.num_asked for worker in workers] == [2, 2]
-
-    run(watch())
-
-
-def test_a_scorer_that_fails_leaves_the_samples_unscored_and_never_at_zero() -> None:
-    broken = FakeScorerWorker(0.1, failure=task_error(ValueError("the encoder is broken")))
-    scores = run(ScorerFleet([broken], timeout_s=60).score(score_request(3)))
-    assert scores == (Unscored(reason="scorer-0 failed: ValueError: the encoder is broken"),) * 3
-
-
-def test_a_scorer_that_died_leaves_its_group_unscored_and_is_asked_no_more() -> None:
-    async def watch() -> None:
-        dead, alive = FakeScorerWorker(0.1, failure=ActorDiedError()), FakeScorerWorker(0.2)
-        fleet = ScorerFleet([dead, alive], timeout_s=60)
-        lost = await fleet.score(score_request())
-        assert all(isinstance(score, Unscored) and score.reason.startswith("scorer-0 died: ") for score in lost)
-        for _ in range(3):
-            assert all(isinstance(score, Score) for score in await fleet.score(score_request()))
-        assert (dead.num_asked, alive.num_asked) == (1, 3)
-
-    run(watch())
-
-
-def test_a_run_without_a_living_scorer_has_failed() -> None:
-    fleet = ScorerFleet([FakeScorerWorker(0.1, failure=ActorDiedError())], timeout_s=60)
-    with pytest.raises(RunFailed, match=r"^no scorer is left alive; scorer-0 died: "):
-        run(fleet.score(score_request()))
-
-
-def test_a_scorer_that_is_too_slow_leaves_the_samples_unscored_and_is_free_again() -> None:
-    async def watch() -> None:
-        slow = FakeScorerWorker(0.1, gate=asyncio.Event())
-        fleet = ScorerFleet([slow], timeout_s=0.01)
-        assert await fleet.score(score_request()) == (Unscored(reason="scorer-0 gave no answer in 0.01 s"),) * 2
-        assert slow.gate is not None
-        slow.gate.set()
-        assert all(isinstance(score, Score) for score in await fleet.score(score_request()))
-
-    run(watch())
 
 
 # --- starting ---------------------------------------------------------------------------------------------------------

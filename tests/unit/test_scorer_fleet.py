@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
+from actors import scorer_fleet
 from actors.scorer_fleet import ScorerFleet
 from driver.errors import RunFailed
 from driver.schema import Score, ScoreRequest, Unscored
+from rewards.calibration import Calibration
 from rewards.reasoning.judge import ReasoningPair
 from tests.fakes import a_score, run
+
+PAIR = ReasoningPair(language="de", reasoning="x", reference="y")
+CALIBRATION = Calibration(judge="judge", data="data", languages={})
 
 Scores = tuple[Score | Unscored, ...]
 
@@ -281,8 +286,7 @@ def test_a_failure_that_comes_after_the_deadline_is_heard_by_nobody_and_complain
 def test_similarities_and_the_fingerprint_come_from_any_scorer_with_the_same_patience() -> None:
     async def watch() -> None:
         fleet = a_fleet(FakeScorer(always=ActorDiedError()), FakeScorer(0.7))
-        pair = ReasoningPair(language="de", reasoning="x", reference="y")
-        assert await fleet.similarities([pair, pair]) == [0.7, 0.7]
+        assert await fleet.similarities([PAIR, PAIR]) == [0.7, 0.7]
         assert await fleet.judge_fingerprint() == "judge"
 
     run(watch())
@@ -291,7 +295,19 @@ def test_similarities_and_the_fingerprint_come_from_any_scorer_with_the_same_pat
 def test_similarities_that_no_scorer_gives_end_the_run() -> None:
     fleet = a_fleet(FakeScorer(always=broken(ValueError("no encoder"))))
     with pytest.raises(RunFailed, match=r"^no scorer gave similarities: scorer failed: ValueError: scorer-0 failed: "):
-        run(fleet.similarities([]))
+        run(fleet.similarities([PAIR]))
+
+
+def test_many_pairs_are_shared_out_and_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorer_fleet, "PAIRS_PER_CALL", 2)
+
+    async def watch() -> None:
+        scorers = [FakeScorer(0.1), FakeScorer(0.2)]
+        assert await a_fleet(*scorers).similarities([PAIR] * 7) == [0.1, 0.1, 0.2, 0.2, 0.1, 0.1, 0.2]
+        assert [scorer.num_asked for scorer in scorers] == [2, 2]
+        assert await a_fleet(*scorers).similarities([]) == []
+
+    run(watch())
 
 
 def test_every_living_scorer_takes_the_calibration() -> None:

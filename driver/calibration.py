@@ -1,0 +1,208 @@
+"""The scale of a run's reasoning part: found, read or measured.
+
+Owns the folder of calibrations, when one is refused, and asking the scorers for the values. What is measured and how it
+becomes a scale is rewards/calibration.py. Knows no Ray and no encoder: it asks through the `Similarities` port.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from driver.errors import BadInput, RunFailed
+from driver.parallel import BUILTIN, fingerprint, load_solutions
+from driver.paths import absolute
+from driver.progress import Progress
+from driver.reward_config import ReasoningConfig
+from driver.schema import ParallelSolution
+from rewards.calibration import Calibration, calibration_pairs, fit, from_json
+from rewards.reasoning.judge import ReasoningPair
+
+FOLDER = ".cache/calibration"
+COMMAND = "python driver/run.py calibrate"
+
+_SEED = 0  # of the built-in solutions: the same for all runs, so that they share a calibration
+_PAIRS_AT_ONCE = 96
+_CALLS_AT_ONCE = 4
+
+
+class Similarities(Protocol):
+    """The scorers, asked for a judge's raw values."""
+
+    async def judge_fingerprint(self) -> str:
+        """Of the judge that all scorers have."""
+        ...
+
+    async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
+        """[N] raw values in order; NaN where the judge can't say."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """A calibration and the file that keeps it."""
+
+    calibration: Calibration
+    path: Path
+
+
+async def calibration_for(
+    config: ReasoningConfig, scorers: Similarities, *, languages: Sequence[str], progress: Progress
+) -> Calibration | None:
+    """The calibration of a run in `languages`: the one that `reward.reasoning.calibration` names, measured and kept
+    where missing; None for "off": scorers need none.
+
+    Raises:
+        BadInput: the named file is none, belongs to another judge or lacks a language; or calibration_data is wrong.
+        RunFailed: the judge's values can't be calibrated.
+    """
+    match config.calibration:
+        case "off":
+            return None
+        case "auto":
+            judge = await scorers.judge_fingerprint()
+            wanted = calibration_solutions(config, languages)
+            # One that was made for all languages of the data serves every run.
+            for solutions in (calibration_solutions(config), wanted):
+                path = _kept(judge, solutions)
+                if path.exists() and covers(known := read_calibration(path), languages):
+                    return known
+            return (await measure(wanted, scorers, progress=progress)).calibration
+        case named:
+            known = read_calibration(absolute(named))
+            _check_languages(known, languages, named)
+            _check_judge(known, await scorers.judge_fingerprint(), named)
+            return known
+
+
+def check_calibration(config: ReasoningConfig, languages: Sequence[str]) -> None:
+    """What can be wrong before any scorer is started.
+
+    Raises:
+        BadInput: the named file or calibration_data.
+    """
+    match config.calibration:
+        case "off":
+            return
+        case "auto":
+            calibration_solutions(config, languages)
+        case named:
+            _check_languages(read_calibration(absolute(named)), languages, named)
+
+
+async def calibrate(config: ReasoningConfig, scorers: Similarities, *, progress: Progress) -> Measured:
+    """Measure all languages of calibration_data, whatever was measured before, and keep it: in the file that
+    `reward.reasoning.calibration` names, or else where every run looks.
+
+    Raises:
+        BadInput: calibration_data is wrong.
+        RunFailed: the judge's values can't be calibrated.
+    """
+    path = None if config.calibration in ("auto", "off") else absolute(config.calibration)
+    return await measure(calibration_solutions(config), scorers, progress=progress, path=path)
+
+
+async def measure(
+    solutions: Sequence[ParallelSolution], scorers: Similarities, *, progress: Progress, path: Path | None = None
+) -> Measured:
+    """Ask the scorers for every pair of the solutions, fit, and write to `path`; None: where every run looks.
+
+    Raises:
+        RunFailed: the judge's values can't be calibrated.
+    """
+    judge = await scorers.judge_fingerprint()
+    values = await _values(calibration_pairs(solutions), scorers, progress)
+    try:
+        calibration = fit(solutions, values, judge=judge, data=fingerprint(solutions))
+    except ValueError as error:
+        raise RunFailed(str(error)) from None
+    path = path or _kept(judge, solutions)
+    _write(path, calibration.to_json())
+    return Measured(calibration=calibration, path=path)
+
+
+def calibration_solutions(config: ReasoningConfig, languages: Sequence[str] = ()) -> list[ParallelSolution]:
+    """The parallel solutions of calibration_data in some languages; of none, in all that it has.
+
+    Raises:
+        BadInput: calibration_data is no such file, or lacks a language.
+    """
+    source = config.calibration_data
+    return load_solutions(
+        source if source == BUILTIN else str(absolute(source)),
+        languages=languages,
+        num_items=config.calibration_items,
+        seed=_SEED,
+        split="train",
+    )
+
+
+def read_calibration(path: Path) -> Calibration:
+    """
+    Raises:
+        BadInput: there is no such file, or it is damaged.
+    """
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(
+            f"the calibration {path} can't be read ({error.strerror or error}); `{COMMAND}` writes one"
+        ) from None
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def covers(calibration: Calibration, languages: Sequence[str]) -> bool:
+    """Whether every one of the languages was measured."""
+    return set(languages) <= set(calibration.languages)
+
+
+def _kept(judge: str, solutions: Sequence[ParallelSolution]) -> Path:
+    return absolute(FOLDER) / f"{judge}-{fingerprint(solutions)}.json"
+
+
+async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progress: Progress) -> list[float]:
+    """[N] the judge's values, a few batches at a time."""
+    batches = [pairs[start : start + _PAIRS_AT_ONCE] for start in range(0, len(pairs), _PAIRS_AT_ONCE)]
+    turns = asyncio.Semaphore(_CALLS_AT_ONCE)
+    num_done = 0
+
+    async def ask(batch: Sequence[ReasoningPair], advance: Callable[[int], None]) -> list[float]:
+        nonlocal num_done
+        async with turns:
+            values = await scorers.similarities(batch)
+        if len(values) != len(batch):
+            raise RunFailed(f"the scorers gave {len(values)} values for {len(batch)} pairs")
+        num_done += len(batch)
+        advance(num_done)
+        return values
+
+    with progress.phase("calibrating the reasoning part", total=len(pairs)) as advance:
+        answers = await asyncio.gather(*(ask(batch, advance) for batch in batches))
+    return [value for values in answers for value in values]
+
+
+def _check_languages(calibration: Calibration, languages: Sequence[str], named: str) -> None:
+    try:
+        calibration.require(languages)
+    except ValueError as error:
+        raise BadInput(f"reward.reasoning.calibration = {named!r}: {error}") from None
+
+
+def _check_judge(calibration: Calibration, judge: str, named: str) -> None:
+    if calibration.judge != judge:
+        raise BadInput(
+            f"reward.reasoning.calibration = {named!r} was made with the judge {calibration.judge} and this run has "
+            f"{judge}: another encoder, prefix, precision or chunk size; `{COMMAND}` makes one for it"
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """Aside and renamed: another run that writes the same file at the same time leaves a whole one too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)

@@ -1,0 +1,268 @@
+"""What a judge's raw values are worth, language by language.
+
+Owns the scale: what counts as nothing, what as half, and the JSON that keeps it. Fitted on parallel solutions, so that
+a faithful reasoning earns the same on average in every language. Must not know how raw values are made, nor any file.
+
+The formula is ours. For a raw value v of language l, with z the value of zero:
+
+    C = d² / (d² + half_l²),   d = max(0, v - z)
+
+z is what the question alone earns in place of a reasoning: its mean over the parallel problems, or that of the very
+question. half_l is such that the parallel solutions above z have `FAITHFUL_EARNS` as their mean of C. Unlike a straight
+line cut at a ceiling, C keeps rising: two responses above any ceiling are still told apart.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driver.schema import ParallelSolution, ScoreRequest
+from rewards.reading import read_group
+from rewards.reasoning.judge import ReasoningPair
+
+VERSION = 1
+FAITHFUL_EARNS: Mapping[str, float] = {"language": 0.91, "question": 0.80}
+"""Mean of C over parallel solutions, by baseline; chosen by measuring with e5-small (docs/rewards.md). With one zero
+per language the problem itself moves v as much as the reasoning does, and only near the top are languages alike on
+other data too; with the question's own zero they are alike lower down, where C rises more steeply."""
+LEAST_SOLUTIONS = 8
+LEAST_SHARE = 0.75
+"""Fewest parallel solutions, as a share, that must lie above what the question alone earns."""
+
+Baseline = Literal["language", "question"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """Raw values of one kind of text."""
+
+    mean: float
+    sd: float
+    num: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LanguageScale:
+    """The statistics of one language beside English."""
+
+    floor: float  # raw; 0 of baseline "language"
+    half: float  # raw, above the floor; baseline "language"
+    half_over_question: float  # raw, above the question's own value; baseline "question"
+    faithful: Spread  # the parallel solution
+    question: Spread  # the question in place of a reasoning
+    unrelated: Spread  # another problem's solution
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """The scales of one judge, measured on one set of parallel solutions."""
+
+    judge: str  # ReasoningJudge.fingerprint
+    data: str  # of the parallel solutions
+    languages: Mapping[str, LanguageScale]
+
+    def rescale(
+        self, values: NDArray[np.float64], languages: Sequence[str], *, baselines: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """[N] in [0, 1) of raw values [N] in `languages` [N]; NaN stays NaN. `baselines` [N] are the raw values of the
+        questions alone, where each has its own zero.
+
+        Raises:
+            ValueError: a language was not measured.
+        """
+        self.require(languages)
+        scales = [self.languages[language] for language in languages]
+        if baselines is None:
+            zeros = np.array([scale.floor for scale in scales])
+            halves = np.array([scale.half for scale in scales])
+        else:
+            zeros, halves = baselines, np.array([scale.half_over_question for scale in scales])
+        return earned(values - zeros, halves)
+
+    def require(self, languages: Sequence[str]) -> None:
+        """Raises ValueError where one of the languages was not measured."""
+        if missing := sorted(set(languages) - set(self.languages)):
+            raise ValueError(
+                f"the calibration has no statistics for {', '.join(missing)}; it has {', '.join(self.languages)}. "
+                "Measure them with `calibrate` on parallel solutions in that language"
+            )
+
+    def to_json(self) -> str:
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class LinearScale:
+    """No statistics: every language from `low` (0) to `high` (1), cut beyond."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+
+    def rescale(
+        self, values: NDArray[np.float64], languages: Sequence[str], *, baselines: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """[N] in [0, 1], the same for all languages; NaN stays NaN. With `baselines` [N] each value's zero is its own,
+        where that is above `low`; a zero at or above `high` leaves nothing to earn."""
+        zeros = np.full(len(values), self.low) if baselines is None else np.maximum(baselines, self.low)
+        width = np.maximum(self.high - zeros, np.finfo(np.float64).tiny)
+        return np.clip((values - zeros) / width, 0.0, 1.0)
+
+
+def earned(above: NDArray[np.float64], half: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """d² / (d² + half²) of d = max(0, above): 0 at zero, 1/2 at `half`."""
+    squared = np.maximum(above, 0.0) ** 2
+    return squared / (squared + np.square(half))
+
+
+def calibration_pairs(solutions: Sequence[ParallelSolution]) -> list[ReasoningPair]:
+    """[3N] what the judge is asked: of each solution itself, its question alone, and the solution of the next problem
+    in the same language (of the last one, the first's)."""
+    pairs = [_pair(solution) for solution in solutions]
+    following = _following(solutions)
+    return [
+        replace(pair, reasoning=reasoning)
+        for index, pair in enumerate(pairs)
+        for reasoning in (pair.reasoning, pair.question, pairs[following[index]].reasoning)
+    ]
+
+
+def fit(solutions: Sequence[ParallelSolution], values: Sequence[float], *, judge: str, data: str) -> Calibration:
+    """The scales from the judge's `values` [3N] of `calibration_pairs(solutions)`; values that are not finite are left
+    out.
+
+    Raises:
+        ValueError: too few values in a language, or the judge hardly tells a solution from its question there.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if table.shape != (3 * len(solutions),):
+        raise ValueError(f"{table.size} values for {len(solutions)} solutions; there must be 3 of each")
+    table = table.reshape(-1, 3)
+    spoken = np.array([solution.language for solution in solutions])
+    languages = dict.fromkeys(spoken.tolist())
+    scales = {language: _fit_language(language, table[spoken == language]) for language in languages}
+    return Calibration(judge=judge, data=data, languages=scales)
+
+
+def from_json(text: str) -> Calibration:
+    """What `Calibration.to_json` wrote.
+
+    Raises:
+        ValueError: damaged, or of another version.
+    """
+    try:
+        record = json.loads(text)
+        if record["version"] != VERSION:
+            raise ValueError(f"it has version {record['version']!r}, this is {VERSION}")
+        languages = {language: _scale(row) for language, row in record["languages"].items()}
+        calibration = Calibration(judge=str(record["judge"]), data=str(record["data"]), languages=languages)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"no calibration, or a damaged one ({told}); write it again with `calibrate`") from None
+    return calibration
+
+
+def _fit_language(language: str, values: NDArray[np.float64]) -> LanguageScale:
+    """Of [N, 3] raw values: solution, question alone, another solution."""
+    finite = values[np.isfinite(values).all(axis=1)]
+    if len(finite) < LEAST_SOLUTIONS:
+        raise ValueError(
+            f"calibration of {language!r}: {len(finite)} of {len(values)} parallel solutions have a value, at least "
+            f"{LEAST_SOLUTIONS} are needed; give more solutions, or a judge that can compare them"
+        )
+    faithful, question, unrelated = finite.T
+    floor = float(question.mean())
+    return LanguageScale(
+        floor=floor,
+        half=_fit_half(language, faithful - floor, "language"),
+        half_over_question=_fit_half(language, faithful - question, "question"),
+        faithful=_spread(faithful),
+        question=_spread(question),
+        unrelated=_spread(unrelated),
+    )
+
+
+def _fit_half(language: str, above: NDArray[np.float64], baseline: Baseline) -> float:
+    """The half at which solutions that lie `above` [N] zero earn FAITHFUL_EARNS on average; the few below earn nothing
+    at any half, and are left out."""
+    positive = above[above > 0]
+    if len(positive) < LEAST_SHARE * len(above):
+        raise ValueError(
+            f"calibration of {language!r}: only {len(positive)} of {len(above)} parallel solutions are closer to the "
+            "English one than their question alone is, so the judge sees no reasoning there; take another encoder or "
+            'judge, or set reward.reasoning.calibration = "off"'
+        )
+    low, high = 0.0, 10 * float(positive.max())
+    for _ in range(100):  # halves the interval to the last bit
+        half = (low + high) / 2
+        is_too_easy = earned(positive, half).mean() > FAITHFUL_EARNS[baseline]
+        low, high = (half, high) if is_too_easy else (low, half)
+    return high
+
+
+def _spread(values: NDArray[np.float64]) -> Spread:
+    return Spread(mean=float(values.mean()), sd=float(values.std()), num=len(values))
+
+
+def _scale(row: Mapping[str, object]) -> LanguageScale:
+    """One language of the JSON; ValueError, KeyError or TypeError where something is missing or no number."""
+    floor, half, over_question = (_number(row[name]) for name in ("floor", "half", "half_over_question"))
+    if min(half, over_question) <= 0:
+        raise ValueError("a half is not above 0")
+    return LanguageScale(
+        floor=floor,
+        half=half,
+        half_over_question=over_question,
+        faithful=_read_spread(row["faithful"]),
+        question=_read_spread(row["question"]),
+        unrelated=_read_spread(row["unrelated"]),
+    )
+
+
+def _read_spread(row: object) -> Spread:
+    if not isinstance(row, dict):
+        raise TypeError(f"{row!r} is no mean, sd and num")
+    return Spread(mean=_number(row["mean"]), sd=_number(row["sd"]), num=int(_number(row["num"])))
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
+
+
+def _pair(solution: ParallelSolution) -> ReasoningPair:
+    """Read as a response is read: the reasoning is what stands before the declared answer."""
+    (reading,) = read_group(
+        ScoreRequest(
+            language=solution.language,
+            question=solution.question,
+            question_en=solution.question_en,
+            reference=solution.solution_en,
+            responses=(solution.solution,),
+            truncated=(False,),
+        )
+    )
+    return ReasoningPair(
+        language=solution.language,
+        reasoning=reading.reasoning,
+        reference=reading.task.reference_reasoning,
+        question=reading.task.question,
+    )
+
+
+def _following(solutions: Sequence[ParallelSolution]) -> list[int]:
+    """[N] index of the next solution in the same language, of the last the first."""
+    places: dict[str, list[int]] = {}
+    for index, solution in enumerate(solutions):
+        places.setdefault(solution.language, []).append(index)
+    following = {index: after for own in places.values() for index, after in zip(own, [*own[1:], own[0]], strict=True)}
+    return [following[index] for index in range(len(solutions))]

@@ -1,0 +1,67 @@
+"""The tokens of an XLM-R encoder: ids without special ones, and the special ones.
+
+Owns the tokenizer's files. tokenizer.json is taken as it stands: transformers 5 builds some tokenizers anew from their
+vocabulary and then leaves out how the file normalises text, which changes tokens, and with them scores, silently. Must
+not know sequences: that is metric.py.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+TokenIds = tuple[int, ...]
+
+_FILE = "tokenizer.json"
+
+
+class SegmentTokenizer:
+    """Texts to token ids; never cuts, never adds."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self.begin, self.end, self.pad = (self._id(token) for token in ("<s>", "</s>", "<pad>"))
+        self.fingerprint = hashlib.sha256(tokenizer.to_str().encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+    def encode(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Ids of each text, in order, without special tokens."""
+        return [tuple(found.ids) for found in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    def _id(self, token: str) -> int:
+        token_id = self._tokenizer.token_to_id(token)
+        if token_id is None:
+            raise ValueError(f"the encoder's tokenizer has no token {token}; it is not the one of an XLM-R")
+        return token_id
+
+
+def load_tokenizer(folder_or_name: str) -> SegmentTokenizer:
+    """From tokenizer.json, or from the sentencepiece model where there is no such file. Raises ValueError where neither
+    can be had."""
+    try:
+        if path := _find_file(folder_or_name):
+            return SegmentTokenizer(Tokenizer.from_file(str(path)))
+        found = AutoTokenizer.from_pretrained(folder_or_name)
+    except (HfHubHTTPError, HFValidationError, OSError, ImportError) as error:
+        raise ValueError(
+            f"the encoder's tokenizer {folder_or_name!r} can't be loaded ({type(error).__name__}); name a local folder "
+            "with its config.json and tokenizer in comet.encoder"
+        ) from error
+    if not isinstance(found, PreTrainedTokenizerFast):
+        raise ValueError(f"{folder_or_name} has a {type(found).__name__}; it is not the tokenizer of an XLM-R")
+    return SegmentTokenizer(found.backend_tokenizer)
+
+
+def _find_file(folder_or_name: str) -> Path | None:
+    folder = Path(folder_or_name).expanduser()
+    if folder.is_dir():
+        return folder / _FILE if (folder / _FILE).is_file() else None
+    try:
+        return Path(hf_hub_download(folder_or_name, _FILE))
+    except EntryNotFoundError:
+        return None

@@ -1,0 +1,108 @@
+"""`audit` as a person runs it: real scorer actors on a tiny encoder, from a config to a report."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from driver.audit.cheats import CHEATS
+from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
+from tests.commands import Finished, run_project
+from tests.integration.conftest import TinyModels, write_config
+
+pytestmark = pytest.mark.integration
+
+# A tiny encoder knows nothing, so nothing can be calibrated on it.
+SMALL = ("audit.num_items=2", "audit.languages=de,th", "reward.reasoning.calibration=off")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited:
+    folder: Path
+    command: Finished
+
+    @property
+    def result(self) -> AuditResult:
+        return read_audit(self.folder / AUDIT_FILE)
+
+
+def audited(name: str, *words: str, models: TinyModels, environment: dict[str, str], folder: Path) -> Audited:
+    config = write_config(folder, models)
+    command = run_project(
+        "audit", str(config), f"run.name={name}", *SMALL, *words, "--json", cwd=folder, environment=environment
+    )
+    return Audited(folder=folder / "runs" / name, command=command)
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Audited:
+    folder = tmp_path_factory.mktemp("audit")
+    found = audited("whole", "scorer.num_workers=2", models=tiny_models, environment=environment, folder=folder)
+    assert found.command.code == 0, found.command.stderr
+    return found
+
+
+def test_every_language_and_cheat_is_measured_and_nothing_is_left_behind(whole: Audited) -> None:
+    result = whole.result
+    assert result.codes == ("de", "th")
+    assert result.cheat_names == tuple(cheat.name for cheat in CHEATS)
+    assert all(cell.num_groups + cell.num_left_out == 2 for cell in result.cheats)
+    assert all(cell.num_unscored == 0 for cell in result.languages)
+    assert all(cell.ms_per_sample > 0 for cell in result.languages)
+    assert whole.command.left_behind == ()
+
+
+def test_what_is_exact_wins_whatever_the_encoder_knows(whole: Audited) -> None:
+    for cheat in ("wrong answer", "english", "truncated", "bare number", "two answers"):
+        assert [whole.result.cell(code, cheat).win_rate for code in ("de", "th")] == [1.0, 1.0]
+
+
+def test_the_summary_is_one_json_object_and_the_report_shows_the_audit(whole: Audited) -> None:
+    summary = json.loads(whole.command.stdout.splitlines()[-1])
+    assert summary["run_folder"] == str(whole.folder)
+    assert summary["lowest_win_rate"] == whole.result.lowest_win_rate
+    assert summary["languages"]["th"]["win_rates"]["english"] == 1.0
+    assert json.loads((whole.folder / "summary.json").read_text(encoding="utf-8")) == summary
+    report = Path(summary["report"]).read_text(encoding="utf-8")
+    assert "Faithful text against every way to cheat" in report
+    assert "question copied" in report
+
+
+def test_the_report_can_be_written_again(whole: Audited, environment: dict[str, str]) -> None:
+    before = (whole.folder / "report.html").read_bytes()
+    assert run_project("report", str(whole.folder), cwd=whole.folder, environment=environment).code == 0
+    assert (whole.folder / "report.html").read_bytes() == before
+
+
+def test_an_ablation_finds_what_a_gate_holds_back(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """All gates are off but one: what is left to switch off is that one and the parts."""
+    gates = ("language", "answer_language", "format", "empty", "repetition", "copying", "length")
+    off = [f"reward.gates.{gate}=false" for gate in gates]
+    words = (
+        "audit.ablation=true",
+        "audit.languages=de",
+        "reward.weights.reasoning=0.4",
+        "reward.weights.numbers=0",
+        *off,
+    )
+    found = audited("ablation", *words, models=tiny_models, environment=environment, folder=tmp_path)
+    assert found.command.code == 0, found.command.stderr
+    lacking = {one.switched_off: one for one in found.result.contributions}
+    assert set(lacking) == {"gate truncation", "part answer", "part reasoning"}
+    assert found.result.by_cheat["wrong answer"] == 1.0
+    assert lacking["part answer"].by_cheat["wrong answer"] < 1.0
+
+
+def test_a_mistake_is_one_line_and_starts_nothing(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+) -> None:
+    words = ("audit.source=nothing.json",)
+    found = audited("mistake", *words, models=tiny_models, environment=environment, folder=tmp_path)
+    assert found.command.code == 2
+    (line,) = found.command.errors[-1:]
+    assert line.startswith("error: ")
+    assert "nothing.json" in line
+    assert not found.folder.exists()

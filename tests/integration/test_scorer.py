@@ -1,0 +1,237 @@
+"""Real scorer actors on a tiny encoder: what comes back through Ray, and what a dead one costs.
+
+The encoder knows nothing, so only what does not depend on what a text means is looked at here.
+"""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import ray
+from rich.console import Console
+
+from actors.fleet import ready
+from actors.process import RemoteActor
+from actors.scorer import ScorerWorker
+from actors.scorer_fleet import ScorerFleet
+from actors.scoring import LoadedReward, RewardSetup
+from cluster.launch import connected, placed, start_actor
+from cluster.layout import Layout, Placement, Resources
+from driver.config import ClusterConfig
+from driver.errors import RunFailed
+from driver.progress import Progress
+from driver.reward_config import (
+    CometConfig,
+    CustomRewardConfig,
+    ReasoningConfig,
+    RewardConfig,
+    RewardWeights,
+    ScorerConfig,
+    TranslatorConfig,
+)
+from driver.schema import ParallelSolution, Score, ScoreRequest, Unscored
+from rewards.calibration import Calibration, LanguageScale, Spread, calibration_pairs
+from tests.integration.conftest import TinyModels
+
+NUM_SCORERS = 2
+GROUP_SIZE = 8
+ANIMALS = ("Hunde", "Katzen", "Pferde", "Hasen", "Enten", "Ziegen", "Schafe", "Gänse")
+CUSTOM = """
+def reward(request):
+    if "Panik" in request.question:
+        raise ValueError("the user's own mistake")
+    return [0.25] * len(request.responses)
+"""
+
+Ask = Callable[["Scorers"], Awaitable[object]]
+
+
+def a_request(number: int, *, question: str = "Wie viele Tiere sind es zusammen?") -> ScoreRequest:
+    """Eight different German solutions that pass every gate; the first has the pivot's answer."""
+    start = 10 * number + 3
+    return ScoreRequest(
+        language="de",
+        question=question,
+        question_en="How many animals are there in all?",
+        reference=(
+            f"There are {start} animals on the farm in the morning, and {start} more of them come in the evening. "
+            f"So there are {2 * start} animals on the farm at night.\nThe answer is {2 * start}."
+        ),
+        responses=tuple(
+            f"Am Morgen sind {start} {animal} auf dem Hof, und am Abend kommen noch einmal {start + place} dazu. "
+            f"In der Nacht sind also {2 * start + place} {animal} auf dem Hof.\nDie Antwort ist {2 * start + place}."
+            for place, animal in enumerate(ANIMALS)
+        ),
+        truncated=(False,) * GROUP_SIZE,
+    )
+
+
+def a_setup(models: TinyModels, *, across_groups: bool = False, calibration: str = "off") -> RewardSetup:
+    return RewardSetup(
+        scorer=ScorerConfig(
+            model=str(models.encoder), text_prefix="", num_workers=NUM_SCORERS, batch_across_groups=across_groups
+        ),
+        reward=RewardConfig(
+            weights=RewardWeights(answer=0.6, reasoning=0.2, numbers=0.1, custom=0.1),
+            reasoning=ReasoningConfig(calibration=calibration, low=-1, high=1),
+            custom=CustomRewardConfig(path="/nowhere/mine.py"),
+        ),
+        comet=CometConfig(),
+        translator=TranslatorConfig(),
+        languages=("de",),
+        custom_source=CUSTOM,
+    )
+
+
+@dataclass(frozen=True)
+class Scorers:
+    workers: list[RemoteActor]
+    fleet: ScorerFleet
+
+
+@pytest.fixture(scope="module")
+def place(environment: dict[str, str]) -> Iterator[Callable[[RewardSetup], list[RemoteActor]]]:
+    """Starts the scorers of a setup on a Ray of their own, in this process' name."""
+    layout = Layout(
+        device="cpu",
+        placements=tuple(
+            Placement(role="scorer", index=index, bundle=Resources(cpus=0.1, gpus=0), num_threads=1)
+            for index in range(NUM_SCORERS)
+        ),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
+        patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
+        patch.delenv("RAY_AUTH_MODE")
+        config, progress = ClusterConfig(), Progress(Console(file=io.StringIO()))
+        with connected(config, progress), placed(layout, config, progress.waiting) as bundles:
+            yield lambda setup: [start_actor(ScorerWorker, at, bundles, (setup, "cpu")) for at in layout.placements]
+
+
+@contextmanager
+def started(place: Callable[[RewardSetup], list[RemoteActor]], setup: RewardSetup) -> Iterator[list[RemoteActor]]:
+    workers = place(setup)
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            ray.kill(worker)
+
+
+def asked(workers: list[RemoteActor], ask: Ask) -> object:
+    async def loaded() -> object:
+        await ready([f"scorer-{index}" for index in range(len(workers))], workers)
+        return await ask(Scorers(workers, ScorerFleet(workers, timeout_s=120, backoff_s=0)))
+
+    return asyncio.run(loaded())
+
+
+def test_scores_counters_and_the_users_mistakes_come_back_through_ray(
+    place: Callable[[RewardSetup], list[RemoteActor]], tiny_models: TinyModels
+) -> None:
+    setup = a_setup(tiny_models)
+    requests = [*(a_request(number) for number in range(5)), a_request(9, question="Panik?")]
+
+    async def ask(scorers: Scorers) -> None:
+        *good, bad = await asyncio.gather(*(scorers.fleet.score(request) for request in requests))
+        here = LoadedReward(setup, "cpu").reward.score(requests[:-1])
+        for mine, theirs in zip(here, good, strict=True):
+            for one, other in zip(mine, theirs, strict=True):
+                assert isinstance(one, Score) and isinstance(other, Score)
+                assert all(other.gates.values()), other
+                assert other.reward == pytest.approx(one.reward, abs=1e-6)
+                assert other.parts["custom"] == 0.25
+        assert [score.parts["answer"] for score in good[0] if isinstance(score, Score)] == [1.0] + [0.0] * 7
+        for score in bad:
+            assert isinstance(score, Unscored)
+            assert score.reason == "custom reward failed: ValueError"
+            assert 'raise ValueError("the user\'s own mistake")' in score.detail
+
+        stats = await scorers.fleet.stats()
+        assert (stats["groups"], stats["texts"], stats["retries"], stats["failures"]) == (6, 48, 0, 0)
+        assert stats["encoded"] <= 5 * (GROUP_SIZE + 1)  # of the group that stays unscored nothing is encoded
+        assert stats["truncated_tokens"] == 0
+        assert stats["queue_depth"] == 0
+        metrics = await scorers.fleet.take_stats()
+        assert metrics["scorer/batch_size"] == 8
+        assert metrics["scorer/texts_per_s"] > 0
+
+    with started(place, setup) as workers:
+        asked(workers, ask)
+
+
+def test_a_group_whose_scorer_dies_is_scored_by_the_other_and_without_any_the_run_has_failed(
+    place: Callable[[RewardSetup], list[RemoteActor]], tiny_models: TinyModels
+) -> None:
+    async def ask(scorers: Scorers) -> None:
+        first, second = scorers.workers
+        ray.kill(first)
+        groups = await asyncio.gather(*(scorers.fleet.score(a_request(number)) for number in range(4)))
+        assert all(isinstance(score, Score) for group in groups for score in group)
+        assert (await scorers.fleet.stats())["retries"] >= 1
+        ray.kill(second)
+        with pytest.raises(RunFailed, match="no scorer is left alive"):
+            await scorers.fleet.score(a_request(0))
+
+    with started(place, a_setup(tiny_models)) as workers:
+        asked(workers, ask)
+
+
+def test_across_groups_the_scores_are_the_same_up_to_rounding(
+    place: Callable[[RewardSetup], list[RemoteActor]], tiny_models: TinyModels
+) -> None:
+    setup = a_setup(tiny_models, across_groups=True)
+    requests = [a_request(number) for number in range(6)]
+
+    async def ask(scorers: Scorers) -> None:
+        groups = await asyncio.gather(*(scorers.fleet.score(request) for request in requests))
+        here = LoadedReward(setup, "cpu").reward.score(requests)
+        rewards = [[score.reward for score in group if isinstance(score, Score)] for group in groups]
+        assert rewards == [
+            pytest.approx([score.reward for score in group if isinstance(score, Score)], abs=1e-5) for group in here
+        ]
+        assert all(len(group) == GROUP_SIZE for group in rewards)
+        assert (await scorers.fleet.stats())["batches"] < 6
+
+    with started(place, setup) as workers:
+        asked(workers, ask)
+
+
+def test_nothing_is_scored_before_every_scorer_has_the_calibration_of_its_judge(
+    place: Callable[[RewardSetup], list[RemoteActor]], tiny_models: TinyModels
+) -> None:
+    solution = ParallelSolution(
+        item_id="a",
+        language="de",
+        question="Wie viele Tiere sind es?",
+        solution="Am Morgen sind es 3 Tiere.\nDie Antwort ist 3.",
+        question_en="How many animals are there?",
+        solution_en="There are 3 animals in the morning.\nThe answer is 3.",
+    )
+    spread = Spread(mean=0.5, sd=0.1, num=8)
+
+    async def ask(scorers: Scorers) -> None:
+        pairs = calibration_pairs([solution])
+        values = await scorers.fleet.similarities(pairs)
+        here = LoadedReward(a_setup(tiny_models), "cpu").reward
+        assert values == pytest.approx(here.similarities(pairs).tolist(), abs=1e-6)
+        assert np.isfinite(values).all()
+        fingerprint = await scorers.fleet.judge_fingerprint()
+        assert fingerprint == here.fingerprint
+
+        early = await scorers.fleet.score(a_request(0))
+        assert {score.reason for score in early if isinstance(score, Unscored)} == {"scorer failed: RuntimeError"}
+        scale = LanguageScale(
+            floor=-1, half=0.5, half_over_question=0.5, faithful=spread, question=spread, unrelated=spread
+        )
+        await scorers.fleet.use_calibration(Calibration(judge=fingerprint, data="hand-made", languages={"de": scale}))
+        for number in range(NUM_SCORERS):  # by turns
+            assert all(isinstance(score, Score) for score in await scorers.fleet.score(a_request(number)))
+
+    with started(place, a_setup(tiny_models, calibration="auto")) as workers:
+        asked(workers, ask)

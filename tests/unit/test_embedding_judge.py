@@ -1,0 +1,153 @@
+"""Reasonings compared by embeddings, with encoders whose vectors are known."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rewards.reasoning.embedding import NOTHING_SAID, EmbeddingJudge, coverage_f1
+from rewards.reasoning.judge import ReasoningPair
+
+
+class TableEncoder:
+    """Vectors by text; a token a word and one for every text; remembers what it was asked to do."""
+
+    def __init__(
+        self, vectors: Mapping[str, tuple[float, ...]], *, max_tokens: int = 0, fingerprint: str = "table"
+    ) -> None:
+        self._vectors = vectors
+        self.max_tokens = max_tokens
+        self.fingerprint = fingerprint
+        self.calls: list[tuple[tuple[str, ...], bool]] = []
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [1 + len(text.split()) for text in texts]
+
+    def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
+        self.calls.append((tuple(texts), remember))
+        return np.array([self._vectors[text] for text in texts], dtype=np.float32)
+
+
+def pair(reasoning: str, reference: str, question: str = "Wie viele?") -> ReasoningPair:
+    return ReasoningPair(language="de", reasoning=reasoning, reference=reference, question=question)
+
+
+def test_whole_texts_are_worth_their_cosine_each_with_its_own_reference() -> None:
+    encoder = TableEncoder({"a": (1.0, 0.0), "b": (0.0, 1.0), "x": (0.6, 0.8)})
+    values = EmbeddingJudge(encoder).judge([pair("x", "a"), pair("x", "b"), pair("a", "b")])
+    assert values == pytest.approx([0.6, 0.8, 0.0])
+
+
+def test_group_of_eight_costs_its_distinct_texts_and_its_reference_once() -> None:
+    texts = [f"response {number % 7}" for number in range(8)]
+    encoder = TableEncoder(dict.fromkeys([*texts, "reference"], (1.0, 0.0)))
+    EmbeddingJudge(encoder).judge([pair(text, "reference") for text in texts])
+    assert encoder.calls == [(("reference",), True), (tuple(texts[:7]), False)]
+
+
+def test_question_alone_is_remembered_and_apart_from_reasonings() -> None:
+    encoder = TableEncoder({"q": (1.0, 0.0), "r": (0.8, 0.6), "ref": (1.0, 0.0)})
+    values = EmbeddingJudge(encoder).judge([pair("q", "ref", question="q"), pair("r", "ref", question="q")])
+    assert values == pytest.approx([1.0, 0.8])
+    assert encoder.calls == [(("ref",), True), (("q",), True), (("r",), False)]
+
+
+def test_empty_reasoning_is_worth_the_least_and_an_empty_reference_nothing_known() -> None:
+    values = EmbeddingJudge(TableEncoder({"a": (1.0, 0.0)})).judge([pair(" \n", "a"), pair("a", ""), pair("", "")])
+    assert values[0] == NOTHING_SAID == -1.0
+    assert math.isnan(values[1]) and math.isnan(values[2])
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_vector_that_is_not_finite_spoils_its_own_pair_only(broken: float) -> None:
+    encoder = TableEncoder({"bad": (broken, 0.0), "good": (0.6, 0.8), "ref": (1.0, 0.0)})
+    values = EmbeddingJudge(encoder).judge([pair("bad", "ref"), pair("good", "ref"), pair("good", "bad")])
+    assert values[1] == pytest.approx(0.6)
+    assert math.isnan(values[0]) and math.isnan(values[2])
+
+
+def test_no_pairs_are_no_values() -> None:
+    encoder = TableEncoder({})
+    assert EmbeddingJudge(encoder).judge([]).shape == (0,)
+    assert encoder.calls == []
+
+
+FIRST, SECOND, PADDING = "eins zwei drei.", "vier fünf sechs.", "bla bla bla."
+ONE, TWO = "one two three.", "four five six."
+VECTORS = {
+    FIRST: (1.0, 0.0, 0.0),
+    ONE: (1.0, 0.0, 0.0),
+    SECOND: (0.0, 1.0, 0.0),
+    TWO: (0.0, 1.0, 0.0),
+    PADDING: (0.0, 0.0, 1.0),
+}
+
+
+def test_padding_past_the_limit_and_steps_left_out_both_cost() -> None:
+    """Chunks of three words weigh the same. Padding: precision 2/3, recall 1. Left out: precision 1, recall 1/2."""
+    encoder = TableEncoder(VECTORS, max_tokens=0)
+    vectors = {chunk: encoder.encode([chunk]) for chunk in VECTORS}
+
+    def value(reasoning: Sequence[str], reference: Sequence[str]) -> float:
+        cosines = np.concatenate([vectors[chunk] for chunk in reasoning]).astype(np.float64) @ (
+            np.concatenate([vectors[chunk] for chunk in reference]).astype(np.float64).T
+        )
+        return coverage_f1(cosines, reasoning_tokens=[3] * len(reasoning), reference_tokens=[3] * len(reference))
+
+    assert value([FIRST, SECOND], [ONE, TWO]) == pytest.approx(1.0)
+    assert value([FIRST, SECOND, PADDING], [ONE, TWO]) == pytest.approx(2 * (2 / 3) / (2 / 3 + 1))
+    assert value([FIRST], [ONE, TWO]) == pytest.approx(2 * 0.5 / 1.5)
+
+
+def test_long_texts_are_cut_and_compared_chunk_by_chunk() -> None:
+    """A limit of nine tokens holds eight words; seventeen words make three chunks of like size on both sides."""
+    german = [f"{word} " * 5 + f"{word}." for word in ("eins", "zwei", "drei")]
+    english = [f"{word} " * 5 + f"{word}." for word in ("one", "two", "three")]
+    axes = np.eye(3).tolist()
+    vectors = {text: tuple(axis) for texts in (german, english) for text, axis in zip(texts, axes, strict=True)}
+    judge = EmbeddingJudge(TableEncoder(vectors, max_tokens=9))
+    whole = judge.judge([pair(" ".join(german), " ".join(english))])
+    assert whole == pytest.approx([1.0])
+    lacking = judge.judge([pair(" ".join(german[:2]), " ".join(english))])
+    assert lacking == pytest.approx([2 * (2 / 3) / (2 / 3 + 1)])
+
+
+def test_chunks_weigh_by_their_length() -> None:
+    cosines = np.array([[1.0], [0.5]])
+    precision = (3 * 1.0 + 1 * 0.5) / 4
+    assert coverage_f1(cosines, reasoning_tokens=[3, 1], reference_tokens=[9]) == pytest.approx(
+        2 * precision / (precision + 1)
+    )
+
+
+def test_opposite_texts_are_worth_less_than_unrelated_ones() -> None:
+    assert coverage_f1(np.array([[-0.5]]), reasoning_tokens=[1], reference_tokens=[1]) == -0.5
+    assert coverage_f1(np.array([[0.0]]), reasoning_tokens=[1], reference_tokens=[1]) == 0.0
+
+
+def test_fingerprint_changes_with_encoder_and_chunk_size() -> None:
+    encoder = TableEncoder({}, max_tokens=512)
+    prints = {
+        EmbeddingJudge(encoder).fingerprint,
+        EmbeddingJudge(encoder, chunk_tokens=256).fingerprint,
+        EmbeddingJudge(TableEncoder({}, max_tokens=512, fingerprint="other")).fingerprint,
+    }
+    assert len(prints) == 3
+    assert EmbeddingJudge(encoder, chunk_tokens=512).fingerprint == EmbeddingJudge(encoder).fingerprint
+
+
+@pytest.mark.parametrize(("chunk_tokens", "said"), [(513, "more than the 512"), (5, "at least 9")])
+def test_chunk_size_that_can_not_work_is_refused(chunk_tokens: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        EmbeddingJudge(TableEncoder({}, max_tokens=512), chunk_tokens=chunk_tokens)
+
+
+def test_encoder_that_loses_a_text_is_an_error() -> None:
+    class Forgetful(TableEncoder):
+        def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
+            return super().encode(texts, remember=remember)[1:]
+
+    with pytest.raises(ValueError, match="0 vectors for 1 texts"):
+        EmbeddingJudge(Forgetful({"a": (1.0,)})).judge([pair("a", "a")])

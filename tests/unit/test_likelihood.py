@@ -1,0 +1,30 @@
+"""The likelihood judge passes on what the policy's engine said."""
+
+import math
+
+import pytest
+
+from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.likelihood import LikelihoodJudge
+
+
+def pair(answer_probability: float = math.nan) -> ReasoningPair:
+    return ReasoningPair(language="de", reasoning="a", reference="b", answer_probability=answer_probability)
+
+
+def test_the_value_is_the_probability_and_unknown_stays_unknown() -> None:
+    values = LikelihoodJudge().judge([pair(0.25), pair(), pair(1.0), pair(0.0)])
+    assert values.tolist()[0] == 0.25
+    assert math.isnan(values[1])
+    assert values.tolist()[2:] == [1.0, 0.0]
+    assert LikelihoodJudge().judge([]).shape == (0,)
+
+
+@pytest.mark.parametrize("wrong", [-0.5, 1.5, math.inf])
+def test_what_is_no_probability_is_an_error(wrong: float) -> None:
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
+        LikelihoodJudge().judge([pair(0.5), pair(wrong)])
+
+
+def test_the_policy_is_not_in_the_fingerprint() -> None:
+    assert LikelihoodJudge().fingerprint == "likelihood"
