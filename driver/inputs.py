@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from driver.calibration import check_calibration
 from driver.config import Config
+from driver.custom_reward import load_source
 from driver.errors import BadInput
 from driver.problems.builtin.templates import LEVELS
 from driver.problems.sources import ProblemSource, first_problems, open_source
@@ -36,6 +38,7 @@ class TrainingInputs:
     evaluation: EvaluationInputs
     pivot_prompter: Prompter
     source: ProblemSource
+    custom_source: str  # text of a reward of the user's own; empty without one
 
 
 def prepare_evaluation(config: Config) -> EvaluationInputs:
@@ -76,7 +79,23 @@ def prepare_training(config: Config) -> TrainingInputs:
     for problem in first_problems(source, config.data.languages, num_items=num_items):
         evaluation.prompter.prompt_token_ids(problem)
         pivot_prompter.reference_prompt(problem.question_en)
-    return TrainingInputs(evaluation=evaluation, pivot_prompter=pivot_prompter, source=source)
+    return TrainingInputs(
+        evaluation=evaluation,
+        pivot_prompter=pivot_prompter,
+        source=source,
+        custom_source=prepare_reward(config, config.data.languages),
+    )
+
+
+def prepare_reward(config: Config, languages: Sequence[str]) -> str:
+    """Check the reward's files; the text of the user's own reward, empty without one.
+
+    Raises:
+        BadInput: its file, the calibration or the data to calibrate on is wrong.
+    """
+    check_calibration(config.reward.reasoning, languages)
+    custom = config.reward.custom
+    return load_source(custom.path, custom.function) if custom.path else ""
 
 
 def _prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prompter, int]:

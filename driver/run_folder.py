@@ -43,6 +43,11 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def calibration(self) -> Path:
+        """The scale of the reasoning part, as the run used it."""
+        return self.path / "calibration.json"
+
+    @property
     def summary(self) -> Path:
         return self.path / "summary.json"
 

@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sympy import Expr, Rational
+    from sympy import Expr
 
 MAX_LENGTH = 80
 """Longest expression, in characters, that counts as one."""
@@ -188,7 +188,7 @@ def _agree(a: "Expr", b: "Expr") -> bool:
     return num_compared > 0
 
 
-def _coordinate(point: int, place: int) -> "Rational":
+def _coordinate(point: int, place: int) -> "Expr":
     from sympy import Rational  # noqa: PLC0415
 
     return Rational((-1) ** (point + place) * (11 + 5 * point + 3 * place), 7)

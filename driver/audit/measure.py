@@ -6,6 +6,7 @@ measures the very reward that a run uses.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from driver.audit.groups import CheatGroup, Question, cheat_groups, corruption_s
 from driver.audit.result import AuditResult, Case, CheatCell, GateCell, LanguageCell
 from driver.audit.tally import ScoredCheats, Scores, cheat_cell, gate_cells, language_cell, worst_case
 from driver.ports import Scorer
-from driver.schema import ParallelSolution, ScoreRequest
+from driver.schema import ParallelSolution, ScoreRequest, Unscored
 
 MAX_IN_FLIGHT = 16
 """Groups that the scorers have at once: enough to keep several busy."""
@@ -65,7 +66,6 @@ async def audit(
     gates: list[GateCell] = []
     languages: list[LanguageCell] = []
     cases: list[Case] = []
-    num_samples = 0
     for language in plan.languages:
         groups = [group for group in plan.groups if group.request.language == language]
         since = clock()
@@ -78,26 +78,28 @@ async def audit(
         gates += gate_cells(language, scored, questions)
         languages.append(language_cell(language, scored, corrupted, seconds=seconds))
         cases += [case for cheat in CHEATS if (case := worst_case(language, cheat.name, scored))]
-        num_samples += sum(map(len, (*scores, *corrupted, *questions)))
     return AuditResult(
         cheats=tuple(cheats),
         gates=tuple(gates),
         languages=tuple(languages),
         cases=tuple(sorted(cases, key=lambda case: case.margin)[:NUM_CASES]),
-        num_samples=num_samples,
+        num_samples=asked.num_samples,
         seconds=clock() - started,
         measured_on=dict(measured_on),
+        unscored=dict(asked.unscored.most_common()),
     )
 
 
 class _Asked:
-    """Requests on their way to the scorer, not too many at once."""
+    """Requests on their way to the scorer, not too many at once; what came back is counted."""
 
     def __init__(self, scorer: Scorer, on_progress: OnProgress) -> None:
         self._scorer = scorer
         self._on_progress = on_progress
         self._free = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._num_done = 0
+        self.num_samples = 0
+        self.unscored: Counter[str] = Counter()  # by reason
 
     async def all(self, requests: Iterable[ScoreRequest]) -> list[Scores]:
         """In order. The first failure ends the others and is raised as it is."""
@@ -112,5 +114,7 @@ class _Asked:
         async with self._free:
             scores = await self._scorer.score(request)
         self._num_done += 1
+        self.num_samples += len(scores)
+        self.unscored.update(score.reason for score in scores if isinstance(score, Unscored))
         self._on_progress(self._num_done)
         return scores

@@ -122,6 +122,7 @@ class AuditResult:
     seconds: float
     measured_on: Mapping[str, str] = field(default_factory=dict)  # source, items, encoder, ...
     contributions: tuple[Contribution, ...] = ()  # of an ablation
+    unscored: Mapping[str, int] = field(default_factory=dict)  # responses that were not scored, by reason
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -194,6 +195,7 @@ class AuditResult:
             seconds=record["seconds"],
             measured_on=record["measured_on"],
             contributions=tuple(Contribution(**found) for found in record["contributions"]),
+            unscored=record["unscored"],
         )
 
 

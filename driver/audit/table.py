@@ -35,6 +35,7 @@ def as_tables(result: AuditResult) -> list[RenderableType]:
         Text("Faithful text", style="bold"),
         languages_table(result.languages),
         Text(gates_line(result)),
+        *([Text(unscored_line(result))] if result.unscored else []),
     ]
     if result.contributions:
         shown += [Text("With one thing switched off", style="bold"), contributions_table(result)]
@@ -94,10 +95,17 @@ def held_back_text(result: AuditResult, lacking: Contribution) -> str:
 
 def gates_line(result: AuditResult) -> str:
     """Which gates reject faithful text, and where."""
+    if not any(cell.num_texts for cell in result.gates):
+        return "No gate was asked about faithful text."
     rejecting = [cell for cell in result.gates if cell.num_rejected]
     if not rejecting:
         return "No gate rejects any faithful text."
     return "Gates that reject faithful text: " + "; ".join(_rejection(cell) for cell in rejecting) + "."
+
+
+def unscored_line(result: AuditResult) -> str:
+    told = "; ".join(f"{reason}: {count}" for reason, count in result.unscored.items())
+    return f"Responses that were not scored, of {result.num_samples}: {told}."
 
 
 def headline(result: AuditResult) -> str:

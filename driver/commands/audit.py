@@ -18,11 +18,12 @@ from driver.audit.ablation import contribution, variants
 from driver.audit.inputs import prepare_audit
 from driver.audit.measure import AuditPlan, audit
 from driver.audit.result import AuditResult, Contribution, write_audit
-from driver.audit.table import as_tables, headline
+from driver.audit.table import as_tables, headline, unscored_line
 from driver.calibration import calibration_for
 from driver.config import Config
 from driver.config_load import load_config
 from driver.custom_reward import load_source
+from driver.errors import RunFailed
 from driver.logs import quiet_logs
 from driver.paths import with_absolute_paths
 from driver.progress import Progress
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
 
     Raises:
         BadInput: before anything was started or written.
-        RunFailed: a scorer could not load its models, or none is left alive.
+        RunFailed: a scorer could not load its models, none is left alive, or nothing was scored.
     """
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("scorer",))
@@ -64,6 +65,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         "seconds": round(time.monotonic() - started, 1),
     }
     folder.write_summary(summary)
+    if result.lowest_win_rate is None:
+        raise RunFailed(f"no response could be compared with its cheats; {unscored_line(result)} See {report}")
     return summary
 
 

@@ -14,11 +14,14 @@ from rich.console import Console
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import choose_device, layout
 from cluster.team import Team
+from driver.calibration import calibration_for
 from driver.config import Config
 from driver.config_load import load_config
+from driver.consistency import ConsistencyWatch
 from driver.errors import RunFailed
 from driver.evaluation import record_evaluation
 from driver.evaluator import evaluate_policy
+from driver.evidence import evidence_source
 from driver.inputs import TrainingInputs, prepare_training
 from driver.logs import quiet_logs
 from driver.paths import with_absolute_paths
@@ -64,7 +67,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
 
 def _live(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Progress) -> None:
     """The run on its actors; whatever happens, the files are closed, the logs collected and the report written."""
-    recorder = RunRecorder(folder, progress)
+    watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
+    recorder = RunRecorder(folder, progress, watch=watch)
     started = time.monotonic()
     try:
         asyncio.run(_run(config, inputs, team, folder=folder, recorder=recorder, progress=progress))
@@ -91,7 +95,8 @@ async def _run(
     recorder: RunRecorder,
     progress: Progress,
 ) -> None:
-    await team.start_all()
+    await team.start_all(custom_source=inputs.custom_source)
+    await calibrate_scorers(config, team, folder=folder, progress=progress)
     with progress.phase("first weight push"):
         await team.learner.push_weights(0)
     if config.evaluation.before:
@@ -120,6 +125,16 @@ async def _run(
         await team.learner.export(str(folder.checkpoints / EXPORT))
 
 
+async def calibrate_scorers(config: Config, team: Team, *, folder: RunFolder, progress: Progress) -> None:
+    """Give the scorers their scale, and keep it with the run."""
+    calibration = await calibration_for(
+        config.reward.reasoning, team.scorer, languages=config.data.languages, progress=progress
+    )
+    if calibration is not None:
+        await team.scorer.use_calibration(calibration)
+        folder.calibration.write_text(calibration.to_json(), encoding="utf-8")
+
+
 def stages(config: Config, inputs: TrainingInputs, team: Team) -> Stages:
     """The config's stages on the team's actors."""
     return Stages(
@@ -143,4 +158,5 @@ def stages(config: Config, inputs: TrainingInputs, team: Team) -> Stages:
             temperature=config.policy.temperature,
             run_seed=config.run.seed,
         ),
+        evidence=evidence_source(config, policy=team.policy, pivot=team.pivot),
     )

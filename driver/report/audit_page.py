@@ -17,7 +17,7 @@ from driver.audit.result import (
     LanguageCell,
     Response,
 )
-from driver.audit.table import headline, held_back_text
+from driver.audit.table import headline, held_back_text, unscored_line
 from driver.report.heat_map import heat_map
 from driver.report.names import NOT_MEASURED, language_name, strict_percent
 from driver.report.page import Content, Html, details, element, table
@@ -31,6 +31,7 @@ def audit_body(record: RunRecord, audit: AuditResult) -> list[Content]:
         element("h1", record.name),
         element("p", _measured(audit), class_="soft"),
         element("p", headline(audit), class_="verdict"),
+        element("p", unscored_line(audit)) if audit.unscored else "",
         *_wins(audit),
         *_faithful(audit),
         *_gates(audit),

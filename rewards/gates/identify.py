@@ -10,6 +10,7 @@ Decisions on sentences are kept in a bounded cache, as the responses of a group 
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -115,7 +116,8 @@ class LanguageJudge:
                 f"this gate judges {', '.join(self._asked)}, not {language!r}; name it when building the gate"
             )
         facts = self._asked[language]
-        plain = _LATEX_COMMAND.sub(" ", text[:MAX_CHARACTERS])
+        # Full-width or mathematical letters are the letters that they look like.
+        plain = _LATEX_COMMAND.sub(" ", unicodedata.normalize("NFKC", text[:MAX_CHARACTERS])[:MAX_CHARACTERS])
         sentences = [piece for part in _SENTENCE_END.split(plain) for piece in _pieces(part.strip())]
         verdicts = [self._judge_cached(sentence, language) for sentence in sentences]
         if any(verdict.is_foreign for verdict in verdicts) or _is_sprinkled(verdicts):

@@ -86,6 +86,7 @@ def result() -> AuditResult:
         num_samples=1234,
         seconds=60.0,
         measured_on={"source": "builtin"},
+        unscored={"the scorer died": 7},
     )
 
 
@@ -108,7 +109,7 @@ def test_the_tables_mark_what_is_missed_and_the_verdict_counts_it(result: AuditR
     console = Console(width=120, file=StringIO(), record=True)
     for shown in as_tables(result):
         console.print(shown)
-    rows = [line.split() for line in console.export_text().splitlines()]
+    rows = [line.split() for line in console.export_text(clear=False).splitlines()]
     assert ["question", "copied", "99.0", "!75.0"] in rows
     assert ["english", "\N{EN DASH}", "100"] in rows
     assert headline(result) == (
@@ -116,6 +117,7 @@ def test_the_tables_mark_what_is_missed_and_the_verdict_counts_it(result: AuditR
         "over 1% of it; its mean reward differs by 0.030 between languages, more than 0.02."
     )
     assert gates_line(result) == "No gate rejects any faithful text."
+    assert "Responses that were not scored, of 1234: the scorer died: 7." in console.export_text(clear=False)
 
 
 def test_numbers_over_the_cells_by_hand(result: AuditResult) -> None:
@@ -138,7 +140,8 @@ def test_a_gate_that_rejects_is_named_with_its_language(result: AuditResult) -> 
 
 
 def test_nothing_scored_is_said_as_such(result: AuditResult) -> None:
-    found = replace(result, cheats=(cheat("de", "english", 0, of=0),))
+    found = replace(result, cheats=(cheat("de", "english", 0, of=0),), gates=())
+    assert gates_line(found) == "No gate was asked about faithful text."
     assert headline(found) == "Nothing could be compared: every response was unscored."
 
 

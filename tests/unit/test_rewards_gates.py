@@ -1,14 +1,16 @@
-"""The gates: in the asked language, in the asked form."""
+"""The language gates: reasoning and answer are in the asked language."""
 
 import csv
 from pathlib import Path
 
 import pytest
 
-from rewards.answers import declared_answers, split_reasoning
-from rewards.format_gate import format_is_open
-from rewards.language_gate import _ENGLISH_WORDS, LanguageGate
+from driver.problems.builtin.generate import builtin_items
+from driver.schema import ScoreRequest
+from rewards.gates.identify import LanguageJudge
+from rewards.gates.language import AnswerLanguageGate, LanguageGate
 from rewards.languages import LANGUAGES
+from rewards.reading import Reading, read_group
 
 MGSM = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "mgsm"
 needs_mgsm = pytest.mark.skipif(
@@ -35,64 +37,123 @@ TARGETS = tuple(code for code in FAITHFUL if code != "en")
 
 
 @pytest.fixture(scope="module")
-def gate() -> LanguageGate:
-    return LanguageGate(tuple(LANGUAGES))
+def judge() -> LanguageJudge:
+    return LanguageJudge(tuple(LANGUAGES))
+
+
+def read(code: str, response: str) -> Reading:
+    request = ScoreRequest(
+        language=code,
+        question="",
+        question_en="",
+        reference=f"{ENGLISH}\nThe answer is 15.",
+        responses=(response,),
+        truncated=(False,),
+    )
+    return read_group(request)[0]
 
 
 def respond(code: str, reasoning: str) -> str:
     return f"{reasoning}\n{LANGUAGES[code].closing.format(answer='15')}"
 
 
-def is_open(gate: LanguageGate, text: str, code: str) -> bool:
-    return gate.is_open(text, code, declared_answers(text, code))
+def gates_open(judge: LanguageJudge, code: str, response: str) -> tuple[bool, bool]:
+    """(language, answer_language)"""
+    reading = read(code, response)
+    return LanguageGate(judge).is_open(reading), AnswerLanguageGate(judge).is_open(reading)
 
 
 @pytest.mark.parametrize("code", FAITHFUL)
-def test_faithful_response_opens_both_gates(gate: LanguageGate, code: str) -> None:
-    text = respond(code, FAITHFUL[code])
-    assert is_open(gate, text, code)
-    assert format_is_open(text, declared_answers(text, code), split_reasoning(text, code)[0])
+def test_faithful_response_opens_both_gates(judge: LanguageJudge, code: str) -> None:
+    assert gates_open(judge, code, respond(code, FAITHFUL[code])) == (True, True)
 
 
 @pytest.mark.parametrize("code", TARGETS)
-def test_english_response_is_refused(gate: LanguageGate, code: str) -> None:
-    assert not is_open(gate, respond("en", ENGLISH), code)
+def test_english_response_shuts_both_gates(judge: LanguageJudge, code: str) -> None:
+    assert gates_open(judge, code, respond("en", ENGLISH)) == (False, False)
 
 
 @pytest.mark.parametrize("code", TARGETS)
-def test_english_reasoning_under_a_native_closing_is_refused(gate: LanguageGate, code: str) -> None:
-    assert not is_open(gate, respond(code, ENGLISH), code)
+def test_english_reasoning_under_a_native_closing_shuts_the_gate_of_the_reasoning(
+    judge: LanguageJudge, code: str
+) -> None:
+    assert gates_open(judge, code, respond(code, ENGLISH)) == (False, True)
 
 
 @pytest.mark.parametrize("code", TARGETS)
-def test_one_english_sentence_in_two_is_refused(gate: LanguageGate, code: str) -> None:
-    assert not is_open(gate, respond(code, f"{FAITHFUL[code]} {ENGLISH}"), code)
-    assert not is_open(gate, respond(code, f"{ENGLISH} {FAITHFUL[code]}"), code)
+def test_english_closing_under_native_reasoning_shuts_the_gate_of_the_answer(judge: LanguageJudge, code: str) -> None:
+    assert gates_open(judge, code, respond("en", FAITHFUL[code])) == (True, False)
+
+
+def test_english_sentence_behind_a_native_answer_shuts_the_gate_of_the_answer(judge: LanguageJudge) -> None:
+    response = f"{respond('de', FAITHFUL['de'])} That is how many apples she has in the end."
+    assert gates_open(judge, "de", response) == (True, False)
+
+
+def test_box_behind_native_reasoning_has_no_language(judge: LanguageJudge) -> None:
+    assert gates_open(judge, "de", f"{FAITHFUL['de']}\n\\boxed{{15}}") == (True, True)
 
 
 @pytest.mark.parametrize("code", TARGETS)
-def test_english_closing_under_native_reasoning_is_refused(gate: LanguageGate, code: str) -> None:
-    assert not is_open(gate, respond("en", FAITHFUL[code]), code)
+def test_one_english_sentence_in_two_is_refused(judge: LanguageJudge, code: str) -> None:
+    assert not judge.is_in(f"{FAITHFUL[code]} {ENGLISH}", code)
+    assert not judge.is_in(f"{ENGLISH} {FAITHFUL[code]}", code)
 
 
 @pytest.mark.parametrize("code", FAITHFUL)
-def test_every_other_language_is_refused(gate: LanguageGate, code: str) -> None:
-    assert [other for other in FAITHFUL if gate.is_in(FAITHFUL[other], code)] == [code]
+def test_every_other_language_is_refused(judge: LanguageJudge, code: str) -> None:
+    assert [other for other in FAITHFUL if judge.is_in(FAITHFUL[other], code)] == [code]
 
 
-def test_short_english_sentence_that_lingua_leaves_open_is_refused(gate: LanguageGate) -> None:
-    assert not gate.is_in("Rosa now has 33 + 25 = 58 apples.", "de")
-    assert not gate.is_in("Il remain 20 - 7 = 13 pommes and they are left.", "fr")
+@pytest.mark.parametrize("code", TARGETS)
+def test_english_second_half_of_a_sentence_is_refused(judge: LanguageJudge, code: str) -> None:
+    half = FAITHFUL[code][: len(FAITHFUL[code]) // 2]
+    assert not judge.is_in(f"{half} so now she has 12 + 3 = 15 apples.", code)
 
 
-def test_english_clause_inside_a_thai_text_is_refused(gate: LanguageGate) -> None:
-    assert not gate.is_in(f"{FAITHFUL['th']} so she has fifteen apples left {FAITHFUL['th']}", "th")
+@pytest.mark.parametrize("code", TARGETS)
+def test_short_english_sentence_before_a_native_one_is_refused(judge: LanguageJudge, code: str) -> None:
+    assert not judge.is_in(f"She has 15 apples left. {FAITHFUL[code]}", code)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("de", "Rosa now has 33 + 25 = 58 apples."),
+        ("fr", "Il remain 20 - 7 = 13 pommes and they are left."),
+        ("de", "There Are 21 People On The Train."),
+        ("de", "THERE ARE 21 PEOPLE ON THE TRAIN."),
+        ("de", "ｔｈｅｒｅ ａｒｅ 5 ａｐｐｌｅｓ"),
+        ("th", "ตอนนี้มี apples ทั้งหมด 36 ผล"),
+        ("zh", "每个孩子分到 5 颗糖果，それぞれ5個です。"),
+        ("ja", "電車には21人います。每个孩子分到5颗糖果，一共有20颗糖果。"),
+        ("es", "Cada criança recebe 40 ÷ 8 = 5 balas. Então elas têm 5 balas."),
+        ("es", "Ogni bambino riceve 40 ÷ 8 = 5 caramelle."),
+        ("de", "In de trein zitten 26 mensen. Bij het eerste station stappen 5 mensen uit."),
+        ("ru", "У Марії було 5 яблук. Мартін дав їй ще 31 яблуко. Тепер у Марії 36 яблук."),
+        ("ar", "مریم پنج سیب داشت. علی به او سی سیب دیگر داد. اکنون مریم ۳۶ سیب دارد."),
+    ],
+)
+def test_disguised_mixed_or_related_language_is_refused(judge: LanguageJudge, code: str, text: str) -> None:
+    assert not judge.is_in(text, code)
+
+
+def test_english_clause_inside_a_thai_text_is_refused(judge: LanguageJudge) -> None:
+    assert not judge.is_in(f"{FAITHFUL['th']} so she has fifteen apples left {FAITHFUL['th']}", "th")
+
+
+def test_single_english_words_all_over_a_text_are_refused_and_one_alone_is_not(judge: LanguageJudge) -> None:
+    first = "Am Anfang hat der Bauer vier große Körbe voller Obst, die neben der Scheune stehen"
+    second = "Danach bringt seine Tochter noch drei weitere Körbe von dem Feld hinter dem Haus mit"
+    assert judge.is_in(f"{first}. {second}.", "de")
+    assert judge.is_in(f"{first} today. {second}.", "de")
+    assert not judge.is_in(f"{first} today. {second} together.", "de")
 
 
 @pytest.mark.parametrize("text", ["", "42", "12 + 3 = 15", "15 kg", "#### 15", r"\[ \frac{30}{2} = 15 \]", "x = 15"])
 @pytest.mark.parametrize("code", ["de", "ja", "te"])
-def test_text_without_words_is_not_judged(gate: LanguageGate, text: str, code: str) -> None:
-    assert gate.is_in(text, code)
+def test_text_without_words_is_not_judged(judge: LanguageJudge, text: str, code: str) -> None:
+    assert judge.is_in(text, code)
 
 
 @pytest.mark.parametrize(
@@ -101,21 +162,27 @@ def test_text_without_words_is_not_judged(gate: LanguageGate, text: str, code: s
         ("zh", "比利在商店卖 DVD。他在周二有 8 位顾客，前 3 位顾客各买了一张 DVD，其他顾客没有买 DVD。"),
         ("ja", "ブランドンのiPhoneはベンのiPhoneの4倍古いです。ベンのiPhoneは2年目です。"),
         ("ru", "iPhone Брендона в четыре раза старше, чем iPhone Бена."),
+        ("th", "เธอขับรถ 60 km และซื้อแอปเปิล 3 kg"),
         ("de", r"Die Fläche ist $\text{Breite} \times \text{Länge} = 3 \cdot 5 = 15$ Quadratmeter."),
+        ("de", "Leo und Will fahren mit May nach New York."),
     ],
 )
-def test_names_and_latex_are_tolerated(gate: LanguageGate, code: str, text: str) -> None:
-    assert gate.is_in(text, code)
+def test_names_units_and_latex_are_tolerated(judge: LanguageJudge, code: str, text: str) -> None:
+    assert judge.is_in(text, code)
 
 
-def test_language_that_the_gate_was_not_built_for_is_an_error() -> None:
+def test_language_that_the_judge_was_not_built_for_is_an_error() -> None:
     with pytest.raises(ValueError, match="'fr'"):
-        LanguageGate(("de",)).is_in("Bonjour", "fr")
+        LanguageJudge(("de",)).is_in("Bonjour", "fr")
 
 
-def test_every_latin_language_but_english_has_its_english_words() -> None:
-    latin = {code for code, language in LANGUAGES.items() if language.script == "latin"}
-    assert set(_ENGLISH_WORDS) == latin - {"en"}
+@pytest.mark.parametrize("code", FAITHFUL)
+def test_built_in_texts_are_accepted_in_their_language_and_refused_as_english(judge: LanguageJudge, code: str) -> None:
+    items = list(builtin_items(seed=3, split="test", num_items=60))
+    texts = [text for item in items for text in (item.text(code).question, item.text(code).solution)]
+    assert [text for text in texts if not judge.is_in(text, code)] == []
+    if code != "en":
+        assert [item.item_id for item in items if judge.is_in(item.text("en").solution, code)] == []
 
 
 def mgsm_questions(code: str) -> list[str]:
@@ -125,31 +192,9 @@ def mgsm_questions(code: str) -> list[str]:
 
 @needs_mgsm
 @pytest.mark.parametrize("code", MGSM_LANGUAGES)
-def test_mgsm_text_is_accepted_in_its_language_and_refused_as_english(gate: LanguageGate, code: str) -> None:
+def test_mgsm_questions_are_accepted_in_their_language_and_refused_as_english(judge: LanguageJudge, code: str) -> None:
     questions = mgsm_questions(code)
-    refused = [question for question in questions if not gate.is_in(question, code)]
+    refused = [question for question in questions if not judge.is_in(question, code)]
     assert len(refused) <= 0.01 * len(questions), refused
     if code != "en":
-        assert sum(gate.is_in(question, code) for question in mgsm_questions("en")) == 0
-
-
-FORMAT_CASES = {
-    "one answer behind reasoning": ("Es sind 5 + 6 = 11 Bälle. Die Antwort lautet 11.", True),
-    "a unit behind the number": ("Es sind 5 + 6 = 11 Bälle. Die Antwort lautet 11 Bälle pro Tag.", True),
-    "hashes": ("Es sind 5 + 6 = 11 Bälle.\n#### 11\n", True),
-    "nothing declared": ("Es sind 5 + 6 = 11 Bälle.", False),
-    "two different answers": ("Es sind 11 Bälle. Die Antwort lautet 11. Die Antwort lautet 12.", False),
-    "the same answer twice": ("Es sind 11 Bälle. Die Antwort lautet 11.\n#### 11", False),
-    "no reasoning": ("Die Antwort lautet 11.", False),
-    "only digits as reasoning": ("5 + 6 = 11\nDie Antwort lautet 11.", False),
-    "a list of answers": ("Es sind viele Bälle. Die Antwort lautet 11 oder 12 oder 13.", False),
-    "a long tail": ("Es sind 11 Bälle. Die Antwort lautet 11. " + "Und nun noch etwas mehr dazu. " * 3, False),
-    "a phrase without a number": ("Es sind viele Bälle. Die Antwort lautet viele.", False),
-    "nothing": ("", False),
-}
-
-
-@pytest.mark.parametrize("case", FORMAT_CASES)
-def test_format_gate_wants_reasoning_and_exactly_one_answer(case: str) -> None:
-    text, expected = FORMAT_CASES[case]
-    assert format_is_open(text, declared_answers(text, "de"), split_reasoning(text, "de")[0]) is expected
+        assert sum(judge.is_in(question, code) for question in mgsm_questions("en")) == 0
