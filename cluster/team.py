@@ -20,6 +20,7 @@ from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Role
 from driver.config import Config, WeightsConfig
 from driver.progress import Progress, waiting_for
+from driver.references import model_fingerprint
 from driver.reward_config import ScorerConfig
 
 Result = TypeVar("Result")
@@ -80,6 +81,7 @@ class Team:
             translator=config.translator,
             languages=tuple(languages),
             custom_source=custom_source,
+            translated_by=f"pivot {model_fingerprint(config.pivot.model)}",
         )
         scorers = self._actors("scorer", ScorerWorker, setup, self._bundles.layout.device)
         self.scorer = scorer_fleet(scorers, config.scorer)

@@ -5,7 +5,8 @@ mark, fractions, percents, scale words, and the one spelling of a value. Must no
 rewards/answers.py.
 
 Folding keeps every character's position, so an offset found in folded text holds in the NFC text it came from. All is
-linear in the text; a number of more than MAX_DIGITS digits is no number.
+linear in the text; a number of more than MAX_DIGITS digits is no number. The last few texts stay folded: gates and
+parts ask for the same one.
 """
 
 import re
@@ -13,7 +14,7 @@ import sys
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 
 from rewards.languages import Language
 
@@ -50,6 +51,7 @@ class NumberSpan:
     is_percent: bool = False
 
 
+@lru_cache(maxsize=32)
 def nfc(text: str) -> str:
     """The text with every accent composed (NFC): the form whose offsets all functions of this module use."""
     if len(text) > 100 * MAX_MARKS and not text.isascii():
@@ -57,6 +59,7 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+@lru_cache(maxsize=32)
 def fold(text: str) -> str:
     """NFC text with digits of any script, full-width and space variants as ASCII, character for character.
 

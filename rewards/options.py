@@ -23,11 +23,14 @@ _FIRST = re.compile(
 )
 _CLOSED = re.compile(r"\s?\*{0,2}[)\]}]")
 # What may follow a bare letter. "A dog" and "I think" are words, so those two letters need a mark or the end.
-_ENDS = re.compile(r"[\s\"'”“»」`$}*_]{0,9}(?:\Z|\n|[)\]:;,、。，/|]|\.(?![A-Za-z\d])|[^\W\d_A-Za-zÀ-ɏ])")
+_ENDS = re.compile(r"[\s\"'”“»」`$}*_]{0,9}(?:\Z|\n|[)\]:;,、。，/|]|\.(?!\d)|[^\W\d_A-Za-zÀ-ɏ])")
 _GOES_ON = re.compile(r"[*_]{0,3}\s{1,3}(?:[a-zà-ɏ(]|[-–—]\s?[^\W\d])")
+_ABBREVIATION = re.compile(r"\.[A-Za-z]")
 _TAIL = re.compile(r"[)\]}*_\"'”»」`$]{0,8}")
 _CHOICE = re.compile(rf"[:]?[^\S\n]{{0,3}}[^\n]{{0,{MAX_CHOICE}}}\Z")
-_ANOTHER = re.compile(r"\s{0,2}(?:[,/&、]|[^\W\d_]{1,5})\s{0,2}(?P<open>\()?(?P<letter>[A-J])(?(open)\)|(?![A-Za-zÀ-ɏ\d'’]))")
+_ANOTHER = re.compile(
+    r"\s{0,2}(?:[,/&、]|[^\W\d_]{1,5})\s{0,2}(?P<open>\()?(?P<letter>[A-J])(?(open)\)|(?![A-Za-zÀ-ɏ\d'’]))"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,22 +47,26 @@ def find_options(folded: str, start: int, end: int) -> list[OptionSpan]:
     first = _FIRST.match(folded, start, end)
     if first is None:
         return []
-    letter_end = first.end()
-    if first["open"]:
-        closed = _CLOSED.match(folded, letter_end, end)
-        if closed is None:
-            return []
-        tail = closed.end()
-    elif _ENDS.match(folded, letter_end, end):
-        tail = letter_end
-    elif first["letter"] not in "AI" and _GOES_ON.match(folded, letter_end, end):
-        tail = letter_end
-    else:
+    tail = _letter_end(first, folded, end)
+    if tail is None:
         return []
     spans = [_span(first, folded, tail, end)]
     while len(spans) < len(LETTERS) and (another := _ANOTHER.match(folded, spans[-1].end, end)):
         spans.append(_span(another, folded, another.end(), end))
     return [_with_choice(spans[0], folded, end)] if len(spans) == 1 else spans
+
+
+def _letter_end(first: re.Match[str], folded: str, end: int) -> int | None:
+    """Behind the letter and its bracket; None where the letter begins a word, a formula or a sentence."""
+    if first["open"]:
+        closed = _CLOSED.match(folded, first.end(), end)
+        return closed.end() if closed else None
+    if _ABBREVIATION.match(folded, first.end()):
+        return None
+    if _ENDS.match(folded, first.end(), end):
+        return first.end()
+    goes_on = first["letter"] not in "AI" and _GOES_ON.match(folded, first.end(), end)
+    return first.end() if goes_on else None
 
 
 def _span(match: re.Match[str], folded: str, position: int, end: int) -> OptionSpan:
@@ -70,7 +77,5 @@ def _span(match: re.Match[str], folded: str, position: int, end: int) -> OptionS
 def _with_choice(span: OptionSpan, folded: str, end: int) -> OptionSpan:
     """With the choice's own text, where it is repeated behind a bracket or colon: it is no second answer."""
     is_marked = folded[span.end - 1 : span.end] in ")]" or folded[span.end : span.end + 1] == ":"
-    choice = _CHOICE.match(folded[: min(end, span.end + MAX_CHOICE + 5)], span.end) if is_marked else None
-    if choice is None or choice.end() != end:
-        return span
-    return OptionSpan(value=span.value, start=span.start, end=choice.end())
+    choice = _CHOICE.match(folded, span.end, end) if is_marked else None
+    return span if choice is None else OptionSpan(value=span.value, start=span.start, end=choice.end())

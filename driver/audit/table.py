@@ -53,14 +53,14 @@ def languages_table(languages: Iterable[LanguageCell]) -> Table:
     """One row a language. "rank" is Spearman's correlation of the reward with the number of corrupted numbers."""
     found = list(languages)
     parts = list(dict.fromkeys(part for cell in found for part in cell.mean_parts))
-    table = Table("language", "items", "reward", *parts, "spread", "rank", "ms", box=box.SIMPLE_HEAD)
+    table = Table("", "items", "reward", *parts, "spread", "rank", "ms", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for cell in found:
         unscored = f" ({cell.num_unscored} unscored)" if cell.num_unscored else ""
         table.add_row(
             cell.language,
             f"{cell.num_items}{unscored}",
             _with_spread(cell.mean_reward, cell.std_reward),
-            *(_with_spread(cell.mean_parts.get(part), cell.std_parts.get(part)) for part in parts),
+            *(_number(cell.mean_parts.get(part)) for part in parts),
             _number(cell.group_spread),
             _number(cell.rank_correlation.get("reward")),
             f"{cell.ms_per_sample:.1f}",

@@ -57,14 +57,14 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     write_audit(folder.path, result)
     for shown in as_tables(result):
         console.print(shown)
-    report = write_report(folder.path)
-    console.print(f"report: {report}", soft_wrap=True)
     summary = _summary(result) | {
         "run_folder": str(folder.path),
-        "report": str(report),
+        "report": str(folder.path / "report.html"),
         "seconds": round(time.monotonic() - started, 1),
     }
     folder.write_summary(summary)
+    report = write_report(folder.path)
+    console.print(f"report: {report}", soft_wrap=True)
     if result.lowest_win_rate is None:
         raise RunFailed(f"no response could be compared with its cheats; {unscored_line(result)} See {report}")
     return summary

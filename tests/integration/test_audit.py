@@ -9,12 +9,32 @@ import pytest
 from driver.audit.cheats import CHEATS
 from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
 from tests.commands import Finished, run_project
-from tests.integration.conftest import TinyModels, write_config
+from tests.integration.conftest import TinyModels
 
 pytestmark = pytest.mark.integration
 
 # A tiny encoder knows nothing, so nothing can be calibrated on it.
-SMALL = ("audit.num_items=2", "audit.languages=de,th", "reward.reasoning.calibration=off")
+CONFIG = """
+[run]
+folder = "{runs}"
+[policy]
+model = "{policy}"
+[pivot]
+model = "{policy}"
+[scorer]
+model = "{encoder}"
+text_prefix = ""
+num_cpus = 0.2
+[reward.reasoning]
+calibration = "off"
+low = -1.0
+high = 1.0
+[algorithm]
+steps = 1
+[audit]
+num_items = 2
+languages = ["de", "th"]
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +48,11 @@ class Audited:
 
 
 def audited(name: str, *words: str, models: TinyModels, environment: dict[str, str], folder: Path) -> Audited:
-    config = write_config(folder, models)
+    config = folder / "audit.toml"
+    text = CONFIG.format(runs=folder / "runs", policy=models.policy, encoder=models.encoder)
+    config.write_text(text, encoding="utf-8")
     command = run_project(
-        "audit", str(config), f"run.name={name}", *SMALL, *words, "--json", cwd=folder, environment=environment
+        "audit", str(config), f"run.name={name}", *words, "--json", cwd=folder, environment=environment
     )
     return Audited(folder=folder / "runs" / name, command=command)
 
@@ -81,13 +103,8 @@ def test_an_ablation_finds_what_a_gate_holds_back(
     """All gates are off but one: what is left to switch off is that one and the parts."""
     gates = ("language", "answer_language", "format", "empty", "repetition", "copying", "length")
     off = [f"reward.gates.{gate}=false" for gate in gates]
-    words = (
-        "audit.ablation=true",
-        "audit.languages=de",
-        "reward.weights.reasoning=0.4",
-        "reward.weights.numbers=0",
-        *off,
-    )
+    weights = ("reward.weights.reasoning=0.4", "reward.weights.numbers=0")
+    words = ("audit.ablation=true", "audit.languages=de", *weights, *off)
     found = audited("ablation", *words, models=tiny_models, environment=environment, folder=tmp_path)
     assert found.command.code == 0, found.command.stderr
     lacking = {one.switched_off: one for one in found.result.contributions}

@@ -107,7 +107,7 @@ def test_unscored_and_left_out_cheats_are_counted_apart_and_have_no_rate(result:
     missing = result.cell("de", "other language")
     assert (missing.num_groups, missing.num_unscored, missing.num_left_out, missing.win_rate) == (0, 0, 4, None)
     assert loop.mean_reward is None
-    assert result.unscored == {"looped": 4}
+    assert result.unscored == {"looped": 8}  # the repeated sentence and the long padding, four times each
 
 
 def test_the_gates_that_shut_a_cheat_are_named_with_their_share(result: AuditResult) -> None:

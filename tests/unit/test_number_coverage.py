@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driver.parallel import load_solutions
@@ -82,6 +82,7 @@ def test_unknown_language_is_refused() -> None:
         find_text_numbers("5", "xx")
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.text(max_size=120))
 def test_any_text_is_worth_something_between_nothing_and_all(text: str) -> None:
     assert 0.0 <= covered(text, "5 + 6 = 11") <= 1.0

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from rewards.answers import declared_answers, final_answer, last_number, same_answer, split_reasoning
+from rewards.answers import (
+    declared_answers,
+    final_answer,
+    last_number,
+    plain_answer,
+    same_answer,
+    split_reasoning,
+)
 from rewards.languages import LANGUAGES
 from rewards.numbers import canonical
 
@@ -25,7 +32,7 @@ EXEMPLARS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "mg
         ("de", "Die Antwort lautet 1.234,5.", "1234.5"),
         ("de", "Die Antwort lautet 70.000 Dollar.", "70000"),
         ("de", "Die Antwort ist 1'234.", "1234"),
-        ("de", "Die Antwort lautet 50 %.", "50"),
+        ("de", "Die Antwort lautet 50 %.", "50%"),
         ("de", "Die Antwort lautet 12 Äpfel.", "12"),
         ("de", "Die Antwort lautet 0.5.", "0.5"),
         ("de", "Die Antwort lautet 7 Millionen.", "7000000"),
@@ -76,7 +83,7 @@ def test_every_form_of_declaration_is_read(text: str, answer: str) -> None:
     ("language", "text"),
     [
         ("en", "She has 18 apples."),
-        ("en", "The answer is not known."),
+        ("en", "The answer is found by adding the apples that Anna has to those that her brother gave her."),
         ("en", "The answer is simple. 5 + 6 = 11"),
         ("en", "The answer is 12 + 3"),
         ("en", "The answer is 1.2.3"),
@@ -126,12 +133,135 @@ def test_last_number_needs_no_declaration() -> None:
     assert last_number("keine Zahl", "de") is None
 
 
+OPTIONS_IN_EVERY_LANGUAGE = {
+    "en": ("the answer is (B)", "The answer is B.", "The correct option is B", "**Answer:** B) Paris"),
+    "de": ("Die Antwort ist (B)", "Die Antwort lautet **B**.", "Antwort: B"),
+    "es": ("La respuesta es (B)", "La respuesta es la opción B.", "Respuesta: B"),
+    "fr": ("La réponse est (B)", "La réponse est B.", "Réponse : B"),
+    "ru": ("Ответ - (B)", "Ответ (B)", "Ответ: вариант B"),
+    "zh": ("答案是 (B)", "答案是Ｂ。", "答案是选项B", "答案：B"),
+    "ja": ("答えは (B) です", "答えはBです。", "答え：（Ｂ）"),
+    "th": ("คำตอบคือ (B)", "คำตอบคือ ข้อ B", "คำตอบ: B"),
+    "sw": ("Jibu ni (B)", "Jibu ni B.", "Jibu: B"),
+    "bn": ("উত্তর হল (B)", "উত্তর হল B।"),
+    "te": ("సమాధానం (B)", "సమాధానం B.", "సమాధానం: B"),
+    "ar": ("الإجابة هي (B)", "الإجابة هي B.", "الجواب: الخيار B"),
+}
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_option_letter_is_read_in_every_languages_phrases(code: str) -> None:
+    for text in OPTIONS_IN_EVERY_LANGUAGE[code]:
+        [found] = declared_answers(text, code)
+        assert (found.value, found.kind, found.language) == ("B", "option", code), text
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (r"\boxed{\textbf{(B)}}", ["B"]),
+        ("#### J", ["J"]),
+        ("The answer is B. Because 5 is odd.", ["B"]),
+        ("The answer is C because 5 is odd.", ["C"]),
+        ("The answer is A", ["A"]),
+        ("The answer is (B) or (C).", ["B", "C"]),
+        ("The answer is B or C.", ["B", "C"]),
+        ("The answer is A dog.", ["A dog"]),
+        ("The answer is a dog.", ["a dog"]),
+        ("The answer is I think 5.", ["5"]),
+        ("The answer is A.I. research", []),
+        ("The answer is D'accord", ["D'accord"]),
+        ("The answer is B = 5", ["5"]),
+        ("The answer is K.", ["K"]),
+    ],
+)
+def test_a_letter_is_an_option_only_where_it_stands_alone(text: str, values: list[str]) -> None:
+    assert [found.value for found in declared_answers(text, "en")] == values
+
+
+def test_the_choice_repeated_behind_its_letter_belongs_to_the_declaration() -> None:
+    text = "The answer is (B) 15 apples."
+    [found] = declared_answers(text, "en")
+    assert (found.value, text[found.end :]) == ("B", ".")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("The answer is $2\\sqrt{3}$.", "2\\sqrt{3}"),
+        ("The answer is 2x + 3.", "2x + 3"),
+        ("The answer is $2x$ because of that.", "2x"),
+        (r"\boxed{\frac{x}{2}}", r"\frac{x}{2}"),
+        (r"\boxed{y = 2x}", "2x"),
+        (r"\boxed{3 \times 10^8}", r"3 \times 10^8"),
+    ],
+)
+def test_expressions_are_not_taken_for_their_first_number(text: str, value: str) -> None:
+    [found] = declared_answers(text, "en")
+    assert (found.value, found.kind) == (value, "expression")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "value"),
+    [
+        ("en", "The answer is Paris.", "Paris"),
+        ("en", r"So \boxed{\text{New York}} it is.", "New York"),
+        ("en", '#### "Paris"', "Paris"),
+        ("en", "The ratio is 3 to 2. The answer is 3:2.", "3:2"),
+        ("de", "Die Antwort lautet **Paris**.", "Paris"),
+        ("ja", "答えはパリです。", "パリ"),
+        ("zh", "答案是巴黎。", "巴黎"),
+        ("th", "คำตอบคือ ปารีส", "ปารีส"),
+        ("te", "సమాధానం పారిస్.", "పారిస్"),
+        ("ar", "الإجابة هي باريس.", "باريس"),
+    ],
+)
+def test_a_few_words_are_an_answer_where_the_declaration_is_clear(language: str, text: str, value: str) -> None:
+    [found] = declared_answers(text, language)
+    assert (found.value, found.kind) == (value, "text")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("The answer is found by adding. 5 + 6 = 11. The answer is 11.", "11"),
+        ("The answer is $x + 6$ where x is known. The answer is 11.", "11"),
+        ("The answer is Rome. The answer is Paris.", "Paris"),
+    ],
+)
+def test_words_never_add_a_declaration(text: str, value: str) -> None:
+    assert [found.value for found in declared_answers(text, "en")] == [value]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("1,234", "1234"),
+        ("B", "B"),
+        (r"\frac{\pi}{2}", r"\frac{\pi}{2}"),
+        (" Paris ", "Paris"),
+        ("50%", "50%"),
+        ("", None),
+    ],
+)
+def test_a_column_of_answers_is_read_without_a_declaration(text: str, answer: str | None) -> None:
+    assert plain_answer(text, "en") == answer
+
+
 @pytest.mark.parametrize(
     ("a", "b", "same"),
-    [("18", "18.0", True), ("18", "18.01", False), ("-5", "5", False), ("1/3", "0.3333", False), ("0.5", "1/2", True)],
+    [
+        *(("18", "18.0", True), ("18", "18.01", False), ("-5", "5", False), ("1/3", "0.3333", False)),
+        *(("0.5", "1/2", True), ("50%", "50", True), ("50%", "0.5", True), ("50%", "5", False), ("50%", "50.0%", True)),
+        *(("B", "B", True), ("B", "C", False), ("B", "b", False), ("B", "2", False)),
+        *((r"\frac{x}{2}", "0.5x", True), (r"\sqrt{16}", "4", True), (r"\frac{\pi}{2}", "1.5708", False)),
+        *(("Paris", "ＰＡＲＩＳ!", True), ("New York", "new-york", True), ("Paris", "Rome", False)),
+        *(("x", "Paris", False), ("not a number", "18", False), ("", "18", False)),
+    ],
 )
-def test_same_answer_is_exact(a: str, b: str, same: bool) -> None:
+def test_same_answer_compares_each_kind_in_its_own_way(a: str, b: str, same: bool) -> None:
     assert same_answer(a, b) is same
+    assert same_answer(b, a) is same
 
 
 def test_canonical_numbers_have_one_spelling() -> None:
@@ -143,16 +273,19 @@ def test_canonical_numbers_have_one_spelling() -> None:
 
 def test_reasoning_ends_before_the_sentence_that_declares() -> None:
     text = "Es sind 5 + 6 = 11 Bälle. Daher: Die Antwort lautet 11."
-    assert split_reasoning(text, "de") == ("Es sind 5 + 6 = 11 Bälle.", "Daher: Die Antwort lautet 11.")
+    assert split_reasoning(text, declared_answers(text, "de")) == (
+        "Es sind 5 + 6 = 11 Bälle.",
+        "Daher: Die Antwort lautet 11.",
+    )
 
 
 def test_reasoning_in_the_declaring_sentence_is_kept() -> None:
     text = "ดังนั้น 5 + 6 = 11 คำตอบคือ 11"
-    assert split_reasoning(text, "th") == ("ดังนั้น 5 + 6 = 11", "คำตอบคือ 11")
+    assert split_reasoning(text, declared_answers(text, "th")) == ("ดังนั้น 5 + 6 = 11", "คำตอบคือ 11")
 
 
 def test_without_a_declaration_all_is_reasoning() -> None:
-    assert split_reasoning(" 5 + 6 = 11 ", "en") == ("5 + 6 = 11", "")
+    assert split_reasoning(" 5 + 6 = 11 ", []) == ("5 + 6 = 11", "")
 
 
 def test_unknown_language_is_named() -> None:

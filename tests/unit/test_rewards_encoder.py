@@ -1,9 +1,11 @@
 """The sentence encoder on a tiny real model: order, length, cache, counters."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from quickstart.tiny import build_tiny_encoder
 from rewards.encoder import SentenceEncoder, plan_batches
@@ -92,3 +94,37 @@ def test_batches_are_cut_where_padding_costs_more_than_a_call() -> None:
     assert plan_batches(lengths, max_texts=4, call_tokens=20) == [slice(0, 4)]
     assert plan_batches(lengths, max_texts=1, call_tokens=20) == [slice(0, 1), slice(1, 2), slice(2, 3), slice(3, 4)]
     assert plan_batches([], max_texts=4, call_tokens=5) == []
+
+
+def test_tokens_are_counted_with_the_prefix_and_beyond_what_is_read(model: Path) -> None:
+    plain, prefixed = build(model), build(model, text_prefix="query: ")
+    (one,) = plain.count_tokens(["5"])
+    assert plain.count_tokens(["5", "55", ""]) == [one, one + 1, one - 1]
+    assert prefixed.count_tokens(["5"])[0] > one
+    long = "5" * (plain.max_tokens + 10)
+    assert plain.count_tokens([long]) == [one - 1 + len(long)]
+
+
+def test_fingerprint_tells_weights_prefix_and_length_apart_and_nothing_else(model: Path, tmp_path: Path) -> None:
+    first = build(model)
+    assert build(model, batch_size=7, cache_size=3).fingerprint == first.fingerprint
+    moved = tmp_path / "moved"
+    shutil.copytree(model, moved)
+    assert build(moved).fingerprint == first.fingerprint
+    assert build(model, text_prefix="query: ").fingerprint != first.fingerprint
+    weights = moved / "model.safetensors"
+    tensors = load_file(weights)
+    tensors = {name: tensor * 1.01 if "layer.1" in name else tensor for name, tensor in tensors.items()}
+    save_file(tensors, weights)
+    assert build(moved).fingerprint != first.fingerprint
+
+
+def test_vector_that_is_not_finite_is_not_remembered(model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    tensors = load_file(broken / "model.safetensors")
+    save_file({name: tensor * float("nan") for name, tensor in tensors.items()}, broken / "model.safetensors")
+    encoder = build(broken)
+    assert np.isnan(encoder.encode(["a"], remember=True)).all()
+    encoder.encode(["a"], remember=True)
+    assert encoder.stats.num_encoded == 2

@@ -1,48 +1,12 @@
-"""The pure maths of rewards: composition, similarity, advantages."""
+"""The pure maths of rewards: cosines and advantages."""
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from rewards.advantages import group_relative, has_signal
-from rewards.compose import Weights, compose_reward
-from rewards.similarity import ReasoningPair, WholeTextSimilarity, rescale, row_cosines
-
-WEIGHTS = Weights(answer=0.6, reasoning=0.4)
-
-
-def test_wrong_answer_never_outranks_a_right_one_while_answers_weigh_more() -> None:
-    wrong = compose_reward({"answer": 0.0, "reasoning": 1.0}, {"format": True}, WEIGHTS)
-    right = compose_reward({"answer": 1.0, "reasoning": 0.0}, {"format": True}, WEIGHTS)
-    assert (wrong, right) == (pytest.approx(0.4), pytest.approx(0.6))
-    assert wrong < right
-
-
-def test_any_shut_gate_means_zero() -> None:
-    assert compose_reward({"answer": 1.0, "reasoning": 1.0}, {"format": True, "language": False}, WEIGHTS) == 0.0
-
-
-def test_parts_without_a_weight_are_not_paid() -> None:
-    assert compose_reward({"answer": 1.0, "reasoning": 0.5, "language": 1.0}, {}, WEIGHTS) == pytest.approx(0.8)
-
-
-@pytest.mark.parametrize("part", [1.5, -0.1, float("nan")])
-def test_part_outside_of_its_range_is_an_error(part: float) -> None:
-    with pytest.raises(ValueError, match="'reasoning'"):
-        compose_reward({"answer": 1.0, "reasoning": part}, {}, WEIGHTS)
-
-
-@pytest.mark.parametrize(("answer", "reasoning"), [(0.6, 0.6), (0.5, 0.4), (1.2, -0.2)])
-def test_weights_that_do_not_sum_to_one_are_refused(answer: float, reasoning: float) -> None:
-    with pytest.raises(ValueError, match="sum to 1"):
-        Weights(answer=answer, reasoning=reasoning)
-
-
-def test_rescale_maps_low_and_high_to_zero_and_one_and_cuts_beyond() -> None:
-    values = np.array([0.7, 0.8, 0.875, 0.95, 1.0])
-    assert rescale(values, low=0.8, high=0.95) == pytest.approx([0, 0, 0.5, 1, 1])
+from rewards.similarity import all_cosines, row_cosines
 
 
 def test_row_cosines_pair_rows() -> None:
@@ -51,24 +15,25 @@ def test_row_cosines_pair_rows() -> None:
     assert row_cosines(a, b) == pytest.approx([0.6, 0.8])
 
 
-def test_similarity_pairs_each_reasoning_with_its_own_reference() -> None:
-    class TableEncoder:
-        def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
-            vectors = {"a": (1.0, 0.0), "b": (0.0, 1.0), "x": (0.6, 0.8)}
-            return np.array([vectors[text] for text in texts], dtype=np.float32)
-
-    judge = WholeTextSimilarity(TableEncoder(), low=0.0, high=1.0)
-    pairs = [ReasoningPair(language="de", reasoning="x", reference=reference) for reference in ("a", "b")]
-    assert judge.judge(pairs) == pytest.approx([0.6, 0.8])
+def test_all_cosines_pair_every_row_with_every_other() -> None:
+    a = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
+    b = np.array([[0.6, 0.8], [1, 0]], dtype=np.float32)
+    assert all_cosines(a, b) == pytest.approx(np.array([[0.6, 1.0], [0.8, 0.0], [-0.6, -1.0]]))
 
 
-def test_similarity_bounds_must_be_in_order() -> None:
-    class NoEncoder:
-        def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
-            raise AssertionError("nothing is encoded before the bounds are checked")
+def test_cosine_of_rounded_vectors_is_never_above_one() -> None:
+    long = np.array([[1.0001, 0.0]], dtype=np.float32)
+    assert row_cosines(long, long) == [1.0]
 
-    with pytest.raises(ValueError, match="below"):
-        WholeTextSimilarity(NoEncoder(), low=0.9, high=0.9)
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_vector_that_is_not_finite_has_no_cosine_and_spoils_no_other(broken: float) -> None:
+    a = np.array([[broken, 0], [0.6, 0.8]], dtype=np.float32)
+    b = np.array([[1, 0], [1, 0]], dtype=np.float32)
+    rows = row_cosines(a, b)
+    assert math.isnan(rows[0]) and rows[1] == pytest.approx(0.6)
+    table = all_cosines(a, b)
+    assert np.isnan(table[0]).all() and table[1] == pytest.approx([0.6, 0.6])
 
 
 def test_advantages_are_rewards_less_their_mean() -> None:

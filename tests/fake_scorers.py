@@ -1,0 +1,108 @@
+"""Scorer actors as a fleet sees them, hand-written: they answer, fail, die or say nothing as a test tells them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ray.exceptions import ActorUnavailableError, RayTaskError
+
+from actors.scorer_fleet import ScorerFleet
+from driver.schema import Score, ScoreRequest
+from rewards.reasoning.judge import ReasoningPair
+from tests.fakes import a_score
+
+
+class Method:
+    """A remote method as a handle offers it."""
+
+    def __init__(self, call: Callable[..., object]) -> None:
+        self.remote = call
+
+
+@dataclass
+class FakeScorer:
+    """Gives one reward to all; fails as often as it is told to, one failure a call."""
+
+    reward: float = 0.5
+    gate: asyncio.Event | None = None
+    failures: list[Exception] = field(default_factory=list)
+    always: Exception | None = None
+    too_late: Exception | None = None  # raised once the gate is open
+    counters: dict[str, float] = field(default_factory=dict)
+    num_asked: int = 0
+    calibrations: list[object] = field(default_factory=list)
+
+    @property
+    def score(self) -> Method:
+        return Method(self._score)
+
+    @property
+    def similarities(self) -> Method:
+        return Method(self._similarities)
+
+    @property
+    def judge_fingerprint(self) -> Method:
+        return Method(self._fingerprint)
+
+    @property
+    def use_calibration(self) -> Method:
+        return Method(self._use_calibration)
+
+    @property
+    def stats(self) -> Method:
+        return Method(self._stats)
+
+    async def _score(self, request: ScoreRequest) -> tuple[Score, ...]:
+        await self._called()
+        return tuple(a_score(self.reward) for _ in request.responses)
+
+    async def _similarities(self, pairs: tuple[ReasoningPair, ...]) -> list[float]:
+        await self._called()
+        return [self.reward] * len(pairs)
+
+    async def _fingerprint(self) -> str:
+        await self._called()
+        return "judge"
+
+    async def _use_calibration(self, calibration: object) -> None:
+        await self._called()
+        self.calibrations.append(calibration)
+
+    async def _stats(self) -> dict[str, float]:
+        if self.always is not None:
+            raise self.always
+        return self.counters
+
+    async def _called(self) -> None:
+        self.num_asked += 1
+        if self.always is not None:
+            raise self.always
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.too_late is not None:
+            raise self.too_late
+
+
+def a_request(num: int = 2) -> ScoreRequest:
+    return ScoreRequest(
+        language="de",
+        question="?",
+        question_en="?",
+        reference="The answer is 1.",
+        responses=("x",) * num,
+        truncated=(False,) * num,
+    )
+
+
+def a_fleet(*scorers: FakeScorer, attempts: int = 3, timeout_s: float = 60, backoff_s: float = 0) -> ScorerFleet:
+    return ScorerFleet(scorers, timeout_s=timeout_s, attempts=attempts, backoff_s=backoff_s)
+
+
+def broken(cause: Exception) -> RayTaskError:
+    return RayTaskError("score", f"Traceback ...\n{type(cause).__name__}: {cause}", cause)
+
+
+def unavailable() -> ActorUnavailableError:
+    return ActorUnavailableError("the network is slow", b"\0" * 16)

@@ -1,0 +1,117 @@
+"""`calibrate` as a person runs it: real scorer actors, from parallel solutions to a file that runs accept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from driver.parallel import load_solutions
+from quickstart import e5
+from quickstart.__main__ import main
+from rewards.calibration import from_json
+from tests.commands import Finished, run_project
+from tests.integration.conftest import TinyModels
+
+pytestmark = pytest.mark.integration
+
+MODELS = Path(__file__).resolve().parents[2] / ".cache" / "models"
+CONFIG = """
+[run]
+folder = "{folder}/runs"
+[policy]
+model = "{policy}"
+[pivot]
+model = "{policy}"
+[scorer]
+model = "{encoder}"
+num_cpus = 0.2
+[reward.reasoning]
+calibration = "{folder}/mine.json"
+calibration_data = "{folder}/solutions.jsonl"
+calibration_items = 12
+[algorithm]
+steps = 1
+"""
+
+
+def calibrate(
+    encoder: Path,
+    *words: str,
+    models: TinyModels,
+    environment: dict[str, str],
+    folder: Path,
+    languages: tuple[str, ...],
+) -> Finished:
+    """On the first built-in solutions of some languages, written to a file as a person would."""
+    solutions = load_solutions("builtin", languages=languages, num_items=12, seed=5, split="train")
+    rows = [
+        {"item_id": item.item_id, "language": item.language, "question": item.question, "solution": item.solution}
+        for item in solutions
+    ]
+    (folder / "solutions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    config = folder / "calibrate.toml"
+    config.write_text(CONFIG.format(folder=folder, policy=models.policy, encoder=encoder), encoding="utf-8")
+    return run_project("calibrate", str(config), *words, cwd=folder, environment=environment)
+
+
+def test_calibration_is_written_shown_and_leaves_nothing_behind(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert main(["--cache", str(MODELS), e5.NAME]) == 0
+    done = calibrate(
+        MODELS / e5.NAME,
+        "run.name=calibrated",
+        "--json",
+        models=tiny_models,
+        environment=environment,
+        folder=tmp_path,
+        languages=("en", "de", "th"),
+    )
+    assert done.code == 0, done.stderr
+    assert done.left_behind == ()
+    summary = json.loads(done.stdout.splitlines()[-1])
+    calibration = from_json((tmp_path / "mine.json").read_text(encoding="utf-8"))
+    assert summary["calibration"] == str(tmp_path / "mine.json")
+    assert (summary["judge"], list(summary["languages"])) == (calibration.judge, ["en", "de", "th"])
+    for scale in calibration.languages.values():
+        assert scale.faithful.num == 12
+        assert scale.faithful.mean > scale.question.mean > scale.unrelated.mean
+    # English is compared with itself.
+    assert calibration.languages["en"].faithful.mean == pytest.approx(1.0, abs=1e-5)
+    assert "German" in done.stderr and "Thai" in done.stderr
+    assert json.loads((tmp_path / "runs" / "calibrated" / "summary.json").read_text(encoding="utf-8")) == summary
+
+
+def test_encoder_that_knows_nothing_is_refused_in_one_line(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = calibrate(
+        tiny_models.encoder,
+        "run.name=refused",
+        models=tiny_models,
+        environment=environment,
+        folder=tmp_path,
+        languages=("en", "th"),
+    )
+    assert done.code == 1
+    assert done.errors[-1].startswith("failed: calibration of 'th': only ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "mine.json").exists()
+    assert done.left_behind == ()
+
+
+def test_data_that_is_wrong_is_told_before_anything_starts(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = calibrate(
+        tiny_models.encoder,
+        "reward.reasoning.calibration_data=nowhere.json",
+        models=tiny_models,
+        environment=environment,
+        folder=tmp_path,
+        languages=("en",),
+    )
+    assert done.code == 2
+    (line,) = done.errors
+    assert "nowhere.json can't be read" in line
+    assert not (tmp_path / "runs").exists()
