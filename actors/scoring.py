@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver.paths import absolute
-from driver.reward_config import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig, needs_translator
+from driver.reward_config import (
+    CometConfig,
+    ReasoningConfig,
+    RewardConfig,
+    ScorerConfig,
+    TranslatorConfig,
+    needs_translator,
+)
 from rewards.calibration import Calibration, LinearScale
 from rewards.compose import combination
 from rewards.custom import CustomReward
@@ -64,14 +71,14 @@ class LoadedReward:
             switched_off=setup.gates_off,
             reasoning=Reasoning(
                 judge=self._models.judge(),
-                scale=LinearScale(reasoning.low, reasoning.high) if reasoning.calibration == "off" else None,
+                scale=_uncalibrated(reasoning),
                 baseline=reasoning.baseline,
             ),
             combination=combination(setup.reward),
             text_answers=self._models.text_answers(),
             custom=_custom(setup),
         )
-        if setup.calibration is not None and reasoning.calibration != "off":
+        if setup.calibration is not None and reasoning.is_calibrated:
             self.use_calibration(setup.calibration)
 
     def use_calibration(self, calibration: Calibration) -> None:
@@ -211,6 +218,13 @@ class _Scaled:
 
     def judge(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
         return self._scale.rescale(self._answers.judge(english, native, languages), languages)
+
+
+def _uncalibrated(reasoning: ReasoningConfig) -> Scale | None:
+    """The scale of a judge that needs no calibration; None where it needs one."""
+    if reasoning.is_calibrated:
+        return None
+    return LinearScale(0.0, 1.0) if reasoning.judge == "likelihood" else LinearScale(reasoning.low, reasoning.high)
 
 
 def _custom(setup: RewardSetup) -> CustomReward | None:

@@ -53,15 +53,15 @@ async def calibration_for(
     config: ReasoningConfig, scorers: Similarities, *, languages: Sequence[str], progress: Progress
 ) -> Calibration | None:
     """The calibration of a run in `languages`: the one that `reward.reasoning.calibration` names, measured and kept
-    where missing; None for "off": scorers need none.
+    where missing; None where scorers need none.
 
     Raises:
         BadInput: the named file is none, belongs to another judge or lacks a language; or calibration_data is wrong.
         RunFailed: the judge's values can't be calibrated.
     """
+    if not config.is_calibrated:
+        return None
     match config.calibration:
-        case "off":
-            return None
         case "auto":
             judge = await scorers.judge_fingerprint()
             wanted = calibration_solutions(config, languages)
@@ -72,8 +72,7 @@ async def calibration_for(
                     return known
             return (await measure(wanted, scorers, progress=progress)).calibration
         case named:
-            known = read_calibration(absolute(named))
-            _check_languages(known, languages, named)
+            known = _read_named(config, languages)
             _check_judge(known, await scorers.judge_fingerprint(), named)
             return known
 
@@ -84,13 +83,12 @@ def check_calibration(config: ReasoningConfig, languages: Sequence[str]) -> None
     Raises:
         BadInput: the named file or calibration_data.
     """
-    match config.calibration:
-        case "off":
-            return
-        case "auto":
-            calibration_solutions(config, languages)
-        case named:
-            _check_languages(read_calibration(absolute(named)), languages, named)
+    if not config.is_calibrated:
+        return
+    if config.calibration == "auto":
+        calibration_solutions(config, languages)
+    else:
+        _read_named(config, languages)
 
 
 async def calibrate(config: ReasoningConfig, scorers: Similarities, *, progress: Progress) -> Measured:
@@ -185,11 +183,21 @@ async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progres
     return [value for values in answers for value in values]
 
 
-def _check_languages(calibration: Calibration, languages: Sequence[str], named: str) -> None:
+def _read_named(config: ReasoningConfig, languages: Sequence[str]) -> Calibration:
+    """The file that the config names, for these languages and of the data that the config names beside it."""
+    named = config.calibration
+    calibration = read_calibration(absolute(named))
     try:
         calibration.require(languages)
     except ValueError as error:
         raise BadInput(f"reward.reasoning.calibration = {named!r}: {error}") from None
+    if calibration.data != (data := fingerprint(calibration_solutions(config))):
+        raise BadInput(
+            f"reward.reasoning.calibration = {named!r} was measured on other data ({calibration.data}) than "
+            f"calibration_data = {config.calibration_data!r} with calibration_items = {config.calibration_items} is "
+            f"now ({data}); `{COMMAND}` measures it again"
+        )
+    return calibration
 
 
 def _check_judge(calibration: Calibration, judge: str, named: str) -> None:

@@ -183,4 +183,6 @@ def _toml(value: object) -> str:
             return repr(value)
         case list():
             return f"[{', '.join(_toml(item) for item in value)}]"
+        case dict():  # inside a list: reward.schedule
+            return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
     raise TypeError(f"a config value can't be a {type(value).__name__}: {value!r}")

@@ -5,14 +5,14 @@ from driver.evaluation import EvaluationResult, EvaluationSettings, evaluate
 from driver.inputs import EvaluationInputs
 from driver.ports import Generator
 from driver.progress import Progress
-from rewards.language_gate import LanguageGate
+from rewards.gates.identify import LanguageJudge
 
 
 async def evaluate_policy(
     config: Config, inputs: EvaluationInputs, policy: Generator, progress: Progress
 ) -> EvaluationResult:
     """Greedy answers to the evaluation set, judged per language."""
-    gate = LanguageGate(config.evaluation_languages)
+    judge = LanguageJudge(config.evaluation_languages)
     settings = EvaluationSettings(
         max_tokens=config.evaluation.max_response_tokens or config.policy.max_response_tokens,
         measured_on={
@@ -29,7 +29,7 @@ async def evaluate_policy(
             policy,
             inputs.problems,
             prompter=inputs.prompter.prompt_token_ids,
-            language_is=gate.is_in,
+            language_is=judge.is_in,
             settings=settings,
             on_progress=done,
         )

@@ -7,16 +7,19 @@ answer after each of its own reasonings. Knows the engines through driver/ports.
 
 import asyncio
 import math
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from driver.calibration import Similarities
 from driver.config import Config, EngineConfig
 from driver.ports import AnswerLikelihood, Generator
 from driver.prompts import load_tokenizer
 from driver.schema import AnswerProbabilityRequest, Group, Reference, SamplingRequest, ScoreRequest
 from rewards.languages import LANGUAGES
 from rewards.reading import PIVOT_LANGUAGE, Reading, read_group
+from rewards.reasoning.judge import ReasoningPair
 from rewards.text import clean
 
 if TYPE_CHECKING:
@@ -161,6 +164,29 @@ class EvidenceSource:
         return Evidence(
             translations=await self.translations.of_group(group, reference) if self.translations else (),
             answer_probabilities=await self.likelihood.of_group(group, reference) if self.likelihood else (),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatedSimilarities:
+    """The scorers, asked about pairs whose reasonings the pivot has translated: how such a judge is calibrated."""
+
+    scorers: Similarities
+    translations: PivotTranslations
+
+    async def judge_fingerprint(self) -> str:
+        return await self.scorers.judge_fingerprint()
+
+    async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
+        """[N] raw values in order."""
+        languages = dict.fromkeys(pair.language for pair in pairs)
+        english: dict[tuple[str, str], str] = {}
+        for language in languages:
+            texts = [pair.reasoning for pair in pairs if pair.language == language]
+            found = await self.translations.translate(texts, source=language, name=f"calibration/{uuid.uuid4().hex}")
+            english |= {(language, text): said for text, said in zip(texts, found, strict=True)}
+        return await self.scorers.similarities(
+            [replace(pair, translation=english[pair.language, pair.reasoning]) for pair in pairs]
         )
 
 

@@ -122,6 +122,11 @@ class ReasoningConfig(Section):
             raise ValueError(f"reward.reasoning.low {self.low:g} must be below high {self.high:g}")
         return self
 
+    @property
+    def is_calibrated(self) -> bool:
+        """A likelihood is a probability already."""
+        return self.calibration != "off" and self.judge != "likelihood"
+
 
 class CustomRewardConfig(Section):
     path: str = ""
@@ -196,7 +201,7 @@ class TranslatorConfig(Section):
     """A name on the hub or a local folder. This one's licence is CC-BY-NC-4.0: not for commercial use."""
     batch_size: int = Field(default=16, ge=1)
     max_tokens: int = Field(default=256, ge=1)
-    """Longest segment, in tokens; a longer text is split at its sentences."""
+    """Longest sentence, in tokens; a longer one is split between words."""
     dtype: Literal["bfloat16", "float32"] = "float32"
 
 

@@ -31,7 +31,9 @@ MAX_WORDS = 60
 _COMPUTATION = re.compile(r"\s{0,3}[^\W\d]{0,12}\s{0,3}[-+*/×x÷·=−–]\s{0,3}[($€£]{0,3}\d")
 _EQUALS = re.compile(r"[=≈]")
 # Behind a number's digits: it is a factor ("2x", "3\sqrt{2}", "2^5") or a side of a ratio ("3:2"), not the answer.
-_GOES_ON = re.compile(r"\s?(?:\\(?:sqrt|pi|times|cdot|log|ln|sin|cos|tan)|[√π]|\^(?!\{?\\circ)|:\s?\d)|[abcinpqrtu-z](?![^\W\d_])")
+_GOES_ON = re.compile(
+    r"\s?(?:\\(?:sqrt|pi|times|cdot|log|ln|sin|cos|tan)|[√π]|\^(?!\{?\\circ)|:\s?\d)|[abcinpqrtu-z](?![^\W\d_])"
+)
 _MATHEMATICS = re.compile(r"[\s:*_]{0,9}(?:\$\$?([^$\n]{1,99})\$|\\\(([^\n]{1,99}?)\\\)|\\\[([^$]{1,99}?)\\\])")
 _MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox)\{([^{}]*)\}|\\[()\[\]]|[*_$`\"«»“”„「」{}<>]")
 _BRACKETED = str.maketrans("", "", "()[]")
@@ -183,7 +185,8 @@ def _last_in_words(composed: str, folded: str, marks: Sequence[Mark], language: 
     """The last expression or few words that are declared, as a list of one; empty without any."""
     for mark in sorted(marks, key=lambda mark: (mark.stop, mark.content, mark.language is not None), reverse=True):
         value = _expression(folded, mark) or _words(composed, mark, known_language(mark.language or language))
-        if value is not None:
+        # A letter that was not read as an option belongs to something else, such as "A.I.".
+        if value is not None and kind_of(value) != "option":
             return [_declared(mark, value, kind_of(value), mark.stop)]
     return []
 
@@ -200,8 +203,7 @@ def _words(composed: str, mark: Mark, language: Language) -> str | None:
         words = words.translate(_BRACKETED)
     words = words.removesuffix(language.closing.partition("{answer}")[2].strip(_EDGES) or "\n").strip(_EDGES)
     is_answer = any(map(str.isalpha, words)) or _RATIO.fullmatch(words)
-    # A letter that was not read as an option belongs to something else, such as "A.I.".
-    return words if is_answer and len(words) <= MAX_WORDS and kind_of(words) != "option" else None
+    return words if is_answer and len(words) <= MAX_WORDS else None
 
 
 def _merge(a: DeclaredAnswer, b: DeclaredAnswer) -> DeclaredAnswer:

@@ -13,6 +13,8 @@ from driver.reward_config import GatesConfig, RewardConfig, RewardWeights
 
 NOTICEABLE = 0.01
 """Share of groups by which a cheat's win rate must fall for it to count as held back."""
+NOTICEABLE_REWARD = 0.02
+"""By which a cheat's mean reward must rise for it to count as earning more."""
 
 Weights = TypeVar("Weights", bound=RewardWeights)
 
@@ -52,16 +54,26 @@ def contribution(switched_off: str, result: AuditResult) -> Contribution:
         mean_win_rate=result.mean_win_rate,
         largest_difference=result.largest_difference,
         by_cheat=result.by_cheat,
+        cheat_rewards=result.cheat_rewards,
     )
 
 
 def held_back(whole: AuditResult, lacking: Contribution) -> dict[str, float]:
-    """The cheats that win noticeably more often without it: how much of their win rate faithful text loses, the most
+    """The cheats that win noticeably more often without it: how much of its win rate faithful text loses, the most
     first."""
-    before: Mapping[str, float] = whole.by_cheat
-    losses = {cheat: rate - lacking.by_cheat[cheat] for cheat, rate in before.items() if cheat in lacking.by_cheat}
-    noticeable = {cheat: loss for cheat, loss in losses.items() if loss >= NOTICEABLE}
-    return dict(sorted(noticeable.items(), key=lambda found: -found[1]))
+    before, now = whole.by_cheat, lacking.by_cheat
+    return _largest({cheat: rate - now[cheat] for cheat, rate in before.items() if cheat in now}, NOTICEABLE)
+
+
+def earning_more(whole: AuditResult, lacking: Contribution) -> dict[str, float]:
+    """The cheats whose mean reward rises noticeably without it, win or not: by how much, the most first."""
+    before, now = whole.cheat_rewards, lacking.cheat_rewards
+    return _largest({cheat: now[cheat] - reward for cheat, reward in before.items() if cheat in now}, NOTICEABLE_REWARD)
+
+
+def _largest(changes: Mapping[str, float], least: float) -> dict[str, float]:
+    found = [(cheat, change) for cheat, change in changes.items() if change >= least]
+    return dict(sorted(found, key=lambda change: -change[1]))
 
 
 def _gates_on(gates: GatesConfig) -> list[str]:

@@ -107,7 +107,8 @@ class Contribution:
     lowest_win_rate: float | None  # over the cells
     mean_win_rate: float | None
     largest_difference: float | None  # between languages, of the faithful reward
-    by_cheat: Mapping[str, float]  # mean win rate over the languages
+    by_cheat: Mapping[str, float]  # faithful text's mean win rate over the languages
+    cheat_rewards: Mapping[str, float]  # mean reward of each cheat over the languages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +153,15 @@ class AuditResult:
             for name in self.cheat_names
         }
         return {name: fmean(found) for name, found in rates.items() if found}
+
+    @property
+    def cheat_rewards(self) -> dict[str, float]:
+        """Mean reward of each cheat over the languages."""
+        rewards = {
+            name: [cell.mean_reward for cell in self.cheats if cell.cheat == name and cell.mean_reward is not None]
+            for name in self.cheat_names
+        }
+        return {name: fmean(found) for name, found in rewards.items() if found}
 
     @property
     def largest_difference(self) -> float | None:

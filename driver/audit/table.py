@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from driver.audit.ablation import held_back
+from driver.audit.ablation import earning_more, held_back
 from driver.audit.result import (
     QUESTIONS,
     WANTED_DIFFERENCE,
@@ -69,13 +69,15 @@ def languages_table(languages: Iterable[LanguageCell]) -> Table:
 
 
 def contributions_table(result: AuditResult) -> Table:
-    table = Table("without", "lowest", "mean", "difference", "cheats that win more often", box=box.SIMPLE_HEAD)
+    table = Table(
+        "without", "lowest", "mean", "differ", "cheats that win more", "and that earn more", box=box.SIMPLE_HEAD
+    )
     whole = [
         strict_percent(result.lowest_win_rate),
         strict_percent(result.mean_win_rate),
         _number(result.largest_difference),
     ]
-    table.add_row("(nothing)", *whole, "")
+    table.add_row("(nothing)", *whole, "", "")
     for lacking in result.contributions:
         table.add_row(
             lacking.switched_off,
@@ -83,6 +85,7 @@ def contributions_table(result: AuditResult) -> Table:
             strict_percent(lacking.mean_win_rate),
             _number(lacking.largest_difference),
             held_back_text(result, lacking),
+            earning_more_text(result, lacking),
         )
     return table
 
@@ -101,6 +104,12 @@ def gates_line(result: AuditResult) -> str:
     if not rejecting:
         return "No gate rejects any faithful text."
     return "Gates that reject faithful text: " + "; ".join(_rejection(cell) for cell in rejecting) + "."
+
+
+def earning_more_text(result: AuditResult, lacking: Contribution) -> str:
+    """E.g. "repeated solution +0.31": mean reward of the cheat."""
+    gains = earning_more(result, lacking)
+    return ", ".join(f"{cheat} +{gain:.2f}" for cheat, gain in gains.items()) or "none"
 
 
 def unscored_line(result: AuditResult) -> str:

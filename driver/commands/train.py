@@ -14,14 +14,14 @@ from rich.console import Console
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import choose_device, layout
 from cluster.team import Team
-from driver.calibration import calibration_for
+from driver.calibration import Similarities, calibration_for
 from driver.config import Config
 from driver.config_load import load_config
 from driver.consistency import ConsistencyWatch
 from driver.errors import RunFailed
 from driver.evaluation import record_evaluation
 from driver.evaluator import evaluate_policy
-from driver.evidence import evidence_source
+from driver.evidence import EvidenceSource, TranslatedSimilarities, evidence_source
 from driver.inputs import TrainingInputs, prepare_training
 from driver.logs import quiet_logs
 from driver.paths import with_absolute_paths
@@ -96,7 +96,8 @@ async def _run(
     progress: Progress,
 ) -> None:
     await team.start_all(custom_source=inputs.custom_source)
-    await calibrate_scorers(config, team, folder=folder, progress=progress)
+    evidence = evidence_source(config, policy=team.policy, pivot=team.pivot)
+    await calibrate_scorers(config, team, evidence, folder=folder, progress=progress)
     with progress.phase("first weight push"):
         await team.learner.push_weights(0)
     if config.evaluation.before:
@@ -106,7 +107,7 @@ async def _run(
     progress.start_steps(config.algorithm.steps)
     await train_grpo(
         ProblemStream(inputs.source, languages=config.data.languages, seed=config.run.seed),
-        stages=stages(config, inputs, team),
+        stages=stages(config, inputs, team, evidence),
         learner=team.learner,
         recorder=recorder,
         settings=GrpoSettings(
@@ -125,17 +126,21 @@ async def _run(
         await team.learner.export(str(folder.checkpoints / EXPORT))
 
 
-async def calibrate_scorers(config: Config, team: Team, *, folder: RunFolder, progress: Progress) -> None:
+async def calibrate_scorers(
+    config: Config, team: Team, evidence: EvidenceSource | None, *, folder: RunFolder, progress: Progress
+) -> None:
     """Give the scorers their scale, and keep it with the run."""
-    calibration = await calibration_for(
-        config.reward.reasoning, team.scorer, languages=config.data.languages, progress=progress
-    )
+    asked: Similarities = team.scorer
+    if evidence is not None and evidence.translations is not None:
+        asked = TranslatedSimilarities(scorers=team.scorer, translations=evidence.translations)
+    reasoning, languages = config.reward.reasoning, config.data.languages
+    calibration = await calibration_for(reasoning, asked, languages=languages, progress=progress)
     if calibration is not None:
         await team.scorer.use_calibration(calibration)
         folder.calibration.write_text(calibration.to_json(), encoding="utf-8")
 
 
-def stages(config: Config, inputs: TrainingInputs, team: Team) -> Stages:
+def stages(config: Config, inputs: TrainingInputs, team: Team, evidence: EvidenceSource | None) -> Stages:
     """The config's stages on the team's actors."""
     return Stages(
         policy=team.policy,
@@ -158,5 +163,5 @@ def stages(config: Config, inputs: TrainingInputs, team: Team) -> Stages:
             temperature=config.policy.temperature,
             run_seed=config.run.seed,
         ),
-        evidence=evidence_source(config, policy=team.policy, pivot=team.pivot),
+        evidence=evidence,
     )

@@ -17,7 +17,7 @@ from driver.audit.result import (
     LanguageCell,
     Response,
 )
-from driver.audit.table import headline, held_back_text, unscored_line
+from driver.audit.table import earning_more_text, headline, held_back_text, unscored_line
 from driver.report.heat_map import heat_map
 from driver.report.names import NOT_MEASURED, language_name, strict_percent
 from driver.report.page import Content, Html, details, element, table
@@ -178,13 +178,18 @@ def _ablation(audit: AuditResult) -> list[Html]:
     if not audit.contributions:
         return []
     titles = ("Without", "Lowest cell", "Mean of cells", "Largest difference between languages")
-    head = [*(element("th", title) for title in titles), element("th", "Cheats that win more often", class_="words")]
+    worded = ("Cheats that win more often", "Cheats that earn more")
+    head = [
+        *(element("th", title) for title in titles),
+        *(element("th", title, class_="words") for title in worded),
+    ]
     whole = Contribution(
         switched_off="(nothing)",
         lowest_win_rate=audit.lowest_win_rate,
         mean_win_rate=audit.mean_win_rate,
         largest_difference=audit.largest_difference,
         by_cheat=audit.by_cheat,
+        cheat_rewards=audit.cheat_rewards,
     )
     rows = [_contribution(audit, found) for found in (whole, *audit.contributions)]
     return [
@@ -193,7 +198,8 @@ def _ablation(audit: AuditResult) -> list[Html]:
         element(
             "p",
             "The same audit with one thing switched off; a part's weight goes to the others. Behind a cheat: by how "
-            "many points faithful text wins less often.",
+            "many points faithful text wins less often, and by how much the cheat's mean reward rises. Where no cheat "
+            "gains, something else holds it back as well.",
             class_="soft small",
         ),
     ]
@@ -208,6 +214,7 @@ def _contribution(audit: AuditResult, found: Contribution) -> Html:
         element("td", strict_percent(found.mean_win_rate)),
         element("td", NOT_MEASURED if difference is None else f"{difference:.3f}"),
         element("td", held_back_text(audit, found), class_="words"),
+        element("td", earning_more_text(audit, found), class_="words"),
     )
 
 

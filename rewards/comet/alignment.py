@@ -14,18 +14,13 @@ from rewards.languages import LANGUAGES, Language, Script
 from rewards.numbers import find_numbers, fold
 
 _VARIANCE = 6.8  # of the length difference, per character: Gale and Church 1993, section 3.2
-# Cost, -log of the share among their hand-aligned sentences (table 5), of how many sentences stand for how many; each
-# sentence above two costs what the second did, as some write without full stops, and Thai has none.
 _MOST_TOGETHER = 8
 _MERGED = -math.log(0.089)
-_SHAPES: Mapping[tuple[int, int], float] = {
-    (1, 1): -math.log(0.89),
-    (1, 0): -math.log(0.0099),
-    (0, 1): -math.log(0.0099),
-    (2, 2): -math.log(0.011),
-    **{(num, 1): (num - 1) * _MERGED for num in range(2, _MOST_TOGETHER + 1)},
-    **{(1, num): (num - 1) * _MERGED for num in range(2, _MOST_TOGETHER + 1)},
-}
+_CLAUSE_MERGED = 0.3
+_CLAUSE_WORD = 5
+"""Thai marks no ends of sentences, only those of clauses, by a space: there, clauses are what is aligned, each
+beginning with a word of at least this many characters, and taking them together costs next to nothing."""
+
 _MOST_COST = 30.0
 _NUMBER_COST = 3.0
 """Sharing all numbers is worth this much, sharing none costs it: more than a doubtful length, less than a hopeless
@@ -46,6 +41,7 @@ _CHARACTERS: Mapping[Script, float] = {
     "han": 0.35,
 }
 _UNSPACED: tuple[Script, ...] = ("japanese", "han")
+_UNMARKED: tuple[Script, ...] = ("thai",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,25 +74,39 @@ def align(english: Sequence[str], native: Sequence[str], *, language: str) -> li
     """Sentences of both sides as pairs in order; no sentence is lost, and one that has no counterpart is a pair with an
     empty side. `language` is an ISO 639-1 code of rewards/languages.py."""
     ours, theirs = LANGUAGES["en"], LANGUAGES[language]
+    is_unmarked = theirs.script in _UNMARKED
     left = [_unit(text, ours) for text in _bundled(english, ours)]
-    right = [_unit(text, theirs) for text in _bundled(native, theirs)]
+    right = [_unit(text, theirs) for text in _bundled(_clauses(native) if is_unmarked else native, theirs)]
+    shapes = _shapes(merged=_CLAUSE_MERGED if is_unmarked else _MERGED)
     return [
         TextPair(
             english=_joined([unit.text for unit in left[i:k]], ours),
             native=_joined([unit.text for unit in right[j:m]], theirs),
             language=language,
         )
-        for (i, j), (k, m) in pairwise(_cheapest_path(left, right))
+        for (i, j), (k, m) in pairwise(_cheapest_path(left, right, shapes))
     ]
 
 
-def _cheapest_path(left: Sequence[_Unit], right: Sequence[_Unit]) -> list[tuple[int, int]]:
+def _shapes(*, merged: float) -> dict[tuple[int, int], float]:
+    """How many sentences stand for how many, and what that costs: -log of its share among the hand-aligned sentences of
+    Gale and Church (table 5). Each one above two costs what the second does, as some write without full stops; `merged`
+    is that cost on the native side."""
+    shapes = {(1, 1): -math.log(0.89), (1, 0): -math.log(0.0099), (0, 1): -math.log(0.0099), (2, 2): -math.log(0.011)}
+    for num in range(2, _MOST_TOGETHER + 1):
+        shapes |= {(num, 1): (num - 1) * _MERGED, (1, num): (num - 1) * merged}
+    return shapes
+
+
+def _cheapest_path(
+    left: Sequence[_Unit], right: Sequence[_Unit], shapes: Mapping[tuple[int, int], float]
+) -> list[tuple[int, int]]:
     """The corners (units of each side that lie behind) of the cheapest alignment, from (0, 0) to the end."""
     best: dict[tuple[int, int], float] = {(0, 0): 0.0}
     came_from: dict[tuple[int, int], tuple[int, int]] = {}
     for i in range(len(left) + 1):
         for j in range(len(right) + 1):
-            for (taken, given), share in _SHAPES.items():
+            for (taken, given), share in shapes.items():
                 before = (i - taken, j - given)
                 if before not in best:
                     continue
@@ -136,6 +146,21 @@ def _unit(text: str, language: Language) -> _Unit:
         size=len(text) / characters_per_english(language),
         numbers=frozenset(span.value for span in find_numbers(fold(text), language)),
     )
+
+
+def _clauses(lines: Sequence[str]) -> list[str]:
+    """Each line cut before its long words. Numbers, signs and the short words that count things stay with what is
+    before them."""
+    clauses: list[str] = []
+    for line in lines:
+        start = len(clauses)
+        for word in line.split():
+            begins = len(word) >= _CLAUSE_WORD and word[0].isalpha()
+            if len(clauses) > start and not (begins and len(clauses[-1]) >= _CLAUSE_WORD):
+                clauses[-1] += f" {word}"
+            else:
+                clauses.append(word)
+    return clauses
 
 
 def _bundled(sentences: Sequence[str], language: Language) -> list[str]:

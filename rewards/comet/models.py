@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from rewards.comet.checkpoint import Checkpoint, listed
 from rewards.comet.settings import CometSettings
@@ -111,7 +112,8 @@ def load_network(
     checkpoint: Checkpoint, config: PretrainedConfig, *, dtype: Literal["bfloat16", "float32"], device: str
 ) -> CometNetwork:
     """The network with the checkpoint's weights, for scoring. Raises ValueError that names tensors that don't fit."""
-    network = CometNetwork(checkpoint.settings, config)
+    with no_init_weights():  # random ones for half a billion parameters take as long as reading the real ones
+        network = CometNetwork(checkpoint.settings, config)
     tensors = load_file(checkpoint.weights)
     expected = network.state_dict()
     missing = sorted(expected.keys() - tensors.keys())

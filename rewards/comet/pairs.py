@@ -49,19 +49,16 @@ class PairScorer:
 
     def _fitting(self, told: Sequence[tuple[int, TextPair]]) -> list["_Piece"]:
         """Pieces of the pairs that the metric can read, each with the place of the pair that it is part of."""
-        most = 2 * len(told) + sum(len(pair.english) + len(pair.native) for _, pair in told)
-        waiting = [(owner, against_nothing(pair)) for owner, pair in told]
+        waiting = list(told)
         fitting: list[_Piece] = []
         while waiting:
-            if len(waiting) > most:  # a translator that writes more the less it reads, or a tiny encoder
-                raise ValueError("texts stay too long for the metric however they are cut; check comet.encoder")
-            fed = self._feeding.feed([pair for _, pair in waiting])
+            fed = self._feeding.feed([against_nothing(pair) for _, pair in waiting])
             too_long: list[tuple[int, TextPair]] = []
             for (owner, pair), one, is_short in zip(waiting, fed, self._metric.fits(fed), strict=True):
                 if is_short:
                     fitting.append(_Piece(owner=owner, size=pair.size, fed=one))
                 else:
-                    too_long += [(owner, against_nothing(half)) for half in halves(pair)]
+                    too_long += [(owner, half) for half in halves(pair)]
             waiting = too_long
         return fitting
 
@@ -89,7 +86,7 @@ def halves(pair: TextPair) -> list[TextPair]:
     if len(aligned) < 2:
         lefts, rights = _cut(pair.english), _cut(pair.native)
         if max(len(pair.english), len(pair.native)) < 2:
-            raise ValueError("a text of one character is too long for the metric; its encoder's config can't be right")
+            raise ValueError("a text of one character is too long for the metric; check comet.encoder")
         parts = zip(lefts, rights, strict=True)
         return [TextPair(english=left, native=right, language=pair.language) for left, right in parts if left or right]
     ends = list(accumulate(piece.size for piece in aligned))

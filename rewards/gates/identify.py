@@ -103,7 +103,8 @@ class LanguageJudge:
     def __init__(self, languages: Sequence[str]) -> None:
         """Raises ValueError for a language that rewards/languages.py doesn't have."""
         self._asked = {code: known_language(code) for code in languages}
-        self._detectors = {script: _detector(codes.split()) for script, codes in _NEIGHBOURS.items()}
+        scripts = {facts.script for facts in self._asked.values()}
+        self._detectors = {script: _detector(codes) for script, codes in _NEIGHBOURS.items() if script in scripts}
         self._judge_cached = lru_cache(maxsize=CACHE_SENTENCES)(self._judge)
 
     def is_in(self, text: str, language: str) -> bool:
@@ -237,8 +238,11 @@ def _is_written_in_japanese(character: str) -> bool:
     return True
 
 
-def _detector(codes: Sequence[str]) -> LanguageDetector:
-    return LanguageDetectorBuilder.from_languages(*map(_lingua_language, codes)).build()
+@cache
+def _detector(codes: str) -> LanguageDetector:
+    """Loaded at once, a second or more: the first group must not wait for it. Serves all judges of a process."""
+    languages = map(_lingua_language, codes.split())
+    return LanguageDetectorBuilder.from_languages(*languages).with_preloaded_language_models().build()
 
 
 @cache

@@ -1,11 +1,14 @@
 """`calibrate` as a person runs it: real scorer actors, from parallel solutions to a file that runs accept."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from driver.parallel import load_solutions
+from driver.schema import ParallelSolution
 from quickstart import e5
 from quickstart.__main__ import main
 from rewards.calibration import from_json
@@ -34,19 +37,22 @@ steps = 1
 """
 
 
+def solutions(*languages: str) -> list[ParallelSolution]:
+    return load_solutions("builtin", languages=languages, num_items=12, seed=5, split="train")
+
+
 def calibrate(
-    encoder: Path,
+    items: Sequence[ParallelSolution],
     *words: str,
+    encoder: Path,
     models: TinyModels,
     environment: dict[str, str],
     folder: Path,
-    languages: tuple[str, ...],
 ) -> Finished:
-    """On the first built-in solutions of some languages, written to a file as a person would."""
-    solutions = load_solutions("builtin", languages=languages, num_items=12, seed=5, split="train")
+    """On parallel solutions in a file, as a person would write it."""
     rows = [
         {"item_id": item.item_id, "language": item.language, "question": item.question, "solution": item.solution}
-        for item in solutions
+        for item in items
     ]
     (folder / "solutions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     config = folder / "calibrate.toml"
@@ -59,13 +65,13 @@ def test_calibration_is_written_shown_and_leaves_nothing_behind(
 ) -> None:
     assert main(["--cache", str(MODELS), e5.NAME]) == 0
     done = calibrate(
-        MODELS / e5.NAME,
+        solutions("en", "de", "th"),
         "run.name=calibrated",
         "--json",
+        encoder=MODELS / e5.NAME,
         models=tiny_models,
         environment=environment,
         folder=tmp_path,
-        languages=("en", "de", "th"),
     )
     assert done.code == 0, done.stderr
     assert done.left_behind == ()
@@ -82,19 +88,20 @@ def test_calibration_is_written_shown_and_leaves_nothing_behind(
     assert json.loads((tmp_path / "runs" / "calibrated" / "summary.json").read_text(encoding="utf-8")) == summary
 
 
-def test_encoder_that_knows_nothing_is_refused_in_one_line(
+def test_solutions_that_say_no_more_than_their_questions_are_refused_in_one_line(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
 ) -> None:
+    items = [replace(item, question=item.solution.rpartition("\n")[0]) for item in solutions("en", "th")]
     done = calibrate(
-        tiny_models.encoder,
+        items,
         "run.name=refused",
+        encoder=tiny_models.encoder,
         models=tiny_models,
         environment=environment,
         folder=tmp_path,
-        languages=("en", "th"),
     )
     assert done.code == 1
-    assert done.errors[-1].startswith("failed: calibration of 'th': only ")
+    assert done.errors[-1].startswith("failed: calibration of 'en': only 0 of 12 parallel solutions are closer")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "mine.json").exists()
     assert done.left_behind == ()
@@ -104,12 +111,12 @@ def test_data_that_is_wrong_is_told_before_anything_starts(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
 ) -> None:
     done = calibrate(
-        tiny_models.encoder,
+        solutions("en"),
         "reward.reasoning.calibration_data=nowhere.json",
+        encoder=tiny_models.encoder,
         models=tiny_models,
         environment=environment,
         folder=tmp_path,
-        languages=("en",),
     )
     assert done.code == 2
     (line,) = done.errors

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from driver.audit.ablation import contribution, held_back, variants
+from driver.audit.ablation import contribution, earning_more, held_back, variants
 from driver.audit.result import (
     AUDIT_FILE,
     QUESTIONS,
@@ -23,7 +23,7 @@ from driver.audit.result import (
     read_audit,
     write_audit,
 )
-from driver.audit.table import as_tables, gates_line, headline
+from driver.audit.table import as_tables, earning_more_text, gates_line, headline, held_back_text
 from driver.config import Config
 from driver.report.write import write_report
 
@@ -225,5 +225,10 @@ def test_held_back_cheats_are_those_that_win_noticeably_more_often(result: Audit
         mean_win_rate=0.5,
         largest_difference=0.0,
         by_cheat={"question copied": 0.865, "english": 0.25, "unknown": 0.0},
+        cheat_rewards={"question copied": 0.75, "english": 0.26, "unknown": 1.0},
     )
     assert held_back(result, lacking) == {"english": 0.75}
+    assert earning_more(result, lacking) == {"question copied": 0.5}
+    assert held_back_text(result, lacking) == "english -75.0"
+    assert earning_more_text(result, lacking) == "question copied +0.50"
+    assert earning_more_text(result, contribution("nothing", result)) == "none"

@@ -156,9 +156,13 @@ def test_padding_stands_alone() -> None:
     ]
 
 
-def test_a_text_without_sentence_marks_stands_for_all_sentences() -> None:
-    thai = "โรเจอร์มีลูกบอล 5 ลูก เขาซื้อ 2 กระป๋อง กระป๋องละ 3 ลูก คือ 6 ลูก เขาจึงมี 5 + 6 = 11 ลูก"
-    assert sides(align(ENGLISH, [thai], language="th")) == [(" ".join(ENGLISH), thai)]
+def test_thai_which_marks_no_sentences_is_aligned_by_its_clauses() -> None:
+    thai = ["โรเจอร์มีลูกบอล 5 ลูก", "เขาซื้อ 2 กระป๋อง กระป๋องละ 3 ลูก ซึ่งก็คือเพิ่มอีก 6 ลูก", "ดังนั้นเขาจึงมี 5 + 6 = 11 ลูก"]
+    found = align(ENGLISH, [" ".join(thai)], language="th")
+    assert [pair.english for pair in found] == ENGLISH
+    for number, pair in zip(("5", "2", "11"), found, strict=True):
+        assert number in pair.native.split()
+    assert " ".join(pair.native for pair in found) == " ".join(thai)
 
 
 @settings(max_examples=40, deadline=None)

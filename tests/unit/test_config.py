@@ -79,9 +79,10 @@ def test_text_stays_text_where_text_is_wanted(minimal: Path, text: str) -> None:
 
 def test_a_config_written_and_read_again_is_equal(minimal: Path, tmp_path: Path) -> None:
     awkward = 'tab\t "quotes" \\ back, line\nbreak, \x7f, \x01, ไทย 日本語 😀'
-    config = load_config(
-        minimal, ["learner.learning_rate=1e-6", "data.languages=sw,th", "data.levels=2", "reward.similarity_low=-1"]
-    )
+    schedule = "reward.schedule=[{step = 0, answer = 1, reasoning = 0, numbers = 0}, {step = 100}]"
+    overrides = ["learner.learning_rate=1e-6", "data.languages=sw,th", "data.levels=2", "reward.reasoning.low=-1"]
+    config = load_config(minimal, [*overrides, schedule])
+    assert [point.answer for point in config.reward.schedule] == [1.0, 0.6]
     config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"system": awkward})})
     written = tmp_path / "written.toml"
     written.write_text(dump_config(config), encoding="utf-8")
@@ -90,9 +91,9 @@ def test_a_config_written_and_read_again_is_equal(minimal: Path, tmp_path: Path)
 
 def test_everything_is_written_down_not_only_what_was_set(minimal: Path) -> None:
     text = dump_config(load_config(minimal, []))
-    assert "[reward.weights]\nanswer = 0.6\nreasoning = 0.4\n" in text
+    assert "[reward.weights]\nanswer = 0.6\nreasoning = 0.25\n" in text
     assert 'languages = ["de", "fr", "es"]' in text
-    assert "language_gate = true" in text
+    assert "[reward.gates]\nlanguage = true\n" in text
     assert all(f"[{section}]" in text for section in Config.model_fields)
 
 

@@ -21,27 +21,42 @@ CODES = st.sampled_from(list(LANGUAGES))
 WILD = st.text(st.characters(exclude_categories=()), max_size=40)
 # ... and the pieces that declarations are made of, in any order.
 PIECES = st.sampled_from(
-    [language.closing.format(answer="") for language in LANGUAGES.values()]
-    + r"The answer is|\boxed{|}|####|\frac{|\frac12|{|\sqrt{3}|$|\(|\)|\text{|%|½|1 1/2|1.234,5|-|x^2|=|(B)|B|A|Ｂ".split(
-        "|"
-    )
-    + [
-        "18",
-        "٣",
-        "১৮",
-        "万",
-        "million",
-        "Paris",
-        ". ",
-        "\n",
-        " ",
-        ",",
-        ":",
-        "9" * 5000,
-        "\ud800",
-        "\u202e",
-        "😀",
-        "\x00",
+    [
+        *(language.closing.format(answer="") for language in LANGUAGES.values()),
+        *(
+            "The answer is",
+            "\\boxed{",
+            "}",
+            "####",
+            "\\frac{",
+            "\\frac12",
+            "{",
+            "\\sqrt{3}",
+            "\\text{",
+            "\\(",
+            "\\)",
+            "$",
+        ),
+        *(
+            "18",
+            "٣",
+            "১৮",
+            "%",
+            "½",
+            "1 1/2",
+            "1.234,5",
+            "-",
+            "万",
+            "million",
+            "x^2",
+            "=",
+            "(B)",
+            "B",
+            "A",
+            "Ｂ",
+            "Paris",
+        ),
+        *(". ", "\n", " ", ",", ":", "9" * 5000, "\ud800", "\u202e", "😀", "\x00"),
     ]
 )
 TEXTS = st.one_of(WILD, st.lists(st.one_of(PIECES, WILD), max_size=12).map("".join))
@@ -66,6 +81,7 @@ def written(whole: int, decimals: str, code: str, *, is_grouped: bool, is_native
     return text
 
 
+@settings(deadline=None)
 @given(TEXTS, CODES)
 def test_any_text_is_read_without_raising(text: str, code: str) -> None:
     answers = declared_answers(text, code)
@@ -77,7 +93,7 @@ def test_any_text_is_read_without_raising(text: str, code: str) -> None:
         assert answer.language in (None, "en", code)
     assert [answer.start for answer in answers] == sorted(answer.start for answer in answers)
     reasoning, closing = split_reasoning(text, answers)
-    assert composed.replace(" ", "").startswith(reasoning.split(" ")[0])
+    assert composed.lstrip().startswith(reasoning)
     assert closing if answers else closing == ""
     last_number(text, code)
     plain_answer(text, code)
@@ -94,6 +110,7 @@ def test_same_answer_is_reflexive_and_symmetric_on_what_is_declared(a: str, b: s
             assert same_answer(first, second) is same_answer(second, first)
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 10**12),
     st.from_regex(r"|[0-9]{0,2}[1-9]", fullmatch=True),
@@ -111,48 +128,53 @@ def test_a_number_in_a_languages_own_format_is_read_back(
     assert final_answer(text, code) == canonical
 
 
+@settings(deadline=None)
 @given(st.sampled_from("ABCDEFGHIJ"), CODES, st.sampled_from(["({})", "{}", "**{}**", r"\boxed{{{}}}", "**({})**"]))
 def test_an_option_in_a_languages_own_closing_is_read_back(letter: str, code: str, form: str) -> None:
     [found] = declared_answers(LANGUAGES[code].closing.format(answer=form.format(letter)), code)
     assert (found.value, found.kind, found.language) == (letter, "option", code)
 
 
-RUNS = [
-    "7",
-    "(",
-    "\n",
-    " ",
-    ".",
-    "*",
-    "#",
-    "$",
-    "=",
-    "-",
-    "\\",
-    "½",
-    "a",
-    "A",
-    "^",
-    "'",
-    "\ud800",
-    "\u202e",
-    "😀",
-    "\\boxed{",
-]
-RUNS += [
-    "\\boxed{1}",
-    "####\n",
-    "1/",
-    "1,",
-    "111 ",
-    "\\frac",
-    "\\frac{1",
-    "1=2",
-    "3万",
-    "The answer is ",
-    "answer is B, ",
-]
-RUNS += [".#>* ", " \n", "{,}1", "1 1/2 ", "\\boxed{\\text{", "e\u0301\u0316", "\u0301\u0316"]
+RUNS = (
+    *(
+        "7",
+        "(",
+        "\n",
+        " ",
+        ".",
+        "*",
+        "#",
+        "$",
+        "=",
+        "-",
+        "\\",
+        "½",
+        "a",
+        "A",
+        "^",
+        "'",
+        "\ud800",
+        "\u202e",
+        "😀",
+        " \n",
+        "{,}1",
+    ),
+    *(
+        "\\boxed{",
+        "\\boxed{1}",
+        "\\boxed{\\text{",
+        "\\frac",
+        "\\frac{1",
+        "####\n",
+        ".#>* ",
+        "1/",
+        "1,",
+        "111 ",
+        "1=2",
+        "3万",
+    ),
+    *("The answer is ", "answer is B, ", "1 1/2 ", "e\u0301\u0316", "\u0301\u0316"),
+)
 
 
 @pytest.mark.parametrize("run", RUNS)
