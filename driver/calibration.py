@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
@@ -159,7 +160,8 @@ def covers(calibration: Calibration, languages: Sequence[str]) -> bool:
 
 
 def _kept(judge: str, solutions: Sequence[ParallelSolution]) -> Path:
-    return absolute(FOLDER) / f"{judge}-{fingerprint(solutions)}.json"
+    """Where every run looks: a judge's fingerprint may hold anything, so the name is a digest of it."""
+    return absolute(FOLDER) / f"{blake2b(judge.encode(), digest_size=8).hexdigest()}-{fingerprint(solutions)}.json"
 
 
 async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progress: Progress) -> list[float]:

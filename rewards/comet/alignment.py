@@ -36,7 +36,7 @@ _CHARACTERS: Mapping[Script, float] = {
     "bengali": 1.0,
     "telugu": 1.1,
     "thai": 0.9,
-    "arabic": 0.85,
+    "arabic": 0.8,
     "japanese": 0.47,
     "han": 0.35,
 }

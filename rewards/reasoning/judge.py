@@ -30,7 +30,7 @@ class ReasoningJudge(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with everything that its values depend on: models, prefixes, chunk sizes. Calibration is tied to it."""
+        """Changes with all that its values depend on: models, prefixes, chunk sizes. A calibration is tied to it."""
         ...
 
     def judge(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:

@@ -66,12 +66,25 @@ model = "{encoder}"
 text_prefix = ""
 num_cpus = 0.2
 [reward]
-language_gate = false
-format_gate = false
-truncation_gate = false
-similarity_low = -1.0
-similarity_high = 1.0
 min_group_spread = 1e-9
+consistency_floor = 0.0
+[reward.weights]
+answer = 0.6
+reasoning = 0.4
+numbers = 0.0
+[reward.gates]
+language = false
+answer_language = false
+format = false
+truncation = false
+empty = false
+repetition = false
+copying = false
+length = false
+[reward.reasoning]
+calibration = "off"
+low = -1.0
+high = 1.0
 [algorithm]
 steps = {steps}
 groups_per_step = {groups_per_step}

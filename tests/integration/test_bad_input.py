@@ -49,7 +49,7 @@ def refusal(config: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., s
         ("algorithm.group_size=1", "algorithm.group_size is 1; it should be greater than or equal to 2"),
         ("policy.max_response_tokens=-5", "policy.max_response_tokens is -5; it should be greater than or equal to 1"),
         ("policy.max_response_tokens=512", "leaves no room for a prompt"),
-        ("reward.weights.answer=0.9", "reward.weights sum to 1.3 (answer 0.9, reasoning 0.4); they must sum to 1"),
+        ("reward.weights.answer=0.9", "reward.weights sum to 1.3 (answer 0.9, reasoning 0.4, numbers 0, custom 0)"),
         ("learner.num_ranks=3", "4 x 4 = 16 responses can't be divided over learner.num_ranks = 3"),
         ("policy.model=.cache/models/nothing", "policy.model = '.cache/models/nothing': there is no folder"),
         ("scorer.model=/nowhere/encoder", "scorer.model = '/nowhere/encoder': there is no folder"),

@@ -49,8 +49,8 @@ def test_overrides_win_over_the_file_and_later_ones_over_earlier_ones(minimal: P
 
 
 def test_an_override_reaches_a_nested_section(minimal: Path) -> None:
-    config = load_config(minimal, ["reward.weights.answer=0.7", "reward.weights.reasoning=0.3"])
-    assert (config.reward.weights.answer, config.reward.weights.reasoning) == (0.7, 0.3)
+    config = load_config(minimal, ["reward.weights.answer=0.7", "reward.weights.reasoning=0.15"])
+    assert (config.reward.weights.answer, config.reward.weights.reasoning) == (0.7, 0.15)
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,9 @@ def a_setup(
     )
 
 
-LIKELIHOOD = ReasoningConfig(judge="likelihood", calibration="off", low=0.0, high=1.0)
-MEASURED = ReasoningConfig(judge="likelihood", calibration="auto")
+LIKELIHOOD = ReasoningConfig(judge="likelihood")
+MEASURED = ReasoningConfig(judge="translation", translator="pivot", compare="chrf")  # needs no model either
+JUDGE = LoadedReward(a_setup(MEASURED), "cpu").reward.fingerprint
 
 
 def a_request(*, probability: float) -> ScoreRequest:
@@ -63,6 +64,7 @@ def a_request(*, probability: float) -> ScoreRequest:
         reference="She starts with 5 apples and gives away 2, so 5 - 2 = 3 are left.\nThe answer is 3.",
         responses=("Sie beginnt mit 5 Äpfeln und verschenkt 2, also bleiben 5 - 2 = 3 übrig.\nDie Antwort ist 3.",),
         truncated=(False,),
+        translations=("She starts with 5 apples and gives away 2, so 5 - 2 = 3 are left.",),
         answer_probabilities=(probability,),
     )
 
@@ -93,25 +95,31 @@ def test_every_gate_that_can_be_switched_off_is_recorded_as_a_part_then() -> Non
 
 
 def test_a_calibration_of_the_same_judge_is_used_from_the_start_or_later() -> None:
-    calibration = Calibration(judge="likelihood", data="d", languages={"de": SCALE, "fr": SCALE})
+    calibration = Calibration(judge=JUDGE, data="d", languages={"de": SCALE, "fr": SCALE})
     later = LoadedReward(a_setup(MEASURED), "cpu")
     later.use_calibration(calibration)
     for loaded in (later, LoadedReward(a_setup(MEASURED, calibration=calibration), "cpu")):
-        # 0.3 is one half (0.1) above the floor (0.2): worth 1/2.
-        assert only_score(loaded, a_request(probability=0.3)).parts["reasoning"] == pytest.approx(0.5)
+        # The translation is the reference's reasoning: chrF 1, which is 0.8 above the floor; 0.64 / (0.64 + 0.01).
+        assert only_score(loaded, a_request(probability=0.3)).parts["reasoning"] == pytest.approx(0.64 / 0.65)
 
 
 def test_a_calibration_of_another_judge_or_without_a_language_is_refused() -> None:
     loaded = LoadedReward(a_setup(MEASURED), "cpu")
-    with pytest.raises(ValueError, match="measured with judge e5-large, this one is likelihood; measure it again"):
+    with pytest.raises(ValueError, match="measured with judge e5-large, this one is translation"):
         loaded.use_calibration(Calibration(judge="e5-large", data="d", languages={"de": SCALE, "fr": SCALE}))
     with pytest.raises(ValueError, match="no statistics for fr"):
-        loaded.use_calibration(Calibration(judge="likelihood", data="d", languages={"de": SCALE}))
+        loaded.use_calibration(Calibration(judge=JUDGE, data="d", languages={"de": SCALE}))
 
 
 def test_with_calibration_off_statistics_that_come_along_are_not_used() -> None:
-    calibration = Calibration(judge="likelihood", data="d", languages={"de": SCALE, "fr": SCALE})
-    loaded = LoadedReward(a_setup(LIKELIHOOD, calibration=calibration), "cpu")
+    calibration = Calibration(judge=JUDGE, data="d", languages={"de": SCALE, "fr": SCALE})
+    off = MEASURED.model_copy(update={"calibration": "off", "low": 0.0, "high": 2.0})
+    loaded = LoadedReward(a_setup(off, calibration=calibration), "cpu")
+    assert only_score(loaded, a_request(probability=0.3)).parts["reasoning"] == pytest.approx(0.5)
+
+
+def test_a_likelihood_is_its_own_scale() -> None:
+    loaded = LoadedReward(a_setup(LIKELIHOOD), "cpu")
     assert only_score(loaded, a_request(probability=0.3)).parts["reasoning"] == pytest.approx(0.3)
 
 
