@@ -24,6 +24,10 @@ GPU_STAMP := $(VENV)/.installed-gpu-$(call hash,requirements/installer.txt requi
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements/installer.txt requirements/dev.txt)
 STAMP := $(if $(filter gpu,$(DEVICE)),$(GPU_STAMP),$(CPU_STAMP))
 MODELS := .cache/models
+# The package needs transformers 4 and numpy 1: an environment of its own.
+COMET := .venv-comet
+COMET_STAMP := $(COMET)/.installed-$(call hash,requirements/comet.txt)
+COMET_CASES := .cache/comet-parity
 
 # uv installs several times faster than pip, and pip takes over where uv can't. uv doesn't read pip's settings: the two
 # that decide where packages come from are passed on.
@@ -80,9 +84,15 @@ format: $(DEV_STAMP)  ## Format the code and mend what ruff can mend
 bench: install models  ## Measure this machine: BENCH names a module of benchmarks/, ARGS its arguments
 	$(BIN)/python -m benchmarks.$(BENCH) $(or $(ARGS),$(MODELS)/SmolLM2-135M-Instruct)
 
+.PHONY: comet-parity
+comet-parity: install $(COMET_STAMP)  ## Compare our COMET modules with the unbabel-comet package, on small random checkpoints
+	rm -rf $(COMET_CASES)
+	$(COMET)/bin/python -W ignore benchmarks/comet_parity/package_side.py $(COMET_CASES)
+	$(BIN)/python -m benchmarks.comet_parity.our_side $(COMET_CASES)
+
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(COMET) .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- installation ---
@@ -124,6 +134,13 @@ $(DEV_STAMP): | $(STAMP)
 	@$(call install_list,requirements/dev.txt)
 	@rm -f $(VENV)/.installed-dev-*; touch $@
 
+$(COMET_STAMP): | $(BIN)/uv
+	@echo "== making $(COMET) with $$(grep -c == requirements/comet.txt) packages (requirements/comet.txt)"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(COMET)
+	@$(UV) pip install --python $(COMET)/bin/python --no-deps -r requirements/comet.txt 2> /dev/null \
+		|| $(UV) pip install --python $(COMET)/bin/python --no-deps --index $(TORCH_INDEX) --index-strategy unsafe-best-match -r requirements/comet.txt
+	@rm -f $(COMET)/.installed-*; touch $@
+
 # --- pinned requirements: from pyproject.toml, keeping what is pinned already; add UPGRADE=--upgrade for newer versions ---
 
 UPGRADE ?=
@@ -137,6 +154,11 @@ lock-cpu: | $(BIN)/uv  ## Write requirements/cpu.txt and dev.txt; needs a place 
 		--python-platform x86_64-manylinux_2_28 --output-file requirements/cpu.txt
 	$(UV) $(COMPILE) --group dev --constraints requirements/cpu.txt \
 		--python-platform x86_64-manylinux_2_28 --output-file requirements/dev.txt
+
+.PHONY: lock-comet
+lock-comet: | $(BIN)/uv  ## Write requirements/comet.txt; needs a place that has torch's CPU build, as lock-cpu does
+	$(UV) $(COMPILE) requirements/comet.in --python-platform x86_64-manylinux_2_28 --output-file requirements/comet.txt \
+		$(if $(UV_FIND_LINKS)$(PIP_FIND_LINKS),,--index $(TORCH_INDEX) --index-strategy unsafe-best-match)
 
 # A folder of CPU wheels among the places to look in would answer "torch==2.13.0" with its CPU build.
 .PHONY: lock-gpu

@@ -16,7 +16,9 @@ from driver.errors import BadInput
 from driver.problems.builtin.templates import LEVELS
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.prompts import Prompter, load_tokenizer, worked_examples
+from driver.reward_config import needs_translator
 from driver.schema import Problem
+from rewards.licence import licence_note
 
 MAX_CHECKED_PROMPTS = 2000
 """Prompts of the training set that are built before the start; those of a longer set are also checked when drawn."""
@@ -85,6 +87,15 @@ def prepare_training(config: Config) -> TrainingInputs:
         source=source,
         custom_source=prepare_reward(config, config.data.languages),
     )
+
+
+def licence_notes(config: Config) -> list[str]:
+    """What the licences of the reward's further models allow, a line each."""
+    models = {
+        config.comet.model: config.reward.needs_comet,
+        config.translator.model: needs_translator(config.reward, config.comet),
+    }
+    return [licence_note(model, Path(model)) for model, is_needed in models.items() if is_needed]
 
 
 def prepare_reward(config: Config, languages: Sequence[str]) -> str:

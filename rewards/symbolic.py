@@ -1,25 +1,15 @@
 """Symbolic answers: what is a mathematical expression rather than words, and whether two of them are equal.
 
-Owns the one spelling of an expression and the guard before the computer algebra. Must not know where in a text an
+Owns the one spelling of an expression, and the guard before the algebra (rewards/algebra.py, loaded at first need: it
+imports sympy). Nothing gets there that could run away: long or deeply nested input, large exponents, towers of powers
+and commands that are not listed here are equal only where they are spelled the same. Must not know where in a text an
 answer stands.
-
-math-verify (sympy; imported at first need, it is slow to load) reads the LaTeX. Two terms are then compared by their
-values at fixed points, to 30 digits, in bounded time: its own `simplify` can run for minutes on a short term, and its
-timeouts are signals, which only a main thread may have. What is no term (equations, inequalities, sets, intervals,
-tuples) is compared by math-verify, where it is small. Nothing gets to either that could run away: long or deeply
-nested input, large exponents, towers of powers and commands that are not listed here are equal only where they are
-spelled the same.
 """
 
-import logging
 import math
 import re
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sympy import Expr
 
 MAX_LENGTH = 80
 """Longest expression, in characters, that counts as one."""
@@ -28,8 +18,6 @@ MAX_DEPTH = 4
 MAX_EXPONENT = 300
 """Largest product of all numbers in all exponents; the value then has at most some thousand digits."""
 MAX_NUMBER_DIGITS = 40
-MAX_RELATION_LENGTH, MAX_RELATION_EXPONENT = 40, 4
-"""The same bounds for what math-verify itself compares."""
 
 _PLAIN = str.maketrans(
     {"−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": r"\div ", "π": r"\pi ", "∞": r"\infty ", "±": r"\pm "}
@@ -53,8 +41,6 @@ _MEASURE = re.compile(r"-?[\d.,/ ]+[mgshdlLJNWVCK](?:\^\{?[23]\}?)?")
 _DECIMAL = re.compile(r"(\d+)\.(\d+)")
 _LETTER = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 _TUPLE = re.compile(r"[(\[].*,\s.*[)\]]|\[.*,.*\)|\(.*,.*\]|\\\{.*,.*\\\}")
-NUM_POINTS = 4
-"""At how many points two terms are compared."""
 _lock = Lock()
 
 
@@ -85,8 +71,10 @@ def same_expression(a: str, b: str) -> bool:
         return True
     if not (_is_safe(a) and _is_safe(b)):
         return False
+    from rewards.algebra import are_equal  # noqa: PLC0415 - takes a second, and most runs meet numbers only
+
     with _lock:
-        return _are_equal(a, b)
+        return are_equal(_latex(a), _latex(b))
 
 
 def _is_mathematics(text: str) -> bool:
@@ -142,53 +130,6 @@ def _spelling(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """For math-verify: roots in braces, decimals as exact fractions (it would round them)."""
+    """For math-verify: roots in braces, decimals as fractions."""
     braced = _ROOT_OF_ONE_TOKEN.sub(lambda match: rf"\sqrt{{{match[1].strip('()')}}}", text)
     return _DECIMAL.sub(lambda match: rf"\frac{{{match[1]}{match[2]}}}{{1{'0' * len(match[2])}}}", braced)
-
-
-def _are_equal(a: str, b: str) -> bool:
-    # Takes a second to import: only runs that meet symbolic answers pay for it.
-    import math_verify  # noqa: PLC0415
-    import sympy  # noqa: PLC0415
-
-    # Each warns once that it has no timeout: nothing that needs one gets here.
-    for module in ("parser", "grader"):
-        logging.getLogger(f"math_verify.{module}").setLevel(logging.ERROR)
-    config = [math_verify.LatexExtractionConfig()]
-    first, second = (
-        math_verify.parse(f"${_latex(text)}$", config, fallback_mode="no_fallback", parsing_timeout=0)
-        for text in (a, b)
-    )
-    if not first or not second:
-        return False
-    if isinstance(first[0], sympy.Expr) and isinstance(second[0], sympy.Expr):
-        return _agree(first[0], second[0])
-    if max(len(a), len(b)) > MAX_RELATION_LENGTH or max(_exponent(a), _exponent(b)) > MAX_RELATION_EXPONENT:
-        return False
-    # Its verdict depends on which side is called gold; ours must not.
-    return any(math_verify.verify(*pair, timeout_seconds=None) for pair in ((first, second), (second, first)))
-
-
-def _agree(a: "Expr", b: "Expr") -> bool:
-    """Whether two terms have the same values, to 20 of 30 digits, at every one of the points where both have one."""
-    if a == b:
-        return True
-    letters = sorted(a.free_symbols | b.free_symbols, key=str)
-    num_compared = 0
-    for point in range(NUM_POINTS):
-        # The same ones each time, so that a verdict never changes; of both signs, as sqrt(x^2) is not x.
-        values = [(letter, _coordinate(point, place)) for place, letter in enumerate(letters)]
-        left, right = (term.subs(values).evalf(30, chop=True) for term in (a, b))
-        if not all(value.is_number and value.is_finite for value in (left, right)):
-            continue
-        if abs(left - right) > (abs(left) + abs(right)) * 1e-20:
-            return False
-        num_compared += 1
-    return num_compared > 0
-
-
-def _coordinate(point: int, place: int) -> "Expr":
-    from sympy import Rational  # noqa: PLC0415
-
-    return Rational((-1) ** (point + place) * (11 + 5 * point + 3 * place), 7)

@@ -169,13 +169,6 @@ class Seq2SeqTranslator:
             self._cache.popitem(last=False)
 
 
-def licence_note(model: str) -> str:
-    """What to tell a user who chose this model, on one line."""
-    if "nllb" in model.lower():
-        return f"translator {model}: NLLB's weights are licensed CC-BY-NC-4.0: NOT for commercial use"
-    return f"translator {model}: read its model card for the licence of its weights"
-
-
 def _has_letter(text: str) -> bool:
     return any(character.isalpha() for character in text)
 

@@ -14,6 +14,7 @@ from cluster.team import Team
 from driver.calibration import Measured, calibrate, calibration_solutions
 from driver.config import Config
 from driver.config_load import load_config
+from driver.inputs import licence_notes
 from driver.logs import quiet_logs
 from driver.paths import with_absolute_paths
 from driver.progress import Progress
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     with Progress(console) as progress:
         with progress.phase("checking data"):
             languages = calibrated_languages(config)
+        for note in licence_notes(config):
+            progress.note(note)
         with connected(config.cluster, progress) as cluster:
             wanted = layout(config, choose_device(config, cluster), roles=("scorer",))
             with placed(wanted, config.cluster, progress.waiting) as bundles:

@@ -22,7 +22,7 @@ from driver.errors import RunFailed
 from driver.evaluation import record_evaluation
 from driver.evaluator import evaluate_policy
 from driver.evidence import EvidenceSource, TranslatedSimilarities, evidence_source
-from driver.inputs import TrainingInputs, prepare_training
+from driver.inputs import TrainingInputs, licence_notes, prepare_training
 from driver.logs import quiet_logs
 from driver.paths import with_absolute_paths
 from driver.pipeline import Sampling, Stages
@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     with Progress(Console(stderr=arguments.json)) as progress:
         with progress.phase("checking data, models and prompts"):
             inputs = prepare_training(config)
+        for note in licence_notes(config):
+            progress.note(note)
         with connected(config.cluster, progress) as cluster:
             wanted = layout(config, choose_device(config, cluster))
             with placed(wanted, config.cluster, progress.waiting) as bundles:

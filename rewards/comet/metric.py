@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from rewards.comet.checkpoint import Checkpoint, open_checkpoint
 from rewards.comet.inputs import CometInput
-from rewards.comet.licence import licence_note
 from rewards.comet.models import (
     CometNetwork,
     load_encoder_config,
@@ -27,6 +26,7 @@ from rewards.comet.models import (
     regression_features,
 )
 from rewards.comet.tokens import SegmentTokenizer, TokenIds, load_tokenizer
+from rewards.licence import licence_note
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from rewards.comet.checkpoint import converted, open_checkpoint, renamed
-from rewards.comet.licence import licence_note
 from rewards.comet.settings import read_settings
+from rewards.licence import licence_note
 
 QUALITY = "class_identifier: referenceless_regression_metric\npretrained_model: some/encoder\n"
 
@@ -211,3 +211,7 @@ def test_the_licence_is_said(tmp_path: Path, name: str, files: dict[str, str], s
     note = licence_note(name, tmp_path)
     assert said in note
     assert ("NOT" in note) == ("NOT" in said)
+
+
+def test_a_translator_that_forbids_commercial_use_says_so_by_its_name_alone() -> None:
+    assert "NOT for commercial use" in licence_note("facebook/nllb-200-distilled-600M", Path("nowhere"))

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from rewards.calibration import LinearScale
-from rewards.gates.all import build_gates
 
 from driver.reward_config import RewardConfig
 from driver.schema import Score, ScoreRequest, Unscored
+from rewards.calibration import LinearScale
 from rewards.compose import combination
+from rewards.gates.all import build_gates
 from rewards.languages import LANGUAGES
 from rewards.reasoning.judge import ReasoningPair
 from rewards.semantic import (

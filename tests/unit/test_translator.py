@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, M2M100Config, M2M100ForConditionalGeneration
 from transformers.models.nllb.tokenization_nllb import NllbTokenizer
 
-from rewards.translator import Seq2SeqTranslator, licence_note
+from rewards.translator import Seq2SeqTranslator
 
 POSITIONS = 64
 NLLB_CODES = ("eng_Latn", "deu_Latn", "spa_Latn", "tha_Thai")
@@ -153,8 +153,3 @@ def test_fingerprint_is_of_the_weights_and_the_limit_and_not_of_the_folder(folde
     assert load(folder).fingerprint == same
     assert load(build(tmp_path / "other", NLLB_CODES, seed=1)).fingerprint != same
     assert load(folder, max_tokens=30).fingerprint != same
-
-
-def test_the_licence_of_nllb_is_told() -> None:
-    assert "NOT for commercial use" in licence_note("facebook/nllb-200-distilled-600M")
-    assert "NOT" not in licence_note("facebook/m2m100_418M")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-# From the models' own cards and the list of licences in Unbabel's COMET repository.
+# From the models' own cards and, for COMET, the list of licences in Unbabel's repository.
 _KNOWN = {
     "wmt20-comet-da": "apache-2.0",
     "wmt20-comet-qe-da": "apache-2.0",
@@ -19,6 +19,10 @@ _KNOWN = {
     "wmt22-unite-da": "cc-by-nc-sa-4.0",
     "wmt23-cometkiwi-da-xl": "cc-by-nc-sa-4.0",
     "wmt23-cometkiwi-da-xxl": "cc-by-nc-sa-4.0",
+    "nllb-200-distilled-600m": "cc-by-nc-4.0",
+    "nllb-200-distilled-1.3b": "cc-by-nc-4.0",
+    "nllb-200-1.3b": "cc-by-nc-4.0",
+    "nllb-200-3.3b": "cc-by-nc-4.0",
 }
 _NON_COMMERCIAL = re.compile(r"(?i)\bnc\b|non-?commercial")
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
