@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import reduce
-from operator import add, mul
 
 import math_verify
 import sympy
@@ -42,7 +41,7 @@ _FUNCTIONS = {
     sympy.Abs: abs,
 }
 _CONSTANTS = {sympy.pi: math.pi, sympy.E: math.e, sympy.I: 1j}
-_FLIPPED = {"<": ">", "<=": ">="}
+_FLIPPED = {sympy.StrictLessThan: sympy.StrictGreaterThan, sympy.LessThan: sympy.GreaterThan}
 
 Value = Fraction | complex
 Point = Mapping[sympy.Basic, Fraction]
@@ -87,21 +86,29 @@ def _same_values(a: sympy.Expr, b: sympy.Expr) -> bool:
 
 def _same_relations(a: Relational, b: Relational) -> bool:
     """Both sides' differences are the same but for a factor, positive where the relation has a direction."""
-    if _FLIPPED.get(a.rel_op, a.rel_op) != _FLIPPED.get(b.rel_op, b.rel_op):
+    if _FLIPPED.get(a.func, a.func) is not _FLIPPED.get(b.func, b.func):
         return False
-    (left, right), (other_left, other_right) = _sides(a), _sides(b)
-    pairs = _values_of(sympy.Add(left, -right, evaluate=False), sympy.Add(other_left, -other_right, evaluate=False))
-    ratios = [x / y for x, y in pairs if y != 0]
-    if not ratios or any((x == 0) != (y == 0) for x, y in pairs):
+    difference, other = _difference(a), _difference(b)
+    if difference is None or other is None:
+        return a.func is b.func and all(_same(x, y) for x, y in zip(a.args, b.args, strict=True))
+    pairs = _values_of(difference, other)
+    if any((x == 0) != (y == 0) for x, y in pairs):
         return False
-    has_direction = a.rel_op not in ("==", "!=")
-    is_forward = not has_direction or complex(ratios[0]).real > 0
-    return is_forward and all(_is_close(ratio, ratios[0]) for ratio in ratios)
+    ratios = [complex(x) / complex(y) for x, y in pairs if y != 0]
+    has_direction = not isinstance(a, sympy.Eq | sympy.Ne)
+    return (
+        bool(ratios)
+        and (ratios[0].real > 0 or not has_direction)
+        and all(cmath.isclose(ratio, ratios[0], rel_tol=TOLERANCE) for ratio in ratios)
+    )
 
 
-def _sides(relation: Relational) -> tuple[sympy.Basic, sympy.Basic]:
-    """The greater side first."""
-    return (relation.rhs, relation.lhs) if relation.rel_op in _FLIPPED else (relation.lhs, relation.rhs)
+def _difference(relation: Relational) -> sympy.Expr | None:
+    """Left less right, or right less left for "<", which says the same as ">"; None where a side is a set."""
+    left, right = relation.args[::-1] if relation.func in _FLIPPED else relation.args
+    if not (isinstance(left, sympy.Expr) and isinstance(right, sympy.Expr)):
+        return None
+    return sympy.Add(left, sympy.Mul(-1, right, evaluate=False), evaluate=False)
 
 
 def _values_of(a: sympy.Basic, b: sympy.Basic) -> list[tuple[Value, Value]]:
@@ -136,7 +143,7 @@ def _value(term: sympy.Basic, point: Point) -> Value:
         return point[term]
     parts = [_value(part, point) for part in term.args]
     if isinstance(term, sympy.Add | sympy.Mul):
-        return reduce(add if isinstance(term, sympy.Add) else mul, parts)
+        return reduce(_add if isinstance(term, sympy.Add) else _multiply, parts)
     if isinstance(term, sympy.Pow):
         return _power(parts[0], parts[1])
     if isinstance(term, sympy.UnevaluatedExpr):
@@ -145,6 +152,14 @@ def _value(term: sympy.Basic, point: Point) -> Value:
     if function is None:
         raise ValueError(f"{term.func} is not computed")
     return complex(function(*map(complex, parts)))
+
+
+def _add(x: Value, y: Value) -> Value:
+    return x + y
+
+
+def _multiply(x: Value, y: Value) -> Value:
+    return x * y
 
 
 def _power(base: Value, exponent: Value) -> Value:

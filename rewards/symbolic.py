@@ -63,9 +63,9 @@ def as_expression(content: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def same_expression(a: str, b: str) -> bool:
-    """Whether two expressions (or numbers, "3", "0.5", "1/3") are mathematically equal; exact, symmetric, never raises.
+    """Whether two expressions (or numbers, "3", "0.5", "1/3") are mathematically equal; symmetric, never raises.
 
-    "x = 5" equals "5", and 2\\sqrt{3} equals \\sqrt{12} but not 3.4641.
+    "x = 5" equals "5", and 2\\sqrt{3} equals \\sqrt{12} but not 3.4641. What is rational is compared exactly.
     """
     if _spelling(a) == _spelling(b):
         return True

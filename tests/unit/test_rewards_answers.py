@@ -1,18 +1,12 @@
 """What counts as a declared final answer, and how its number is read."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from rewards.answers import (
-    declared_answers,
-    final_answer,
-    last_number,
-    plain_answer,
-    same_answer,
-    split_reasoning,
-)
+from rewards.answers import declared_answers, final_answer, last_number, plain_answer, same_answer, split_reasoning
 from rewards.languages import LANGUAGES
 from rewards.numbers import canonical
 
@@ -265,8 +259,6 @@ def test_same_answer_compares_each_kind_in_its_own_way(a: str, b: str, same: boo
 
 
 def test_canonical_numbers_have_one_spelling() -> None:
-    from fractions import Fraction
-
     values = [Fraction(18), Fraction("-2.50"), Fraction(1, 8), Fraction(-1, 3), Fraction("-0.05"), Fraction(0)]
     assert [canonical(value) for value in values] == ["18", "-2.5", "0.125", "-1/3", "-0.05", "0"]
 
