@@ -8,7 +8,6 @@ from pathlib import Path
 
 from driver.audit.groups import Question, questions_of
 from driver.audit.measure import AuditPlan, plan_audit
-from driver.calibration import check_calibration
 from driver.config import Config
 from driver.errors import BadInput
 from driver.parallel import BUILTIN, load_solutions
@@ -35,7 +34,6 @@ def prepare_audit(config: Config) -> AuditPlan:
     if not solutions:
         raise BadInput(f"audit.source {settings.source} has no solution in the languages of audit.languages")
     languages = tuple(dict.fromkeys(solution.language for solution in solutions))
-    check_calibration(config.reward.reasoning, languages)
     return plan_audit(solutions, faithful_questions(settings.source, solutions, languages), seed=config.run.seed)
 
 

@@ -22,9 +22,8 @@ from driver.audit.table import as_tables, headline, unscored_line
 from driver.calibration import calibration_for
 from driver.config import Config
 from driver.config_load import load_config
-from driver.custom_reward import load_source
 from driver.errors import RunFailed
-from driver.inputs import licence_notes
+from driver.inputs import licence_notes, prepare_reward
 from driver.logs import quiet_logs
 from driver.paths import with_absolute_paths
 from driver.progress import Progress
@@ -46,10 +45,9 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     with Progress(console) as progress:
         with progress.phase("checking data and building cheats"):
             plan = prepare_audit(config)
+            custom_source = prepare_reward(config, plan.languages)
         for note in licence_notes(config):
             progress.note(note)
-            custom = config.reward.custom
-            custom_source = load_source(custom.path, custom.function) if custom.path else ""
         with connected(config.cluster, progress) as cluster:
             wanted = layout(config, choose_device(config, cluster), roles=("scorer",))
             check_fits(wanted, cluster)

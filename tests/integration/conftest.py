@@ -119,7 +119,7 @@ class TinyRun:
     def dropped(self) -> dict[str, str]:
         """Group id -> why its samples have no score, for the groups that must not be learned from."""
         reasons = {
-            self.draws[UNANSWERED].item_id: "reference has no final answer",
+            self.draws[UNANSWERED].item_id: "the reference declares no final answer",
             self.draws[UNKNOWN].item_id: "reference_truncated",
         }
         return {
