@@ -1,7 +1,7 @@
 """From a TOML file and `section.key=value` arguments to a checked `Config`, and back to TOML text.
 
 Owns reading, overriding and what a user is told about a mistake: one line that names the file or the override, the key,
-what was got and what is allowed. Must not know what any key means: bounds and defaults are driver/config.py's.
+what was got and what is allowed. Must not know what any key means: bounds and defaults are the sections' own.
 """
 
 import json
@@ -123,7 +123,7 @@ def _explain(error: ErrorDetails, key: str) -> str:
     if error["type"] == _MISSING:
         section, _, name = key.rpartition(".")
         return f"{key} is missing; add {name} under [{section}]" if section else f"section [{key}] is missing"
-    if error["type"] == "value_error":  # a check of driver/config.py: its message names the keys
+    if error["type"] == "value_error":  # a section's own check: its message names the keys
         return " ".join(str(error["ctx"]["error"]).split()) if "ctx" in error else error["msg"]
     allowed = error["msg"].replace("Input should be", "it should be")
     return f"{key} is {_shown(error['input'])}; {allowed[0].lower()}{allowed[1:]}"

@@ -17,7 +17,7 @@ from typing import Literal
 from driver.errors import BadInput
 from driver.ports import Generator
 from driver.schema import Problem, Rollout, SamplingRequest
-from rewards.answers import final_answer, last_number, same_answer
+from rewards.answers import final_answer, kind_of, last_number, plain_answer, same_answer
 
 PIVOT_LANGUAGE = "en"
 
@@ -203,7 +203,8 @@ async def evaluate(
 
 def gold_number(problem: Problem) -> str | None:
     """The problem's answer as a canonical number; None where it has none or it is no number."""
-    return None if problem.answer is None else last_number(problem.answer, PIVOT_LANGUAGE)
+    answer = None if problem.answer is None else plain_answer(problem.answer, PIVOT_LANGUAGE)
+    return answer if answer is not None and kind_of(answer) == "number" else None
 
 
 def _require_gold(problem: Problem) -> str:

@@ -48,11 +48,15 @@ class PivotTranslations:
     prompt: TranslationPrompt
     max_model_len: int  # of the pivot
     max_tokens: int  # of a translation
+    skips_truncated: bool = True  # where a gate shuts them out anyway
 
     async def of_group(self, group: Group, reference: Reference) -> tuple[str, ...]:
-        """[N] English; "" for a response that was cut off, and where `translate` has none."""
+        """[N] English; "" for a response that is skipped, and where `translate` has none."""
         texts = tuple(rollout.text for rollout in group.rollouts)
-        reasonings = ["" if reading.is_truncated else reading.reasoning for reading in _read(group, reference, texts)]
+        reasonings = [
+            "" if reading.is_truncated and self.skips_truncated else reading.reasoning
+            for reading in _read(group, reference, texts)
+        ]
         return await self.translate(reasonings, source=group.problem.language, name=group.group_id)
 
     async def translate(self, texts: Sequence[str], *, source: str, name: str) -> tuple[str, ...]:
@@ -208,6 +212,7 @@ def evidence_source(config: Config, *, policy: AnswerLikelihood, pivot: Generato
                     prompt=translation_prompt(_tokenizer(config.pivot, "pivot")),
                     max_model_len=config.pivot.max_model_len,
                     max_tokens=config.pivot.max_response_tokens,
+                    skips_truncated=config.reward.gates.truncation,
                 )
             )
         case _:

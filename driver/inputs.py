@@ -16,8 +16,10 @@ from driver.errors import BadInput
 from driver.problems.builtin.templates import LEVELS
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.prompts import Prompter, load_tokenizer, worked_examples
-from driver.reward_config import needs_translator
+from driver.reward_config import ReasoningConfig, needs_translator
 from driver.schema import Problem
+from rewards.comet.feeding import check_feeding
+from rewards.comet.settings import read_settings
 from rewards.licence import licence_note
 
 MAX_CHECKED_PROMPTS = 2000
@@ -89,6 +91,41 @@ def prepare_training(config: Config) -> TrainingInputs:
     )
 
 
+def check_comet(config: Config) -> None:
+    """Refuse a local COMET folder that is none, or that its feeding doesn't fit; one on a hub is checked as it loads.
+
+    Raises:
+        BadInput: in one line.
+    """
+    folder = Path(config.comet.model)
+    if not config.reward.needs_comet or not folder.is_dir():
+        return
+    try:
+        settings = read_settings(folder / "hparams.yaml")
+        check_feeding(config.comet.feeding, needs_reference=settings.needs_reference)
+    except OSError as error:
+        raise BadInput(f"comet.model = {config.comet.model!r} is no COMET folder: {error}") from None
+    except ValueError as error:
+        raise BadInput(f"comet.model = {config.comet.model!r}: {error}") from None
+
+
+def check_scorers_suffice(reasoning: ReasoningConfig) -> None:
+    """Refuse, for commands that start scorers only, what asks the run's engines.
+
+    Raises:
+        BadInput: naming the setting.
+    """
+    if reasoning.judge == "likelihood":
+        raise BadInput(
+            'this command starts scorers only, and reward.reasoning.judge "likelihood" asks the policy; choose another '
+            "judge"
+        )
+    if reasoning.judge == "translation" and reasoning.translator == "pivot":
+        raise BadInput(
+            'this command starts scorers only, and reward.reasoning.translator "pivot" asks the pivot; choose "seq2seq"'
+        )
+
+
 def licence_notes(config: Config) -> list[str]:
     """What the licences of the reward's further models allow, a line each."""
     models = {
@@ -105,6 +142,7 @@ def prepare_reward(config: Config, languages: Sequence[str]) -> str:
         BadInput: its file, the calibration or the data to calibrate on is wrong.
     """
     check_calibration(config.reward.reasoning, languages)
+    check_comet(config)
     custom = config.reward.custom
     return load_source(custom.path, custom.function) if custom.path else ""
 

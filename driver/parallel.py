@@ -19,6 +19,7 @@ from typing import Literal
 from driver.errors import BadInput
 from driver.problems.builtin.generate import builtin_items
 from driver.problems.builtin.text import TEXTS
+from driver.problems.index import is_text
 from driver.problems.tables import JsonlTable
 from driver.schema import ParallelSolution
 from rewards.languages import LANGUAGES
@@ -118,6 +119,8 @@ def _read(path: Path) -> _Texts:
         for name, text in (("question", question), ("solution", solution)):
             if not isinstance(text, str) or not text.strip():
                 raise BadInput(f"{where}: the {name} is {text!r}; it must be some text")
+            if not is_text(text):
+                raise BadInput(f"{where}: the {name} has half of a character (a lone surrogate); mend the text")
         by_language = texts.setdefault(item_id, {})
         if language in by_language:
             raise BadInput(f"{where}: item {item_id!r} has a second solution in {language!r}; one per language")

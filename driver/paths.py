@@ -83,7 +83,7 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
         ),
         "reward": _absolute_reward(config.reward),
         "audit": config.audit.model_copy(update={"source": _named_or_path(config.audit.source, ("builtin",))}),
-        "comet": config.comet,
+        "comet": config.comet.model_copy(update={"encoder": _folder_or_name(config.comet.encoder)}),
         "translator": config.translator,
     }
     for name in (*models, *_reward_models(config, models)):
@@ -117,6 +117,11 @@ def _absolute_reward(reward: RewardConfig) -> RewardConfig:
 def _named_or_path(value: str, names: Sequence[str]) -> str:
     """One of the words that a key knows, or a path."""
     return value if value in names else str(absolute(value))
+
+
+def _folder_or_name(model: str) -> str:
+    """A local folder as an absolute path; anything else is a name on the hub, or empty."""
+    return str(absolute(model)) if model and absolute(model).is_dir() else model
 
 
 def _or_empty(path: str) -> str:

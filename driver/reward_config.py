@@ -120,6 +120,12 @@ class ReasoningConfig(Section):
     def _ordered(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"reward.reasoning.low {self.low:g} must be below high {self.high:g}")
+        by_engine = self.judge == "likelihood" or (self.judge == "translation" and self.translator == "pivot")
+        if self.baseline == "question" and by_engine:
+            raise ValueError(
+                'reward.reasoning.baseline "question" has the judge read the question too, and the run\'s engines, '
+                'which this judge asks, are not asked about questions; choose "language"'
+            )
         return self
 
     @property

@@ -91,7 +91,7 @@ def _rows(step: int, scored: ScoredGroup) -> Iterator[dict[str, Cell]]:
             "group_id": group.group_id,
             "item_id": group.problem.item_id,
             "language": group.problem.language,
-            "question": group.problem.question,
+            "question": storable(group.problem.question),
             **_response_cells(rollout, scored.reference),
             **_score_cells(score),
         }
@@ -99,11 +99,16 @@ def _rows(step: int, scored: ScoredGroup) -> Iterator[dict[str, Cell]]:
 
 def _response_cells(rollout: Rollout, reference: Reference) -> dict[str, Cell]:
     return {
-        "response": rollout.text,
+        "response": storable(rollout.text),
         "finish_reason": rollout.finish_reason,
         "num_tokens": len(rollout.token_ids),
-        "reference": reference.text,
+        "reference": storable(reference.text),
     }
+
+
+def storable(text: str) -> str:
+    """UTF-8 has no lone surrogates: one that an engine or a user's file let through is written as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _score_cells(score: Score | Unscored) -> dict[str, Cell]:

@@ -32,11 +32,6 @@ class Encoder(Protocol):
         ...
 
 
-def row_cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """[N] cosine of row i of a [N, D] with row i of b [N, D], both of length 1; NaN where a vector is not finite."""
-    return _finite(np.einsum("nd,nd->n", a.astype(np.float64), b.astype(np.float64)))
-
-
 def all_cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
     """[N, M] cosine of every row of a [N, D] with every row of b [M, D]; NaN where a vector is not finite."""
     with np.errstate(invalid="ignore"):

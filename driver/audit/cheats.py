@@ -96,6 +96,10 @@ def english_reasoning(subject: Subject) -> str:
     return subject.native.close(subject.english.reasoning)
 
 
+def english_closing(subject: Subject) -> str:
+    return f"{subject.native.reasoning}{subject.native.between}{subject.english.closing}"
+
+
 def other_language(subject: Subject) -> str | None:
     """The languages take turns over the items."""
     return subject.elsewhere[subject.position % len(subject.elsewhere)].text if subject.elsewhere else None
@@ -177,6 +181,7 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat(name="other reasoning", imitates="a guessed answer behind any reasoning", make=other_reasoning),
     Cheat(name="english", imitates="thinking and answering in English", make=english),
     Cheat(name="english reasoning", imitates="thinking in English, answering as asked", make=english_reasoning),
+    Cheat(name="english closing", imitates="thinking as asked, answering in English", make=english_closing),
     Cheat(name="other language", imitates="answering in a third language", make=other_language),
     Cheat(name="code-mixing", imitates="drifting to English now and then", make=code_mixing),
     Cheat(name="question copied", imitates="repeating the question in place of reasoning", make=question_copied),

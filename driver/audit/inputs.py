@@ -10,6 +10,7 @@ from driver.audit.groups import Question, questions_of
 from driver.audit.measure import AuditPlan, plan_audit
 from driver.config import Config
 from driver.errors import BadInput
+from driver.inputs import check_scorers_suffice
 from driver.parallel import BUILTIN, load_solutions
 from driver.problems.mgsm import MgsmTable
 from driver.schema import ParallelSolution
@@ -22,7 +23,7 @@ def prepare_audit(config: Config) -> AuditPlan:
         BadInput: for a reward that needs more than scorers or can't be calibrated, and for a source that can't be read
             or audited.
     """
-    check_reward(config)
+    check_scorers_suffice(config.reward.reasoning)
     settings = config.audit
     solutions = load_solutions(
         settings.source,
@@ -35,25 +36,6 @@ def prepare_audit(config: Config) -> AuditPlan:
         raise BadInput(f"audit.source {settings.source} has no solution in the languages of audit.languages")
     languages = tuple(dict.fromkeys(solution.language for solution in solutions))
     return plan_audit(solutions, faithful_questions(settings.source, solutions, languages), seed=config.run.seed)
-
-
-def check_reward(config: Config) -> None:
-    """Refuse what scorers alone can't judge: evidence of the driver's engines.
-
-    Raises:
-        BadInput: naming the setting.
-    """
-    reasoning = config.reward.reasoning
-    if reasoning.judge == "likelihood":
-        raise BadInput(
-            'the audit starts scorers only, and reward.reasoning.judge "likelihood" asks the policy; audit it with '
-            "another judge"
-        )
-    if reasoning.judge == "translation" and reasoning.translator == "pivot":
-        raise BadInput(
-            'the audit starts scorers only, and reward.reasoning.translator "pivot" asks the pivot; audit it with '
-            '"seq2seq"'
-        )
 
 
 def faithful_questions(source: str, solutions: Sequence[ParallelSolution], languages: Sequence[str]) -> list[Question]:

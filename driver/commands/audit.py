@@ -29,6 +29,7 @@ from driver.paths import with_absolute_paths
 from driver.progress import Progress
 from driver.report.write import write_report
 from driver.run_folder import RunFolder, check_new, create, run_name
+from rewards.compose import combination
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -119,7 +120,7 @@ class _Auditor:
 def measured_on(config: Config) -> dict[str, str]:
     """What makes two audits comparable."""
     reward = config.reward
-    weights = {part: value for part, value in reward.weights.model_dump().items() if value}
+    weights = {part: value for part, value in combination(reward).weights(0).items() if value}  # as requests ask for
     return {
         "source": config.audit.source,
         "items": str(config.audit.num_items),

@@ -14,10 +14,11 @@ from cluster.team import Team
 from driver.calibration import Measured, calibrate, calibration_solutions
 from driver.config import Config
 from driver.config_load import load_config
-from driver.inputs import licence_notes
+from driver.inputs import check_comet, check_scorers_suffice, licence_notes
 from driver.logs import quiet_logs
 from driver.paths import with_absolute_paths
 from driver.progress import Progress
+from driver.reward_config import CustomRewardConfig
 from driver.run_folder import RunFolder, check_new, create, run_name
 from rewards.calibration import Calibration
 from rewards.languages import LANGUAGES
@@ -32,10 +33,13 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     """
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("scorer",))
+    config = without_custom_reward(config)
     path = check_new(config, config.run.name or f"calibrate-{run_name(config, arguments.config)}")
     console = Console(stderr=arguments.json)
     with Progress(console) as progress:
         with progress.phase("checking data"):
+            check_scorers_suffice(config.reward.reasoning)
+            check_comet(config)
             languages = calibrated_languages(config)
         for note in licence_notes(config):
             progress.note(note)
@@ -58,6 +62,12 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     }
     folder.write_summary(summary)
     return summary
+
+
+def without_custom_reward(config: Config) -> Config:
+    """Nothing is scored here, so no code of the user's is run."""
+    reward = config.reward.model_copy(update={"custom": CustomRewardConfig()})
+    return config.model_copy(update={"reward": reward})
 
 
 def calibrated_languages(config: Config) -> tuple[str, ...]:

@@ -117,6 +117,8 @@ def parse_row(row: Row, table: Table, number: int) -> Problem:
             raise BadInput(f"{table.where(number)}: {column} is {value!r}; it must be text")
         if not value.strip():
             raise BadInput(f"{table.where(number)}: {column} is empty")
+        if not is_text(value):
+            raise BadInput(f"{table.where(number)}: {column} has half of a character (a lone surrogate); mend the text")
         return value
 
     language = text("language")
@@ -134,6 +136,11 @@ def parse_row(row: Row, table: Table, number: int) -> Problem:
         question_en=text("question_en") if has_english else question,
         answer=_answer(row.get("answer"), table, number),
     )
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: JSON can spell halves of characters ("\\ud800") that no tokenizer takes."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _answer(value: object, table: Table, number: int) -> str | None:

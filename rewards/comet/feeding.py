@@ -101,8 +101,8 @@ class BackFeeding:
         ]
 
 
-def make_feeding(name: FeedingName, *, needs_reference: bool, translator: Translator | None = None) -> Feeding:
-    """The feeding of that name. Raises ValueError where the metric can't take it or the translator is missing."""
+def check_feeding(name: FeedingName, *, needs_reference: bool) -> None:
+    """Raises ValueError, with what to choose, where the metric can't take this feeding."""
     if name == "quality" and needs_reference:
         raise ValueError(
             'comet.feeding is "quality", which gives no reference, but the model needs one; choose "forward", "back" '
@@ -113,6 +113,11 @@ def make_feeding(name: FeedingName, *, needs_reference: bool, translator: Transl
             f'comet.feeding is "{name}", but the model reads no reference; choose "quality", or a model with '
             "references such as Unbabel/wmt22-comet-da"
         )
+
+
+def make_feeding(name: FeedingName, *, needs_reference: bool, translator: Translator | None = None) -> Feeding:
+    """The feeding of that name. Raises ValueError where the metric can't take it or the translator is missing."""
+    check_feeding(name, needs_reference=needs_reference)
     if name in ("forward", "back") and translator is None:
         raise ValueError(f'comet.feeding "{name}" needs a translator; name one in [translator], or choose another')
     match name:

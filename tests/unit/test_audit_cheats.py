@@ -20,7 +20,7 @@ from driver.schema import ParallelSolution
 from rewards.answers import declared_answers, final_answer
 from rewards.languages import LANGUAGES
 
-ENGLISH_IS_FAITHFUL = ("english", "english reasoning", "code-mixing")
+ENGLISH_IS_FAITHFUL = ("english", "english reasoning", "english closing", "code-mixing")
 
 
 def solution(language: str, text: str, english: str, *, item: str = "a") -> ParallelSolution:

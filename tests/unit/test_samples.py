@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from driver.samples import SamplesLog, read_samples, sampled_steps
+from driver.samples import SamplesLog, read_samples, sampled_steps, storable
 from driver.schema import Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 
 
@@ -129,3 +129,7 @@ def test_merging_nothing_leaves_things_as_they_are(path: Path) -> None:
     SamplesLog(path).merge()
     assert not path.exists()
     assert sampled_steps(path) == []
+
+
+def test_half_a_character_is_written_as_its_escape() -> None:
+    assert storable("ok \ud83c \U0001f3be") == "ok \\ud83c \U0001f3be"

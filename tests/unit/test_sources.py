@@ -193,6 +193,7 @@ def test_the_fingerprint_changes_with_any_question_and_not_with_the_file_name(js
     [
         ({"question": "  "}, "line 4: question is empty"),
         ({"question": 5}, "line 4: question is 5; it must be text"),
+        ({"question": "Wie \ud800?"}, "line 4: question has half of a character (a lone surrogate)"),
         ({"question_en": None}, "line 4: question_en is None; it must be text"),
         ({"language": "xx"}, "line 4: unknown language 'xx'; known are ar, bn, de"),
         ({"item_id": 1.5}, "line 4: item_id is 1.5; it must be text"),
