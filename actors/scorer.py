@@ -3,14 +3,13 @@
 No reward is computed here.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 import ray
 
 from actors.process import ProcessInfo, this_process
 from actors.scoring import LoadedReward, RewardSetup
-from actors.scoring_queue import ScoringQueue
+from actors.scoring_queue import ScoringQueue, in_thread
 from driver.schema import Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration
 from rewards.reasoning.judge import ReasoningPair
@@ -28,12 +27,13 @@ class ScorerWorker:
 
     async def ready(self) -> ProcessInfo:
         """Load the models; to be called once, before anything else is asked."""
-        self._loaded = await asyncio.to_thread(LoadedReward, self._setup, self._device)
+        self._loaded = await in_thread(lambda: LoadedReward(self._setup, self._device))
         self._queue = ScoringQueue(self._loaded.reward, across_groups=self._setup.scorer.batch_across_groups)
         return this_process()
 
-    async def score(self, request: ScoreRequest) -> tuple[Score | Unscored, ...]:
-        return await self._queue.score(request)
+    async def score(self, request: ScoreRequest, *, within_s: float) -> tuple[Score | Unscored, ...]:
+        """`within_s`: seconds from now after which nobody waits for the scores any more."""
+        return await self._queue.score(request, within_s=within_s)
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
         """The judge's raw values, for calibration."""

@@ -6,7 +6,8 @@ asked depends on the order of the calls alone.
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -22,10 +23,10 @@ from rewards.reasoning.judge import ReasoningPair
 
 STATS_TIMEOUT_S = 10.0
 """Longest that counters are waited for: they are not worth holding up a step."""
-PAIRS_PER_CALL = 256
-"""Reasonings that a scorer compares in one call outside scoring: minutes at most, on a CPU too."""
 
 Answer = TypeVar("Answer")
+Ask = Callable[[RemoteActor, float], Awaitable[Answer]]
+"""Asks a worker something that is waited for so many seconds from now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class ScorerFleet:
     _taken: dict[str, float] = field(default_factory=dict)
     _retries: int = 0
     _given_up: int = 0
+    _num_comparing: int = 0
+    _compared: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def score(self, request: ScoreRequest) -> tuple[Score | Unscored, ...]:
         """One result per response.
@@ -63,28 +66,21 @@ class ScorerFleet:
         Raises:
             RunFailed: no scorer is alive: without scores a run only looks as if it went on.
         """
-        answer = await self._persistently(lambda worker: worker.score.remote(request))
+        answer = await self._persistently(lambda worker, within_s: worker.score.remote(request, within_s=within_s))
         if not isinstance(answer, _Failure):
             return answer
         self._given_up += 1
         return (Unscored(reason=answer.reason, detail=answer.detail),) * len(request.responses)
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
-        """The judge's raw values, in order; NaN where it can't say. Many pairs are shared out, as many shares
-        at once as there are scorers: each has a deadline of its own.
+        """The judge's raw values, in order; NaN where it can't say. One scorer takes them all: ask for many in several
+        calls. As many calls are under way as scorers live; the others wait, each before its own deadline begins.
 
         Raises:
             RunFailed: no scorer gave an answer.
         """
-        free = asyncio.Semaphore(max(1, len(self._alive())))
-
-        async def share(start: int) -> list[float]:
-            part = tuple(pairs[start : start + PAIRS_PER_CALL])
-            async with free:
-                return await self._must("similarities", lambda worker: worker.similarities.remote(part))
-
-        starts = range(0, len(pairs), PAIRS_PER_CALL)
-        return [value for values in await asyncio.gather(*map(share, starts)) for value in values]
+        async with self._turn_to_compare():
+            return await self._must("similarities", lambda worker, _: worker.similarities.remote(tuple(pairs)))
 
     async def judge_fingerprint(self) -> str:
         """Of the judge that all scorers have.
@@ -92,7 +88,7 @@ class ScorerFleet:
         Raises:
             RunFailed: no scorer gave an answer.
         """
-        return await self._must("the judge's fingerprint", lambda worker: worker.judge_fingerprint.remote())
+        return await self._must("the judge's fingerprint", lambda worker, _: worker.judge_fingerprint.remote())
 
     async def use_calibration(self, calibration: Calibration) -> None:
         """From now on, on every scorer that lives.
@@ -131,13 +127,25 @@ class ScorerFleet:
         if not isinstance(answer, _Failure):
             self._last_stats[index] = answer
 
-    async def _must(self, what: str, ask: Callable[[RemoteActor], Awaitable[Answer]]) -> Answer:
+    @asynccontextmanager
+    async def _turn_to_compare(self) -> AsyncIterator[None]:
+        async with self._compared:
+            await self._compared.wait_for(lambda: self._num_comparing < max(1, len(self._alive())))
+            self._num_comparing += 1
+        try:
+            yield
+        finally:
+            self._num_comparing -= 1
+            async with self._compared:
+                self._compared.notify_all()
+
+    async def _must(self, what: str, ask: Ask[Answer]) -> Answer:
         answer = await self._persistently(ask)
         if isinstance(answer, _Failure):
             raise RunFailed(f"no scorer gave {what}: {answer.reason}: {answer.detail}")
         return answer
 
-    async def _persistently(self, ask: Callable[[RemoteActor], Awaitable[Answer]]) -> Answer | _Failure:
+    async def _persistently(self, ask: Ask[Answer]) -> Answer | _Failure:
         """The answer of the first scorer that gives one, or why the last attempt failed."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.timeout_s
@@ -152,7 +160,8 @@ class ScorerFleet:
                 await asyncio.sleep(pause)
                 self._retries += 1
             index = self._least_loaded(avoided)
-            answer = await self._answer(index, self._loading(index, ask(self.workers[index])), deadline - clock())
+            left_s = deadline - clock()
+            answer = await self._answer(index, self._loading(index, ask(self.workers[index], left_s)), left_s)
             if not isinstance(answer, _Failure):
                 return answer
             avoided, failure = index, answer

@@ -28,6 +28,7 @@ from rewards.reasoning.judge import ReasoningJudge
 from rewards.semantic import Reasoning, Scale, SemanticReward, TextAnswers
 
 if TYPE_CHECKING:  # each loads torch
+    from rewards.comet.metric import CometMetric
     from rewards.comet.pairs import PairScorer
     from rewards.encoder import SentenceEncoder
     from rewards.translator import Seq2SeqTranslator
@@ -95,13 +96,10 @@ class LoadedReward:
         self.reward.reasoning.scale = calibration
 
     def counters(self) -> dict[str, float]:
-        """Since the start: texts that went through the encoder, those too long for it, and their tokens beyond that."""
+        """Since the start, of the models that were loaded: texts that went through the encoder, those too long for it and
+        their tokens beyond that; segments that the translator translated, and those that it did not end; segments that
+        COMET scored."""
         return self._models.counters()
-
-
-def load_reward(setup: RewardSetup, device: str) -> SemanticReward:
-    """The reward alone. Raises what LoadedReward raises."""
-    return LoadedReward(setup, device).reward
 
 
 class _Models:
@@ -113,6 +111,7 @@ class _Models:
         self._loaded_encoder: SentenceEncoder | None = None
         self._loaded_translator: Seq2SeqTranslator | None = None
         self._loaded_comet: PairScorer | None = None
+        self._loaded_metric: CometMetric | None = None
 
     def judge(self) -> ReasoningJudge:
         match self._setup.reward.reasoning.judge:
@@ -138,14 +137,20 @@ class _Models:
         return _Scaled(CometAnswers(self._comet()), LinearScale(self._setup.comet.low, self._setup.comet.high))
 
     def counters(self) -> dict[str, float]:
-        if self._loaded_encoder is None:
-            return {}
-        stats = self._loaded_encoder.stats
-        return {
-            "encoded": float(stats.num_encoded),
-            "truncated_texts": float(stats.num_truncated_texts),
-            "truncated_tokens": float(stats.num_truncated_tokens),
-        }
+        counted: dict[str, int] = {}
+        if self._loaded_encoder is not None:
+            encoded = self._loaded_encoder.stats
+            counted |= {
+                "encoded": encoded.num_encoded,
+                "truncated_texts": encoded.num_truncated_texts,
+                "truncated_tokens": encoded.num_truncated_tokens,
+            }
+        if self._loaded_translator is not None:
+            translated = self._loaded_translator.stats
+            counted |= {"translated": translated.num_segments, "translations_unfinished": translated.num_unfinished}
+        if self._loaded_metric is not None:
+            counted["comet_segments"] = self._loaded_metric.num_scored
+        return {name: float(value) for name, value in counted.items()}
 
     def _embedding_judge(self) -> ReasoningJudge:
         from rewards.reasoning.embedding import EmbeddingJudge
@@ -191,7 +196,7 @@ class _Models:
             )
             translator = self._translator() if needs_translator(self._setup.reward, config) else None
             feeding = make_feeding(config.feeding, needs_reference=metric.needs_reference, translator=translator)
-            self._loaded_comet = PairScorer(metric, feeding)
+            self._loaded_metric, self._loaded_comet = metric, PairScorer(metric, feeding)
         return self._loaded_comet
 
     def _translator(self) -> "Seq2SeqTranslator":

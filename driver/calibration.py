@@ -26,8 +26,10 @@ FOLDER = ".cache/calibration"
 COMMAND = "python driver/run.py calibrate"
 
 _SEED = 0  # of the built-in solutions: the same for all runs, so that they share a calibration
-_PAIRS_AT_ONCE = 96
-_CALLS_AT_ONCE = 4
+_PAIRS_PER_CALL = 32  # a large COMET or translation model on a CPU ends them within the scorers' deadline
+# More than one scorer's: the fleet lets through what its scorers can take. Not all: a pivot that translates first has a
+# deadline too, for whatever is asked at the same time.
+_CALLS_AT_ONCE = 16
 
 
 class Similarities(Protocol):
@@ -38,7 +40,8 @@ class Similarities(Protocol):
         ...
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
-        """[N] raw values in order; NaN where the judge can't say."""
+        """[N] raw values in order; NaN where the judge can't say. Each call has a deadline of its own, which begins
+        when a scorer takes it."""
         ...
 
 
@@ -165,8 +168,8 @@ def _kept(judge: str, solutions: Sequence[ParallelSolution]) -> Path:
 
 
 async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progress: Progress) -> list[float]:
-    """[N] the judge's values, a few batches at a time."""
-    batches = [pairs[start : start + _PAIRS_AT_ONCE] for start in range(0, len(pairs), _PAIRS_AT_ONCE)]
+    """[N] the judge's values; what is done is shown call by call."""
+    batches = [pairs[start : start + _PAIRS_PER_CALL] for start in range(0, len(pairs), _PAIRS_PER_CALL)]
     turns = asyncio.Semaphore(_CALLS_AT_ONCE)
     num_done = 0
 
@@ -181,7 +184,12 @@ async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progres
         return values
 
     with progress.phase("calibrating the reasoning part", total=len(pairs)) as advance:
-        answers = await asyncio.gather(*(ask(batch, advance) for batch in batches))
+        calls = [asyncio.ensure_future(ask(batch, advance)) for batch in batches]
+        try:
+            answers = await asyncio.gather(*calls)
+        finally:
+            for call in calls:  # after a failure nobody asks for the rest
+                call.cancel()
     return [value for values in answers for value in values]
 
 

@@ -12,7 +12,11 @@ _SHOWN = (
     "encoded",
     "truncated_texts",
     "truncated_tokens",
+    "translated",
+    "translations_unfinished",
+    "comet_segments",
     "failures",
+    "expired",
     "retries",
     "given_up",
 )

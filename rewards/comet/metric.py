@@ -81,9 +81,15 @@ class CometMetric:
         # that is how the models were trained.
         self._max_joint = int(network.encoder.config.max_position_embeddings) - 2
         self._max_segment = self._max_joint - 2
+        self._num_scored = 0
         self.needs_reference = self._settings.needs_reference
         self.licence_note = licence_note(checkpoint.name, checkpoint.folder)
         self.fingerprint = _fingerprint(checkpoint, network, tokenizer)
+
+    @property
+    def num_scored(self) -> int:
+        """Segments that were given a score since the start."""
+        return self._num_scored
 
     def fits(self, inputs: Sequence[CometInput]) -> list[bool]:
         """Whether each can be read whole."""
@@ -97,10 +103,11 @@ class CometMetric:
         tokens = self._tokenize(inputs)
         for place, sample in enumerate(inputs):
             self._check(place, sample, tokens)
+        score = self._score_jointly if self._settings.kind == "unified_metric" else self._score_apart
         with torch.inference_mode():
-            if self._settings.kind == "unified_metric":
-                return self._score_jointly(inputs, tokens)
-            return self._score_apart(inputs, tokens)
+            scores = score(inputs, tokens)
+        self._num_scored += len(inputs)
+        return scores
 
     def _score_apart(self, inputs: Sequence[CometInput], tokens: dict[str, TokenIds]) -> NDArray[np.float64]:
         """Regression classes: each text is embedded by itself."""

@@ -104,7 +104,11 @@ def test_fingerprint_follows_every_text(tmp_path: Path) -> None:
     first = load(rows(tmp_path, {}))
     assert fingerprint(first) == fingerprint(load(rows(tmp_path, {})))
     assert fingerprint(first) != fingerprint(load(rows(tmp_path, {"solution": "The answer is 12."})))
-    assert fingerprint(load(rows(tmp_path, {"question": "\ud800"})))
+
+
+def test_half_a_character_is_refused_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="line 1: the question has half of a character"):
+        load(rows(tmp_path, {"question": "\ud800"}))
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,6 @@ def test_the_fingerprint_changes_with_any_question_and_not_with_the_file_name(js
     [
         ({"question": "  "}, "line 4: question is empty"),
         ({"question": 5}, "line 4: question is 5; it must be text"),
-        ({"question": "Wie \ud800?"}, "line 4: question has half of a character (a lone surrogate)"),
         ({"question_en": None}, "line 4: question_en is None; it must be text"),
         ({"language": "xx"}, "line 4: unknown language 'xx'; known are ar, bn, de"),
         ({"item_id": 1.5}, "line 4: item_id is 1.5; it must be text"),
@@ -231,6 +230,13 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path, col
 def test_a_broken_line_is_refused_with_its_number(jsonl: Path, line: bytes, told: str) -> None:
     jsonl.write_bytes(jsonl.read_bytes() + line)
     assert refusal("jsonl", jsonl, "de").startswith(f"{jsonl}, {told}")
+
+
+def test_half_a_character_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "half.jsonl"
+    path.write_text(json.dumps({**ROWS[0], "question": "Wie viele \ud800?"}) + "\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="line 1: question has half of a character"):
+        open_("jsonl", path, "de")
 
 
 def test_files_that_are_missing_empty_or_of_another_format_are_refused(tmp_path: Path, jsonl: Path) -> None:
