@@ -96,9 +96,9 @@ class LoadedReward:
         self.reward.reasoning.scale = calibration
 
     def counters(self) -> dict[str, float]:
-        """Since the start, of the models that were loaded: texts that went through the encoder, those too long for it and
-        their tokens beyond that; segments that the translator translated, and those that it did not end; segments that
-        COMET scored."""
+        """Since the start, of the models that were loaded: texts that went through the encoder, those too long for it
+        and their tokens beyond that; segments that the translator translated, and those that it did not end; segments
+        that COMET scored."""
         return self._models.counters()
 
 

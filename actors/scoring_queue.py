@@ -71,9 +71,9 @@ class ScoringQueue:
         return await in_thread(work, self._thread)
 
     def stats(self) -> dict[str, float]:
-        """Since the start: groups, texts (responses) and batches scored, groups that failed, groups that expired (nobody
-        waited for them any more when it was their turn), seconds busy, and seconds that scored groups spent here in all.
-        Besides, how many wait now, and the most that did since this was last asked."""
+        """Since the start: groups, texts (responses) and batches scored, groups that failed, groups that expired
+        (nobody waited for them any more when it was their turn), seconds busy, and seconds that scored groups spent
+        here in all. Besides, how many wait now, and the most that did since this was last asked."""
         states = {"queue_depth": float(len(self._waiting)), "queue_depth_max": float(self._deepest)}
         self._deepest = len(self._waiting)
         return self._counters | states

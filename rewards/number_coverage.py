@@ -1,7 +1,8 @@
 """Whether a reasoning works with the reference's numbers.
 
 Owns the part "numbers": an embedding hardly sees a wrong number inside a reasoning, and the answer part sees only the
-last one. Compares values, not spellings: digits of any script and grouping, and small numbers that are spelled out.
+last one. Compares values, not spellings: digits of any script and grouping, and small numbers that are spelled out. And
+whether its equations hold (rewards/equations.py).
 Must not know which of the numbers is the answer.
 """
 
@@ -10,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+from rewards.equations import true_share
 from rewards.languages import LANGUAGES
 from rewards.numbers import find_numbers, fold
 from rewards.reading import PIVOT_LANGUAGE, Reading
@@ -40,11 +42,13 @@ def number_coverage(reading: Reading) -> float:
     reference doesn't have cost as if written in digits. Numbers of list items and steps ("1.", "Step 2:") don't count.
 
     A reference without numbers asks for none: 1 without numbers in digits, else less the more of them the reference
-    doesn't have.
+    doesn't have. All of it is multiplied by the share of the response's equations that hold: the right numbers in
+    `6 + 3 = 18` are not right.
     """
     response = find_text_numbers(reading.reasoning, reading.task.language)
     reference = _reference_numbers(reading.task.reference_reasoning)
-    return (coverage(_once(response), _once(reference)) + coverage(response, reference)) / 2
+    covered = (coverage(_once(response), _once(reference)) + coverage(response, reference)) / 2
+    return covered * true_share(reading.reasoning, reading.task.language)
 
 
 def coverage(response: Numbers, reference: Numbers) -> float:

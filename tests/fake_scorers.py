@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from actors.scorer_fleet import ScorerFleet
@@ -19,6 +20,15 @@ class Method:
         self.remote = call
 
 
+class Clock:
+    """The running event loop's clock, which stands still until a test moves it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.get_running_loop()
+        self.now = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: self.now)
+
+
 @dataclass
 class FakeScorer:
     """Gives one reward to all; fails as often as it is told to, one failure a call."""
@@ -27,9 +37,14 @@ class FakeScorer:
     gate: asyncio.Event | None = None
     failures: list[Exception] = field(default_factory=list)
     always: Exception | None = None
+    clock: Clock | None = None
+    takes_s: float = 0.0  # by the clock, whatever comes of the call
     too_late: Exception | None = None  # raised once the gate is open
     counters: dict[str, float] = field(default_factory=dict)
     num_asked: int = 0
+    allowed_s: list[float] = field(default_factory=list)  # how long each group may wait, as it was told
+    num_comparing: int = 0
+    most_comparing: int = 0
     calibrations: list[object] = field(default_factory=list)
 
     @property
@@ -52,12 +67,19 @@ class FakeScorer:
     def stats(self) -> Method:
         return Method(self._stats)
 
-    async def _score(self, request: ScoreRequest) -> tuple[Score, ...]:
+    async def _score(self, request: ScoreRequest, *, within_s: float) -> tuple[Score, ...]:
+        self.allowed_s.append(within_s)
         await self._called()
         return tuple(a_score(self.reward) for _ in request.responses)
 
     async def _similarities(self, pairs: tuple[ReasoningPair, ...]) -> list[float]:
-        await self._called()
+        self.num_comparing += 1
+        self.most_comparing = max(self.most_comparing, self.num_comparing)
+        try:
+            await asyncio.sleep(0)
+            await self._called()
+        finally:
+            self.num_comparing -= 1
         return [self.reward] * len(pairs)
 
     async def _fingerprint(self) -> str:
@@ -75,6 +97,8 @@ class FakeScorer:
 
     async def _called(self) -> None:
         self.num_asked += 1
+        if self.clock is not None:
+            self.clock.now += self.takes_s
         if self.always is not None:
             raise self.always
         if self.failures:

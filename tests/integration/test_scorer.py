@@ -182,6 +182,20 @@ def test_a_group_whose_scorer_dies_is_scored_by_the_other_and_without_any_the_ru
         asked(workers, ask)
 
 
+def test_a_group_that_may_wait_no_longer_is_not_scored(
+    place: Callable[[RewardSetup], list[RemoteActor]], tiny_models: TinyModels
+) -> None:
+    async def ask(scorers: Scorers) -> None:
+        with pytest.raises(TimeoutError, match="turn to be scored came after the 0 s"):
+            await scorers.workers[0].score.remote(a_request(0), within_s=0.0)
+        assert all(isinstance(score, Score) for score in await scorers.fleet.score(a_request(0)))
+        metrics = await scorers.fleet.take_stats()
+        assert (metrics["scorer/expired"], metrics["scorer/failures"]) == (1, 0)
+
+    with started(place, a_setup(tiny_models)) as workers:
+        asked(workers, ask)
+
+
 def test_across_groups_the_scores_are_the_same_up_to_rounding(
     place: Callable[[RewardSetup], list[RemoteActor]], tiny_models: TinyModels
 ) -> None:

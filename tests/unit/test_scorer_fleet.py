@@ -5,16 +5,10 @@ import asyncio
 import pytest
 from ray.exceptions import ActorDiedError
 
-from actors import scorer_fleet
 from driver.errors import RunFailed
 from driver.schema import Score, Unscored
-from rewards.calibration import Calibration
-from rewards.reasoning.judge import ReasoningPair
-from tests.fake_scorers import FakeScorer, a_fleet, a_request, broken, unavailable
+from tests.fake_scorers import Clock, FakeScorer, a_fleet, a_request, broken, unavailable
 from tests.fakes import run
-
-PAIR = ReasoningPair(language="de", reasoning="x", reference="y")
-CALIBRATION = Calibration(judge="judge", data="data", languages={})
 
 Scores = tuple[Score | Unscored, ...]
 
@@ -102,6 +96,15 @@ def test_no_attempt_begins_after_the_deadline() -> None:
     assert scorer.num_asked == 1
 
 
+def test_every_attempt_says_how_long_the_group_may_still_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def watch() -> None:
+        scorer = FakeScorer(failures=[broken(ValueError("once"))], clock=Clock(monkeypatch), takes_s=4)
+        await a_fleet(scorer, timeout_s=10).score(a_request())
+        assert scorer.allowed_s == pytest.approx([10, 6])
+
+    run(watch())
+
+
 def test_pauses_between_attempts_are_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
 
@@ -182,51 +185,7 @@ def test_a_failure_that_comes_after_the_deadline_is_heard_by_nobody_and_complain
     assert complaints == []
 
 
-# --- calibration and counters -----------------------------------------------------------------------------------------
-
-
-def test_similarities_and_the_fingerprint_come_from_any_scorer_with_the_same_patience() -> None:
-    async def watch() -> None:
-        fleet = a_fleet(FakeScorer(always=ActorDiedError()), FakeScorer(0.7))
-        assert await fleet.similarities([PAIR, PAIR]) == [0.7, 0.7]
-        assert await fleet.judge_fingerprint() == "judge"
-
-    run(watch())
-
-
-def test_similarities_that_no_scorer_gives_end_the_run() -> None:
-    fleet = a_fleet(FakeScorer(always=broken(ValueError("no encoder"))))
-    with pytest.raises(RunFailed, match=r"^no scorer gave similarities: scorer failed: ValueError: scorer-0 failed: "):
-        run(fleet.similarities([PAIR]))
-
-
-def test_many_pairs_are_shared_out_and_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorer_fleet, "PAIRS_PER_CALL", 2)
-
-    async def watch() -> None:
-        scorers = [FakeScorer(0.1), FakeScorer(0.2)]
-        assert await a_fleet(*scorers).similarities([PAIR] * 7) == [0.1, 0.1, 0.2, 0.2, 0.1, 0.1, 0.2]
-        assert [scorer.num_asked for scorer in scorers] == [2, 2]
-        assert await a_fleet(*scorers).similarities([]) == []
-
-    run(watch())
-
-
-def test_every_living_scorer_takes_the_calibration() -> None:
-    async def watch() -> None:
-        dead, first, second = FakeScorer(always=ActorDiedError()), FakeScorer(), FakeScorer()
-        fleet = a_fleet(dead, first, second)
-        await fleet.score(a_request())
-        await fleet.use_calibration(CALIBRATION)
-        assert (dead.calibrations, first.calibrations, second.calibrations) == ([], [CALIBRATION], [CALIBRATION])
-
-    run(watch())
-
-
-def test_a_scorer_without_the_calibration_ends_the_run() -> None:
-    fleet = a_fleet(FakeScorer(), FakeScorer(always=broken(ValueError("another judge"))))
-    with pytest.raises(RunFailed, match=r"^scorer-1 did not take the calibration: scorer failed: ValueError: "):
-        run(fleet.use_calibration(CALIBRATION))
+# --- counters ---------------------------------------------------------------------------------------------------------
 
 
 def test_counters_are_summed_and_those_of_a_dead_scorer_still_count() -> None:

@@ -1,11 +1,14 @@
 """What is scored together, what a group that breaks its batch does to the others, and what is counted."""
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from actors.scoring_queue import ScoringQueue
+import pytest
+
+from actors.scoring_queue import ScoringQueue, in_thread
 from driver.schema import Score, ScoreRequest, Unscored
 from tests.fakes import a_score, run
 
@@ -14,6 +17,7 @@ from tests.fakes import a_score, run
 class FakeReward:
     """Scores every group of two alike, unless one of them is called "bad". Waits for the test's permission."""
 
+    failure: BaseException = field(default_factory=lambda: ValueError("a bad group"))
     allowed: threading.Event = field(default_factory=threading.Event)
     batches: list[list[str]] = field(default_factory=list)
 
@@ -22,7 +26,7 @@ class FakeReward:
         names = [request.question for request in requests]
         self.batches.append(names)
         if "bad" in names:
-            raise ValueError("a bad group")
+            raise self.failure
         return [(a_score(0.5),) * len(request.responses) for request in requests]
 
 
@@ -35,8 +39,10 @@ def a_request(name: str) -> ScoreRequest:
 async def score_all(
     queue: ScoringQueue, reward: FakeReward, *names: str
 ) -> list[tuple[Score | Unscored, ...] | BaseException]:
-    """All groups are in the line before the first may be scored."""
-    tasks = [asyncio.ensure_future(queue.score(a_request(name))) for name in names]
+    """All groups are in the line before the first may be scored; those called "late" have no time left for that."""
+    tasks = [
+        asyncio.ensure_future(queue.score(a_request(name), within_s=0 if name == "late" else 60)) for name in names
+    ]
     await asyncio.sleep(0)
     reward.allowed.set()
     return await asyncio.gather(*tasks, return_exceptions=True)
@@ -78,20 +84,75 @@ def test_after_a_failure_the_queue_goes_on() -> None:
         reward = FakeReward()
         queue = ScoringQueue(reward, across_groups=False)
         await score_all(queue, reward, "bad")
-        assert await queue.score(a_request("a")) == (a_score(0.5), a_score(0.5))
+        assert await queue.score(a_request("a"), within_s=60) == (a_score(0.5), a_score(0.5))
 
     run(watch())
 
 
-def test_a_group_that_nobody_waits_for_any_more_does_no_harm() -> None:
+ENDINGS = [StopIteration("next"), SystemExit(3), asyncio.CancelledError(), concurrent.futures.CancelledError()]
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=repr)
+def test_what_asyncio_does_not_take_for_a_failure_is_one_and_the_queue_goes_on(ending: BaseException) -> None:
+    reward = FakeReward(failure=ending)
+    bad, good = run(score_all(ScoringQueue(reward, across_groups=False), reward, "bad", "a"))
+    assert isinstance(bad, RuntimeError)
+    assert str(bad) == f"{type(ending).__name__} came out of a model or the reward: {ending}"
+    assert good == (a_score(0.5), a_score(0.5))
+
+
+def test_the_same_holds_for_whatever_else_is_done_in_a_thread() -> None:
+    with pytest.raises(RuntimeError, match=r"^StopIteration came out of a model or the reward: $"):
+        run(in_thread(lambda: next(iter(()))))
+
+
+@pytest.mark.parametrize("across_groups", [False, True])
+def test_a_group_whose_turn_comes_too_late_is_not_scored_but_counted(across_groups: bool) -> None:
+    async def watch() -> None:
+        reward = FakeReward()
+        queue = ScoringQueue(reward, across_groups=across_groups)
+        first, late, last = await score_all(queue, reward, "a", "late", "c")
+        assert first == last == (a_score(0.5), a_score(0.5))
+        assert isinstance(late, TimeoutError)
+        assert str(late) == "the group's turn to be scored came after the 0 s that it may wait"
+        assert [name for batch in reward.batches for name in batch] == ["a", "c"]
+        stats = queue.stats()
+        assert (stats["groups"], stats["expired"], stats["failures"]) == (2, 1, 0)
+
+    run(watch())
+
+
+def test_a_line_of_nothing_but_late_groups_asks_the_reward_for_nothing() -> None:
+    reward = FakeReward()
+    outcomes = run(score_all(ScoringQueue(reward, across_groups=True), reward, "late", "late"))
+    assert [type(outcome) for outcome in outcomes] == [TimeoutError, TimeoutError]
+    assert reward.batches == []
+
+
+def test_a_group_that_nobody_waits_for_any_more_is_not_scored() -> None:
     async def watch() -> None:
         reward = FakeReward()
         queue = ScoringQueue(reward, across_groups=False)
-        impatient = asyncio.ensure_future(queue.score(a_request("a")))
+        impatient = asyncio.ensure_future(queue.score(a_request("a"), within_s=60))
         await asyncio.sleep(0)
         impatient.cancel()
         (scores,) = await score_all(queue, reward, "b")
         assert scores == (a_score(0.5), a_score(0.5))
+        assert reward.batches == [["b"]]
+        assert queue.stats()["expired"] == 1
+
+
+def test_a_group_that_is_given_up_while_it_is_scored_does_no_harm() -> None:
+    async def watch() -> None:
+        reward = FakeReward()
+        queue = ScoringQueue(reward, across_groups=False)
+        impatient = asyncio.ensure_future(queue.score(a_request("a"), within_s=60))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it is in the thread now
+        impatient.cancel()
+        (scores,) = await score_all(queue, reward, "b")
+        assert scores == (a_score(0.5), a_score(0.5))
+        assert reward.batches == [["a"], ["b"]]
 
     run(watch())
 
@@ -119,7 +180,7 @@ def test_other_work_waits_for_the_group_that_is_being_scored() -> None:
     async def watch() -> None:
         reward = FakeReward()
         queue = ScoringQueue(reward, across_groups=False)
-        scoring = asyncio.ensure_future(queue.score(a_request("a")))
+        scoring = asyncio.ensure_future(queue.score(a_request("a"), within_s=60))
         await asyncio.sleep(0)
         other = asyncio.ensure_future(queue.run(lambda: list(reward.batches)))
         await asyncio.sleep(0)

@@ -1,0 +1,39 @@
+"""What the models of a loaded reward count, on tiny random ones: a translator that feeds a COMET metric."""
+
+import pytest
+
+from actors.scoring import LoadedReward, RewardSetup
+from driver.reward_config import CometConfig, ReasoningConfig, RewardConfig, ScorerConfig, TranslatorConfig
+from driver.scorer_metrics import over_step, scorer_metrics
+from rewards.reasoning.judge import ReasoningPair
+from tests.unit.test_comet_metric import save_model
+from tests.unit.test_translator import NLLB_CODES, build
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedReward:
+    """COMET with references, fed with responses that were translated into English."""
+    metric = save_model(tmp_path_factory.mktemp("comet"), "regression_metric")
+    translator = build(tmp_path_factory.mktemp("nllb"), NLLB_CODES, seed=0)
+    setup = RewardSetup(
+        scorer=ScorerConfig(model="none is loaded"),
+        reward=RewardConfig(reasoning=ReasoningConfig(judge="comet", calibration="off")),
+        comet=CometConfig(model=str(metric), encoder=str(metric / "encoder"), feeding="back"),
+        translator=TranslatorConfig(model=str(translator)),
+        languages=("de",),
+    )
+    return LoadedReward(setup, "cpu")
+
+
+def test_translated_segments_and_those_that_comet_scored_are_counted_and_become_metrics(loaded: LoadedReward) -> None:
+    """Three responses of one sentence each, two of them the same: that one is translated once, and scored twice."""
+    before = loaded.counters()
+    assert before == {"translated": 0, "translations_unfinished": 0, "comet_segments": 0}
+    loaded.reward.similarities(
+        [ReasoningPair(language="de", reasoning=text, reference="one two") for text in ("eins", "zwei", "eins")]
+    )
+    counters = over_step(before, loaded.counters())
+    assert counters["translated"] == 2
+    assert counters["translations_unfinished"] in (0, 1, 2)  # a random model may come to an end or not
+    assert counters["comet_segments"] == 3
+    assert scorer_metrics(counters) == {f"scorer/{name}": value for name, value in counters.items()}
