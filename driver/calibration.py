@@ -19,7 +19,7 @@ from driver.paths import absolute
 from driver.progress import Progress
 from driver.reward_config import ReasoningConfig
 from driver.schema import ParallelSolution
-from rewards.calibration import Calibration, calibration_pairs, fit, from_json
+from rewards.calibration import FIT, Calibration, calibration_pairs, fit, from_json
 from rewards.reasoning.judge import ReasoningPair
 
 FOLDER = ".cache/calibration"
@@ -164,7 +164,8 @@ def covers(calibration: Calibration, languages: Sequence[str]) -> bool:
 
 def _kept(judge: str, solutions: Sequence[ParallelSolution]) -> Path:
     """Where every run looks: a judge's fingerprint may hold anything, so the name is a digest of it."""
-    return absolute(FOLDER) / f"{blake2b(judge.encode(), digest_size=8).hexdigest()}-{fingerprint(solutions)}.json"
+    digest = blake2b(f"{judge} {FIT}".encode(), digest_size=8).hexdigest()
+    return absolute(FOLDER) / f"{digest}-{fingerprint(solutions)}.json"
 
 
 async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progress: Progress) -> list[float]:

@@ -24,12 +24,15 @@ from numpy.typing import NDArray
 from driver.schema import ParallelSolution, ScoreRequest
 from rewards.reading import read_group
 from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.pairs import reasoning_pair
 
 VERSION = 1
 FAITHFUL_EARNS: Mapping[str, float] = {"language": 0.91, "question": 0.80}
 """Mean of C over parallel solutions, by baseline; chosen by measuring with e5-small (docs/rewards.md). With one zero
 per language the problem itself moves v as much as the reasoning does, and only near the top are languages alike on
 other data too; with the question's own zero they are alike lower down, where C rises more steeply."""
+FIT = f"{VERSION} {dict(FAITHFUL_EARNS)}"
+"""Changes with how a scale is fitted: calibrations of another fit are not taken for this one's."""
 LEAST_SOLUTIONS = 8
 LEAST_SHARE = 0.75
 """Fewest parallel solutions, as a share, that must lie above what the question alone earns."""
@@ -251,12 +254,7 @@ def _pair(solution: ParallelSolution) -> ReasoningPair:
             truncated=(False,),
         )
     )
-    return ReasoningPair(
-        language=solution.language,
-        reasoning=reading.reasoning,
-        reference=reading.task.reference_reasoning,
-        question=reading.task.question,
-    )
+    return reasoning_pair(reading)
 
 
 def _following(solutions: Sequence[ParallelSolution]) -> list[int]:

@@ -10,6 +10,7 @@ What is recorded in a `Score`, shut or not:
   and "custom" where there is one.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -22,11 +23,15 @@ from rewards.answers import same_answer
 from rewards.compose import Combination
 from rewards.gates.gate import Gate
 from rewards.number_coverage import number_coverage
-from rewards.reading import Reading, read_group
+from rewards.reading import Reading, Task, read_group
 from rewards.reasoning.judge import ReasoningJudge, ReasoningPair
+from rewards.reasoning.pairs import VERSION, question_pair, reasoning_pair
+
+_SENTENCE_END = re.compile(r"[.!?]\s|\n")
 
 NO_REFERENCE = "the reference is empty"
 NO_REFERENCE_ANSWER = "the reference declares no final answer"
+SEVERAL_ANSWERS = "the reference declares several answers at once"
 TEXT_ANSWER = "the reference's answer is neither number, option nor formula"
 NOT_FINITE = "the reasoning's similarity is not finite"
 
@@ -103,8 +108,8 @@ class SemanticReward:
 
     @property
     def fingerprint(self) -> str:
-        """Of the judge, which calibration is tied to."""
-        return self.reasoning.judge.fingerprint
+        """Of the judge and of what it is shown: what a calibration is tied to."""
+        return f"{self.reasoning.judge.fingerprint}/{VERSION}"
 
     def similarities(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
         """[N] raw values of the judge, for calibration."""
@@ -150,6 +155,8 @@ class SemanticReward:
             return Unscored(reason=NO_REFERENCE)
         if not task.reference_declared:
             return Unscored(reason=NO_REFERENCE_ANSWER)
+        if _is_ambiguous(task):
+            return Unscored(reason=SEVERAL_ANSWERS)
         if task.reference_declared[-1].kind == "text" and self._text_answers is None:
             return Unscored(reason=TEXT_ANSWER)
         return None
@@ -176,10 +183,10 @@ class SemanticReward:
             raise RuntimeError("the reward has no calibration yet; score nothing before it was given one")
         if not judged:
             return
-        pairs = [_pair(response.reading) for response in judged]
+        pairs = [reasoning_pair(response.reading) for response in judged]
         raw = judge.judge(pairs)
         asks_questions = self.reasoning.baseline == "question"
-        baselines = judge.judge([_question_pair(pair) for pair in pairs]) if asks_questions else None
+        baselines = judge.judge([question_pair(pair) for pair in pairs]) if asks_questions else None
         values = scale.rescale(raw, [pair.language for pair in pairs], baselines=baselines)
         for response, value in zip(judged, values.tolist(), strict=True):
             if np.isfinite(value):
@@ -204,24 +211,15 @@ def _answer(reading: Reading) -> float:
     return float(answer is not None and reference is not None and same_answer(answer, reference))
 
 
+def _is_ambiguous(task: Task) -> bool:
+    """Two different answers in one sentence or box. An earlier sentence may well declare another: a step's result."""
+    if len(task.reference_declared) < 2:
+        return False
+    first, last = task.reference_declared[-2:]
+    between = task.reference[first.end : last.start]
+    return first.value != last.value and not _SENTENCE_END.search(between)
+
+
 def _needs_text_judge(reading: Reading) -> bool:
     task = reading.task
     return bool(reading.declared) and task.reference_declared[-1].kind == "text" and not _answer(reading)
-
-
-def _pair(reading: Reading) -> ReasoningPair:
-    return ReasoningPair(
-        language=reading.task.language,
-        reasoning=reading.reasoning,
-        reference=reading.task.reference_reasoning,
-        question=reading.task.question,
-        translation=reading.translation,
-        answer_probability=reading.answer_probability,
-    )
-
-
-def _question_pair(pair: ReasoningPair) -> ReasoningPair:
-    """The question in place of the reasoning: what repeating the topic earns."""
-    return ReasoningPair(
-        language=pair.language, reasoning=pair.question, reference=pair.reference, question=pair.question
-    )

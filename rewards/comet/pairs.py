@@ -30,7 +30,7 @@ class PairScorer:
         return f"{self._metric.fingerprint}/{self._feeding.fingerprint}/pairs-1"
 
     def score(self, pairs: Sequence[TextPair]) -> NDArray[np.float64]:
-        """[N] raw scores in order; NaN where both sides are empty.
+        """[N] raw scores in order; NaN where both sides are empty, and where the translator gave nothing.
 
         A pair that is too long is cut into two at the border of aligned sentences next to its middle, each half
         likewise if need be; its score is the mean over the pieces, weighted by their length. An empty side is replaced
@@ -40,27 +40,38 @@ class PairScorer:
         scores = np.full(len(pairs), np.nan)
         if not told:
             return scores
-        pieces = self._fitting(told)
+        pieces, lost = self._fitting(told)
+        if not pieces:
+            return scores
         raw = self._metric.score([piece.fed for piece in pieces])
         owners = np.array([piece.owner for piece in pieces])
         means = weighted_means(raw, np.array([piece.size for piece in pieces]), owners)
         scores[: len(means)] = means
+        scores[sorted(lost)] = np.nan
         return scores
 
-    def _fitting(self, told: Sequence[tuple[int, TextPair]]) -> list["_Piece"]:
-        """Pieces of the pairs that the metric can read, each with the place of the pair that it is part of."""
+    def _fitting(self, told: Sequence[tuple[int, TextPair]]) -> tuple[list["_Piece"], set[int]]:
+        """Pieces of the pairs that the metric can read, each with the place of the pair that it is part of, and the
+        places of pairs that were fed an empty translation: a text left out must not be scored as if it were there."""
         waiting = list(told)
         fitting: list[_Piece] = []
+        lost: set[int] = set()
         while waiting:
             fed = self._feeding.feed([against_nothing(pair) for _, pair in waiting])
             too_long: list[tuple[int, TextPair]] = []
             for (owner, pair), one, is_short in zip(waiting, fed, self._metric.fits(fed), strict=True):
-                if is_short:
+                if not self._is_complete(one):
+                    lost.add(owner)
+                elif is_short:
                     fitting.append(_Piece(owner=owner, size=pair.size, fed=one))
                 else:
                     too_long += [(owner, half) for half in halves(pair)]
             waiting = too_long
-        return fitting
+        return fitting, lost
+
+    def _is_complete(self, one: CometInput) -> bool:
+        needed = (one.source, one.translation, *((one.reference,) if self._metric.needs_reference else ()))
+        return all(text.strip() for text in needed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -225,6 +225,22 @@ def test_an_empty_side_is_judged_as_something_unrelated_and_two_empty_ones_not_a
     assert metric.scored == [CometInput(source="It is 5.", translation=LANGUAGES["de"].instruction)]
 
 
+class Silent(Dictionary):
+    """Translates nothing that speaks of a dog."""
+
+    def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
+        return ["" if "Hund" in text else text for text in texts]
+
+
+def test_a_text_that_the_translator_left_out_has_no_score_and_spoils_no_other() -> None:
+    dog = TextPair(english="the dog", native="der Hund", language="de")
+    metric = SharedNumbers()
+    metric.needs_reference = True
+    scores = PairScorer(metric, BackFeeding(Silent())).score([PAIR, dog, PAIR])
+    assert np.isnan(scores).tolist() == [False, True, False]
+    assert np.isnan(PairScorer(metric, BackFeeding(Silent())).score([dog])).all()
+
+
 def test_a_metric_that_can_read_nothing_is_an_error_and_no_endless_loop() -> None:
     with pytest.raises(ValueError, match="too long"):
         scorer(SharedNumbers(limit=0)).score([TextPair(english="It is 5.", native="Es ist 5.", language="de")])

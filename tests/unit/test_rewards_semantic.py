@@ -21,6 +21,7 @@ from rewards.semantic import (
     NO_REFERENCE,
     NO_REFERENCE_ANSWER,
     NOT_FINITE,
+    SEVERAL_ANSWERS,
     TEXT_ANSWER,
     CustomReward,
     Reasoning,
@@ -171,6 +172,7 @@ def test_gate_that_is_off_shuts_nothing_and_is_still_recorded() -> None:
         ("I give up.", NO_REFERENCE_ANSWER),
         (" \u200e\n", NO_REFERENCE),
         ("He lives in France. The answer is Paris.", TEXT_ANSWER),
+        (f"{REFERENCE_REASONING} \\boxed{{11}} or \\boxed{{12}}", SEVERAL_ANSWERS),
     ],
 )
 def test_a_reference_that_says_nothing_leaves_its_group_unscored_and_the_others_scored(
@@ -182,6 +184,19 @@ def test_a_reference_that_says_nothing_leaves_its_group_unscored_and_the_others_
     assert second == (Unscored(reason=reason),) * 2
     assert first == third
     assert isinstance(first[0], Score) and first[0].reward == pytest.approx(1.0)
+
+
+def test_a_reference_whose_steps_have_answers_of_their_own_counts_with_its_last() -> None:
+    reference = f"The answer is 5. {REFERENCE_REASONING} The answer is 11."
+    score = only(a_reward(), request(f"{GOOD} Die Antwort lautet 11.", reference=reference))
+    assert isinstance(score, Score) and score.parts["answer"] == 1.0
+
+
+def test_markup_is_no_part_of_what_a_judge_compares() -> None:
+    judge = TableJudge()
+    listed = "- Roger hatte zuerst **5** Bälle. Er kaufte 6 dazu, also hat er 5 + 6 = 11 Bälle."
+    a_reward(judge=judge).score([request(f"{listed}\n\n**Die Antwort lautet 11.**")])
+    assert judge.calls == [[GOOD]]
 
 
 def test_all_groups_are_judged_together_and_shut_ones_never() -> None:

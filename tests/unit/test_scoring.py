@@ -19,6 +19,7 @@ from driver.reward_config import (
 )
 from driver.schema import Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration, LanguageScale, Spread
+from rewards.reasoning.pairs import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 SPREAD = Spread(mean=0.5, sd=0.1, num=8)
@@ -78,7 +79,7 @@ def only_score(loaded: LoadedReward, request: ScoreRequest) -> Score:
 def test_judge_scale_weights_and_gates_are_those_of_the_config() -> None:
     loaded = LoadedReward(a_setup(LIKELIHOOD), "cpu")
     score = only_score(loaded, a_request(probability=0.6))
-    assert loaded.reward.fingerprint == "likelihood"
+    assert loaded.reward.fingerprint == f"likelihood/{VERSION}"
     assert score.parts["reasoning"] == pytest.approx(0.6)
     assert score.reward == pytest.approx(0.5 + 0.5 * 0.6)
     switches = {name for name, default in GatesConfig().model_dump().items() if isinstance(default, bool)}
