@@ -54,7 +54,9 @@ def test_every_cheat_can_be_made_from_every_exemplar_of_mgsm() -> None:
     plan = prepare_audit(config(source=str(MGSM), num_items=8))
     assert len(plan.groups) == 8 * 11
     for group in plan.groups:
-        expected = ("english", "english reasoning", "english closing", "code-mixing") if group.request.language == "en" else ()
+        expected = (
+            ("english", "english reasoning", "english closing", "code-mixing") if group.request.language == "en" else ()
+        )
         assert group.left_out == expected
         assert len(group.names) == 1 + len(CHEATS) - len(expected)
     assert sum(found.language == "te" for found in plan.questions) == 8 + 250

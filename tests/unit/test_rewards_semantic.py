@@ -1,97 +1,15 @@
-"""The semantic reward as a whole: real gates and answers, a judge whose values are written by hand."""
+"""The semantic reward as a whole: what gates, parts, weights and references do to a score."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from driver.reward_config import RewardConfig
-from driver.schema import Score, ScoreRequest, Unscored
-from rewards.calibration import LinearScale
-from rewards.compose import combination
-from rewards.gates.all import build_gates
-from rewards.languages import LANGUAGES
-from rewards.reasoning.judge import ReasoningPair
-from rewards.semantic import (
-    NO_REFERENCE,
-    NO_REFERENCE_ANSWER,
-    NOT_FINITE,
-    SEVERAL_ANSWERS,
-    TEXT_ANSWER,
-    CustomReward,
-    Reasoning,
-    SemanticReward,
-    TextAnswers,
-)
-
-REFERENCE_REASONING = "Roger started with 5 balls. He bought 6 more, so he has 5 + 6 = 11 balls."
-GOOD = "Roger hatte zuerst 5 Bälle. Er kaufte 6 dazu, also hat er 5 + 6 = 11 Bälle."
-OFF_TOPIC = "Der Himmel ist heute sehr blau und weit, und die Vögel singen schön im Garten."
-VALUES = {GOOD: 1.0, OFF_TOPIC: 0.0}
-WEIGHTS = {"answer": 0.6, "reasoning": 0.25, "numbers": 0.15}
-
-
-@dataclass
-class TableJudge:
-    """Raw values by reasoning, and what it was asked."""
-
-    values: Mapping[str, float] = field(default_factory=lambda: VALUES)
-    calls: list[list[str]] = field(default_factory=list)
-    fingerprint: str = "table"
-
-    def judge(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
-        self.calls.append([pair.reasoning for pair in pairs])
-        return np.array([self.values.get(pair.reasoning, 0.5) for pair in pairs])
-
-
-def a_reward(
-    *,
-    judge: TableJudge | None = None,
-    off: Sequence[str] = (),
-    baseline: str = "language",
-    text_answers: TextAnswers | None = None,
-    custom: CustomReward | None = None,
-    config: RewardConfig | None = None,
-) -> SemanticReward:
-    gates = build_gates(tuple(LANGUAGES), min_length_ratio=0.2, max_length_ratio=4.0)
-    return SemanticReward(
-        gates=gates,
-        switched_off=off,
-        combination=combination(config or RewardConfig()),
-        reasoning=Reasoning(
-            judge=judge or TableJudge(),
-            scale=LinearScale(0.0, 1.0),
-            baseline="question" if baseline == "question" else "language",
-        ),
-        text_answers=text_answers,
-        custom=custom,
-    )
-
-
-def request(
-    *responses: str,
-    truncated: tuple[bool, ...] = (),
-    language: str = "de",
-    reference: str = f"{REFERENCE_REASONING} The answer is 11.",
-) -> ScoreRequest:
-    return ScoreRequest(
-        language=language,
-        question="Wie viele Bälle hat Roger?",
-        question_en="How many balls does Roger have?",
-        reference=reference,
-        responses=responses,
-        truncated=truncated or (False,) * len(responses),
-    )
-
-
-def only(reward: SemanticReward, asked: ScoreRequest) -> Score | Unscored:
-    [[score]] = reward.score([asked])
-    return score
+from driver.schema import Score, Unscored
+from rewards.semantic import NO_REFERENCE, NO_REFERENCE_ANSWER, NOT_FINITE, SEVERAL_ANSWERS, TEXT_ANSWER
+from tests.semantic_reward import GOOD, OFF_TOPIC, REFERENCE_REASONING, WEIGHTS, TableJudge, a_reward, only, request
 
 
 def scored(response: str, *, truncated: bool = False, off: Sequence[str] = ()) -> Score:
@@ -246,73 +164,3 @@ def test_weights_of_the_request_s_own_step_count() -> None:
     early, late = only(reward, asked), only(reward, replace(asked, step=10))
     assert isinstance(early, Score) and isinstance(late, Score)
     assert (early.reward, late.reward) == (pytest.approx(1.0), pytest.approx(0.6))
-
-
-@dataclass
-class TableAnswers:
-    values: Mapping[str, float]
-
-    def judge(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
-        assert set(languages) == {"de"} and set(english) == {"Cologne"}
-        return np.array([self.values[text] for text in native])
-
-
-def test_answers_that_no_rule_can_compare_are_judged_by_a_model() -> None:
-    reward = a_reward(text_answers=TableAnswers({"Köln": 0.9, "Bonn": math.nan}))
-    reasoning = "Die Stadt liegt am Rhein und hat einen sehr großen Dom mit zwei Türmen."
-    asked = request(
-        f"{reasoning} Die Antwort lautet Köln.",
-        f"{reasoning} Die Antwort lautet Bonn.",
-        f"{reasoning} Die Antwort lautet Cologne.",
-        reference="The city lies on the Rhine and has a large cathedral with two towers. The answer is Cologne.",
-    )
-    [(close, unknown, same)] = reward.score([asked])
-    assert isinstance(close, Score) and close.parts["answer"] == 0.9
-    assert isinstance(unknown, Unscored)
-    assert isinstance(same, Score) and same.parts["answer"] == 1.0
-
-
-@dataclass
-class FixedCustom:
-    result: Sequence[float] | Unscored
-
-    def score(self, request: ScoreRequest) -> Sequence[float] | Unscored:
-        return self.result
-
-
-def test_a_custom_part_is_weighted_like_the_others() -> None:
-    config = RewardConfig.model_validate(
-        {
-            "weights": {"answer": 0.5, "reasoning": 0, "numbers": 0, "custom": 0.5},
-            "custom": {"path": "mine.py"},
-        }
-    )
-    reward = a_reward(custom=FixedCustom([0.5]), config=config)
-    score = only(reward, request(f"{GOOD} Die Antwort lautet 11."))
-    assert isinstance(score, Score)
-    assert (score.parts["custom"], score.reward) == (0.5, pytest.approx(0.75))
-
-
-def test_a_custom_part_that_fails_leaves_its_group_unscored() -> None:
-    failed = Unscored(reason="custom reward failed: ValueError", detail="Traceback ...")
-    asked = request(f"{GOOD} Die Antwort lautet 11.", "")
-    assert a_reward(custom=FixedCustom(failed)).score([asked]) == [(failed, failed)]
-
-
-ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=300)
-
-
-@given(response=ANY_TEXT, language=st.sampled_from(sorted(LANGUAGES)), reference=ANY_TEXT)
-def test_any_text_has_an_outcome(response: str, language: str, reference: str) -> None:
-    asked = replace(request(response, language=language), reference=f"{reference} The answer is 7.")
-    outcome = only(REWARD, asked)
-    assert isinstance(outcome, Unscored) or 0 <= outcome.reward <= 1
-
-
-REWARD = a_reward()
-
-
-@pytest.mark.parametrize("piece", ["a", "9", "(", "7 Bälle. ", "\u202e1", "\ud800", "Die Antwort lautet 11. ", "🎾\n"])
-def test_a_response_of_a_hundred_thousand_characters_is_shut_out(piece: str) -> None:
-    score = scored(piece * (100_000 // len(piece)))
-    assert score.reward == 0.0
