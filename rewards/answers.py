@@ -13,27 +13,19 @@ from functools import lru_cache
 from typing import Literal
 
 from rewards.closings import SENTENCE_END, Mark, find_marks, known_language, whole_text
+from rewards.declared_numbers import declared_numbers
 from rewards.languages import Language
-from rewards.numbers import NumberSpan, find_number, find_numbers, fold, nfc
+from rewards.numbers import find_numbers, fold, nfc
 from rewards.options import LETTERS, find_options
 from rewards.symbolic import as_expression, same_expression
 
 Kind = Literal["number", "option", "expression", "text"]
 
-MAX_GAP = 40
-"""Most characters between a closing phrase and its number: "The answer is that she makes 18 dollars"."""
 MAX_LEAD_IN = 40
 """Most characters of a sentence before its closing phrase that go with it: "Therefore, the final answer is ..."."""
 MAX_WORDS = 60
 """Longest answer in words, in characters: a name or a short phrase, not a sentence of reasoning."""
 
-# An operator and another number after the first one: "12 + 3 = 15". The answer is behind the last equals sign.
-_COMPUTATION = re.compile(r"\s{0,3}[^\W\d]{0,12}\s{0,3}[-+*/×x÷·=−–]\s{0,3}[($€£]{0,3}\d")
-_EQUALS = re.compile(r"[=≈]")
-# Behind a number's digits: it is a factor ("2x", "3\sqrt{2}", "2^5") or a side of a ratio ("3:2"), not the answer.
-_GOES_ON = re.compile(
-    r"\s?(?:\\(?:sqrt|pi|times|cdot|log|ln|sin|cos|tan)|[√π]|\^(?!\{?\\circ)|:\s?\d)|[abcinpqrtu-z](?![^\W\d_])"
-)
 _MATHEMATICS = re.compile(r"[\s:*_]{0,9}(?:\$\$?([^$\n]{1,99})\$|\\\(([^\n]{1,99}?)\\\)|\\\[([^$]{1,99}?)\\\])")
 _MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox)\{([^{}]*)\}|\\[()\[\]]|[*_$`\"«»“”„「」{}<>]")
 _BRACKETED = str.maketrans("", "", "()[]")
@@ -54,11 +46,15 @@ class DeclaredAnswer:
 
 
 def declared_answers(text: str, language: str) -> list[DeclaredAnswer]:
-    """What the text declares to be its final answer, in order of place; two declarations are two, even of one answer.
+    """What the text declares to be its final answer, in order of place.
 
-    "The answer is \\boxed{18}" is one: phrase and box share their number. A phrase without an answer behind it declares
-    nothing. Expressions and words count only where no number and no option is declared anywhere, and only the last of
-    them: reasoning is full of "the answer is found by ...".
+    "The answer is \\boxed{18}" is one declaration: phrase and box share their number. So are two of the same answer in
+    a row, with neither a letter nor a digit between them ("The answer is 18.", a new line, "\\boxed{18}"); elsewhere
+    two are two, even of one answer. Several numbers in a box, and sides of a false equation ("12 = 11"), are several.
+
+    A phrase without an answer behind it declares nothing, nor does a box that is not closed. Expressions and words
+    count only where no number and no option is declared anywhere, and only the last of them: reasoning is full of "the
+    answer is found by ...".
     """
     folded = fold(text)
     marks = find_marks(folded, language)
@@ -70,7 +66,7 @@ def declared_answers(text: str, language: str) -> list[DeclaredAnswer]:
             earlier = exact.get(value_end)
             exact[value_end] = found if earlier is None else _merge(earlier, found)
     if exact:
-        return sorted(exact.values(), key=lambda answer: answer.start)
+        return _merge_repeated(sorted(exact.values(), key=lambda answer: answer.start), folded)
     return _last_in_words(nfc(text), folded, marks, language)
 
 
@@ -99,9 +95,10 @@ def last_number(text: str, language: str) -> str | None:
 def same_answer(a: str, b: str) -> bool:
     """Whether two canonical answers are the same; symmetric, and never raises.
 
-    Numbers exactly: "18" and "18.0" are, "18" and "18.01" are not; "50%" is "50" and also "0.5", as either is written
-    for it. Option letters exactly. Expressions mathematically, also against a number. Words without regard to case,
-    width, spaces and punctuation. Different kinds are never the same.
+    Numbers exactly: "18" and "18.0" are, "18" and "18.01" are not; "50%" is "0.5" and also "50", as either is written
+    for it, but "0.5%" is only "0.005": "0.5" for it would be half of everything. Option letters exactly. Expressions
+    mathematically, also against a number. Words without regard to case, width, spaces and punctuation. Different kinds
+    are never the same.
     """
     if a == b:
         return True
@@ -144,32 +141,22 @@ def split_reasoning(text: str, answers: Sequence[DeclaredAnswer]) -> tuple[str, 
 
 
 def _exact_answers(folded: str, mark: Mark, language: Language) -> list[tuple[DeclaredAnswer, int]]:
-    """The options or the number that a mark declares, each with where it ends; empty for anything else."""
+    """The options or numbers that a mark declares, each with where it ends; empty for anything else."""
     options = find_options(folded, mark.content, mark.stop)
     if options:
         return [(_declared(mark, span.value, "option", span.end), span.end) for span in options]
     if _expression(folded, mark) is not None:
         return []
-    number = _declared_number(folded, mark.opened, mark.stop, language)
-    if number is None:
-        return []
-    value = f"{number.value}%" if number.is_percent else number.value
-    return [(_declared(mark, value, "number", number.end), number.end)]
+    numbers = declared_numbers(folded, mark, language)
+    values = [f"{number.value}%" if number.is_percent else number.value for number in numbers]
+    return [
+        (_declared(mark, value, "number", number.end), number.end)
+        for value, number in zip(values, numbers, strict=True)
+    ]
 
 
 def _declared(mark: Mark, value: str, kind: Kind, end: int) -> DeclaredAnswer:
     return DeclaredAnswer(value=value, kind=kind, language=mark.language, start=mark.start, end=mark.end or end)
-
-
-def _declared_number(folded: str, start: int, end: int, language: Language) -> NumberSpan | None:
-    """The number of one declaration; of a computation, what stands behind its last equals sign."""
-    number = find_number(folded, language, start, end)
-    if number is None or number.start - start > MAX_GAP:
-        return None
-    if _COMPUTATION.match(folded, number.end, end):
-        signs = list(_EQUALS.finditer(folded, number.end, end))
-        number = find_number(folded, language, signs[-1].end(), end) if signs else None
-    return None if number is None or _GOES_ON.match(folded, number.end, end) else number
 
 
 def _expression(folded: str, mark: Mark) -> str | None:
@@ -207,7 +194,7 @@ def _words(composed: str, mark: Mark, language: Language) -> str | None:
 
 
 def _merge(a: DeclaredAnswer, b: DeclaredAnswer) -> DeclaredAnswer:
-    """Two marks of one declaration: the phrase tells the language, the box may close later."""
+    """Two marks of one declaration: the phrase tells the language, the later one may end later."""
     return DeclaredAnswer(
         value=a.value,
         kind=a.kind,
@@ -217,17 +204,35 @@ def _merge(a: DeclaredAnswer, b: DeclaredAnswer) -> DeclaredAnswer:
     )
 
 
+def _merge_repeated(answers: Sequence[DeclaredAnswer], folded: str) -> list[DeclaredAnswer]:
+    """With declarations that repeat the one just before them as part of it. Two languages stay two declarations."""
+    merged = [answers[0]]
+    for answer in answers[1:]:
+        earlier = merged[-1]
+        is_alike = earlier.value == answer.value and len({earlier.language, answer.language} - {None}) <= 1
+        if is_alike and earlier.end <= answer.start and not _has_words(folded[earlier.end : answer.start]):
+            merged[-1] = _merge(earlier, answer)
+        else:
+            merged.append(answer)
+    return merged
+
+
+def _has_words(between: str) -> bool:
+    return any(unicodedata.category(character)[0] in "LMN" for character in between)
+
+
 def _same_number(a: str, b: str) -> bool:
     return not {Fraction(value) for value in _readings(a)}.isdisjoint(Fraction(value) for value in _readings(b))
 
 
 def _readings(value: str) -> tuple[str, ...]:
-    """An answer's values: a percent's are the number before the sign and its hundredth."""
+    """An answer's values: a percent's are its hundredth and, from 1% on, the number before the sign."""
     match = _NUMBER.fullmatch(value)
     if match is None or not match[2]:
         return (value,)
     share = Fraction(match[1]) / 100
-    return (match[1], f"{share.numerator}/{share.denominator}")
+    hundredth = f"{share.numerator}/{share.denominator}"
+    return (hundredth,) if 0 < abs(share) < Fraction(1, 100) else (match[1], hundredth)
 
 
 def _bare(words: str) -> str:

@@ -39,6 +39,11 @@ class Mark:
     language: str | None  # of the closing phrase; None for \boxed{} and ####
 
     @property
+    def is_box(self) -> bool:
+        """A box, or a phrase around one: its closing brace stands behind what is declared."""
+        return self.end is not None and self.end > self.stop
+
+    @property
     def is_phrase(self) -> bool:
         """Words only, with no brace or line that says how far the answer reaches."""
         return self.language is not None and self.end is None
@@ -46,11 +51,13 @@ class Mark:
 
 def find_marks(folded: str, language: str) -> list[Mark]:
     """Every mark of a final answer, in the language's phrases, in English, or in none."""
-    boxes = [_box(match, folded) for match in _last(_BOXED.finditer(folded))] if "\\" in folded else []
-    marks = list(boxes)
+    opened = _last(_BOXED.finditer(folded)) if "\\" in folded else []
+    boxes = [_box(match, folded) for match in opened]
+    marks = [box for box in boxes if box.is_box]
     for code in (language, "en") if language != "en" and _ENGLISH.search(folded) else (language,):
         for pattern in _closing_patterns(code):
-            marks.extend(_phrase(match, folded, code, boxes) for match in _last(pattern.finditer(folded)))
+            phrases = (_phrase(match, folded, code, boxes) for match in _last(pattern.finditer(folded)))
+            marks.extend(mark for mark in phrases if mark is not None)
     if "####" in folded:
         marks.extend(_hashes(match, folded) for match in _last(_HASHES.finditer(folded)))
     return marks
@@ -78,14 +85,19 @@ def _last(matches: Iterable[re.Match[str]]) -> list[re.Match[str]]:
     return found if len(found) <= MAX_MARKS else [*found, *matches][-MAX_MARKS:]
 
 
-def _phrase(match: re.Match[str], folded: str, code: str, boxes: list[Mark]) -> Mark:
-    """A phrase whose sentence holds a box shares the box's content: "The answer is \\boxed{18}" is one declaration."""
+def _phrase(match: re.Match[str], folded: str, code: str, boxes: list[Mark]) -> Mark | None:
+    """A phrase whose sentence holds a box shares the box's content: "The answer is \\boxed{18}" is one declaration.
+
+    None where that box is never closed.
+    """
     opened = _skip_opening(folded, match.end())
     limit = min(len(folded), opened + MAX_CONTENT)
     sentence_end = SENTENCE_END.search(folded, opened, limit)
     stop = sentence_end.start() if sentence_end else limit
     for box in boxes:
         if match.end() <= box.start <= stop:
+            if not box.is_box:
+                return None
             return Mark(
                 start=match.start(), content=box.content, opened=box.opened, stop=box.stop, end=box.end, language=code
             )
@@ -93,6 +105,7 @@ def _phrase(match: re.Match[str], folded: str, code: str, boxes: list[Mark]) -> 
 
 
 def _box(match: re.Match[str], folded: str) -> Mark:
+    """Without a closing brace within MAX_CONTENT it is no declaration, and `is_box` is false."""
     content, limit = match.end(), min(len(folded), match.end() + MAX_CONTENT)
     stop, end, depth = limit, limit, 1
     for brace in _BRACE.finditer(folded, content, limit):

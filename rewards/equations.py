@@ -28,8 +28,8 @@ _GAP = re.compile(
 )
 _BREAK = re.compile(r"[\n()\[\]{}%]")
 # What goes on before the first or after the last number of a chain: that side is not all of the equation.
-_BEFORE = re.compile(rf"[-+*×·⋅∙÷/−–]{_CURRENCY}$")
-_AFTER = re.compile(rf"[^\W\d_](?!\w)|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%]")
+_BEFORE = re.compile(rf"[-+*×·⋅∙÷/−–^√]{_CURRENCY}$")
+_AFTER = re.compile(rf"[^\W\d_](?!\w)|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%^²³!]")
 _LEADING_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
 
 

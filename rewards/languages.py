@@ -16,6 +16,20 @@ Script = Literal["latin", "cyrillic", "han", "japanese", "thai", "bengali", "tel
 # A label such as "Answer:" counts at the start of a line or sentence only: MGSM's own "Step-by-Step Answer:" opens the
 # reasoning, it declares nothing.
 _LABEL = r"(?:(?m:^)|(?<=[.!?。।]))[^\S\n]{0,9}[*_#> ]{0,9}"
+_LINE = r"(?m:^)[^\S\n]{0,9}[*_#> ]{0,9}"
+# A number with at most a unit. "1. First" and "2) Then" go on behind the mark of a list, "5 + 6" with another number.
+_NUMBER = r"[^\w\n]{0,12}\d(?:[\d.,'/ ]{0,40}\d)?[^\d\n.!?。।)]{0,30}[^\w\n]{0,9}"
+_ALONE = rf"(?={_NUMBER}(?m:$))"  # to the end of its line
+
+
+def _heading(words: str) -> str:
+    """A line of its own, "### Answer", above a line of nothing but the number."""
+    return rf"{_LINE}(?:{words})[*_ ]{{0,9}}(?:\n[^\S\n]{{0,9}}){{1,3}}{_ALONE}"
+
+
+def _result(words: str) -> str:
+    """Words that open intermediate results as well ("Result:"): they count where the number ends the text."""
+    return rf"{_LINE}(?:{words})[*_\s]{{0,9}}(?={_NUMBER}\s{{0,9}}\Z)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +67,7 @@ _ALL = (
             r"\banswer(?: to (?:the|this) (?:question|problem))? (?:is|equals|would be|will be)\b:?",
             r"\bcorrect (?:option|choice) is\b:?",
             _LABEL + r"(?:the )?(?:final )?answer[*_ ]{0,9}[:=]",
+            _heading("(?:the )?(?:final )?answer"),
         ),
         decimal_mark=".",
         scales={"thousand": 10**3, "million": 10**6, "billion": 10**9},
@@ -71,6 +86,8 @@ _ALL = (
             r"\bantwort(?: auf die frage)? (?:lautet|ist|wäre|beträgt)\b:?",
             r"\blautet die (?:endgültige )?antwort\b:?",
             _LABEL + r"(?:die )?(?:endgültige )?antwort[*_ ]{0,9}[:=]",
+            _heading("(?:die )?(?:endgültige )?antwort"),
+            _result(r"(?:(?:end)?ergebnis|lösung)[*_ ]{0,9}:"),
         ),
         decimal_mark=",",
         scales={"tausend": 10**3, "million": 10**6, "millionen": 10**6, "milliarden": 10**9},
@@ -88,6 +105,8 @@ _ALL = (
         closing_patterns=(
             r"\brespuesta(?: final| correcta)?(?: a la pregunta)? (?:es|sería|será)\b:?",
             _LABEL + r"(?:la )?respuesta(?: final)?[*_ ]{0,9}[:=]",
+            _heading("(?:la )?respuesta(?: final)?"),
+            _result(r"(?:el )?resultado(?: final)?[*_ ]{0,9}:|la solución es:?"),
         ),
         decimal_mark=",",
         scales={"mil": 10**3, "millón": 10**6, "millones": 10**6},
@@ -105,6 +124,8 @@ _ALL = (
         closing_patterns=(
             r"\bréponse(?: finale| correcte)?(?: à la question)? (?:est|sera|serait)\b ?:?",
             _LABEL + r"(?:la )?réponse(?: finale)?[*_ ]{0,9}[:=]",
+            _heading("(?:la )?réponse(?: finale)?"),
+            _result(r"(?:le )?résultat(?: final)?[*_ ]{0,9}:"),
         ),
         decimal_mark=",",
         scales={"mille": 10**3, "million": 10**6, "millions": 10**6, "milliards": 10**9},
@@ -124,6 +145,8 @@ _ALL = (
             r"\bответ(?:ом)?(?: на (?:вопрос|задачу)(?: задачи)?)?[*_ ]{0,9}"
             r"(?:[—–:=]|-(?=\s)|(?:равен|будет|является|составляет|это)\b:?|"
             r"(?=[$€₽]?-?\d|\([A-J]\)))",
+            _heading("(?:окончательный )?ответ"),
+            _result(r"итого[*_ ]{0,9}:"),
         ),
         decimal_mark=",",
         scales={"тысяч": 10**3, "тысячи": 10**3, "тысяча": 10**3, "тыс": 10**3, "миллион": 10**6, "миллиона": 10**6}
@@ -140,8 +163,9 @@ _ALL = (
         instruction="请用中文一步一步推理，最后以“答案是 <数字>。”结尾。",
         closing="答案是 {answer}。",
         closing_patterns=(
-            r"答案(?:应该|应)?[*_ ]{0,9}(?:是|为|為|等于|[:=])[:]?",
+            r"答案(?:应该|应|就)?[*_ ]{0,9}(?:是|为|為|等于|[:=])[:]?",
             _LABEL + r"答[*_ ]{0,9}:",
+            _heading("(?:最终)?答案"),
         ),
         decimal_mark=".",
         scales={"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8},
@@ -161,6 +185,8 @@ _ALL = (
             r"(?:答え|答|解答|正解)は[、:]?",
             # Not after の, so that ステップごとの答え：, which opens the reasoning, declares nothing.
             r"(?<![のじ])(?:答え|答|解答|正解)[*_ ]{0,9}[:=]",
+            _LABEL + r"(?:答え|解答)[*_ ]{1,9}" + _ALONE,
+            _heading("(?:最終的な|最終)?(?:答え|回答|解答)"),
         ),
         decimal_mark=".",
         scales={"万": 10**4, "億": 10**8},
@@ -175,7 +201,12 @@ _ALL = (
         question_prefix="โจทย์:",
         instruction='จงคิดทีละขั้นตอนเป็นภาษาไทย และลงท้ายด้วย "คำตอบคือ <ตัวเลข>"',
         closing="คำตอบคือ {answer}",
-        closing_patterns=(r"คำตอบ(?:สุดท้าย|ที่ถูกต้อง|ของโจทย์(?:ข้อนี้)?)?[*_ ]{0,9}(?:คือ|เป็น|เท่ากับ|[:=]):?",),
+        closing_patterns=(
+            r"คำตอบ(?:สุดท้าย|ที่ถูกต้อง|ของ(?:โจทย์|คำถาม)(?:ข้อ)?(?:นี้)?)?[*_ ]{0,9}(?:(?:จึง|ก็)?(?:คือ|เป็น|เท่ากับ)|[:=]):?",
+            # "She has 3 answers" is written the same but for the space before.
+            r"(?:(?m:^)|(?<=[\s*_])|(?<=ดังนั้น))คำตอบ(?:สุดท้าย)?[*_ ]{0,9}\n{0,3}" + _ALONE,
+            _LINE + r"(?:ดังนั้น )?ตอบ[*_: ]{1,9}" + _ALONE,
+        ),
         decimal_mark=".",
         scales={"พัน": 10**3, "หมื่น": 10**4, "แสน": 10**5, "ล้าน": 10**6},
         percents=("เปอร์เซ็นต์",),
@@ -191,8 +222,9 @@ _ALL = (
         instruction='Fikiria hatua kwa hatua kwa Kiswahili, na umalize kwa "Jibu ni <nambari>."',
         closing="Jibu ni {answer}.",
         closing_patterns=(
-            r"\bjibu(?: la mwisho| sahihi)? (?:ni|litakuwa)\b:?",
+            r"\bjibu(?: la mwisho| sahihi| la swali(?: hili)?| lake| letu)? (?:ni|litakuwa)\b:?",
             _LABEL + r"jibu(?: la mwisho)?[*_ ]{0,9}[:=]",
+            _heading("jibu(?: la mwisho)?"),
         ),
         decimal_mark=".",
         scales={"elfu": 10**3, "milioni": 10**6},
@@ -210,7 +242,9 @@ _ALL = (
         closing="উত্তর হল {answer}।",
         closing_patterns=(
             r"উত্তর(?:টি|টা)?[*_ ]{0,9}(?:হল|হলো|হ['’]ল|হবে|হচ্ছে|[—–=]|-(?=\s)):?",
-            _LABEL + r"(?:চূড়ান্ত )?উত্তর[*_ ]{0,9}:",
+            # The visarga (ঃ) is often typed for a colon.
+            _LABEL + r"(?:চূড়ান্ত )?উত্তর[*_ ]{0,9}[:ঃ]",
+            rf"(?<!ধাপে ধাপে )উত্তর[*_ ]{{0,9}}[:ঃ]?[*_ ]{{0,9}}\n{{0,3}}(?={_NUMBER}(?:[.।]|(?m:$)))",
         ),
         decimal_mark=".",
         scales={"হাজার": 10**3, "লাখ": 10**5, "লক্ষ": 10**5, "কোটি": 10**7},
@@ -228,7 +262,7 @@ _ALL = (
         closing="సమాధానం {answer}.",
         closing_patterns=(
             # No verb marks the declaration in Telugu, so the number, option letter or box has to follow at once ...
-            r"(?<!దశలవారీగా )(?:సమాధానం|జవాబు)[*_ ]{0,9}[:=—–]?\s{0,9}"
+            r"(?<!దశలవారీగా )(?:సమాధానం|జవాబు)[*_ ]{0,9}[:=—–]?[*_\s]{0,9}"
             r"(?=[*_$₹€\\(]{0,9}-?[\d½¼¾]|[*_$\s]{0,9}\\(?:boxed|[dt]?frac)|[*_(]{0,5}(?-i:[A-J])(?![A-Za-z]))",
             # ... or a few words that end the text.
             _LABEL + r"(?:సమాధానం|జవాబు)[*_ ]{0,9}[:=—–]?[^\S\n]{0,9}(?=[^\d\n.]{1,60}[.*_]{0,4}\s{0,9}\Z)",
@@ -248,6 +282,8 @@ _ALL = (
         closing="الإجابة هي {answer}.",
         closing_patterns=(
             r"(?:الإجابة|الاجابة|الجواب)(?: النهائية| النهائي| الصحيحة| الصحيح)?[*_ ]{0,9}(?:هي|هو|تساوي|يساوي|[:=]):?",
+            _heading("(?:الإجابة|الاجابة|الجواب)(?: النهائية| النهائي)?"),
+            _result(r"(?:الناتج|الحل)[*_ ]{0,9}:"),
         ),
         decimal_mark=".",
         scales={"ألف": 10**3, "آلاف": 10**3, "مليون": 10**6},

@@ -11,7 +11,9 @@ MAX_MARKS = 30
 order, and no language stacks that many."""
 
 _CONTROLS = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-_INVISIBLE = f"{_CONTROLS}\ufff9-\ufffb\U000e0000-\U000e007f"
+# Fillers, variation selectors and beams: letters and marks to Unicode, but nothing to be seen.
+_BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d173-\U0001d17a"
+_INVISIBLE = f"{_CONTROLS}{_BLANKS}\ufff9-\ufffb\U000e0000-\U000e0fff"
 _LINE_ENDS = "\x0b\x0c\x85\u2028\u2029"
 _SURROGATES = "\ud800-\udfff"
 _JOINERS = "\u200c\u200d"
@@ -22,7 +24,8 @@ _LINE_END = re.compile(f"\r\n?|[{_LINE_ENDS}]")
 _SURROGATE = re.compile(f"[{_SURROGATES}]")
 # Zero-width joiners belong to the spelling of Indic and Arabic scripts. Elsewhere they only cut words in two.
 _JOINER_RUN = re.compile(f"([{_JOINERS}])[{_JOINERS}]+")
-_USELESS_JOINER = re.compile(f"(?<=[\x00-\u052f])[{_JOINERS}]|[{_JOINERS}](?=[\x00-\u052f])")
+_UNJOINED = "\x00-\u052f\u0e00-\u0e7f\u3000-\u9fff\uac00-\ud7af\uff00-\uffef"
+_USELESS_JOINER = re.compile(f"(?<=[{_UNJOINED}])[{_JOINERS}]|[{_JOINERS}](?=[{_UNJOINED}])")
 # Marks are no word characters to `re`, nor are symbols: which of a run are marks is looked up.
 _PERHAPS_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{MAX_MARKS + 1},}}")
 

@@ -7,10 +7,11 @@ counted by driver/audit/groups.py. Must not know any reward.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from random import Random
 
+from driver.audit.disguises import DISGUISES, FLOODS, OR
 from driver.audit.faithful import (
     WorkedText,
     answer_as_written,
@@ -19,6 +20,7 @@ from driver.audit.faithful import (
     with_numbers_changed,
     with_other_answer,
 )
+from rewards.answers import final_answer
 from rewards.languages import LANGUAGES
 from rewards.reasoning.chunks import split_sentences
 
@@ -100,6 +102,14 @@ def english_closing(subject: Subject) -> str:
     return f"{subject.native.reasoning}{subject.native.between}{subject.english.closing}"
 
 
+def disguised_english(subject: Subject) -> str | None:
+    """The disguises take turns over the items. English in disguise is no other language for English."""
+    if subject.native.language == "en":
+        return None
+    disguise = DISGUISES[subject.position % len(DISGUISES)]
+    return subject.native.close(disguise(subject.english.reasoning))
+
+
 def other_language(subject: Subject) -> str | None:
     """The languages take turns over the items."""
     return subject.elsewhere[subject.position % len(subject.elsewhere)].text if subject.elsewhere else None
@@ -156,6 +166,11 @@ def long_padding(subject: Subject) -> str | None:
     return _padded(subject, num_characters=LONG_CHARACTERS.get(script, OTHER_LONG_CHARACTERS))
 
 
+def symbol_flood(subject: Subject) -> str:
+    """The floods take turns over the items."""
+    return subject.native.close(f"{subject.native.reasoning}\n{FLOODS[subject.position % len(FLOODS)]}")
+
+
 def truncated(subject: Subject) -> str:
     return halves(subject.native.reasoning)[0]
 
@@ -164,6 +179,18 @@ def two_answers(subject: Subject) -> str | None:
     native = subject.native
     wrong = with_other_answer(native.closing, native.language, subject.random("answer"))
     return None if wrong is None else f"{native.reasoning}{native.between}{wrong}\n{native.closing}"
+
+
+def several_answers(subject: Subject) -> str | None:
+    """The right answer and another one in one closing: in a box and in words, by turns."""
+    native = subject.native
+    wrong = with_other_answer(native.closing, native.language, subject.random("answer"))
+    answer = None if wrong is None else final_answer(wrong, native.language)
+    if wrong is None or answer is None:
+        return None
+    both = (answer_as_written(native), answer_as_written(replace(native, closing=wrong, answer=answer)))
+    declared = f"\\boxed{{{', '.join(both)}}}" if subject.position % 2 == 0 else f" {OR[native.language]} ".join(both)
+    return f"{native.reasoning}{native.between}{LANGUAGES[native.language].closing.format(answer=declared)}"
 
 
 def answer_only(subject: Subject) -> str:
@@ -182,6 +209,7 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat(name="english", imitates="thinking and answering in English", make=english),
     Cheat(name="english reasoning", imitates="thinking in English, answering as asked", make=english_reasoning),
     Cheat(name="english closing", imitates="thinking as asked, answering in English", make=english_closing),
+    Cheat(name="disguised english", imitates="English that is made to look like none", make=disguised_english),
     Cheat(name="other language", imitates="answering in a third language", make=other_language),
     Cheat(name="code-mixing", imitates="drifting to English now and then", make=code_mixing),
     Cheat(name="question copied", imitates="repeating the question in place of reasoning", make=question_copied),
@@ -191,8 +219,10 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat(name="repeated solution", imitates="saying it all three times", make=repeated_solution),
     Cheat(name="padding", imitates="fluent sentences that have nothing to do with it", make=padding),
     Cheat(name="long padding", imitates="the same, beyond what an encoder reads", make=long_padding),
+    Cheat(name="symbol flood", imitates="signs and garbage without end", make=symbol_flood),
     Cheat(name="truncated", imitates="running into the token limit", make=truncated, is_truncated=True),
     Cheat(name="two answers", imitates="declaring several answers", make=two_answers),
+    Cheat(name="several answers", imitates="hedging inside one declaration", make=several_answers),
     Cheat(name="answer only", imitates="the closing sentence alone", make=answer_only),
     Cheat(name="bare number", imitates="the number alone", make=bare_number),
 )

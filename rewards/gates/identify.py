@@ -1,8 +1,9 @@
 """Is a text in the language that was asked for? Judged sentence by sentence and as a whole.
 
 Owns the judging of text against a language: by the script of its letters where that decides, by frequent words
-(rewards/gates/words.py) among languages in Latin script, and by lingua where the words leave it open. Must not know
-responses or answers: rewards/gates/language.py applies it to them.
+(rewards/gates/words.py) among languages in Latin script, and by lingua where the words leave it open. Text that is
+spelled or written to escape this is rewards/gates/disguise.py's. Must not know responses or answers:
+rewards/gates/language.py applies it to them.
 
 Candidates are all languages of rewards/languages.py and their neighbours, not only those of a run: a policy may drift
 to any. Digits, operators, LaTeX commands and capitalised names are not judged, and text too short to judge passes.
@@ -10,7 +11,6 @@ Decisions on sentences are kept in a bounded cache, as the responses of a group 
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -19,7 +19,10 @@ from lingua import IsoCode639_1, LanguageDetector, LanguageDetectorBuilder
 from lingua import Language as LinguaLanguage
 
 from rewards.answers import known_language
-from rewards.gates.scripts import foreign_letters, kana, latin_word, letters_of
+from rewards.gates.disguise import in_plain_letters, is_disguised, normal
+from rewards.gates.japanese import is_chinese, is_like_japanese
+from rewards.gates.latex import without_commands
+from rewards.gates.scripts import foreign_letters, latin_word, letters_of
 from rewards.gates.words import LANGUAGES_OF
 from rewards.languages import Language, Script
 
@@ -33,8 +36,12 @@ MAX_FOREIGN_LETTERS = 2
 MIN_LETTERS, MIN_LETTERS_SURE = 8, 12
 """Shortest text, in letters, that lingua's verdict counts for, and from which on it counts at MIN_CONFIDENCE."""
 MIN_CONFIDENCE, MIN_CONFIDENCE_SHORT = 0.6, 0.8
-"""What lingua must give another language. Measured on the clauses of MGSM's questions and of built-in solutions in
-Latin script, choosing among five languages: at most 0.4 % of faithful clauses are then taken for another language."""
+"""What lingua must give a language."""
+MAX_OWN_CONFIDENCE = 0.15
+"""What it may give the asked language where it takes a text for another. Measured, with all the candidates, on the
+sentences of 500 built-in solutions and questions and of MGSM's: none in Latin, Cyrillic or Arabic script is refused."""
+MAX_OWN_CONFIDENCE_TOGETHER, MIN_LETTERS_TOGETHER = 0.1, 20
+"""The same in text of so many letters where it gives no other language MIN_CONFIDENCE, but several a part of it."""
 FOREIGN_SHARE = 0.2
 """Share of another language's words among a sentence's words that makes the sentence foreign, be it one word."""
 MIXED_SHARE = 0.125
@@ -51,14 +58,10 @@ MAX_LOWER_CASE_WORDS = 3
 """Most lower-case Latin words in a sentence of another script ("miles per hour")."""
 MAX_KNOWN_CAPITALS = 3
 """Most frequent words of Latin-script languages in a sentence of another script, with capitals or without."""
-MIN_KANA_SHARE = 0.1
-"""Least share of kana in a Japanese clause of MIN_LETTERS: Chinese has none."""
 LINGUA_CHARACTERS = 400
 """What lingua reads of a text: enough to be sure, and its time grows with it."""
 
 _SENTENCE_END = re.compile(r"\n+|[!?。।！？؟]+|\.(?!\d)")
-_CLAUSE_END = re.compile(r"[、，,;；]+")
-_LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
 _NOT_WORDS = re.compile(r"[\d_+\-*/×÷=<>≈$€£¥%^(){}\[\]|\\#~`]+")
 # Written the same in every language, so they speak for none.
 _UNITS = frozenset(
@@ -66,12 +69,12 @@ _UNITS = frozenset(
 )
 
 _NEIGHBOURS: dict[Script, str] = {
-    "latin": "de en es fr sw pt it nl ca id",
-    "cyrillic": "ru uk bg",
+    "latin": "de en es fr sw pt it nl ca id la zu so tl sv vi eo hu",
+    "cyrillic": "ru uk bg sr",
     "arabic": "ar fa",
 }
-"""Whom lingua chooses among, by script; in the other scripts the letters alone decide."""
-
+"""Whom lingua chooses among, by script; in the other scripts the letters alone decide. Relatives with letters of their
+own (Turkish, Polish, Romanian, Kazakh, Urdu) are told by those: each language here takes up to 60 MB."""
 
 _LETTERS_PER_WORD: dict[Script, float] = {
     "cyrillic": 5,
@@ -117,11 +120,17 @@ class LanguageJudge:
                 f"this gate judges {', '.join(self._asked)}, not {language!r}; name it when building the gate"
             )
         facts = self._asked[language]
-        # Full-width or mathematical letters are the letters that they look like.
-        plain = _LATEX_COMMAND.sub(" ", unicodedata.normalize("NFKC", text[:MAX_CHARACTERS])[:MAX_CHARACTERS])
+        plain = without_commands(normal(text[:MAX_CHARACTERS])[:MAX_CHARACTERS])
+        if is_disguised(plain, facts) or (facts.script == "japanese" and not is_like_japanese(plain)):
+            return False
+        plain = in_plain_letters(plain, facts)
         sentences = [piece for part in _SENTENCE_END.split(plain) for piece in _pieces(part.strip())]
-        verdicts = [self._judge_cached(sentence, language) for sentence in sentences]
-        if any(verdict.is_foreign for verdict in verdicts) or _is_sprinkled(verdicts):
+        verdicts: list[_Sentence] = []
+        for sentence in sentences:
+            verdicts.append(self._judge_cached(sentence, language))
+            if verdicts[-1].is_foreign:
+                return False
+        if _is_sprinkled(verdicts):
             return False
         unsure = [part for part, verdict in zip(sentences, verdicts, strict=True) if not verdict.is_sure]
         return self._hears("\n".join(unsure), facts) is not False
@@ -133,7 +142,7 @@ class LanguageJudge:
         words = latin_word().findall(sentence)
         if language.script == "latin":
             return self._judge_by_words(sentence, words, language)
-        return _judge_by_script(sentence, words, language)
+        return self._judge_by_script(sentence, words, language)
 
     def _judge_by_words(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
         """Among languages in Latin script: frequent words decide, and where they don't, lingua."""
@@ -158,6 +167,26 @@ class LanguageJudge:
             is_foreign=is_foreign, is_sure=heard is not None, num_words=num_words, foreign_words=frozenset(foreign)
         )
 
+    def _judge_by_script(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
+        """A language whose script tells it from most others: what is Latin in it, and does it sound like a relative?"""
+        num_own = len(letters_of(language.script).findall(sentence))
+        lower_case = [word for word in words if word.islower() and len(word) > 1 and word not in _UNITS]
+        known = [word for word in lower_case if word in LANGUAGES_OF]
+        num_words = num_own / _LETTERS_PER_WORD[language.script] + len(words)
+        is_foreign = (
+            len(lower_case) > MAX_LOWER_CASE_WORDS
+            or (len(lower_case) >= LATIN_SHARE * num_words and (len(known) > 0 or len(lower_case) > 1))
+            or _is_mostly_latin(words, num_own)
+            or (language.script == "japanese" and is_chinese(sentence))
+        )
+        heard = None if is_foreign else self._hears(sentence, language)
+        return _Sentence(
+            is_foreign=is_foreign or heard is False,
+            is_sure=heard is not None,
+            num_words=num_words,
+            foreign_words=frozenset(known),
+        )
+
     def _hears(self, text: str, language: Language) -> bool | None:
         """Whether lingua takes the text for the language rather than another one of its script; None: it can't say."""
         if language.script not in self._detectors:
@@ -166,32 +195,20 @@ class LanguageJudge:
         num_letters = len(letters_of(language.script).findall(words))
         if num_letters < MIN_LETTERS:
             return None
-        top = self._detectors[language.script].compute_language_confidence_values(words)[0]
-        if top.value < (MIN_CONFIDENCE if num_letters >= MIN_LETTERS_SURE else MIN_CONFIDENCE_SHORT):
-            return None
-        return top.language == _lingua_language(language.code)
+        values = self._detectors[language.script].compute_language_confidence_values(words)
+        own = next(value for value in values if value.language == _lingua_language(language.code))
+        needed = MIN_CONFIDENCE if num_letters >= MIN_LETTERS_SURE else MIN_CONFIDENCE_SHORT
+        if own.value >= needed:
+            return True
+        if values[0].value >= needed and own.value <= MAX_OWN_CONFIDENCE:
+            return False
+        # Close relatives share what is not the asked language's.
+        return False if num_letters >= MIN_LETTERS_TOGETHER and own.value <= MAX_OWN_CONFIDENCE_TOGETHER else None
 
 
 def _pieces(sentence: str) -> list[str]:
     """The sentence, or where it is very long, what bounds the cache; nothing of an empty one."""
     return [sentence[start : start + MAX_SENTENCE] for start in range(0, len(sentence), MAX_SENTENCE)]
-
-
-def _judge_by_script(sentence: str, words: Sequence[str], language: Language) -> _Sentence:
-    """A language whose script tells it from most others: what is Latin in it, and is it Chinese for Japanese?"""
-    num_own = len(letters_of(language.script).findall(sentence))
-    lower_case = [word for word in words if word.islower() and len(word) > 1 and word not in _UNITS]
-    known = [word for word in lower_case if word in LANGUAGES_OF]
-    num_words = num_own / _LETTERS_PER_WORD[language.script] + len(words)
-    is_foreign = (
-        len(lower_case) > MAX_LOWER_CASE_WORDS
-        or (len(lower_case) >= LATIN_SHARE * num_words and (len(known) > 0 or len(lower_case) > 1))
-        or _is_mostly_latin(words, num_own)
-        or (language.script == "japanese" and _is_chinese(sentence))
-    )
-    # Within Cyrillic and Arabic script lingua has to hear the whole.
-    is_sure = language.script not in _NEIGHBOURS
-    return _Sentence(is_foreign=is_foreign, is_sure=is_sure, num_words=num_words, foreign_words=frozenset(known))
 
 
 def _is_mixed(num_foreign: int, num_words: float) -> bool:
@@ -213,29 +230,6 @@ def _is_mostly_latin(words: Sequence[str], num_own: int) -> bool:
     if num_latin + num_own >= MIN_LETTERS and num_own < MIN_SCRIPT_SHARE * (num_latin + num_own):
         return True
     return sum(len(word) > 1 and word in LANGUAGES_OF for word in distinct - _UNITS) > MAX_KNOWN_CAPITALS
-
-
-def _is_chinese(sentence: str) -> bool:
-    """A clause without kana, or characters that Japanese doesn't write."""
-    if sum(not _is_written_in_japanese(character) for character in sentence) > MAX_FOREIGN_LETTERS:
-        return True
-    for clause in _CLAUSE_END.split(sentence):
-        num_letters = len(letters_of("japanese").findall(clause))
-        if num_letters >= MIN_LETTERS and len(kana().findall(clause)) < MIN_KANA_SHARE * num_letters:
-            return True
-    return False
-
-
-@lru_cache(maxsize=8192)
-def _is_written_in_japanese(character: str) -> bool:
-    """False for a Chinese character outside JIS X 0208, as most simplified ones are."""
-    if not letters_of("han").match(character):
-        return True
-    try:
-        character.encode("shift_jis")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @cache

@@ -1,8 +1,8 @@
 """Does a response say the same thing again and again?
 
-Owns that gate: sentences that come again word for word, phrases that do, and loops that only count up. Faithful
-solutions repeat phrases with other numbers in them ("after people get on, there are 21 + 4 = 25"), so numbers are part
-of a phrase, except for loops that hardly say anything else. Knows text only.
+Owns that gate: sentences that come again word for word, phrases that do, loops that only count up, and runs of one
+character. Faithful solutions repeat phrases with other numbers in them ("after people get on, there are 21 + 4 = 25"),
+so numbers are part of a phrase, except for loops that hardly say anything else. Knows text only.
 """
 
 import re
@@ -28,7 +28,7 @@ MIN_SENTENCE_LETTERS = 4
 """Shorter sentences, such as "So" or a bare formula, may come again."""
 
 _SENTENCE_END = re.compile(r"\n+|[!?。।！？؟]+|\.(?!\d)")
-_LETTER_RUN = re.compile(r"([^\W\d_])\1{29}")
+_RUN = re.compile(r"(\S)\1{29}")
 
 
 class RepetitionGate:
@@ -38,7 +38,7 @@ class RepetitionGate:
 
     def is_open(self, reading: Reading) -> bool:
         text = reading.text[:MAX_CHARACTERS]
-        return not (_LETTER_RUN.search(text) or repeats_sentences(text) or repeats_phrases(text, reading.task.language))
+        return not (_RUN.search(text) or repeats_sentences(text) or repeats_phrases(text, reading.task.language))
 
 
 def repeats_sentences(text: str) -> bool:

@@ -49,6 +49,11 @@ English over letters of the parallel text, summed over 300 built-in solutions (t
 questions, the two ratios averaged (Arabic: built-in alone). A faithful text lies within 0.5 to 1.9 of its original."""
 
 
+def letter_range(script: Script) -> str:
+    """The script's letters and vowel signs, as they stand in a regular expression's brackets."""
+    return _RANGES[script]
+
+
 def letters_of(script: Script) -> re.Pattern[str]:
     """One letter or vowel sign of the script."""
     return _pattern(f"[{_RANGES[script]}]")
@@ -57,6 +62,11 @@ def letters_of(script: Script) -> re.Pattern[str]:
 def foreign_letters(script: Script) -> re.Pattern[str]:
     """One letter that is neither of the script nor Latin (nor Greek)."""
     return _pattern(rf"[^\W\d_{_RANGES[script]}{_RANGES['latin']}{_NEUTRAL}]")
+
+
+def katakana() -> re.Pattern[str]:
+    """One katakana, the mark of a long vowel included."""
+    return _pattern("[\u30a1-\u30fa\u30fc\uff66-\uff9d]")
 
 
 def kana() -> re.Pattern[str]:
@@ -72,6 +82,15 @@ def latin_word() -> re.Pattern[str]:
 def num_letters(text: str) -> int:
     """Letters of any script, by Unicode's count: vowel signs left out."""
     return len(_pattern(r"[^\W\d_]").findall(text))
+
+
+def num_symbols(text: str, language: str) -> int:
+    """Characters that are neither white space nor letters, nor vowel signs of the language: digits are symbols here.
+
+    Raises ValueError for a language that rewards/languages.py doesn't have.
+    """
+    own = _RANGES[known_language(language).script]
+    return len(_pattern(rf"[\d_]|[^\w\s{own}]").findall(text))
 
 
 def weigh(text: str, language: str) -> float:

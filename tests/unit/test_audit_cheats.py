@@ -1,10 +1,12 @@
 """The cheats of the audit: each does what it says in every language, and nothing else to the text."""
 
+import re
 from random import Random
 
 import pytest
 
 from driver.audit.cheats import CHEATS, LONG_CHARACTERS, LOOPS, OTHER_LONG_CHARACTERS
+from driver.audit.disguises import DISGUISES, FLOOD, FLOODS
 from driver.audit.faithful import answer_as_written, halves, take_apart, with_numbers_changed, with_other_answer
 from driver.audit.groups import (
     FAITHFUL,
@@ -18,9 +20,12 @@ from driver.errors import BadInput
 from driver.problems.builtin.generate import builtin_items
 from driver.schema import ParallelSolution
 from rewards.answers import declared_answers, final_answer
+from rewards.gates.all import build_gates
 from rewards.languages import LANGUAGES
+from rewards.reading import read_group
+from rewards.text import clean
 
-ENGLISH_IS_FAITHFUL = ("english", "english reasoning", "english closing", "code-mixing")
+ENGLISH_IS_FAITHFUL = ("english", "english reasoning", "english closing", "disguised english", "code-mixing")
 
 
 def solution(language: str, text: str, english: str, *, item: str = "a") -> ParallelSolution:
@@ -132,7 +137,7 @@ def test_each_cheat_is_made_in_every_language_and_english_lacks_those_that_would
 
 def test_answers_are_right_or_wrong_as_each_cheat_says(everywhere: list[CheatGroup]) -> None:
     right = ("wrong number", "other reasoning", "question copied", "topic words", "empty reasoning", "padding")
-    right += ("repeated sentence", "repeated solution", "long padding", "two answers", "answer only")
+    right += ("repeated sentence", "repeated solution", "long padding", "two answers", "answer only", "symbol flood")
     for group in everywhere:
         language, texts = group.request.language, responses(group)
         answer = final_answer(texts[FAITHFUL], language)
@@ -157,6 +162,51 @@ def test_long_padding_is_beyond_what_an_encoder_reads(everywhere: list[CheatGrou
     for group in everywhere:
         longest = LONG_CHARACTERS.get(LANGUAGES[group.request.language].script, OTHER_LONG_CHARACTERS)
         assert len(responses(group)["long padding"]) > longest
+
+
+def test_disguises_and_floods_are_seen_through_by_a_gate_and_a_hedge_earns_no_answer(
+    everywhere: list[CheatGroup],
+) -> None:
+    gates = build_gates(tuple(LANGUAGES), min_length_ratio=0.2, max_length_ratio=4.0)
+    watched = {"disguised english": "language", "symbol flood": "length", "several answers": "format"}
+    for group in everywhere:
+        readings = dict(zip(group.names, read_group(group.request), strict=True))
+        for name in watched.keys() & readings.keys():
+            shut = {gate.name for gate in gates if not gate.is_open(readings[name])}
+            # Spanish "15 o 19" is read as a formula with a variable.
+            is_wrong = name == "several answers" and readings[name].answer != readings[FAITHFUL].answer
+            assert watched[name] in shut or is_wrong, readings[name].text
+
+
+def test_every_flood_is_still_one_after_cleaning() -> None:
+    for flood in FLOODS:
+        assert len(clean(flood)) >= FLOOD
+
+
+def test_disguises_by_hand() -> None:
+    assert [disguise("Anna has 3 bets.") for disguise in DISGUISES] == [
+        r"\Anna \has 3 \bets.",
+        "A-n-n-a h-a-s 3 b-e-t-s.",
+        "αηηα hασ 3 βετσ.",
+        "A\u0336n\u0336n\u0336a\u0336 h\u0336a\u0336s\u0336 3 b\u0336e\u0336t\u0336s\u0336.",
+    ]
+
+
+def test_disguises_floods_and_ways_to_hedge_take_turns() -> None:
+    first, second = (responses(group) for group in cheat_groups([APPLES, PEARS], seed=1))
+    assert first["disguised english"].splitlines()[0] == r"\Anna \has 3 + 4 = 7 \apples."
+    assert second["disguised english"] == "O-l-e h-a-s 6 p-e-a-r-s.\nDie Antwort lautet 6."
+    assert [text["symbol flood"].splitlines()[-2][:3] for text in (first, second)] == ["...", "___"]
+    boxed = re.fullmatch(r"Die Antwort lautet \\boxed\{5, ([1-9])\}\.", first["several answers"].splitlines()[-1])
+    worded = re.fullmatch(r"Die Antwort lautet 6 oder ([1-9])\.", second["several answers"].splitlines()[-1])
+    assert boxed is not None
+    assert worded is not None
+    assert (boxed[1] != "5", worded[1] != "6") == (True, True)
+
+
+def test_an_option_is_hedged_with_another_one() -> None:
+    chosen = solution("de", "Anna hat 5 Äpfel.\nDie Antwort lautet B.", "Anna has 5 apples.\nThe answer is B.")
+    assert responses(cheat_groups([chosen], seed=1)[0])["several answers"].endswith(r"lautet \boxed{B, A}.")
 
 
 def test_the_same_seed_makes_the_same_cheats_and_another_one_others() -> None:

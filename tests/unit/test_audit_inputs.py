@@ -13,6 +13,8 @@ from rewards.languages import LANGUAGES
 
 MGSM = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "mgsm" / "exemplars.json"
 
+ENGLISH_IS_FAITHFUL = ("english", "english reasoning", "english closing", "disguised english", "code-mixing")
+
 
 def config(*, reward: dict[str, object] | None = None, **audit: object) -> Config:
     sections = {"policy": {"model": "p"}, "pivot": {"model": "p"}, "scorer": {"model": "s"}, "algorithm": {"steps": 1}}
@@ -54,9 +56,7 @@ def test_every_cheat_can_be_made_from_every_exemplar_of_mgsm() -> None:
     plan = prepare_audit(config(source=str(MGSM), num_items=8))
     assert len(plan.groups) == 8 * 11
     for group in plan.groups:
-        expected = (
-            ("english", "english reasoning", "english closing", "code-mixing") if group.request.language == "en" else ()
-        )
+        expected = ENGLISH_IS_FAITHFUL if group.request.language == "en" else ()
         assert group.left_out == expected
         assert len(group.names) == 1 + len(CHEATS) - len(expected)
     assert sum(found.language == "te" for found in plan.questions) == 8 + 250

@@ -62,6 +62,8 @@ def test_numbers_are_read_as_their_language_writes_them() -> None:
         "10 + 6 = 4(2 + 2)",  # brackets
         "60 minutes = 1 hour",  # nothing is worked out
         "50 * 20% = 10",  # percents
+        "2^3 + 1 = 9",  # powers
+        "1 + 3² = 10",
         "After 20 years: 30 years - 20 years = 10 years",
         "5 / 0 = 7",
         "no number at all",

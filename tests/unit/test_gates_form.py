@@ -5,7 +5,7 @@ import pytest
 from driver.problems.builtin.generate import builtin_items
 from driver.schema import ScoreRequest
 from rewards.gates.all import build_gates
-from rewards.gates.scripts import num_letters, weigh
+from rewards.gates.scripts import num_letters, num_symbols, weigh
 from rewards.languages import LANGUAGES
 from rewards.reading import Reading, read_group
 from rewards.text import MAX_MARKS, clean
@@ -17,6 +17,7 @@ QUESTION = "Roger hat 5 Tennisbälle und kauft noch 6 Tennisbälle dazu. Wie vie
 REASONING = "Zusammen sind es dann 5 + 6 = 11 Bälle."
 REFERENCE = "Together that makes 5 + 6 = 11 balls. The answer is 11."
 CLOSING = "Die Antwort lautet 11."
+BROKEN = "\ufffd"
 
 
 def read(
@@ -65,7 +66,19 @@ FORMAT_CASES = {
     "hashes": ("Es sind 5 + 6 = 11 Bälle.\n#### 11\n", True),
     "nothing declared": ("Es sind 5 + 6 = 11 Bälle.", False),
     "two different answers": ("Es sind 11 Bälle. Die Antwort lautet 11. Die Antwort lautet 12.", False),
-    "the same answer twice": ("Es sind 11 Bälle. Die Antwort lautet 11.\n#### 11", False),
+    "the same answer in two places": ("Die Antwort lautet 11. Es sind also 11 Bälle.\n#### 11", False),
+    "the same number behind it": ("Es sind 11 Bälle. Die Antwort lautet 11. Roger hat also 11 Bälle.", True),
+    "another number behind it": ("Es sind 11 Bälle. Die Antwort lautet 11. Roger hat also 12 Bälle.", False),
+    "another number in another script": ("Es sind 11 Bälle. Die Antwort lautet 11 (১২).", False),
+    "another number in one character": ("Es sind 11 Bälle. Die Antwort lautet 11 oder ⑫.", False),
+    "a fraction": ("Es sind 11 Bälle. Die Antwort lautet 11 Bälle und ½.", False),
+    "a Roman number": ("Es sind 11 Bälle. Die Antwort lautet 11 Bälle oder XII.", False),
+    "a Chinese number": ("Es sind 11 Bälle. Die Antwort lautet 11 Bälle, 十二.", False),
+    "a raised number": ("Es sind 11 Bälle. Die Antwort lautet 11 Bälle ¹².", False),
+    "exponents of units": ("Es sind 5 + 6 = 11 Felder. Die Antwort lautet 11 m² je Feld und s⁻¹.", True),
+    "two broken characters": (f"Es sind 11 B{BROKEN * 2}lle. Die Antwort lautet 11.", True),
+    "more of them": (f"Es sind 11 B{BROKEN * 3}lle. Die Antwort lautet 11.", False),
+    "private use": ("Es sind 11 Bälle \ue000\ue001\ue002. Die Antwort lautet 11.", False),
     "a list of answers": ("Es sind viele Bälle. Die Antwort lautet 11 oder 12 oder 13.", False),
     "a long tail": ("Es sind 11 Bälle. Die Antwort lautet 11. " + "Und nun noch etwas mehr dazu. " * 3, False),
     "nothing": ("", False),
@@ -117,6 +130,9 @@ REPETITION_CASES = {
     "a word": ("ja " * 60, False),
     "a loop without spaces": ("hahaha" * 60, False),
     "one letter": ("Das ist " + "a" * 60, False),
+    "one sign": ("Das sind die Bälle von Roger" + "." * 30, False),
+    "a shorter line of one sign": ("Das sind die Bälle von Roger.\n" + "-" * 29, True),
+    "one digit": ("Das sind die Bälle von Roger: " + "0" * 30, False),
 }
 
 
@@ -183,7 +199,32 @@ def test_reference_without_words_sets_no_length(reference: str) -> None:
     assert not BY_NAME["length"].is_open(read("Bälle und " * 10_000, reference=reference))
 
 
+# Six digits and signs of the reference below, so at most 4 * 6 + 100 = 124 in a response.
+@pytest.mark.parametrize(("added", "expected"), [(118, True), (119, False)])
+@pytest.mark.parametrize("pair", ["!?", "12", "\ufffd§", "٣_"])
+def test_length_gate_caps_symbols(pair: str, added: int, expected: bool) -> None:
+    reference = "Together that makes 11 balls. The answer is 11."
+    response = f"Zusammen sind es 11 Bälle. {(pair * 60)[:added]} Die Antwort lautet 11."
+    assert num_symbols(reference, "en") == num_symbols(response, "de") - added == 6
+    assert BY_NAME["length"].is_open(read(response, reference=reference)) is expected
+
+
+def test_vowel_signs_are_no_symbols() -> None:
+    assert num_symbols("ఆమె మిగిలిన", "te") == num_symbols("สวัสดี", "th") == 0
+    assert num_symbols("5 + 6 = 11.", "de") == 7
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\u3000"])
+def test_length_gate_caps_white_space(blank: str) -> None:
+    # 49 characters and 13 blanks: 149 blanks may be, one for each character and 100.
+    response = f"{REASONING}\n{CLOSING}"
+    assert (len(response), sum(map(len, response.split()))) == (62, 49)
+    for added, expected in ((49 + 100 - 13, True), (49 + 100 - 12, False)):
+        assert BY_NAME["length"].is_open(read(f"{REASONING}{blank * added}\n{CLOSING}")) is expected
+
+
 def test_cleaning_takes_out_what_can_not_be_seen() -> None:
+    assert clean("a\u034fb\ufe0fc\u3164d\u2800e\U000e0100") == "abcde"
     assert clean("t\u200bh\u00ade\u202e \ud83dx\u200dy\U000e0041\r\nz\u2028") == "the \ufffdxy\nz\n"
 
 
@@ -191,6 +232,7 @@ def test_cleaning_composes_accents_and_keeps_the_joiners_of_indic_scripts() -> N
     assert clean("A\u0308pfel") == "Äpfel"
     assert clean("క్యాన్\u200cల") == "క్యాన్\u200cల"
     assert clean("ক্\u200dষ") == "ক্\u200dষ"
+    assert clean("字\u200d字ก\u200cก") == "字字กก"
 
 
 def test_cleaning_cuts_towers_of_accents() -> None:
