@@ -92,7 +92,7 @@ comet-parity: install $(COMET_STAMP)  ## Compare our COMET modules with the unba
 
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
-	rm -rf $(VENV) $(COMET) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(COMET) .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- installation ---
