@@ -7,6 +7,7 @@ import pytest
 from driver.config import Config
 from driver.config_load import dump_config, load_config
 from driver.errors import BadInput
+from driver.reward_config import RewardConfig
 
 MINIMAL = """
 [policy]
@@ -179,3 +180,15 @@ def test_an_override_that_is_no_assignment_is_refused(minimal: Path, override: s
 
 def test_an_override_below_a_value_is_refused(minimal: Path) -> None:
     assert "policy.model is a value, not a section" in refusal(minimal, "policy.model.name=x")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.toml")), ids=lambda path: path.name
+)
+def test_every_config_of_the_project_loads(path: Path) -> None:
+    assert load_config(path, []).scorer.model
+
+
+def test_the_audit_s_config_has_the_default_reward() -> None:
+    path = Path(__file__).resolve().parents[2] / "configs" / "audit.toml"
+    assert load_config(path, []).reward == RewardConfig()
