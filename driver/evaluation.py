@@ -18,8 +18,7 @@ from driver.errors import BadInput
 from driver.ports import Generator
 from driver.schema import Problem, Rollout, SamplingRequest
 from rewards.answers import final_answer, kind_of, last_number, plain_answer, same_answer
-
-PIVOT_LANGUAGE = "en"
+from rewards.reading import PIVOT_LANGUAGE
 
 Moment = Literal["before", "after"]
 

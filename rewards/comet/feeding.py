@@ -16,10 +16,10 @@ from typing import Literal, Protocol
 
 from rewards.comet.alignment import TextPair
 from rewards.comet.inputs import CometInput
+from rewards.reading import PIVOT_LANGUAGE
 from rewards.reasoning.translation import Translator
 
 FeedingName = Literal["quality", "forward", "back", "same"]
-PIVOT_LANGUAGE = "en"
 
 
 class Feeding(Protocol):
