@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from driver.learning_config import AlgorithmConfig, CheckpointConfig, CriticConfig, ExportConfig, LearnerConfig
 from driver.reward_config import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
 from driver.section import Section
 from rewards.languages import LANGUAGES
@@ -102,43 +103,6 @@ class PivotConfig(EngineConfig):
     """Folder of the reference cache; shared by runs. Empty: no cache on disk."""
 
 
-class AlgorithmConfig(Section):
-    steps: int = Field(ge=1)
-    """Optimiser steps of the run."""
-    groups_per_step: int = Field(default=8, ge=1)
-    """Problems per step; each is sampled group_size times."""
-    group_size: int = Field(default=8, ge=2)
-    """Responses per problem; 2 is the least that gives a group baseline."""
-    max_staleness: Literal[0] = 0
-    """Policy versions a sample may be old when learned from; 0 is on-policy."""
-    scale_by_std: bool = False
-    """Divide the advantage by the group's standard deviation (GRPO); off is Dr.GRPO's choice."""
-    clip_low: float = Field(default=0.2, gt=0, lt=1)
-    clip_high: float = Field(default=0.28, gt=0)
-    """The ratio is clipped to [1 - clip_low, 1 + clip_high] (clip-higher, DAPO)."""
-    importance_cap: float = Field(default=2.0, ge=1)
-    """Truncated importance sampling between engine and learner: weight min(ratio, cap), token by token."""
-
-
-class LearnerConfig(Section):
-    num_ranks: int = Field(default=1, ge=1)
-    """DeepSpeed ZeRO-3 ranks: one GPU each, or num_cpus cores each."""
-    learning_rate: float = Field(default=1e-6, gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    adam_betas: tuple[float, float] = (0.9, 0.99)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    row_tokens: int = Field(default=0, ge=0)
-    """Longest packed row, in tokens; 0: policy.max_model_len, which is the least that holds every sequence."""
-    logprob_chunk_tokens: int = Field(default=256, ge=1)
-    """Positions whose logits exist at once, in fp32."""
-    gradient_checkpointing: bool = False
-    num_cpus: float = Field(default=1, gt=0)
-    timeout_s: float = Field(default=1800, gt=0)
-    """Longest that one step, gather or start of the ranks may take."""
-
-
 class WeightsConfig(Section):
     backend: Literal["auto", "object_store", "nccl"] = "auto"
     """How weights travel to vLLM: auto is nccl on GPUs and object_store (Ray's) without."""
@@ -212,6 +176,9 @@ class Config(Section):
     translator: TranslatorConfig = TranslatorConfig()
     algorithm: AlgorithmConfig
     learner: LearnerConfig = LearnerConfig()
+    critic: CriticConfig = CriticConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    export: ExportConfig = ExportConfig()
     weights: WeightsConfig = WeightsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     audit: AuditConfig = AuditConfig()
@@ -219,12 +186,18 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        sequences = self.algorithm.groups_per_step * self.algorithm.group_size
+        algorithm = self.algorithm
+        if algorithm.mini_batches > algorithm.groups_per_step:
+            raise ValueError(
+                f"algorithm.mini_batches {algorithm.mini_batches} is above algorithm.groups_per_step "
+                f"{algorithm.groups_per_step}: a group is never torn between two optimiser steps"
+            )
+        sequences = algorithm.groups_per_step * (algorithm.group_size if algorithm.name != "sft" else 1)
         if sequences % self.learner.num_ranks:
             raise ValueError(
-                f"a batch of algorithm.groups_per_step x group_size = {self.algorithm.groups_per_step} x "
-                f"{self.algorithm.group_size} = {sequences} responses can't be divided over learner.num_ranks = "
-                f"{self.learner.num_ranks}; make it a multiple"
+                f"a batch of algorithm.groups_per_step x group_size = {algorithm.groups_per_step} x "
+                f"{sequences // algorithm.groups_per_step} = {sequences} responses can't be divided over "
+                f"learner.num_ranks = {self.learner.num_ranks}; make it a multiple"
             )
         for name, engine in (("policy", self.policy), ("pivot", self.pivot)):
             if engine.max_response_tokens >= engine.max_model_len:
@@ -238,6 +211,11 @@ class Config(Section):
                 f"{self.policy.max_model_len}: a longest response would fit into no row"
             )
         return self
+
+    @property
+    def total_optimizer_steps(self) -> int:
+        """Of the whole run: what a learning-rate schedule counts."""
+        return self.algorithm.steps * self.algorithm.optimizer_steps
 
     @property
     def row_tokens(self) -> int:

@@ -13,3 +13,7 @@ class BadInput(ValueError):
 
 class RunFailed(RuntimeError):
     """Something broke while the run was under way: one clear line, exit 1, details in the run's log files."""
+
+
+class CheckpointFailed(RuntimeError):
+    """A checkpoint could not be written (a full disk): the ones before stay good and the run goes on."""

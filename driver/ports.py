@@ -13,6 +13,7 @@ from driver.schema import (
     Score,
     ScoreRequest,
     StepReport,
+    TokenMeasures,
     TrainBatch,
     Unscored,
 )
@@ -50,14 +51,34 @@ class Scorer(Protocol):
 
 
 class Learner(Protocol):
-    """The ZeRO-3 ranks, as one."""
+    """The ZeRO-3 ranks, as one: the policy, and where the config asks for them its reference model and a critic."""
+
+    async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
+        """[num_sequences] what the models say of each sequence, by the weights of now. Nothing is learned."""
+        ...
 
     async def step(self, batch: TrainBatch) -> StepReport:
-        """One optimiser step on all ranks."""
+        """One optimiser step on all ranks; of the critic too, where the rows have returns."""
         ...
 
     async def push_weights(self, policy_version: int) -> PushReport:
         """Send the current weights to every policy worker and stamp them with `policy_version`."""
+        ...
+
+    async def save(self, folder: str) -> None:
+        """Write all that is needed to go on exactly here into an empty folder that every rank reaches.
+
+        Raises:
+            CheckpointFailed: a file could not be written; the learner goes on as before.
+        """
+        ...
+
+    async def load(self, folder: str) -> None:
+        """Go on where `save` wrote, with this number of ranks or another.
+
+        Raises:
+            RunFailed: a file can't be read.
+        """
         ...
 
     async def export(self, folder: str) -> None:
