@@ -28,6 +28,9 @@ MODELS := .cache/models
 COMET := .venv-comet
 COMET_STAMP := $(COMET)/.installed-$(call hash,requirements/comet.txt)
 COMET_CASES := .cache/comet-parity
+# Another trainer, with the versions that it asks for.
+TRL := .venv-trl
+TRL_STAMP := $(TRL)/.installed-$(call hash,requirements/trl.txt)
 
 # uv installs several times faster than pip, and pip takes over where uv can't. uv doesn't read pip's settings: the two
 # that decide where packages come from are passed on.
@@ -90,9 +93,13 @@ comet-parity: install $(COMET_STAMP)  ## Compare our COMET modules with the unba
 	$(COMET)/bin/python -W ignore benchmarks/comet_parity/package_side.py $(COMET_CASES)
 	$(BIN)/python -m benchmarks.comet_parity.our_side $(COMET_CASES)
 
+.PHONY: bench-trl
+bench-trl: install models $(TRL_STAMP)  ## Measure whole GRPO steps beside TRL's GRPOTrainer, in turn; ARGS="--rounds 5" for more
+	$(BIN)/python -m benchmarks.trl_step --trl-python $(TRL)/bin/python $(ARGS)
+
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
-	rm -rf $(VENV) $(COMET) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(COMET) $(TRL) .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- installation ---
@@ -141,6 +148,13 @@ $(COMET_STAMP): | $(BIN)/uv
 		|| $(UV) pip install --python $(COMET)/bin/python --no-deps --index $(TORCH_INDEX) --index-strategy unsafe-best-match -r requirements/comet.txt
 	@rm -f $(COMET)/.installed-*; touch $@
 
+$(TRL_STAMP): | $(BIN)/uv
+	@echo "== making $(TRL) with $$(grep -c == requirements/trl.txt) packages (requirements/trl.txt)"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(TRL)
+	@$(UV) pip install --python $(TRL)/bin/python --no-deps -r requirements/trl.txt 2> /dev/null \
+		|| $(UV) pip install --python $(TRL)/bin/python --no-deps --index $(TORCH_INDEX) --index-strategy unsafe-best-match -r requirements/trl.txt
+	@rm -f $(TRL)/.installed-*; touch $@
+
 # --- pinned requirements: from pyproject.toml, keeping what is pinned already; add UPGRADE=--upgrade for newer versions ---
 
 UPGRADE ?=
@@ -158,6 +172,11 @@ lock-cpu: | $(BIN)/uv  ## Write requirements/cpu.txt and dev.txt; needs a place 
 .PHONY: lock-comet
 lock-comet: | $(BIN)/uv  ## Write requirements/comet.txt; needs a place that has torch's CPU build, as lock-cpu does
 	$(UV) $(COMPILE) requirements/comet.in --python-platform x86_64-manylinux_2_28 --output-file requirements/comet.txt \
+		$(if $(UV_FIND_LINKS)$(PIP_FIND_LINKS),,--index $(TORCH_INDEX) --index-strategy unsafe-best-match)
+
+.PHONY: lock-trl
+lock-trl: | $(BIN)/uv  ## Write requirements/trl.txt; needs a place that has torch's CPU build, as lock-cpu does
+	$(UV) $(COMPILE) requirements/trl.in --python-platform x86_64-manylinux_2_28 --output-file requirements/trl.txt \
 		$(if $(UV_FIND_LINKS)$(PIP_FIND_LINKS),,--index $(TORCH_INDEX) --index-strategy unsafe-best-match)
 
 # A folder of CPU wheels among the places to look in would answer "torch==2.13.0" with its CPU build.

@@ -1,8 +1,7 @@
 """One vLLM engine: requests in, rollouts or answer probabilities out, for a policy the learner's weights in between.
 
-Owns vLLM's arguments and the reading of its outputs. Knows no Ray: actors/policy.py and actors/pivot.py are the shells
-around it. The loop that drives the steps is actors/step_loop.py; what vLLM reads when it is imported is set by
-actors/engine_process.py.
+Owns vLLM's arguments and the reading of its outputs. Knows no Ray: its shells are actors/policy.py and actors/pivot.py.
+actors/step_loop.py drives the steps; actors/engine_process.py sets what vLLM reads when it is imported.
 """
 
 import math
@@ -267,6 +266,8 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
     from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
 
+    from actors.vocabulary_mask import with_vocabulary_mask
+
     if current_platform.is_cpu() != (device == "cpu"):
         raise RuntimeError(
             f"the run wants {device}, but the installed vLLM is built for {current_platform.device_type}; install the "
@@ -297,4 +298,4 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         weight_transfer_config=WeightTransferConfig(backend=weight_backend) if weight_backend else None,
         disable_log_stats=True,
     )
-    return LLMEngine.from_engine_args(arguments)
+    return LLMEngine.from_engine_args(with_vocabulary_mask(arguments))

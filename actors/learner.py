@@ -17,9 +17,9 @@ from actors.engine import Device
 from actors.fleet import one_line
 from actors.process import ProcessInfo, RemoteActor, this_process
 from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums, send_weights
-from driver.config import AlgorithmConfig, LearnerConfig
-from driver.errors import RunFailed
-from driver.schema import PackedRow, PushReport, StepReport, TrainBatch
+from driver.errors import BadInput, CheckpointFailed, RunFailed
+from driver.learning_config import AlgorithmConfig, CriticConfig, LearnerConfig
+from driver.schema import PackedRow, PushReport, StepReport, TokenMeasures, TrainBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,10 @@ class RankArguments:
 
     learner: LearnerConfig
     algorithm: AlgorithmConfig
+    critic: CriticConfig
+    total_optimizer_steps: int  # of the run
     model: str
+    chat_template: str  # text; empty: the tokenizer's own
     temperature: float  # that the engine samples at
     device: Device
     seed: int
@@ -104,29 +107,38 @@ class LearnerWorker:
         transfer: tuple[str, int],
     ) -> None:
         """Load the model's shard; `master` is where the ranks meet, `transfer` where the engines do (nccl)."""
-        from actors.learning.rank import LearnerRank, PolicySource, RankPlace
-        from actors.learning.zero_config import GatherLimits
+        from actors.learning.policy_model import num_drawable_tokens
+        from actors.learning.rank import LearnerRank, PolicySource, RankPlace, RankSetup
 
         self._rank = LearnerRank(
-            arguments.learner,
-            policy=PolicySource(
-                model=arguments.model,
-                temperature=arguments.temperature,
-                trust_remote_code=arguments.trust_remote_code,
+            RankSetup(
+                learner=arguments.learner,
+                algorithm=arguments.algorithm,
+                critic=arguments.critic,
+                policy=PolicySource(
+                    model=arguments.model,
+                    temperature=arguments.temperature,
+                    trust_remote_code=arguments.trust_remote_code,
+                    vocab_size=num_drawable_tokens(arguments.model, trust_remote_code=arguments.trust_remote_code),
+                    chat_template=arguments.chat_template,
+                ),
+                total_optimizer_steps=arguments.total_optimizer_steps,
+                bucket_bytes=arguments.bucket_bytes,
+                seed=arguments.seed,
             ),
-            algorithm=arguments.algorithm,
-            place=RankPlace(
+            RankPlace(
                 rank=self._index,
                 world_size=arguments.learner.num_ranks,
                 master_address=master[0],
                 master_port=master[1],
                 device=arguments.device,
             ),
-            limits=GatherLimits(bucket_bytes=arguments.bucket_bytes),
-            seed=arguments.seed,
         )
         receivers = PolicyReceivers(policy_workers, timeout_s=arguments.push_timeout_s) if self._index == 0 else None
         self._send = self._sender(arguments, receivers, num_workers=len(policy_workers), transfer=transfer)
+
+    def measure(self, rows: tuple[PackedRow, ...]) -> list[tuple[int, TokenMeasures]]:
+        return self._rank.measure(rows)
 
     def step(self, rows: tuple[PackedRow, ...], num_loss_tokens: int, num_sequences: int) -> StepReport:
         return self._rank.step(rows, num_loss_tokens=num_loss_tokens, num_sequences=num_sequences)
@@ -144,6 +156,12 @@ class LearnerWorker:
     def checksums(self) -> dict[str, str]:
         """Of the full weights, by name; all ranks must be asked together. Compare with a policy worker's."""
         return learner_checksums(self._rank.weights)
+
+    def save(self, folder: str) -> None:
+        self._rank.save(Path(folder))
+
+    def load(self, folder: str) -> None:
+        self._rank.load(Path(folder))
 
     def export(self, folder: str) -> None:
         self._rank.export(Path(folder))
@@ -184,6 +202,11 @@ class LearnerGroup:
         calls = [rank.setup.remote(arguments, policy_workers, master=master, transfer=transfer) for rank in self.ranks]
         await self._all("load the model", calls)
 
+    async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
+        calls = [rank.measure.remote(rows) for rank, rows in zip(self.ranks, batch.rows, strict=True)]
+        by_sequence = dict(pair for pairs in await self._all("measure a batch", calls) for pair in pairs)
+        return tuple(by_sequence[sequence] for sequence in range(batch.num_sequences))
+
     async def step(self, batch: TrainBatch) -> StepReport:
         reports = await self._all(
             "take a step",
@@ -201,6 +224,12 @@ class LearnerGroup:
     async def checksums(self) -> dict[str, str]:
         return (await self._all("checksum weights", [rank.checksums.remote() for rank in self.ranks]))[0]
 
+    async def save(self, folder: str) -> None:
+        await self._all("write a checkpoint", [rank.save.remote(folder) for rank in self.ranks])
+
+    async def load(self, folder: str) -> None:
+        await self._all("load a checkpoint", [rank.load.remote(folder) for rank in self.ranks])
+
     async def export(self, folder: str) -> None:
         await self._all("export the model", [rank.export.remote(folder) for rank in self.ranks])
 
@@ -209,5 +238,10 @@ class LearnerGroup:
             return list(await asyncio.wait_for(asyncio.gather(*calls), self.timeout_s))
         except TimeoutError as failure:
             raise RunFailed(f"the learner did not {what} within {self.timeout_s:g} s") from failure
-        except (RayActorError, RayTaskError) as failure:
+        except RayTaskError as failure:
+            # What a rank knows to be the user's or the disk's fault is told as such; anything else ends the run.
+            if isinstance(failure.cause, BadInput | CheckpointFailed):
+                raise type(failure.cause)(str(failure.cause)) from failure
+            raise RunFailed(f"the learner could not {what}: {one_line(failure)}") from failure
+        except RayActorError as failure:
             raise RunFailed(f"the learner could not {what}: {one_line(failure)}") from failure

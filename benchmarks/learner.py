@@ -18,7 +18,7 @@ from torch.profiler import profile
 
 from actors.learning.rank import LearnerRank, PolicySource, RankPlace
 from actors.learning.zero_config import GatherLimits
-from driver.batching import pack, packing_efficiency
+from driver.batching import LossWeighting, pack, packing_efficiency
 from driver.config import AlgorithmConfig, LearnerConfig
 from driver.schema import TrainBatch, TrainSample
 
@@ -82,11 +82,18 @@ def _batch(arguments: argparse.Namespace) -> TrainBatch:
                 prompt_token_ids=tuple(random.integers(0, 300, arguments.prompt_tokens).tolist()),
                 response_token_ids=tuple(random.integers(0, 300, num_response).tolist()),
                 sampling_logprobs=(-6.0,) * num_response,
-                advantage=float(random.normal()),
+                advantages=(float(random.normal()),) * num_response,
                 policy_version=0,
             )
         )
-    return pack(samples, num_ranks=arguments.ranks, row_tokens=arguments.row_tokens, pad_token_id=0, policy_version=0)
+    return pack(
+        samples,
+        num_ranks=arguments.ranks,
+        row_tokens=arguments.row_tokens,
+        pad_token_id=0,
+        policy_version=0,
+        weighting=LossWeighting(aggregation="token", max_response_tokens=arguments.row_tokens),
+    )
 
 
 def _run_rank(

@@ -128,7 +128,37 @@ class StageSplit:
         }
 
 
-Outcome = Comparison | StageSplit
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A number that depends on no clock and has no other side."""
+
+    name: str
+    what: str  # is counted
+    values: tuple[float, ...]  # one of each try
+    aim: float  # least median that is good enough
+    work: str  # one try, in words
+
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
+    @property
+    def is_met(self) -> bool:
+        return self.median >= self.aim
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "what": self.what,
+            "median": self.median,
+            "values": list(self.values),
+            "aim": self.aim,
+            "is_met": self.is_met,
+            "work": self.work,
+        }
+
+
+Outcome = Comparison | StageSplit | Figure
 
 
 def interleaved(ours: Side, bare: Side, *, rounds: int) -> tuple[tuple[Round, ...], tuple[Round, ...]]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from benchmarks.measure import Comparison, Outcome, StageSplit
+from benchmarks.measure import Comparison, Figure, Outcome, StageSplit
 
 
 def tables(outcomes: Sequence[Outcome]) -> str:
     """Markdown, each table under what it was measured on."""
     comparisons = [outcome for outcome in outcomes if isinstance(outcome, Comparison)]
     parts = [_comparisons(comparisons)] if comparisons else []
+    figures = [outcome for outcome in outcomes if isinstance(outcome, Figure)]
+    parts += [_figures(figures)] if figures else []
     parts += [_stages(outcome) for outcome in outcomes if isinstance(outcome, StageSplit)]
     return "\n\n".join(parts)
 
@@ -32,6 +34,20 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
         for one in comparisons
     ]
     return "\n".join([table, "", *explained])
+
+
+def _figures(figures: Sequence[Figure]) -> str:
+    rows = [
+        [
+            one.name,
+            f"{one.median:.3f}",
+            f"{min(one.values):.3f} to {max(one.values):.3f}",
+            f"{one.aim}: {'met' if one.is_met else 'missed'}",
+        ]
+        for one in figures
+    ]
+    explained = [f"- {one.name}: {one.what}; {one.work}." for one in figures]
+    return "\n".join([_table(["", "median", "spread", "aim"], rows), "", *explained])
 
 
 def _stages(split: StageSplit) -> str:

@@ -6,7 +6,7 @@ Owns that both sides get the same, and that no round repeats what a cache may st
 from random import Random
 
 from benchmarks.measure import Sizes
-from driver.batching import pack
+from driver.batching import LossWeighting, pack
 from driver.inputs import TrainingInputs, prepare_training
 from driver.problems.builtin.generate import builtin_items
 from driver.problems.stream import ProblemStream
@@ -58,7 +58,7 @@ class Prompts:
                     prompt_token_ids=prompt,
                     response_token_ids=response,
                     sampling_logprobs=(-6.0,) * len(response),
-                    advantage=random.gauss(0, 1),
+                    advantages=(random.gauss(0, 1),) * len(response),
                     policy_version=0,
                 )
             )
@@ -68,6 +68,9 @@ class Prompts:
             row_tokens=config.row_tokens,
             pad_token_id=self._inputs.evaluation.pad_token_id,
             policy_version=0,
+            weighting=LossWeighting(
+                aggregation=config.algorithm.aggregation, max_response_tokens=config.policy.max_response_tokens
+            ),
         )
 
     def _prompt(self, position: int) -> tuple[int, ...]:

@@ -7,17 +7,21 @@ has no estimate, and `plan` says so.
 import json
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.layout import Device, Role
 from driver.config import Config, EngineConfig
+from driver.learning_config import LearnerConfig
 
 GIB = float(1 << 30)
 ENGINE_OVERHEAD_GIB = 1.4
 """A rough allowance for a vLLM process before its weights: interpreter, torch, vLLM and its buffers."""
 PROCESS_OVERHEAD_GIB = 0.9
 """The same for a learner rank or a scorer."""
+GATHERED_AHEAD = 50_000_000
+"""Parameters that ZeRO-3 gathers before they are needed; actors/learning/zero_config.py."""
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 
 
@@ -52,25 +56,47 @@ def _scorer(config: Config) -> Memory:
 
 
 def _learner(config: Config) -> Memory:
-    """ZeRO-3: fp32 master weights, two Adam moments and gradients are split over the ranks; logits are chunked."""
-    learner = config.learner
-    count = num_parameters(config.policy.model)
-    if count is None:
+    """ZeRO-3: fp32 master weights, two Adam moments and gradients are split over the ranks; logits are chunked.
+
+    A frozen reference model (algorithm.kl, without adapters) and a critic (ppo) are in the same processes.
+    """
+    learner, algorithm = config.learner, config.algorithm
+    policy = tensor_shapes(config.policy.model)
+    critic = tensor_shapes(config.critic.model or config.policy.model) if algorithm.name == "ppo" else []
+    if policy is None or critic is None:
         return _sum(weights=None)
-    working = count * BYTES[learner.dtype] / GIB
-    per_rank = count * (4 + 4 + 4 + 4) / learner.num_ranks / GIB
+    has_reference = algorithm.kl != "none" and learner.lora.rank == 0
+    trained = (_adapter_size(policy, learner.lora.rank) if learner.lora.rank else _size(policy)) + _size(critic)
+    held = sum(_held_gib(shapes, learner) for shapes in (policy, critic, policy if has_reference else []))
     shape = model_shape(config.policy.model)
     # Hidden states kept for backward, about 16 values a token and layer, or 1 with checkpointing; and one fp32 chunk.
     kept = 1 if learner.gradient_checkpointing else 16
     activations = config.row_tokens * shape.layers * shape.hidden * kept * BYTES[learner.dtype] / GIB
-    logits = 3 * learner.logprob_chunk_tokens * shape.vocabulary * 4 / GIB
+    logits = learner.logprob_chunk_tokens * shape.vocabulary * 4 / GIB
     return _sum(
-        gathered_weights=working,
-        optimizer_shard=per_rank,
+        gathered_weights=held,
+        optimizer_shard=trained * (4 + 4 + 4 + 4) / learner.num_ranks / GIB,
         activations=activations,
         logits=logits,
         process=PROCESS_OVERHEAD_GIB,
     )
+
+
+def _held_gib(shapes: Sequence[tuple[int, ...]], learner: LearnerConfig) -> float:
+    """A small model stays whole on every rank; of a larger one there are a share and what is gathered ahead."""
+    whole = _size(shapes) * BYTES[learner.dtype] / GIB
+    if whole <= learner.keep_whole_mib / 1024:
+        return whole
+    return whole / learner.num_ranks + min(whole, GATHERED_AHEAD * BYTES[learner.dtype] / GIB)
+
+
+def _size(shapes: Sequence[tuple[int, ...]]) -> int:
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def _adapter_size(shapes: Sequence[tuple[int, ...]], rank: int) -> int:
+    """Of two factors a matrix; embeddings, which have none, are counted too: an upper bound."""
+    return sum(rank * sum(shape) for shape in shapes if len(shape) == 2)
 
 
 def _sum(**parts: float | None) -> Memory:
@@ -87,17 +113,23 @@ def weights_gib(model: str, bytes_per_parameter: int) -> float | None:
 
 
 def num_parameters(model: str) -> int | None:
-    """Of a local folder, from its safetensors headers; None for a model that is not here."""
+    """Of a local folder; None for a model that is not here."""
+    shapes = tensor_shapes(model)
+    return None if shapes is None else _size(shapes)
+
+
+def tensor_shapes(model: str) -> list[tuple[int, ...]] | None:
+    """Of a local folder's tensors, from its safetensors headers; None for a model that is not here."""
     files = sorted(Path(model).glob("*.safetensors"))
-    return sum(_count(file) for file in files) if files else None
+    return [shape for file in files for shape in _header(file)] if files else None
 
 
-def _count(file: Path) -> int:
+def _header(file: Path) -> list[tuple[int, ...]]:
     """Format: 8 bytes little-endian header length, then a JSON header of name -> {dtype, shape, data_offsets}."""
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return [tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from driver.errors import BadInput
 
 Device = Literal["cpu", "cuda"]
 Role = Literal["policy", "pivot", "scorer", "learner"]
+ROLES: tuple[Role, ...] = ("policy", "pivot", "scorer", "learner")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +66,18 @@ def choose_device(config: Config, cluster: Resources) -> Device:
     return "cuda" if cluster.gpus > 0 else "cpu"
 
 
-def layout(
-    config: Config, device: Device, *, roles: tuple[Role, ...] = ("policy", "pivot", "scorer", "learner")
-) -> Layout:
+def training_roles(config: Config) -> tuple[Role, ...]:
+    """Who takes part in a training run. Imitating references needs no scorer, no pivot where the data has a
+    translation, and a policy worker only to evaluate."""
+    if config.algorithm.name != "sft":
+        return ROLES
+    evaluates = config.evaluation.before or config.evaluation.after
+    asks_pivot = config.algorithm.sft_target == "pivot"
+    absent = {"scorer"} | (set() if evaluates else {"policy"}) | (set() if asks_pivot else {"pivot"})
+    return tuple(role for role in ROLES if role not in absent)
+
+
+def layout(config: Config, device: Device, *, roles: tuple[Role, ...] = ROLES) -> Layout:
     """One bundle an actor: {GPU: 1, CPU: n} on GPUs ({GPU: k} under tensor parallelism k), {CPU: n} without.
 
     vLLM's own process under tensor parallelism needs its GPUs on one node, hence one bundle and not k.
@@ -100,9 +110,7 @@ def check_fits(wanted: Layout, cluster: Resources) -> None:
     need = wanted.total
     if need.cpus > cluster.cpus + 1e-6 or need.gpus > cluster.gpus + 1e-6:
         shares = ", ".join(
-            f"{len(wanted.of(role))} {role} x ({wanted.of(role)[0].bundle})"
-            for role in ("policy", "pivot", "scorer", "learner")
-            if wanted.of(role)
+            f"{len(wanted.of(role))} {role} x ({wanted.of(role)[0].bundle})" for role in ROLES if wanted.of(role)
         )
         raise BadInput(
             f"the run asks for {need} ({shares}), the cluster has {cluster}; "

@@ -5,6 +5,7 @@ Owns who is started with what. Where is cluster/launch.py's business, what an ac
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from actors.fleet import GeneratorFleet, processes, ready
@@ -51,7 +52,7 @@ class Team:
         await self._load("scorer", scorers)
 
     async def start_all(self, *, custom_source: str = "") -> None:
-        """Everything of a training run, loaded at the same time. `custom_source` is the text of a reward of the user's.
+        """Everybody whom the layout names, loaded at the same time. `custom_source` is a user's own reward, as text.
 
         Raises:
             RunFailed: an actor could not load its model, or not within cluster.start_timeout_s.
@@ -95,6 +96,8 @@ class Team:
         ]
 
     async def _load(self, role: Role, workers: Sequence[RemoteActor]) -> None:
+        if not workers:  # imitating references needs no scorer, for one
+            return
         await self._find(role, workers)
         await self._started(role, ready(self._names(role), workers))
 
@@ -111,7 +114,12 @@ class Team:
         arguments = RankArguments(
             learner=config.learner,
             algorithm=config.algorithm,
+            critic=config.critic,
+            total_optimizer_steps=config.total_optimizer_steps,
             model=config.policy.model,
+            chat_template=Path(template).read_text(encoding="utf-8")
+            if (template := config.policy.chat_template)
+            else "",
             temperature=config.policy.temperature,
             device=self._bundles.layout.device,
             seed=config.run.seed,

@@ -1,44 +1,110 @@
-"""Packs the samples of one optimiser step into rows, and deals the rows to the learner's ranks.
+"""Packs the samples of one optimiser step into rows, weighs their tokens, and deals the rows to the learner's ranks.
 
-Owns which sample lies in which row, on which rank, in which micro-batch. Knows the schema and numpy; must not know
-torch or the loss. Every sample is in exactly one row; every rank has the same number of micro-batches, because ZeRO-3's
-collectives pair the ranks' forward passes one to one; the same samples in the same order give the same batch.
+Owns what a token's loss counts in its batch, which row a sample lies in, on which rank, in which micro-batch. Knows the
+schema and numpy; must not know torch or the loss. Every sample is in exactly one row; every rank has the same number of
+micro-batches, because ZeRO-3's collectives pair the ranks' forward passes one to one; the same samples in the same
+order give the same batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from driver.packing import assign_rows
 from driver.schema import PackedRow, TrainBatch, TrainSample
 
 PADDING = -1  # `sequence_ids` of a token that belongs to no sample
 
+_MEASURED = ("old_logprobs", "reference_logprobs", "returns", "old_values")  # of all samples of a batch, or of none
 
-def pack(
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossWeighting:
+    """How the losses of tokens become the one of their batch: the sum of weight x loss, normalised once, here.
+
+    With N response tokens in S sequences, the i-th of n_i tokens, over the whole batch and all ranks:
+
+        token     1 / N                           each token alike (DAPO, arXiv 2503.14476)
+        sequence  1 / (S n_i)                     each sequence alike (GRPO, arXiv 2402.03300)
+        constant  1 / (S max_response_tokens)     as token, without a say of the lengths drawn (Dr. GRPO, 2503.20783)
+
+    With `mask_truncated`, truncated samples weigh 0 and are counted in neither N nor S.
+    """
+
+    aggregation: Literal["token", "sequence", "constant"]
+    max_response_tokens: int  # a response can have no more; read by "constant" alone
+    mask_truncated: bool = False
+
+    def counts(self, sample: TrainSample) -> bool:
+        """Whether the sample is learned from."""
+        return not (self.mask_truncated and sample.is_truncated)
+
+    def weights(self, samples: Sequence[TrainSample]) -> list[float]:
+        """[samples] what each token of a sample weighs.
+
+        Raises:
+            ValueError: all samples are masked; there is nothing to learn, and no optimiser step to take.
+        """
+        lengths = [len(sample.response_token_ids) for sample in samples if self.counts(sample)]
+        if not lengths:
+            raise ValueError(
+                f"all {len(samples)} samples are truncated, and truncated ones are masked: such a step must be skipped"
+            )
+        num_sequences, num_tokens = len(lengths), sum(lengths)
+
+        def weight(sample: TrainSample) -> float:
+            if not self.counts(sample):
+                return 0.0
+            match self.aggregation:
+                case "token":
+                    return 1 / num_tokens
+                case "sequence":
+                    return 1 / (num_sequences * len(sample.response_token_ids))
+                case "constant":
+                    return 1 / (num_sequences * self.max_response_tokens)
+
+        return [weight(sample) for sample in samples]
+
+
+def pack(  # noqa: PLR0913
     samples: Sequence[TrainSample],
     *,
     num_ranks: int,
     row_tokens: int,
     pad_token_id: int,
     policy_version: int,
+    weighting: LossWeighting,
+    is_padded: bool = False,
 ) -> TrainBatch:
-    """Rows of at most `row_tokens` tokens, as even as they can be: attention over a row may cost its square."""
-    if not samples:
-        raise ValueError("no samples to pack; a step without samples must be skipped, not learned from")
-    for sample in samples:
-        _check(sample, row_tokens)
+    """Rows of at most `row_tokens` tokens, as even as they can be: attention over a row may cost its square.
 
+    `is_padded` gives every sample a row of its own, filled up to `row_tokens`: what packing is measured against.
+
+    Raises:
+        ValueError: no sample; one that is empty or longer than a row; none that counts; or some have a measure
+            (`old_logprobs`, `returns`, ...) and others don't.
+    """
+    _check(samples, row_tokens)
+    weights = weighting.weights(samples)
     lengths = [sample.num_tokens for sample in samples]
+    if is_padded:
+        assigned = [[index] for index in range(len(samples))]
+    else:
+        assigned = assign_rows(lengths, num_ranks=num_ranks, row_tokens=row_tokens)
     rows = [
-        _row([(index, samples[index]) for index in members])
-        for members in _assign_rows(lengths, num_ranks=num_ranks, row_tokens=row_tokens)
+        _row(samples, members, weights, pad_token_id=pad_token_id, fill_to=row_tokens if is_padded else 0)
+        for members in assigned
     ]
-    rows += [_dummy_row(pad_token_id) for _ in range(-len(rows) % num_ranks)]
+    rows += [_dummy_row(rows[0], pad_token_id) for _ in range(-len(rows) % num_ranks)]
     return TrainBatch(
         rows=_deal(rows, num_ranks=num_ranks),
         num_loss_tokens=sum(len(sample.response_token_ids) for sample in samples),
         num_sequences=len(samples),
         policy_version=policy_version,
+        group_ids=tuple(sample.group_id for sample in samples),
     )
 
 
@@ -49,69 +115,39 @@ def packing_efficiency(batch: TrainBatch) -> float:
     """
     micro_batches = list(zip(*batch.rows, strict=True))
     num_slots = len(batch.rows) * sum(max(row.token_ids.size for row in rows) for rows in micro_batches)
-    num_tokens = sum(int((row.sequence_ids != PADDING).sum()) for rows in batch.rows for row in rows)
-    return num_tokens / num_slots
+    return _num_tokens(batch) / num_slots
 
 
-def _check(sample: TrainSample, row_tokens: int) -> None:
-    """A sample that would be mistrained silently is refused."""
-    if not sample.prompt_token_ids or not sample.response_token_ids:
-        raise ValueError(
-            f"a sample of group {sample.group_id} has {len(sample.prompt_token_ids)} prompt and "
-            f"{len(sample.response_token_ids)} response tokens; both must be at least 1"
-        )
-    if len(sample.sampling_logprobs) != len(sample.response_token_ids):
-        raise ValueError(
-            f"a sample of group {sample.group_id} has {len(sample.response_token_ids)} response tokens but "
-            f"{len(sample.sampling_logprobs)} log-probabilities"
-        )
-    if sample.num_tokens > row_tokens:
-        raise ValueError(
-            f"a sample of group {sample.group_id} has {sample.num_tokens} tokens, and a row holds {row_tokens}; "
-            "raise learner.row_tokens"
-        )
+def budget_efficiency(batch: TrainBatch, *, row_tokens: int) -> float:
+    """Tokens of samples over what the batch's rows could hold, dummies included."""
+    return _num_tokens(batch) / (row_tokens * sum(len(rows) for rows in batch.rows))
 
 
-def _assign_rows(lengths: list[int], *, num_ranks: int, row_tokens: int) -> list[list[int]]:
-    """Indices of the samples of each row. First-fit-decreasing says how few rows will do; they are then evened out.
-
-    Even rows need no dummies: their number is rounded up to a multiple of the ranks, as far as there are samples.
-    """
-    rows = _first_fit_decreasing(lengths, row_tokens=row_tokens)
-    num_rows = min(len(rows) + -len(rows) % num_ranks, len(lengths))
-    even = _emptiest_first(lengths, num_rows=num_rows)
-    if max(sum(lengths[index] for index in members) for members in even) <= row_tokens:
-        return even
-    return rows
+def _num_tokens(batch: TrainBatch) -> int:
+    return sum(int((row.sequence_ids != PADDING).sum()) for rows in batch.rows for row in rows)
 
 
-def _longest_first(lengths: list[int]) -> list[int]:
-    return sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-
-
-def _first_fit_decreasing(lengths: list[int], *, row_tokens: int) -> list[list[int]]:
-    rows: list[list[int]] = []
-    free: list[int] = []
-    for index in _longest_first(lengths):
-        fitting = next((row for row, room in enumerate(free) if room >= lengths[index]), None)
-        if fitting is None:
-            rows.append([])
-            free.append(row_tokens)
-            fitting = len(rows) - 1
-        rows[fitting].append(index)
-        free[fitting] -= lengths[index]
-    return rows
-
-
-def _emptiest_first(lengths: list[int], *, num_rows: int) -> list[list[int]]:
-    """Longest sample first, each to the row with the fewest tokens so far."""
-    rows: list[list[int]] = [[] for _ in range(num_rows)]
-    filled = [0] * num_rows
-    for index in _longest_first(lengths):
-        row = min(range(num_rows), key=lambda candidate: (filled[candidate], candidate))
-        rows[row].append(index)
-        filled[row] += lengths[index]
-    return rows
+def _check(samples: Sequence[TrainSample], row_tokens: int) -> None:
+    """What would be mistrained silently is refused."""
+    if not samples:
+        raise ValueError("no samples to pack; a step without samples must be skipped, not learned from")
+    for sample in samples:
+        if not sample.prompt_token_ids or not sample.response_token_ids:
+            raise ValueError(
+                f"a sample of group {sample.group_id} has {len(sample.prompt_token_ids)} prompt and "
+                f"{len(sample.response_token_ids)} response tokens; both must be at least 1"
+            )
+        if sample.num_tokens > row_tokens:
+            raise ValueError(
+                f"a sample of group {sample.group_id} has {sample.num_tokens} tokens, and a row holds {row_tokens}; "
+                "raise learner.row_tokens"
+            )
+        for name in _MEASURED:
+            if bool(getattr(sample, name)) != bool(getattr(samples[0], name)):
+                raise ValueError(
+                    f"{name} of a sample of group {sample.group_id} or of group {samples[0].group_id} is missing; a "
+                    "batch has them for all samples or for none"
+                )
 
 
 def _deal(rows: list[PackedRow], *, num_ranks: int) -> tuple[tuple[PackedRow, ...], ...]:
@@ -126,39 +162,73 @@ def _deal(rows: list[PackedRow], *, num_ranks: int) -> tuple[tuple[PackedRow, ..
     return tuple(tuple(share) for share in shares)
 
 
-def _row(members: list[tuple[int, TrainSample]]) -> PackedRow:
-    """Prompt and response of each sample, end to end; `sequence_ids` are indices into the packed samples."""
-    token_ids: list[int] = []
-    position_ids: list[int] = []
-    loss_mask: list[bool] = []
-    sampling_logprobs: list[float] = []
-    advantages: list[float] = []
-    sequence_ids: list[int] = []
-    for index, sample in members:
-        num_prompt, num_response = len(sample.prompt_token_ids), len(sample.response_token_ids)
-        token_ids += [*sample.prompt_token_ids, *sample.response_token_ids]
-        position_ids += range(num_prompt + num_response)
-        loss_mask += [False] * num_prompt + [True] * num_response
-        sampling_logprobs += [0.0] * num_prompt + [*sample.sampling_logprobs]
-        advantages += [0.0] * num_prompt + [sample.advantage] * num_response
-        sequence_ids += [index] * (num_prompt + num_response)
+def _row(
+    samples: Sequence[TrainSample], members: list[int], weights: list[float], *, pad_token_id: int, fill_to: int
+) -> PackedRow:
+    """Prompt and response of each member, end to end; `sequence_ids` are indices into the packed samples.
+
+    Padding up to `fill_to` is a sequence of its own by its positions: attention never mixes it with a sample.
+    """
+    placed = [(samples[index], index, weights[index]) for index in members]
+    num_padding = max(0, fill_to - sum(sample.num_tokens for sample, _, _ in placed))
+
+    def on_responses(values: Callable[[TrainSample], Sequence[float]]) -> NDArray[np.float32]:
+        """A sample's values at its response tokens, 0 elsewhere; [0] where the samples have none."""
+        if not values(placed[0][0]):
+            return np.zeros(0, dtype=np.float32)
+        parts = [_with_zeros(len(sample.prompt_token_ids), values(sample)) for sample, _, _ in placed]
+        return np.concatenate([*parts, np.zeros(num_padding, dtype=np.float32)])
+
+    token_ids = [np.array(sample.prompt_token_ids + sample.response_token_ids) for sample, _, _ in placed]
     return PackedRow(
-        token_ids=np.array(token_ids, dtype=np.int64),
-        position_ids=np.array(position_ids, dtype=np.int64),
-        loss_mask=np.array(loss_mask, dtype=np.bool_),
-        sampling_logprobs=np.array(sampling_logprobs, dtype=np.float32),
-        advantages=np.array(advantages, dtype=np.float32),
-        sequence_ids=np.array(sequence_ids, dtype=np.int64),
+        token_ids=np.concatenate([*token_ids, np.full(num_padding, pad_token_id)]).astype(np.int64),
+        position_ids=np.concatenate([*(np.arange(ids.size) for ids in token_ids), np.arange(num_padding)]),
+        loss_mask=np.concatenate([*(_is_response(sample) for sample, _, _ in placed), np.zeros(num_padding, np.bool_)]),
+        loss_weights=np.concatenate(
+            [
+                *(_is_response(sample) * np.float32(weight) for sample, _, weight in placed),
+                np.zeros(num_padding, dtype=np.float32),
+            ]
+        ),
+        sampling_logprobs=on_responses(lambda sample: sample.sampling_logprobs),
+        advantages=on_responses(lambda sample: sample.advantages),
+        sequence_ids=np.concatenate(
+            [*(np.full(sample.num_tokens, index) for sample, index, _ in placed), np.full(num_padding, PADDING)]
+        ),
+        old_logprobs=on_responses(lambda sample: sample.old_logprobs),
+        reference_logprobs=on_responses(lambda sample: sample.reference_logprobs),
+        returns=on_responses(lambda sample: sample.returns),
+        old_values=on_responses(lambda sample: sample.old_values),
     )
 
 
-def _dummy_row(pad_token_id: int) -> PackedRow:
-    """One padding token: enough to walk through every layer's collectives, and nothing for the loss."""
+def _is_response(sample: TrainSample) -> NDArray[np.bool_]:
+    return np.arange(sample.num_tokens) >= len(sample.prompt_token_ids)
+
+
+def _with_zeros(num_zeros: int, values: Sequence[float]) -> NDArray[np.float32]:
+    return np.concatenate([np.zeros(num_zeros, dtype=np.float32), np.array(values, dtype=np.float32)])
+
+
+def _dummy_row(like: PackedRow, pad_token_id: int) -> PackedRow:
+    """One padding token: enough to walk through every layer's collectives, and nothing for the loss.
+
+    It has the measures that `like` has: what a rank does must not depend on which rows it got.
+    """
+
+    def zeros(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.zeros(min(1, values.size), dtype=np.float32)
+
     return PackedRow(
         token_ids=np.array([pad_token_id], dtype=np.int64),
         position_ids=np.zeros(1, dtype=np.int64),
         loss_mask=np.zeros(1, dtype=np.bool_),
+        loss_weights=np.zeros(1, dtype=np.float32),
         sampling_logprobs=np.zeros(1, dtype=np.float32),
         advantages=np.zeros(1, dtype=np.float32),
         sequence_ids=np.full(1, PADDING, dtype=np.int64),
+        old_logprobs=zeros(like.old_logprobs),
+        reference_logprobs=zeros(like.reference_logprobs),
+        returns=zeros(like.returns),
+        old_values=zeros(like.old_values),
     )

@@ -85,8 +85,10 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
         "audit": config.audit.model_copy(update={"source": _named_or_path(config.audit.source, ("builtin",))}),
         "comet": config.comet.model_copy(update={"encoder": _folder_or_name(config.comet.encoder)}),
         "translator": config.translator,
+        "critic": config.critic,
     }
-    for name in (*models, *_reward_models(config, models)):
+    critic = ("critic",) if config.algorithm.name == "ppo" and config.critic.model else ()
+    for name in (*models, *_reward_models(config, models), *critic):
         model = resolve_model(getattr(config, name).model, f"{name}.model")
         sections[name] = sections[name].model_copy(update={"model": model})
     return config.model_copy(update=sections)

@@ -1,6 +1,6 @@
 """The stages between a problem and the learner, as short functions over the ports.
 
-    problem -> (group, reference) -> scored group -> train samples
+    problem -> (group, reference) -> scored group
 
 Owns what overlaps inside a step: every group is generated, referenced and scored on its own, so a finished group is
 scored while others are still being written. Knows no Ray and no engine; a unit test runs it on fakes.
@@ -25,12 +25,9 @@ from driver.schema import (
     Score,
     ScoredGroup,
     ScoreRequest,
-    TrainSample,
     Unscored,
 )
 from driver.seeds import sampling_seeds
-from rewards.advantages import group_relative, has_signal
-from rewards.compose import Combination
 
 T = TypeVar("T")
 
@@ -97,11 +94,8 @@ async def score_problems(
 async def score_problem(
     problem: Problem, *, step: int, place: int, stages: Stages, clock: StageClock
 ) -> ScoredGroup | DroppedGroup:
-    """One problem's way from prompt to scores. The pivot and the policy answer at the same time.
-
-    The group's id has its place in the step: where the set is smaller than a step, one step draws a problem twice.
-    """
-    group_id = f"{step}/{place}/{problem.group_key}"
+    """One problem's way from prompt to scores. The pivot and the policy answer at the same time."""
+    group_id = name_group(problem, step=step, place=place)
     try:
         group, reference = await asyncio.gather(
             clock.during("generate", sample_group(group_id, problem, stages)),
@@ -117,6 +111,11 @@ async def score_problem(
         request = score_request(group, reference, step=step, evidence=evidence)
         scores = await clock.during("score", stages.scorer.score(request))
     return ScoredGroup(group=group, reference=reference, scores=scores)
+
+
+def name_group(problem: Problem, *, step: int, place: int) -> str:
+    """A group's id. Its place is part of it: where the set is smaller than a step, one step draws a problem twice."""
+    return f"{step}/{place}/{problem.group_key}"
 
 
 async def sample_group(group_id: str, problem: Problem, stages: Stages) -> Group:
@@ -154,40 +153,3 @@ def score_request(group: Group, reference: Reference, *, step: int, evidence: Ev
         translations=evidence.translations,
         answer_probabilities=evidence.answer_probabilities,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdvantageSettings:
-    """How a group's scores become advantages."""
-
-    combination: Combination
-    step: int
-    min_spread: float
-    scale_by_std: bool
-
-
-def to_train_samples(scored: ScoredGroup, settings: AdvantageSettings) -> list[TrainSample] | DroppedGroup:
-    """A group's samples with their group-relative advantages, or the reason why it teaches nothing.
-
-    Unscored rollouts leave the baseline and the loss.
-    """
-    group = scored.group
-    unscored = [score.reason for score in scored.scores if isinstance(score, Unscored)]
-    if len(unscored) == len(scored.scores):
-        return DroppedGroup(group_id=group.group_id, problem=group.problem, reason="unscored", detail=unscored[0])
-    signals = settings.combination.signals(scored.scores, step=settings.step)
-    if not has_signal(signals, min_spread=settings.min_spread):
-        return DroppedGroup(group_id=group.group_id, problem=group.problem, reason="no_signal")
-    advantages = group_relative(signals, scale_by_std=settings.scale_by_std)
-    return [
-        TrainSample(
-            group_id=group.group_id,
-            prompt_token_ids=group.prompt_token_ids,
-            response_token_ids=rollout.token_ids,
-            sampling_logprobs=rollout.logprobs,
-            advantage=advantage,
-            policy_version=rollout.policy_version,
-        )
-        for rollout, advantage in zip(group.rollouts, advantages, strict=True)
-        if advantage is not None
-    ]

@@ -28,14 +28,24 @@ def plan_table(layout: Layout, memory: Mapping[Role, Memory]) -> Table:
 def batch_arithmetic(config: Config) -> list[str]:
     """How many responses and tokens a step has at most, and a run."""
     algorithm, policy, learner = config.algorithm, config.policy, config.learner
-    responses = algorithm.groups_per_step * algorithm.group_size
+    per_problem = 1 if algorithm.name == "sft" else algorithm.group_size
+    kind = "targets" if algorithm.name == "sft" else "responses"
+    responses = algorithm.groups_per_step * per_problem
     longest = policy.max_model_len
-    return [
-        f"a step: {algorithm.groups_per_step} problems x {algorithm.group_size} responses = {responses} responses, "
+    lines = [
+        f"a step: {algorithm.groups_per_step} problems x {per_problem} {kind} = {responses} {kind}, "
         f"at most {responses * policy.max_response_tokens:,} response tokens and {responses * longest:,} tokens in all",
-        f"a rank: {responses // learner.num_ranks} responses a step on each of {learner.num_ranks}, packed into rows "
+        f"a rank: {responses // learner.num_ranks} {kind} a step on each of {learner.num_ranks}, packed into rows "
         f"of at most {config.row_tokens} tokens",
-        f"the run: {algorithm.steps} steps, {algorithm.steps * responses:,} responses to "
+        f"the run: {algorithm.steps} steps, {algorithm.steps * responses:,} {kind} to "
         f"{algorithm.steps * algorithm.groups_per_step:,} problems in {', '.join(config.data.languages)}",
-        f"references: at most one for each of those problems' items, from {config.pivot.num_workers} pivot worker(s)",
     ]
+    if algorithm.optimizer_steps > 1:
+        lines.append(
+            f"a batch: {algorithm.mini_batches} mini-batches x {algorithm.epochs} epochs = "
+            f"{algorithm.optimizer_steps} optimiser steps, {config.total_optimizer_steps:,} in the run"
+        )
+    if algorithm.name != "sft" or algorithm.sft_target == "pivot":
+        workers = config.pivot.num_workers
+        lines.append(f"references: at most one for each of those problems' items, from {workers} pivot worker(s)")
+    return lines

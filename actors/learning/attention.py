@@ -1,20 +1,53 @@
-"""Attention over a packed row that costs no more than its sequences, where there is no varlen flash attention.
+"""Attention over a packed row that costs no more than its sequences, with or without varlen flash attention.
 
-Owns the function that transformers calls in place of its own SDPA, which pays for a row's whole square and a mask.
-Knows torch and transformers' calling convention only.
+Owns which implementation transformers is told to use, and the function that it calls in place of its own SDPA, which
+pays for a row's whole square and a mask. Knows torch and transformers' calling convention only.
 """
+
+import logging
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PretrainedConfig
 
 from driver.errors import BadInput
 
 PACKED_SDPA = "packed_sdpa"
+FLASH = "flash_attention_2"
 
-_UNSUPPORTED = ("softcap", "s_aux")
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 """What some families ask of attention beyond scaling and a window."""
+
+logger = logging.getLogger(__name__)
+
+
+def attention_for(wanted: str, *, device: str) -> str:
+    """transformers' name of the implementation for `learner.attention` on "cpu" or "cuda". Raises BadInput."""
+    has_flash = device == "cuda" and find_spec("flash_attn") is not None
+    if wanted == "auto":
+        return FLASH if has_flash else PACKED_SDPA
+    if wanted == FLASH and not has_flash:
+        raise BadInput(
+            f'learner.attention "{FLASH}" needs a GPU and the package flash-attn, and the learner runs on {device}'
+            f'{"" if device == "cpu" else " without the package"}; set it to "auto"'
+        )
+    if wanted == "sdpa":
+        logger.warning('learner.attention "sdpa": a packed row costs the square of learner.row_tokens')
+    return wanted
+
+
+def row_arguments(config: PretrainedConfig, position_ids: Tensor) -> dict[str, tuple[int, ...]]:
+    """What the model's forward needs beside ids and positions [1, T] to keep the sequences of a row apart.
+
+    The lengths are read once a pass: on a GPU, reading them in every layer would stop the queue as often.
+    """
+    if config._attn_implementation != PACKED_SDPA:
+        return {}  # transformers finds the sequences itself, where positions restart
+    starts = (position_ids[0] == 0).nonzero()[:, 0].tolist()
+    ends = [*starts[1:], position_ids.shape[1]]
+    return {"sequence_lengths": tuple(end - start for start, end in zip(starts, ends, strict=True))}
 
 
 def packed_sdpa(  # noqa: PLR0913 - the arguments are those that transformers passes
@@ -24,23 +57,25 @@ def packed_sdpa(  # noqa: PLR0913 - the arguments are those that transformers pa
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    position_ids: Tensor | None = None,
+    sequence_lengths: tuple[int, ...] = (),
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
     **others: object,
 ) -> tuple[Tensor, None]:
-    """Causal attention inside each sequence: query [1, heads, T, D]; a sequence starts where a position is 0.
+    """Causal attention inside each sequence of a row: query [1, heads, T, D], T the sum of `sequence_lengths`.
 
     Result is [1, T, heads, D]. `attention_mask` is None: transformers makes none for an implementation it doesn't know.
     """
-    if position_ids is None or any(others.get(name) is not None for name in _UNSUPPORTED):
+    if (
+        not sequence_lengths
+        or not getattr(module, "is_causal", True)
+        or any(others.get(name) is not None for name in _UNSUPPORTED)
+    ):
         raise BadInput(
-            f"policy.model: {type(module).__name__} asks for an attention that the learner's packed rows don't have on "
-            "this device; choose another model, or a GPU with flash-attn"
+            f"policy.model: {type(module).__name__} asks for an attention that the learner's packed rows don't have; "
+            'choose another model, or try learner.attention "sdpa"'
         )
-    starts = (position_ids[0] == 0).nonzero()[:, 0].tolist()
-    lengths = [end - start for start, end in zip(starts, [*starts[1:], query.shape[2]], strict=True)]
     outputs = [
         scaled_dot_product_attention(
             *parts,
@@ -51,7 +86,9 @@ def packed_sdpa(  # noqa: PLR0913 - the arguments are those that transformers pa
             enable_gqa=key.shape[1] != query.shape[1],
         )
         for length, *parts in zip(
-            lengths, *(states.split(lengths, dim=2) for states in (query, key, value)), strict=True
+            sequence_lengths,
+            *(states.split(sequence_lengths, dim=2) for states in (query, key, value)),
+            strict=True,
         )
     ]
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None

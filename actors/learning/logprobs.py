@@ -1,15 +1,23 @@
 """Log-probabilities of given tokens, from hidden states and the head's weight, without a whole [tokens, vocabulary].
 
 Owns the head's arithmetic, forward and backward, and the one shift of positions. Knows torch only; must not know
-ZeRO-3, the loss or where the tokens came from. Logits exist for `chunk_tokens` positions at a time: they are made in
-the weight's dtype, as the sampling engine makes them, become fp32 at once, and are made again in the backward pass.
+ZeRO-3, the loss or where the tokens came from. Logits exist for one tile at a time, at most `chunk_tokens` positions
+of a part of the vocabulary: they are made in the weight's dtype, as the sampling engine makes them, become fp32 at
+once, and are made again in the backward pass. What is summed over tiles is summed in fp32.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+_TILE_ELEMENTS = {"cpu": 2**19, "cuda": 2**24}
+"""A tile stays in a core's cache (2 MiB of fp32), or is large enough to keep a GPU busy (64 MiB)."""
+
+_LEAST_BLOCKS = 4
+"""Of the vocabulary: a tile and what is made from it are then smaller than `chunk_tokens` whole rows of logits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,8 +25,9 @@ class HeadSettings:
     """How logits become log-probabilities."""
 
     temperature: float  # the one that the tokens were drawn at
-    chunk_tokens: int  # positions whose logits exist at once
+    chunk_tokens: int  # positions whose logits exist at once; memory stays below chunk_tokens x vocabulary x 4 bytes
     vocab_size: int | None = None  # rows of the head from here on are padding and never drawn; None: every row counts
+    entropy_gradient: bool = False  # whether the entropy is part of a loss
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.chunk_tokens < 1:
@@ -31,10 +40,12 @@ class HeadSettings:
 def token_logprobs(hidden: Tensor, weight: Tensor, *, targets: Tensor, settings: HeadSettings) -> tuple[Tensor, Tensor]:
     """log softmax(hidden @ weight.T / temperature)[targets], and the entropy of each distribution.
 
-    hidden [N, H], weight [V, H], targets [N]; both results are fp32 [N]. The entropy carries no gradient. N = 0 gives
-    empty results that still lead back to `hidden` and `weight`, so that a row without loss runs the same backward pass.
+    hidden [N, H], weight [V, H], targets [N]; both results are [N] in fp32 (fp64 from fp64), NaN for a target that is
+    padding. The
+    entropy carries a gradient where `entropy_gradient` is set. N = 0 gives empty results that still lead back to
+    `hidden` and `weight`, so that a row without loss runs the same backward pass.
     """
-    logprobs, entropy = _ChunkedLogprobs.apply(hidden, weight, targets, settings)
+    logprobs, entropy = _TiledLogprobs.apply(hidden, weight, targets, settings)
     return logprobs, entropy
 
 
@@ -51,62 +62,138 @@ class TokenLogprobs(nn.Module):
         return token_logprobs(hidden[positions - 1], self.weight, targets=token_ids[positions], settings=self._settings)
 
 
-def _drawable(weight: Tensor, settings: HeadSettings) -> Tensor:
-    """The rows of the head that stand for tokens: padding rows get no probability, and so no gradient."""
-    return weight if settings.vocab_size is None else weight[: settings.vocab_size]
-
-
-def _chunk_logprobs(hidden: Tensor, rows: Tensor, settings: HeadSettings) -> Tensor:
-    """fp32 [n, V]: of every token at each position."""
-    logits = (hidden @ rows.T).float()
-    if settings.temperature != 1.0:
-        logits /= settings.temperature
-    return logits.log_softmax(dim=-1)
-
-
-class _ChunkedLogprobs(torch.autograd.Function):
+class _TiledLogprobs(torch.autograd.Function):
     """The weight is saved as the parameter itself, not as a view: a sharded one has other storage in the backward."""
 
     @staticmethod
     def forward(
         ctx: FunctionCtx, hidden: Tensor, weight: Tensor, targets: Tensor, settings: HeadSettings
     ) -> tuple[Tensor, Tensor]:
-        num_tokens = targets.numel()
-        rows = _drawable(weight, settings)
-        chosen = torch.empty(num_tokens, dtype=torch.float32, device=hidden.device)
-        entropy = torch.empty_like(chosen)
-        for start in range(0, num_tokens, settings.chunk_tokens):
-            chunk = slice(start, start + settings.chunk_tokens)
-            logprobs = _chunk_logprobs(hidden[chunk], rows, settings)
-            chosen[chunk] = logprobs.gather(-1, targets[chunk, None])[:, 0]
-            # -sum p·log p, as a product of matrices: no further [n, V] is made for the sum.
-            entropy[chunk] = -torch.bmm(logprobs.exp()[:, None, :], logprobs[:, :, None])[:, 0, 0]
-        ctx.save_for_backward(hidden, weight, targets)
+        chosen, log_sum, entropy = _forward(_Head(hidden, weight, targets, settings))
+        ctx.save_for_backward(hidden, weight, targets, log_sum, entropy)
         ctx.settings = settings  # pyright: ignore[reportAttributeAccessIssue]
-        ctx.mark_non_differentiable(entropy)
-        return chosen, entropy
+        if not settings.entropy_gradient:
+            ctx.mark_non_differentiable(entropy)
+        return chosen - log_sum, entropy
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        """d log p[y] / d logit = (one-hot(y) - p) / temperature, chunk by chunk.
-
-        Each token's own factor is multiplied into [n, H], not into [n, V]: cheaper, and one-hot - p is then rounded to
-        the weight's dtype before it is scaled.
-        """
-        hidden, weight, targets = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        hidden, weight, targets, log_sum, entropy = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
         settings: HeadSettings = ctx.settings  # pyright: ignore[reportAttributeAccessIssue]
-        factors = grads[0][:, None] / settings.temperature
-        rows = _drawable(weight, settings)
-        scaled_hidden = (hidden * factors).to(hidden.dtype)
-        grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight)
-        grad_rows = _drawable(grad_weight, settings)
-        for start in range(0, targets.numel(), settings.chunk_tokens):
-            chunk = slice(start, start + settings.chunk_tokens)
-            surprise = _chunk_logprobs(hidden[chunk], rows, settings).exp_().neg_()
-            surprise.scatter_add_(-1, targets[chunk, None], torch.ones_like(surprise[:, :1]))
-            surprise = surprise.to(weight.dtype)
-            grad_hidden[chunk] = (surprise @ rows) * factors[chunk]
-            grad_rows.addmm_(surprise.T, scaled_hidden[chunk])
-        return grad_hidden, grad_weight, None, None
+        for_hidden, for_weight, *_ = ctx.needs_input_grad  # pyright: ignore[reportAttributeAccessIssue]
+        head = _Head(hidden, weight, targets, settings)
+        signal = _Signal(
+            log_sum=log_sum,
+            entropy=entropy,
+            grad_logprob=grads[0] / settings.temperature,
+            grad_entropy=grads[1] / settings.temperature if settings.entropy_gradient else None,
+        )
+        return *_backward(head, signal, for_hidden=for_hidden, for_weight=for_weight), None, None
+
+
+class _Head:
+    """The operands of a pass, cut into tiles: slices of the positions x slices of the vocabulary."""
+
+    def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, settings: HeadSettings) -> None:
+        self.hidden, self.weight, self.targets = hidden, weight, targets
+        self.dtype = torch.promote_types(hidden.dtype, torch.float32)
+        self._temperature = settings.temperature
+        # Padding rows of the head are in no block: they get no probability, and so no gradient.
+        num_rows = min(weight.shape[0], settings.vocab_size or weight.shape[0])
+        height = max(1, min(settings.chunk_tokens, targets.numel()))
+        tile_elements = _TILE_ELEMENTS["cpu" if hidden.device.type == "cpu" else "cuda"]
+        width = max(1, min(-(-num_rows // _LEAST_BLOCKS), tile_elements // height))
+        self.chunks = [slice(start, start + height) for start in range(0, targets.numel(), height)]
+        self.blocks = [slice(start, min(start + width, num_rows)) for start in range(0, num_rows, width)]
+
+    def logits(self, chunk: slice, block: slice) -> Tensor:
+        """[n, B], at the sampling temperature."""
+        logits = (self.hidden[chunk] @ self.weight[block].T).to(self.dtype)
+        return logits if self._temperature == 1.0 else logits.div_(self._temperature)
+
+    def places(self, chunk: slice, block: slice) -> tuple[Tensor, Tensor]:
+        """The targets' columns in the tile [n, 1], and which targets are there at all [n]: the other columns lie."""
+        columns = self.targets[chunk] - block.start
+        is_inside = (columns >= 0) & (columns < block.stop - block.start)
+        return columns.clamp_(0, block.stop - block.start - 1)[:, None], is_inside
+
+
+class _Signal(NamedTuple):
+    """What the backward pass knows of each position, [N] each."""
+
+    log_sum: Tensor  # of exp(logit) over the vocabulary
+    entropy: Tensor
+    grad_logprob: Tensor  # of the loss, over the temperature
+    grad_entropy: Tensor | None  # likewise; None: the entropy has no gradient
+
+
+def _forward(head: _Head) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each position, [N]: the target's logit, log sum exp(logit), entropy."""
+    # A target that is in no block, because no engine can draw it, stays NaN: a loss that is refused, not a wrong one.
+    chosen = torch.full(head.targets.shape, torch.nan, dtype=head.dtype, device=head.hidden.device)
+    log_sum, entropy = torch.full_like(chosen, -torch.inf), torch.zeros_like(chosen)
+    for chunk in head.chunks:
+        for block in head.blocks:
+            logits = head.logits(chunk, block)
+            columns, is_inside = head.places(chunk, block)
+            chosen[chunk] = logits.gather(-1, columns)[:, 0].where(is_inside, chosen[chunk])
+            _merge(log_sum[chunk], entropy[chunk], logits)
+    return chosen, log_sum, entropy
+
+
+def _merge(log_sum: Tensor, entropy: Tensor, logits: Tensor) -> None:
+    """Take the logits [n, B] of a further block into the log-sum-exp and entropy [n] so far, which change in place.
+
+    Uses `logits` up. Of parts of the vocabulary that have the shares w of all probability, and each the entropy H of
+    its own distribution: H(whole) = sum over parts of w H - w log w (the chain rule of entropy).
+    """
+    highest = logits.amax(dim=-1)
+    logits -= highest[:, None]
+    weights = logits.exp()
+    total = weights.sum(dim=-1)
+    # As a product of matrices: no further [n, B] is made for the sum.
+    block_entropy = total.log() - torch.bmm(weights[:, None, :], logits[:, :, None])[:, 0, 0] / total
+    block_sum = total.log() + highest
+    whole = torch.logaddexp(log_sum, block_sum)
+    share, block_share = (log_sum - whole).exp(), (block_sum - whole).exp()
+    entropy.mul_(share).addcmul_(block_share, block_entropy)
+    entropy += torch.special.entr(share) + torch.special.entr(block_share)
+    log_sum.copy_(whole)
+
+
+def _backward(
+    head: _Head, signal: _Signal, *, for_hidden: bool, for_weight: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of hidden [N, H] and weight [V, H], in their dtypes; each block's is rounded to it once, at the end."""
+    grad_hidden = torch.zeros(head.hidden.shape, dtype=head.dtype, device=head.hidden.device) if for_hidden else None
+    grad_weight = torch.zeros_like(head.weight) if for_weight else None
+    for block in head.blocks:
+        rows = head.weight[block]
+        grad_rows = torch.zeros(rows.shape, dtype=head.dtype, device=rows.device) if for_weight else None
+        for chunk in head.chunks:
+            grad_logits = _grad_logits(head, signal, chunk, block).to(rows.dtype)
+            if grad_hidden is not None:
+                grad_hidden[chunk] += grad_logits @ rows
+            if grad_rows is not None:
+                grad_rows += grad_logits.T @ head.hidden[chunk]
+        if grad_weight is not None and grad_rows is not None:
+            grad_weight[block] = grad_rows
+    return None if grad_hidden is None else grad_hidden.to(head.hidden.dtype), grad_weight
+
+
+def _grad_logits(head: _Head, signal: _Signal, chunk: slice, block: slice) -> Tensor:
+    """[n, B] of the logits before the temperature.
+
+    d log p[y] / dz = one-hot(y) - p, dH / dz = -p (log p + H), and z = logit / temperature.
+    """
+    grad = signal.grad_logprob[chunk, None]
+    logprobs = head.logits(chunk, block).sub_(signal.log_sum[chunk, None])
+    if signal.grad_entropy is None:
+        grad_logits = logprobs.exp_().mul_(-grad)
+    else:
+        probabilities = logprobs.exp()
+        of_entropy = logprobs.add_(signal.entropy[chunk, None]).mul_(signal.grad_entropy[chunk, None])
+        grad_logits = of_entropy.add_(grad).mul_(probabilities).neg_()
+    columns, is_inside = head.places(chunk, block)
+    return grad_logits.scatter_add_(-1, columns, grad.where(is_inside[:, None], 0))

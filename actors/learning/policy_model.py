@@ -1,24 +1,36 @@
 """The policy as the learner runs it: a Hugging Face causal language model that answers with log-probabilities.
 
-Owns how the model is loaded and which of its parts run in a pass. Knows torch and transformers; must not know ZeRO-3,
-though it keeps to what ZeRO-3 needs: every parameter is used inside the forward of a module that holds it.
+Owns how a model is loaded, which are refused, and which of its parts run in a pass. Knows torch and transformers; must
+not know ZeRO-3, though it keeps to what ZeRO-3 needs: every parameter is used inside the forward of a module that holds
+it.
 """
-
-import logging
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
-from actors.learning.attention import PACKED_SDPA
+from actors.learning.attention import attention_for, row_arguments
 from actors.learning.logprobs import HeadSettings, TokenLogprobs
 from driver.errors import BadInput
 
-_LOGIT_CHANGES = {"logit_scale": 1.0, "logits_scaling": 1.0, "final_logit_softcapping": None}
+_LOGIT_CHANGES = {
+    "logit_scale": 1.0,
+    "logits_scaling": 1.0,
+    "lm_head_multiplier": 1.0,
+    "output_multiplier": 1.0,
+    "final_logit_softcapping": None,
+}
 """Config keys with which some families change the head's logits, and the values at which they don't."""
 
-logger = logging.getLogger(__name__)
+_PACKABLE_LAYERS = {"full_attention", "sliding_attention"}
+"""Layers that keep the sequences of a row apart; a convolution or a recurrent state runs on into the next one."""
 
 
 class PolicyModel(nn.Module):
@@ -32,23 +44,25 @@ class PolicyModel(nn.Module):
     def forward(self, token_ids: Tensor, position_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """token_ids and position_ids [1, T]; positions [N] of the tokens that are asked for. Results are [N].
 
-        There is no attention mask: transformers sees where `position_ids` restart and lets no sequence look at another.
+        There is no attention mask: no sequence looks at another, and where `position_ids` restart one begins.
         """
         hidden = self.causal.base_model(
-            input_ids=token_ids, position_ids=position_ids, use_cache=False
+            input_ids=token_ids,
+            position_ids=position_ids,
+            use_cache=False,
+            **row_arguments(self.causal.config, position_ids),
         ).last_hidden_state
         return self.head(hidden[0], token_ids[0], positions)
 
 
 def load_model_config(model: str, *, trust_remote_code: bool = False) -> PretrainedConfig:
+    """The model's config, with every dropout off: the engine that draws the responses has none. Raises BadInput."""
     config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
-    for key, harmless in _LOGIT_CHANGES.items():
-        value = getattr(config, key, harmless)
-        if value not in (harmless, None):
-            raise BadInput(
-                f"policy.model {model}: its config has {key} = {value}, and the learner knows plain logits only; "
-                "choose a model without it"
-            )
+    if why := _why_not(config):
+        raise BadInput(f"{model}: {why}; choose another model")
+    for key, value in config.to_dict().items():
+        if ("drop" in key or key == "router_jitter_noise") and isinstance(value, float):
+            setattr(config, key, 0.0)
     return config
 
 
@@ -59,27 +73,70 @@ def num_parameter_bytes(config: PretrainedConfig, dtype: torch.dtype) -> int:
     return sum(parameter.numel() for parameter in skeleton.parameters()) * dtype.itemsize
 
 
+def num_drawable_tokens(model: str, *, trust_remote_code: bool = False) -> int | None:
+    """The tokenizer's ids, where the model's head has more rows than those; None where every row is a token.
+
+    Some families round their vocabulary up, and the rows that stand for nothing must not be drawn: engine and learner
+    both leave them out of the distribution.
+    """
+    config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code).get_text_config()
+    ids = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code).get_vocab().values()
+    num_tokens = max(ids, default=-1) + 1
+    return num_tokens if num_tokens < config.vocab_size else None
+
+
 def load_causal_model(
-    model: str, *, dtype: torch.dtype, device: str, gradient_checkpointing: bool, trust_remote_code: bool = False
+    model: str,
+    *,
+    dtype: torch.dtype,
+    device: str,
+    attention: str = "auto",
+    gradient_checkpointing: bool = False,
+    trust_remote_code: bool = False,
 ) -> PreTrainedModel:
+    """The model of a Hugging Face name or folder, in training mode. `attention` as `learner.attention` names it.
+
+    Raises BadInput for a model that the learner can't train, or not with this attention.
+    """
     causal: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        model, dtype=dtype, attn_implementation=_attention(device), trust_remote_code=trust_remote_code
+        model,
+        config=load_model_config(model, trust_remote_code=trust_remote_code),
+        dtype=dtype,
+        attn_implementation=attention_for(attention, device=device),
+        trust_remote_code=trust_remote_code,
     )
-    causal.train()
+    return prepared(causal, gradient_checkpointing=gradient_checkpointing)
+
+
+def prepared(model: PreTrainedModel, *, gradient_checkpointing: bool) -> PreTrainedModel:
+    """In training mode, and refused where its attention can't be exchanged (known of other people's code only now)."""
+    if not model._supports_attention_backend:
+        raise BadInput(f"{type(model).__name__} {_OWN_ATTENTION}; choose another model")
+    model.train()
     if gradient_checkpointing:
         # Re-entrant, because the other kind compares shapes of parameters that ZeRO-3 has taken apart in between.
-        causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
-    return causal
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
+    return model
 
 
-def _attention(device: str) -> str:
-    """Whatever keeps a packed row from paying for its whole square."""
-    if device == "cpu":
-        return PACKED_SDPA
-    if find_spec("flash_attn") is not None:
-        return "flash_attention_2"
-    logger.warning("flash-attn is not installed: attention over a packed row costs the square of learner.row_tokens")
-    return "sdpa"
+_OWN_ATTENTION = "has an attention of its own, which would mix the sequences of a packed row"
+
+
+def _why_not(config: PretrainedConfig) -> str | None:
+    """Why the learner can't train a model of this config, where it can't."""
+    if config.get_text_config() is not config:
+        return f"a {config.model_type} has more parts than a text model, and the learner trains text models only"
+    for key, harmless in _LOGIT_CHANGES.items():
+        if (value := getattr(config, key, harmless)) not in (harmless, None):
+            return f"its config has {key} = {value}, and the learner knows plain logits only"
+    if others := set(getattr(config, "layer_types", None) or ()) - _PACKABLE_LAYERS:
+        return f"its {', '.join(sorted(others))} layers would mix the sequences of a packed row"
+    known = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    if known is None:
+        return None
+    if not getattr(known, "_supports_attention_backend", False) or getattr(known, "_is_stateful", False):
+        return f"{config.model_type} {_OWN_ATTENTION}"
+    return None
 
 
 def _head_weight(causal: PreTrainedModel) -> nn.Parameter:

@@ -1,10 +1,12 @@
 """The learner's weights on their way out: walked through in bounded buckets, or written as a Hugging Face folder.
 
 Owns the order of the walk and the gathering. Knows ZeRO-3; must not know who takes the weights. Gathering is a
-collective: every rank walks all buckets, in the same order and to the end, and only rank 0 gets tensors.
+collective: every rank walks all buckets, in the same order and to the end, and only rank 0 gets tensors. Whoever takes
+them sees the model as if it had no adapters: they are merged here, bucket by bucket.
 """
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 
 import deepspeed
@@ -14,44 +16,90 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
 from actors.learning.bucket_plan import Metadata, plan_buckets
+from actors.learning.lora import base_parameters
+from driver.errors import BadInput
 
 
 class ZeroWeightSource:
     """Full parameters of a ZeRO-3 sharded model, under the names that its own checkpoint has."""
 
-    def __init__(self, causal: PreTrainedModel, *, model: str, rank: int, max_bucket_bytes: int) -> None:
-        # named_parameters leaves out the second name of a tied parameter, and is in the same order on every rank.
-        self._parameters = dict(causal.named_parameters())
+    def __init__(
+        self,
+        causal: PreTrainedModel,
+        *,
+        model: str,
+        rank: int,
+        max_bucket_bytes: int,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """`causal` has all the adapters that it will have. `model`: the folder or name that it was loaded from.
+
+        Raises:
+            BadInput: the model's generation config is one that transformers would refuse to write.
+        """
+        self._parameters = {parameter.name: parameter for parameter in base_parameters(causal)}
         self._causal = causal
         self._model = model
         self._rank = rank
-        self._plan = plan_buckets(self.metadata(), max_bucket_bytes)
+        self._trust_remote_code = trust_remote_code
+        adapter_bytes = {
+            name: sum(_num_bytes(tensor) for tensor in parameter.tensors[1:])
+            for name, parameter in self._parameters.items()
+        }
+        self._plan = plan_buckets(self.metadata(), max_bucket_bytes, extra_bytes=adapter_bytes)
+        _make_generation_config_writable(causal, model)
 
     def metadata(self) -> Metadata:
         """Name, dtype and full shape of every parameter, in the order of the walk."""
-        return [(name, parameter.dtype, tuple(_full_shape(parameter))) for name, parameter in self._parameters.items()]
+        return [
+            (name, parameter.weight.dtype, tuple(_full_shape(parameter.weight)))
+            for name, parameter in self._parameters.items()
+        ]
 
     def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
         """Copies of the full tensors on rank 0; empty lists on the others, one per bucket all the same."""
         for names in self._plan:
             parameters = [self._parameters[name] for name in names]
-            with deepspeed.zero.GatheredParameters(_missing(parameters)):
-                copies = [
-                    (name, parameter.detach().clone())
-                    for name, parameter in zip(names, parameters, strict=True)
-                    if self._rank == 0
-                ]
+            tensors = [tensor for parameter in parameters for tensor in parameter.tensors]
+            with deepspeed.zero.GatheredParameters(_missing(tensors)):
+                copies = [(parameter.name, parameter.copied()) for parameter in parameters if self._rank == 0]
             yield copies
 
-    def export(self, folder: Path) -> None:
+    def export(self, folder: Path, *, chat_template: str = "") -> None:
         """Write weights, config, generation config and tokenizer, so that transformers and vLLM load the folder.
 
-        A collective like `buckets`; rank 0 holds the whole model in host memory while it writes.
+        `chat_template`: the text of one to use instead of the tokenizer's own. A collective like `buckets`; rank 0
+        holds the whole model in host memory while it writes. It alone raises what goes wrong then (a full disk, say),
+        when all collectives are over.
         """
         state = {name: tensor.cpu() for bucket in self.buckets() for name, tensor in bucket}
         if self._rank == 0:
             self._causal.save_pretrained(folder, state_dict=state)
-            AutoTokenizer.from_pretrained(self._model).save_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(self._model, trust_remote_code=self._trust_remote_code)
+            if chat_template:
+                tokenizer.chat_template = chat_template
+            tokenizer.save_pretrained(folder)
+
+
+def _make_generation_config_writable(causal: PreTrainedModel, model: str) -> None:
+    """Some published models set a temperature and don't say that they sample; transformers reads it but writes it not.
+
+    Looked at when the run starts rather than when it has been paid for.
+    """
+    settings = causal.generation_config
+    if settings is None:
+        return
+    try:
+        settings.validate(strict=True)
+    except ValueError:
+        settings.do_sample = True
+    try:
+        settings.validate(strict=True)
+    except ValueError as error:
+        raise BadInput(
+            f"policy.model {model}: transformers would not write its generation config again; mend "
+            f"generation_config.json in a copy of the model: {' '.join(str(error).split())}"
+        ) from None
 
 
 def _missing(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
@@ -62,3 +110,7 @@ def _missing(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
 def _full_shape(parameter: nn.Parameter) -> torch.Size:
     """A sharded parameter's own shape is that of an empty tensor."""
     return getattr(parameter, "ds_shape", parameter.shape)
+
+
+def _num_bytes(parameter: nn.Parameter) -> int:
+    return prod(_full_shape(parameter)) * parameter.dtype.itemsize

@@ -6,7 +6,7 @@ import os
 from rich.console import Console
 
 from cluster.estimate import estimate
-from cluster.layout import Resources, layout
+from cluster.layout import Resources, layout, training_roles
 from driver.config_load import load_config
 from driver.paths import with_absolute_paths
 from driver.plan_text import batch_arithmetic, plan_table
@@ -16,7 +16,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Print the plan; the same as data."""
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
     device = "cuda" if config.cluster.device == "cuda" else "cpu"
-    wanted = layout(config, device)
+    wanted = layout(config, device, roles=training_roles(config))
     memory = estimate(config, device)
     console = Console(stderr=arguments.json)
     console.print(plan_table(wanted, memory))

@@ -21,7 +21,7 @@ from actors.weight_buckets import tensor_checksum
 from cluster.launch import connected, placed
 from cluster.layout import layout
 from cluster.team import Team
-from driver.batching import pack
+from driver.batching import LossWeighting, pack
 from driver.config import Config
 from driver.config_load import load_config
 from driver.errors import RunFailed
@@ -150,7 +150,7 @@ def batch_of(groups: Groups, *, config: Config, pad_token_id: int) -> TrainBatch
             prompt_token_ids=request.prompt_token_ids,
             response_token_ids=rollout.token_ids,
             sampling_logprobs=rollout.logprobs,
-            advantage=1.0 if index % 2 else -1.0,
+            advantages=(1.0 if index % 2 else -1.0,) * len(rollout.token_ids),
             policy_version=rollout.policy_version,
         )
         for request, rollouts in groups
@@ -162,6 +162,7 @@ def batch_of(groups: Groups, *, config: Config, pad_token_id: int) -> TrainBatch
         row_tokens=config.row_tokens,
         pad_token_id=pad_token_id,
         policy_version=samples[0].policy_version,
+        weighting=LossWeighting(aggregation="token", max_response_tokens=config.policy.max_response_tokens),
     )
 
 

@@ -24,10 +24,25 @@ OWNERS = {
         "cluster/launch.py",
     ),
     "vllm": ("actors/engine.py", "actors/weight_transfer.py"),
-    "deepspeed": ("actors/learning/rank.py", "actors/learning/weight_source.py"),
+    "deepspeed": (
+        "actors/learning/process_group.py",
+        "actors/learning/rank.py",
+        "actors/learning/shards.py",
+        "actors/learning/weight_source.py",
+        "actors/learning/zero_engine.py",
+    ),
+    "peft": ("actors/learning/lora.py",),
     "torch": ("actors/", "quickstart/", "rewards/encoder.py", "rewards/comet/", "rewards/translator.py"),
 }
-LEAVES = ("driver.schema", "driver.ports", "driver.section", "driver.reward_config", "driver.config", "driver.errors")
+LEAVES = (
+    "driver.schema",
+    "driver.ports",
+    "driver.section",
+    "driver.learning_config",
+    "driver.reward_config",
+    "driver.config",
+    "driver.errors",
+)
 
 
 def imports(source: str, *, module: str) -> Iterator[str]:

@@ -1,0 +1,181 @@
+"""The models of one rank, each in a ZeRO-3 engine: the policy, its frozen reference, ppo's critic.
+
+Owns which of them exist and how each is loaded and sharded. Must not know losses or rows.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.integrations.deepspeed import HfDeepSpeedConfig
+
+from actors.learning.logprobs import HeadSettings
+from actors.learning.lora import adapters_off, add_adapters
+from actors.learning.policy_model import PolicyModel, load_causal_model, load_model_config, num_parameter_bytes
+from actors.learning.rank_setup import RankPlace, RankSetup
+from actors.learning.schedule import Schedule
+from actors.learning.value_model import load_value_model
+from actors.learning.zero_config import Settings, frozen_settings, stays_whole, training_settings
+from actors.learning.zero_engine import FrozenEngine, ZeroEngine, measuring
+
+Model = TypeVar("Model", bound=nn.Module)
+
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankModels:
+    """What this rank holds a shard of."""
+
+    causal: PreTrainedModel  # inside `policy`
+    policy: ZeroEngine
+    frozen: FrozenEngine | None  # the reference, where it is a model of its own
+    critic: ZeroEngine | None
+
+    @property
+    def learning(self) -> dict[str, ZeroEngine]:
+        """Those that have a state worth keeping, by the name that a checkpoint gives them."""
+        return {"policy": self.policy} | ({"critic": self.critic} if self.critic else {})
+
+    @contextmanager
+    def as_reference(self) -> Iterator[nn.Module]:
+        """The policy as it was at the start: a second model, or the policy with its adapter switched off."""
+        if self.frozen is not None:
+            with measuring(self.frozen) as model:
+                yield model
+        else:
+            with measuring(self.policy) as model, adapters_off(self.causal):
+                yield model
+
+    def close(self) -> None:
+        for engine in (self.critic, self.frozen, self.policy):
+            if engine is not None:
+                engine.close()
+
+
+def build_models(setup: RankSetup, place: RankPlace) -> RankModels:
+    """Every rank builds the same ones in the same order."""
+    causal, policy = _build_policy(setup, place)
+    needs_frozen = setup.has_reference and setup.learner.lora.rank == 0
+    return RankModels(
+        causal=causal,
+        policy=policy,
+        frozen=_build_reference(setup, place) if needs_frozen else None,
+        critic=_build_critic(setup, place) if setup.has_critic else None,
+    )
+
+
+def _build_policy(setup: RankSetup, place: RankPlace) -> tuple[PreTrainedModel, ZeroEngine]:
+    learner = setup.learner
+    num_bytes = _num_bytes(setup.policy.model, setup)
+    settings = training_settings(
+        learner,
+        learning_rate=learner.learning_rate,
+        max_grad_norm=learner.max_grad_norm,
+        num_parameter_bytes=num_bytes,
+        device=place.device,
+    )
+
+    def load() -> PreTrainedModel:
+        causal = _load_causal(setup, place, gradient_checkpointing=learner.gradient_checkpointing)
+        return add_adapters(causal, learner.lora, seed=setup.seed) if learner.lora.rank else causal
+
+    causal = _sharded(settings, load)
+    schedule = Schedule(
+        kind=learner.schedule,
+        warmup_steps=learner.warmup_steps,
+        total_steps=setup.total_optimizer_steps,
+        floor=learner.min_learning_rate / learner.learning_rate,
+    )
+    engine = ZeroEngine(
+        PolicyModel(causal, _head(setup)),
+        settings,
+        schedule=schedule,
+        world_size=place.world_size,
+        reduces_once=_reduces_once(setup, place, num_bytes),
+    )
+    return causal, engine
+
+
+def _build_reference(setup: RankSetup, place: RankPlace) -> FrozenEngine:
+    settings = frozen_settings(
+        setup.learner, num_parameter_bytes=_num_bytes(setup.policy.model, setup), device=place.device
+    )
+    causal = _sharded(settings, lambda: _load_causal(setup, place, gradient_checkpointing=False))
+    return FrozenEngine(PolicyModel(causal, _head(setup)), settings)
+
+
+def _build_critic(setup: RankSetup, place: RankPlace) -> ZeroEngine:
+    learner, critic = setup.learner, setup.critic
+    num_bytes = _num_bytes(setup.critic_model, setup)
+    settings = training_settings(
+        learner,
+        learning_rate=critic.learning_rate,
+        max_grad_norm=critic.max_grad_norm,
+        num_parameter_bytes=num_bytes,
+        device=place.device,
+    )
+    model = _sharded(
+        settings,
+        lambda: load_value_model(
+            setup.critic_model,
+            dtype=DTYPES[learner.dtype],
+            device=place.device,
+            attention=learner.attention,
+            gradient_checkpointing=learner.gradient_checkpointing,
+            trust_remote_code=setup.policy.trust_remote_code,
+        ),
+    )
+    schedule = Schedule(
+        kind="constant", warmup_steps=critic.warmup_steps, total_steps=setup.total_optimizer_steps, floor=1.0
+    )
+    return ZeroEngine(
+        model,
+        settings,
+        schedule=schedule,
+        world_size=place.world_size,
+        reduces_once=_reduces_once(setup, place, num_bytes),
+    )
+
+
+def _load_causal(setup: RankSetup, place: RankPlace, *, gradient_checkpointing: bool) -> PreTrainedModel:
+    return load_causal_model(
+        setup.policy.model,
+        dtype=DTYPES[setup.learner.dtype],
+        device=place.device,
+        attention=setup.learner.attention,
+        gradient_checkpointing=gradient_checkpointing,
+        trust_remote_code=setup.policy.trust_remote_code,
+    )
+
+
+def _head(setup: RankSetup) -> HeadSettings:
+    return HeadSettings(
+        temperature=setup.policy.temperature,
+        chunk_tokens=setup.learner.logprob_chunk_tokens,
+        vocab_size=setup.policy.vocab_size,
+        entropy_gradient=setup.algorithm.entropy_coefficient > 0,
+    )
+
+
+def _num_bytes(model: str, setup: RankSetup) -> int:
+    config = load_model_config(model, trust_remote_code=setup.policy.trust_remote_code)
+    return num_parameter_bytes(config, DTYPES[setup.learner.dtype])
+
+
+def _reduces_once(setup: RankSetup, place: RankPlace, num_bytes: int) -> bool:
+    """gloo takes about a second to reduce 100 million gradients. A model that is whole on every rank has room for its
+    gradients too, which then add up over the micro-batches before they are sent."""
+    return place.device == "cpu" and stays_whole(setup.learner, num_bytes)
+
+
+def _sharded(settings: Settings, load: Callable[[], Model]) -> Model:
+    """What `load` loads, with every parameter taken apart as soon as it is there."""
+    sharded_loading = HfDeepSpeedConfig(settings)  # from_pretrained shards while this object lives
+    model = load()
+    del sharded_loading
+    return model

@@ -1,0 +1,272 @@
+"""A learner's state on disk: DeepSpeed's ZeRO-3 shards of each engine, and the random state of every rank.
+
+Owns the folder that `save_shards` fills and `load_shards` reads, with the same number of ranks or another. All that it
+asks of several nodes is a folder that each of them reaches. Must not know what is kept beside it, or where checkpoints
+live. Both are called by all ranks together; what fails on one is agreed on by all before any raises, so that none is
+left waiting in one of DeepSpeed's barriers.
+
+    ranks.json               number of ranks, names of the engines
+    rng-0000.pt              a rank's random states
+    <engine>/...             the shards, under DeepSpeed's own names
+    universal/<engine>/...   only while another number of ranks loads: DeepSpeed's universal checkpoint
+
+Frozen parameters are left out: a frozen one (the base under LoRA) is the model folder's own.
+"""
+
+import json
+import os
+import random
+import shutil
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from deepspeed.checkpoint.ds_to_universal import main as convert_to_universal
+from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+from deepspeed.runtime.engine import DeepSpeedEngine
+from torch import nn
+from torch.optim import Optimizer
+
+from driver.errors import CheckpointFailed, RunFailed
+
+FACTS = "ranks.json"
+UNIVERSAL = "universal"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Facts:
+    """What a rank must know before it reads a shard."""
+
+    num_ranks: int
+    engines: tuple[str, ...]
+
+
+def save_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: int) -> None:
+    """Write everything that is needed to go on exactly here; the engines go on as before.
+
+    Raises:
+        CheckpointFailed: on every rank, when any of them could not write; names the file and why.
+    """
+    files = ShardFiles()
+    files.makedirs(str(folder))
+    for name, engine in engines.items():
+        with _through(engine, files):
+            engine.save_checkpoint(str(folder), tag=name, save_latest=False, exclude_frozen_parameters=True)
+    files.save(_random_states(), str(_random_file(folder, rank)))
+    if rank == 0:
+        files.write_text(folder / FACTS, json.dumps({"num_ranks": dist.get_world_size(), "engines": list(engines)}))
+    if failures := _agreed(files.failure):
+        raise CheckpointFailed("; ".join(failures))
+
+
+def load_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: int, world_size: int) -> None:
+    """Go on where `save_shards` wrote, on engines that have not stepped yet.
+
+    As many ranks as then read their own shards and go on bit for bit. Another number goes through DeepSpeed's universal
+    checkpoint, which rank 0 makes inside `folder` and removes again; each rank then takes over the random state of some
+    rank from before.
+
+    Raises:
+        RunFailed: on every rank, when any of them could not read, or the engines are others.
+    """
+    files = ShardFiles()
+    facts = files.read_facts(folder / FACTS)
+    _raise_together(files)
+    if set(facts.engines) != set(engines):
+        raise RunFailed(
+            f"{folder} holds the state of {', '.join(facts.engines)}, and this learner has {', '.join(engines)}; "
+            "set algorithm.name back"
+        )
+    is_resharded = facts.num_ranks != world_size
+    if is_resharded and rank == 0:
+        files.reshard(folder, facts.engines)
+    _raise_together(files)
+    for name, engine in engines.items():
+        _load_engine(engine, folder / UNIVERSAL if is_resharded else folder, name, files=files, rank=rank)
+    dist.barrier()
+    if is_resharded and rank == 0:
+        shutil.rmtree(folder / UNIVERSAL, ignore_errors=True)
+    states = files.load(str(_random_file(folder, rank % facts.num_ranks)))
+    _raise_together(files)
+    _restore_random_states(states)
+
+
+class ShardFiles(TorchCheckpointEngine):
+    """How DeepSpeed reaches files. A failure is kept for all ranks to hear of, not raised between two collectives.
+
+    Files are read ahead, before DeepSpeed asks for them: what can't be read is known while all ranks can still agree.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure = ""
+        self._ahead: dict[str, dict] = {}
+
+    def makedirs(self, path: str, exist_ok: bool = True) -> None:
+        with self._keeping(path):
+            os.makedirs(path, exist_ok=exist_ok)
+
+    def save(self, state_dict: dict, path: str) -> None:
+        """On the disk when it returns without a failure. After one nothing more is written."""
+        if self.failure:
+            return
+        with self._keeping(path), open(path, "wb") as file:
+            torch.save(state_dict, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_text(self, path: Path, text: str) -> None:
+        with self._keeping(str(path)), path.open("w", encoding="utf-8") as file:
+            file.write(text)
+
+    def read_facts(self, path: Path) -> _Facts:
+        with self._keeping(str(path)):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return _Facts(num_ranks=int(found["num_ranks"]), engines=tuple(found["engines"]))
+        return _Facts(num_ranks=0, engines=())
+
+    def read_ahead(self, folder: Path, *, rank: int) -> None:
+        self._ahead = {}
+        for path in sorted(folder.glob(f"*zero_pp_rank_{rank}_mp_rank_00_*.pt")):
+            self._ahead[str(path)] = self.load(str(path))
+        if not self._ahead and not self.failure:
+            self.failure = f"{folder} has no shard of rank {rank}"
+
+    def load(self, path: str, map_location: object = None) -> dict:
+        if path in self._ahead:
+            return self._ahead[path]
+        with self._keeping(path):
+            return torch.load(path, map_location="cpu", weights_only=False)
+        return {}
+
+    def reshard(self, folder: Path, engines: tuple[str, ...]) -> None:
+        """DeepSpeed's universal checkpoint of each engine: every parameter whole, in files of its own."""
+        with self._keeping(str(folder / UNIVERSAL)):
+            shutil.rmtree(folder / UNIVERSAL, ignore_errors=True)  # of a start that was killed
+            for name in engines:
+                convert_to_universal(
+                    Namespace(
+                        input_folder=str(folder / name),
+                        output_folder=str(folder / UNIVERSAL / name),
+                        num_extract_workers=1,
+                        num_merge_workers=1,
+                        keep_temp_folder=False,
+                        strict=True,
+                        inject_missing_state=True,
+                    )
+                )
+
+    @contextmanager
+    def _keeping(self, path: str) -> Iterator[None]:
+        """torch reports a write or read that failed as a RuntimeError, and what the system said is in its context."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+            self.failure = self.failure or f"{path}: {_cause(error)}"
+
+
+def _load_engine(engine: DeepSpeedEngine, source: Path, name: str, *, files: ShardFiles, rank: int) -> None:
+    is_universal = source.name == UNIVERSAL
+    # Of a universal checkpoint DeepSpeed reads schedule and counters from rank 0's file, on every rank.
+    files.read_ahead(source / name, rank=0 if is_universal else rank)
+    _raise_together(files)
+    with _through(engine, files), _universal(engine, is_universal):
+        engine.load_checkpoint(str(source), tag=name, custom_load_fn=_load_module)
+    # The universal loader gives all groups of parameters one tensor as their step count, which each would count up.
+    for state in _adam(engine).state.values():
+        if torch.is_tensor(state.get("step")):
+            state["step"] = state["step"].clone()
+
+
+def _adam(engine: DeepSpeedEngine) -> Optimizer:
+    """The optimizer that DeepSpeed's own is around."""
+    found = getattr(engine.optimizer, "optimizer", None)
+    assert isinstance(found, Optimizer), f"an engine that only reads has no shards to load, got {type(found).__name__}"
+    return found
+
+
+def _load_module(*, src: Mapping[str, torch.Tensor], dst: nn.Module) -> None:
+    """Buffers, and the names of what is sharded; frozen parameters are not in the file."""
+    found = dst.load_state_dict(src, strict=False)
+    frozen = {name for name, parameter in dst.named_parameters(remove_duplicate=False) if not parameter.requires_grad}
+    if wrong := [*found.unexpected_keys, *(name for name in found.missing_keys if name not in frozen)]:
+        raise RunFailed(f"the checkpoint is of another model: {wrong[0]} and {len(wrong) - 1} more don't match")
+
+
+@contextmanager
+def _through(engine: DeepSpeedEngine, files: ShardFiles) -> Iterator[None]:
+    """DeepSpeed reaches the disk through `files` alone.
+
+    On rank 0 it would also copy two scripts of its own beside the shards: on a full disk that raises while the other
+    ranks go on to a barrier.
+    """
+    before = engine.checkpoint_engine
+    engine.checkpoint_engine = files
+    engine._copy_recovery_script = lambda save_path: None
+    try:
+        yield
+    finally:
+        engine.checkpoint_engine = before
+        del engine._copy_recovery_script
+
+
+@contextmanager
+def _universal(engine: DeepSpeedEngine, is_universal: bool) -> Iterator[None]:
+    """DeepSpeed wants to know when it is built what kind of checkpoint it will load; nobody knows then."""
+    config = engine._config
+    assert config is not None
+    before = config.load_universal_checkpoint
+    config.load_universal_checkpoint = is_universal
+    try:
+        yield
+    finally:
+        config.load_universal_checkpoint = before
+
+
+def _agreed(failure: str) -> list[str]:
+    """What failed on any rank, in the order of the ranks; the same list on all."""
+    failures: list[str] = [""] * dist.get_world_size()
+    dist.all_gather_object(failures, failure)
+    return [f"{failure} (rank {rank})" for rank, failure in enumerate(failures) if failure]
+
+
+def _raise_together(files: ShardFiles) -> None:
+    if failures := _agreed(files.failure):
+        raise RunFailed(f"the learner's checkpoint can't be read: {'; '.join(failures)}")
+
+
+def _cause(error: BaseException) -> str:
+    """In a line; what the system said, where it is behind torch's own words."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _random_file(folder: Path, rank: int) -> Path:
+    return folder / f"rng-{rank:04d}.pt"
+
+
+def _random_states() -> dict:
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def _restore_random_states(states: dict) -> None:
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

@@ -1,0 +1,137 @@
+"""TRL's GRPOTrainer as its documentation has one write it, held at the end of every step until its turn comes.
+
+Runs in the environment of requirements/trl.txt and imports nothing of this project. A line of JSON on standard input
+says what to train on; from then on every line is one turn: one step of the trainer, answered by a line of JSON on
+standard output. Where input ends, so does the process.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import TextIO
+
+import torch
+import transformers
+import trl
+from datasets import Dataset
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from trl import GRPOConfig, GRPOTrainer
+
+Chat = list[dict[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What both sides do; the fields are those that the other side writes (benchmarks/trl_step/turns.py)."""
+
+    model: str  # a folder
+    dtype: str  # of the weights
+    autocast: bool  # TrainingArguments.bf16: mixed precision on top
+    prompts: list[Chat]  # in the order of the steps
+    prompts_per_step: int
+    responses_per_prompt: int
+    response_tokens: int
+    temperature: float
+    learning_rate: float
+    threads: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.prompts) // self.prompts_per_step
+
+
+def length_reward(completions: list[Chat], **columns: object) -> list[float]:
+    """The comparison's trivial reward: characters of a response."""
+    return [float(len(completion[0]["content"])) for completion in completions]
+
+
+class InTurn(TrainerCallback):
+    """Times each step from the moment it may start, and counts what it did."""
+
+    def __init__(self, turns: TextIO, answers: TextIO) -> None:
+        self._turns = turns
+        self._answers = answers
+        self._started = 0.0
+        self._tokens_before = 0
+        self.response_tokens = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: object
+    ) -> None:
+        self._wait(state)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: object
+    ) -> None:
+        seconds = time.perf_counter() - self._started
+        tokens = int(state.num_input_tokens_seen) - self._tokens_before
+        self._say({"seconds": seconds, "tokens": tokens, "response_tokens": self.response_tokens})
+        if state.global_step < state.max_steps:
+            self._wait(state)
+
+    def ready(self) -> None:
+        versions = {"trl": trl.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
+        self._say({"versions": versions, "threads": torch.get_num_threads()})
+
+    def _wait(self, state: TrainerState) -> None:
+        if not self._turns.readline():
+            raise SystemExit(0)  # the other side has gone
+        self.response_tokens = 0
+        self._tokens_before = int(state.num_input_tokens_seen)
+        self._started = time.perf_counter()
+
+    def _say(self, answer: dict[str, object]) -> None:
+        self._answers.write(json.dumps(answer) + "\n")
+        self._answers.flush()
+
+
+def train(task: Task, in_turn: InTurn) -> None:
+    def reward(completions: list[Chat], completion_ids: list[list[int]], **columns: object) -> list[float]:
+        in_turn.response_tokens += sum(map(len, completion_ids))
+        return length_reward(completions)
+
+    with tempfile.TemporaryDirectory(prefix="trl-step-") as folder:
+        settings = GRPOConfig(
+            output_dir=folder,
+            model_init_kwargs={"dtype": task.dtype},
+            bf16=task.autocast,
+            use_cpu=True,
+            per_device_train_batch_size=task.prompts_per_step * task.responses_per_prompt,
+            num_generations=task.responses_per_prompt,
+            max_completion_length=task.response_tokens,
+            temperature=task.temperature,
+            beta=0.0,
+            learning_rate=task.learning_rate,
+            lr_scheduler_type="constant",
+            max_steps=task.steps,
+            gradient_checkpointing=False,  # faster; it is on by default
+            shuffle_dataset=False,  # both sides see the same prompts in a step
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        trainer = GRPOTrainer(
+            model=task.model,
+            reward_funcs=reward,
+            args=settings,
+            train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in task.prompts]),
+            callbacks=[in_turn],
+        )
+        in_turn.ready()
+        trainer.train()
+
+
+def main() -> None:
+    # What libraries print must not mix with the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    task = Task(**json.loads(sys.stdin.readline()))
+    torch.set_num_threads(task.threads)
+    train(task, InTurn(sys.stdin, answers))
+
+
+if __name__ == "__main__":
+    main()

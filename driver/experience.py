@@ -1,0 +1,249 @@
+"""From scored groups to what the learner is fed: candidates, then samples with an advantage for every token.
+
+    scored groups -> candidates, or dropped with a reason -> (measured by the learner) -> train samples
+
+Owns which responses may be learned from, and which baseline goes with which advantage. Pure: the maths is
+rewards/advantages.py, the models' measures come from the learner. A group keeps its place, and a response its place in
+the group: what comes out has the order of the problems.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+
+from driver.learning_config import GROUP_BASELINES, AlgorithmConfig
+from driver.reward_config import RewardConfig
+from driver.schema import Candidate, DroppedGroup, ScoredGroup, TokenMeasures, TrainSample, Unscored
+from rewards.advantages import (
+    Floats,
+    gae,
+    group_relative,
+    has_signal,
+    kl_penalties,
+    leave_one_out,
+    reinforce_plus_plus,
+    whitened,
+)
+from rewards.compose import combination
+
+NOT_MEASURED = np.zeros(0, dtype=np.float32)
+
+_UNKNOWN = TokenMeasures(logprobs=NOT_MEASURED, reference_logprobs=NOT_MEASURED, values=NOT_MEASURED)
+
+
+def learnable(
+    groups: Sequence[ScoredGroup | DroppedGroup],
+    *,
+    policy_version: int,
+    step: int,
+    algorithm: AlgorithmConfig,
+    reward: RewardConfig,
+) -> tuple[list[list[Candidate]], list[DroppedGroup]]:
+    """Every group ends in exactly one of the two: its responses may be learned from, or it is dropped with a reason.
+
+    `policy_version` is that of the weights that are about to learn. Staleness is bounded by the order of a step, and
+    checked here again, where samples are consumed.
+    """
+    chosen: list[list[Candidate]] = []
+    dropped: list[DroppedGroup] = []
+    for group in groups:
+        if isinstance(group, DroppedGroup):
+            dropped.append(group)
+            continue
+        signals = combination(reward).signals(group.scores, step=step)
+        if (why := _why_not(group, signals, policy_version, algorithm=algorithm, reward=reward)) is not None:
+            dropped.append(why)
+        else:
+            chosen.append(_candidates(group, signals))
+    return chosen, dropped
+
+
+def _why_not(
+    scored: ScoredGroup,
+    signals: Sequence[float | None],
+    policy_version: int,
+    *,
+    algorithm: AlgorithmConfig,
+    reward: RewardConfig,
+) -> DroppedGroup | None:
+    """Only a baseline of siblings needs rewards that differ: the others learn from equal ones too."""
+    rollouts = scored.group.rollouts
+
+    def dropped(reason: str, detail: str = "") -> DroppedGroup:
+        return DroppedGroup(group_id=scored.group.group_id, problem=scored.group.problem, reason=reason, detail=detail)
+
+    age = policy_version - min(rollout.policy_version for rollout in rollouts)
+    if age > algorithm.max_staleness:
+        return dropped("too_stale", f"drawn {age} policy versions ago")
+    if all(signal is None for signal in signals):
+        return dropped("unscored", next(score.reason for score in scored.scores if isinstance(score, Unscored)))
+    if algorithm.advantage in GROUP_BASELINES and not has_signal(signals, min_spread=reward.min_group_spread):
+        return dropped("no_signal")
+    is_whole = [not rollout.is_truncated for rollout, s in zip(rollouts, signals, strict=True) if s is not None]
+    if algorithm.mask_truncated and not any(is_whole):
+        return dropped("truncated", "algorithm.mask_truncated leaves none of its responses")
+    return None
+
+
+def _candidates(scored: ScoredGroup, signals: Sequence[float | None]) -> list[Candidate]:
+    """The scored responses: an unscored one leaves the baseline and the loss."""
+    group = scored.group
+    return [
+        Candidate(
+            group_id=group.group_id,
+            prompt_token_ids=group.prompt_token_ids,
+            response_token_ids=rollout.token_ids,
+            sampling_logprobs=rollout.logprobs,
+            signal=signal,
+            is_truncated=rollout.is_truncated,
+            policy_version=rollout.policy_version,
+        )
+        for rollout, signal in zip(group.rollouts, signals, strict=True)
+        if signal is not None
+    ]
+
+
+def to_measure(candidate: Candidate) -> TrainSample:
+    """The candidate as the learner reads it to measure it: nothing is learned, no advantage is needed."""
+    return TrainSample(
+        group_id=candidate.group_id,
+        prompt_token_ids=candidate.prompt_token_ids,
+        response_token_ids=candidate.response_token_ids,
+        sampling_logprobs=candidate.sampling_logprobs,
+        advantages=(0.0,) * len(candidate.response_token_ids),
+        policy_version=candidate.policy_version,
+        is_truncated=candidate.is_truncated,
+    )
+
+
+def against_rewards(
+    groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: AlgorithmConfig
+) -> list[list[TrainSample]]:
+    """The groups' samples, each reward compared with those of its siblings or of the batch.
+
+    `measures` are in the order of the candidates; none where the algorithm needs none.
+
+    Raises:
+        ValueError: there are measures for some of the candidates only, or they lack what the algorithm reads.
+    """
+    candidates = [candidate for group in groups for candidate in group]
+    known = list(measures) if algorithm.needs_measuring else [_UNKNOWN] * len(candidates)
+    _check(candidates, known, algorithm)
+    penalties = [_penalties(*pair, algorithm) for pair in zip(candidates, known, strict=True)]
+    if algorithm.advantage == "reinforce++":
+        advantages = reinforce_plus_plus([candidate.signal for candidate in candidates], penalties)
+    else:
+        advantages = _against_siblings(groups, penalties, algorithm)
+    no_returns = [np.zeros(0)] * len(candidates)
+    samples = [
+        _sample(*facts, algorithm=algorithm)
+        for facts in zip(candidates, known, advantages, no_returns, strict=True)
+    ]
+    return _as_groups(samples, groups)
+
+
+def against_critic(
+    groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: AlgorithmConfig
+) -> list[list[TrainSample]]:
+    """The groups' samples, each token compared with what the critic expected; whitened if asked.
+
+    The returns, which the critic learns, never are.
+
+    Raises:
+        ValueError: as above.
+    """
+    candidates = [candidate for group in groups for candidate in group]
+    _check(candidates, measures, algorithm)
+    pairs = [
+        gae(
+            candidate.signal,
+            _penalties(candidate, measured, algorithm),
+            measured.values.astype(np.float64),
+            gamma=algorithm.gae_gamma,
+            lam=algorithm.gae_lambda,
+        )
+        for candidate, measured in zip(candidates, measures, strict=True)
+    ]
+    advantages = [advantage for advantage, _ in pairs]
+    if algorithm.whiten_advantages:
+        advantages = whitened(advantages)
+    returns = [of_tokens for _, of_tokens in pairs]
+    samples = [
+        _sample(*facts, algorithm=algorithm)
+        for facts in zip(candidates, measures, advantages, returns, strict=True)
+    ]
+    return _as_groups(samples, groups)
+
+
+def _check(candidates: Sequence[Candidate], known: Sequence[TokenMeasures], algorithm: AlgorithmConfig) -> None:
+    if len(known) != len(candidates):
+        raise ValueError(f"{len(known)} measures for {len(candidates)} candidates")
+    needed = {
+        "logprobs": algorithm.needs_measuring,
+        "reference_logprobs": algorithm.kl != "none",
+        "values": algorithm.advantage == "gae",
+    }
+    for candidate, measured in zip(candidates, known, strict=True):
+        for name in (name for name, is_needed in needed.items() if is_needed):
+            if (num := getattr(measured, name).size) != len(candidate.response_token_ids):
+                raise ValueError(
+                    f"a response of group {candidate.group_id} has {len(candidate.response_token_ids)} tokens, and the "
+                    f"learner measured {num} {name}"
+                )
+
+
+def _penalties(candidate: Candidate, measured: TokenMeasures, algorithm: AlgorithmConfig) -> Floats:
+    """[T] what each token costs; zeros unless the distance to the reference is charged in the reward."""
+    if algorithm.kl != "reward":
+        return np.zeros(len(candidate.response_token_ids))
+    return kl_penalties(
+        measured.logprobs,
+        measured.reference_logprobs,
+        estimator=algorithm.kl_estimator,
+        beta=algorithm.kl_coefficient,
+    )
+
+
+def _against_siblings(
+    groups: Sequence[Sequence[Candidate]], penalties: Sequence[Floats], algorithm: AlgorithmConfig
+) -> list[Floats]:
+    """One advantage a response, the same for its tokens; what its tokens cost is part of its reward."""
+    costs = iter(penalties)
+    advantages: list[Floats] = []
+    for group in groups:
+        rewards = [candidate.signal + float(next(costs).sum()) for candidate in group]
+        if algorithm.advantage == "leave_one_out":
+            relative = leave_one_out(rewards)
+        else:
+            relative = group_relative(rewards, scale_by_std=algorithm.scale_by_std)
+        for candidate, advantage in zip(group, relative, strict=True):
+            assert advantage is not None, "a candidate has a reward"
+            advantages.append(np.full(len(candidate.response_token_ids), advantage))
+    return advantages
+
+
+def _sample(
+    candidate: Candidate, measured: TokenMeasures, advantages: Floats, returns: Floats, *, algorithm: AlgorithmConfig
+) -> TrainSample:
+    """With one optimiser step a batch the weights that learn are those that were measured: the ratio starts at 1, and
+    the learner's own log-probabilities say so more exactly."""
+    is_reused = algorithm.optimizer_steps > 1
+    return TrainSample(
+        group_id=candidate.group_id,
+        prompt_token_ids=candidate.prompt_token_ids,
+        response_token_ids=candidate.response_token_ids,
+        sampling_logprobs=candidate.sampling_logprobs,
+        advantages=tuple(advantages.tolist()),
+        policy_version=candidate.policy_version,
+        is_truncated=candidate.is_truncated,
+        old_logprobs=tuple(measured.logprobs.tolist()) if is_reused else (),
+        reference_logprobs=tuple(measured.reference_logprobs.tolist()),
+        returns=tuple(returns.tolist()),
+        old_values=tuple(measured.values.tolist()),
+    )
+
+
+def _as_groups(samples: Sequence[TrainSample], groups: Sequence[Sequence[Candidate]]) -> list[list[TrainSample]]:
+    rest = iter(samples)
+    return [list(islice(rest, len(group))) for group in groups]

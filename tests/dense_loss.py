@@ -1,0 +1,86 @@
+"""The losses once more, straight from their formulas and by another way of computing: what the tests compare with.
+
+Padded [B, T] tensors and a mask, probabilities instead of log-probabilities, cases told apart by the advantage's sign,
+plain autograd. Shares nothing with the code under test but the settings.
+"""
+
+import torch
+from torch import Tensor
+
+from actors.learning.loss import LossSettings, TokenValues
+
+
+def dense_loss(tokens: TokenValues, settings: LossSettings) -> Tensor:
+    """The weighted sum of `tokens`' losses, through a padded batch of one sequence a line."""
+    lengths = torch.unique_consecutive(tokens.sequences, return_counts=True)[1].tolist()
+    mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]  # [B, T]
+
+    def padded(values: Tensor) -> Tensor:
+        return torch.nn.utils.rnn.pad_sequence(list(values.split(lengths)), batch_first=True)
+
+    now, old, engine = (padded(v).exp() for v in (tokens.logprobs, tokens.old_logprobs, tokens.sampling_logprobs))
+    advantages = padded(tokens.advantages)
+    match settings.loss:
+        case "nll":
+            loss = -torch.log(now)
+        case "cispo":
+            with torch.no_grad():
+                weight = torch.clip(now / old, 1 - settings.clip_low, 1 + settings.clip_high)
+            loss = -weight * advantages * torch.log(now)
+        case "gspo":
+            loss = _clipped(_gspo_ratio(now, old, mask), advantages, settings)
+        case "ppo_clip":
+            loss = _clipped(now / old, advantages, settings)
+    if settings.loss != "nll":
+        loss = loss * _importance(old / engine, mask, settings)
+    if settings.kl_coefficient:
+        loss = loss + settings.kl_coefficient * _kl(now, padded(tokens.reference_logprobs).exp(), settings)
+    loss = loss - settings.entropy_coefficient * padded(tokens.entropy)
+    # Selected, not multiplied: padding holds whatever the formulas make of e^0.
+    return (loss * padded(tokens.weights)).masked_select(mask).sum()
+
+
+def _clipped(ratio: Tensor, advantages: Tensor, settings: LossSettings) -> Tensor:
+    """A > 0: the ratio counts up to 1 + high. A < 0: from 1 - low on, and up to dual_clip."""
+    most = settings.dual_clip if settings.dual_clip else float("inf")
+    good = ratio.clip(max=1 + settings.clip_high)
+    bad = ratio.clip(min=1 - settings.clip_low, max=most)
+    return -advantages * torch.where(advantages > 0, good, bad)
+
+
+def _gspo_ratio(now: Tensor, old: Tensor, mask: Tensor) -> Tensor:
+    """Eq. of GSPO-token: sg(s_i) · pi / sg(pi), s_i the geometric mean of the ratios as the root of their product."""
+    with torch.no_grad():
+        product = torch.where(mask, now / old, 1.0).prod(dim=1, keepdim=True)
+        sequence = product ** (1 / mask.sum(dim=1, keepdim=True))
+    return sequence * now / now.detach()
+
+
+def gspo_sequence_loss(tokens: TokenValues, settings: LossSettings) -> Tensor:
+    """GSPO itself: mean over sequences of -min(s·A, clip(s)·A), differentiated through the whole of s."""
+    lengths = torch.unique_consecutive(tokens.sequences, return_counts=True)[1].tolist()
+    losses = []
+    parts = zip(tokens.logprobs.split(lengths), tokens.old_logprobs.split(lengths), strict=True)
+    for (logprobs, old), advantage in zip(parts, tokens.advantages.split(lengths), strict=True):
+        ratio = (logprobs.exp() / old.exp()).prod() ** (1 / logprobs.numel())
+        bounded = ratio.clip(1 - settings.clip_low, 1 + settings.clip_high)
+        losses.append(-torch.minimum(ratio * advantage[0], bounded * advantage[0]))
+    return torch.stack(losses).mean()
+
+
+def _importance(ratio: Tensor, mask: Tensor, settings: LossSettings) -> Tensor:
+    if settings.importance == "truncate":
+        return torch.where(ratio > settings.importance_cap, settings.importance_cap, ratio)
+    if settings.importance == "sequence_mask":
+        product = torch.where(mask, ratio, 1.0).prod(dim=1, keepdim=True)
+        mean = product ** (1 / mask.sum(dim=1, keepdim=True))
+        return ((mean >= settings.importance_floor) & (mean <= settings.importance_cap)).double()
+    return torch.ones_like(ratio)
+
+
+def _kl(now: Tensor, reference: Tensor, settings: LossSettings) -> Tensor:
+    if settings.kl_estimator == "k1":
+        return torch.log(now / reference)
+    if settings.kl_estimator == "k2":
+        return 0.5 * torch.log(now / reference) ** 2
+    return reference / now - 1 - torch.log(reference / now)

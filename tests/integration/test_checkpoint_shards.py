@@ -1,0 +1,278 @@
+"""Real ZeRO-3 ranks that save, go on, and are compared with ranks that load: as many as before, or another number."""
+
+import multiprocessing
+import os
+import random
+import resource
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from driver.errors import CheckpointFailed, RunFailed
+
+BATCH = 6  # sequences of a step, over all ranks: 1, 2 and 3 of them have equal shares
+STEPS = 3  # before the checkpoint, and again after it
+LEARNING_RATES = {"policy": 1e-3, "critic": 3e-3}
+TOO_SMALL = 300_000  # bytes: less than a rank's optimizer shard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One learner and what is special about it."""
+
+    dtype: str = "float32"
+    keeps_whole: bool = True
+    dropout: float = 0.0  # random numbers decide the loss: only equal random states give an equal one
+    freezes: bool = False  # all but attention, as adapters do
+    engines: tuple[str, ...] = ("policy",)
+
+
+CASES = {
+    "whole": Case(dropout=0.1, engines=("policy", "critic")),
+    "sharded": Case(keeps_whole=False),
+    "half precision": Case(dtype="bfloat16", dropout=0.1),
+    "half precision, sharded": Case(dtype="bfloat16", keeps_whole=False),
+    "frozen": Case(freezes=True, keeps_whole=False),
+}
+SAVED_BY_ONE = "sharded by one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Of one case, the mean over all sequences per engine and step."""
+
+    before: list[float]
+    after: list[float]  # of the ranks that never stopped
+    loaded: list[float]  # of new ones that loaded, as many as before
+
+
+# --- one rank ---------------------------------------------------------------------------------------------------
+
+
+class NextToken(torch.nn.Module):
+    """The mean loss of the next token, from hidden states with some dropout."""
+
+    def __init__(self, causal: torch.nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.causal = causal
+        self.dropout = torch.nn.Dropout(dropout)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        hidden = self.dropout(self.causal.model(tokens).last_hidden_state)
+        logits = self.causal.lm_head(hidden)[:, :-1].float()
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+
+
+def settings(case: Case, name: str) -> dict[str, object]:
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_clipping": 1.0,
+        "bf16": {"enabled": case.dtype == "bfloat16"},
+        "data_types": {"grad_accum_dtype": "fp32"},
+        "zero_optimization": {
+            "stage": 3,
+            "stage3_param_persistence_threshold": 10**9 if case.keeps_whole else 0,
+            "sub_group_size": 100_000,  # several groups of parameters, as a model of a billion has
+        },
+        "optimizer": {
+            "type": "AdamW",
+            "params": {"torch_adam": True, "fused": True, "lr": LEARNING_RATES[name], "weight_decay": 0.01},
+        },
+        "steps_per_print": 10**9,
+    }
+
+
+def build(case: Case, model: Path):
+    """Fresh engines of a case, by name, on every rank at the same time."""
+    import deepspeed
+    from transformers import AutoModelForCausalLM
+    from transformers.integrations.deepspeed import HfDeepSpeedConfig
+
+    engines = {}
+    for name in case.engines:
+        config = settings(case, name)
+        sharded_loading = HfDeepSpeedConfig(config)
+        causal = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, case.dtype))
+        for parameter_name, parameter in causal.named_parameters():
+            parameter.requires_grad_(not case.freezes or "self_attn" in parameter_name)
+        engines[name], *_ = deepspeed.initialize(
+            model=NextToken(causal, case.dropout),
+            config=config,
+            lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step)),
+        )
+        del sharded_loading
+    return engines
+
+
+def train(engines, first: int, *, rank: int, world_size: int) -> list[float]:
+    """STEPS optimizer steps of every engine; the losses are means over all ranks."""
+    losses = []
+    for step in range(first, first + STEPS):
+        tokens = torch.randint(0, 512, (BATCH, 16), generator=torch.Generator().manual_seed(step))
+        for engine in engines.values():
+            loss = engine(tokens[rank::world_size])
+            engine.backward(loss)
+            engine.step()
+            mean = loss.detach().float().clone()
+            torch.distributed.all_reduce(mean)
+            losses.append(mean.item() / world_size)
+    return losses
+
+
+def join(rank: int, world_size: int, port: int) -> None:
+    os.environ |= {"DS_ACCELERATOR": "cpu", "RANK": str(rank), "WORLD_SIZE": str(world_size), "LOCAL_RANK": "0"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    import deepspeed
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    torch.set_num_threads(1)
+    deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+
+
+def seed(rank: int) -> None:
+    random.seed(rank)
+    np.random.seed(rank)
+    torch.manual_seed(rank)
+
+
+def save_and_go_on(rank: int, world_size: int, port: int, model: Path, folder: Path) -> None:
+    """Every case: three steps, save, three more; then engines that load it and take the same three."""
+    from actors.learning.shards import load_shards, save_shards
+
+    join(rank, world_size, port)
+    for name, case in CASES.items():
+        seed(rank)
+        engines = build(case, model)
+        before = train(engines, 0, rank=rank, world_size=world_size)
+        save_shards(engines, folder / name, rank=rank)
+        drawn = (random.random(), np.random.random())
+        after = train(engines, STEPS, rank=rank, world_size=world_size)
+        seed(100 + rank)
+        engines = build(case, model)
+        load_shards(engines, folder / name, rank=rank, world_size=world_size)
+        assert (random.random(), np.random.random()) == drawn
+        assert all(engine.global_steps == STEPS for engine in engines.values())
+        loaded = train(engines, STEPS, rank=rank, world_size=world_size)
+        if rank == 0:
+            torch.save(Losses(before=before, after=after, loaded=loaded), folder / f"{name}.losses")
+    fail_together(rank, world_size, model, folder)
+    torch.distributed.destroy_process_group()
+
+
+def fail_together(rank: int, world_size: int, model: Path, folder: Path) -> None:
+    """Rank 1's disk is full: both ranks hear of it, and go on as if nothing had been saved."""
+    from actors.learning.shards import load_shards, save_shards
+
+    seed(rank)
+    engines = build(CASES["whole"], model)
+    losses = train(engines, 0, rank=rank, world_size=world_size)
+    if rank == 1:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (TOO_SMALL, resource.RLIM_INFINITY))
+    with pytest.raises(CheckpointFailed) as failure:
+        save_shards(engines, folder / "full", rank=rank)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    losses += train(engines, STEPS, rank=rank, world_size=world_size)
+
+    damaged = folder / "sharded" / "policy" / "zero_pp_rank_1_mp_rank_00_optim_states.pt"
+    engines = build(CASES["sharded"], model)
+    whole = damaged.read_bytes()
+    torch.distributed.barrier()
+    if rank == 0:
+        damaged.write_bytes(whole[: len(whole) // 2])
+    torch.distributed.barrier()
+    with pytest.raises(RunFailed) as unreadable:
+        load_shards(engines, folder / "sharded", rank=rank, world_size=world_size)
+    torch.distributed.barrier()
+    if rank == 0:
+        damaged.write_bytes(whole)
+    with pytest.raises(RunFailed) as others:
+        load_shards(engines, folder / "whole", rank=rank, world_size=world_size)
+    told = [str(failure.value), str(unreadable.value), str(others.value)]
+    torch.save((losses, told), folder / f"failures-{rank}")
+
+
+def go_on_elsewhere(rank: int, world_size: int, port: int, model: Path, folder: Path) -> None:
+    """What two ranks saved goes on here, and what one rank saves goes on at two."""
+    from actors.learning.shards import load_shards, save_shards
+
+    join(rank, world_size, port)
+    losses = {}
+    for name in ("sharded", "frozen", "half precision, sharded"):
+        seed(rank)
+        engines = build(CASES[name], model)
+        load_shards(engines, folder / name, rank=rank, world_size=world_size)
+        losses[name] = train(engines, STEPS, rank=rank, world_size=world_size)
+    if world_size == 1:
+        seed(rank)
+        engines = build(CASES["sharded"], model)
+        losses["before"] = train(engines, 0, rank=rank, world_size=world_size)
+        save_shards(engines, folder / SAVED_BY_ONE, rank=rank)
+        losses["after"] = train(engines, STEPS, rank=rank, world_size=world_size)
+    if (folder / SAVED_BY_ONE).exists() and world_size == 3:
+        engines = build(CASES["sharded"], model)
+        load_shards(engines, folder / SAVED_BY_ONE, rank=rank, world_size=world_size)
+        losses[SAVED_BY_ONE] = train(engines, STEPS, rank=rank, world_size=world_size)
+    if rank == 0:
+        torch.save(losses, folder / f"elsewhere-{world_size}")
+    torch.distributed.destroy_process_group()
+
+
+# --- all ranks ----------------------------------------------------------------------------------------------------
+
+
+def run_ranks(world_size: int, life: Callable[..., None], model: Path, folder: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = multiprocessing.get_context("spawn")
+    ranks = [processes.Process(target=life, args=(rank, world_size, port, model, folder)) for rank in range(world_size)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(timeout=600)
+    assert [process.exitcode for process in ranks] == [0] * world_size
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that ranks have saved and learned, two of them first, then one, then three."""
+    from quickstart.tiny import build_tiny_model
+
+    folder = tmp_path_factory.mktemp("shards")
+    model = build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    run_ranks(2, save_and_go_on, model, folder)
+    run_ranks(1, go_on_elsewhere, model, folder)
+    run_ranks(3, go_on_elsewhere, model, folder)
+    return folder
+
+
+def losses_of(folder: Path, name: str) -> Losses:
+    return torch.load(folder / f"{name}.losses", weights_only=False)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_loading_is_as_if_the_run_had_never_stopped(folder: Path, name: str) -> None:
+    losses = losses_of(folder, name)
+    assert losses.loaded == losses.after
+    assert len(set(losses.before + losses.after)) == 2 * STEPS * len(CASES[name].engines)  # something was learned
+
+
+@pytest.mark.parametrize("world_size", [1, 3])
+@pytest.mark.parametrize("name", ["sharded", "frozen"])
+def test_another_number_of_ranks_goes_on_the_same_way(folder: Path, name: str, world_size: int) -> None:
+    elsewhere = torch.load(folder / f"elsewhere-{world_size}")
+    assert elsewhere[name] == pytest.approx(losses_of(folder, name).after, rel=1e-5)
+
+
+def test_one_rank_goes_on_as_three(folder: Path) -> None:
+    alone = torch.load(folder / "elsewhere-1")
+    assert torch.load(folder / "elsewhere-3")[SAVED_BY_ONE] == pytest.approx(alone["after"], rel=1e-5)
+    assert alone["before"] + alone["after"] == pytest.approx(
+        losses_of(folder, "sharded").before + losses_of(folder, "sharded").after, rel=1e-4
+    )
