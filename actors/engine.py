@@ -243,17 +243,14 @@ def _sampling_params(request: SamplingRequest, seed: int) -> "SamplingParams":
 
 
 def _answer_params() -> "SamplingParams":
-    """A pass over the prompt, with the log-probability of each of its tokens; the one token drawn is thrown away.
-
-    vLLM reads no prefix cache for these: of a prefix that it did not compute it could give no log-probability.
-    """
+    """A pass over the prompt, with the log-probability of each of its tokens; the one token drawn is thrown away."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
     return SamplingParams(
         temperature=0.0,
         max_tokens=1,
-        prompt_logprobs=0,  # the prompt's own tokens alone; temperature does not touch them
+        prompt_logprobs=0,  # the prompt's own, at temperature 1; vLLM reads no prefix cache then, it would have none
         flat_logprobs=True,
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
@@ -266,7 +263,7 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
     from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    from actors.vocabulary_mask import with_vocabulary_mask
+    from actors.vocabulary_mask import mask_padding_rows
 
     if current_platform.is_cpu() != (device == "cpu"):
         raise RuntimeError(
@@ -298,4 +295,5 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         weight_transfer_config=WeightTransferConfig(backend=weight_backend) if weight_backend else None,
         disable_log_stats=True,
     )
-    return LLMEngine.from_engine_args(with_vocabulary_mask(arguments))
+    mask_padding_rows(arguments)
+    return LLMEngine.from_engine_args(arguments)

@@ -4,8 +4,6 @@ Owns the logits processor; vLLM makes one in each process that samples. Imports 
 (actors/engine_process.py) before it imports this.
 """
 
-from dataclasses import replace
-
 import torch
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import EngineArgs
@@ -18,14 +16,13 @@ _NUM_DRAWABLE = "num_drawable_tokens"
 """Key of vLLM's `additional_config`: how many rows of the head are tokens."""
 
 
-def with_vocabulary_mask(arguments: EngineArgs) -> EngineArgs:
-    """The same engine, masked where the model's head has more rows than its tokenizer has ids."""
+def mask_padding_rows(arguments: EngineArgs) -> None:
+    """Ask for the mask, where the model's head has more rows than its tokenizer has ids."""
     num_drawable = num_drawable_tokens(arguments.model, trust_remote_code=bool(arguments.trust_remote_code))
-    if num_drawable is None:
-        return arguments
-    # By name, so that vLLM's own worker processes find it too.
-    name = f"{VocabularyMask.__module__}:{VocabularyMask.__qualname__}"
-    return replace(arguments, logits_processors=[name], additional_config={_NUM_DRAWABLE: num_drawable})
+    if num_drawable is not None:
+        # By name, so that vLLM's own worker processes find the class too.
+        arguments.logits_processors = [f"{VocabularyMask.__module__}:{VocabularyMask.__qualname__}"]
+        arguments.additional_config = {_NUM_DRAWABLE: num_drawable}
 
 
 class VocabularyMask(LogitsProcessor, GpuLogitsProcessor):
@@ -36,7 +33,9 @@ class VocabularyMask(LogitsProcessor, GpuLogitsProcessor):
     """
 
     def __init__(self, vllm_config: VllmConfig, *_state: object) -> None:
-        self._num_drawable = int(vllm_config.additional_config[_NUM_DRAWABLE])
+        settings = vllm_config.additional_config
+        assert isinstance(settings, dict)
+        self._num_drawable: int = settings[_NUM_DRAWABLE]
 
     def apply(self, logits: torch.Tensor, *_context: object) -> torch.Tensor:
         """logits [n, V], in place."""

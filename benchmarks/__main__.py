@@ -2,8 +2,8 @@
 
     python -m benchmarks [NAME ...] [section.key=value ...] [--json]
 
-NAMEs are generation, scoring, learning, push and step; without one, all of them. Everything that is not a size below is
-read from the config, as a run reads it.
+NAMEs are generation, scoring, packing, learning, push and step; without one, all of them. Everything that is not a
+size below is read from the config, as a run reads it.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from driver.config_load import load_config
 from driver.errors import BadInput
 from driver.paths import ROOT, with_absolute_paths
 
-NAMES = ("generation", "scoring", "learning", "push", "step")
+NAMES = ("generation", "scoring", "packing", "learning", "push", "step")
 
 
 def main() -> int:
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="of every actor, as the quickstart has it (%(default)s)")
     parser.add_argument("--groups", type=int, default=8, help="prompts, or groups to score, a round (%(default)s)")
     parser.add_argument("--group-size", type=int, default=8, help="responses to each (%(default)s)")
-    parser.add_argument("--sequences", type=int, default=8, help="in a learner's batch (%(default)s)")
+    parser.add_argument("--sequences", type=int, default=32, help="in a learner's batch (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object last")
     return parser
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from torch.profiler import profile
 
-from actors.learning.rank import LearnerRank, PolicySource, RankPlace
-from actors.learning.zero_config import GatherLimits
+from actors.learning.rank import LearnerRank
+from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from driver.batching import LossWeighting, pack, packing_efficiency
-from driver.config import AlgorithmConfig, LearnerConfig
+from driver.learning_config import AlgorithmConfig, CriticConfig, LearnerConfig
 from driver.schema import TrainBatch, TrainSample
 
 # Busy is the processor time of the rank: what is left of the clock's time on a machine that others use too.
@@ -105,18 +105,22 @@ def _run_rank(
     results: "multiprocessing.SimpleQueue[list[dict[str, float]]]",
 ) -> None:
     learner = LearnerRank(
-        config,
-        policy=PolicySource(model=str(arguments.model), temperature=1.0),
-        algorithm=AlgorithmConfig(steps=arguments.steps),
-        place=RankPlace(
+        RankSetup(
+            learner=config,
+            algorithm=AlgorithmConfig(steps=arguments.steps),
+            critic=CriticConfig(),
+            policy=PolicySource(model=str(arguments.model), temperature=1.0),
+            total_optimizer_steps=arguments.steps,
+            bucket_bytes=128 * 2**20,
+            seed=1,
+        ),
+        RankPlace(
             rank=rank,
             world_size=config.num_ranks,
             master_address="127.0.0.1",
             master_port=port,
             device=arguments.device,
         ),
-        limits=GatherLimits(bucket_bytes=128 * 2**20),
-        seed=1,
     )
     steps = []
     for _ in range(arguments.steps):

@@ -1,193 +1,133 @@
-"""Tokens per second of the learner, beside a bare DeepSpeed loop on the same packed tensors.
+"""Tokens per second of the learner on ragged lengths, beside a bare DeepSpeed loop and beside itself without packing.
 
 The learner is asked through the driver's port, as in a run: its time runs from the batch to the report, Ray included.
-The bare side is what DeepSpeed's and transformers' own pages teach: AutoModelForCausalLM under the same ZeRO-3
-settings, logits, cross-entropy weighted by the advantages, backward, step; timed in its own actors, the slowest rank
-counts. It is measured twice: with the logits of all tokens, as written first, and of those alone that carry loss, as
-written by someone who minds. Both sides run one optimiser step on the same rows, ranks and threads.
+The bare side (bare_learner.py) is timed in its own actors; the slowest rank counts. It is measured twice: as written
+first, with the logits of all tokens and gradients sent after every row, and as written by someone who minds, with
+neither. Both sides run one optimiser step on the same rows, ranks and threads. Without packing, every sequence is a row
+of its own, filled up to the batch's longest. Tokens are those of sequences everywhere: padding is no work done.
 """
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-
-import ray
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from actors.learner import LearnerGroup
-from actors.learning.zero_config import GatherLimits, Settings, zero_settings
-from actors.process import ProcessInfo, RemoteActor, this_process
+from benchmarks.bare_learner import PLAIN, TUNED, Care, bare_step, start_bare
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
+from benchmarks.ragged import LONGEST_TOKENS, MEAN_TOKENS, ragged_samples
 from benchmarks.ranks import start_learner
 from benchmarks.reserve import reserved
-from benchmarks.workload import Prompts
-from cluster.launch import Bundles, start_actor
-from cluster.layout import Placement
+from driver.batching import LossWeighting, pack, packing_efficiency
 from driver.config import Config
-from driver.schema import PackedRow, TrainBatch
+from driver.schema import TrainBatch
+
+OURS = "learner: packed attention, chunked head, policy loss with its metrics, Ray"
+
+Turn = Callable[[int], Round]
 
 
-@ray.remote
-class BareRank:
-    """What one would write without this project; nothing of it runs in `step`."""
+@dataclass(frozen=True)
+class Opponent:
+    """The other side of one comparison."""
 
-    def __init__(self, rank: int, world_size: int) -> None:
-        self._rank, self._world_size = rank, world_size
-
-    def ready(self) -> ProcessInfo:
-        return this_process()
-
-    def address(self) -> tuple[str, int]:
-        """Where the ranks can meet."""
-        import socket
-
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            return ray.util.get_node_ip_address(), probe.getsockname()[1]
-
-    def setup(self, config: Config, settings: Settings, *, device: str, master: tuple[str, int]) -> None:
-        os.environ |= {
-            "DS_ACCELERATOR": device,
-            "RANK": str(self._rank),
-            "WORLD_SIZE": str(self._world_size),
-            "LOCAL_RANK": "0",
-            "MASTER_ADDR": master[0],
-            "MASTER_PORT": str(master[1]),
-        }
-        import deepspeed
-        import deepspeed.ops
-        import torch
-        from transformers import AutoModelForCausalLM
-        from transformers.integrations.deepspeed import HfDeepSpeedConfig
-
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # compiled at the start otherwise
-        deepspeed.init_distributed(dist_backend="gloo" if device == "cpu" else "nccl", auto_mpi_discovery=False)
-        self._sharded_loading = HfDeepSpeedConfig(settings)
-        model = AutoModelForCausalLM.from_pretrained(
-            config.policy.model,
-            dtype={"bfloat16": torch.bfloat16, "float32": torch.float32}[config.learner.dtype],
-            trust_remote_code=config.policy.trust_remote_code,
-        )
-        model.train()
-        if config.learner.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
-        self._engine, *_ = deepspeed.initialize(model=model, config=settings)
-        self._device = device
-
-    def step(self, rows: Sequence[PackedRow], num_loss_tokens: int, *, all_logits: bool) -> Round:
-        import torch
-        from torch.nn.functional import cross_entropy
-
-        def step() -> float:
-            for index, row in enumerate(rows):
-                token_ids = torch.tensor(row.token_ids, device=self._device)
-                positions = torch.tensor(row.loss_mask.nonzero()[0], device=self._device)
-                advantages = torch.tensor(row.advantages, device=self._device)[positions]
-                self._engine.set_gradient_accumulation_boundary(index == len(rows) - 1)
-                logits = self._engine(
-                    input_ids=token_ids[None],
-                    position_ids=torch.tensor(row.position_ids, device=self._device)[None],
-                    use_cache=False,
-                    logits_to_keep=0 if all_logits else positions - 1,
-                ).logits[0]
-                predicted = logits[positions - 1] if all_logits else logits
-                losses = cross_entropy(predicted.float(), token_ids[positions], reduction="none") * advantages
-                self._engine.backward(losses.sum() * (self._world_size / num_loss_tokens))
-            self._engine.step()
-            return float(sum(row.token_ids.size for row in rows))
-
-        return timed(step)
+    name: str  # of the comparison
+    what: str
+    aim: float
+    side: Side
 
 
 def run(sizes: Sizes) -> list[Comparison]:
     config = sizes.config
     num_ranks = config.learner.num_ranks
-    batch = Prompts(sizes).batch()
+    batch, padded = ragged_batches(sizes)
     with (
         reserved(config, ("learner",) * (2 * num_ranks), threads=sizes.threads) as bundles,
         asyncio.Runner() as runner,
     ):
         places = bundles.layout.placements
         learner, processes = runner.run(start_learner(config, bundles, places=places[:num_ranks], policy_workers=()))
-        bare, bare_processes = _start_bare(config, bundles, places[num_ranks:])
-        ours = Side(turn=_ours(learner, batch, runner), processes=(os.getpid(), *processes))
+        bare, bare_processes = start_bare(config, bundles, places[num_ranks:])
+        processes = (os.getpid(), *processes)
+        ours = Side(turn=_steps(learner, batch, runner), processes=processes)
+
+        def bare_side(care: Care) -> Side:
+            return Side(turn=lambda number: bare_step(bare, batch, care), processes=bare_processes)
+
+        loop = "DeepSpeed loop on transformers' model with SDPA, weighted cross-entropy,"
+        opponents = [
+            Opponent("learning", f"{loop} logits of all tokens, gradients sent after every row", 0.9, bare_side(PLAIN)),
+            Opponent(
+                "learning, tuned loop",
+                f"{loop} logits of the tokens with loss only, gradients sent once a step",
+                0.9,
+                bare_side(TUNED),
+            ),
+            Opponent(
+                "learning, beside padded rows",
+                f"the same learner, a row of {padded.rows[0][0].token_ids.size} tokens for every sequence",
+                1.5,
+                Side(turn=_steps(learner, padded, runner), processes=processes),
+            ),
+        ]
         return [
-            _comparison(
-                sizes,
-                batch,
-                interleaved(
-                    ours,
-                    Side(turn=_bare(bare, batch, all_logits=all_logits), processes=bare_processes),
-                    rounds=sizes.rounds,
-                ),
-                all_logits=all_logits,
-            )
-            for all_logits in (True, False)
+            _comparison(opponent, interleaved(ours, opponent.side, rounds=sizes.rounds), work=_work(sizes, batch))
+            for opponent in opponents
         ]
 
 
-def _ours(learner: LearnerGroup, batch: TrainBatch, runner: asyncio.Runner) -> Callable[[int], Round]:
+def ragged_batches(sizes: Sizes) -> tuple[TrainBatch, TrainBatch]:
+    """The same samples packed and padded."""
+    samples = ragged_samples(sizes.sequences, seed=sizes.config.run.seed)
+    longest = max(sample.num_tokens for sample in samples)
+
+    def batch(row_tokens: int, *, is_padded: bool) -> TrainBatch:
+        return pack(
+            samples,
+            num_ranks=sizes.config.learner.num_ranks,
+            row_tokens=row_tokens,
+            pad_token_id=0,
+            policy_version=0,
+            weighting=LossWeighting(aggregation="token", max_response_tokens=LONGEST_TOKENS),
+            is_padded=is_padded,
+        )
+
+    return batch(max(sizes.config.row_tokens, LONGEST_TOKENS), is_padded=False), batch(longest, is_padded=True)
+
+
+def _steps(learner: LearnerGroup, batch: TrainBatch, runner: asyncio.Runner) -> Turn:
     async def step() -> float:
         return float((await learner.step(batch)).num_tokens)
 
     return lambda number: timed(lambda: runner.run(step()))
 
 
-def _bare(ranks: Sequence[RemoteActor], batch: TrainBatch, *, all_logits: bool) -> Callable[[int], Round]:
-    def turn(number: int) -> Round:
-        rounds = ray.get(
-            [
-                rank.step.remote(rows, batch.num_loss_tokens, all_logits=all_logits)
-                for rank, rows in zip(ranks, batch.rows, strict=True)
-            ]
+def _comparison(opponent: Opponent, rounds: tuple[tuple[Round, ...], tuple[Round, ...]], *, work: str) -> Comparison:
+    our_rounds, their_rounds = rounds
+    if our_rounds[0].work != their_rounds[0].work:
+        raise RuntimeError(
+            f"the two sides of {opponent.name!r} did not do the same: {our_rounds[0].work:,.0f} and "
+            f"{their_rounds[0].work:,.0f} tokens"
         )
-        slowest = max(rounds, key=lambda one: one.seconds)
-        return replace(slowest, work=sum(one.work for one in rounds))
-
-    return turn
-
-
-def _comparison(
-    sizes: Sizes, batch: TrainBatch, rounds: tuple[tuple[Round, ...], tuple[Round, ...]], *, all_logits: bool
-) -> Comparison:
-    learner = sizes.config.learner
     return Comparison(
-        name="learning" if all_logits else "learning, fewer logits",
+        name=opponent.name,
         unit="tokens",
-        ours="learner: packed attention, chunked head, policy loss with its metrics, Ray",
-        bare="DeepSpeed loop on transformers' model with SDPA, weighted cross-entropy, logits of "
-        + ("all tokens" if all_logits else "the tokens with loss only"),
-        aim=0.9,
-        our_rounds=rounds[0],
-        bare_rounds=rounds[1],
-        work=f"{batch.num_sequences} sequences, {rounds[0][0].work:,.0f} tokens, of which "
-        f"{batch.num_loss_tokens:,} carry loss, {len(batch.rows[0])} rows of at most {sizes.config.row_tokens} on each "
-        f"of {learner.num_ranks} ranks; {learner.dtype}, threads a rank: {sizes.threads}",
+        ours=OURS,
+        bare=opponent.what,
+        aim=opponent.aim,
+        our_rounds=our_rounds,
+        bare_rounds=their_rounds,
+        work=work,
     )
 
 
-def _start_bare(
-    config: Config, bundles: Bundles, places: Sequence[Placement]
-) -> tuple[list[RemoteActor], tuple[int, ...]]:
-    """Bare ranks with the settings that the learner has, and the ids of their processes."""
-    ranks = [start_actor(BareRank, place, bundles, (rank, len(places))) for rank, place in enumerate(places)]
-    master = ray.get(ranks[0].address.remote())
-    settings = _settings(config, bundles.layout.device)
-    device = bundles.layout.device
-    ray.get([rank.setup.remote(config, settings, device=device, master=master) for rank in ranks])
-    return ranks, tuple(process.pid for process in ray.get([rank.ready.remote() for rank in ranks]))
-
-
-def _settings(config: Config, device: str) -> Settings:
-    """The learner's own, imported here because it is a rank's business how large its model is."""
-    import torch
-
-    from actors.learning.policy_model import load_model_config, num_parameter_bytes
-
-    dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[config.learner.dtype]
-    return zero_settings(
-        config.learner,
-        GatherLimits(bucket_bytes=config.weights.bucket_mib << 20),
-        num_parameter_bytes=num_parameter_bytes(load_model_config(config.policy.model), dtype),
-        device=device,
+def _work(sizes: Sizes, batch: TrainBatch) -> str:
+    config: Config = sizes.config
+    num_tokens = sum(int((row.sequence_ids >= 0).sum()) for rows in batch.rows for row in rows)
+    longest_row = max(row.token_ids.size for rows in batch.rows for row in rows)
+    return (
+        f"{batch.num_sequences} sequences, lognormal with mean {MEAN_TOKENS:g} and cut at {LONGEST_TOKENS}: "
+        f"{num_tokens:,} tokens, of which {batch.num_loss_tokens:,} carry loss, {len(batch.rows[0])} rows of at most "
+        f"{longest_row} on each of {config.learner.num_ranks} ranks (packing efficiency "
+        f"{packing_efficiency(batch):.3f}); {config.learner.dtype}, threads a rank: {sizes.threads}"
     )

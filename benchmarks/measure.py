@@ -170,16 +170,17 @@ def interleaved(ours: Side, bare: Side, *, rounds: int) -> tuple[tuple[Round, ..
     bare_rounds: list[Round] = []
     for number in range(rounds + 1):
         if number % 2:
-            bare_round, our_round = _turn(bare, number), _turn(ours, number)
+            bare_round, our_round = turn(bare, number), turn(ours, number)
         else:
-            our_round, bare_round = _turn(ours, number), _turn(bare, number)
+            our_round, bare_round = turn(ours, number), turn(bare, number)
         if number:
             our_rounds.append(our_round)
             bare_rounds.append(bare_round)
     return tuple(our_rounds), tuple(bare_rounds)
 
 
-def _turn(side: Side, number: int) -> Round:
+def turn(side: Side, number: int) -> Round:
+    """One round of a side, with the processor time of its processes."""
     before = processor_seconds(side.processes)
     done = side.turn(number)
     return replace(done, busy_s=processor_seconds(side.processes) - before)

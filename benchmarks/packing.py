@@ -1,7 +1,5 @@
 """How full the learner's rows are on ragged lengths, without a learner: rows are made as a run's are, and counted."""
 
-from statistics import median
-
 from benchmarks.measure import Figure, Sizes
 from benchmarks.ragged import LONGEST_TOKENS, MEAN_TOKENS, ragged_samples
 from driver.batching import LossWeighting, budget_efficiency, pack, packing_efficiency

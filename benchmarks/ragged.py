@@ -12,7 +12,7 @@ MEAN_TOKENS = 150.0
 LONGEST_TOKENS = 512
 SHORTEST_TOKENS = 16
 SIGMA = 0.6
-"""Of the lengths' logarithm: one sequence in six is longer than 1.5 times the mean, one in fifty is cut."""
+"""Of the lengths' logarithm: one sequence in six is longer than 1.5 times the mean, one in a hundred is cut."""
 PROMPT_SHARE = 1 / 3
 NUM_TOKEN_IDS = 256
 """Any model has so many."""

@@ -22,7 +22,10 @@ async def start_learner(
     arguments = RankArguments(
         learner=config.learner,
         algorithm=config.algorithm,
+        critic=config.critic,
+        total_optimizer_steps=config.total_optimizer_steps,
         model=config.policy.model,
+        chat_template="",
         temperature=config.policy.temperature,
         device=device,
         seed=config.run.seed,

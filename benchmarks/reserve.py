@@ -4,7 +4,7 @@ Owns the sharing of one machine among them. Both sides are there from the start 
 sleeps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -16,18 +16,19 @@ from driver.progress import Progress
 
 
 @contextmanager
-def reserved(config: Config, roles: Sequence[Role], *, threads: int) -> Iterator[Bundles]:
-    """One bundle an actor, with an even share of Ray's CPUs and GPUs each, and `threads` threads."""
+def reserved(config: Config, roles: Sequence[Role], *, threads: int | Mapping[Role, int]) -> Iterator[Bundles]:
+    """One bundle an actor, with an even share of Ray's CPUs and GPUs each, and `threads` threads, of all or by role."""
     with Progress(Console(stderr=True)) as progress, connected(config.cluster, progress) as cluster:
         gpus = min(1.0, cluster.gpus / len(roles))
+        threads_of = {role: threads if isinstance(threads, int) else threads[role] for role in roles}
         layout = Layout(
             device=choose_device(config, cluster),
             placements=tuple(
                 Placement(
                     role=role,
                     index=index,
-                    bundle=Resources(cpus=min(float(threads), cluster.cpus / len(roles)), gpus=gpus),
-                    num_threads=threads,
+                    bundle=Resources(cpus=min(float(threads_of[role]), cluster.cpus / len(roles)), gpus=gpus),
+                    num_threads=threads_of[role],
                 )
                 for index, role in enumerate(roles)
             ),

@@ -58,7 +58,7 @@ def _stages(split: StageSplit) -> str:
     return "\n".join([table, "", f"- {split.name}: {len(split.steps)} steps of {split.work}.{_notes(split)}"])
 
 
-def _notes(outcome: Outcome) -> str:
+def _notes(outcome: Comparison | StageSplit) -> str:
     said = [f"{name} {_number(value)}" for name, value in outcome.notes.items()]
     return f" {'; '.join(said)}." if said else ""
 

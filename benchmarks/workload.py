@@ -1,16 +1,13 @@
-"""The work of a benchmark, made from the config's own problems: prompts, texts to score, a batch to learn from.
+"""The work of a benchmark, made from the config's own problems: prompts and texts to score.
 
 Owns that both sides get the same, and that no round repeats what a cache may still hold. Knows no engine.
 """
 
-from random import Random
-
 from benchmarks.measure import Sizes
-from driver.batching import LossWeighting, pack
 from driver.inputs import TrainingInputs, prepare_training
 from driver.problems.builtin.generate import builtin_items
 from driver.problems.stream import ProblemStream
-from driver.schema import SamplingRequest, ScoreRequest, TrainBatch, TrainSample
+from driver.schema import SamplingRequest, ScoreRequest
 from driver.seeds import sampling_seeds
 from rewards.languages import LANGUAGES
 
@@ -42,36 +39,6 @@ class Prompts:
             )
             for index in range(sizes.groups)
         ]
-
-    def batch(self) -> TrainBatch:
-        """Real prompts with responses of random tokens, half to all of the longest: only their number costs time."""
-        config = self._sizes.config
-        random = Random(config.run.seed)
-        longest = config.policy.max_response_tokens
-        samples = []
-        for index in range(self._sizes.sequences):
-            prompt = self._prompt(index)
-            response = tuple(random.choice(prompt) for _ in range(random.randint(longest // 2, longest)))
-            samples.append(
-                TrainSample(
-                    group_id=f"benchmark/{index}",
-                    prompt_token_ids=prompt,
-                    response_token_ids=response,
-                    sampling_logprobs=(-6.0,) * len(response),
-                    advantages=(random.gauss(0, 1),) * len(response),
-                    policy_version=0,
-                )
-            )
-        return pack(
-            samples,
-            num_ranks=config.learner.num_ranks,
-            row_tokens=config.row_tokens,
-            pad_token_id=self._inputs.evaluation.pad_token_id,
-            policy_version=0,
-            weighting=LossWeighting(
-                aggregation=config.algorithm.aggregation, max_response_tokens=config.policy.max_response_tokens
-            ),
-        )
 
     def _prompt(self, position: int) -> tuple[int, ...]:
         return self._inputs.evaluation.prompter.prompt_token_ids(self._stream.at(position))

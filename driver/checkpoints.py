@@ -111,8 +111,8 @@ class Checkpoints:
         write_state(partial, state)
         seal(partial, step=state.step, score=self._score(state.step), origins=self._origins)
         final = self._folder / _name(state.step)
-        if final.exists():  # the last step's, done again by a run that was continued with nothing left to do
-            shutil.rmtree(final)
+        if final.exists():  # saved twice: the name is free first, and the old one goes with the left-overs
+            final.rename(final.with_name(f"{final.name}.damaged"))
         os.replace(partial, final)
         sync_folder(self._folder)
         write_pointer(self._folder / LATEST, final.name)
@@ -143,6 +143,8 @@ class Checkpoints:
         if (best := self._best(whole)) is not None:
             write_pointer(self._folder / BEST, _name(best))
             kept.add(best)
+        else:
+            (self._folder / BEST).unlink(missing_ok=True)
         left_over = [path for path in self._folder.iterdir() if _LEFT_OVER.fullmatch(path.name)]
         for path in [*(path for step, path in sorted(whole.items()) if step not in kept), *left_over]:
             try:

@@ -137,8 +137,7 @@ def against_rewards(
         advantages = _against_siblings(groups, penalties, algorithm)
     no_returns = [np.zeros(0)] * len(candidates)
     samples = [
-        _sample(*facts, algorithm=algorithm)
-        for facts in zip(candidates, known, advantages, no_returns, strict=True)
+        _sample(*facts, algorithm=algorithm) for facts in zip(candidates, known, advantages, no_returns, strict=True)
     ]
     return _as_groups(samples, groups)
 
@@ -170,8 +169,7 @@ def against_critic(
         advantages = whitened(advantages)
     returns = [of_tokens for _, of_tokens in pairs]
     samples = [
-        _sample(*facts, algorithm=algorithm)
-        for facts in zip(candidates, measures, advantages, returns, strict=True)
+        _sample(*facts, algorithm=algorithm) for facts in zip(candidates, measures, advantages, returns, strict=True)
     ]
     return _as_groups(samples, groups)
 

@@ -5,7 +5,6 @@ not know Ray, an engine or how anything is drawn. In every family that has a par
 all languages. A metric that has nothing to measure in a step (no gold, nobody scored) is left out, never 0.
 """
 
-import json
 import math
 import re
 import time
@@ -17,6 +16,7 @@ from statistics import fmean, pstdev
 
 from driver.consistency import is_in_language
 from driver.evaluation import gold_number
+from driver.json_lines import JsonLines, read_lines, replace_lines
 from driver.schema import DroppedGroup, PushReport, Rollout, Score, ScoredGroup, StepReport, Unscored
 from rewards.answers import final_answer, same_answer
 
@@ -211,7 +211,7 @@ class MetricsLog:
     """Appends to metrics.jsonl, one flushed line a step. A step that is logged again replaces it and all after it."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._lines = _JsonLines(path)
+        self._lines = JsonLines(path)
         self._clock = clock
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -227,7 +227,7 @@ class EventLog:
     """Appends to events.jsonl, one flushed line an event."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._lines = _JsonLines(path)
+        self._lines = JsonLines(path)
         self._clock = clock
 
     def append(self, event: Event) -> None:
@@ -237,47 +237,38 @@ class EventLog:
         self._lines.close()
 
 
-class _JsonLines:
-    """A file of JSON lines that a kill can tear only in its last line, which is then closed and never read."""
-
-    def __init__(self, path: Path) -> None:
-        is_torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-        # A lone surrogate of a response, which UTF-8 can't hold, becomes the escape that JSON has for it.
-        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
-        if is_torn:
-            self._file.write("\n")
-
-    def append(self, record: Mapping[str, object]) -> None:
-        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def read_metrics(path: Path) -> list[StepMetrics]:
     """The run's steps in order; what a resumed run did again counts in its last form. No file: no steps."""
-    steps: dict[int, StepMetrics] = {}
-    for record in _records(path):
-        step = record["step"]
-        steps = {earlier: metrics for earlier, metrics in steps.items() if earlier < step}
-        finite = {name: value for name, value in record["metrics"].items() if value is not None}
-        steps[step] = StepMetrics(step=step, time=record["time"], metrics=finite)
-    return list(steps.values())
+    return [
+        StepMetrics(
+            step=record["step"],
+            time=record["time"],
+            metrics={name: value for name, value in record["metrics"].items() if value is not None},
+        )
+        for record in _last_forms(path)
+    ]
 
 
 def read_events(path: Path) -> list[Event]:
     """The run's events, oldest first. No file: no events."""
-    return [Event(**record) for record in _records(path)]
+    return [Event(**record) for record in read_lines(path)]
 
 
-def _records(path: Path) -> Iterator[dict]:
-    """Lines that a kill has torn are passed over: the step they belong to was not finished."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
+def cut_metrics(path: Path, *, after_step: int) -> None:
+    """Leave the steps up to `after_step`, each once."""
+    replace_lines(path, [record for record in _last_forms(path) if record["step"] <= after_step])
+
+
+def cut_events(path: Path, *, after_step: int) -> None:
+    """Leave out the events of later steps, which happen again; those of no step are the run's own and stay."""
+    replace_lines(path, [record for record in read_lines(path) if (record["step"] or 0) <= after_step])
+
+
+def _last_forms(path: Path) -> list[dict]:
+    """One line a step, in order: a step that is logged again replaces itself and all after it."""
+    steps: dict[int, dict] = {}
+    for record in read_lines(path):
+        while steps and next(reversed(steps)) >= record["step"]:
+            steps.popitem()
+        steps[record["step"]] = record
+    return list(steps.values())

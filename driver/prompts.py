@@ -2,6 +2,7 @@
 
 Owns the wording around a question and that tokens are made exactly once: the template is rendered to text with whatever
 special tokens it writes, and encoded without adding any, so none is there twice. Must not know engines: they get ids.
+An answer to be imitated ends as a chat ends it, so that the engine, which stops there, would have drawn these tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,28 @@ class Prompter:
         self._check_length(token_ids, f"the English question {shown!r}", "pivot")
         return token_ids
 
+    def answer_token_ids(self, problem: Problem, answer: str) -> tuple[int, ...]:
+        """An answer to a problem as the policy would have to draw it after the prompt, end of sequence included.
+
+        It is what the chat template writes behind the prompt for an assistant's turn, up to the last end of sequence;
+        the text as it is where the template writes an assistant's turn in another way than it opens one.
+
+        Raises:
+            BadInput: the chat template refuses the turn, or the tokenizer names no end of sequence.
+        """
+        end = self._tokenizer.eos_token_id
+        if not isinstance(end, int):
+            raise BadInput("the policy's tokenizer names no end of sequence: no answer to be imitated could end")
+        chat = self.messages(problem.question, LANGUAGES[problem.language])
+        prompt = self._render(chat, is_open=True)
+        whole = self._render([*chat, {"role": "assistant", "content": answer}], is_open=False)
+        turn = whole.removeprefix(prompt).rstrip() if whole.startswith(prompt) else answer
+        token_ids = self._tokenizer.encode(turn, add_special_tokens=False)
+        if end in token_ids:
+            after_last = len(token_ids) - token_ids[::-1].index(end)
+            return tuple(token_ids[:after_last])
+        return (*token_ids, end)
+
     def messages(self, question: str, language: Language) -> list[dict[str, str]]:
         """The chat: system if any, worked examples as turns that went before, and the question."""
         chat = [{"role": "system", "content": self._system}] if self._system else []
@@ -92,14 +115,16 @@ class Prompter:
         return examples
 
     def _encode(self, question: str, language: Language) -> tuple[int, ...]:
+        text = self._render(self.messages(question, language), is_open=True)
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _render(self, chat: list[dict[str, str]], *, is_open: bool) -> str:
+        """The chat as text; open, it ends where the assistant's answer begins."""
         try:
-            text = self._tokenizer.apply_chat_template(
-                self.messages(question, language), tokenize=False, add_generation_prompt=True
-            )
+            return cast("str", self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=is_open))
         except TemplateError as error:
             hint = "; it may know no system role: empty prompt.system" if self._system else ""
             raise BadInput(f"the tokenizer's chat template fails: {' '.join(str(error).split())}{hint}") from None
-        return tuple(self._tokenizer.encode(cast("str", text), add_special_tokens=False))
 
     def _check_length(self, token_ids: tuple[int, ...], what: str, section: str) -> None:
         if len(token_ids) > self._max_prompt_tokens:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from driver.consistency import ConsistencyWatch, count_languages
 from driver.metrics import Event, EventLog, MetricsLog, PivotUse, StepOutcome, step_metrics
 from driver.progress import Progress
-from driver.recipes.grpo import StepRecord
+from driver.recipes.step import SkippedStep, StepRecord
 from driver.run_folder import RunFolder
 from driver.samples import SamplesLog
 from driver.schema import ScoredGroup, Unscored
@@ -42,7 +42,7 @@ class RunRecorder:
             StepOutcome(
                 groups=scored,
                 dropped=tuple(step.dropped),
-                stage_seconds=step.stage_seconds | {"step": time.monotonic() - self._started},
+                stage_seconds={**step.stage_seconds, "step": time.monotonic() - self._started},
                 pivot=PivotUse(
                     num_references=step.references.asked,
                     num_cached=step.references.asked - step.references.requests,
@@ -53,8 +53,6 @@ class RunRecorder:
                 scorer=step.scorer,
             )
         )
-        if update:
-            metrics["packing/efficiency"] = update.packing_efficiency
         if scored:
             self._samples.append(step.step, scored)
         for group in step.dropped:
@@ -67,6 +65,8 @@ class RunRecorder:
                     detail=group.detail,
                 )
             )
+        for skipped in update.skipped if update else ():
+            self._events.append(_skipped_event(step.step, skipped))
         self._explain_unscored(step.step, scored)
         self._metrics.append(step.step, metrics)
         self._progress.step(step.step, metrics)
@@ -102,3 +102,13 @@ class RunRecorder:
         self._samples.merge()
         self._metrics.close()
         self._events.close()
+
+
+def _skipped_event(step: int, skipped: SkippedStep) -> Event:
+    groups = ", ".join(skipped.group_ids)
+    return Event(
+        kind="step_skipped",
+        reason="not_finite",
+        step=step,
+        detail=f"optimiser step {skipped.optimizer_step}: loss or gradient is not finite; groups {groups}",
+    )

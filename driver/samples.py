@@ -63,6 +63,20 @@ class SamplesLog:
         shutil.rmtree(self._folder)
 
 
+def cut_samples(path: Path, *, after_step: int) -> None:
+    """Leave the steps up to `after_step`, merged or not."""
+    for step, part in _parts(path):
+        if step > after_step:
+            part.unlink()
+    if not path.exists():
+        return
+    if any(step <= after_step for step in sampled_steps(path)):
+        schema = pq.read_schema(path)
+        _write_aside(path, _row_groups([(path, after_step + 1)], schema), schema)
+    else:
+        path.unlink()
+
+
 def sampled_steps(path: Path) -> list[int]:
     """Steps that samples are kept of, in order; merged or not."""
     steps: set[int] = set()

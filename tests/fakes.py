@@ -4,12 +4,15 @@ They keep every promise of driver/ports.py. A test decides when something finish
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from driver.recipes.grpo import StepRecord
+import numpy as np
+
+from driver.recipes.step import StepRecord
 from driver.schema import (
     Problem,
     PushReport,
@@ -18,6 +21,7 @@ from driver.schema import (
     Score,
     ScoreRequest,
     StepReport,
+    TokenMeasures,
     TrainBatch,
     Unscored,
 )
@@ -118,23 +122,57 @@ class FakeScorer:
 
 @dataclass
 class FakeLearner:
-    """Counts versions as a learner and its policy workers do together."""
+    """Counts versions as a learner and its policy workers do together; its models know every token alike."""
 
     policy_version: int = 0  # that the workers serve
-    batches: list[TrainBatch] = field(default_factory=list)
+    batches: list[TrainBatch] = field(default_factory=list)  # of optimiser steps, skipped ones too
+    measured: list[TrainBatch] = field(default_factory=list)
     pushed: list[int] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    skips: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # by number of the step from 0: its sequences
+    logprob: float = -1.0
+    reference_logprob: float = -1.0
+    value: float = 0.0
+
+    async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
+        self.calls.append("measure")
+        self.measured.append(batch)
+        rows = [row for share in batch.rows for row in share]
+        counts = [
+            sum(int(((row.sequence_ids == sequence) & row.loss_mask).sum()) for row in rows)
+            for sequence in range(batch.num_sequences)
+        ]
+        return tuple(
+            TokenMeasures(
+                logprobs=np.full(count, self.logprob, dtype=np.float32),
+                reference_logprobs=np.full(count, self.reference_logprob, dtype=np.float32),
+                values=np.full(count, self.value, dtype=np.float32),
+            )
+            for count in counts
+        )
 
     async def step(self, batch: TrainBatch) -> StepReport:
         self.calls.append("step")
+        number = len(self.batches)
         self.batches.append(batch)
-        return StepReport(metrics={"policy/loss": 0.5}, num_tokens=10, seconds=1.0)
+        if number in self.skips:
+            lost = {"policy/loss": math.nan, "learner/skipped": 1.0}
+            return StepReport(
+                metrics=lost, num_tokens=10, seconds=1.0, is_skipped=True, not_finite=tuple(self.skips[number])
+            )
+        return StepReport(metrics={"policy/loss": 0.5, "learner/skipped": 0.0}, num_tokens=10, seconds=1.0)
 
     async def push_weights(self, policy_version: int) -> PushReport:
         self.calls.append("push")
         self.pushed.append(policy_version)
         self.policy_version = policy_version
         return PushReport(policy_version=policy_version, num_tensors=1, num_bytes=8, seconds=0.1)
+
+    async def save(self, folder: str) -> None:
+        Path(folder, "weights").write_text(str(len(self.batches)), encoding="utf-8")
+
+    async def load(self, folder: str) -> None:
+        assert Path(folder, "weights").exists()
 
     async def export(self, folder: str) -> None:
         Path(folder).mkdir(parents=True)

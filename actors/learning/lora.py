@@ -92,15 +92,19 @@ def add_adapters(causal: PreTrainedModel, config: LoraConfig, *, seed: int) -> P
 
 @contextmanager
 def adapters_off(causal: PreTrainedModel) -> Iterator[None]:
-    """Inside, a forward is the base model's, bit for bit. For passes without gradients: the reference model's."""
-    layers = [module for module in causal.modules() if isinstance(module, BaseTunerLayer)]
+    """Inside, a forward's result is the base model's, exactly. For passes in eval mode: the reference model's.
+
+    Their scale is 0 then; they are computed all the same. ZeRO-3 gathers ahead in the order of modules that it has
+    seen, and forgets it, with what it holds, when a pass leaves some of them out.
+    """
+    layers = [module for module in causal.modules() if isinstance(module, AdaptedLinear)]
     for layer in layers:
-        layer.enable_adapters(False)
+        layer.set_scale(_ADAPTER, 0)
     try:
         yield
     finally:
         for layer in layers:
-            layer.enable_adapters(True)
+            layer.set_scale(_ADAPTER, 1)  # times alpha / rank
 
 
 def base_parameters(causal: PreTrainedModel) -> list[BaseParameter]:
@@ -162,7 +166,7 @@ def _adapter_of(layer: BaseTunerLayer, path: str) -> Adapter:
     return Adapter(
         a=layer.lora_A[_ADAPTER].get_parameter("weight"),
         b=layer.lora_B[_ADAPTER].get_parameter("weight"),
-        scale=layer.scaling[_ADAPTER],
+        scale=layer.lora_alpha[_ADAPTER] / layer.r[_ADAPTER],  # `scaling` is 0 while adapters are off
         is_transposed=layer.fan_in_fan_out,
     )
 

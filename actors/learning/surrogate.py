@@ -27,7 +27,7 @@ def ppo_clip(
     stopped = {"policy/clip_fraction_low": is_low, "policy/clip_fraction_high": is_high}
     if dual_clip > 0:
         most = dual_clip * advantages.abs()
-        is_dual = (advantages < 0) & (losses.detach() > most)
+        is_dual = losses.detach() > most  # only where A < 0: elsewhere no loss is positive
         losses = torch.where(is_dual, most, losses)
         stopped["policy/dual_clip_fraction"] = is_dual
     stopped["policy/clip_fraction"] = torch.stack(list(stopped.values())).any(dim=0)

@@ -25,11 +25,10 @@ Chat = list[dict[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What both sides do; the fields are those that the other side writes (benchmarks/trl_step/turns.py)."""
+    """What both sides do; the fields are those that the other side writes (trl_process.py)."""
 
     model: str  # a folder
     dtype: str  # of the weights
-    autocast: bool  # TrainingArguments.bf16: mixed precision on top
     prompts: list[Chat]  # in the order of the steps
     prompts_per_step: int
     responses_per_prompt: int
@@ -97,7 +96,7 @@ def train(task: Task, in_turn: InTurn) -> None:
         settings = GRPOConfig(
             output_dir=folder,
             model_init_kwargs={"dtype": task.dtype},
-            bf16=task.autocast,
+            bf16=False,  # autocast over weights that are bf16 already: on by default, and slower
             use_cpu=True,
             per_device_train_batch_size=task.prompts_per_step * task.responses_per_prompt,
             num_generations=task.responses_per_prompt,

@@ -18,8 +18,9 @@ from driver.problems.tables import Row, Table
 from driver.schema import Problem
 from rewards.languages import LANGUAGES
 
-COLUMNS = ("item_id", "language", "question", "question_en", "answer")
-"""`item_id` joins the languages of one problem; `answer` may be missing: only evaluation reads it."""
+COLUMNS = ("item_id", "language", "question", "question_en", "answer", "translation")
+"""`item_id` joins the languages of one problem. The last two may be missing: only evaluation reads `answer`, and only
+fine-tuning on translations `translation`, a worked solution in the row's language."""
 
 
 class TableSource:
@@ -49,7 +50,7 @@ class TableSource:
         """The problem at a position of one language, read now."""
         problem = self._read(self._rows[language][position])
         if language == "en" and self._borrows_english:
-            return replace(problem, language="en", question=problem.question_en)
+            return replace(problem, language="en", question=problem.question_en, translation=None)
         return problem
 
     def _index(self) -> str:
@@ -61,7 +62,8 @@ class TableSource:
             pairs.append(_digest(problem.item_id, problem.language))
             items.append(_digest(problem.item_id))
             questions.append(_digest(problem.question_en))
-            fingerprint.update(_digest(problem.group_key, problem.question, problem.question_en).to_bytes(8))
+            texts = (problem.group_key, problem.question, problem.question_en, problem.translation or "")
+            fingerprint.update(_digest(*texts).to_bytes(8))
         if not pairs:
             raise BadInput(f"{self.name} holds no problem")
         self._refuse_duplicates(_uint64(pairs))
@@ -135,6 +137,7 @@ def parse_row(row: Row, table: Table, number: int) -> Problem:
         question=question,
         question_en=text("question_en") if has_english else question,
         answer=_answer(row.get("answer"), table, number),
+        translation=None if row.get("translation") in (None, "") else text("translation"),
     )
 
 

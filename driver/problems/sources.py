@@ -48,7 +48,8 @@ class ListSource:
         fingerprint = blake2b(digest_size=16)
         for problem in problems:
             self._problems.setdefault(problem.language, []).append(problem)
-            fingerprint.update(repr((problem.group_key, problem.question, problem.question_en)).encode())
+            texts = (problem.group_key, problem.question, problem.question_en, problem.translation)
+            fingerprint.update(repr(texts).encode())
         self.fingerprint = fingerprint.hexdigest()
 
     @property

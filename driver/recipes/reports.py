@@ -1,38 +1,50 @@
-"""The reports of a batch's optimiser steps as the one report of its step.
+"""The reports of a batch's optimiser steps, put together as the one report of its step.
 
-Owns how each metric is put together over several optimiser steps. Pure; names are those of docs/learning.md.
+Owns how each metric adds up over several optimiser steps. Pure; the names are those of docs/learning.md.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from driver.schema import StepReport
 
-SUMMED = ("learner/forward_s", "learner/backward_s", "learner/optimizer_s", "learner/micro_batches", "learner/sequences")
-"""Work that was done, by skipped steps too."""
+WORK = ("learner/forward_s", "learner/backward_s", "learner/optimizer_s", "learner/micro_batches", "learner/sequences")
+"""Spent by skipped steps too, and summed."""
 
-LARGEST = ("learner/memory_gib",)
 LAST = ("policy/learning_rate", "critic/learning_rate")
-LEFT_OUT = ("learner/skipped",)  # counted below
+LARGEST = ("learner/memory_gib",)  # beside all that end in "_max"
+COUNTED_HERE = "learner/skipped"  # 0 or 1 in the report of one optimiser step
 
 
 def merged(reports: Sequence[StepReport]) -> StepReport:
     """Of one batch's optimiser steps, in order; at least one.
 
-    Means over the steps that were taken, equal weight each, of what is finite; maxima (`*_max`) and the last learning
-    rate of those; sums, over all steps, of work. Nothing that only skipped steps measured is there.
+    A metric is the mean over the steps that were taken, each alike; the largest, the last or the sum where that says
+    more. What is not finite is left out, and so is what only skipped steps measured.
     """
-    taken = [report.metrics for report in reports if not report.is_skipped]
-    done = [report.metrics for report in reports]
-    metrics = _each(SUMMED, done, sum) | _each(LARGEST, done, max) | _each(LAST, taken, lambda values: values[-1])
-    others = dict.fromkeys(name for measured in taken for name in measured if name not in metrics | dict.fromkeys(LEFT_OUT))
-    maxima = [name for name in others if name.endswith("_max")]
-    metrics |= _each(maxima, taken, max) | _each([name for name in others if name not in maxima], taken, fmean)
+    taken = [report for report in reports if not report.is_skipped]
+    metrics: dict[str, float] = {}
+    for name in dict.fromkeys(name for report in reports for name in report.metrics if name != COUNTED_HERE):
+        sources = reports if name in WORK else taken
+        values = [report.metrics[name] for report in sources if math.isfinite(report.metrics.get(name, math.nan))]
+        if values:
+            metrics[name] = _together(name, values)
+    metrics["learner/optimizer_steps"] = float(len(taken))
+    metrics["learner/skipped_steps"] = float(len(reports) - len(taken))
     return StepReport(
-        metrics=metrics
-        | {"learner/optimizer_steps": float(len(taken)), "learner/skipped_steps": float(len(reports) - len(taken))},
+        metrics=metrics,
         num_tokens=sum(report.num_tokens for report in reports),
         seconds=math.fsum(report.seconds for report in reports),
         is_skipped=not taken,
     )
+
+
+def _together(name: str, values: Sequence[float]) -> float:
+    if name in WORK:
+        return math.fsum(values)
+    if name in LAST:
+        return values[-1]
+    if name in LARGEST or name.endswith("_max"):
+        return max(values)
+    return fmean(values)

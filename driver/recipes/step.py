@@ -1,14 +1,42 @@
-"""What a recipe tells of a finished step, and whom it tells.
+"""A step of a run: what it starts with, what it gathers, what it did with that, and who is told.
 
 Owns the record of a step, whatever the algorithm. Knows the schema; must not know files or consoles (driver/record.py).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from driver.pipeline import StageClock, name_group
 from driver.references import ReferenceCounts
-from driver.schema import DroppedGroup, PushReport, ScoredGroup, StepReport
+from driver.schema import DroppedGroup, Problem, PushReport, ScoredGroup, StepReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step under way."""
+
+    number: int
+    problems: Sequence[Problem]
+    policy_version: int  # of the weights that it samples from
+    clock: StageClock = field(default_factory=StageClock)
+
+    @property
+    def group_ids(self) -> dict[str, Problem]:
+        """The problems by the ids of their groups, in order."""
+        return {
+            name_group(problem, step=self.number, place=place): problem for place, problem in enumerate(self.problems)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """What a step gathered before it learned."""
+
+    groups: Sequence[ScoredGroup | DroppedGroup] = ()  # in the order of the problems; none where nothing is scored
+    dropped: Sequence[DroppedGroup]  # that can't be learned from
+    references: ReferenceCounts
+    scorer: Mapping[str, float] = field(default_factory=dict)  # what the scorers counted meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +66,8 @@ class StepRecord:
     num_samples: int  # learned from
     update: Update | None  # None where there was nothing to learn from: the weights stay as they are
     references: ReferenceCounts
-    stage_seconds: dict[str, float]
-    scorer: dict[str, float]  # what the scorers counted meanwhile
+    stage_seconds: Mapping[str, float]
+    scorer: Mapping[str, float]
 
 
 class Recorder(Protocol):

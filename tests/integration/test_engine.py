@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from actors.engine import GenerationEngine
+from actors.learning.logprobs import HeadSettings
+from actors.learning.policy_model import PolicyModel, load_causal_model, num_drawable_tokens
 from actors.step_loop import DeadEngine, StaleEngine
 from driver.config import PivotConfig
 from driver.schema import AnswerProbabilityRequest
@@ -220,3 +222,41 @@ def test_pivot_is_frozen_and_samples_at_once(folder: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         engine.abandon_weight_update().result()
     engine.close()
+
+
+def build_padded_model(plain: Path, folder: Path, *, num_padding: int) -> Path:
+    """The tiny model with an untied head of more rows than the tokenizer has ids, and these far the likeliest."""
+    config = LlamaConfig.from_pretrained(plain)
+    config.tie_word_embeddings, config.vocab_size = False, config.vocab_size + num_padding
+    torch.manual_seed(3)
+    model = LlamaForCausalLM(config).float()
+    with torch.no_grad():
+        model.lm_head.weight[-num_padding:] *= 100  # of so many random rows some fit any hidden state
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(plain).save_pretrained(folder)
+    return folder
+
+
+def test_rows_of_the_head_that_are_no_token_are_never_drawn_nor_counted(folder: Path, tmp_path: Path) -> None:
+    padded = build_padded_model(folder, tmp_path / "padded", num_padding=48)
+    plain = load_model(padded)
+    with torch.no_grad():
+        next_token = plain(torch.tensor([PROMPT])).logits[0, -1].softmax(-1)
+    assert next_token[512:].sum() > 0.99  # unmasked, hardly anything else would be drawn
+
+    engine = GenerationEngine(PivotConfig(**tiny_policy(padded).model_dump(exclude={"temperature"})), device="cpu")
+    sampled = engine.submit(request("sampled", seeds=tuple(range(8)), temperature=0.7)).result()
+    greedy = engine.submit(request("greedy", temperature=0)).result()
+    engine.close()
+    assert max(token for rollout in (*sampled, *greedy) for token in rollout.token_ids) < 512
+
+    num_drawable = num_drawable_tokens(str(padded))
+    assert num_drawable == 512
+    head = HeadSettings(temperature=0.7, chunk_tokens=8, vocab_size=num_drawable)
+    learner = PolicyModel(load_causal_model(str(padded), dtype=torch.float32, device="cpu"), head)
+    for rollout in sampled:
+        row = torch.tensor([[*PROMPT, *rollout.token_ids]])
+        places = torch.arange(row.shape[1])
+        with torch.no_grad():
+            logprobs, _ = learner(row, places[None], places[len(PROMPT) :])
+        torch.testing.assert_close(torch.tensor(rollout.logprobs), logprobs, atol=1e-4, rtol=0)

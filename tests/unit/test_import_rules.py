@@ -23,7 +23,7 @@ OWNERS = {
         "actors/scorer_fleet.py",
         "cluster/launch.py",
     ),
-    "vllm": ("actors/engine.py", "actors/weight_transfer.py"),
+    "vllm": ("actors/engine.py", "actors/vocabulary_mask.py", "actors/weight_transfer.py"),
     "deepspeed": (
         "actors/learning/process_group.py",
         "actors/learning/rank.py",

@@ -11,7 +11,7 @@ from driver.consistency import ConsistencyWatch
 from driver.errors import RunFailed
 from driver.metrics import read_events, read_metrics
 from driver.progress import Progress
-from driver.recipes.grpo import StepRecord, Update
+from driver.recipes.step import SkippedStep, StepRecord, Update
 from driver.record import RunRecorder
 from driver.references import ReferenceCounts
 from driver.run_folder import RunFolder
@@ -56,9 +56,8 @@ def a_step(step: int, groups: list[ScoredGroup | DroppedGroup], dropped: list[Dr
         dropped=dropped,
         num_samples=2 if learned else 0,
         update=Update(
-            step=StepReport(metrics={"policy/loss": 0.25}, num_tokens=10, seconds=2.0),
+            step=StepReport(metrics={"policy/loss": 0.25, "packing/efficiency": 0.75}, num_tokens=10, seconds=2.0),
             push=PushReport(policy_version=step, num_tensors=1, num_bytes=8, seconds=0.5),
-            packing_efficiency=0.75,
         )
         if learned
         else None,

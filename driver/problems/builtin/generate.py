@@ -20,6 +20,7 @@ from driver.problems.builtin.templates import CAST_SIZE, LEVELS, TEMPLATES, Step
 from driver.problems.builtin.text import TEXTS
 from driver.problems.builtin.wording import LanguageText, ParallelText
 from driver.schema import Problem
+from rewards.languages import LANGUAGES
 
 Split = Literal["train", "test", "exemplar"]
 
@@ -96,12 +97,14 @@ def _check_split(split: str) -> None:
 
 
 def _problem(item: BuiltinItem, language: str) -> Problem:
+    text = item.text(language)
     return Problem(
         item_id=item.item_id,
         language=language,
-        question=item.text(language).question,
+        question=text.question,
         question_en=item.text("en").question,
         answer=item.answer,
+        translation=f"{text.solution}\n{LANGUAGES[language].closing.format(answer=text.answer)}",
     )
 
 

@@ -1,0 +1,141 @@
+"""The learner's bare side: a DeepSpeed ZeRO-3 loop around transformers' model, as both libraries' pages teach it.
+
+Owns the loop. Nothing of the project runs in a step; settings and rows are those that the learner has.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import ray
+
+from actors.learning.zero_config import Settings
+from actors.process import ProcessInfo, RemoteActor, this_process
+from benchmarks.measure import Round, timed
+from cluster.launch import Bundles, start_actor
+from cluster.layout import Placement
+from driver.config import Config
+from driver.schema import PackedRow, TrainBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Care:
+    """What somebody who writes such a loop may or may not think of."""
+
+    all_logits: bool  # of every token, not of those alone that carry loss
+    reduces_each: bool  # gradients are sent after every row, not once a step
+
+
+PLAIN = Care(all_logits=True, reduces_each=True)
+TUNED = Care(all_logits=False, reduces_each=False)
+
+
+@ray.remote
+class BareRank:
+    """One rank, in an actor of its own."""
+
+    def __init__(self, rank: int, world_size: int) -> None:
+        self._rank, self._world_size = rank, world_size
+
+    def ready(self) -> ProcessInfo:
+        return this_process()
+
+    def address(self) -> tuple[str, int]:
+        """Where the ranks can meet."""
+        import socket
+
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), probe.getsockname()[1]
+
+    def setup(self, config: Config, settings: Settings, *, device: str, master: tuple[str, int]) -> None:
+        os.environ |= {
+            "DS_ACCELERATOR": device,
+            "RANK": str(self._rank),
+            "WORLD_SIZE": str(self._world_size),
+            "LOCAL_RANK": "0",
+            "MASTER_ADDR": master[0],
+            "MASTER_PORT": str(master[1]),
+        }
+        import deepspeed
+        import deepspeed.ops
+        import torch
+        from transformers import AutoModelForCausalLM
+        from transformers.integrations.deepspeed import HfDeepSpeedConfig
+
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # compiled at the start otherwise
+        deepspeed.init_distributed(dist_backend="gloo" if device == "cpu" else "nccl", auto_mpi_discovery=False)
+        self._sharded_loading = HfDeepSpeedConfig(settings)
+        model = AutoModelForCausalLM.from_pretrained(
+            config.policy.model,
+            dtype={"bfloat16": torch.bfloat16, "float32": torch.float32}[config.learner.dtype],
+            trust_remote_code=config.policy.trust_remote_code,
+        )
+        model.train()
+        if config.learner.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
+        self._engine, *_ = deepspeed.initialize(model=model, config=settings)
+        self._device = device
+
+    def step(self, rows: Sequence[PackedRow], num_loss_tokens: int, care: Care) -> Round:
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        def step() -> float:
+            with nullcontext() if care.reduces_each else self._engine.coalesce_grad_reduction():
+                for index, row in enumerate(rows):
+                    token_ids = torch.tensor(row.token_ids, device=self._device)
+                    positions = torch.tensor(row.loss_mask.nonzero()[0], device=self._device)
+                    advantages = torch.tensor(row.advantages, device=self._device)[positions]
+                    self._engine.set_gradient_accumulation_boundary(index == len(rows) - 1)
+                    logits = self._engine(
+                        input_ids=token_ids[None],
+                        position_ids=torch.tensor(row.position_ids, device=self._device)[None],
+                        use_cache=False,
+                        logits_to_keep=0 if care.all_logits else positions - 1,
+                    ).logits[0]
+                    predicted = logits[positions - 1] if care.all_logits else logits
+                    losses = cross_entropy(predicted.float(), token_ids[positions], reduction="none") * advantages
+                    self._engine.backward(losses.sum() * (self._world_size / num_loss_tokens))
+            self._engine.step()
+            return float(sum(int((row.sequence_ids >= 0).sum()) for row in rows))
+
+        return timed(step)
+
+
+def start_bare(
+    config: Config, bundles: Bundles, places: Sequence[Placement]
+) -> tuple[list[RemoteActor], tuple[int, ...]]:
+    """Bare ranks with the settings that the learner has, and the ids of their processes."""
+    ranks = [start_actor(BareRank, place, bundles, (rank, len(places))) for rank, place in enumerate(places)]
+    master = ray.get(ranks[0].address.remote())
+    settings = _settings(config, bundles.layout.device)
+    device = bundles.layout.device
+    ray.get([rank.setup.remote(config, settings, device=device, master=master) for rank in ranks])
+    return ranks, tuple(process.pid for process in ray.get([rank.ready.remote() for rank in ranks]))
+
+
+def bare_step(ranks: Sequence[RemoteActor], batch: TrainBatch, care: Care) -> Round:
+    """One optimiser step on all ranks; the slowest one's time, and all the tokens."""
+    rounds: list[Round] = ray.get(
+        [rank.step.remote(rows, batch.num_loss_tokens, care) for rank, rows in zip(ranks, batch.rows, strict=True)]
+    )
+    return Round(work=sum(one.work for one in rounds), seconds=max(one.seconds for one in rounds))
+
+
+def _settings(config: Config, device: str) -> Settings:
+    """The learner's own, imported here because it is a rank's business how large its model is."""
+    import torch
+
+    from actors.learning.policy_model import load_model_config, num_parameter_bytes
+    from actors.learning.zero_config import training_settings
+
+    dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[config.learner.dtype]
+    return training_settings(
+        config.learner,
+        learning_rate=config.learner.learning_rate,
+        max_grad_norm=config.learner.max_grad_norm,
+        num_parameter_bytes=num_parameter_bytes(load_model_config(config.policy.model), dtype),
+        device=device,
+    )

@@ -1,0 +1,106 @@
+"""Our side: the project's own GRPO recipe on a policy worker and learner ranks, started as a run starts them.
+
+Owns what stands in for the parts that TRL's side has not: a pivot that says nothing and a scorer that counts
+characters, both in the driver's process. Generation, advantages, packing, learning and the push are a run's.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actors.fleet import GeneratorFleet, ready
+from actors.learner import LearnerGroup
+from actors.policy import PolicyWorker
+from benchmarks.ranks import start_learner
+from cluster.launch import Bundles, start_actor
+from cluster.team import weight_backend
+from driver.config import Config
+from driver.inputs import TrainingInputs
+from driver.pipeline import Sampling, Stages
+from driver.problems.stream import ProblemStream
+from driver.recipes.grpo import train_grpo
+from driver.recipes.learning import LearningSettings, Loop
+from driver.recipes.step import Recorder
+from driver.references import PivotSampling, ReferenceBook, ReferenceCache
+from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest
+
+
+class SilentPivot:
+    """A `Generator` whose references are empty: the reward doesn't read them."""
+
+    async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
+        empty = Rollout(token_ids=(0,), logprobs=(0.0,), text="", finish_reason="stop", policy_version=0)
+        return (empty,) * request.num_samples
+
+
+class LengthScorer:
+    """A `Scorer`: the characters of a response, as TRL's side has it."""
+
+    async def score(self, request: ScoreRequest) -> tuple[Score, ...]:
+        return tuple(Score(reward=float(len(text)), parts={}, gates={}, answer=None) for text in request.responses)
+
+    async def take_stats(self) -> dict[str, float]:
+        return {}
+
+
+@dataclass(frozen=True)
+class OurActors:
+    """The real parts of a step, loaded; the policy worker serves the learner's weights."""
+
+    policy: GeneratorFleet
+    learner: LearnerGroup
+    processes: tuple[int, ...]  # ids, the driver's own first
+
+
+async def start_actors(config: Config, bundles: Bundles) -> OurActors:
+    """One policy worker and the learner's ranks, in the order of the bundles."""
+    policy_at, *learner_at = bundles.layout.placements
+    backend = weight_backend(config.weights, bundles.layout.device)
+    worker = start_actor(PolicyWorker, policy_at, bundles, (config.policy, bundles.layout.device, backend))
+    loaded, (learner, ranks) = await asyncio.gather(
+        ready([policy_at.name], [worker]),
+        start_learner(config, bundles, places=learner_at, policy_workers=[worker]),
+    )
+    await learner.push_weights(0)
+    return OurActors(
+        GeneratorFleet("policy", [worker]), learner, processes=(os.getpid(), loaded[policy_at.name].pid, *ranks)
+    )
+
+
+async def train(config: Config, inputs: TrainingInputs, actors: OurActors, recorder: Recorder) -> None:
+    """All steps of the config; the recorder hears of the start and the end of each."""
+    stages = Stages(
+        policy=actors.policy,
+        references=ReferenceBook(
+            pivot=SilentPivot(),
+            prompt=inputs.pivot_prompter.reference_prompt,
+            sampling=PivotSampling(fingerprint="silent", max_tokens=1, temperature=0.0, seed=0),
+            cache=ReferenceCache(None),
+        ),
+        scorer=LengthScorer(),
+        prompt=inputs.evaluation.prompter.prompt_token_ids,
+        sampling=Sampling(
+            group_size=config.algorithm.group_size,
+            max_tokens=config.policy.max_response_tokens,
+            temperature=config.policy.temperature,
+            run_seed=config.run.seed,
+        ),
+    )
+    settings = LearningSettings.of(config, pad_token_id=inputs.evaluation.pad_token_id)
+    loop = Loop(learner=actors.learner, recorder=recorder, settings=settings)
+    await train_grpo(problems(config, inputs), stages=stages, loop=loop)
+
+
+def problems(config: Config, inputs: TrainingInputs) -> ProblemStream:
+    return ProblemStream(inputs.source, languages=config.data.languages, seed=config.run.seed)
+
+
+def chats(config: Config, inputs: TrainingInputs) -> Sequence[list[dict[str, str]]]:
+    """The prompts of all steps in order, before the chat template."""
+    from rewards.languages import LANGUAGES
+
+    stream, algorithm = problems(config, inputs), config.algorithm
+    drawn = (stream.at(position) for position in range(algorithm.steps * algorithm.groups_per_step))
+    prompter = inputs.evaluation.prompter
+    return [prompter.messages(problem.question, LANGUAGES[problem.language]) for problem in drawn]

@@ -1,0 +1,217 @@
+"""What all recipes share: the loop over steps, the optimiser steps of a batch, the push, and where the run stands.
+
+Owns mini-batches and epochs, what is done about skipped optimiser steps, and the order in which a step is finished:
+written down, then judged, then kept in a checkpoint. Knows the ports only; must not know any algorithm, file or actor.
+"""
+
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self, TypeVar
+
+from driver.batching import LossWeighting, budget_efficiency, pack, packing_efficiency
+from driver.config import Config
+from driver.errors import RunFailed
+from driver.experience import to_measure
+from driver.learning_config import AlgorithmConfig, LearnerConfig
+from driver.mini_batches import mini_batches
+from driver.ports import Learner
+from driver.progress import patiently
+from driver.recipes.learned import Attempt, Learned
+from driver.recipes.step import Gathered, Recorder, Step, StepRecord, Update
+from driver.reward_config import RewardConfig
+from driver.schema import (
+    Candidate,
+    DroppedGroup,
+    Problem,
+    PushReport,
+    StepReport,
+    TokenMeasures,
+    TrainBatch,
+    TrainSample,
+)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Where a run stands between two steps: with the learner's state and the stream's, all that going on needs."""
+
+    step: int = 0  # finished
+    policy_version: int = 0  # of the weights that the policy workers serve
+    optimizer_steps: int = 0  # tried so far, skipped ones included
+    skipped_in_a_row: int = 0  # of them, at the end
+
+
+class Checkpointer(Protocol):
+    """Whoever keeps a run's state (driver/checkpoints.py)."""
+
+    async def after_step(self, progress: Progress) -> None:
+        """Called when a step has been recorded. One that can't be written must not raise: the run goes on."""
+        ...
+
+
+class NoCheckpoints:
+    """Of a run that can't be continued."""
+
+    async def after_step(self, progress: Progress) -> None:
+        pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningSettings:
+    """The sections of a config that a recipe reads, and how rows are packed."""
+
+    algorithm: AlgorithmConfig
+    reward: RewardConfig
+    learner: LearnerConfig
+    max_response_tokens: int
+    row_tokens: int
+    pad_token_id: int
+    seed: int  # of the run
+
+    @classmethod
+    def of(cls, config: Config, *, pad_token_id: int) -> Self:
+        return cls(
+            algorithm=config.algorithm,
+            reward=config.reward,
+            learner=config.learner,
+            max_response_tokens=config.policy.max_response_tokens,
+            row_tokens=config.row_tokens,
+            pad_token_id=pad_token_id,
+            seed=config.run.seed,
+        )
+
+
+@dataclass(kw_only=True)
+class Loop:
+    """A run's loop over its steps; a recipe says what happens in one."""
+
+    learner: Learner
+    recorder: Recorder
+    settings: LearningSettings
+    checkpointer: Checkpointer = field(default_factory=NoCheckpoints)
+    progress: Progress = Progress()  # where to start; then, where the run stands
+
+    def steps(self, problems: Iterator[Problem]) -> Iterator[Step]:
+        """Each step with its problems, the next ones of the stream: step k takes the k-th `groups_per_step` of them."""
+        algorithm = self.settings.algorithm
+        for number in range(self.progress.step + 1, algorithm.steps + 1):
+            self.recorder.begin(number)
+            yield Step(
+                number=number,
+                problems=[next(problems) for _ in range(algorithm.groups_per_step)],
+                policy_version=self.progress.policy_version,
+            )
+
+    async def wait(self, work: Awaitable[Result], what: str, step: Step) -> Result:
+        """The work's result; `what` completes "waiting for ... of step 3"."""
+        return await patiently(work, f"{what} of step {step.number}", report=self.recorder.waiting)
+
+    async def measure(self, step: Step, groups: Sequence[Sequence[Candidate]]) -> tuple[TokenMeasures, ...]:
+        """What the learner's models say of each candidate, in order; nothing where the algorithm need not know."""
+        samples = [to_measure(candidate) for group in groups for candidate in group]
+        if not samples or not self.settings.algorithm.needs_measuring:
+            return ()
+        batch = self._pack(samples, step)
+        return await self.wait(
+            step.clock.during("measure", self.learner.measure(batch)), "the learner's measures", step
+        )
+
+    async def learn(self, step: Step, groups: Sequence[Sequence[TrainSample]]) -> Learned:
+        """The optimiser steps of one batch; they end early where too many in a row were skipped (see `finish`)."""
+        algorithm = self.settings.algorithm
+        learned = Learned(
+            group_sizes={group[0].group_id: len(group) for group in groups},
+            attempts=(),
+            tried_before=self.progress.optimizer_steps,
+            skipped_before=self.progress.skipped_in_a_row,
+        )
+        for samples in mini_batches(
+            groups, num=algorithm.mini_batches, epochs=algorithm.epochs, seed=self.settings.seed, step=step.number
+        ):
+            batch = self._pack(samples, step)
+            report = await self.wait(step.clock.during("learn", self.learner.step(batch)), "the learner", step)
+            attempt = Attempt.at(batch, self._with_packing(report, batch))
+            learned = replace(learned, attempts=(*learned.attempts, attempt))
+            if self._is_stuck(learned):
+                break
+        return learned
+
+    async def push(self, step: Step, learned: Learned) -> PushReport | None:
+        """Send the new weights to the policy workers, as the next version; None where no weight has changed."""
+        if not learned.has_moved:
+            return None
+        pushing = self.learner.push_weights(step.policy_version + 1)
+        return await self.wait(step.clock.during("push", pushing), "the weight push", step)
+
+    async def finish(self, step: Step, gathered: Gathered, learned: Learned, push: PushReport | None) -> None:
+        """The step is written down; then it counts.
+
+        Raises:
+            RunFailed: too many optimiser steps in a row were skipped.
+        """
+        report = learned.report
+        self.recorder.record(
+            StepRecord(
+                step=step.number,
+                groups=gathered.groups,
+                dropped=[*gathered.dropped, *_not_finite(step, learned)],
+                num_samples=learned.num_samples,
+                update=Update(step=report, push=push, skipped=learned.skipped) if report else None,
+                references=gathered.references,
+                stage_seconds=step.clock.seconds(),
+                scorer=gathered.scorer,
+            )
+        )
+        if self._is_stuck(learned):
+            raise RunFailed(_stuck(learned))
+        self.progress = Progress(
+            step=step.number,
+            policy_version=push.policy_version if push else step.policy_version,
+            optimizer_steps=learned.num_tried,
+            skipped_in_a_row=learned.skipped_in_a_row,
+        )
+        await self.checkpointer.after_step(self.progress)
+
+    def _is_stuck(self, learned: Learned) -> bool:
+        return learned.skipped_in_a_row >= self.settings.learner.max_skipped_steps
+
+    def _pack(self, samples: Sequence[TrainSample], step: Step) -> TrainBatch:
+        settings = self.settings
+        return pack(
+            samples,
+            num_ranks=settings.learner.num_ranks,
+            row_tokens=settings.row_tokens,
+            pad_token_id=settings.pad_token_id,
+            policy_version=step.policy_version,
+            weighting=LossWeighting(
+                aggregation=settings.algorithm.aggregation,
+                max_response_tokens=settings.max_response_tokens,
+                mask_truncated=settings.algorithm.mask_truncated,
+            ),
+        )
+
+    def _with_packing(self, report: StepReport, batch: TrainBatch) -> StepReport:
+        packing = {
+            "packing/efficiency": packing_efficiency(batch),
+            "packing/budget_efficiency": budget_efficiency(batch, row_tokens=self.settings.row_tokens),
+        }
+        return replace(report, metrics={**report.metrics, **packing})
+
+
+def _not_finite(step: Step, learned: Learned) -> Iterator[DroppedGroup]:
+    """Every group is learned from or dropped with a reason: these met none but skipped optimiser steps."""
+    problems = step.group_ids
+    for group_id in learned.not_learned:
+        yield DroppedGroup(group_id=group_id, problem=problems[group_id], reason="not_finite")
+
+
+def _stuck(learned: Learned) -> str:
+    last = learned.skipped[-1]
+    return (
+        f"{learned.skipped_in_a_row} optimiser steps in a row were skipped because loss or gradient was not finite "
+        f"(learner.max_skipped_steps); the last, number {last.optimizer_step}, on the groups "
+        f"{', '.join(last.group_ids)}. events.jsonl names those of the others; lower learner.learning_rate, or set "
+        "learner.dtype to float32"
+    )

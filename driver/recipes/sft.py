@@ -1,0 +1,111 @@
+"""Supervised fine-tuning on references, the baseline without sampling and without a reward.
+
+Owns what is imitated: the pivot's English response to a problem, or the solution in the problem's own language that the
+data has. Knows the ports and the references only; asks neither a policy worker nor a scorer.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from driver.errors import BadInput
+from driver.pipeline import StageClock
+from driver.recipes.learning import Loop
+from driver.recipes.step import Gathered, Step
+from driver.references import ReferenceBook
+from driver.schema import DroppedGroup, Problem, TrainSample
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftStages:
+    """Everything that turns problems into text to imitate."""
+
+    references: ReferenceBook
+    prompt: Callable[[Problem], tuple[int, ...]]  # prompt token ids, chat template applied: the problem's own language
+    answer: Callable[[Problem, str], tuple[int, ...]]  # token ids of an answer to it, with the end of the turn
+
+
+async def train_sft(problems: Iterator[Problem], *, stages: SftStages, loop: Loop) -> None:
+    """Each problem is learned from once a time through the data. The weights are pushed by whoever wants to see them.
+
+    Raises:
+        RunFailed: an actor failed, or too many optimiser steps in a row were skipped.
+    """
+    is_translated = loop.settings.algorithm.sft_target == "translation"
+    for step in loop.steps(problems):
+        found = find_texts(step.problems, stages.references, is_translated=is_translated, clock=step.clock)
+        texts = await loop.wait(found, f"the {len(step.problems)} references", step)
+
+        samples, dropped = imitated(step, texts, stages=stages, row_tokens=loop.settings.row_tokens)
+        learned = await loop.learn(step, [[sample] for sample in samples])
+
+        gathered = Gathered(dropped=dropped, references=stages.references.take_counts())
+        await loop.finish(step, gathered, learned, push=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoText:
+    """Why a problem has nothing to imitate."""
+
+    reason: str  # short and countable
+    detail: str = ""
+
+
+async def find_texts(
+    problems: Sequence[Problem], references: ReferenceBook, *, is_translated: bool, clock: StageClock
+) -> list[str | NoText]:
+    """One a problem, in order; the pivot is asked only where its own text is wanted."""
+    if is_translated:
+        return [problem.translation or NoText(reason="no_translation") for problem in problems]
+    tasks = [asyncio.ensure_future(clock.during("pivot", _pivot_text(problem, references))) for problem in problems]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        references.cache.save()
+
+
+async def _pivot_text(problem: Problem, references: ReferenceBook) -> str | NoText:
+    try:
+        reference = await references.get(problem)
+    except BadInput as error:
+        return NoText(reason="bad_prompt", detail=str(error))
+    if reference.finish_reason == "length":
+        return NoText(reason="reference_truncated")
+    return reference.text if reference.text.strip() else NoText(reason="reference_empty")
+
+
+def imitated(
+    step: Step, texts: Sequence[str | NoText], *, stages: SftStages, row_tokens: int
+) -> tuple[list[TrainSample], list[DroppedGroup]]:
+    """Every problem ends in exactly one of the two: as a sample, or dropped with a reason."""
+    samples: list[TrainSample] = []
+    dropped: list[DroppedGroup] = []
+    for (group_id, problem), text in zip(step.group_ids.items(), texts, strict=True):
+        outcome = text if isinstance(text, NoText) else _sample(group_id, problem, text, stages=stages)
+        if isinstance(outcome, TrainSample) and outcome.num_tokens > row_tokens:
+            outcome = NoText(reason="too_long", detail=f"{outcome.num_tokens} tokens, and a row holds {row_tokens}")
+        if isinstance(outcome, NoText):
+            dropped.append(
+                DroppedGroup(group_id=group_id, problem=problem, reason=outcome.reason, detail=outcome.detail)
+            )
+        else:
+            samples.append(outcome)
+    return samples, dropped
+
+
+def _sample(group_id: str, problem: Problem, text: str, *, stages: SftStages) -> TrainSample | NoText:
+    """The loss is -log p of each token of the answer: no engine drew it, and the advantage is 1."""
+    try:
+        prompt, answer = stages.prompt(problem), stages.answer(problem, text)
+    except BadInput as error:
+        return NoText(reason="bad_prompt", detail=str(error))
+    return TrainSample(
+        group_id=group_id,
+        prompt_token_ids=prompt,
+        response_token_ids=answer,
+        sampling_logprobs=(0.0,) * len(answer),
+        advantages=(1.0,) * len(answer),
+        policy_version=0,
+    )
