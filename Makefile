@@ -9,7 +9,8 @@ PYTHON ?= python3.11
 ARGS ?=
 # What `python -m pytest` gets on top, e.g. TESTS="-k learner -x".
 TESTS ?=
-BENCH ?= learner
+# Which benchmarks, e.g. BENCH=learning; all of them where it is empty.
+BENCH ?=
 # Where torch's CPU build comes from when the configured package indexes have none. For torch alone: pip asks an index
 # that it can't reach five times for every package.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -84,8 +85,8 @@ format: $(DEV_STAMP)  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix
 
 .PHONY: bench
-bench: install models  ## Measure this machine: BENCH names a module of benchmarks/, ARGS its arguments
-	$(BIN)/python -m benchmarks.$(BENCH) $(or $(ARGS),$(MODELS)/SmolLM2-135M-Instruct)
+bench: install models  ## Measure this machine beside bare loops (benchmarks/README.md); BENCH="learning push" for some
+	$(BIN)/python -m benchmarks $(BENCH) $(ARGS)
 
 .PHONY: comet-parity
 comet-parity: install $(COMET_STAMP)  ## Compare our COMET modules with the unbabel-comet package, on small random checkpoints

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from safetensors import SafetensorError
 
 from actors.engine import Device
 from actors.fleet import one_line
@@ -164,7 +165,10 @@ class LearnerWorker:
         self._rank.load(Path(folder))
 
     def export(self, folder: str) -> None:
-        self._rank.export(Path(folder))
+        try:
+            self._rank.export(Path(folder))
+        except (OSError, SafetensorError) as failure:  # of rank 0, which alone writes
+            raise CheckpointFailed(f"{folder}: {failure}") from failure
 
     def _sender(
         self,
@@ -176,7 +180,7 @@ class LearnerWorker:
     ) -> Callable[[int], WeightManifest]:
         """How this rank pushes: vLLM's own sender between GPUs, buckets through Ray's object store otherwise."""
         source = self._rank.weights
-        if arguments.weight_backend == "object_store":
+        if arguments.weight_backend == "object_store" or not num_workers:
             return lambda version: send_weights(source, policy_version=version, receivers=receivers)
         from actors.weight_transfer import NcclGroup, NcclSender
 

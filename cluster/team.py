@@ -40,6 +40,11 @@ class Team:
         self.scorer = scorer_fleet((), config.scorer)
         self.learner = LearnerGroup((), timeout_s=config.learner.timeout_s)
 
+    @property
+    def scores(self) -> bool:
+        """Whether there are scorers: imitating references needs none."""
+        return bool(self._bundles.layout.of("scorer"))
+
     async def start_frozen_policy(self) -> None:
         """Policy workers that serve their own weights, for an evaluation."""
         workers = self._actors("policy", PivotWorker, self._config.policy, self._bundles.layout.device)

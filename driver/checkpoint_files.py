@@ -37,8 +37,8 @@ class RunState:
 
     step: int  # the last one that is finished
     policy_version: int
-    optimizer_steps: int  # taken; skipped ones are not counted
-    skipped_in_a_row: int  # optimiser steps, up to and with the last one
+    optimizer_steps: int  # tried so far, skipped ones included
+    skipped_in_a_row: int  # of them, at the end
     stream: StreamState
     num_ranks: int  # of the learner that wrote
     seed: int  # run.seed: every sampling seed is a hash of it and the step
@@ -88,9 +88,8 @@ def seal(folder: Path, *, step: int, score: float | None, origins: Mapping[str, 
     with ThreadPoolExecutor(_THREADS) as threads:
         sums = list(threads.map(lambda name: _sum(folder / name, is_new=True), names))
     manifest = Manifest(step=step, score=score, origins=origins, files=dict(zip(names, sums, strict=True)))
-    record = {"format": FORMAT, **asdict(manifest)}
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
-        json.dump({**record, "checksum": _checksum(record)}, file, indent=1)
+        file.write(_with_checksum({"format": FORMAT, **asdict(manifest)}))
         file.flush()
         os.fsync(file.fileno())
     for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
@@ -130,13 +129,14 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        checksum = record.pop("checksum")
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text)
+        del record["checksum"]
     except FileNotFoundError:
         raise DamagedCheckpoint(f"{path} is missing") from None
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedCheckpoint(f"{path} can't be read: {error}") from None
-    if checksum != _checksum(record):
+    if text != _with_checksum(record):
         raise DamagedCheckpoint(f"{path} has changed since it was written: its own checksum doesn't fit")
     if record.pop("format") != FORMAT:
         raise DamagedCheckpoint(f"{path} is of another version of this project, which reads format {FORMAT} only")
@@ -195,5 +195,7 @@ def _sum_or_damage(path: Path) -> FileSum:
         raise DamagedCheckpoint(f"{path} can't be read: {error.strerror or error}") from None
 
 
-def _checksum(record: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+def _with_checksum(record: Mapping[str, object]) -> str:
+    """As JSON, byte for byte the same for the same record."""
+    checksum = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**record, "checksum": checksum}, indent=1) + "\n"

@@ -15,6 +15,7 @@ from driver.custom_reward import load_source
 from driver.errors import BadInput
 from driver.problems.builtin.templates import LEVELS
 from driver.problems.sources import ProblemSource, first_problems, open_source
+from driver.problems.stream import ProblemStream, StreamState
 from driver.prompts import Prompter, load_tokenizer, worked_examples
 from driver.reward_config import ReasoningConfig, needs_translator
 from driver.schema import Problem
@@ -42,6 +43,7 @@ class TrainingInputs:
     evaluation: EvaluationInputs
     pivot_prompter: Prompter
     source: ProblemSource
+    stream: ProblemStream  # over it, where the run starts
     custom_source: str  # text of a reward of the user's own; empty without one
 
 
@@ -66,28 +68,40 @@ def prepare_evaluation(config: Config) -> EvaluationInputs:
     return EvaluationInputs(prompter=prompter, problems=problems, pad_token_id=pad_token_id)
 
 
-def prepare_training(config: Config) -> TrainingInputs:
-    """Data, tokenizers and prompts of a training run.
+def prepare_training(config: Config, *, stream: StreamState | None = None) -> TrainingInputs:
+    """Data, tokenizers and prompts of a training run; `stream` is where one that is continued goes on.
 
     Raises:
         BadInput: for the first thing that is wrong.
     """
+    is_imitating, languages = config.algorithm.name == "sft", config.data.languages
+    asks_pivot = not is_imitating or config.algorithm.sft_target == "pivot"
     if config.evaluation.before or config.evaluation.after:
         evaluation = prepare_evaluation(config)
     else:
         prompter, pad_token_id = _prompter(config, "policy")
         evaluation = EvaluationInputs(prompter=prompter, problems=(), pad_token_id=pad_token_id)
-    pivot_prompter, _ = _prompter(config, "pivot")
-    source = open_source(config.data, languages=config.data.languages, seed=config.run.seed)
-    num_items = MAX_CHECKED_PROMPTS // len(config.data.languages)
-    for problem in first_problems(source, config.data.languages, num_items=num_items):
+    pivot_prompter = _prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks
+    source = open_source(config.data, languages=languages, seed=config.run.seed)
+    num_items = MAX_CHECKED_PROMPTS // len(languages)
+    for problem in first_problems(source, languages, num_items=num_items):
         evaluation.prompter.prompt_token_ids(problem)
-        pivot_prompter.reference_prompt(problem.question_en)
+        if asks_pivot:
+            pivot_prompter.reference_prompt(problem.question_en)
+        elif problem.translation is None:
+            raise BadInput(
+                f"{source.name}: {problem.group_key} has no translation to imitate (column `translation`); give one, "
+                'or set algorithm.sft_target to "pivot"'
+            )
+    problems = ProblemStream(source, languages=languages, seed=config.run.seed)
+    if stream is not None:
+        problems.restore(stream)
     return TrainingInputs(
         evaluation=evaluation,
         pivot_prompter=pivot_prompter,
         source=source,
-        custom_source=prepare_reward(config, config.data.languages),
+        stream=problems,
+        custom_source="" if is_imitating else prepare_reward(config, languages),
     )
 
 

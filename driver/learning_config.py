@@ -40,7 +40,8 @@ class AlgorithmConfig(Section):
     """ppo: advantages of a batch to mean 0 and standard deviation 1 over its response tokens."""
 
     loss: Literal["ppo_clip", "gspo", "cispo"] = "ppo_clip"
-    """ppo_clip: a ratio per token, clipped; gspo: a ratio per sequence, clipped; cispo: the ratio as a clipped weight."""
+    """ppo_clip: a ratio per token, clipped; gspo: a ratio per sequence, clipped; cispo: the ratio as a clipped
+    weight."""
     clip_low: float = Field(default=0.0, ge=0, le=1)
     """The ratio is clipped to [1 - clip_low, 1 + clip_high]; 0: 0.2 (ppo_clip), 3e-4 (gspo), 1 (cispo)."""
     clip_high: float = Field(default=0.0, ge=0)
@@ -62,7 +63,8 @@ class AlgorithmConfig(Section):
 
     importance: Literal["truncate", "sequence_mask", "off"] = "truncate"
     """Correction for the engine that drew the tokens and computes a little differently: a weight min(ratio, cap) per
-    token; or whole sequences left out whose mean ratio is outside [floor, cap]; or none. The mismatch is always logged."""
+    token; or whole sequences left out whose mean ratio is outside [floor, cap]; or none. The mismatch is
+    always logged."""
     importance_cap: float = Field(default=2.0, ge=1)
     importance_floor: float = Field(default=0.5, gt=0, le=1)
 
@@ -129,7 +131,8 @@ class AlgorithmConfig(Section):
 
 class LoraConfig(Section):
     rank: int = Field(default=0, ge=0)
-    """0 trains all weights; above it, adapters of this rank, merged into the weights when they are pushed or exported."""
+    """0 trains all weights; above it, adapters of this rank, merged into the weights when they are pushed or
+    exported."""
     alpha: float = Field(default=32.0, gt=0)
     """Adapters are scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)

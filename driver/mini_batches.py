@@ -18,6 +18,8 @@ def mini_batches(
     Within one the groups keep their order, so that one mini-batch and one epoch give the batch as it is.
     """
     sizes = [sum(sample.num_tokens for sample in group) for group in groups]
+    if not groups:
+        return
     for epoch in range(epochs):
         parts = cut(sizes, num_parts=min(num, len(groups)), random=Random(f"{seed}/{step}/{epoch}"))
         for part in parts:

@@ -289,7 +289,9 @@ class StepReport:
     num_tokens: int  # prompt and response tokens that went through forward and backward, padding left out
     seconds: float
     is_skipped: bool = False  # loss or gradient was not finite: no weight has changed
-    not_finite: tuple[int, ...] = ()  # sequence ids whose loss was not finite; may be empty where only a gradient wasn't
+    not_finite: tuple[
+        int, ...
+    ] = ()  # sequence ids whose loss was not finite; may be empty where only a gradient wasn't
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,17 +5,19 @@ Owns the formula. Knows torch's scheduler; must not know DeepSpeed, the config o
 
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+Kind: TypeAlias = Literal["constant", "linear", "cosine"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
     """What the rate does over a run."""
 
-    kind: Literal["constant", "linear", "cosine"]
+    kind: Kind
     warmup_steps: int  # optimiser steps; the last of them has the full rate
     total_steps: int  # optimiser steps of the whole run
     floor: float  # the rate at the last step, as a fraction of the full one

@@ -122,7 +122,7 @@ def compare(config: Config, arguments: argparse.Namespace) -> Comparison:
 
 def _take_turns(config: Config, inputs: TrainingInputs, task: Task, *, theirs: TrlProcess, threads: int) -> Turns:
     ranks = config.learner.num_ranks
-    roles: list[Role] = ["policy", *(["learner"] * ranks)]
+    roles: list[Role] = ["policy", *("learner" for _ in range(ranks))]
     threads_of: dict[Role, int] = {"policy": threads, "learner": max(1, threads // ranks)}
     with reserved(config, roles, threads=threads_of) as bundles, asyncio.Runner() as runner:
         actors = runner.run(start_actors(config, bundles))

@@ -1,4 +1,4 @@
-"""`train`: a whole run, from a config to a report.
+"""`train`: a whole run, from a config to a report; on a folder that holds a run, the rest of that run.
 
 Owns the order of a run's life: check, place, load, push, evaluate, train, evaluate, export, report. What a step is, is
 the recipe's matter; who the actors are, the team's.
@@ -7,32 +7,30 @@ the recipe's matter; who the actors are, the team's.
 import argparse
 import asyncio
 import time
-from pathlib import Path
 
 from rich.console import Console
 
 from cluster.launch import collect_logs, connected, placed
-from cluster.layout import choose_device, layout
+from cluster.layout import choose_device, layout, training_roles
 from cluster.team import Team
-from driver.calibration import Similarities, calibration_for
+from driver.commands.assembly import Kept, calibrate_scorers, start_loop, train
 from driver.config import Config
 from driver.config_load import load_config
 from driver.consistency import ConsistencyWatch
-from driver.errors import RunFailed
-from driver.evaluation import record_evaluation
+from driver.errors import CheckpointFailed, RunFailed
+from driver.evaluation import Moment, read_evaluations, record_evaluation
 from driver.evaluator import evaluate_policy
-from driver.evidence import EvidenceSource, TranslatedSimilarities, evidence_source
+from driver.evidence import evidence_source
+from driver.hub import check_hub, upload
 from driver.inputs import TrainingInputs, licence_notes, prepare_training
 from driver.logs import quiet_logs
+from driver.model_card import write_model_card
 from driver.paths import with_absolute_paths
-from driver.pipeline import Sampling, Stages
-from driver.problems.stream import ProblemStream
 from driver.progress import Progress
-from driver.recipes.grpo import GrpoSettings, train_grpo
 from driver.record import RunRecorder
-from driver.references import PivotSampling, ReferenceBook, ReferenceCache, model_fingerprint
 from driver.report.write import write_report
-from driver.run_folder import RunFolder, check_new, create, run_name
+from driver.resume import OpenedRun, enter_run, open_run
+from driver.run_folder import RunFolder, run_name
 from driver.summary import summarise
 
 EXPORT = "final"
@@ -47,33 +45,42 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         RunFailed: on the way; what was finished is in the run folder, with a report of it.
     """
     started = time.monotonic()
-    config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
-    path = check_new(config, run_name(config, arguments.config))
+    config = load_config(arguments.config, arguments.overrides)
+    roles = training_roles(config)
+    config = with_absolute_paths(config, models=("policy", *(role for role in ("pivot", "scorer") if role in roles)))
     with Progress(Console(stderr=arguments.json)) as progress:
+        opened = open_run(config, run_name(config, arguments.config))
         with progress.phase("checking data, models and prompts"):
-            inputs = prepare_training(config)
-        for note in licence_notes(config):
+            inputs = prepare_training(config, stream=opened.checkpoint.state.stream if opened.checkpoint else None)
+            check_hub(config.export)
+        for note in (*licence_notes(config), *opened.notes):
             progress.note(note)
         with connected(config.cluster, progress) as cluster:
-            wanted = layout(config, choose_device(config, cluster))
-            with placed(wanted, config.cluster, progress.waiting) as bundles:
-                folder = create(path, config)
+            wanted = layout(config, choose_device(config, cluster), roles=roles)
+            with (
+                placed(wanted, config.cluster, progress.waiting) as bundles,
+                enter_run(opened, config) as folder,
+            ):
                 quiet_logs(folder.logs / "driver.log")
                 progress.note(f"run folder: {folder.path}")
-                _live(config, inputs, Team(config, bundles, progress), folder=folder, progress=progress)
-        summary = summarise(folder, status="finished", seconds=time.monotonic() - started)
+                team = Team(config, bundles, progress)
+                _live(config, inputs, team, opened=opened, folder=folder, progress=progress)
+                summary = summarise(folder, status="finished", seconds=time.monotonic() - started)
         progress.note(str(summary["headline"]))
         progress.note(f"report: {write_report(folder.path)}")
     return summary
 
 
-def _live(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Progress) -> None:
+def _live(
+    config: Config, inputs: TrainingInputs, team: Team, *, opened: OpenedRun, folder: RunFolder, progress: Progress
+) -> None:
     """The run on its actors; whatever happens, the files are closed, the logs collected and the report written."""
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
     recorder = RunRecorder(folder, progress, watch=watch)
+    kept = Kept(config, folder=folder, opened=opened, recorder=recorder, progress=progress)
     started = time.monotonic()
     try:
-        asyncio.run(_run(config, inputs, team, folder=folder, recorder=recorder, progress=progress))
+        asyncio.run(_run(config, inputs, team, kept=kept, progress=progress))
     except BaseException as failure:
         recorder.event("run_failed", f"{type(failure).__name__}: {failure}")
         recorder.close()
@@ -88,82 +95,45 @@ def _live(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFold
         collect_logs(team.processes, folder.logs)
 
 
-async def _run(
-    config: Config,
-    inputs: TrainingInputs,
-    team: Team,
-    *,
-    folder: RunFolder,
-    recorder: RunRecorder,
-    progress: Progress,
-) -> None:
+async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, progress: Progress) -> None:
     await team.start_all(custom_source=inputs.custom_source)
     evidence = evidence_source(config, policy=team.policy, pivot=team.pivot)
-    await calibrate_scorers(config, team, evidence, folder=folder, progress=progress)
+    await calibrate_scorers(config, team, evidence, kept=kept, progress=progress)
+    loop = start_loop(config, inputs, team, kept=kept)
+    if kept.checkpoint is not None:
+        with progress.phase(f"loading {kept.checkpoint.path.name}"):
+            await team.learner.load(str(kept.checkpoint.learner))
     with progress.phase("first weight push"):
-        await team.learner.push_weights(0)
-    if config.evaluation.before:
-        record_evaluation(
-            folder.evaluation, "before", await evaluate_policy(config, inputs.evaluation, team.policy, progress)
-        )
-    progress.start_steps(config.algorithm.steps)
-    await train_grpo(
-        ProblemStream(inputs.source, languages=config.data.languages, seed=config.run.seed),
-        stages=stages(config, inputs, team, evidence),
-        learner=team.learner,
-        recorder=recorder,
-        settings=GrpoSettings(
-            algorithm=config.algorithm,
-            reward=config.reward,
-            num_ranks=config.learner.num_ranks,
-            row_tokens=config.row_tokens,
-            pad_token_id=inputs.evaluation.pad_token_id,
-        ),
-    )
+        await team.learner.push_weights(loop.progress.policy_version)
+    if config.evaluation.before and "before" not in read_evaluations(kept.folder.evaluation):
+        await _evaluate("before", config, inputs, team, folder=kept.folder, progress=progress)
+
+    progress.start_steps(config.algorithm.steps, done=loop.progress.step)
+    await train(config, inputs, team, evidence, loop=loop)
+
     if config.evaluation.after:
-        record_evaluation(
-            folder.evaluation, "after", await evaluate_policy(config, inputs.evaluation, team.policy, progress)
-        )
-    with progress.phase("exporting the policy"):
-        await team.learner.export(str(folder.checkpoints / EXPORT))
+        if config.algorithm.name == "sft":  # which has no use for fresh weights before
+            await team.learner.push_weights(loop.progress.policy_version + 1)
+        await _evaluate("after", config, inputs, team, folder=kept.folder, progress=progress)
+    await _export(config, inputs, team, folder=kept.folder, progress=progress)
 
 
-async def calibrate_scorers(
-    config: Config, team: Team, evidence: EvidenceSource | None, *, folder: RunFolder, progress: Progress
+async def _evaluate(
+    moment: Moment, config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Progress
 ) -> None:
-    """Give the scorers their scale, and keep it with the run."""
-    asked: Similarities = team.scorer
-    if evidence is not None and evidence.translations is not None:
-        asked = TranslatedSimilarities(scorers=team.scorer, translations=evidence.translations)
-    reasoning, languages = config.reward.reasoning, config.data.languages
-    calibration = await calibration_for(reasoning, asked, languages=languages, progress=progress)
-    if calibration is not None:
-        await team.scorer.use_calibration(calibration)
-        folder.calibration.write_text(calibration.to_json(), encoding="utf-8")
+    result = await evaluate_policy(config, inputs.evaluation, team.policy, progress)
+    record_evaluation(folder.evaluation, moment, result)
 
 
-def stages(config: Config, inputs: TrainingInputs, team: Team, evidence: EvidenceSource | None) -> Stages:
-    """The config's stages on the team's actors."""
-    return Stages(
-        policy=team.policy,
-        references=ReferenceBook(
-            pivot=team.pivot,
-            prompt=inputs.pivot_prompter.reference_prompt,
-            sampling=PivotSampling(
-                fingerprint=model_fingerprint(config.pivot.model),
-                max_tokens=config.pivot.max_response_tokens,
-                temperature=config.pivot.temperature,
-                seed=config.run.seed,
-            ),
-            cache=ReferenceCache(Path(config.pivot.cache) if config.pivot.cache else None),
-        ),
-        scorer=team.scorer,
-        prompt=inputs.evaluation.prompter.prompt_token_ids,
-        sampling=Sampling(
-            group_size=config.algorithm.group_size,
-            max_tokens=config.policy.max_response_tokens,
-            temperature=config.policy.temperature,
-            run_seed=config.run.seed,
-        ),
-        evidence=evidence,
-    )
+async def _export(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Progress) -> None:
+    export = folder.checkpoints / EXPORT
+    try:
+        with progress.phase("exporting the policy"):
+            await team.learner.export(str(export))
+    except CheckpointFailed as failure:
+        raise RunFailed(f"the trained policy could not be exported: {failure}") from failure
+    write_model_card(export, config, folder=folder, problem_counts=inputs.source.counts)
+    if config.export.hub_repo:
+        with progress.phase(f"uploading the policy to {config.export.hub_repo}"):
+            url = await asyncio.to_thread(upload, export, config.export)
+        progress.note(f"uploaded: {url}")

@@ -12,8 +12,8 @@ from driver.schema import StepReport
 WORK = ("learner/forward_s", "learner/backward_s", "learner/optimizer_s", "learner/micro_batches", "learner/sequences")
 """Spent by skipped steps too, and summed."""
 
+MEMORY = "learner/memory_gib"  # taken by skipped steps too; the largest, as of all that end in "_max"
 LAST = ("policy/learning_rate", "critic/learning_rate")
-LARGEST = ("learner/memory_gib",)  # beside all that end in "_max"
 COUNTED_HERE = "learner/skipped"  # 0 or 1 in the report of one optimiser step
 
 
@@ -26,7 +26,7 @@ def merged(reports: Sequence[StepReport]) -> StepReport:
     taken = [report for report in reports if not report.is_skipped]
     metrics: dict[str, float] = {}
     for name in dict.fromkeys(name for report in reports for name in report.metrics if name != COUNTED_HERE):
-        sources = reports if name in WORK else taken
+        sources = reports if name in (*WORK, MEMORY) else taken
         values = [report.metrics[name] for report in sources if math.isfinite(report.metrics.get(name, math.nan))]
         if values:
             metrics[name] = _together(name, values)
@@ -45,6 +45,6 @@ def _together(name: str, values: Sequence[float]) -> float:
         return math.fsum(values)
     if name in LAST:
         return values[-1]
-    if name in LARGEST or name.endswith("_max"):
+    if name == MEMORY or name.endswith("_max"):
         return max(values)
     return fmean(values)

@@ -2,7 +2,9 @@
 
 import multiprocessing
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +50,7 @@ class Outcome:
     exported: Path
 
 
-def play(job: Job, folder: Path) -> Outcome:
+def start(job: Job, folder: Path) -> Sequence[BaseProcess]:
     processes = multiprocessing.get_context("spawn")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,6 +59,10 @@ def play(job: Job, folder: Path) -> Outcome:
     ranks = [processes.Process(target=run_rank, args=(job, rank, port, folder)) for rank in range(job.num_ranks)]
     for process in ranks:
         process.start()
+    return ranks
+
+
+def finish(ranks: Sequence[BaseProcess], folder: Path) -> Outcome:
     for process in ranks:
         process.join()
     assert [process.exitcode for process in ranks] == [0] * len(ranks)
@@ -148,6 +154,6 @@ def held_by(causal: PreTrainedModel) -> tuple[int, Weights]:
     from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 
     parameters = dict(causal.named_parameters())
-    missing = [each for each in parameters.values() if each.ds_status != ZeroParamStatus.AVAILABLE]
+    missing = [each for each in parameters.values() if each.ds_status != ZeroParamStatus.AVAILABLE]  # pyright: ignore[reportAttributeAccessIssue]
     with deepspeed.zero.GatheredParameters(missing):
         return len(parameters) - len(missing), {name: each.detach().clone() for name, each in parameters.items()}

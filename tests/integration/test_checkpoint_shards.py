@@ -8,12 +8,20 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel
 
 from driver.errors import CheckpointFailed, RunFailed
+
+if TYPE_CHECKING:
+    from deepspeed.runtime.engine import DeepSpeedEngine
+
+    Engines = dict[str, DeepSpeedEngine]
 
 BATCH = 6  # sequences of a step, over all ranks: 1, 2 and 3 of them have equal shares
 STEPS = 3  # before the checkpoint, and again after it
@@ -57,14 +65,16 @@ class Losses:
 class NextToken(torch.nn.Module):
     """The mean loss of the next token, from hidden states with some dropout."""
 
-    def __init__(self, causal: torch.nn.Module, dropout: float) -> None:
+    def __init__(self, causal: PreTrainedModel, dropout: float) -> None:
         super().__init__()
         self.causal = causal
         self.dropout = torch.nn.Dropout(dropout)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        hidden = self.dropout(self.causal.model(tokens).last_hidden_state)
-        logits = self.causal.lm_head(hidden)[:, :-1].float()
+        hidden = self.dropout(self.causal.base_model(tokens).last_hidden_state)
+        head = self.causal.get_output_embeddings()
+        assert head is not None
+        logits = head(hidden)[:, :-1].float()
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
 
 
@@ -87,7 +97,7 @@ def settings(case: Case, name: str) -> dict[str, object]:
     }
 
 
-def build(case: Case, model: Path):
+def build(case: Case, model: Path) -> "Engines":
     """Fresh engines of a case, by name, on every rank at the same time."""
     import deepspeed
     from transformers import AutoModelForCausalLM
@@ -103,13 +113,14 @@ def build(case: Case, model: Path):
         engines[name], *_ = deepspeed.initialize(
             model=NextToken(causal, case.dropout),
             config=config,
-            lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step)),
+            # Annotated for schedulers of an older torch.
+            lr_scheduler=lambda optimizer: LambdaLR(optimizer, lambda step: 1 / (1 + step)),  # pyright: ignore[reportArgumentType]
         )
         del sharded_loading
     return engines
 
 
-def train(engines, first: int, *, rank: int, world_size: int) -> list[float]:
+def train(engines: "Engines", first: int, *, rank: int, world_size: int) -> list[float]:
     """STEPS optimizer steps of every engine; the losses are means over all ranks."""
     losses = []
     for step in range(first, first + STEPS):

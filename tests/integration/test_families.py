@@ -6,7 +6,7 @@ one asks the exported model: what vLLM draws goes back to the very rank that exp
 
 import multiprocessing
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -57,15 +57,9 @@ SIZES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One architecture at its smallest."""
-
     config: type[PretrainedConfig]
     is_tied: bool
     vocab_size: int = NUM_TOKENS
-
-    @property
-    def settings(self) -> dict[str, int | bool]:
-        return {"vocab_size": self.vocab_size, "tie_word_embeddings": self.is_tied}
 
 
 FAMILIES = {
@@ -101,7 +95,8 @@ class Outcome:
 
 def build(family: Family, folder: Path) -> Path:
     """Random weights. Rows of the head that stand for no token are made large: whoever doesn't mask them draws them."""
-    config = family.config.from_dict({**SIZES, **SPECIAL, **family.settings})
+    sizes = SIZES | {"vocab_size": family.vocab_size}
+    config = family.config.from_dict({**sizes, **SPECIAL, "tie_word_embeddings": family.is_tied})
     torch.manual_seed(3)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
@@ -139,12 +134,9 @@ def packed(samples: list[TrainSample]) -> TrainBatch:
 
 
 def run_learner(folder: Path, link: Connection) -> None:
-    """The life of the learner's process: a rank for each family, which steps and exports, and measures what it is sent.
-
-    All in one process group of one rank, because DeepSpeed can't join a second one.
-    """
+    """The learner's process: for each family a rank that steps, exports, and measures what it is sent."""
     torch.set_num_threads(1)
-    here = place()
+    here = place()  # of all of them: DeepSpeed can't join a second process group
     lesson = packed([sample(tuple(range(100 + 30 * k, 120 + 30 * k)), advantage=(-1.0) ** k) for k in range(4)])
     ranks = []
     for index in range(len(FAMILIES)):
@@ -199,7 +191,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
             found[name] = Outcome(
                 trained=trained,
                 base=base,
-                exported=base.with_name(base.name.replace("base", "exported")),
+                exported=folder / base.name.replace("base", "exported"),
                 greedy=greedy,
                 drawn=tuple(drawn),
                 learner_logprobs=cast("list[NDArray[np.float32]]", heard(link)),
@@ -239,8 +231,8 @@ def test_transformers_and_vllm_go_the_same_greedy_way(outcomes: dict[str, Outcom
     prompt = torch.tensor([PROMPT])
     spare = list(range(NUM_TOKENS, FAMILIES[name].vocab_size)) or None
     settings = GenerationConfig(do_sample=False, max_new_tokens=24, suppress_tokens=spare, **SPECIAL)
-    written = load(outcome.exported).generate(prompt, settings, attention_mask=torch.ones_like(prompt))
-    assert isinstance(written, torch.Tensor)
+    generate = cast("Callable[..., torch.Tensor]", load(outcome.exported).generate)
+    written = generate(prompt, settings, attention_mask=torch.ones_like(prompt))
     assert tuple(written[0, len(PROMPT) :].tolist()) == outcome.greedy.token_ids
     assert len(set(outcome.greedy.token_ids)) > 4  # no model that says one word for ever
 

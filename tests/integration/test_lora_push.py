@@ -5,6 +5,7 @@ Two learners with adapters take a few steps; a copy of the model in plain transf
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import peft
@@ -13,10 +14,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from actors.engine import GenerationEngine
+from actors.weight_buckets import send_weights
 from driver.schema import Rollout
 from quickstart.tiny import build_tiny_model, tiny_tokenizer
-from tests.integration.lora_ranks import ALPHA, BUCKET_BYTES, CHAT_TEMPLATE, RANK, Job, Outcome, a_row, play
-from tests.tiny_model import PROMPT, expected_logprobs, push, request, tiny_policy
+from tests.integration.lora_ranks import ALPHA, BUCKET_BYTES, CHAT_TEMPLATE, RANK, Job, Outcome, a_row, finish, start
+from tests.tiny_model import PROMPT, EngineReceivers, expected_logprobs, request, tiny_policy
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +64,8 @@ def jobs(tied_model: Path, untied_model: Path) -> dict[str, Job]:
 @pytest.fixture(scope="module")
 def outcomes(jobs: dict[str, Job], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     folder = tmp_path_factory.mktemp("outcomes")
-    return {name: play(job, folder / name) for name, job in jobs.items()}
+    running = {name: start(job, folder / name) for name, job in jobs.items()}
+    return {name: finish(ranks, folder / name) for name, ranks in running.items()}
 
 
 def load(folder: Path) -> PreTrainedModel:
@@ -72,7 +75,7 @@ def load(folder: Path) -> PreTrainedModel:
 def with_adapters(job: Job, outcome: Outcome) -> PreTrainedModel:
     """The model as it lies on disk, with the trained adapters on top of it: plain peft, in this process."""
     settings = peft.LoraConfig(r=RANK, lora_alpha=int(ALPHA), target_modules="all-linear")
-    causal = peft.inject_adapter_in_model(settings, load(job.model)).eval()
+    causal = cast(PreTrainedModel, peft.inject_adapter_in_model(settings, load(job.model))).eval()
     adapters = {name: tensor for name, tensor in outcome.held.items() if ".lora_" in name}
     assert len(adapters) == 2 * 7 * 2
     causal.load_state_dict(adapters, strict=False)
@@ -158,12 +161,16 @@ def test_an_export_is_the_merged_model_with_tokenizer_and_the_given_template(
     outcomes: dict[str, Outcome], name: str
 ) -> None:
     outcome = outcomes[name]
-    loaded, problems = AutoModelForCausalLM.from_pretrained(outcome.exported, output_loading_info=True)
+    loaded, problems = cast(
+        tuple[PreTrainedModel, dict[str, set[str]]],
+        AutoModelForCausalLM.from_pretrained(outcome.exported, output_loading_info=True),
+    )
     assert not problems["missing_keys"] and not problems["unexpected_keys"]
     for parameter, tensor in loaded.named_parameters():
         torch.testing.assert_close(tensor.detach(), outcome.weights_after[parameter], rtol=0, atol=0)
     tokenizer = AutoTokenizer.from_pretrained(outcome.exported)
     assert tokenizer.chat_template == CHAT_TEMPLATE
+    assert loaded.generation_config is not None
     assert loaded.generation_config.eos_token_id == tokenizer.eos_token_id
     assert not [path.name for path in outcome.exported.iterdir() if "adapter" in path.name]
 
@@ -197,7 +204,7 @@ def test_an_engine_that_was_pushed_to_and_one_that_loads_the_export_say_the_same
     frozen.close()
 
     engine = GenerationEngine(tiny_policy(jobs[name].model), device="cpu", weight_backend="object_store")
-    push(Walked(outcome), engine, policy_version=1)
+    send_weights(Walked(outcome), policy_version=1, receivers=EngineReceivers(engine))
     pushed, pushed_sample = (drawn(engine, "push", temperature=temperature) for temperature in (0, 1.0))
     engine.close()
 

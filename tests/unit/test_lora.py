@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from typing import Any
 
 import peft
 import pytest
@@ -24,7 +25,7 @@ from driver.errors import BadInput
 from driver.learning_config import LoraConfig
 
 TOKENS = torch.tensor([[3, 14, 15, 9, 26, 5, 35, 8]])
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 40,
     "hidden_size": 16,
     "intermediate_size": 24,
@@ -53,10 +54,10 @@ def gpt2() -> PreTrainedModel:
 every_family = pytest.mark.parametrize("build", [tied_llama, untied_qwen, gpt2])
 
 
-def built(build: Callable[[], PreTrainedModel], dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def built(build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        return build().to(dtype).train()
+        return build().train()
 
 
 def adapted(base: PreTrainedModel, *, targets: tuple[str, ...] = (), seed: int = 1) -> PreTrainedModel:
@@ -204,7 +205,7 @@ def test_half_precision_is_merged_in_fp32_and_rounded_once() -> None:
 
 
 def test_adapters_have_the_bases_dtype() -> None:
-    causal = adapted(built(untied_qwen, torch.bfloat16))
+    causal = adapted(built(untied_qwen).bfloat16())
     assert {parameter.dtype for parameter in causal.parameters()} == {torch.bfloat16}
 
 

@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 
 from driver.errors import BadInput, RunFailed
-from driver.pipeline import AdvantageSettings, Sampling, StageClock, Stages, score_problems, to_train_samples
+from driver.pipeline import Sampling, StageClock, Stages, score_problems
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
-from driver.reward_config import RewardConfig
-from driver.schema import DroppedGroup, Group, Problem, Score, ScoredGroup, TrainSample, Unscored
-from rewards.compose import combination
-from tests.fakes import FakeGenerator, FakeScorer, a_problem, a_score, policy_prompt, run, token_ids
+from driver.schema import DroppedGroup, Group, Problem, ScoredGroup, Unscored
+from tests.fakes import FakeGenerator, FakeScorer, a_problem, policy_prompt, run, token_ids
 
 GROUP_SIZE = 3
-ADVANTAGES = AdvantageSettings(combination=combination(RewardConfig()), step=1, min_spread=1e-4, scale_by_std=False)
 A, B = a_problem("a"), a_problem("b")
 
 
@@ -52,20 +49,6 @@ async def scored(
 def group_of(outcome: ScoredGroup | DroppedGroup) -> Group:
     assert isinstance(outcome, ScoredGroup), outcome
     return outcome.group
-
-
-def samples_of(group: ScoredGroup | DroppedGroup) -> list[TrainSample]:
-    assert isinstance(group, ScoredGroup)
-    samples = to_train_samples(group, ADVANTAGES)
-    assert isinstance(samples, list)
-    return samples
-
-
-def dropped_for(group: ScoredGroup | DroppedGroup) -> DroppedGroup:
-    assert isinstance(group, ScoredGroup)
-    dropped = to_train_samples(group, ADVANTAGES)
-    assert isinstance(dropped, DroppedGroup)
-    return dropped
 
 
 def test_a_finished_group_is_scored_while_another_is_still_being_written() -> None:
@@ -120,8 +103,7 @@ def test_the_order_of_samples_is_that_of_the_problems_whichever_finishes_first(l
 
     groups = run(finish_last())
     assert [group_of(group).group_id for group in groups] == ["1/0/a/de", "1/1/b/de"]
-    at_once = run(scored([A, B]))
-    assert [samples_of(group) for group in groups] == [samples_of(group) for group in at_once]
+    assert groups == run(scored([A, B]))
 
 
 def test_a_problem_that_is_drawn_twice_in_a_step_is_two_groups_with_draws_of_their_own() -> None:
@@ -161,19 +143,13 @@ def test_a_response_that_was_cut_off_is_reported_to_the_scorer() -> None:
     }
 
 
-def test_a_truncated_reference_drops_the_group_before_it_is_scored() -> None:
+def test_a_truncated_reference_leaves_the_group_unscored_and_the_scorer_unasked() -> None:
     pivot, scorer = FakeGenerator(finish_reasons={token_ids(A.question_en): "length"}), FakeScorer()
     cut, kept = run(scored([A, B], pivot=pivot, scorer=scorer))
-    dropped = dropped_for(cut)
-    assert (dropped.group_id, dropped.reason, dropped.detail) == ("1/0/a/de", "unscored", "reference_truncated")
-    assert len(samples_of(kept)) == GROUP_SIZE
+    assert isinstance(cut, ScoredGroup) and isinstance(kept, ScoredGroup)
+    assert cut.scores == (Unscored(reason="reference_truncated"),) * GROUP_SIZE
+    assert not any(isinstance(score, Unscored) for score in kept.scores)
     assert [request.question for request in scorer.requests] == [B.question]
-
-
-def test_a_group_without_a_single_score_is_dropped_with_the_scorers_reason() -> None:
-    scorer = FakeScorer(scores={A.question: (Unscored(reason="scorer-0 failed"),) * GROUP_SIZE})
-    (group,) = run(scored([A], scorer=scorer))
-    assert (dropped_for(group).reason, dropped_for(group).detail) == ("unscored", "scorer-0 failed")
 
 
 def test_a_prompt_that_is_too_long_drops_its_group_and_not_the_run() -> None:
@@ -185,31 +161,7 @@ def test_a_prompt_that_is_too_long_drops_its_group_and_not_the_run() -> None:
     bad, kept = run(score_problems([A, B], step=1, stages=replace(stages(), prompt=prompt), clock=StageClock()))
     assert isinstance(bad, DroppedGroup)
     assert (bad.group_id, bad.reason, bad.detail) == ("1/0/a/de", "bad_prompt", "item 'a': the prompt has 99 tokens")
-    assert len(samples_of(kept)) == GROUP_SIZE
-
-
-def test_unscored_samples_leave_the_baseline_and_the_loss() -> None:
-    """Rewards 0.2, nothing, 0.6: the baseline is 0.4, not 0.8 / 3; the second sample is not learned from."""
-    scorer = FakeScorer(scores={A.question: (a_score(0.2), Unscored(reason="timed out"), a_score(0.6))})
-    (group,) = run(scored([A], scorer=scorer))
-    samples = samples_of(group)
-    assert [sample.advantage for sample in samples] == pytest.approx([-0.2, 0.2])
-    first, second, third = (rollout.token_ids for rollout in group_of(group).rollouts)
-    assert [sample.response_token_ids for sample in samples] == [first, third]
-    assert second not in (first, third)
-
-
-@pytest.mark.parametrize(
-    "scores",
-    [
-        (a_score(0.3), a_score(0.3), a_score(0.3)),
-        (a_score(0.3), a_score(0.30005), a_score(0.3)),  # closer than the least spread of 0.0001
-        (a_score(0.9), Unscored(reason="timed out"), Unscored(reason="timed out")),  # nothing to compare with
-    ],
-)
-def test_a_group_whose_rewards_do_not_differ_teaches_nothing(scores: tuple[Score | Unscored, ...]) -> None:
-    (group,) = run(scored([A], scorer=FakeScorer(scores={A.question: scores})))
-    assert (dropped_for(group).group_id, dropped_for(group).reason) == ("1/0/a/de", "no_signal")
+    assert group_of(kept).problem == B
 
 
 def test_a_failure_ends_the_step_and_keeps_the_references_that_were_paid_for(tmp_path: Path) -> None:

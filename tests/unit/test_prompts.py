@@ -118,6 +118,43 @@ def test_a_template_that_writes_no_first_token_gives_none() -> None:
     assert prompter().prompt_token_ids(GERMAN).count(0) == 0
 
 
+def test_an_answer_ends_as_the_chat_ends_it() -> None:
+    made = prompter(system="Be brief.")
+    answer = made.answer_token_ids(GERMAN, "1 + 2 = 3.\nDie Antwort lautet 3.")
+    assert text_of(answer) == "1 + 2 = 3.\nDie Antwort lautet 3.<|end|>"
+    whole = made.prompt_token_ids(GERMAN) + answer
+    assert text_of(whole).endswith("<|assistant|>1 + 2 = 3.\nDie Antwort lautet 3.<|end|>")
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{ bos_token }}" + TEMPLATE, "Drei.<|end|>"),  # the first token is the prompt's
+        (TURNS.replace("<|end|>", "<|end|>\n") + OPENING, "Drei.<|end|>"),  # what follows the end is not drawn
+        (TURNS.replace("<|end|>", "\n") + OPENING, "Drei.<|end|>"),  # a template without an end gets it
+        (TURNS + "{% if add_generation_prompt %}<|assistant|>Hm. {% endif %}", "Drei.<|end|>"),  # opened another way
+    ],
+)
+def test_an_answer_has_no_first_token_and_one_end_whatever_the_template_writes(template: str, expected: str) -> None:
+    answer = prompter(template).answer_token_ids(GERMAN, "Drei.")
+    assert text_of(answer) == expected
+    assert answer.count(0) == 0
+
+
+def test_what_a_template_writes_before_an_answer_belongs_to_it() -> None:
+    thinks = TEMPLATE.replace(
+        "{{ m['content'] }}", "{{ '(none)' if m['role'] == 'assistant' else '' }}{{ m['content'] }}"
+    )
+    assert text_of(prompter(thinks).answer_token_ids(GERMAN, "Drei.")) == "(none)Drei.<|end|>"
+
+
+def test_a_tokenizer_without_an_end_of_sequence_cannot_end_an_answer() -> None:
+    endless = tokenizer()
+    endless.eos_token = None
+    with pytest.raises(BadInput, match="names no end of sequence"):
+        Prompter(endless, PromptConfig(), exemplars={}, max_prompt_tokens=1000).answer_token_ids(GERMAN, "Drei.")
+
+
 def test_a_prompt_may_be_as_long_as_the_limit_and_no_longer() -> None:
     length = len(prompter().prompt_token_ids(GERMAN))
     assert len(prompter(limit=length).prompt_token_ids(GERMAN)) == length

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,21 @@ def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
         good.group.group_id,
         dull.group.group_id,
     ]
+
+
+def test_skipped_optimiser_steps_are_written_down_with_their_groups(folder: RunFolder) -> None:
+    group = a_group(a_problem("a"), a_score(0.2), a_score(0.6))
+    step = a_step(1, [group], [])
+    assert step.update is not None
+    skipped = SkippedStep(optimizer_step=4, group_ids=("1/0/a/de", "1/1/b/th"))
+    log = recorder(folder)
+    log.begin(1)
+    log.record(replace(step, update=replace(step.update, push=None, skipped=(skipped,))))
+    log.close()
+    (event,) = read_events(folder.events)
+    assert (event.kind, event.reason, event.step) == ("step_skipped", "not_finite", 1)
+    assert event.detail == "optimiser step 4: loss or gradient is not finite; groups 1/0/a/de, 1/1/b/th"
+    assert not any(name.startswith("weights/") for name in read_metrics(folder.metrics)[0].metrics)
 
 
 def test_a_step_that_nothing_was_learned_from_says_nothing_of_a_learner(folder: RunFolder) -> None:

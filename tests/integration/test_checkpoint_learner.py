@@ -1,0 +1,145 @@
+"""Whole learner ranks that stop and go on: reports and models are as if they had never stopped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actors.learning.rank import LearnerRank
+from actors.learning.rank_setup import RankPlace, RankSetup
+from driver.errors import RunFailed
+from driver.schema import TokenMeasures, TrainSample
+from quickstart.tiny import build_tiny_model
+from tests.integration.learner_ranks import Job, make_samples, on_ranks, packed, spoilt
+
+STEPS = 3  # before the checkpoint, and again after it
+SKIPPED = 1  # the step before the checkpoint whose loss is not finite
+
+LEARNER = (("schedule", "cosine"), ("warmup_steps", 2), ("max_grad_norm", 0.5))
+ADAPTERS = (*LEARNER, ("lora", {"rank": 4}), ("keep_whole_mib", 0))
+PPO = (("name", "ppo"), ("advantage", "gae"))
+KL = (("kl", "loss"),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a rank saw after the checkpoint."""
+
+    metrics: list[Mapping[str, float]]  # of the three steps
+    measures: Mapping[int, TokenMeasures]  # of its sequences, in the end
+
+
+def samples_of(step: int) -> list[TrainSample]:
+    """With all that any recipe's rows have; what an algorithm does not ask for it does not read."""
+    samples = [
+        replace(
+            sample,
+            reference_logprobs=(-6.0,) * len(sample.response_token_ids),
+            returns=(0.5 + index,) * len(sample.response_token_ids),
+            old_values=(0.0,) * len(sample.response_token_ids),
+        )
+        for index, sample in enumerate(make_samples(seed=step))
+    ]
+    return [spoilt(samples[0], advantage=float("nan")), *samples[1:]] if step == SKIPPED else samples
+
+
+def take_steps(learner: LearnerRank, place: RankPlace, steps: Sequence[int]) -> list[Mapping[str, float]]:
+    """The metrics of every step that do not tell the time."""
+    reports = []
+    for step in steps:
+        batch = packed(samples_of(step), num_ranks=place.world_size)
+        rows = batch.rows[place.rank]
+        reports.append(learner.step(rows, num_loss_tokens=batch.num_loss_tokens, num_sequences=batch.num_sequences))
+    assert [report.is_skipped for report in reports] == [step == SKIPPED for step in steps]
+    return [
+        {name: value for name, value in report.metrics.items() if not name.startswith("learner/")} for report in reports
+    ]
+
+
+def live_on(setup: RankSetup, place: RankPlace, folder: Path, saves: bool) -> Outcome:
+    """Six steps with a checkpoint in the middle, or the last three from it."""
+    learner = LearnerRank(setup, place)
+    if saves:
+        take_steps(learner, place, range(STEPS))
+        learner.save(folder)
+    else:
+        learner.load(folder)
+    metrics = take_steps(learner, place, range(STEPS, 2 * STEPS))
+    measured = packed(samples_of(STEPS), num_ranks=place.world_size)
+    measures = dict(learner.measure(measured.rows[place.rank]))
+    learner.close()
+    return Outcome(metrics=metrics, measures=measures)
+
+
+def refuse(setup: RankSetup, place: RankPlace, folder: Path) -> str:
+    learner = LearnerRank(setup, place)
+    with pytest.raises(RunFailed) as refusal:
+        learner.load(folder)
+    learner.close()
+    return str(refusal.value)
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
+    model = build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    return {
+        "critic": Job(model=model, learner=LEARNER, algorithm=PPO),
+        "adapters": Job(model=model, learner=ADAPTERS, algorithm=KL),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    folder: Path
+    outcomes: list[Outcome]  # of the ranks that never stopped
+
+
+@pytest.fixture(scope="module")
+def saved(jobs: dict[str, Job], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Saved]:
+    folders = {name: tmp_path_factory.mktemp("checkpoints") / name for name in jobs}
+    return {
+        name: Saved(folder=folders[name], outcomes=on_ranks(job, live_on, folders[name], True))
+        for name, job in jobs.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["critic", "adapters"])
+def test_ranks_that_stopped_go_on_bit_for_bit(jobs: dict[str, Job], saved: dict[str, Saved], name: str) -> None:
+    loaded = on_ranks(jobs[name], live_on, saved[name].folder, False)
+    for ours, theirs in zip(loaded, saved[name].outcomes, strict=True):
+        assert ours.metrics == theirs.metrics
+        assert ours.measures.keys() == theirs.measures.keys()
+        for sequence, measures in ours.measures.items():
+            expected = theirs.measures[sequence]
+            np.testing.assert_array_equal(measures.logprobs, expected.logprobs)
+            np.testing.assert_array_equal(measures.reference_logprobs, expected.reference_logprobs)
+            np.testing.assert_array_equal(measures.values, expected.values)
+    rates = [metrics["policy/learning_rate"] for metrics in loaded[0].metrics]
+    assert rates == sorted(rates, reverse=True) and len(set(rates)) == STEPS  # the schedule went on too
+
+
+@pytest.mark.parametrize("name", ["critic", "adapters"])
+def test_one_rank_goes_on_where_two_stopped(jobs: dict[str, Job], saved: dict[str, Saved], name: str) -> None:
+    (alone,) = on_ranks(replace(jobs[name], num_ranks=1), live_on, saved[name].folder, False)
+    for ours, theirs in zip(alone.metrics, saved[name].outcomes[0].metrics, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-6)
+    together = {key: value for outcome in saved[name].outcomes for key, value in outcome.measures.items()}
+    assert alone.measures.keys() == together.keys()
+    for sequence, measures in alone.measures.items():
+        np.testing.assert_allclose(measures.logprobs, together[sequence].logprobs, rtol=1e-5)
+        np.testing.assert_allclose(measures.values, together[sequence].values, rtol=1e-5, atol=1e-6)
+    assert not (saved[name].folder / "universal").exists()
+
+
+def test_a_checkpoint_holds_no_frozen_weights(saved: dict[str, Saved]) -> None:
+    sizes = {name: sum(file.stat().st_size for file in saved[name].folder.rglob("*.pt")) for name in saved}
+    assert sizes["adapters"] < sizes["critic"] / 10
+
+
+def test_what_another_algorithm_saved_is_refused_on_every_rank(jobs: dict[str, Job], saved: dict[str, Saved]) -> None:
+    folder = saved["critic"].folder
+    lines = on_ranks(jobs["adapters"], refuse, folder)
+    told = f"{folder} holds the state of policy, critic, and this learner has policy; set algorithm.name back"
+    assert lines == [told] * 2

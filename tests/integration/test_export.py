@@ -1,0 +1,173 @@
+"""Exported folders of models that are special in one way each: what a learner's rank 0 writes, loads again."""
+
+import json
+import multiprocessing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from driver.errors import BadInput
+from quickstart.tiny import CHAT_TEMPLATE, build_tiny_model
+
+pytestmark = pytest.mark.integration
+
+# A family of its own that transformers doesn't know: its code lies beside its weights.
+OWN_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+
+class OwnConfig(LlamaConfig):
+    model_type = "own_family"
+
+
+class OwnForCausalLM(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A model folder, where its export goes, and how it is exported."""
+
+    model: Path
+    folder: Path
+    dtype: str = "float32"
+    trust_remote_code: bool = False
+    chat_template: str = ""
+
+
+def export(cases: list[Case]) -> None:
+    """As the one rank of a learner would; DeepSpeed stays out of the tests' own process."""
+    from actors.learning.weight_source import ZeroWeightSource
+
+    for case in cases:
+        causal = AutoModelForCausalLM.from_pretrained(
+            case.model, dtype=getattr(torch, case.dtype), trust_remote_code=case.trust_remote_code
+        )
+        try:
+            source = ZeroWeightSource(
+                causal,
+                model=str(case.model),
+                rank=0,
+                max_bucket_bytes=100_000,
+                trust_remote_code=case.trust_remote_code,
+            )
+        except BadInput as refusal:
+            case.folder.with_suffix(".refused").write_text(str(refusal), encoding="utf-8")
+        else:
+            source.export(case.folder, chat_template=case.chat_template)
+            if case.trust_remote_code:
+                loaded = load(case.folder, trust_remote_code=True)
+                torch.save((type(loaded).__name__, loaded.state_dict()), case.folder / "loaded.pt")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def exports(tiny: Path) -> dict[str, Case]:
+    """Name of a case -> what was exported, all by one process."""
+    folder = tiny.parent
+    cases = {
+        "half precision": Case(model=tiny, folder=folder / "half", dtype="bfloat16"),
+        "own template": Case(model=tiny, folder=folder / "template", chat_template="{{ messages[0]['content'] }}"),
+        "samples": Case(model=variant(tiny, "samples", {"temperature": 0.6, "top_p": 0.9}), folder=folder / "sampled"),
+        "odd": Case(model=variant(tiny, "odd", {"pad_token_id": -1}), folder=folder / "oddly"),
+        "own code": Case(model=with_own_code(tiny), folder=folder / "coded", trust_remote_code=True),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "HF_MODULES_CACHE", str(folder / "modules")
+        )  # where a model's own code is copied when it is loaded
+        process = multiprocessing.get_context("spawn").Process(target=export, args=(list(cases.values()),))
+        process.start()
+        process.join()
+    assert process.exitcode == 0
+    return cases
+
+
+def variant(tiny: Path, name: str, generation: dict[str, float]) -> Path:
+    """The tiny model with another generation config, written by hand as published ones are."""
+    folder = copied(tiny, name, load(tiny))
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | generation), encoding="utf-8")
+    return folder
+
+
+def with_own_code(tiny: Path) -> Path:
+    folder = copied(tiny, "own-code", load(tiny))
+    (folder / "own_family.py").write_text(OWN_CODE, encoding="utf-8")
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {
+        "model_type": "own_family",
+        "architectures": ["OwnForCausalLM"],
+        "auto_map": {"AutoConfig": "own_family.OwnConfig", "AutoModelForCausalLM": "own_family.OwnForCausalLM"},
+    }
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+def copied(tiny: Path, name: str, causal: PreTrainedModel) -> Path:
+    folder = tiny.parent / name
+    causal.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(folder)
+    return folder
+
+
+def load(folder: Path, *, trust_remote_code: bool = False) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=trust_remote_code)
+
+
+def assert_same_weights(exported: PreTrainedModel, original: PreTrainedModel) -> None:
+    expected = dict(original.named_parameters())
+    assert [name for name, _ in exported.named_parameters()] == list(expected)
+    for name, tensor in exported.named_parameters():
+        torch.testing.assert_close(tensor.detach(), expected[name].detach(), rtol=0, atol=0, check_dtype=False)
+
+
+def test_weights_keep_the_learners_dtype_and_the_tokenizer_its_template(exports: dict[str, Case], tiny: Path) -> None:
+    exported = load(exports["half precision"].folder)
+    assert exported.dtype == torch.bfloat16
+    assert_same_weights(exported, load(tiny))
+    tokenizer = AutoTokenizer.from_pretrained(exports["half precision"].folder)
+    assert tokenizer.chat_template == CHAT_TEMPLATE
+    text = "Anna hat 12 Äpfel."
+    assert tokenizer.encode(text) == AutoTokenizer.from_pretrained(tiny).encode(text)
+
+
+def test_a_given_template_goes_along_instead_of_the_tokenizers_own(exports: dict[str, Case]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(exports["own template"].folder)
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "Hallo"}], tokenize=False) == "Hallo"
+
+
+def test_a_temperature_without_sampling_is_exported_as_sampling(exports: dict[str, Case]) -> None:
+    settings = load(exports["samples"].folder).generation_config
+    assert settings is not None
+    assert (settings.do_sample, settings.temperature, settings.top_p) == (True, 0.6, 0.9)
+
+
+def test_a_generation_config_that_could_not_be_written_is_refused_when_the_learner_starts(
+    exports: dict[str, Case],
+) -> None:
+    case = exports["odd"]
+    refusal = case.folder.with_suffix(".refused").read_text(encoding="utf-8")
+    assert refusal.startswith(f"policy.model {case.model}: transformers would not write its generation config again")
+    assert "pad_token_id" in refusal
+    assert "\n" not in refusal
+    assert not case.folder.exists()
+
+
+def test_a_model_with_code_of_its_own_takes_it_along(exports: dict[str, Case], tiny: Path) -> None:
+    folder = exports["own code"].folder
+    assert (folder / "own_family.py").read_text(encoding="utf-8") == OWN_CODE
+    name, weights = torch.load(folder / "loaded.pt")
+    assert name == "OwnForCausalLM"
+    expected = load(tiny).state_dict()
+    assert weights.keys() == expected.keys()
+    for key, tensor in weights.items():
+        torch.testing.assert_close(tensor, expected[key], rtol=0, atol=0, check_dtype=False)

@@ -1,0 +1,132 @@
+"""One run of a recipe on fakes, and everything that can be seen of it."""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from driver.errors import RunFailed
+from driver.learning_config import AlgorithmConfig, LearnerConfig
+from driver.pipeline import Sampling, Stages
+from driver.recipes.grpo import train_grpo
+from driver.recipes.learning import LearningSettings, Loop, Progress
+from driver.recipes.step import StepRecord
+from driver.references import PivotSampling, ReferenceBook, ReferenceCache
+from driver.reward_config import RewardConfig
+from driver.schema import PackedRow, Problem, Score, ScoredGroup, TrainBatch, Unscored
+from tests.fakes import FakeGenerator, FakeLearner, FakeRecorder, FakeScorer, policy_prompt, run, token_ids
+
+Recipe = Callable[..., Coroutine[object, object, None]]
+
+
+@dataclass
+class FakeCheckpointer:
+    """Keeps where the run stood after each step."""
+
+    kept: list[Progress] = field(default_factory=list)
+
+    async def after_step(self, progress: Progress) -> None:
+        self.kept.append(progress)
+
+
+def settings(
+    algorithm: AlgorithmConfig, *, num_ranks: int = 1, max_skipped_steps: int = 3, row_tokens: int = 1024
+) -> LearningSettings:
+    return LearningSettings(
+        algorithm=algorithm,
+        reward=RewardConfig(),
+        learner=LearnerConfig(num_ranks=num_ranks, max_skipped_steps=max_skipped_steps),
+        max_response_tokens=8,
+        row_tokens=row_tokens,
+        pad_token_id=0,
+        seed=1,
+    )
+
+
+def references(pivot: FakeGenerator) -> ReferenceBook:
+    return ReferenceBook(
+        pivot=pivot,
+        prompt=token_ids,
+        sampling=PivotSampling(fingerprint="pivot", max_tokens=8, temperature=0.0, seed=1),
+        cache=ReferenceCache(None),
+    )
+
+
+@dataclass
+class RecipeRun:
+    """`train_grpo` or `train_ppo` to its end; a RunFailed is kept as `failure`."""
+
+    problems: Sequence[Problem]
+    algorithm: AlgorithmConfig
+    recipe: Recipe = train_grpo
+    learner: FakeLearner = field(default_factory=FakeLearner)
+    scores: Mapping[str, tuple[Score | Unscored, ...]] = field(default_factory=dict)  # by question
+    truncated: Sequence[Problem] = ()  # whose responses are cut off
+    truncated_references: Sequence[Problem] = ()
+    start: Progress = field(default_factory=Progress)
+    num_ranks: int = 1
+    max_skipped_steps: int = 3
+    recorder: FakeRecorder = field(default_factory=FakeRecorder)
+    checkpointer: FakeCheckpointer = field(default_factory=FakeCheckpointer)
+    failure: RunFailed | None = None
+
+    def __post_init__(self) -> None:
+        self.policy = FakeGenerator(
+            version=lambda: self.learner.policy_version,
+            finish_reasons={policy_prompt(problem): "length" for problem in self.truncated},
+        )
+        self.pivot = FakeGenerator(
+            finish_reasons={token_ids(problem.question_en): "length" for problem in self.truncated_references}
+        )
+        self.loop = Loop(
+            learner=self.learner,
+            recorder=self.recorder,
+            settings=settings(self.algorithm, num_ranks=self.num_ranks, max_skipped_steps=self.max_skipped_steps),
+            checkpointer=self.checkpointer,
+            progress=self.start,
+        )
+        stages = Stages(
+            policy=self.policy,
+            references=references(self.pivot),
+            scorer=FakeScorer(scores=self.scores),
+            prompt=policy_prompt,
+            sampling=Sampling(group_size=self.algorithm.group_size, max_tokens=8, temperature=1.0, run_seed=1),
+        )
+        try:
+            run(self.recipe(iter(self.problems), stages=stages, loop=self.loop))
+        except RunFailed as failure:
+            self.failure = failure
+
+    @property
+    def records(self) -> list[StepRecord]:
+        return self.recorder.records
+
+    def drops(self, step: int) -> list[tuple[str, str]]:
+        """(item, reason) of every group that the step dropped."""
+        return [(group.problem.item_id, group.reason) for group in self.records[step - 1].dropped]
+
+
+def all_rows(batch: TrainBatch) -> list[PackedRow]:
+    return [row for share in batch.rows for row in share]
+
+
+def learned_tokens(batch: TrainBatch) -> list[int]:
+    """The response tokens of a batch; a fake's response is one token that its seed alone decides."""
+    return np.concatenate([row.token_ids[row.loss_mask] for row in all_rows(batch)]).tolist()
+
+
+def advantages_by_token(batch: TrainBatch) -> dict[int, float]:
+    rows = all_rows(batch)
+    return {
+        int(token): float(advantage)
+        for row in rows
+        for token, advantage in zip(row.token_ids[row.loss_mask], row.advantages[row.loss_mask], strict=True)
+    }
+
+
+def drawn_tokens(group: ScoredGroup, *, scored: bool) -> list[int]:
+    return [
+        rollout.token_ids[0]
+        for rollout, score in zip(group.group.rollouts, group.scores, strict=True)
+        if isinstance(score, Score) == scored
+    ]
