@@ -50,7 +50,7 @@ def test_tiles_give_the_values_and_gradients_of_the_whole_matrix(
     entropy_gradient: bool,
 ) -> None:
     hidden, weight, targets = head
-    hidden, weight = (operand.detach().double().requires_grad_() for operand in (hidden, weight))
+    hidden, weight = hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
     scale, entropy_scale = torch.linspace(-1, 2, NUM_TOKENS), torch.linspace(3, -2, NUM_TOKENS)
     expected = dense(hidden, weight, targets, temperature=temperature, vocab_size=vocab_size)
     found = token_logprobs(
@@ -74,7 +74,7 @@ def test_tiles_give_the_values_and_gradients_of_the_whole_matrix(
 
 def test_fp32_is_as_close_to_the_truth_as_fp32_can_be(head: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
     hidden, weight, targets = head
-    exact = [operand.detach().double().requires_grad_() for operand in (hidden, weight)]
+    exact = (hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_())
     logprobs, entropy = dense(*exact, targets, temperature=0.6, vocab_size=20)
     expected_grads = torch.autograd.grad((logprobs + 2 * entropy).sum(), exact)
     found, found_entropy = token_logprobs(
@@ -130,7 +130,7 @@ def test_no_tensor_is_as_large_as_a_chunk_of_logits() -> None:
             hidden, weight, targets=targets, settings=settings(chunk_tokens, entropy_gradient=True)
         )
         (logprobs.sum() + entropy.sum()).backward()
-    # A chunk of whole rows would be 5,120,000 numbers, the head's gradient is 320,000: the largest must be a tile, 2^19.
+    # A chunk of whole rows would be 5,120,000 numbers, the head's gradient is 320,000: the largest is a tile of 2^19.
     assert 320_000 < largest.num_elements <= 2**19
 
 

@@ -63,7 +63,7 @@ def write_model(folder: Path, family: str, *, tied: bool) -> PreTrainedModel:
     """Random weights that are large enough for every position to matter to every later one."""
     made, settings = FAMILIES[family]
     torch.manual_seed(7)
-    model = AutoModelForCausalLM.from_config(made(**settings, tie_word_embeddings=tied)).float()
+    model = AutoModelForCausalLM.from_config(made.from_dict({**settings, "tie_word_embeddings": tied})).float()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
