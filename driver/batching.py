@@ -35,7 +35,7 @@ class LossWeighting:
     """
 
     aggregation: Literal["token", "sequence", "constant"]
-    max_response_tokens: int  # a response can have no more; read by "constant" alone
+    max_response_tokens: int  # of a drawn response; read by "constant" alone
     mask_truncated: bool = False
 
     def counts(self, sample: TrainSample) -> bool:

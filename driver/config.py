@@ -192,6 +192,11 @@ class Config(Section):
                 f"algorithm.mini_batches {algorithm.mini_batches} is above algorithm.groups_per_step "
                 f"{algorithm.groups_per_step}: a group is never torn between two optimiser steps"
             )
+        if algorithm.group_size < 2 and algorithm.name != "sft" and self.reward.combine == "normalised":
+            raise ValueError(
+                'reward.combine "normalised" compares the responses of a group, and algorithm.group_size is '
+                f"{algorithm.group_size}; raise it to at least 2, or choose another reward.combine"
+            )
         sequences = algorithm.groups_per_step * (algorithm.group_size if algorithm.name != "sft" else 1)
         if sequences % self.learner.num_ranks:
             raise ValueError(

@@ -62,8 +62,8 @@ def add_adapters(causal: PreTrainedModel, config: LoraConfig, *, seed: int) -> P
     """Put adapters on the linear layers, in place, and freeze everything else. Returns the same model.
 
     The model's class, its base model and its output head stay what they were. B starts at 0, so the first forward is
-    the base model's; A is drawn from `seed`, the same on every rank. Adapters have the base's dtype: DeepSpeed
-    refuses a sharded model of two dtypes, and what is trained has fp32 master weights in its optimiser anyway.
+    the base model's; A is drawn from `seed`, the same on every rank. Adapters have the base's dtype: one
+    DeepSpeed engine gathers and reduces one dtype, and its optimiser keeps fp32 master weights of all that is trained.
     Checkpointed layers learn too, though the embedding before them is frozen: transformers makes its output ask for a
     gradient when checkpointing is switched on.
 

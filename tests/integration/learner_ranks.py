@@ -26,6 +26,14 @@ from driver.schema import TrainBatch, TrainSample
 Result = TypeVar("Result")
 
 TEMPERATURE = 0.8
+PRELOADED = [
+    "actors.learning.rank",
+    "actors.learning.rank_models",
+    "actors.learning.shards",
+    "actors.learning.weight_source",
+    "deepspeed.runtime.zero.muon.muon_optimizer",  # which DeepSpeed imports when the first engine starts
+    "transformers.models.llama.modeling_llama",
+]
 LENGTHS = ((5, 30), (9, 25), (4, 21), (12, 20), (3, 22), (6, 2), (7, 1))
 """(prompt, response) tokens of seven sequences: the shares of two ranks are ragged."""
 
@@ -95,7 +103,7 @@ def _start(
 def _context() -> ForkServerContext:
     os.environ["DS_ACCELERATOR"] = "cpu"  # DeepSpeed looks for it when it is imported, in the process that is forked
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["deepspeed", "transformers", "actors.learning.rank_models", "actors.learning.rank"])
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.estimate import GIB, PROCESS_OVERHEAD_GIB, estimate, num_parameters
-from cluster.layout import Device, Resources, Role, check_fits, choose_device, layout
+from cluster.layout import Device, Resources, Role, check_fits, choose_device, layout, training_roles
 from driver.config import Config
 from driver.errors import BadInput
 from driver.plan_text import batch_arithmetic
@@ -109,16 +109,19 @@ def test_parameters_are_counted_from_the_headers_of_all_shards(tmp_path: Path) -
 
 
 def test_the_estimate_follows_parameters_cache_and_ranks(tmp_path: Path) -> None:
-    """2^30 parameters: 2 GiB in bf16; ZeRO-3 over 4 ranks keeps 16 bytes of each, 4 GiB a rank."""
+    """2^30 parameters: 2 GiB in bf16; ZeRO-3 over 4 ranks keeps 16 bytes of each, 4 GiB a rank.
+
+    More than learner.keep_whole_mib: a rank has a quarter of the weights, and 50 million gathered ahead (0.09 GiB).
+    """
     model = a_model(tmp_path / "model", parameters=1 << 30)
     memory = estimate(config(policy={"model": model, "kv_cache_gib": 3}), "cpu")
     policy, learner = memory["policy"], memory["learner"]
     assert "weights 2.00 + kv cache 3.00 + process" in policy.formula
     assert policy.total_gib == pytest.approx(2 + 3 + 1.4, abs=0.6)
-    assert "gathered weights 2.00 + optimizer shard 4.00" in learner.formula
-    # 1024 tokens x 2 layers x 8 wide x 16 kept x 2 bytes, and 3 chunks of 256 x 100 words x 4 bytes: next to none.
-    rest = (1024 * 2 * 8 * 16 * 2 + 3 * 256 * 100 * 4) / GIB
-    assert learner.total_gib == pytest.approx(2 + 4 + rest + PROCESS_OVERHEAD_GIB, abs=0.01)
+    assert "gathered weights 0.59 + optimizer shard 4.00" in learner.formula
+    # 1024 tokens x 2 layers x 8 wide x 16 kept x 2 bytes, and a chunk of 256 x 100 words x 4 bytes: next to none.
+    rest = (1024 * 2 * 8 * 16 * 2 + 256 * 100 * 4) / GIB
+    assert learner.total_gib == pytest.approx(0.5 + 50e6 * 2 / GIB + 4 + rest + PROCESS_OVERHEAD_GIB, abs=0.01)
 
 
 def test_a_model_that_is_not_here_has_no_estimate() -> None:
@@ -131,3 +134,35 @@ def test_the_plan_does_the_arithmetic_of_a_batch() -> None:
     assert "6 problems x 4 responses = 24 responses, at most 3,072 response tokens" in text
     assert "6 responses a step on each of 4" in text
     assert "5 steps, 120 responses to 30 problems" in text
+
+
+def learner_formula(model: str, **sections: object) -> str:
+    return estimate(config(policy={"model": model}, **sections), "cpu")["learner"].formula
+
+
+def test_a_small_model_stays_whole_and_its_reference_and_critic_are_counted(tmp_path: Path) -> None:
+    """2^28 parameters: 0.5 GiB in bf16, whole on every rank; 16 bytes each over 4 ranks are 1 GiB."""
+    model = a_model(tmp_path / "model", parameters=1 << 28)
+    algorithm = {"steps": 1, "groups_per_step": 8, "group_size": 4}
+    assert "gathered weights 0.50 + optimizer shard 1.00" in learner_formula(model)
+    with_reference = learner_formula(model, algorithm=algorithm | {"kl": "loss"})
+    assert "gathered weights 1.00 + optimizer shard 1.00" in with_reference
+    ppo = learner_formula(model, algorithm=algorithm | {"name": "ppo", "advantage": "gae"})
+    assert "gathered weights 1.00 + optimizer shard 2.00" in ppo
+
+
+def test_adapters_need_no_second_model_and_few_optimizer_states(tmp_path: Path) -> None:
+    model = a_model(tmp_path / "model", parameters=1 << 28)
+    algorithm = {"steps": 1, "groups_per_step": 8, "group_size": 4, "kl": "loss"}
+    formula = learner_formula(model, algorithm=algorithm, learner={"num_ranks": 4, "lora": {"rank": 8}})
+    assert "gathered weights 0.50 + optimizer shard 0.00" in formula
+
+
+def test_imitating_references_starts_only_who_is_needed() -> None:
+    sft = {"name": "sft", "steps": 1, "groups_per_step": 8}
+    none = {"before": False, "after": False}
+    assert training_roles(config(algorithm=sft)) == ("policy", "pivot", "learner")
+    assert training_roles(config(algorithm=sft, evaluation=none)) == ("pivot", "learner")
+    translated = config(algorithm=sft | {"sft_target": "translation"}, evaluation=none)
+    assert training_roles(translated) == ("learner",)
+    assert training_roles(config()) == ("policy", "pivot", "scorer", "learner")
