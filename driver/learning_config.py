@@ -145,7 +145,7 @@ class LearnerConfig(Section):
     """DeepSpeed ZeRO-3 ranks: one GPU each, or num_cpus cores each."""
     learning_rate: float = Field(default=1e-6, gt=0)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """After the warm-up, down to min_learning_rate at the run's last optimiser step."""
+    """After the warm-up, down to min_learning_rate, which the step after the run's last would have."""
     warmup_steps: int = Field(default=0, ge=0)
     """Optimiser steps, linear."""
     min_learning_rate: float = Field(default=0.0, ge=0)

@@ -193,6 +193,8 @@ class _Steps:
             parts.append(f"ETA {duration(self._eta_s(now))}")
         if (reward := self._metrics.get("reward/mean")) is not None:
             parts.append(f"reward {reward:.3f}")
+        elif (loss := self._metrics.get("policy/loss")) is not None:  # references are imitated: there is no reward
+            parts.append(f"loss {loss:.3f}")
         if (accuracy := self._metrics.get("lang/all/accuracy")) is not None:
             parts.append(f"accuracy {accuracy:.0%}")
         for stage, (name, unit) in _RATES.items():

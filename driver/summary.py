@@ -12,23 +12,31 @@ def summarise(folder: RunFolder, *, status: str, seconds: float) -> dict[str, ob
     """Write summary.json and return it: rewards of the first and last third of the steps, accuracy before and after."""
     steps = read_metrics(folder.metrics)
     rewards = [step.metrics["reward/mean"] for step in steps if "reward/mean" in step.metrics]
+    losses = [step.metrics["policy/loss"] for step in steps if "policy/loss" in step.metrics]
     evaluations = read_evaluations(folder.evaluation)
-    first, last = thirds(rewards)
     summary: dict[str, object] = {
         "status": status,
         "run_folder": str(folder.path),
         "report": str(folder.path / "report.html"),
         "steps": len(steps),
         "seconds": round(seconds, 1),
-        "reward_first_third": first,
-        "reward_last_third": last,
+        **(dict(zip(("reward_first_third", "reward_last_third"), thirds(rewards), strict=True)) if rewards else {}),
         "evaluation": {moment: by_language(evaluation) for moment, evaluation in evaluations.items()},
-        "headline": f"mean reward {first:.3f} (first third of the steps) -> {last:.3f} (last third)"
-        if rewards
-        else "no step had a scored group",
+        "headline": _headline(
+            rewards, [step.metrics["policy/loss"] for step in steps if "policy/loss" in step.metrics]
+        ),
     }
     folder.write_summary(summary)
     return summary
+
+
+def _headline(rewards: Sequence[float], losses: Sequence[float]) -> str:
+    """The line that a run ends with; one that imitates references has losses alone."""
+    name, values = ("mean reward", rewards) if rewards else ("loss", losses)
+    if not values:
+        return "no step had anything to learn from"
+    first, last = thirds(values)
+    return f"{name} {first:.3f} (first third of the steps) -> {last:.3f} (last third)"
 
 
 def thirds(values: Sequence[float]) -> tuple[float, float]:

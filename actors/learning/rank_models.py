@@ -169,7 +169,7 @@ def _num_bytes(model: str, setup: RankSetup) -> int:
 
 def _reduces_once(setup: RankSetup, place: RankPlace, num_bytes: int) -> bool:
     """gloo takes about a second to reduce 100 million gradients. A model that is whole on every rank has room for its
-    gradients too, which then add up over the micro-batches before they are sent."""
+    gradients too, which then add up over the micro-batches, in the model's own dtype, before they are sent."""
     return place.device == "cpu" and stays_whole(setup.learner, num_bytes)
 
 

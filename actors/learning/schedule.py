@@ -20,21 +20,22 @@ class Schedule:
     kind: Kind
     warmup_steps: int  # optimiser steps; the last of them has the full rate
     total_steps: int  # optimiser steps of the whole run
-    floor: float  # the rate at the last step, as a fraction of the full one
+    floor: float  # the rate that the step after the last would have, as a fraction of the full one
 
 
 def lr_factor(step: int, schedule: Schedule) -> float:
     """The learning rate of optimiser step `step` (the first is 0), as a fraction of the full one.
 
-    Over the warm-up (step + 1) / warmup_steps. From the first step with the full rate to the run's last one, linear or
-    along half a cosine (Loshchilov & Hutter 2017, arXiv 1608.03983) down to the floor, which later steps keep.
+    Over the warm-up (step + 1) / warmup_steps. From the first step with the full rate on, linear or along half a cosine
+    (Loshchilov & Hutter 2017, arXiv 1608.03983) down to the floor, which the step after the run's last one would have:
+    with a floor of 0 every step still learns. Later steps keep it.
     """
     if step < schedule.warmup_steps:
         return (step + 1) / schedule.warmup_steps
     if schedule.kind == "constant":
         return 1.0
     full = max(schedule.warmup_steps, 1) - 1
-    progress = min(1.0, (step - full) / max(1, schedule.total_steps - 1 - full))
+    progress = min(1.0, (step - full) / max(1, schedule.total_steps - full))
     left = 1 - progress if schedule.kind == "linear" else (1 + cos(pi * progress)) / 2
     return schedule.floor + (1 - schedule.floor) * left
 

@@ -31,7 +31,7 @@ def training_settings(
     """ZeRO-3 with AdamW for a model of this size that learns: the policy, or the critic."""
     return _sharding(learner, num_parameter_bytes=num_parameter_bytes, device=device) | {
         "gradient_clipping": max_grad_norm,
-        # Micro-batches add up in fp32, whatever dtype they are computed and sent in.
+        # Micro-batches add up in fp32, whatever dtype they are computed and sent in (but for `reduces_once`).
         "data_types": {"grad_accum_dtype": "fp32"},
         "optimizer": {
             "type": "AdamW",

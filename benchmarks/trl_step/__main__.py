@@ -42,6 +42,7 @@ SHAPE = {
     "policy.max_response_tokens": 128,
     "policy.max_model_len": 512,
     "learner.learning_rate": 1e-6,
+    "learner.row_tokens": 2048,  # fewer rows, fewer gradients to add up; attention costs by sequence anyway
     "prompt.num_exemplars": 0,
     "evaluation.before": "false",
     "evaluation.after": "false",
@@ -84,6 +85,9 @@ def _arguments() -> argparse.Namespace:
         "--threads", type=int, default=2, help="of TRL, of vLLM, and of all ranks together (%(default)s)"
     )
     parser.add_argument("--ranks", type=int, default=1, help="of our learner (%(default)s)")
+    parser.add_argument(
+        "--tuned", action="store_true", help="TRL without gradient checkpointing and autocast, which it has by default"
+    )
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object last")
     return parser.parse_args()
 
@@ -106,6 +110,7 @@ def compare(config: Config, arguments: argparse.Namespace) -> Comparison:
     task = Task(
         model=config.policy.model,
         dtype=config.learner.dtype,
+        is_tuned=arguments.tuned,
         prompts=chats(config, inputs),
         prompts_per_step=config.algorithm.groups_per_step,
         responses_per_prompt=config.algorithm.group_size,
@@ -140,11 +145,13 @@ def _comparison(turns: Turns, theirs: TrlProcess, *, ranks: int, threads: int) -
     }
     versions = ", ".join(f"{name} {version}" for name, version in theirs.versions.items())
     return Comparison(
-        name="GRPO step",
+        name="GRPO step, tuned TRL" if task.is_tuned else "GRPO step",
         unit="tokens",
         ours=f"the recipe's steps: vLLM worker with {threads} threads, {ranks} learner ranks with "
         f"{max(1, threads // ranks)}, weights pushed, Ray",
-        bare=f"TRL's GRPOTrainer, transformers generation, bf16 weights, {threads} threads ({versions})",
+        bare="TRL's GRPOTrainer, transformers generation, bf16 weights, "
+        + ("no gradient checkpointing, no autocast" if task.is_tuned else "gradient checkpointing and autocast on")
+        + f", {threads} threads ({versions})",
         aim=AIM,
         our_rounds=tuple(turns.our_rounds[1:]),
         bare_rounds=tuple(turns.their_rounds[1:]),

@@ -26,6 +26,7 @@ class Task:
 
     model: str  # a folder
     dtype: str  # of the weights
+    is_tuned: bool  # TRL's own defaults, or the settings that are fastest here
     prompts: Sequence[list[dict[str, str]]]  # chats, in the order of the steps
     prompts_per_step: int
     responses_per_prompt: int

@@ -204,8 +204,7 @@ def fail_together(rank: int, world_size: int, model: Path, folder: Path) -> None
         damaged.write_bytes(whole)
     with pytest.raises(RunFailed) as others:
         load_shards(engines, folder / "whole", rank=rank, world_size=world_size)
-    told = [str(failure.value), str(unreadable.value), str(others.value)]
-    torch.save((losses, told), folder / f"failures-{rank}")
+    torch.save((losses, [str(told.value) for told in (failure, unreadable, others)]), folder / f"failures-{rank}")
 
 
 def go_on_elsewhere(_: RankSetup, place: RankPlace, model: Path, folder: Path) -> None:
@@ -298,4 +297,4 @@ def test_engines_by_other_names_are_refused_on_all_ranks(folder: Path, rank: int
 
 def test_frozen_parameters_are_not_saved(folder: Path) -> None:
     sizes = {name: sum(file.stat().st_size for file in (folder / name).rglob("*.pt")) for name in CASES}
-    assert sizes["frozen"] < 0.4 * sizes["sharded"]  # attention is a quarter of the tiny model
+    assert sizes["frozen"] < 0.4 * sizes["sharded"]

@@ -102,7 +102,7 @@ def test_everything_is_written_down_not_only_what_was_set(minimal: Path) -> None
     ("override", "told"),
     [
         ("algorithm.step=3", "unknown key algorithm.step; did you mean algorithm.steps?"),
-        ("algorithm.learning_rate=1", "unknown key algorithm.learning_rate; did you mean learner.learning_rate or critic.learning_rate?"),
+        ("algorithm.learning_rate=1", "did you mean learner.learning_rate or critic.learning_rate?"),
         ("group_size=4", "unknown key group_size; did you mean algorithm.group_size?"),
         ("max_response_tokens=4", "did you mean policy.max_response_tokens or pivot.max_response_tokens"),
         ("algoritm.stepz=3", "unknown key algoritm; did you mean algorithm?"),

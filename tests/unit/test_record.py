@@ -10,7 +10,7 @@ from rich.console import Console
 
 from driver.consistency import ConsistencyWatch
 from driver.errors import RunFailed
-from driver.metrics import read_events, read_metrics
+from driver.metrics import MetricsLog, read_events, read_metrics
 from driver.progress import Progress
 from driver.recipes.step import SkippedStep, StepRecord, Update
 from driver.record import RunRecorder
@@ -201,7 +201,17 @@ def test_a_summary_compares_the_first_third_of_the_steps_with_the_last(folder: R
 def test_a_summary_of_a_run_that_reached_no_step_is_one_all_the_same(folder: RunFolder) -> None:
     summary = summarise(folder, status="failed: no room", seconds=1)
     assert (summary["status"], summary["steps"]) == ("failed: no room", 0)
-    assert summary["headline"] == "no step had a scored group"
+    assert summary["headline"] == "no step had anything to learn from"
+
+
+def test_a_run_without_rewards_is_summed_up_by_its_loss(folder: RunFolder) -> None:
+    log = MetricsLog(folder.metrics)
+    for step, loss in enumerate((3.0, 2.5, 2.0), start=1):
+        log.append(step, {"policy/loss": loss})
+    log.close()
+    summary = summarise(folder, status="finished", seconds=1)
+    assert summary["headline"] == "loss 3.000 (first third of the steps) -> 2.000 (last third)"
+    assert "reward_first_third" not in summary
 
 
 def test_thirds_of_few_steps_overlap_rather_than_vanish() -> None:
