@@ -2,6 +2,7 @@
 
     step-000010/
         learner/         what the learner wrote (its own layout)
+        policy/          the policy as a Hugging Face folder
         state.json       where the run stood (`RunState`)
         manifest.json    size and SHA-256 of every other file, what was trained, and a checksum of this list itself
 

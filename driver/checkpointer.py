@@ -17,6 +17,9 @@ from driver.problems.stream import ProblemStream
 from driver.progress import patiently
 from driver.recipes.learning import Progress
 
+POLICY = "policy"
+"""Folder of a checkpoint with the policy as transformers and vLLM load it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunCheckpointer:
@@ -53,7 +56,9 @@ class RunCheckpointer:
             self.failed(str(failure))
 
     async def _write(self, folder: Path) -> None:
+        """The learner's own files, and beside them the policy for everybody else."""
         await self.learner.save(str(folder))
+        await self.learner.export(str(folder.parent / POLICY))
 
 
 def progress_of(state: RunState) -> Progress:

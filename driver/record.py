@@ -94,6 +94,9 @@ class RunRecorder:
     def waiting(self, what: str) -> None:
         self._progress.waiting(what)
 
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
     def event(self, kind: str, reason: str) -> None:
         self._events.append(Event(kind=kind, reason=reason))
 

@@ -22,9 +22,7 @@ def summarise(folder: RunFolder, *, status: str, seconds: float) -> dict[str, ob
         "seconds": round(seconds, 1),
         **(dict(zip(("reward_first_third", "reward_last_third"), thirds(rewards), strict=True)) if rewards else {}),
         "evaluation": {moment: by_language(evaluation) for moment, evaluation in evaluations.items()},
-        "headline": _headline(
-            rewards, [step.metrics["policy/loss"] for step in steps if "policy/loss" in step.metrics]
-        ),
+        "headline": _headline(rewards, losses),
     }
     folder.write_summary(summary)
     return summary

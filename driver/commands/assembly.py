@@ -3,20 +3,19 @@
 Owns which of them goes with which config. What they do is their own matter.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.team import Team
 from driver.calibration import Similarities, calibration_for
-from driver.checkpoint_files import RunState
+from driver.checkpointer import RunCheckpointer, progress_of
 from driver.checkpoints import Checkpoints, FoundCheckpoint
 from driver.config import Config
-from driver.errors import CheckpointFailed
 from driver.evidence import EvidenceSource, TranslatedSimilarities
 from driver.inputs import TrainingInputs
 from driver.origins import run_origins
 from driver.pipeline import Sampling, Stages
-from driver.ports import Learner
-from driver.progress import Progress, patiently
+from driver.progress import Progress
 from driver.recipes.grpo import train_grpo
 from driver.recipes.learning import LearningSettings, Loop
 from driver.recipes.learning import Progress as RunProgress
@@ -24,90 +23,22 @@ from driver.recipes.ppo import train_ppo
 from driver.recipes.sft import SftStages, train_sft
 from driver.record import RunRecorder
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache, model_fingerprint
-from driver.resume import OpenedRun
 from driver.run_folder import RunFolder
 from rewards.calibration import from_json
 
-POLICY = "policy"
-"""Folder of a checkpoint with the policy as transformers and vLLM load it."""
 
-
+@dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What a run writes down and goes on from: its folder, its recorder, its checkpoints."""
+    """What a run writes down, and what it goes on from."""
 
-    def __init__(
-        self, config: Config, *, folder: RunFolder, opened: OpenedRun, recorder: RunRecorder, progress: Progress
-    ) -> None:
-        self.folder = folder
-        self.recorder = recorder
-        self.checkpoint: FoundCheckpoint | None = opened.checkpoint
-        self._config = config
-        self._progress = progress
+    folder: RunFolder
+    recorder: RunRecorder
+    checkpoint: FoundCheckpoint | None  # None: the run starts at its first step
 
-    def resumed(self) -> RunProgress:
-        """Where the recipe starts."""
-        if self.checkpoint is None:
-            return RunProgress()
-        state = self.checkpoint.state
-        return RunProgress(
-            step=state.step,
-            policy_version=state.policy_version,
-            optimizer_steps=state.optimizer_steps,
-            skipped_in_a_row=state.skipped_in_a_row,
-        )
-
-    def checkpointer(self, inputs: TrainingInputs, learner: Learner) -> "StepCheckpoints":
-        checkpoints = Checkpoints(
-            self.folder.checkpoints,
-            settings=self._config.checkpoint,
-            origins=run_origins(self._config),
-            metrics=self.folder.metrics,
-            note=self._progress.note,
-        )
-        return StepCheckpoints(self._config, checkpoints, kept=self, inputs=inputs, learner=learner)
-
-    def checkpoint_failed(self, failure: CheckpointFailed) -> None:
+    def checkpoint_failed(self, what: str) -> None:
         """The run goes on without it, and says so."""
-        self.recorder.event("checkpoint_failed", str(failure))
-        self._progress.note(f"{failure}; the run goes on")
-
-
-class StepCheckpoints:
-    """The recipes' `Checkpointer`: a finished step, where one is due, with all that going on from it needs."""
-
-    def __init__(
-        self, config: Config, checkpoints: Checkpoints, *, kept: Kept, inputs: TrainingInputs, learner: Learner
-    ) -> None:
-        self._config = config
-        self._checkpoints = checkpoints
-        self._kept = kept
-        self._inputs = inputs
-        self._learner = learner
-
-    async def after_step(self, progress: RunProgress) -> None:
-        if not self._checkpoints.is_due(progress.step, last_step=self._config.algorithm.steps):
-            return
-        calibration = self._kept.folder.calibration
-        state = RunState(
-            step=progress.step,
-            policy_version=progress.policy_version,
-            optimizer_steps=progress.optimizer_steps,
-            skipped_in_a_row=progress.skipped_in_a_row,
-            stream=self._inputs.stream.state(),
-            num_ranks=self._config.learner.num_ranks,
-            seed=self._config.run.seed,
-            calibration=calibration.read_text(encoding="utf-8") if calibration.exists() else "",
-        )
-        saving = self._checkpoints.save(state, self._write)
-        try:
-            await patiently(saving, f"the checkpoint of step {progress.step}", report=self._kept.recorder.waiting)
-        except CheckpointFailed as failure:
-            self._kept.checkpoint_failed(failure)
-
-    async def _write(self, folder: Path) -> None:
-        """The learner's own files, and beside them the policy for everybody else."""
-        await self._learner.save(str(folder))
-        await self._learner.export(str(folder.parent / POLICY))
+        self.recorder.event("checkpoint_failed", what)
+        self.recorder.note(f"{what}; the run goes on")
 
 
 async def calibrate_scorers(
@@ -129,14 +60,32 @@ async def calibrate_scorers(
         kept.folder.calibration.write_text(calibration.to_json(), encoding="utf-8")
 
 
-def start_loop(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept) -> Loop:
-    """The recipes' loop, at the step that the run starts after."""
+def start_loop(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, progress: Progress) -> Loop:
+    """The recipes' loop, at the step that the run starts after. The scorers have their scale by now."""
+    calibration = kept.folder.calibration
+    checkpoints = Checkpoints(
+        kept.folder.checkpoints,
+        settings=config.checkpoint,
+        origins=run_origins(config),
+        metrics=kept.folder.metrics,
+        note=progress.note,
+    )
     return Loop(
         learner=team.learner,
         recorder=kept.recorder,
         settings=LearningSettings.of(config, pad_token_id=inputs.evaluation.pad_token_id),
-        checkpointer=kept.checkpointer(inputs, team.learner),
-        progress=kept.resumed(),
+        checkpointer=RunCheckpointer(
+            checkpoints=checkpoints,
+            learner=team.learner,
+            stream=inputs.stream,
+            last_step=config.algorithm.steps,
+            num_ranks=config.learner.num_ranks,
+            seed=config.run.seed,
+            calibration=calibration.read_text(encoding="utf-8") if calibration.exists() else "",
+            waiting=progress.waiting,
+            failed=kept.checkpoint_failed,
+        ),
+        progress=progress_of(kept.checkpoint.state) if kept.checkpoint else RunProgress(),
     )
 
 

@@ -77,7 +77,7 @@ def _live(
     """The run on its actors; whatever happens, the files are closed, the logs collected and the report written."""
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
     recorder = RunRecorder(folder, progress, watch=watch)
-    kept = Kept(config, folder=folder, opened=opened, recorder=recorder, progress=progress)
+    kept = Kept(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
     started = time.monotonic()
     try:
         asyncio.run(_run(config, inputs, team, kept=kept, progress=progress))
@@ -99,7 +99,7 @@ async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept
     await team.start_all(custom_source=inputs.custom_source)
     evidence = evidence_source(config, policy=team.policy, pivot=team.pivot)
     await calibrate_scorers(config, team, evidence, kept=kept, progress=progress)
-    loop = start_loop(config, inputs, team, kept=kept)
+    loop = start_loop(config, inputs, team, kept=kept, progress=progress)
     if kept.checkpoint is not None:
         with progress.phase(f"loading {kept.checkpoint.path.name}"):
             await team.learner.load(str(kept.checkpoint.learner))
