@@ -131,7 +131,10 @@ def _build_critic(setup: RankSetup, place: RankPlace) -> ZeroEngine:
         ),
     )
     schedule = Schedule(
-        kind="constant", warmup_steps=critic.warmup_steps, total_steps=setup.total_optimizer_steps, floor=1.0
+        kind=learner.schedule,
+        warmup_steps=critic.warmup_steps,
+        total_steps=setup.total_optimizer_steps,
+        floor=learner.min_learning_rate / learner.learning_rate,
     )
     return ZeroEngine(
         model,
