@@ -265,17 +265,32 @@ def write_config(folder: Path, models: TinyModels) -> Path:
 
 def train_tiny(name: str, models: TinyModels, environment: dict[str, str], *, folder: Path) -> TinyRun:
     """One whole training run through the command line, on a reference cache of its own."""
+    prepared = prepare_tiny(models, folder=folder)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    words = ("train", str(prepared.path), f"run.name={name}", "--json")
+    command = run_project(*words, cwd=elsewhere, environment=environment)
+    assert command.code == 0, command.stderr
+    return TinyRun(config=prepared.config, draws=prepared.draws, folder=folder / "runs" / name, command=command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedRun:
+    """A run that can be started: its config's file, and a reference cache as it needs it."""
+
+    path: Path
+    config: Config
+    draws: tuple[Problem, ...]
+
+
+def prepare_tiny(models: TinyModels, *, folder: Path) -> PreparedRun:
     path = write_config(folder, models)
     config = with_absolute_paths(load_config(path))
     inputs = prepare_training(config)
     stream = ProblemStream(inputs.source, languages=config.data.languages, seed=config.run.seed)
     draws = tuple(islice(stream, STEPS * GROUPS_PER_STEP))
     write_references(config, inputs, draws)
-    elsewhere = folder / "elsewhere"
-    elsewhere.mkdir()
-    command = run_project("train", str(path), f"run.name={name}", "--json", cwd=elsewhere, environment=environment)
-    assert command.code == 0, command.stderr
-    return TinyRun(config=config, draws=draws, folder=folder / "runs" / name, command=command)
+    return PreparedRun(path=path, config=config, draws=draws)
 
 
 def write_references(config: Config, inputs: TrainingInputs, draws: tuple[Problem, ...]) -> None:

@@ -18,8 +18,9 @@ Weights = dict[str, Tensor]
 
 NUM_BATCHES = 5  # of two optimiser steps each
 NUM_STEPS = 2 * NUM_BATCHES
-LEARNING_RATES = (0.5e-3, 1e-3, 0.875e-3, 0.75e-3, 0.625e-3, 0.5e-3, 0.375e-3, 0.25e-3, 0.125e-3, 0.0)
-"""Two steps of warm-up to 1e-3, then eight equal steps down to 0 at the tenth."""
+LEARNING_RATES = (0.5e-3, *(1e-3 * left / 9 for left in range(9, 0, -1)))
+"""Two steps of warm-up to 1e-3, then down in equal steps to 0 at the eleventh, which there isn't."""
+CRITIC_RATES = tuple(1e-4 * left / 10 for left in range(10, 0, -1))  # without a warm-up
 KL_COEFFICIENT = 0.2
 CLIP_LOW, CLIP_HIGH, VALUE_CLIP = 0.003, 0.002, 0.001  # narrow: tiny models move little
 PPO = (
@@ -109,7 +110,8 @@ def plain_torch(model: Path) -> Expected:
                 errors = torch.maximum((values - returns) ** 2, (near - returns) ** 2)
                 critic_loss = critic_loss + errors.sum() / 2 / num_tokens
             (loss + critic_loss).backward()
-            optimizers[0].param_groups[0]["lr"] = LEARNING_RATES[len(losses)]
+            for optimizer, rates in zip(optimizers, (LEARNING_RATES, CRITIC_RATES), strict=True):
+                optimizer.param_groups[0]["lr"] = rates[len(losses)]
             grad_norms.append(float(nn.utils.clip_grad_norm_(policy.parameters(), 0.5)))
             nn.utils.clip_grad_norm_(critic.parameters(), 1.0)
             for optimizer in optimizers:

@@ -46,7 +46,10 @@ def refusal(config: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., s
     ("override", "said"),
     [
         ("learner.num_rank=2", "unknown key learner.num_rank; did you mean learner.num_ranks?"),
-        ("algorithm.group_size=1", "algorithm.group_size is 1; it should be greater than or equal to 2"),
+        (
+            "algorithm.group_size=1",
+            "algorithm.group_size 1 gives algorithm.advantage 'group' nothing to compare with; it needs at least 2",
+        ),
         ("policy.max_response_tokens=-5", "policy.max_response_tokens is -5; it should be greater than or equal to 1"),
         ("policy.max_response_tokens=512", "leaves no room for a prompt"),
         ("reward.weights.answer=0.9", "reward.weights sum to 1.3 (answer 0.9, reasoning 0.4, numbers 0, custom 0)"),

@@ -1,0 +1,117 @@
+"""A run that is killed outright and started again by the same command, beside one that never stopped."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from driver.metrics import read_events, read_metrics
+from driver.run_folder import RunFolder
+from tests.commands import MARK, ROOT, Finished, run_project, stop, survivors
+from tests.integration.conftest import STEPS, TinyModels, TinyRun, prepare_tiny
+
+NAME = "killed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continued:
+    """What was there after the kill, and after the second start."""
+
+    steps_before: list[int]
+    command: Finished
+    folder: RunFolder
+
+
+@pytest.fixture(scope="module")
+def continued(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Continued:
+    """Killed, with all its actors, as soon as the first step's checkpoint is pointed at."""
+    folder = tmp_path_factory.mktemp("killed")
+    config = str(prepare_tiny(tiny_models, folder=folder).path)
+    words = ("train", config, f"run.name={NAME}", "checkpoint.every_steps=1")
+    run = RunFolder(folder / "runs" / NAME)
+    kill_after(run.checkpoints / "latest", words, environment=environment, folder=folder)
+    steps_before = [step.step for step in read_metrics(run.metrics)]
+    command = run_project(*words, cwd=folder, environment=environment)
+    assert command.code == 0, command.stderr
+    return Continued(steps_before=steps_before, command=command, folder=run)
+
+
+def kill_after(file: Path, words: tuple[str, ...], *, environment: dict[str, str], folder: Path) -> None:
+    """Start the command and kill it and every process of it, without a word, once the file is there."""
+    mark = uuid.uuid4().hex
+    with (folder / "killed.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "driver" / "run.py", *words],
+            cwd=folder,
+            env=environment | {MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    deadline = time.monotonic() + 500
+    while not file.exists():
+        said = (folder / "killed.log").read_text(encoding="utf-8")
+        assert process.poll() is None, said
+        assert time.monotonic() < deadline, said
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    if survivors(mark):
+        stop(mark)
+
+
+def test_the_kill_came_in_the_middle(continued: Continued) -> None:
+    assert 1 <= len(continued.steps_before) < STEPS
+    assert "the run goes on after step 1, from step-000001" in continued.command.stderr
+
+
+def test_every_step_is_there_once_and_measured_what_it_would_have(continued: Continued, first_run: TinyRun) -> None:
+    names = ("policy/loss", "policy/grad_norm", "policy/entropy", "reward/mean", "policy/logprob_diff_max")
+    steps, never_stopped = (
+        [(step.step, *(step.metrics[name] for name in names)) for step in read_metrics(path)]
+        for path in (continued.folder.metrics, first_run.folder / "metrics.jsonl")
+    )
+    assert steps == never_stopped
+
+
+def test_every_sample_is_there_once_and_is_the_one_that_would_have_been(
+    continued: Continued, first_run: TinyRun
+) -> None:
+    found, never_stopped = (
+        pq.read_table(path / "samples.parquet").to_pylist() for path in (continued.folder.path, first_run.folder)
+    )
+    assert found == never_stopped
+
+
+def test_the_policy_in_the_end_is_the_same_to_the_bit(continued: Continued, first_run: TinyRun) -> None:
+    found, never_stopped = (
+        AutoModelForCausalLM.from_pretrained(path / "checkpoints" / "final", dtype=torch.bfloat16).state_dict()
+        for path in (continued.folder.path, first_run.folder)
+    )
+    for name, tensor in never_stopped.items():
+        assert torch.equal(found[name], tensor), name
+
+
+def test_a_checkpoint_holds_the_policy_as_a_folder_that_loads(continued: Continued) -> None:
+    last, final = (
+        AutoModelForCausalLM.from_pretrained(continued.folder.checkpoints / name, dtype=torch.bfloat16).state_dict()
+        for name in (f"step-{STEPS:06d}/policy", "final")
+    )
+    for name, tensor in final.items():
+        assert torch.equal(last[name], tensor), name
+
+
+def test_the_record_says_that_it_was_continued(continued: Continued) -> None:
+    (event,) = [event for event in read_events(continued.folder.events) if event.kind == "resumed"]
+    assert event.reason == "after step 1"
+    assert os.listdir(continued.folder.checkpoints / "final")
