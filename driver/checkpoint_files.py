@@ -67,7 +67,8 @@ class Manifest:
     """What a checkpoint says about itself."""
 
     step: int
-    score: float | None  # mean of checkpoint.best_metric since the checkpoint before; None: it was not measured
+    metric: str  # checkpoint.best_metric, when it was written
+    score: float | None  # the metric's mean since the checkpoint before; None: it was not measured
     origins: Mapping[str, Origin]  # by config key
     files: Mapping[str, FileSum]  # by path inside the checkpoint
 
@@ -83,12 +84,14 @@ def read_state(folder: Path) -> RunState:
     return RunState(**record)
 
 
-def seal(folder: Path, *, step: int, score: float | None, origins: Mapping[str, Origin]) -> Manifest:
+def seal(folder: Path, *, step: int, metric: str, score: float | None, origins: Mapping[str, Origin]) -> Manifest:
     """Checksum every file, write the manifest, and have all of it on the disk before this returns."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     with ThreadPoolExecutor(_THREADS) as threads:
         sums = list(threads.map(lambda name: _sum(folder / name, is_new=True), names))
-    manifest = Manifest(step=step, score=score, origins=origins, files=dict(zip(names, sums, strict=True)))
+    manifest = Manifest(
+        step=step, metric=metric, score=score, origins=origins, files=dict(zip(names, sums, strict=True))
+    )
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
         file.write(_with_checksum({"format": FORMAT, **asdict(manifest)}))
         file.flush()
@@ -143,6 +146,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise DamagedCheckpoint(f"{path} is of another version of this project, which reads format {FORMAT} only")
     return Manifest(
         step=record["step"],
+        metric=record["metric"],
         score=record["score"],
         origins={key: Origin(**origin) for key, origin in record["origins"].items()},
         files={name: FileSum(**found) for name, found in record["files"].items()},

@@ -109,7 +109,8 @@ class Checkpoints:
 
     def _finish(self, partial: Path, state: RunState) -> Path:
         write_state(partial, state)
-        seal(partial, step=state.step, score=self._score(state.step), origins=self._origins)
+        metric = self._settings.best_metric
+        seal(partial, step=state.step, metric=metric, score=self._score(state.step), origins=self._origins)
         final = self._folder / _name(state.step)
         if final.exists():  # saved twice: the name is free first, and the old one goes with the left-overs
             final.rename(final.with_name(f"{final.name}.damaged"))
@@ -153,8 +154,13 @@ class Checkpoints:
                 self._note(f"an old checkpoint could not be removed: {error}")
 
     def _best(self, whole: Mapping[int, Path]) -> int | None:
-        scores = {step: manifest.score for step, path in whole.items() if (manifest := _manifest_or_none(path))}
-        measured = {step: score for step, score in scores.items() if score is not None}
+        """Among those scored by the metric of now: a run may be continued with another."""
+        manifests = {step: manifest for step, path in whole.items() if (manifest := _manifest_or_none(path))}
+        measured = {
+            step: manifest.score
+            for step, manifest in manifests.items()
+            if manifest.score is not None and manifest.metric == self._settings.best_metric
+        }
         return max(measured, key=lambda step: (measured[step], step), default=None)
 
 

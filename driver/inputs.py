@@ -16,7 +16,7 @@ from driver.errors import BadInput
 from driver.problems.builtin.templates import LEVELS
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.problems.stream import ProblemStream, StreamState
-from driver.prompts import Prompter, load_tokenizer, worked_examples
+from driver.prompts import Prompter, load_tokenizer, plain_tokenizer, worked_examples
 from driver.reward_config import ReasoningConfig, needs_translator
 from driver.schema import Problem
 from rewards.comet.feeding import check_feeding
@@ -93,6 +93,8 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
                 f"{source.name}: {problem.group_key} has no translation to imitate (column `translation`); give one, "
                 'or set algorithm.sft_target to "pivot"'
             )
+    if config.algorithm.name == "ppo" and config.critic.model:
+        _check_critic(config)
     problems = ProblemStream(source, languages=languages, seed=config.run.seed)
     if stream is not None:
         problems.restore(stream)
@@ -103,6 +105,24 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
         stream=problems,
         custom_source="" if is_imitating else prepare_reward(config, languages),
     )
+
+
+def _check_critic(config: Config) -> None:
+    """A critic reads the policy's token ids.
+
+    Raises:
+        BadInput: with another vocabulary they would mean something else to it, or nothing.
+    """
+    policy, critic = (
+        plain_tokenizer(model, trust_remote_code=config.policy.trust_remote_code, section=section).get_vocab()
+        for section, model in (("policy", config.policy.model), ("critic", config.critic.model))
+    )
+    if policy != critic:
+        raise BadInput(
+            f"critic.model {config.critic.model!r} has another vocabulary ({len(critic)} tokens) than policy.model "
+            f"{config.policy.model!r} ({len(policy)}): it can't read the policy's tokens; choose a model of the same "
+            "tokenizer"
+        )
 
 
 def check_comet(config: Config) -> None:

@@ -3,11 +3,13 @@
 Owns their keys, bounds and which choices don't fit together. A leaf: imports neither torch nor Ray.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from driver.section import Section
+
+Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 
 GROUP_BASELINES = ("group", "leave_one_out")
 """Advantages that compare a response with its siblings: a group whose rewards don't differ teaches nothing."""
@@ -104,6 +106,11 @@ class AlgorithmConfig(Section):
                 f'"ppo_clip", not {self.loss!r}',
             ),
             (
+                self.name == "sft" and (self.kl != "none" or self.dual_clip > 0),
+                'algorithm.name "sft" imitates references: it has no ratio for algorithm.dual_clip to bound, and no '
+                "algorithm.kl",
+            ),
+            (
                 self.scale_by_std and self.advantage != "group",
                 f'algorithm.scale_by_std goes with algorithm.advantage "group", not {self.advantage!r}',
             ),
@@ -150,7 +157,7 @@ class LearnerConfig(Section):
     """Optimiser steps, linear."""
     min_learning_rate: float = Field(default=0.0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    adam_betas: tuple[float, float] = (0.9, 0.99)
+    adam_betas: tuple[Beta, Beta] = (0.9, 0.99)
     max_grad_norm: float = Field(default=1.0, gt=0)
     max_skipped_steps: int = Field(default=3, ge=1)
     """Optimiser steps in a row that may be skipped because loss or gradient is not finite; then the run stops."""

@@ -150,7 +150,7 @@ def _further_models(config: Config) -> list[str]:
 
 def training_section(config: Config, record: RunRecord) -> list[str]:
     rows = [*_algorithm_rows(config, record), *_learner_rows(config)]
-    skipped = sum(step.metrics.get("learner/skipped", 0.0) for step in record.steps)
+    skipped = sum(step.metrics.get("learner/skipped_steps", 0.0) for step in record.steps)
     texts = [markdown_table(("setting", "value"), rows)]
     if skipped:
         texts.append(f"{skipped:g} optimiser step(s) were skipped because a loss or gradient was not finite.")

@@ -150,17 +150,7 @@ def load_tokenizer(
     Raises:
         BadInput: no such model, no tokenizer in it, or no chat template; `section` is the config section to blame.
     """
-    # Loads torch, which takes seconds: whoever only builds messages or reads this module's types does not pay for it.
-    from transformers import AutoTokenizer  # noqa: PLC0415
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        cause = " ".join(str(error).split())
-        raise BadInput(
-            f"{section}.model = {model!r}: no tokenizer can be loaded; give a folder that holds one, or the name of a "
-            f"model on the Hugging Face hub that this machine can reach ({cause})"
-        ) from None
+    tokenizer = plain_tokenizer(model, trust_remote_code=trust_remote_code, section=section)
     if chat_template:
         tokenizer.chat_template = _read_template(chat_template, section)
     if not tokenizer.chat_template:
@@ -169,6 +159,25 @@ def load_tokenizer(
             f"{section}.chat_template=template.jinja"
         )
     return tokenizer
+
+
+def plain_tokenizer(model: str, *, trust_remote_code: bool, section: str) -> "PreTrainedTokenizerBase":
+    """The tokenizer as it is, with a chat template or without.
+
+    Raises:
+        BadInput: no such model, or no tokenizer in it.
+    """
+    # Loads torch, which takes seconds: whoever only builds messages or reads this module's types does not pay for it.
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    try:
+        return AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        cause = " ".join(str(error).split())
+        raise BadInput(
+            f"{section}.model = {model!r}: no tokenizer can be loaded; give a folder that holds one, or the name of a "
+            f"model on the Hugging Face hub that this machine can reach ({cause})"
+        ) from None
 
 
 def _read_template(path: str, section: str) -> str:

@@ -24,6 +24,7 @@ from driver.recipes.learning import LearningSettings, Loop
 from driver.recipes.step import Recorder
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
 from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest
+from rewards.languages import LANGUAGES
 
 
 class SilentPivot:
@@ -98,8 +99,6 @@ def problems(config: Config, inputs: TrainingInputs) -> ProblemStream:
 
 def chats(config: Config, inputs: TrainingInputs) -> Sequence[list[dict[str, str]]]:
     """The prompts of all steps in order, before the chat template."""
-    from rewards.languages import LANGUAGES
-
     stream, algorithm = problems(config, inputs), config.algorithm
     drawn = (stream.at(position) for position in range(algorithm.steps * algorithm.groups_per_step))
     prompter = inputs.evaluation.prompter

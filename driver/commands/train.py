@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     roles = training_roles(config)
     config = with_absolute_paths(config, models=("policy", *(role for role in ("pivot", "scorer") if role in roles)))
     with Progress(Console(stderr=arguments.json)) as progress:
-        opened = open_run(config, run_name(config, arguments.config))
+        with progress.phase("looking at the run folder"):  # every byte of a checkpoint is read
+            opened = open_run(config, run_name(config, arguments.config))
         with progress.phase("checking data, models and prompts"):
             inputs = prepare_training(config, stream=opened.checkpoint.state.stream if opened.checkpoint else None)
             check_hub(config.export)

@@ -95,6 +95,16 @@ def test_the_best_is_kept_beside_the_last(tmp_path: Path) -> None:
     assert run.said == []
 
 
+def test_scores_of_another_metric_are_not_compared(tmp_path: Path) -> None:
+    by_reward = CheckpointedRun(tmp_path, keep_last=2)
+    by_reward.log(s1=9.0)
+    by_reward.save(1)
+    by_accuracy = CheckpointedRun(tmp_path, keep_last=2, best_metric="other")
+    by_accuracy.save(2)
+    assert by_accuracy.steps() == [1, 2]
+    assert not (by_accuracy.folder / "best").exists()
+
+
 def test_a_metric_that_nothing_logs_is_told_of_once(tmp_path: Path) -> None:
     run = CheckpointedRun(tmp_path, keep_last=1, best_metric="reward/meen")
     run.log(s1=0.2, s2=0.4)

@@ -56,7 +56,7 @@ def measured(**accuracies: float) -> EvaluationResult:
 
 def steps(*rewards: float, skipped: float = 0.0) -> tuple[StepMetrics, ...]:
     return tuple(
-        StepMetrics(step=number, time=0.0, metrics={"reward/mean": reward, "learner/skipped": skipped})
+        StepMetrics(step=number, time=0.0, metrics={"reward/mean": reward, "learner/skipped_steps": skipped})
         for number, reward in enumerate(rewards, start=1)
     )
 

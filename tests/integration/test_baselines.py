@@ -1,0 +1,72 @@
+"""PPO with its critic and fine-tuning on references, through the command line on tiny models."""
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from driver.evaluation import read_evaluations
+from driver.metrics import read_events, read_metrics
+from driver.run_folder import RunFolder
+from tests.commands import run_project
+from tests.integration.conftest import TinyModels, prepare_tiny
+
+
+def train(name: str, *overrides: str, config: Path, environment: dict[str, str]) -> RunFolder:
+    words = ("train", str(config), f"run.name={name}", *overrides)
+    done = run_project(*words, cwd=config.parent, environment=environment)
+    assert done.code == 0, done.stderr
+    assert done.left_behind == ()
+    return RunFolder(config.parent / "runs" / name)
+
+
+def losses(folder: RunFolder, name: str) -> list[float]:
+    return [step.metrics[name] for step in read_metrics(folder.metrics)]
+
+
+@pytest.fixture(scope="module")
+def config(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_tiny(tiny_models, folder=tmp_path_factory.mktemp("baselines")).path
+
+
+def test_ppo_trains_policy_and_critic_and_keeps_both(config: Path, environment: dict[str, str]) -> None:
+    folder = train(
+        "ppo",
+        "algorithm.name=ppo",
+        "algorithm.advantage=gae",
+        "algorithm.mini_batches=2",
+        "algorithm.steps=2",
+        "critic.learning_rate=1e-3",
+        "checkpoint.every_steps=2",
+        "evaluation.before=false",
+        "evaluation.after=false",
+        config=config,
+        environment=environment,
+    )
+    steps = read_metrics(folder.metrics)
+    assert [step.step for step in steps] == [1, 2]
+    first, second = (step.metrics for step in steps)
+    assert first["learner/optimizer_steps"] == second["learner/optimizer_steps"] == 2
+    assert first["critic/value_mean"] != 0  # the second mini-batch is read by a critic that has learned from the first
+    assert second["critic/loss"] < first["critic/loss"]
+    assert second["weights/policy_version"] == 2
+    saved = folder.checkpoints / "step-000002" / "learner"
+    assert {path.name for path in saved.iterdir() if path.is_dir()} == {"policy", "critic"}
+
+
+def test_fine_tuning_on_translations_asks_neither_pivot_nor_scorer_and_is_continued_after_its_end(
+    config: Path, environment: dict[str, str]
+) -> None:
+    settings = ("algorithm.name=sft", "algorithm.sft_target=translation", "checkpoint.every_steps=2")
+    short = ("algorithm.steps=2", "evaluation.after=false", "evaluation.before=false")
+    folder = train("sft", *settings, *short, config=config, environment=environment)
+    assert {path.stem for path in folder.logs.glob("*.out")} == {"learner-0", "learner-1"}
+
+    longer = ("algorithm.steps=6", "evaluation.before=false")
+    train("sft", *settings, *longer, config=config, environment=environment)
+    found = losses(folder, "policy/loss")
+    assert len(found) == 6
+    assert max(found[-2:]) < min(found[:2])
+    assert set(read_evaluations(folder.evaluation)) == {"after"}
+    assert [event.reason for event in read_events(folder.events) if event.kind == "resumed"] == ["after step 2"]
+    AutoModelForCausalLM.from_pretrained(folder.checkpoints / "final")
