@@ -12,7 +12,6 @@ from pathlib import Path
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
-from safetensors import SafetensorError
 
 from actors.engine import Device
 from actors.fleet import one_line
@@ -165,10 +164,7 @@ class LearnerWorker:
         self._rank.load(Path(folder))
 
     def export(self, folder: str) -> None:
-        try:
-            self._rank.export(Path(folder))
-        except (OSError, SafetensorError) as failure:  # of rank 0, which alone writes
-            raise CheckpointFailed(f"{folder}: {failure}") from failure
+        self._rank.export(Path(folder))
 
     def _sender(
         self,

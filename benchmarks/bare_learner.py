@@ -132,10 +132,12 @@ def _settings(config: Config, device: str) -> Settings:
     from actors.learning.zero_config import training_settings
 
     dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[config.learner.dtype]
+    trust = config.policy.trust_remote_code
+    model = load_model_config(config.policy.model, trust_remote_code=trust)
     return training_settings(
         config.learner,
         learning_rate=config.learner.learning_rate,
         max_grad_norm=config.learner.max_grad_norm,
-        num_parameter_bytes=num_parameter_bytes(load_model_config(config.policy.model), dtype),
+        num_parameter_bytes=num_parameter_bytes(model, dtype, trust_remote_code=trust),
         device=device,
     )

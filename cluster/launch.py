@@ -133,8 +133,6 @@ def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "RAYON_NUM_THREADS": threads,
-        # Threads that wait must sleep, not spin: several actors share the cores, and most wait at any time.
-        "OMP_WAIT_POLICY": "PASSIVE",
     }
     if bundles.layout.device == "cpu":
         env |= {"DS_ACCELERATOR": "cpu"}

@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from actors.learning.attention import attention_for, row_arguments
+from actors.learning.attention import ATTENTIONS, attention_for, row_arguments
 from actors.learning.logprobs import HeadSettings, TokenLogprobs
 from driver.errors import BadInput
 
@@ -66,10 +66,10 @@ def load_model_config(model: str, *, trust_remote_code: bool = False) -> Pretrai
     return config
 
 
-def num_parameter_bytes(config: PretrainedConfig, dtype: torch.dtype) -> int:
+def num_parameter_bytes(config: PretrainedConfig, dtype: torch.dtype, *, trust_remote_code: bool = False) -> int:
     """Size of the model's parameters, tied ones once, without making any."""
     with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config)
+        skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     return sum(parameter.numel() for parameter in skeleton.parameters()) * dtype.itemsize
 
 
@@ -102,7 +102,7 @@ def load_causal_model(
         model,
         config=load_model_config(model, trust_remote_code=trust_remote_code),
         dtype=dtype,
-        attn_implementation=attention_for(attention, device=device),
+        attn_implementation=attention_for(attention, device=device, dtype=dtype),
         trust_remote_code=trust_remote_code,
     )
     return prepared(causal, gradient_checkpointing=gradient_checkpointing)
@@ -112,6 +112,11 @@ def prepared(model: PreTrainedModel, *, gradient_checkpointing: bool) -> PreTrai
     """In training mode, and refused where its attention can't be exchanged (known of other people's code only now)."""
     if not model._supports_attention_backend:
         raise BadInput(f"{type(model).__name__} {_OWN_ATTENTION}; choose another model")
+    if (chosen := model.config._attn_implementation) not in ATTENTIONS:  # by transformers, in place of what was asked
+        raise BadInput(
+            f'{type(model).__name__} runs with attention "{chosen}" only, which packed rows don\'t have; '
+            'set learner.attention to "packed_sdpa"'
+        )
     model.train()
     if gradient_checkpointing:
         # Re-entrant, because the other kind compares shapes of parameters that ZeRO-3 has taken apart in between.

@@ -166,8 +166,9 @@ def _head(setup: RankSetup) -> HeadSettings:
 
 
 def _num_bytes(model: str, setup: RankSetup) -> int:
-    config = load_model_config(model, trust_remote_code=setup.policy.trust_remote_code)
-    return num_parameter_bytes(config, DTYPES[setup.learner.dtype])
+    trust = setup.policy.trust_remote_code
+    config = load_model_config(model, trust_remote_code=trust)
+    return num_parameter_bytes(config, DTYPES[setup.learner.dtype], trust_remote_code=trust)
 
 
 def _reduces_once(setup: RankSetup, place: RankPlace, num_bytes: int) -> bool:

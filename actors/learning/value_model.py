@@ -69,7 +69,7 @@ def load_value_model(
         model,
         config=load_model_config(model, trust_remote_code=trust_remote_code),
         dtype=dtype,
-        attn_implementation=attention_for(attention, device=device),
+        attn_implementation=attention_for(attention, device=device, dtype=dtype),
         trust_remote_code=trust_remote_code,
     )
     return ValueModel(prepared(backbone, gradient_checkpointing=gradient_checkpointing))

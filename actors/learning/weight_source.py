@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from actors.learning.bucket_plan import Metadata, plan_buckets
 from actors.learning.lora import base_parameters
-from driver.errors import BadInput
+from driver.errors import BadInput, CheckpointFailed
 
 
 class ZeroWeightSource:
@@ -69,16 +69,25 @@ class ZeroWeightSource:
         """Write weights, config, generation config and tokenizer, so that transformers and vLLM load the folder.
 
         `chat_template`: the text of one to use instead of the tokenizer's own. A collective like `buckets`; rank 0
-        holds the whole model in host memory while it writes. It alone raises what goes wrong then (a full disk, say),
-        when all collectives are over.
+        holds the whole model in host memory while it writes.
+
+        Raises:
+            CheckpointFailed: on rank 0, when all collectives are over: it could not write (a full disk, say). Names the
+                folder.
         """
         state = {name: tensor.cpu() for bucket in self.buckets() for name, tensor in bucket}
-        if self._rank == 0:
+        if self._rank != 0:
+            return
+        tokenizer = AutoTokenizer.from_pretrained(self._model, trust_remote_code=self._trust_remote_code)
+        if chat_template:
+            tokenizer.chat_template = chat_template
+        try:
+            folder.mkdir(parents=True, exist_ok=True)  # transformers only logs it where a file is in the way
             self._causal.save_pretrained(folder, state_dict=state)
-            tokenizer = AutoTokenizer.from_pretrained(self._model, trust_remote_code=self._trust_remote_code)
-            if chat_template:
-                tokenizer.chat_template = chat_template
             tokenizer.save_pretrained(folder)
+        except Exception as failure:  # a full disk is an OSError, a SafetensorError or, of tokenizers, nothing special
+            why = " ".join(str(failure).split()) or type(failure).__name__
+            raise CheckpointFailed(f"{folder}: {why}") from failure
 
 
 def _make_generation_config_writable(causal: PreTrainedModel, model: str) -> None:

@@ -2,15 +2,25 @@
 
 import json
 import multiprocessing
-from dataclasses import dataclass
+import resource
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from driver.errors import BadInput
+from actors.learning.rank_setup import RankPlace
+from driver.errors import BadInput, CheckpointFailed
 from quickstart.tiny import CHAT_TEMPLATE, build_tiny_model
+from tests.integration.learner_ranks import Job, make_samples, packed
+
+if TYPE_CHECKING:
+    from actors.learning.weight_source import ZeroWeightSource  # which imports DeepSpeed
 
 pytestmark = pytest.mark.integration
 
@@ -64,6 +74,59 @@ def export(cases: list[Case]) -> None:
                 torch.save((type(loaded).__name__, loaded.state_dict()), case.folder / "loaded.pt")
 
 
+def learn(model: Path, folder: Path) -> None:
+    """One step of a whole learner rank on a model with code of its own, and the export after it."""
+    from actors.learning.rank import LearnerRank
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    setup = Job(model=model, num_ranks=1).setup()
+    trusting = replace(setup, policy=replace(setup.policy, trust_remote_code=True))
+    place = RankPlace(rank=0, world_size=1, master_address="127.0.0.1", master_port=port, device="cpu")
+    rank = LearnerRank(trusting, place)
+    batch = packed(make_samples(num_samples=2), num_ranks=1)
+    report = rank.step(batch.rows[0], num_loss_tokens=batch.num_loss_tokens, num_sequences=batch.num_sequences)
+    rank.export(folder)
+    (folder / "report.json").write_text(json.dumps(dict(report.metrics)), encoding="utf-8")
+    rank.close()
+
+
+WEIGHTS_LIMIT = 100_000  # bytes that a file may have; the tiny model's weights are larger
+
+
+def export_to_full_disks(model: Path, folder: Path) -> None:
+    """Three exports that can't be written, each of them for another library to notice, and one that can."""
+    from actors.learning.weight_source import ZeroWeightSource
+
+    source = ZeroWeightSource(
+        AutoModelForCausalLM.from_pretrained(model), model=str(model), rank=0, max_bucket_bytes=100_000
+    )
+    told = {name: failure_of(source, folder / name) for name in ("tokenizer", "in-the-way")}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (WEIGHTS_LIMIT, resource.RLIM_INFINITY))
+    told["weights"] = failure_of(source, folder / "weights")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    source.export(folder / "room")
+    (folder / "told.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def failure_of(source: "ZeroWeightSource", folder: Path) -> str:
+    with pytest.raises(CheckpointFailed) as failure:
+        source.export(folder)
+    return str(failure.value)
+
+
+def in_a_process(modules: Path, work: Callable[..., None], *arguments: object) -> None:
+    """`modules`: where a model's own code is copied when it is loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_MODULES_CACHE", str(modules))
+        patch.setenv("DS_ACCELERATOR", "cpu")
+        process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
+        process.start()
+        process.join()
+    assert process.exitcode == 0
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
@@ -80,14 +143,7 @@ def exports(tiny: Path) -> dict[str, Case]:
         "odd": Case(model=variant(tiny, "odd", {"pad_token_id": -1}), folder=folder / "oddly"),
         "own code": Case(model=with_own_code(tiny), folder=folder / "coded", trust_remote_code=True),
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "HF_MODULES_CACHE", str(folder / "modules")
-        )  # where a model's own code is copied when it is loaded
-        process = multiprocessing.get_context("spawn").Process(target=export, args=(list(cases.values()),))
-        process.start()
-        process.join()
-    assert process.exitcode == 0
+    in_a_process(folder / "modules", export, list(cases.values()))
     return cases
 
 
@@ -171,3 +227,32 @@ def test_a_model_with_code_of_its_own_takes_it_along(exports: dict[str, Case], t
     assert weights.keys() == expected.keys()
     for key, tensor in weights.items():
         torch.testing.assert_close(tensor, expected[key], rtol=0, atol=0, check_dtype=False)
+
+
+def test_a_model_with_code_of_its_own_learns_and_is_exported(tiny: Path, tmp_path: Path) -> None:
+    model = with_own_code(tiny)
+    in_a_process(tmp_path / "modules", learn, model, tmp_path / "learned")
+    report = json.loads((tmp_path / "learned" / "report.json").read_text(encoding="utf-8"))
+    assert report["policy/grad_norm"] > 0 and report["learner/skipped"] == 0
+    assert (tmp_path / "learned" / "own_family.py").read_text(encoding="utf-8") == OWN_CODE
+    exported = load_file(tmp_path / "learned" / "model.safetensors")
+    before = load_file(model / "model.safetensors")
+    assert exported.keys() == before.keys()
+    assert all(not torch.equal(tensor, before[name]) for name, tensor in exported.items())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_an_export_that_could_not_be_written_is_a_failed_checkpoint_that_names_its_folder(
+    tiny: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "tokenizer.json").symlink_to("/dev/full")
+    (tmp_path / "in-the-way").write_text("a file", encoding="utf-8")
+    in_a_process(tmp_path / "modules", export_to_full_disks, tiny, tmp_path)
+    told = json.loads((tmp_path / "told.json").read_text(encoding="utf-8"))
+    whys = {"tokenizer": "No space left on device", "in-the-way": "File exists", "weights": "File too large"}
+    for name, why in whys.items():
+        assert told[name].startswith(f"{tmp_path / name}: ") and "\n" not in told[name]
+        assert why in told[name]
+    assert (tiny / "model.safetensors").stat().st_size > WEIGHTS_LIMIT
+    assert_same_weights(load(tmp_path / "room"), load(tiny))

@@ -100,7 +100,6 @@ def rank_setup(algorithm: dict[str, object], *, critic: str = "") -> RankSetup:
         ({"kl": "loss"}, True, False),
         ({"kl": "reward"}, True, False),
         ({"name": "ppo", "advantage": "gae"}, False, True),
-        ({"name": "sft", "kl": "loss"}, False, False),
     ],
 )
 def test_the_algorithm_decides_which_models_there_are(

@@ -23,7 +23,6 @@ from transformers import (
     Qwen3Config,
 )
 
-from actors.learning.attention import attention_for
 from actors.learning.logprobs import HeadSettings
 from actors.learning.policy_model import PolicyModel, load_causal_model, load_model_config, num_drawable_tokens
 from driver.errors import BadInput
@@ -173,16 +172,6 @@ def test_no_sequence_sees_another(tmp_path: Path) -> None:
     second, _ = model(*packed([others[0], parts[1], others[2]]))
     torch.testing.assert_close(first[6:8], second[6:8], atol=1e-6, rtol=0)
     assert not torch.allclose(first[:6], second[:6], atol=1e-2)
-
-
-def test_auto_is_flash_only_where_it_can_be(caplog: pytest.LogCaptureFixture) -> None:
-    assert attention_for("auto", device="cpu") == "packed_sdpa"
-    assert attention_for("packed_sdpa", device="cuda") == "packed_sdpa"
-    assert not caplog.records
-    assert attention_for("sdpa", device="cpu") == "sdpa"
-    assert "square of learner.row_tokens" in caplog.text
-    with pytest.raises(BadInput, match="needs a GPU and the package flash-attn, and the learner runs on cpu"):
-        attention_for("flash_attention_2", device="cpu")
 
 
 @pytest.mark.parametrize(
