@@ -72,7 +72,7 @@ def kill_after(file: Path, words: tuple[str, ...], *, environment: dict[str, str
 
 def test_the_kill_came_in_the_middle(continued: Continued) -> None:
     assert 1 <= len(continued.steps_before) < STEPS
-    assert "the run goes on after step 1, from step-000001" in continued.command.stderr
+    assert "the run goes on after step 1, from step-000001" in continued.command.stdout
 
 
 def test_every_step_is_there_once_and_measured_what_it_would_have(continued: Continued, first_run: TinyRun) -> None:
