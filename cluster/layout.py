@@ -66,6 +66,22 @@ def choose_device(config: Config, cluster: Resources) -> Device:
     return "cuda" if cluster.gpus > 0 else "cpu"
 
 
+def check_device(config: Config, device: Device) -> None:
+    """Refuse what the learner or the weights' way can't do on this device.
+
+    Raises:
+        BadInput: naming the setting.
+    """
+    if device == "cuda":
+        return
+    for key, value, asked in (
+        ("learner.attention", config.learner.attention, "flash_attention_2"),
+        ("weights.backend", config.weights.backend, "nccl"),
+    ):
+        if value == asked:
+            raise BadInput(f'{key} "{asked}" needs GPUs, and this run has none; set it to "auto"')
+
+
 def training_roles(config: Config) -> tuple[Role, ...]:
     """Who takes part in a training run. Imitating references needs no scorer, no pivot where the data has a
     translation, and a policy worker only to evaluate."""

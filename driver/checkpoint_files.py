@@ -144,13 +144,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise DamagedCheckpoint(f"{path} has changed since it was written: its own checksum doesn't fit")
     if record.pop("format") != FORMAT:
         raise DamagedCheckpoint(f"{path} is of another version of this project, which reads format {FORMAT} only")
-    return Manifest(
-        step=record["step"],
-        metric=record["metric"],
-        score=record["score"],
-        origins={key: Origin(**origin) for key, origin in record["origins"].items()},
-        files={name: FileSum(**found) for name, found in record["files"].items()},
-    )
+    try:
+        return Manifest(
+            step=record["step"],
+            metric=record["metric"],
+            score=record["score"],
+            origins={key: Origin(**origin) for key, origin in record["origins"].items()},
+            files={name: FileSum(**found) for name, found in record["files"].items()},
+        )
+    except (KeyError, TypeError) as error:
+        raise DamagedCheckpoint(f"{path} is of another version of this project: {error}") from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ they are run: `-h` and a typing error answer at once.
 
 import argparse
 import difflib
+import errno
 import importlib
 import json
 import logging
@@ -43,6 +44,11 @@ def main(argv: Sequence[str]) -> int:
     except RunFailed as error:
         logging.getLogger(__name__).error("failed", exc_info=True)
         print(f"failed: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        print(f"failed: {error}; make room, and start it again", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
         print("stopped by the keyboard", file=sys.stderr)  # noqa: T201

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from safetensors import safe_open
+
 from driver.calibration import check_calibration
 from driver.config import Config
 from driver.custom_reward import load_source
@@ -93,6 +95,7 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
                 f"{source.name}: {problem.group_key} has no translation to imitate (column `translation`); give one, "
                 'or set algorithm.sft_target to "pivot"'
             )
+    _check_adapters(config)
     if config.algorithm.name == "ppo" and config.critic.model:
         _check_critic(config)
     problems = ProblemStream(source, languages=languages, seed=config.run.seed)
@@ -105,6 +108,28 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
         stream=problems,
         custom_source="" if is_imitating else prepare_reward(config, languages),
     )
+
+
+def _check_adapters(config: Config) -> None:
+    """Refuse names of layers that a local model doesn't have; one on a hub is checked when it loads.
+
+    Raises:
+        BadInput: naming the layer.
+    """
+    lora, folder = config.learner.lora, Path(config.policy.model)
+    if not lora.rank or not lora.targets or not any(folder.glob("*.safetensors")):
+        return
+    layers = set()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="np") as tensors:
+            layers |= {name.removesuffix(".weight") for name in tensors.keys()}  # noqa: SIM118 - it is no dict
+    for target in lora.targets:
+        if not any(layer == target or layer.endswith(f".{target}") for layer in layers):
+            known = ", ".join(sorted({layer.rpartition(".")[2] for layer in layers if layer.endswith("_proj")}))
+            raise BadInput(
+                f"learner.lora.targets: {config.policy.model} has no layer {target!r}"
+                + (f"; it has {known}" if known else "")
+            )
 
 
 def _check_critic(config: Config) -> None:

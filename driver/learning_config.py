@@ -101,9 +101,12 @@ class AlgorithmConfig(Section):
                 'algorithm.loss "cispo" weights tokens and needs algorithm.aggregation "token" or "constant"',
             ),
             (
-                self.dual_clip > 0 and (self.loss != "ppo_clip" or self.dual_clip <= 1),
-                f"algorithm.dual_clip {self.dual_clip:g} must be above 1, and goes with algorithm.loss "
-                f'"ppo_clip", not {self.loss!r}',
+                0 < self.dual_clip <= 1,
+                f"algorithm.dual_clip is {self.dual_clip:g}; it must be above 1 (3 is usual), or 0 for none",
+            ),
+            (
+                self.dual_clip > 0 and self.loss != "ppo_clip",
+                f'algorithm.dual_clip goes with algorithm.loss "ppo_clip", not {self.loss!r}',
             ),
             (
                 self.name == "sft" and (self.kl != "none" or self.dual_clip > 0),

@@ -152,6 +152,8 @@ def training_section(config: Config, record: RunRecord) -> list[str]:
     rows = [*_algorithm_rows(config, record), *_learner_rows(config)]
     skipped = sum(step.metrics.get("learner/skipped_steps", 0.0) for step in record.steps)
     texts = [markdown_table(("setting", "value"), rows)]
+    if record.steps and not any("policy/loss" in step.metrics for step in record.steps):
+        texts.append("No optimiser step was taken: nothing could be learned from. The weights are the base model's.")
     if skipped:
         texts.append(f"{skipped:g} optimiser step(s) were skipped because a loss or gradient was not finite.")
     return texts

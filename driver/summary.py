@@ -22,7 +22,8 @@ def summarise(folder: RunFolder, *, status: str, seconds: float) -> dict[str, ob
         "seconds": round(seconds, 1),
         **(dict(zip(("reward_first_third", "reward_last_third"), thirds(rewards), strict=True)) if rewards else {}),
         "evaluation": {moment: by_language(evaluation) for moment, evaluation in evaluations.items()},
-        "headline": _headline(rewards, losses),
+        "headline": _headline(rewards, losses)
+        + ("" if losses or not steps else "; nothing was learned: no step had a sample to learn from"),
     }
     folder.write_summary(summary)
     return summary

@@ -152,6 +152,8 @@ class LearnerRank:
         from actors.learning.shards import load_shards
 
         load_shards(self._engines(), folder, rank=self._place.rank, world_size=self._place.world_size)
+        for engine in self._models.learning.values():
+            engine.follow_schedule()
 
     def export(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder; every rank calls it, rank 0 writes and is the last to return."""

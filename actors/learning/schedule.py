@@ -40,6 +40,15 @@ def lr_factor(step: int, schedule: Schedule) -> float:
     return schedule.floor + (1 - schedule.floor) * left
 
 
+def catch_up(rates: LambdaLR) -> None:
+    """The rate of the step that a loaded schedule has reached, by the run's length of now: a run that is continued
+    with more steps has another rate there than the one that was saved, which the optimiser got with its state."""
+    found = [base * factor(rates.last_epoch) for base, factor in zip(rates.base_lrs, rates.lr_lambdas, strict=True)]
+    for group, rate in zip(rates.optimizer.param_groups, found, strict=True):
+        group["lr"] = rate
+    rates._last_lr = found
+
+
 def learning_rates(optimizer: Optimizer, schedule: Schedule) -> LambdaLR:
     """The schedule for torch. A plain function inside: its state dict holds the step alone, not how long the run is."""
     return LambdaLR(optimizer, lambda step: lr_factor(step, schedule))

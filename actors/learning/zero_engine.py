@@ -15,8 +15,9 @@ import torch
 from deepspeed.runtime.engine import DeepSpeedEngine
 from deepspeed.runtime.zero.stage3 import DeepSpeedZeroOptimizer_Stage3
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
-from actors.learning.schedule import Schedule, learning_rates
+from actors.learning.schedule import Schedule, catch_up, learning_rates
 from actors.learning.zero_config import Settings
 
 Row = TypeVar("Row")
@@ -62,6 +63,12 @@ class ZeroEngine:
     def learning_rate(self) -> float:
         """Of the next step."""
         return float(self.deepspeed.get_lr()[0])
+
+    def follow_schedule(self) -> None:
+        """After a load: the next step's rate is that of the run as it is now."""
+        rates = self.deepspeed.lr_scheduler
+        assert isinstance(rates, LambdaLR)
+        catch_up(rates)
 
     def accumulate(self, rows: Sequence[Row], loss_of: Callable[[Row], Tensor]) -> PassTimes:
         """Add up the gradients of each row's loss [], and of all ranks' rows: of the sum, not the mean."""

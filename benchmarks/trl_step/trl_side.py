@@ -97,7 +97,7 @@ def train(task: Task, in_turn: InTurn) -> None:
         settings = GRPOConfig(
             output_dir=folder,
             model_init_kwargs={"dtype": task.dtype},
-            # Both are on by default. The weights are bf16 already, where autocast has nothing to win.
+            # Both are on by default, beside fp32 weights. With weights in bf16 autocast has nothing to win.
             bf16=not task.is_tuned,
             gradient_checkpointing=not task.is_tuned,
             use_cpu=True,

@@ -11,7 +11,7 @@ import time
 from rich.console import Console
 
 from cluster.launch import collect_logs, connected, placed
-from cluster.layout import choose_device, layout, training_roles
+from cluster.layout import check_device, choose_device, layout, training_roles
 from cluster.team import Team
 from driver.commands.assembly import Kept, calibrate_scorers, start_loop, train
 from driver.config import Config
@@ -57,7 +57,9 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         for note in (*licence_notes(config), *opened.notes):
             progress.note(note)
         with connected(config.cluster, progress) as cluster:
-            wanted = layout(config, choose_device(config, cluster), roles=roles)
+            device = choose_device(config, cluster)
+            check_device(config, device)
+            wanted = layout(config, device, roles=roles)
             with (
                 placed(wanted, config.cluster, progress.waiting) as bundles,
                 enter_run(opened, config) as folder,
@@ -75,25 +77,39 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
 def _live(
     config: Config, inputs: TrainingInputs, team: Team, *, opened: OpenedRun, folder: RunFolder, progress: Progress
 ) -> None:
-    """The run on its actors; whatever happens, the files are closed, the logs collected and the report written."""
+    """The run on its actors; whatever happens, the files are closed, the logs collected and the report written.
+
+    Raises:
+        RunFailed: an actor failed, or a file of the run could not be written.
+    """
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
     recorder = RunRecorder(folder, progress, watch=watch)
     kept = Kept(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
     started = time.monotonic()
     try:
         asyncio.run(_run(config, inputs, team, kept=kept, progress=progress))
-    except BaseException as failure:
-        recorder.event("run_failed", f"{type(failure).__name__}: {failure}")
         recorder.close()
-        summarise(folder, status=f"failed: {failure or type(failure).__name__}", seconds=time.monotonic() - started)
-        write_report(folder.path)
-        if isinstance(failure, RunFailed):
-            raise RunFailed(f"{failure}; logs and a report of what was done are in {folder.path}") from failure
-        raise
-    else:
-        recorder.close()
-    finally:
         collect_logs(team.processes, folder.logs)
+    except BaseException as failure:
+        where = _write_down(failure, kept, team, seconds=time.monotonic() - started)
+        if isinstance(failure, RunFailed | OSError):
+            raise RunFailed(f"{failure}; {where}") from failure
+        raise
+
+
+def _write_down(failure: BaseException, kept: Kept, team: Team, *, seconds: float) -> str:
+    """The end of a run that failed, in its folder; what a person is told of where to look. Never raises for a disk
+    that is full: the failure itself is what must be told."""
+    folder = kept.folder
+    try:
+        kept.recorder.event("run_failed", f"{type(failure).__name__}: {failure}")
+        kept.recorder.close()
+        summarise(folder, status=f"failed: {failure or type(failure).__name__}", seconds=seconds)
+        collect_logs(team.processes, folder.logs)
+        write_report(folder.path)
+    except OSError as error:
+        return f"{folder.path} could not be written to the end ({error}): make room, and start it again"
+    return f"logs and a report of what was done are in {folder.path}"
 
 
 async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, progress: Progress) -> None:

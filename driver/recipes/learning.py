@@ -165,7 +165,7 @@ class Loop:
             )
         )
         if self._is_stuck(learned):
-            raise RunFailed(_stuck(learned))
+            raise RunFailed(_stuck(learned, self.settings.learner.dtype))
         self.progress = Progress(
             step=step.number,
             policy_version=push.policy_version if push else step.policy_version,
@@ -207,11 +207,11 @@ def _not_finite(step: Step, learned: Learned) -> Iterator[DroppedGroup]:
         yield DroppedGroup(group_id=group_id, problem=problems[group_id], reason="not_finite")
 
 
-def _stuck(learned: Learned) -> str:
+def _stuck(learned: Learned, dtype: str) -> str:
     last = learned.skipped[-1]
     return (
         f"{learned.skipped_in_a_row} optimiser steps in a row were skipped because loss or gradient was not finite "
         f"(learner.max_skipped_steps); the last, number {last.optimizer_step}, on the groups "
-        f"{', '.join(last.group_ids)}. events.jsonl names those of the others; lower learner.learning_rate, or set "
-        "learner.dtype to float32"
+        f"{', '.join(last.group_ids)}. events.jsonl names those of the others; start a run of another name "
+        f"with a lower learner.learning_rate{' or in learner.dtype float32' if dtype == 'bfloat16' else ''}"
     )

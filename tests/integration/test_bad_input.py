@@ -61,6 +61,7 @@ def refusal(config: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., s
         ("evaluation.source=mgsm", "evaluation.path is empty"),
         ("evaluation.source=mgsm evaluation.path=/nowhere", "/nowhere has no mgsm_en.tsv"),
         ("policy.chat_template=none.jinja", "policy.chat_template"),
+        ("learner.lora.rank=4 learner.lora.targets=q_proj,nope", "has no layer 'nope'; it has down_proj"),
     ],
 )
 def test_impossible_values_are_refused(refusal: Callable[..., str], override: str, said: str) -> None:
@@ -85,6 +86,13 @@ def test_a_tokenizer_without_a_chat_template_is_refused_with_the_remedy(
     (bare / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     line = refusal(f"policy.model={bare}")
     assert "its tokenizer has no chat template; give a file with one, such as policy.chat_template=" in line
+
+
+def test_a_critic_that_reads_other_tokens_is_refused(refusal: Callable[..., str], tiny_models: TinyModels) -> None:
+    ppo = ("algorithm.name=ppo", "algorithm.advantage=gae")
+    line = refusal(*ppo, f"critic.model={tiny_models.encoder}")
+    assert "critic.model" in line
+    assert "has another vocabulary" in line
 
 
 def test_a_folder_that_is_no_model_is_refused(refusal: Callable[..., str], tmp_path: Path) -> None:

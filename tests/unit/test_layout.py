@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from cluster.estimate import GIB, PROCESS_OVERHEAD_GIB, estimate, num_parameters
-from cluster.layout import Device, Resources, Role, check_fits, choose_device, layout, training_roles
+from cluster.layout import (
+    Device,
+    Resources,
+    Role,
+    check_device,
+    check_fits,
+    choose_device,
+    layout,
+    training_roles,
+)
 from driver.config import Config
 from driver.errors import BadInput
 from driver.plan_text import batch_arithmetic
@@ -166,3 +175,14 @@ def test_imitating_references_starts_only_who_is_needed() -> None:
     translated = config(algorithm=sft | {"sft_target": "translation"}, evaluation=none)
     assert training_roles(translated) == ("learner",)
     assert training_roles(config()) == ("policy", "pivot", "scorer", "learner")
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [("learner", {"num_ranks": 4, "attention": "flash_attention_2"}), ("weights", {"backend": "nccl"})],
+)
+def test_what_needs_a_gpu_is_refused_without_one(section: str, values: dict[str, object]) -> None:
+    asked = config(**{section: values})
+    check_device(asked, "cuda")
+    with pytest.raises(BadInput, match="needs GPUs, and this run has none"):
+        check_device(asked, "cpu")

@@ -69,8 +69,8 @@ def test_too_many_skipped_steps_in_a_row_end_the_run_after_they_were_written_dow
     assert [progress.step for progress in done.checkpointer.kept] == [1]  # the last good one stays the last
     assert str(done.failure) == (
         "2 optimiser steps in a row were skipped because loss or gradient was not finite (learner.max_skipped_steps); "
-        "the last, number 2, on the groups 2/0/b/de. events.jsonl names those of the others; lower "
-        "learner.learning_rate, or set learner.dtype to float32"
+        "the last, number 2, on the groups 2/0/b/de. events.jsonl names those of the others; start a run of "
+        "another name with a lower learner.learning_rate or in learner.dtype float32"
     )
 
 

@@ -56,7 +56,9 @@ def measured(**accuracies: float) -> EvaluationResult:
 
 def steps(*rewards: float, skipped: float = 0.0) -> tuple[StepMetrics, ...]:
     return tuple(
-        StepMetrics(step=number, time=0.0, metrics={"reward/mean": reward, "learner/skipped_steps": skipped})
+        StepMetrics(
+            step=number, time=0.0, metrics={"reward/mean": reward, "policy/loss": 0.1, "learner/skipped_steps": skipped}
+        )
         for number, reward in enumerate(rewards, start=1)
     )
 
@@ -166,6 +168,12 @@ def test_reward_trend_and_skipped_steps_are_those_of_the_run() -> None:
     assert "| steps | 6 of 20, of 6 problems with 4 responses each |" in section(card, "Training")
     assert "3 optimiser step(s) were skipped" in section(card, "Training")
     assert "skipped" not in model_card(config(), facts(taken=steps(0.1)))
+
+
+def test_a_run_without_an_optimiser_step_says_that_the_weights_are_the_base_models() -> None:
+    idle = (StepMetrics(step=1, time=0.0, metrics={"reward/mean": 0.4}),)
+    assert "The weights are the base model's." in section(model_card(config(), facts(taken=idle)), "Training")
+    assert "The weights are the base model's." not in model_card(config(), facts(taken=steps(0.1)))
 
 
 def test_data_names_the_source_and_how_many_problems_each_language_has() -> None:

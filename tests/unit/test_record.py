@@ -214,6 +214,14 @@ def test_a_run_without_rewards_is_summed_up_by_its_loss(folder: RunFolder) -> No
     assert "reward_first_third" not in summary
 
 
+def test_a_run_that_took_no_optimiser_step_says_so(folder: RunFolder) -> None:
+    log = MetricsLog(folder.metrics)
+    log.append(1, {"reward/mean": 0.5})
+    log.close()
+    headline = summarise(folder, status="finished", seconds=1)["headline"]
+    assert str(headline).endswith("nothing was learned: no step had a sample to learn from")
+
+
 def test_thirds_of_few_steps_overlap_rather_than_vanish() -> None:
     assert thirds([]) == (0.0, 0.0)
     assert thirds([0.5]) == (0.5, 0.5)

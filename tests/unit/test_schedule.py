@@ -5,7 +5,7 @@ from math import cos, pi
 import pytest
 import torch
 
-from actors.learning.schedule import Kind, Schedule, learning_rates, lr_factor
+from actors.learning.schedule import Kind, Schedule, catch_up, learning_rates, lr_factor
 
 
 def factors(kind: Kind, *, warmup_steps: int, total_steps: int, floor: float = 0.0, num_steps: int = 0) -> list[float]:
@@ -64,6 +64,9 @@ def test_a_longer_run_goes_on_at_its_own_rates() -> None:
     short.step()
     longer = learning_rates(optimizer, Schedule(kind="linear", warmup_steps=0, total_steps=5, floor=0.0))
     longer.load_state_dict(short.state_dict())
+    catch_up(longer)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.8)  # step 1 of 0 ... 4
+    assert longer.get_last_lr() == pytest.approx([0.8])
     optimizer.step()
     longer.step()
     assert longer.get_last_lr() == pytest.approx([0.6])  # step 2 of 0 ... 4
