@@ -46,12 +46,12 @@ class LossSettings:
             loss="nll" if is_sft else algorithm.loss,
             clip_low=clip_low,
             clip_high=clip_high,
-            dual_clip=0.0 if is_sft else algorithm.dual_clip,
+            dual_clip=algorithm.dual_clip,
             importance="off" if is_sft else algorithm.importance,
             importance_cap=algorithm.importance_cap,
             importance_floor=algorithm.importance_floor,
             kl_estimator=algorithm.kl_estimator,
-            kl_coefficient=algorithm.kl_coefficient if algorithm.kl == "loss" and not is_sft else 0.0,
+            kl_coefficient=algorithm.kl_coefficient if algorithm.kl == "loss" else 0.0,
             entropy_coefficient=algorithm.entropy_coefficient,
         )
 

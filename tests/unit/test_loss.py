@@ -145,7 +145,7 @@ def test_only_a_kl_in_the_loss_is_charged_by_the_loss(kl: str, coefficient: floa
 
 
 def test_sft_learns_by_likelihood_alone() -> None:
-    algorithm = AlgorithmConfig.model_validate({"steps": 1, "name": "sft", "kl": "loss", "entropy_coefficient": 0.01})
+    algorithm = AlgorithmConfig.model_validate({"steps": 1, "name": "sft", "entropy_coefficient": 0.01})
     settings = LossSettings.of(algorithm)
     assert (settings.loss, settings.importance, settings.kl_coefficient) == ("nll", "off", 0.0)
     assert settings.entropy_coefficient == 0.01
