@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 import ray
 
 from driver.cli import main
@@ -88,11 +89,16 @@ def test_a_tokenizer_without_a_chat_template_is_refused_with_the_remedy(
     assert "its tokenizer has no chat template; give a file with one, such as policy.chat_template=" in line
 
 
-def test_a_critic_that_reads_other_tokens_is_refused(refusal: Callable[..., str], tiny_models: TinyModels) -> None:
-    ppo = ("algorithm.name=ppo", "algorithm.advantage=gae")
-    line = refusal(*ppo, f"critic.model={tiny_models.encoder}")
-    assert "critic.model" in line
-    assert "has another vocabulary" in line
+def test_a_critic_that_reads_other_tokens_is_refused(
+    refusal: Callable[..., str], tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_models.policy, other)
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    tokenizer.add_tokens(["a token that the policy doesn't have"])
+    tokenizer.save_pretrained(other)
+    line = refusal("algorithm.name=ppo", "algorithm.advantage=gae", f"critic.model={other}")
+    assert f"critic.model '{other}' has another vocabulary" in line
 
 
 def test_a_folder_that_is_no_model_is_refused(refusal: Callable[..., str], tmp_path: Path) -> None:
