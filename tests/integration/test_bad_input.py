@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer
 import ray
+from transformers import AutoTokenizer
 
 from driver.cli import main
 from tests.commands import run_project
