@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from driver.learning_config import AlgorithmConfig, CheckpointConfig, CriticConfig, ExportConfig, LearnerConfig
 from driver.reward_config import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
 from driver.section import Section
+from driver.streaming_config import FleetConfig
 from rewards.languages import LANGUAGES
 
 
@@ -44,12 +45,32 @@ class DataConfig(Section):
     """builtin only: difficulty levels (number of arithmetic steps) to draw from."""
     num_items: int = Field(default=2000, ge=1)
     """builtin only: how many items the training set has."""
+    shares: tuple[float, ...] = ()
+    """Share of each of `languages` in what is learned from, in their order; empty: all alike."""
+    curriculum: Literal["off", "success_rate"] = "off"
+    """success_rate: problems that were always or never solved when last seen (by the pivot's answers, not by gold) are
+    mostly passed over."""
+    curriculum_low: float = Field(default=0.05, ge=0, le=1)
+    """A success rate below this counts as never solved."""
+    curriculum_high: float = Field(default=0.95, ge=0, le=1)
+    """A success rate above this counts as always solved."""
+    curriculum_keep: float = Field(default=0.25, gt=0, le=1)
+    """Share of such problems that is drawn all the same: what is too hard now need not stay so."""
 
     @model_validator(mode="after")
     def _known_languages(self) -> Self:
         check_languages(self.languages, "data.languages")
         if self.source != "builtin" and not self.path:
             raise ValueError(f"data.path is empty: source {self.source!r} needs one")
+        if self.shares and (len(self.shares) != len(self.languages) or min(self.shares) <= 0):
+            raise ValueError(
+                f"data.shares has {len(self.shares)} numbers for {len(self.languages)} languages; it needs one above 0 "
+                "for each"
+            )
+        if self.curriculum_low > self.curriculum_high:
+            raise ValueError(
+                f"data.curriculum_low {self.curriculum_low:g} is above data.curriculum_high {self.curriculum_high:g}"
+            )
         if unknown := set(self.levels) - {1, 2, 3, 4}:
             raise ValueError(f"data.levels has {sorted(unknown)}; levels are 1, 2, 3 and 4")
         return self
@@ -88,9 +109,18 @@ class EngineConfig(Section):
 
 
 class PolicyConfig(EngineConfig):
+    min_workers: int = Field(default=1, ge=1)
+    """The run goes on with fewer workers than num_workers, but not with fewer than this."""
+    max_workers: int = Field(default=0, ge=0)
+    """Workers are added up to this while the cluster has room for them; 0: num_workers."""
     max_response_tokens: int = Field(default=128, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     """While training; top_p = 1 and top_k = -1 always, so that log-probabilities mean what the learner thinks."""
+
+    @property
+    def most_workers(self) -> int:
+        """That a cluster with room may have."""
+        return self.max_workers or self.num_workers
 
 
 class PivotConfig(EngineConfig):
@@ -101,6 +131,21 @@ class PivotConfig(EngineConfig):
     """Worked English examples before the question."""
     cache: str = ".cache/references"
     """Folder of the reference cache; shared by runs. Empty: no cache on disk."""
+    num_references: int = Field(default=1, ge=1)
+    """References drawn per item; of several, the answer that most of them give decides, and the first that gives it is
+    used."""
+    min_agreement: float = Field(default=0.5, ge=0, le=1)
+    """num_references above 1: share of them that must give the winning answer, else the item is undecided and its
+    groups are dropped."""
+
+    @model_validator(mode="after")
+    def _votes_differ(self) -> Self:
+        if self.num_references > 1 and self.temperature == 0:
+            raise ValueError(
+                f"pivot.num_references {self.num_references} at pivot.temperature 0 are all the same; raise the "
+                "temperature, or ask for one"
+            )
+        return self
 
 
 class WeightsConfig(Section):
@@ -109,6 +154,8 @@ class WeightsConfig(Section):
     bucket_mib: int = Field(default=128, ge=1)
     """Most that is gathered at once on a rank."""
     timeout_s: float = Field(default=600, gt=0)
+    """Longest that one message of a push (announce, a bucket, finish) may take; a worker that misses a push is sent it
+    once more, and replaced when it misses that too."""
 
 
 class EvaluationConfig(Section):
@@ -180,6 +227,7 @@ class Config(Section):
     checkpoint: CheckpointConfig = CheckpointConfig()
     export: ExportConfig = ExportConfig()
     weights: WeightsConfig = WeightsConfig()
+    fleet: FleetConfig = FleetConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     audit: AuditConfig = AuditConfig()
     cluster: ClusterConfig = ClusterConfig()
@@ -210,12 +258,37 @@ class Config(Section):
                     f"{name}.max_response_tokens {engine.max_response_tokens} leaves no room for a prompt in "
                     f"{name}.max_model_len {engine.max_model_len}"
                 )
+        if algorithm.name != "sft" and self.policy.num_workers > algorithm.groups_in_flight:
+            raise ValueError(
+                f"policy.num_workers {self.policy.num_workers} can't all have work: a group goes to one worker, and "
+                f"(algorithm.max_staleness + 1) x groups_per_step = {algorithm.max_staleness + 1} x "
+                f"{algorithm.groups_per_step} = {algorithm.groups_in_flight} groups are in flight at most"
+            )
+        most = self.policy.most_workers
+        if not self.policy.min_workers <= self.policy.num_workers <= most:
+            raise ValueError(
+                f"policy.num_workers {self.policy.num_workers} must lie between policy.min_workers "
+                f"{self.policy.min_workers} and policy.max_workers {most}"
+            )
+        if self.data.shares:
+            self._check_shares()
         if 0 < self.learner.row_tokens < self.policy.max_model_len:
             raise ValueError(
                 f"learner.row_tokens {self.learner.row_tokens} is below policy.max_model_len "
                 f"{self.policy.max_model_len}: a longest response would fit into no row"
             )
         return self
+
+    def _check_shares(self) -> None:
+        """In (max_staleness + 1) steps every language must come up at least once."""
+        shares, in_flight = self.data.shares, self.algorithm.groups_in_flight
+        smallest, language = min(zip(shares, self.data.languages, strict=True))
+        if smallest / sum(shares) * in_flight < 1:
+            raise ValueError(
+                f"data.shares gives {language} {smallest:g} of {sum(shares):g}: of the {in_flight} groups in flight "
+                f"that is {smallest / sum(shares) * in_flight:.2g}, less than one; raise it, or "
+                "algorithm.groups_per_step"
+            )
 
     @property
     def total_optimizer_steps(self) -> int:

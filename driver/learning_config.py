@@ -28,8 +28,12 @@ class AlgorithmConfig(Section):
     """Problems per step; each is sampled group_size times (sft: learned from once)."""
     group_size: int = Field(default=8, ge=1)
     """Responses per problem; group baselines need 2."""
-    max_staleness: Literal[0] = 0
-    """Policy versions a sample may be old when learned from; 0 is on-policy."""
+    max_staleness: int = Field(default=0, ge=0)
+    """Policy versions that a sample may be old when learned from. 0 is on-policy and repeats exactly; above it,
+    generation goes on while the learner works: at most (max_staleness + 1) x groups_per_step groups are in flight."""
+    max_replacements: int = Field(default=0, ge=0)
+    """Dynamic sampling: groups that a step may start in place of groups that teach nothing. 0: a step learns from what
+    is left."""
 
     advantage: Literal["group", "leave_one_out", "reinforce++", "gae"] = "group"
     """group: less the group's mean; leave_one_out: less the mean of the others; reinforce++: normalised over the whole
@@ -101,6 +105,15 @@ class AlgorithmConfig(Section):
                 'algorithm.loss "cispo" weights tokens and needs algorithm.aggregation "token" or "constant"',
             ),
             (
+                self.max_staleness > 0 and self.importance == "off" and self.name != "sft",
+                f'algorithm.max_staleness {self.max_staleness} learns from samples of older weights, and '
+                'algorithm.importance "off" takes them for new ones; set it to "truncate" or "sequence_mask"',
+            ),
+            (
+                self.name == "sft" and (self.max_staleness > 0 or self.max_replacements > 0),
+                'algorithm.name "sft" draws nothing: algorithm.max_staleness and algorithm.max_replacements must be 0',
+            ),
+            (
                 0 < self.dual_clip <= 1,
                 f"algorithm.dual_clip is {self.dual_clip:g}; it must be above 1 (3 is usual), or 0 for none",
             ),
@@ -121,6 +134,11 @@ class AlgorithmConfig(Section):
             if is_wrong:
                 raise ValueError(message)
         return self
+
+    @property
+    def groups_in_flight(self) -> int:
+        """Most groups that are started and not yet learned from or dropped."""
+        return (self.max_staleness + 1) * self.groups_per_step
 
     @property
     def clip(self) -> tuple[float, float]:
@@ -182,6 +200,8 @@ class LearnerConfig(Section):
     num_cpus: float = Field(default=1, gt=0)
     timeout_s: float = Field(default=1800, gt=0)
     """Longest that one step, gather, checkpoint or start of the ranks may take."""
+    share_prompts: bool = True
+    """A prompt that several responses of a row share is computed once; without effect under attention "sdpa"."""
     lora: LoraConfig = LoraConfig()
 
     @model_validator(mode="after")
@@ -214,6 +234,8 @@ class CheckpointConfig(Section):
     """The checkpoint with the highest mean of this metric since the one before is kept too; empty keeps none."""
     on_damage: Literal["previous", "stop"] = "previous"
     """A damaged checkpoint is named, and the one before it is used; or the run stops (exit 2)."""
+    grace_s: float = Field(default=120.0, gt=0)
+    """After SIGTERM: longest until the process ends, the step under way finished and a checkpoint written."""
 
 
 class ExportConfig(Section):

@@ -40,6 +40,7 @@ LEAVES = (
     "driver.section",
     "driver.learning_config",
     "driver.reward_config",
+    "driver.streaming_config",
     "driver.config",
     "driver.errors",
 )
