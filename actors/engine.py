@@ -1,15 +1,18 @@
 """One vLLM engine: requests in, rollouts or answer probabilities out, for a policy the learner's weights in between.
 
-Owns vLLM's arguments and the reading of its outputs. Knows no Ray: its shells are actors/policy.py and actors/pivot.py.
-actors/step_loop.py drives the steps; actors/engine_process.py sets what vLLM reads when it is imported.
+Owns vLLM's arguments and what vLLM has been given. Knows no Ray: its shells are actors/policy.py and actors/pivot.py.
+actors/step_loop.py drives the steps, actors/engine_outputs.py reads what comes of them; actors/engine_process.py sets
+what vLLM reads when it is imported.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from actors.engine_outputs import FinishedRequest, read_answer_probability, read_rollout
 from actors.engine_process import Device, prepare_process
 from actors.engine_requests import check_answer_request, check_request
 from actors.step_loop import Outcome, Request, StepLoop
@@ -22,7 +25,7 @@ if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so prepare_
     from vllm import RequestOutput, SamplingParams
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    Reader = Callable[[RequestOutput], Outcome]
+Reader: TypeAlias = Callable[[FinishedRequest], Outcome]
 
 FROZEN_VERSION = 0  # of an engine whose weights never change
 
@@ -73,8 +76,8 @@ class GenerationEngine:
         return self._loop.call(lambda decoder: decoder.weights.update(info))
 
     def finish_weight_update(self, policy_version: int) -> "Future[None]":
-        """Serve the new weights. Samples under way go on with them, stamped with the version they began with."""
-        return self._loop.call(lambda decoder: decoder.weights.finish(policy_version))
+        """Serve the new weights. Samples under way go on with them; each token is stamped with what drew it."""
+        return self._loop.call(lambda decoder: decoder.finish_update(policy_version))
 
     def abandon_weight_update(self) -> "Future[None]":
         """Clear an update that will not be finished; the engine is stale afterwards."""
@@ -83,6 +86,10 @@ class GenerationEngine:
     def weight_checksums(self) -> "Future[dict[str, str]]":
         """Checksum of every tensor of the last update, by the learner's names, read from the model that samples."""
         return self._loop.call(lambda decoder: decoder.weights.checksums())
+
+    def heartbeat(self) -> "Future[None]":
+        """Done between two steps: the engine lives and gets on. Raises DeadEngine once it has ended."""
+        return self._loop.call(lambda decoder: None)
 
     @property
     def policy_version(self) -> int | None:
@@ -105,6 +112,16 @@ class GenerationEngine:
         self._loop.close()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Given:
+    """A sample that vLLM has."""
+
+    vllm_id: str
+    request: Request
+    index: int  # of its seed or prompt
+    read: Reader
+
+
 class VllmDecoder:
     """vLLM as the step loop drives it (step_loop.Decoder). Lives in one thread."""
 
@@ -113,11 +130,14 @@ class VllmDecoder:
         self._max_model_len = config.max_model_len
         self._vllm = _build(config, device=device, weight_backend=weight_backend)
         self._updates = None
-        if weight_backend is not None:
+        if weight_backend is None:
+            self._vllm.set_weight_version(str(FROZEN_VERSION))
+        else:
             tensor_parallel_size = config.tensor_parallel_size
             self._updates = WeightUpdates(self._vllm, backend=weight_backend, tensor_parallel_size=tensor_parallel_size)
-        self._readers: dict[str, Reader] = {}  # of the samples that vLLM has been given
-        self._too_long: list[str] = []  # samples that it has not
+        self._num_updates = 0  # finished
+        self._given: dict[str, _Given] = {}  # samples that vLLM has and has not finished, in the order of their coming
+        self._too_long: list[str] = []  # samples that it has not been given
 
     @property
     def version(self) -> int | None:
@@ -133,23 +153,33 @@ class VllmDecoder:
             raise ValueError("this engine is frozen: its weights can't be updated")
         return self._updates
 
-    def add(self, sample_id: str, request: Request, *, index: int, version: int) -> None:
+    def finish_update(self, policy_version: int) -> None:
+        """Serve the new weights. A sample that waits for its first token starts again: its prompt is computed anew."""
+        self.weights.finish(policy_version)
+        self._num_updates += 1
+        states = self._vllm.output_processor.request_states
+        waiting = {sample_id: given for sample_id, given in self._given.items() if states[given.vllm_id].is_prefilling}
+        self.abort(list(waiting))
+        for sample_id, given in waiting.items():
+            self.add(sample_id, given.request, index=given.index)
+
+    def add(self, sample_id: str, request: Request, *, index: int) -> None:
         from vllm.exceptions import VLLMValidationError
 
         try:
             if isinstance(request, SamplingRequest):
-                parameters = _sampling_params(request, request.seeds[index])
-                self._give(sample_id, request.prompt_token_ids, parameters, version)
-                self._readers[sample_id] = partial(read_rollout, policy_version=version)
-                return
-            prompt = request.prompts[index] + request.answer_token_ids
-            if len(prompt) >= self._max_model_len:  # vLLM always draws a token more
-                self._too_long.append(sample_id)
-                return
-            self._give(sample_id, prompt, _answer_params(), version)
-            self._readers[sample_id] = partial(read_answer_probability, num_tokens=len(request.answer_token_ids))
+                parameters, read = _sampling_params(request, request.seeds[index]), read_rollout
+                vllm_id = self._give(sample_id, request.prompt_token_ids, parameters)
+            else:
+                prompt = request.prompts[index] + request.answer_token_ids
+                if len(prompt) >= self._max_model_len:  # vLLM always draws a token more
+                    self._too_long.append(sample_id)
+                    return
+                read = partial(read_answer_probability, num_tokens=len(request.answer_token_ids))
+                vllm_id = self._give(sample_id, prompt, _answer_params())
         except VLLMValidationError as failure:  # no ValueError
             raise ValueError(f"request {request.request_id}: vLLM refuses it: {failure}") from failure
+        self._given[sample_id] = _Given(vllm_id=vllm_id, request=request, index=index, read=read)
 
     def step(self) -> list[tuple[str, Outcome | Exception]]:
         from vllm import RequestOutput
@@ -157,68 +187,30 @@ class VllmDecoder:
         finished: list[tuple[str, Outcome | Exception]] = [(sample_id, math.nan) for sample_id in self._too_long]
         self._too_long.clear()
         for output in self._vllm.step():
-            if isinstance(output, RequestOutput) and output.finished and output.request_id in self._readers:
-                finished.append((output.request_id, _read_or_error(output, self._readers.pop(output.request_id))))
+            if isinstance(output, RequestOutput) and output.finished and output.request_id in self._given:
+                finished.append((output.request_id, _read_or_error(output, self._given.pop(output.request_id).read)))
         return finished
 
     def abort(self, sample_ids: list[str]) -> None:
         for sample_id in sample_ids:
-            self._readers.pop(sample_id, None)
+            self._given.pop(sample_id, None)
         self._too_long = [sample_id for sample_id in self._too_long if sample_id not in sample_ids]
         self._vllm.abort_request(sample_ids)
 
-    def _give(self, sample_id: str, prompt: Sequence[int], parameters: "SamplingParams", version: int) -> None:
+    def _give(self, sample_id: str, prompt: Sequence[int], parameters: "SamplingParams") -> str:
+        """vLLM's own id of the sample."""
         from vllm.inputs.engine import tokens_input
 
-        # The salt keeps keys and values that one version computed from being reused under another.
-        self._vllm.add_request(sample_id, tokens_input(list(prompt), cache_salt=f"version-{version}"), parameters)
+        # The salt keeps keys and values from samples that begin under other weights, even those that an update finds
+        # half-way. It counts updates: a learner that was restarted may give other weights the number of a version.
+        salted = tokens_input(list(prompt), cache_salt=f"update-{self._num_updates}")
+        return self._vllm.add_request(sample_id, salted, parameters)
 
     def close(self) -> None:
         self._vllm.engine_core.shutdown()
 
 
-def read_rollout(output: "RequestOutput", *, policy_version: int) -> Rollout:
-    """vLLM's output as a rollout. Raises ValueError where a log-probability is missing or no number."""
-    completion = output.outputs[0]
-    if completion.finish_reason not in ("stop", "length"):
-        raise ValueError(f"vLLM ended it with finish_reason {completion.finish_reason!r}")
-    return Rollout(
-        token_ids=tuple(completion.token_ids),
-        logprobs=_logprobs_of(completion.token_ids, completion.logprobs),
-        text=completion.text,
-        finish_reason=completion.finish_reason,
-        policy_version=policy_version,
-    )
-
-
-def read_answer_probability(output: "RequestOutput", *, num_tokens: int) -> float:
-    """Mean probability of the prompt's last `num_tokens` tokens: (1 / A) sum_t p(a_t | prompt, a_<t).
-
-    Raises ValueError where a log-probability is missing or no number.
-    """
-    logprobs = _logprobs_of(output.prompt_token_ids or [], output.prompt_logprobs, skip=-num_tokens)
-    return sum(math.exp(logprob) for logprob in logprobs) / num_tokens
-
-
-def _logprobs_of(token_ids: Sequence[int], flat: object, *, skip: int = 0) -> tuple[float, ...]:
-    """The log-probability of each token from place `skip` on, negative from the end, in vLLM's flat form."""
-    from vllm.logprobs import FlatLogprobs
-
-    if not isinstance(flat, FlatLogprobs) or len(flat) != len(token_ids):
-        found = str(len(flat)) if isinstance(flat, FlatLogprobs) else "no"
-        raise ValueError(f"vLLM returned {found} log-probabilities for {len(token_ids)} tokens")
-    logprobs = []
-    for place in range(len(token_ids))[skip:]:
-        token, values = token_ids[place], range(flat.start_indices[place], flat.end_indices[place])
-        # By token id, not by rank: the drawn token need not be the first of its position.
-        found = [flat.logprobs[at] for at in values if flat.token_ids[at] == token]
-        if not found or not math.isfinite(found[0]):
-            raise ValueError(f"token {token} at place {place} has log-probability {found[0] if found else 'missing'}")
-        logprobs.append(float(found[0]))
-    return tuple(logprobs)
-
-
-def _read_or_error(output: "RequestOutput", read: "Reader") -> Outcome | Exception:
+def _read_or_error(output: "RequestOutput", read: Reader) -> Outcome | Exception:
     try:
         return read(output)
     except ValueError as failure:

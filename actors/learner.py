@@ -1,25 +1,23 @@
-"""Ray shells of the learner: one ZeRO-3 rank per process, and the ranks as one behind the `Learner` port.
+"""Ray shell of the learner: one ZeRO-3 rank per process, and on rank 0 the way from it to the policy workers.
 
-No maths here. Owns who is called when: every call goes to all ranks at once, because they meet in collectives.
+No maths here. All ranks must be called at once, because they meet in collectives: actors/learner_group.py does.
 """
 
-import asyncio
 import socket
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
 
 from actors.engine import Device
-from actors.fleet import one_line
 from actors.process import ProcessInfo, RemoteActor, this_process
-from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums, send_weights
-from driver.errors import BadInput, CheckpointFailed, RunFailed
+from actors.remote import one_line
+from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
+from actors.weight_push import BucketSender, Missed, PushOrder, PushOutcome, Receivers, Reply, Sender
 from driver.learning_config import AlgorithmConfig, CriticConfig, LearnerConfig
-from driver.schema import PackedRow, PushReport, StepReport, TokenMeasures, TrainBatch
+from driver.schema import PackedRow, StepReport, TokenMeasures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,49 +40,66 @@ class RankArguments:
     tensor_parallel_size: int  # of a policy worker
 
 
-class PolicyReceivers:
-    """All policy workers as a sender reaches them (weight_buckets.Receivers, weight_transfer.NcclReceivers)."""
+class PolicyMailbox:
+    """One policy worker, as a sender reaches it (weight_push.Mailbox)."""
 
-    def __init__(self, workers: Sequence[RemoteActor], *, timeout_s: float) -> None:
-        self._workers = workers
-        self._timeout_s = timeout_s
+    def __init__(self, worker: RemoteActor) -> None:
+        self._worker = worker
 
-    def init_transfer(self, infos: Sequence[Mapping[str, object]]) -> None:
-        calls = [worker.init_weight_transfer.remote(info) for worker, info in zip(self._workers, infos, strict=True)]
-        self._wait(calls, "join the weight transfer")
+    def init_transfer(self, info: Mapping[str, object]) -> Reply:
+        return _reply(self._worker.init_weight_transfer.remote(info))
 
-    def start(self, manifest: WeightManifest) -> None:
-        self._wait([worker.start_weight_update.remote(manifest) for worker in self._workers], "start a weight update")
+    def start(self, manifest: WeightManifest) -> Reply:
+        return _reply(self._worker.start_weight_update.remote(manifest))
 
-    def receive(self, bucket: WeightBucket) -> Callable[[], None]:
-        shared = ray.put(bucket)  # once per node, however many workers read it
-        calls = [worker.receive_bucket.remote(shared) for worker in self._workers]
-        return lambda: self._wait(calls, "load a bucket of weights")
+    def receive(self, shared: object) -> Reply:
+        return _reply(self._worker.receive_bucket.remote(shared))
 
-    def update(self, info: Mapping[str, object]) -> None:
-        self._wait([worker.update_weights.remote(info) for worker in self._workers], "load weights")
+    def update(self, info: Mapping[str, object]) -> Reply:
+        return _reply(self._worker.update_weights.remote(info))
 
-    def finish(self, policy_version: int) -> None:
-        calls = [worker.finish_weight_update.remote(policy_version) for worker in self._workers]
-        self._wait(calls, f"finish the weight update to version {policy_version}")
+    def finish(self, policy_version: int) -> Reply:
+        return _reply(self._worker.finish_weight_update.remote(policy_version))
 
     def abandon(self) -> None:
-        self._wait([worker.abandon_weight_update.remote() for worker in self._workers], "abandon a weight update")
+        self._worker.abandon_weight_update.remote()
 
-    def _wait(self, calls: "list[ray.ObjectRef[None]]", what: str) -> None:
+
+def policy_receivers(workers: Mapping[str, RemoteActor], *, timeout_s: float) -> Receivers:
+    """These policy workers, for one push from this process."""
+    return Receivers(
+        {name: PolicyMailbox(worker) for name, worker in workers.items()}, share=_share, timeout_s=timeout_s
+    )
+
+
+def _share(bucket: WeightBucket) -> object:
+    """Once per node, however many workers read it there."""
+    try:
+        return ray.put(bucket)
+    except RayError as failure:
+        raise Missed(f"the object store did not take it: {one_line(failure)}") from failure
+
+
+def _reply(call: "ray.ObjectRef[None]") -> Reply:
+    def wait(timeout_s: float) -> None:
         try:
-            ray.get(calls, timeout=self._timeout_s)
+            ray.get(call, timeout=timeout_s)
         except GetTimeoutError as failure:
-            done, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
-            late = ", ".join(f"policy-{index}" for index, call in enumerate(calls) if call not in done)
-            raise RuntimeError(
-                f"{late} did not {what} within weights.timeout_s = {self._timeout_s:g} s; see its log, or raise it"
-            ) from failure
+            raise TimeoutError(str(failure)) from failure
+        except RayError as failure:
+            is_gone = isinstance(failure, RayActorError) and not isinstance(failure, ActorUnavailableError)
+            raise Missed(one_line(failure), is_gone=is_gone) from failure
+
+    return wait
 
 
-@ray.remote
+@ray.remote(concurrency_groups={"health": 1})  # pyright: ignore[reportCallIssue] - Ray's stubs lack it
 class LearnerWorker:
-    """One rank. `setup` is apart from `__init__`: the ranks need rank 0's address before they meet."""
+    """One rank. `setup` is apart from `__init__`: the ranks need rank 0's address before they meet.
+
+    Ray runs all methods but `heartbeat` in one and the same thread (not the process's first), so what belongs to a
+    thread, such as the current CUDA device, holds from `setup` on.
+    """
 
     def __init__(self, rank: int) -> None:
         self._index = rank
@@ -92,21 +107,18 @@ class LearnerWorker:
     def process(self) -> ProcessInfo:
         return this_process()
 
+    @ray.method(concurrency_group="health")
+    def heartbeat(self) -> None:
+        """Answers in a thread of its own, also in the middle of a step: it tells that the process lives and runs."""
+
     def address(self) -> tuple[str, int]:
         """This node's address and a free port on it, for ranks or engines to meet."""
         with socket.socket() as probe:
             probe.bind(("", 0))
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
-    def setup(
-        self,
-        arguments: RankArguments,
-        policy_workers: Sequence[RemoteActor],
-        *,
-        master: tuple[str, int],
-        transfer: tuple[str, int],
-    ) -> None:
-        """Load the model's shard; `master` is where the ranks meet, `transfer` where the engines do (nccl)."""
+    def setup(self, arguments: RankArguments, *, master: tuple[str, int]) -> None:
+        """Load the model's shard; `master` is where the ranks meet."""
         from actors.learning.policy_model import num_drawable_tokens
         from actors.learning.rank import LearnerRank, PolicySource, RankPlace, RankSetup
 
@@ -134,8 +146,9 @@ class LearnerWorker:
                 device=arguments.device,
             ),
         )
-        receivers = PolicyReceivers(policy_workers, timeout_s=arguments.push_timeout_s) if self._index == 0 else None
-        self._send = self._sender(arguments, receivers, num_workers=len(policy_workers), transfer=transfer)
+        self._send = self._sender(arguments).send
+        # The other ranks wait in a collective for as long as rank 0 waits for a worker: theirs must outlast it.
+        self._message_timeout_s = min(arguments.push_timeout_s, arguments.learner.timeout_s / 4)
 
     def measure(self, rows: tuple[PackedRow, ...]) -> list[tuple[int, TokenMeasures]]:
         return self._rank.measure(rows)
@@ -143,15 +156,11 @@ class LearnerWorker:
     def step(self, rows: tuple[PackedRow, ...], num_loss_tokens: int, num_sequences: int) -> StepReport:
         return self._rank.step(rows, num_loss_tokens=num_loss_tokens, num_sequences=num_sequences)
 
-    def push(self, policy_version: int) -> PushReport:
-        started = time.monotonic()
-        manifest = self._send(policy_version)
-        return PushReport(
-            policy_version=policy_version,
-            num_tensors=len(manifest.specs),
-            num_bytes=manifest.num_bytes,
-            seconds=time.monotonic() - started,
-        )
+    def push(self, order: PushOrder, workers: Mapping[str, RemoteActor]) -> PushOutcome:
+        """One attempt at a push; all ranks must be asked together. Only rank 0 knows what came of it."""
+        receivers = policy_receivers(workers if self._index == 0 else {}, timeout_s=self._message_timeout_s)
+        manifest = self._send(order, receivers if self._index == 0 else None)
+        return receivers.outcome(manifest)
 
     def checksums(self) -> dict[str, str]:
         """Of the full weights, by name; all ranks must be asked together. Compare with a policy worker's."""
@@ -166,82 +175,15 @@ class LearnerWorker:
     def export(self, folder: str) -> None:
         self._rank.export(Path(folder))
 
-    def _sender(
-        self,
-        arguments: RankArguments,
-        receivers: PolicyReceivers | None,
-        *,
-        num_workers: int,
-        transfer: tuple[str, int],
-    ) -> Callable[[int], WeightManifest]:
+    def _sender(self, arguments: RankArguments) -> Sender:
         """How this rank pushes: vLLM's own sender between GPUs, buckets through Ray's object store otherwise."""
-        source = self._rank.weights
-        if arguments.weight_backend == "object_store" or not num_workers:
-            return lambda version: send_weights(source, policy_version=version, receivers=receivers)
-        from actors.weight_transfer import NcclGroup, NcclSender
+        if arguments.weight_backend == "object_store":
+            return BucketSender(self._rank.weights)
+        from actors.weight_transfer import NcclSender
 
-        group = NcclGroup(
-            num_workers=num_workers,
+        return NcclSender(
+            self._rank.weights,
+            rank=self._index,
             tensor_parallel_size=arguments.tensor_parallel_size,
             bucket_bytes=arguments.bucket_bytes,
-            master_address=transfer[0],
-            master_port=transfer[1],
         )
-        return NcclSender(source, group, rank=self._index, receivers=receivers).send
-
-
-@dataclass(frozen=True)
-class LearnerGroup:
-    """All ranks behind the `Learner` port. One rank's failure or silence is the group's."""
-
-    ranks: Sequence[RemoteActor]
-    timeout_s: float
-
-    async def setup(self, arguments: RankArguments, policy_workers: Sequence[RemoteActor]) -> None:
-        master, transfer = await asyncio.gather(*(self.ranks[0].address.remote() for _ in range(2)))
-        calls = [rank.setup.remote(arguments, policy_workers, master=master, transfer=transfer) for rank in self.ranks]
-        await self._all("load the model", calls)
-
-    async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
-        calls = [rank.measure.remote(rows) for rank, rows in zip(self.ranks, batch.rows, strict=True)]
-        by_sequence = dict(pair for pairs in await self._all("measure a batch", calls) for pair in pairs)
-        return tuple(by_sequence[sequence] for sequence in range(batch.num_sequences))
-
-    async def step(self, batch: TrainBatch) -> StepReport:
-        reports = await self._all(
-            "take a step",
-            [
-                rank.step.remote(rows, batch.num_loss_tokens, batch.num_sequences)
-                for rank, rows in zip(self.ranks, batch.rows, strict=True)
-            ],
-        )
-        return reports[0]
-
-    async def push_weights(self, policy_version: int) -> PushReport:
-        reports = await self._all("push weights", [rank.push.remote(policy_version) for rank in self.ranks])
-        return reports[0]
-
-    async def checksums(self) -> dict[str, str]:
-        return (await self._all("checksum weights", [rank.checksums.remote() for rank in self.ranks]))[0]
-
-    async def save(self, folder: str) -> None:
-        await self._all("write a checkpoint", [rank.save.remote(folder) for rank in self.ranks])
-
-    async def load(self, folder: str) -> None:
-        await self._all("load a checkpoint", [rank.load.remote(folder) for rank in self.ranks])
-
-    async def export(self, folder: str) -> None:
-        await self._all("export the model", [rank.export.remote(folder) for rank in self.ranks])
-
-    async def _all(self, what: str, calls: "list[ray.ObjectRef]") -> list:
-        try:
-            return list(await asyncio.wait_for(asyncio.gather(*calls), self.timeout_s))
-        except TimeoutError as failure:
-            raise RunFailed(f"the learner did not {what} within {self.timeout_s:g} s") from failure
-        except RayTaskError as failure:
-            # What a rank knows to be the user's or the disk's fault is told as such; anything else ends the run.
-            if isinstance(failure.cause, BadInput | CheckpointFailed):
-                raise type(failure.cause)(str(failure.cause)) from failure
-            raise RunFailed(f"the learner could not {what}: {one_line(failure)}") from failure
-        except RayActorError as failure:
-            raise RunFailed(f"the learner could not {what}: {one_line(failure)}") from failure

@@ -1,12 +1,13 @@
 """Ray shell of a pivot worker: owns a process with a frozen vLLM engine, and forwards to it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import ray
 
 from actors.engine import GenerationEngine
 from actors.engine_process import Device
-from actors.policy import Samples, as_they_finish
+from actors.policy import Outcome, as_they_finish
 from actors.process import ProcessInfo, this_process
 from driver.config import PivotConfig
 from driver.schema import SamplingRequest
@@ -25,10 +26,14 @@ class PivotWorker:
 
     async def ready(self) -> ProcessInfo:
         """Load the model; to be called once, before anything else is asked."""
-        self._engine = self._start()
+        self._engine = await asyncio.to_thread(self._start)
         return this_process()
 
-    async def sample(self, requests: list[SamplingRequest]) -> AsyncIterator[tuple[str, Samples]]:
+    async def heartbeat(self) -> None:
+        """Answers between two steps of the engine, so that one that hangs is silent. Raises DeadEngine."""
+        await asyncio.wrap_future(self._engine.heartbeat())
+
+    async def sample(self, requests: list[SamplingRequest]) -> AsyncIterator[tuple[str, Outcome]]:
         """A stream of groups, in the order in which they finish (call it with num_returns="streaming")."""
         async for answer in as_they_finish(self._engine, requests):
             yield answer

@@ -5,12 +5,15 @@ Imports no vLLM by itself: the driver imports this module to start the workers.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import Future
 
 import ray
 
 from actors.engine import GenerationEngine
 from actors.engine_process import Device
 from actors.process import ProcessInfo, this_process
+from actors.remote import RequestFailed
+from actors.step_loop import DeadEngine, StaleEngine
 from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest
 from driver.config import PolicyConfig
 from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest
@@ -18,18 +21,44 @@ from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest
 Samples = tuple[Rollout, ...]
 
 
+Outcome = Samples | StaleEngine | DeadEngine | RequestFailed
+"""Of one request. An error is a value here: it is this request's alone, the others in the message are answered."""
+
+
 async def as_they_finish(
     engine: GenerationEngine, requests: Sequence[SamplingRequest]
-) -> AsyncIterator[tuple[str, Samples]]:
-    """Each group with its request's id, as soon as it is finished."""
+) -> AsyncIterator[tuple[str, Outcome]]:
+    """Each request's id with its group, or with why there is none, as soon as it is finished."""
 
-    async def answer(request_id: str, result: asyncio.Future[Samples]) -> tuple[str, Samples]:
-        return request_id, await result
+    async def answer(request: SamplingRequest, result: "Future[Samples] | Exception") -> tuple[str, Outcome]:
+        try:
+            return request.request_id, await _samples(result)
+        except (StaleEngine, DeadEngine) as failure:
+            return request.request_id, type(failure)(str(failure))
+        except Exception as failure:  # noqa: BLE001 - told to whoever waits; the fleet makes it the caller's error
+            return request.request_id, RequestFailed(f"{type(failure).__name__}: {failure}")
 
-    results = [asyncio.wrap_future(result) for result in engine.submit_all(requests)]
-    names = [request.request_id for request in requests]
-    for finished in asyncio.as_completed([answer(*pair) for pair in zip(names, results, strict=True)]):
+    answers = [answer(*pair) for pair in zip(requests, _submit(engine, requests), strict=True)]
+    for finished in asyncio.as_completed(answers):
         yield await finished
+
+
+def _submit(engine: GenerationEngine, requests: Sequence[SamplingRequest]) -> "list[Future[Samples] | Exception]":
+    """All into the same step; where one of them is refused, each by itself."""
+    try:
+        return list(engine.submit_all(requests))
+    except ValueError as failure:
+        if len(requests) == 1:
+            return [failure]
+        return [result for request in requests for result in _submit(engine, [request])]
+    except (StaleEngine, DeadEngine) as failure:
+        return [failure] * len(requests)
+
+
+async def _samples(result: "Future[Samples] | Exception") -> Samples:
+    if isinstance(result, Exception):
+        raise result
+    return await asyncio.wrap_future(result)
 
 
 @ray.remote
@@ -45,10 +74,14 @@ class PolicyWorker:
 
     async def ready(self) -> ProcessInfo:
         """Load the model; to be called once, before anything else is asked."""
-        self._engine = self._start()
+        self._engine = await asyncio.to_thread(self._start)
         return this_process()
 
-    async def sample(self, requests: list[SamplingRequest]) -> AsyncIterator[tuple[str, Samples]]:
+    async def heartbeat(self) -> None:
+        """Answers between two steps of the engine, so that one that hangs is silent. Raises DeadEngine."""
+        await asyncio.wrap_future(self._engine.heartbeat())
+
+    async def sample(self, requests: list[SamplingRequest]) -> AsyncIterator[tuple[str, Outcome]]:
         """A stream of groups, in the order in which they finish (call it with num_returns="streaming")."""
         async for answer in as_they_finish(self._engine, requests):
             yield answer

@@ -9,6 +9,7 @@ import ray
 
 from actors.process import ProcessInfo, this_process
 from actors.scoring import LoadedReward, RewardSetup
+from actors.scoring_pulse import ScoringPulse
 from actors.scoring_queue import ScoringQueue, in_thread
 from driver.schema import Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration
@@ -29,7 +30,16 @@ class ScorerWorker:
         """Load the models; to be called once, before anything else is asked."""
         self._loaded = await in_thread(lambda: LoadedReward(self._setup, self._device))
         self._queue = ScoringQueue(self._loaded.reward, across_groups=self._setup.scorer.batch_across_groups)
+        self._pulse = ScoringPulse(self._queue, stuck_after_s=self._setup.scorer.timeout_s)
         return this_process()
+
+    async def heartbeat(self) -> None:
+        """Answers while groups are being scored.
+
+        Raises:
+            ScoringStuck: what is being scored has taken longer than any group is waited for.
+        """
+        self._pulse.check()
 
     async def score(self, request: ScoreRequest, *, within_s: float) -> tuple[Score | Unscored, ...]:
         """`within_s`: seconds from now after which nobody waits for the scores any more."""

@@ -36,12 +36,15 @@ class Decoder(Protocol):
         """True while its weights are being exchanged: it can't step, and takes no samples."""
         ...
 
-    def add(self, sample_id: str, request: Request, *, index: int, version: int) -> None:
+    def add(self, sample_id: str, request: Request, *, index: int) -> None:
         """Take in one sample: the request's seed or prompt `index`. Raises ValueError for one that it can't decode."""
         ...
 
     def step(self) -> list[tuple[str, Outcome | Exception]]:
-        """Decode a token of every running sample. Returns what finished, or why it can't be used."""
+        """Decode a token of every running sample, by the weights of now, however many drew the tokens before it.
+
+        Returns what finished, or why it can't be used.
+        """
         ...
 
     def abort(self, sample_ids: list[str]) -> None:
@@ -58,7 +61,7 @@ Result = TypeVar("Result")
 
 
 class StaleEngine(RuntimeError):
-    """The engine waits for the learner's weights; its own are those of the base model."""
+    """The engine has no weights to draw with: it waits for the learner's, or lost those that a sample began with."""
 
 
 class DeadEngine(RuntimeError):
@@ -98,6 +101,7 @@ class StepLoop(Generic[D]):
         self._controls: deque[tuple[Callable[[D], None], Callable[[Exception], None]]] = deque()
         self._unanswered: set[_Group] = set()
         self._samples: dict[str, tuple[_Group, int]] = {}
+        self._stepped_version: int | None = None  # of the last step
         self._end: Exception | None = None
         self._is_closing = False
         self._tokens = 0
@@ -189,12 +193,19 @@ class StepLoop(Generic[D]):
         if self._is_closing:
             return False
         if not decoder.is_paused:
+            self._drop_stranded(decoder)
             self._take_in(decoder)
-            if self._samples and decoder.version is None:
-                self._drop_all(decoder, _stale())  # an update failed under them: old and new layers would mix
-            elif self._samples:
+            if self._samples:
                 self._step(decoder)
         return True
+
+    def _drop_stranded(self, decoder: D) -> None:
+        """Drop the samples under way where the weights that drew them have no successor to go on with."""
+        version, before = decoder.version, self._stepped_version
+        if version is None:
+            self._drop_all(decoder, _stale())  # an update failed under them: old and new layers would mix
+        elif before is not None and version < before:
+            self._drop_all(decoder, StaleEngine(f"the weights went back from version {before} to {version} meanwhile"))
 
     def _has_work(self, decoder: D) -> bool:
         return bool(self._controls) or (not decoder.is_paused and bool(self._inbox or self._samples))
@@ -203,7 +214,7 @@ class StepLoop(Generic[D]):
         with self._wake:
             groups, self._inbox = self._inbox, deque()
         for group in groups:
-            if (version := decoder.version) is None:
+            if decoder.version is None:
                 self._drop(decoder, group, _stale())
                 continue
             try:
@@ -211,13 +222,14 @@ class StepLoop(Generic[D]):
                     sample_id = f"{group.request.request_id}#{index}"
                     if sample_id in self._samples:
                         raise ValueError(f"request {group.request.request_id} is already under way")
-                    decoder.add(sample_id, group.request, index=index, version=version)
+                    decoder.add(sample_id, group.request, index=index)
                     self._samples[sample_id] = (group, index)
             except ValueError as failure:
                 self._drop(decoder, group, failure)
 
     def _step(self, decoder: D) -> None:
         started = time.monotonic()
+        self._stepped_version = decoder.version
         finished = decoder.step()
         self._busy_s += time.monotonic() - started
         # All leave first: a group that is dropped must not abort a sample that the decoder has let go of in this step.

@@ -2,14 +2,16 @@
 
 Owns the engine that takes buckets from Ray's object store ("object_store", registered with vLLM's factory when this
 module is imported) and the sender for vLLM's own transport between GPUs ("nccl"). Knows vLLM and torch, no Ray: buckets
-come as values, workers as `Receivers`. When an update may begin and what it makes of the engine: weight_updates.py.
+come as values, workers as `Receivers` (weight_push.py). When an update may begin and what it makes of the engine:
+weight_updates.py.
 
-The NCCL sender follows vLLM's trainer API. It needs a GPU, so no test on a CPU exercises it.
+The NCCL sender follows vLLM's trainer API. That needs two GPUs: tests on a CPU give it another trainer.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 import torch
 from vllm.distributed.weight_transfer import WeightTransferEngineFactory, WeightTransferTrainerFactory
@@ -25,7 +27,10 @@ from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
-from actors.weight_buckets import LearnerWeights, Receivers, TensorSpec, WeightBucket, WeightManifest
+from actors.weight_buckets import LearnerWeights, TensorSpec, WeightBucket, WeightManifest
+from actors.weight_push import PushOrder, Receivers
+
+logger = logging.getLogger(__name__)
 
 
 class _LoadsWeights(Protocol):
@@ -112,111 +117,159 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
 WeightTransferEngineFactory.register_engine("object_store", ObjectStoreWeightTransferEngine)
 
 
-class NcclReceivers(Receivers, Protocol):
-    """Policy workers that receive from the sender's GPU."""
+class Trainer(Protocol):
+    """The part of vLLM's trainer engines that is used here."""
 
-    def init_transfer(self, infos: Sequence[Mapping[str, object]]) -> None:
-        """One message for each worker, in order."""
-        ...
+    def send_weights(self) -> None: ...
 
-    def update(self, info: Mapping[str, object]) -> None:
-        """The same message for every worker."""
-        ...
+    def shutdown(self) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class NcclGroup:
-    """Who takes part in a transfer: one sender and every process of every policy worker."""
+OpenTrainer: TypeAlias = Callable[[NCCLTrainerInitInfo, "_WorkersClient", "BucketSource"], Trainer]
 
-    num_workers: int
-    tensor_parallel_size: int
-    bucket_bytes: int
-    master_address: str  # the sender's host and a free port there
-    master_port: int
 
-    def init_info(self, rank: int) -> NCCLTrainerInitInfo:
-        return NCCLTrainerInitInfo(
-            rank=rank,
-            master_address=self.master_address,
-            master_port=self.master_port,
-            world_size=1 + self.num_workers * self.tensor_parallel_size,
-            packed_buffer_size_bytes=self.bucket_bytes,
-        )
+def open_nccl_trainer(info: NCCLTrainerInitInfo, client: "_WorkersClient", source: "BucketSource") -> Trainer:
+    """vLLM's own; on rank 0 it returns when all workers have joined."""
+    return WeightTransferTrainerFactory.trainer_init(info, client=client, source=source)
 
 
 class NcclSender:
-    """vLLM's trainer engine over the learner's buckets, on every learner rank; rank 0 holds the receivers.
+    """vLLM's trainer engine over the learner's buckets, on every learner rank (weight_push.Sender).
 
-    A failed nccl broadcast can't be undone on the other side: the policy workers must be restarted after it.
+    All workers are one group, whose members can't change: an order with a new meeting place builds another. Where one
+    worker fails, nobody takes the update, and those that hang in a broadcast answer nothing until they are replaced.
     """
 
-    def __init__(self, source: LearnerWeights, group: NcclGroup, *, rank: int, receivers: NcclReceivers | None) -> None:
-        self._source = source
-        self._client = _WorkersClient(group, receivers)
-        self._trainer = WeightTransferTrainerFactory.trainer_init(
-            group.init_info(rank), client=self._client, source=BucketSource(source)
-        )
+    def __init__(
+        self,
+        source: LearnerWeights,
+        *,
+        rank: int,
+        tensor_parallel_size: int,
+        bucket_bytes: int,
+        open_trainer: OpenTrainer = open_nccl_trainer,
+    ) -> None:
+        self._source = BucketSource(source)
+        self._rank = rank
+        self._tensor_parallel_size = tensor_parallel_size  # of a policy worker
+        self._bucket_bytes = bucket_bytes
+        self._open = open_trainer
+        self._client = _WorkersClient(tensor_parallel_size)
+        self._trainer: Trainer | None = None
 
-    def send(self, policy_version: int) -> WeightManifest:
-        """Push all weights; every learner rank calls it."""
-        manifest = WeightManifest.of(self._source)
-        self._client.next_update = (manifest, policy_version)
-        self._trainer.send_weights()
+    def send(self, order: PushOrder, receivers: Receivers | None) -> WeightManifest:
+        manifest = WeightManifest.of(self._source.weights, update=order.update)
+        self._client.update = _Update(manifest, order.policy_version, receivers)
+        self._source.begin()
+        try:
+            self._member_of(order).send_weights()
+        except Exception as failure:
+            if receivers is None:
+                raise
+            logger.warning("weight update %s failed: %s", order.update, failure)
+            receivers.give_up(str(failure))
+        if receivers is not None and receivers.has_missed:
+            self._trainer = None  # not shut down: that might wait for the broadcast which just failed
+        self._source.walk_on()
         return manifest
 
-    def close(self) -> None:
-        self._trainer.shutdown()
+    def _member_of(self, order: PushOrder) -> Trainer:
+        """The trainer of the group that this order is for."""
+        if order.meeting is not None:
+            if self._trainer is not None:
+                self._trainer.shutdown()
+            self._trainer = self._open(self._init_info(order, order.meeting), self._client, self._source)
+        assert self._trainer is not None, "the order after a failed one names a meeting place"
+        return self._trainer
+
+    def _init_info(self, order: PushOrder, meeting: tuple[str, int]) -> NCCLTrainerInitInfo:
+        return NCCLTrainerInitInfo(
+            rank=self._rank,
+            master_address=meeting[0],
+            master_port=meeting[1],
+            world_size=1 + len(order.names) * self._tensor_parallel_size,
+            packed_buffer_size_bytes=self._bucket_bytes,
+        )
 
 
 class BucketSource(WeightSource):
     """The learner's buckets as vLLM's trainers read them, one tensor at a time."""
 
-    def __init__(self, source: LearnerWeights) -> None:
-        self._source = source
+    def __init__(self, weights: LearnerWeights) -> None:
+        self.weights = weights
+        self._walk: Iterator[list[tuple[str, torch.Tensor]]] = iter(())
+
+    def begin(self) -> None:
+        """The next reading is a new walk."""
+        self._walk = self.weights.buckets()
+
+    def walk_on(self) -> None:
+        """To the end of a walk that was broken off, or never begun: the other ranks gather on."""
+        for _ in self._walk:
+            pass
 
     def metadata(self) -> list[ParamMeta]:
-        specs = WeightManifest.of(self._source).specs
+        specs = WeightManifest.of(self.weights).specs
         return [ParamMeta(spec.name, spec.torch_dtype, spec.shape) for spec in specs]
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
-        for bucket in self._source.buckets():
+        for bucket in self._walk:
             for name, tensor in bucket:
                 # The packed sender collects tensors across our buckets; a gathered parameter may be gone by then.
                 yield name, tensor.detach().clone()
 
 
-class _WorkersClient:
-    """What vLLM's trainers ask of the inference side, spread over all policy workers."""
+@dataclass(frozen=True)
+class _Update:
+    """What is being sent, and to whom."""
 
-    def __init__(self, group: NcclGroup, receivers: NcclReceivers | None) -> None:
-        self._group = group
-        self._receivers = receivers
-        self.next_update: tuple[WeightManifest, int] | None = None
+    manifest: WeightManifest
+    policy_version: int
+    receivers: Receivers | None
+
+
+class _WorkersClient:
+    """What vLLM's trainers ask of the inference side, spread over the policy workers. Fails where one of them does."""
+
+    def __init__(self, tensor_parallel_size: int) -> None:
+        self._tensor_parallel_size = tensor_parallel_size
+        self.update: _Update | None = None
 
     def init_weight_transfer_engine(self, init_info: dict[str, object]) -> None:
-        infos = [dict(init_info) for _ in range(self._group.num_workers)]
-        if (offset := init_info.get("rank_offset")) is not None:
-            assert isinstance(offset, int)
-            for index, info in enumerate(infos):
-                info["rank_offset"] = offset + index * self._group.tensor_parallel_size
-        self._workers.init_transfer(infos)
+        offset = init_info["rank_offset"]
+        assert isinstance(offset, int)
+        self._all(
+            lambda workers: workers.init_transfer(
+                {
+                    name: init_info | {"rank_offset": offset + index * self._tensor_parallel_size}
+                    for index, name in enumerate(workers.listening)
+                }
+            )
+        )
 
     def start_weight_update(self) -> None:
-        self._workers.start(self._update[0])
+        self._all(lambda workers: workers.start(self._current.manifest))
 
     def update_weights(self, update_info: dict[str, object] | list[dict[str, object]]) -> None:
         assert isinstance(update_info, dict), "nccl sends one message for all"
-        self._workers.update(update_info)
+        self._all(lambda workers: workers.update(update_info))
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
-        self._workers.finish(self._update[1])
+        self._workers.finish(self._current.policy_version)  # each by itself again: the tensors are all there
+
+    def _all(self, tell: Callable[[Receivers], None]) -> None:
+        workers = self._workers
+        before = workers.listening
+        tell(workers)
+        if failed := set(before) - set(workers.listening):
+            raise RuntimeError(f"{', '.join(sorted(failed))} failed, and a transfer group can't go on without a member")
 
     @property
-    def _workers(self) -> NcclReceivers:
-        assert self._receivers is not None, "only rank 0 talks to the policy workers"
-        return self._receivers
+    def _workers(self) -> Receivers:
+        assert self._current.receivers is not None, "only rank 0 talks to the policy workers"
+        return self._current.receivers
 
     @property
-    def _update(self) -> tuple[WeightManifest, int]:
-        assert self.next_update is not None, "send() announces the update"
-        return self.next_update
+    def _current(self) -> _Update:
+        assert self.update is not None, "send() announces the update"
+        return self.update

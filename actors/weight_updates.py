@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from actors.weight_buckets import WeightBackend, WeightManifest
+from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_layout import check_covers, engine_checksums, listed
 
 Result = TypeVar("Result")
@@ -81,6 +81,7 @@ class WeightUpdates:
         """Load what one message brings; a failure ends the update."""
         if not self.is_open:
             raise RuntimeError("weights arrived outside an update; call start_weight_update first")
+        self._refuse_late(info.get("bucket"))
         self.is_open = False
         self._call("update_weights", update_info=dict(info))
         self.is_open = True
@@ -112,6 +113,14 @@ class WeightUpdates:
         if self._is_sharded:
             raise ValueError("checksums need the whole tensors; policy.tensor_parallel_size above 1 splits them")
         return self._engine.apply_model(partial(engine_checksums, manifest=self._manifest))[0]
+
+    def _refuse_late(self, bucket: object) -> None:
+        """A bucket that was on its way when its update was given up must not get into the next one."""
+        expected = self._manifest.update if self._manifest else ""
+        if isinstance(bucket, WeightBucket) and bucket.update != expected:
+            raise ValueError(
+                f"a bucket of weight update {bucket.update!r} arrived during {expected!r}; it is thrown away"
+            )
 
     def _missing(self) -> list[str]:
         if self._backend != "object_store":

@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME ...] [section.key=value ...] [--json]
 
-NAMEs are generation, scoring, packing, learning, push and step; without one, all of them. Everything that is not a
+NAMEs are generation, scoring, packing, learning, push, step and cache; without one, all of them. Everything that is not a
 size below is read from the config, as a run reads it.
 """
 
@@ -20,7 +20,7 @@ from driver.config_load import load_config
 from driver.errors import BadInput
 from driver.paths import ROOT, with_absolute_paths
 
-NAMES = ("generation", "scoring", "packing", "learning", "push", "step")
+NAMES = ("generation", "scoring", "packing", "learning", "push", "step", "cache")
 
 
 def main() -> int:

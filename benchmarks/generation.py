@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import ray
 
 from actors.fleet import GeneratorFleet, ready
-from actors.learner import PolicyReceivers
+from actors.learner import policy_receivers
 from actors.policy import PolicyWorker
 from actors.process import ProcessInfo, this_process
-from actors.weight_buckets import send_weights
+from actors.supervisor import Supervisor
+from actors.weight_push import BucketSender, PushOrder
 from benchmarks.folder_weights import FolderWeights
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.reserve import reserved
@@ -88,12 +89,12 @@ def run(sizes: Sizes) -> list[Comparison]:
         bare = start_actor(BareGenerator, bare_at, bundles, (policy, device, sizes.threads))
         processes = runner.run(ready([ours_at.name, bare_at.name], [worker, bare]))
         # A policy worker serves nothing before it has received weights: here those of its own model.
-        send_weights(
-            FolderWeights(policy.model, bucket_bytes=config.weights.bucket_mib << 20),
-            policy_version=0,
-            receivers=PolicyReceivers([worker], timeout_s=config.weights.timeout_s),
-        )
-        fleet = GeneratorFleet("policy", [worker])
+        receivers = policy_receivers({ours_at.name: worker}, timeout_s=config.weights.timeout_s)
+        weights = BucketSender(FolderWeights(policy.model, bucket_bytes=config.weights.bucket_mib << 20))
+        manifest = weights.send(PushOrder(policy_version=0, update="0", names=(ours_at.name,)), receivers)
+        if missed := receivers.outcome(manifest).missed:
+            raise RuntimeError(f"the worker took no weights: {missed}")
+        fleet = GeneratorFleet(Supervisor.around("policy", [worker]))
 
         def ours(number: int) -> Round:
             requests = prompts.requests(number)

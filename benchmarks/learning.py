@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.learner import LearnerGroup
+from actors.learner_group import LearnerGroup
 from benchmarks.bare_learner import PLAIN, TUNED, Care, bare_step, start_bare
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.ragged import LONGEST_TOKENS, MEAN_TOKENS, ragged_samples
@@ -123,7 +123,7 @@ def _comparison(opponent: Opponent, rounds: tuple[tuple[Round, ...], tuple[Round
 
 def _work(sizes: Sizes, batch: TrainBatch) -> str:
     config: Config = sizes.config
-    num_tokens = sum(int((row.sequence_ids >= 0).sum()) for rows in batch.rows for row in rows)
+    num_tokens = sum(row.num_sequence_tokens for rows in batch.rows for row in rows)
     longest_row = max(row.token_ids.size for rows in batch.rows for row in rows)
     return (
         f"{batch.num_sequences} sequences, lognormal with mean {MEAN_TOKENS:g} and cut at {LONGEST_TOKENS}: "

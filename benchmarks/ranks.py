@@ -1,14 +1,35 @@
 """The learner's ranks as a run starts them, for the benchmarks that need a real learner."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from actors.fleet import processes
-from actors.learner import LearnerGroup, LearnerWorker, RankArguments
+from actors.learner import LearnerWorker, RankArguments
+from actors.learner_group import LearnerGroup
 from actors.process import RemoteActor
+from actors.remote import processes
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Placement
 from cluster.team import weight_backend
 from driver.config import Config
+from driver.errors import FleetLost
+
+
+class FixedWorkers:
+    """Policy workers of a benchmark (push_rounds.PolicyWorkers): one that misses a push ends it."""
+
+    def __init__(self, workers: Sequence[RemoteActor]) -> None:
+        self._workers = {f"policy-{index}": worker for index, worker in enumerate(workers)}
+
+    def receivers(self) -> Mapping[str, RemoteActor]:
+        return self._workers
+
+    def received(self, names: Iterable[str], policy_version: int) -> None:
+        """Nothing depends on it here."""
+
+    def missed(self, name: str, why: str) -> None:
+        raise FleetLost(f"{name} {why}")
+
+    async def wait_receivers(self) -> None:
+        raise FleetLost("a benchmark without policy workers has nobody to push weights to")
 
 
 async def start_learner(
@@ -18,7 +39,9 @@ async def start_learner(
     device = bundles.layout.device
     ranks = [start_actor(LearnerWorker, place, bundles, (rank,)) for rank, place in enumerate(places)]
     started = await processes([f"learner-{rank}" for rank in range(len(ranks))], ranks)
-    group = LearnerGroup(ranks, timeout_s=config.learner.timeout_s)
+    group = LearnerGroup(
+        ranks, timeout_s=config.learner.timeout_s, rules=config.fleet, policy=FixedWorkers(policy_workers)
+    )
     arguments = RankArguments(
         learner=config.learner,
         algorithm=config.algorithm,
@@ -35,5 +58,5 @@ async def start_learner(
         push_timeout_s=config.weights.timeout_s,
         tensor_parallel_size=config.policy.tensor_parallel_size,
     )
-    await group.setup(arguments, policy_workers)
+    await group.setup(arguments)
     return group, tuple(process.pid for process in started.values())

@@ -6,8 +6,8 @@ Owns that both sides get the same, and that no round repeats what a cache may st
 from benchmarks.measure import Sizes
 from driver.inputs import TrainingInputs, prepare_training
 from driver.problems.builtin.generate import builtin_items
-from driver.problems.stream import ProblemStream
-from driver.schema import SamplingRequest, ScoreRequest
+from driver.problems.stream import first_draws
+from driver.schema import Draw, SamplingRequest, ScoreRequest
 from driver.seeds import sampling_seeds
 from rewards.languages import LANGUAGES
 
@@ -22,9 +22,7 @@ class Prompts:
         evaluation = sizes.config.evaluation.model_copy(update={"before": False, "after": False})
         self._sizes = sizes
         self._inputs: TrainingInputs = prepare_training(sizes.config.model_copy(update={"evaluation": evaluation}))
-        self._stream = ProblemStream(
-            self._inputs.source, languages=sizes.config.data.languages, seed=sizes.config.run.seed
-        )
+        self._drawn: list[Draw] = []
 
     def requests(self, number: int) -> list[SamplingRequest]:
         """One round's groups; every round has other problems."""
@@ -41,7 +39,8 @@ class Prompts:
         ]
 
     def _prompt(self, position: int) -> tuple[int, ...]:
-        return self._inputs.evaluation.prompter.prompt_token_ids(self._stream.at(position))
+        self._drawn += first_draws(self._inputs.stream, position + 1 - len(self._drawn))
+        return self._inputs.evaluation.prompter.prompt_token_ids(self._drawn[position].problem)
 
 
 def score_requests(sizes: Sizes, number: int) -> list[ScoreRequest]:

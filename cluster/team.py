@@ -1,44 +1,60 @@
-"""All actors of a run: started, loaded, and put behind the driver's ports.
+"""All actors of a run: started, loaded, put behind the driver's ports, and started again where they died.
 
-Owns who is started with what. Where is cluster/launch.py's business, what an actor does its own.
+Owns who is started with what. Where is cluster/launch.py's business, when a supervisor's, what an actor does its own.
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from actors.fleet import GeneratorFleet, processes, ready
-from actors.learner import LearnerGroup, LearnerWorker, RankArguments
+from actors.fleet import GeneratorFleet
+from actors.learner import LearnerWorker, RankArguments
+from actors.learner_group import LearnerGroup
 from actors.pivot import PivotWorker
 from actors.policy import PolicyWorker
+from actors.policy_fleet import PolicyFleet
 from actors.process import ProcessInfo, RemoteActor, RemoteClass
+from actors.remote import end_actor, processes
 from actors.scorer import ScorerWorker
 from actors.scorer_fleet import ScorerFleet
 from actors.scoring import RewardSetup
+from actors.supervisor import Report, Staffing, Supervisor
 from actors.weight_buckets import WeightBackend
+from cluster.elastic import Elastic, Limits
 from cluster.launch import Bundles, start_actor
-from cluster.layout import Device, Role
-from driver.config import Config, WeightsConfig
+from cluster.layout import Device, Placement, Role
+from cluster.room import ClusterRoom
+from driver.config import Config, EngineConfig, WeightsConfig
+from driver.errors import RunFailed
 from driver.progress import Progress, waiting_for
 from driver.references import model_fingerprint
-from driver.reward_config import ScorerConfig
 
 Result = TypeVar("Result")
 
+StartIn = Callable[[Placement, Bundles], RemoteActor]
+"""A new actor in a bundle; does not wait for it."""
+
 
 class Team:
-    """The actors of one run; what was started is known in `processes`, also when a later start fails."""
+    """The actors of one run. What was started is known in `processes`, also when a later start fails: by name, an
+    actor's earlier processes as "policy-0.1", "policy-0.2"."""
 
-    def __init__(self, config: Config, bundles: Bundles, progress: Progress) -> None:
+    def __init__(self, config: Config, bundles: Bundles, progress: Progress, *, report: Report | None = None) -> None:
+        """`report` hears of every change among the workers; without one they are notes on the console."""
         self._config = config
         self._bundles = bundles
         self._progress = progress
+        self._report = report or (lambda kind, reason, detail: progress.note(f"{reason}: {detail}"))
+        self._supervisors: list[Supervisor] = []
+        self._room: ClusterRoom | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.processes: dict[str, ProcessInfo] = {}
-        self.policy = GeneratorFleet("policy", ())
-        self.pivot = GeneratorFleet("pivot", ())
-        self.scorer = scorer_fleet((), config.scorer)
-        self.learner = LearnerGroup((), timeout_s=config.learner.timeout_s)
+        self.policy = GeneratorFleet(self._nobody("policy"))
+        self.pivot = GeneratorFleet(self._nobody("pivot"))
+        self.scorer = self._scorer_fleet(self._nobody("scorer"))
+        self.learner = LearnerGroup((), timeout_s=config.learner.timeout_s, rules=config.fleet, policy=None)
 
     @property
     def scores(self) -> bool:
@@ -47,14 +63,17 @@ class Team:
 
     async def start_frozen_policy(self) -> None:
         """Policy workers that serve their own weights, for an evaluation."""
-        workers = self._actors("policy", PivotWorker, self._config.policy, self._bundles.layout.device)
-        await self._load("policy", workers)
-        self.policy = GeneratorFleet("policy", workers, timeout_s=self._config.policy.timeout_s)
+        supervisor = self._supervised("policy", self._starter(PivotWorker, self._config.policy, self._device))
+        self.policy = GeneratorFleet(supervisor, timeout_s=self._config.policy.timeout_s)
+        await self._open(supervisor)
 
     async def start_scorers(self, languages: Sequence[str], *, custom_source: str = "") -> None:
         """Scorers alone, for a measurement of the reward itself. They score once they were given a calibration."""
-        scorers = self._scorers(languages, custom_source)
-        await self._load("scorer", scorers)
+        await self._open(self._scorers(languages, custom_source))
+
+    async def start_pivot(self) -> None:
+        """Pivot workers alone, to ask for references ahead of a run."""
+        await self._open(self._pivots())
 
     async def start_all(self, *, custom_source: str = "") -> None:
         """Everybody whom the layout names, loaded at the same time. `custom_source` is a user's own reward, as text.
@@ -62,23 +81,62 @@ class Team:
         Raises:
             RunFailed: an actor could not load its model, or not within cluster.start_timeout_s.
         """
-        config, device = self._config, self._bundles.layout.device
-        backend = weight_backend(config.weights, device)
-        policy = self._actors("policy", PolicyWorker, config.policy, device, backend)
-        pivot = self._actors("pivot", PivotWorker, config.pivot, device)
-        scorers = self._scorers(config.data.languages, custom_source)
-        ranks = self._actors("learner", LearnerWorker)
-        self.policy = GeneratorFleet("policy", policy, timeout_s=config.policy.timeout_s)
-        self.pivot = GeneratorFleet("pivot", pivot, timeout_s=config.pivot.timeout_s)
-        self.learner = LearnerGroup(ranks, timeout_s=config.learner.timeout_s)
+        config = self._config
+        start_policy = self._starter(PolicyWorker, config.policy, self._device, self._weight_backend)
+        least = config.policy.min_workers
+        policy = self._supervised("policy", start_policy, min_workers=least, starts_stale=True)
+        fleet = PolicyFleet(policy, timeout_s=config.policy.timeout_s)
+        self.policy, self.learner.policy = fleet, fleet
+        self.learner.exchange(self._ranks())
         await asyncio.gather(
-            self._load("policy", policy),
-            self._load("pivot", pivot),
-            self._load("scorer", scorers),
-            self._load_learner(ranks, policy, backend),
+            self._open(policy),
+            self._open(self._pivots()),
+            self._open(self._scorers(config.data.languages, custom_source)),
+            self._set_up_learner(),
         )
+        if policy.workers:  # imitating references needs one only to evaluate
+            self._tasks.append(asyncio.ensure_future(self._bring_up_stale(fleet)))
+            self._tasks.append(asyncio.ensure_future(self._follow_cluster(policy, start_policy)))
 
-    def _scorers(self, languages: Sequence[str], custom_source: str) -> list[RemoteActor]:
+    async def restart_learner(self) -> None:
+        """New processes for all ranks, in the bundles of the old, with the model's first weights.
+
+        Raises:
+            RunFailed: a rank could not be started, or not within cluster.start_timeout_s.
+        """
+        for rank in self.learner.ranks:
+            end_actor(rank)
+        self.learner.exchange(self._ranks())
+        await self._set_up_learner()
+
+    async def close(self) -> None:
+        """Nobody is watched or started again from now on. The processes end with Ray."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(supervisor.close() for supervisor in self._supervisors))
+        if self._room is not None:
+            self._room.close()
+
+    # --- who is started with what -------------------------------------------------------------------------------------
+
+    @property
+    def _device(self) -> Device:
+        return self._bundles.layout.device
+
+    @property
+    def _weight_backend(self) -> WeightBackend:
+        return weight_backend(self._config.weights, self._device)
+
+    def _starter(self, actor: RemoteClass, *arguments: object) -> StartIn:
+        return lambda placement, bundles: start_actor(actor, placement, bundles, arguments)
+
+    def _pivots(self) -> Supervisor:
+        supervisor = self._supervised("pivot", self._starter(PivotWorker, self._config.pivot, self._device))
+        self.pivot = GeneratorFleet(supervisor, timeout_s=self._config.pivot.timeout_s)
+        return supervisor
+
+    def _scorers(self, languages: Sequence[str], custom_source: str) -> Supervisor:
         config = self._config
         setup = RewardSetup(
             scorer=config.scorer,
@@ -89,55 +147,75 @@ class Team:
             custom_source=custom_source,
             translated_by=f"pivot {model_fingerprint(config.pivot.model)}",
         )
-        scorers = self._actors("scorer", ScorerWorker, setup, self._bundles.layout.device)
-        self.scorer = scorer_fleet(scorers, config.scorer)
-        return scorers
+        supervisor = self._supervised("scorer", self._starter(ScorerWorker, setup, self._device))
+        self.scorer = self._scorer_fleet(supervisor)
+        return supervisor
 
-    def _actors(self, role: Role, actor: RemoteClass, *arguments: object) -> list[RemoteActor]:
-        """One actor per placement of a role; `arguments` are the same for all, the learner's ranks get their index."""
+    def _scorer_fleet(self, supervisor: Supervisor) -> ScorerFleet:
+        config = self._config.scorer
+        return ScorerFleet(supervisor, timeout_s=config.timeout_s, attempts=config.attempts, backoff_s=config.backoff_s)
+
+    def _supervised(
+        self, role: Role, start: StartIn, *, min_workers: int = 1, starts_stale: bool = False
+    ) -> Supervisor:
+        """A role's actors, each in its bundle, now and at every restart."""
+        supervisor = Supervisor(
+            Staffing(
+                role=role,
+                rules=self._config.fleet,
+                start_timeout_s=self._config.cluster.start_timeout_s,
+                min_workers=min_workers,
+                starts_stale=starts_stale,
+                report=self._report,
+                waiting=self._progress.waiting,
+                found=self._found,
+            )
+        )
+        self._supervisors.append(supervisor)
+        for placement in self._bundles.layout.of(role):
+            supervisor.hire(partial(start, placement, self._bundles))
+        return supervisor
+
+    def _nobody(self, role: Role) -> Supervisor:
+        return Supervisor.around(role, ())
+
+    def _ranks(self) -> list[RemoteActor]:
         return [
-            start_actor(actor, placement, self._bundles, arguments or (placement.index,))
-            for placement in self._bundles.layout.of(role)
+            start_actor(LearnerWorker, placement, self._bundles, (placement.index,))
+            for placement in self._bundles.layout.of("learner")
         ]
 
-    async def _load(self, role: Role, workers: Sequence[RemoteActor]) -> None:
-        if not workers:  # imitating references needs no scorer, for one
-            return
-        await self._find(role, workers)
-        await self._started(role, ready(self._names(role), workers))
+    # --- until they have loaded ---------------------------------------------------------------------------------------
 
-    async def _find(self, role: Role, workers: Sequence[RemoteActor]) -> None:
-        self.processes |= await self._started(role, processes(self._names(role), workers))
+    async def _open(self, supervisor: Supervisor) -> None:
+        if supervisor.workers:  # imitating references needs no scorer, for one
+            await self._started(supervisor.staffing.role, supervisor.open())
 
-    def _names(self, role: Role) -> list[str]:
-        return [placement.name for placement in self._bundles.layout.of(role)]
-
-    async def _load_learner(
-        self, ranks: Sequence[RemoteActor], policy_workers: Sequence[RemoteActor], backend: WeightBackend
-    ) -> None:
+    async def _set_up_learner(self) -> None:
         config = self._config
+        template = config.policy.chat_template
         arguments = RankArguments(
             learner=config.learner,
             algorithm=config.algorithm,
             critic=config.critic,
             total_optimizer_steps=config.total_optimizer_steps,
             model=config.policy.model,
-            chat_template=Path(template).read_text(encoding="utf-8")
-            if (template := config.policy.chat_template)
-            else "",
+            chat_template=Path(template).read_text(encoding="utf-8") if template else "",
             temperature=config.policy.temperature,
-            device=self._bundles.layout.device,
+            device=self._device,
             seed=config.run.seed,
             trust_remote_code=config.policy.trust_remote_code,
-            weight_backend=backend,
+            weight_backend=self._weight_backend,
             bucket_bytes=config.weights.bucket_mib << 20,
             push_timeout_s=config.weights.timeout_s,
             tensor_parallel_size=config.policy.tensor_parallel_size,
         )
-        await self._find("learner", ranks)
-        await self._started("learner", self.learner.setup(arguments, policy_workers))
+        names = [placement.name for placement in self._bundles.layout.of("learner")]
+        for name, process in (await self._started("learner", processes(names, self.learner.ranks))).items():
+            self._found(name, process)
+        await self._started("learner", self.learner.setup(arguments))
 
-    async def _started(self, role: Role, loading: Awaitable[Result]) -> Result:
+    async def _started(self, role: str, loading: Awaitable[Result]) -> Result:
         with self._progress.phase(f"loading {role}"):
             return await waiting_for(
                 loading,
@@ -146,9 +224,37 @@ class Team:
                 report=self._progress.waiting,
             )
 
+    def _found(self, name: str, process: ProcessInfo) -> None:
+        if (earlier := self.processes.pop(name, None)) is not None:
+            number = sum(known.startswith(f"{name}.") for known in self.processes) + 1
+            self.processes[f"{name}.{number}"] = earlier
+        self.processes[name] = process
 
-def scorer_fleet(workers: Sequence[RemoteActor], config: ScorerConfig) -> ScorerFleet:
-    return ScorerFleet(workers, timeout_s=config.timeout_s, attempts=config.attempts, backoff_s=config.backoff_s)
+    # --- while the run goes on ----------------------------------------------------------------------------------------
+
+    async def _bring_up_stale(self, fleet: PolicyFleet) -> None:
+        """Workers that were started between two pushes get the weights of now."""
+        while True:
+            await fleet.stale.wait()
+            fleet.stale.clear()
+            try:
+                await self.learner.bring_up()
+            except RunFailed as failure:  # whoever asks the learner or the fleet next hears of it as well
+                self._report("fleet", "policy: a stale worker was not brought up", str(failure))
+
+    async def _follow_cluster(self, policy: Supervisor, start: StartIn) -> None:
+        """Policy workers as many as the cluster has room for, within what the config allows."""
+        limits = self._config.policy
+        self._room = ClusterRoom(self._bundles, "policy", start=start)
+        elastic = Elastic(
+            "policy",
+            policy,
+            self._room,
+            limits=Limits(least=limits.min_workers, most=limits.most_workers, bundle=self._room.bundle),
+            report=self._report,
+        )
+        elastic.seat(self._room.keys, policy.workers)
+        await elastic.run()
 
 
 def weight_backend(config: WeightsConfig, device: Device) -> WeightBackend:

@@ -2,8 +2,8 @@
 
 Owns what a token's loss counts in its batch, which row a sample lies in, on which rank, in which micro-batch. Knows the
 schema and numpy; must not know torch or the loss. Every sample is in exactly one row; every rank has the same number of
-micro-batches, because ZeRO-3's collectives pair the ranks' forward passes one to one; the same samples in the same
-order give the same batch.
+micro-batches, because ZeRO-3's collectives pair the ranks' forward passes one to one; a prompt that samples of a row
+have in common lies in it once; the same samples in the same order give the same batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from driver.packing import assign_rows
-from driver.schema import PackedRow, TrainBatch, TrainSample
+from driver.packing import Demand, assign_rows, assign_sharing
+from driver.schema import PackedRow, Segment, TrainBatch, TrainSample
 
 PADDING = -1  # `sequence_ids` of a token that belongs to no sample
 
@@ -77,10 +77,12 @@ def pack(  # noqa: PLR0913
     pad_token_id: int,
     policy_version: int,
     weighting: LossWeighting,
+    share_prompts: bool = False,
     is_padded: bool = False,
 ) -> TrainBatch:
     """Rows of at most `row_tokens` tokens, as even as they can be: attention over a row may cost its square.
 
+    With `share_prompts` samples of one prompt go into one row as far as that is no longer wait, and have it in common.
     `is_padded` gives every sample a row of its own, filled up to `row_tokens`: what packing is measured against.
 
     Raises:
@@ -89,13 +91,20 @@ def pack(  # noqa: PLR0913
     """
     _check(samples, row_tokens)
     weights = weighting.weights(samples)
-    lengths = [sample.num_tokens for sample in samples]
     if is_padded:
         assigned = [[index] for index in range(len(samples))]
+    elif share_prompts:
+        assigned = assign_sharing(_demands(samples), num_ranks=num_ranks, row_tokens=row_tokens)
     else:
+        lengths = [sample.num_tokens for sample in samples]
         assigned = assign_rows(lengths, num_ranks=num_ranks, row_tokens=row_tokens)
     rows = [
-        _row(samples, members, weights, pad_token_id=pad_token_id, fill_to=row_tokens if is_padded else 0)
+        _row(
+            _placed(samples, members, share_prompts=share_prompts),
+            weights,
+            pad_token_id=pad_token_id,
+            fill_to=row_tokens if is_padded else 0,
+        )
         for members in assigned
     ]
     rows += [_dummy_row(rows[0], pad_token_id) for _ in range(-len(rows) % num_ranks)]
@@ -109,22 +118,39 @@ def pack(  # noqa: PLR0913
 
 
 def packing_efficiency(batch: TrainBatch) -> float:
-    """Tokens of samples over the token slots that the ranks spend: they wait for each other's micro-batches.
+    """Tokens to compute over the token slots that the ranks spend: they wait for each other's micro-batches.
 
-    1 means that no rank ever waits and nothing is padding.
+    1 means that no rank ever waits and nothing is padding. A shared prompt is computed once and counted once.
     """
     micro_batches = list(zip(*batch.rows, strict=True))
     num_slots = len(batch.rows) * sum(max(row.token_ids.size for row in rows) for rows in micro_batches)
-    return _num_tokens(batch) / num_slots
+    return _num_computed(batch) / num_slots
 
 
 def budget_efficiency(batch: TrainBatch, *, row_tokens: int) -> float:
-    """Tokens of samples over what the batch's rows could hold, dummies included."""
-    return _num_tokens(batch) / (row_tokens * sum(len(rows) for rows in batch.rows))
+    """Tokens to compute over what the batch's rows could hold, dummies included."""
+    return _num_computed(batch) / (row_tokens * sum(len(rows) for rows in batch.rows))
 
 
-def _num_tokens(batch: TrainBatch) -> int:
+def shared_fraction(batch: TrainBatch) -> float:
+    """Tokens of samples that are not computed, because another sample of the row has the same prompt; of all."""
+    return 1 - _num_computed(batch) / sum(row.num_sequence_tokens for rows in batch.rows for row in rows)
+
+
+def _num_computed(batch: TrainBatch) -> int:
     return sum(int((row.sequence_ids != PADDING).sum()) for rows in batch.rows for row in rows)
+
+
+def _demands(samples: Sequence[TrainSample]) -> list[Demand]:
+    prompts: dict[tuple[int, ...], int] = {}
+    return [
+        Demand(
+            prompt=prompts.setdefault(sample.prompt_token_ids, len(prompts)),
+            prompt_tokens=len(sample.prompt_token_ids),
+            response_tokens=len(sample.response_token_ids),
+        )
+        for sample in samples
+    ]
 
 
 def _check(samples: Sequence[TrainSample], row_tokens: int) -> None:
@@ -162,52 +188,87 @@ def _deal(rows: list[PackedRow], *, num_ranks: int) -> tuple[tuple[PackedRow, ..
     return tuple(tuple(share) for share in shares)
 
 
-def _row(
-    samples: Sequence[TrainSample], members: list[int], weights: list[float], *, pad_token_id: int, fill_to: int
-) -> PackedRow:
-    """Prompt and response of each member, end to end; `sequence_ids` are indices into the packed samples.
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A sample in its row."""
 
-    Padding up to `fill_to` is a sequence of its own by its positions: attention never mixes it with a sample.
+    sample: TrainSample
+    index: int  # among the packed samples
+    segment: Segment
+
+    @property
+    def position_ids(self) -> NDArray[np.int64]:
+        return np.arange(self.segment.length, dtype=np.int64) + self.segment.prompt_length
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        return (self.sample.prompt_token_ids + self.sample.response_token_ids)[self.segment.prompt_length :]
+
+    @property
+    def is_response(self) -> NDArray[np.bool_]:
+        return self.position_ids >= len(self.sample.prompt_token_ids)
+
+    def on_response(self, values: Sequence[float]) -> NDArray[np.float32]:
+        """The values at response tokens, 0 elsewhere."""
+        num_zeros = self.segment.length - len(self.sample.response_token_ids)
+        return np.concatenate([np.zeros(num_zeros, dtype=np.float32), np.array(values, dtype=np.float32)])
+
+
+def _placed(samples: Sequence[TrainSample], members: list[int], *, share_prompts: bool) -> list[_Placed]:
+    """Prompt and response of each member, end to end; the response alone, where an earlier one brought the prompt."""
+    starts: dict[tuple[int, ...], int] = {}
+    placed: list[_Placed] = []
+    end = 0
+    for index in members:
+        sample = samples[index]
+        prompt = sample.prompt_token_ids
+        if share_prompts and prompt in starts:
+            segment = Segment(len(sample.response_token_ids), prompt_start=starts[prompt], prompt_length=len(prompt))
+        else:
+            starts[prompt] = end
+            segment = Segment(sample.num_tokens)
+        placed.append(_Placed(sample, index, segment))
+        end += segment.length
+    return placed
+
+
+def _row(placed: list[_Placed], weights: list[float], *, pad_token_id: int, fill_to: int) -> PackedRow:
+    """The samples end to end; `sequence_ids` are indices into the packed samples.
+
+    Padding up to `fill_to` is a segment of its own: attention never mixes it with a sample.
     """
-    placed = [(samples[index], index, weights[index]) for index in members]
-    num_padding = max(0, fill_to - sum(sample.num_tokens for sample, _, _ in placed))
+    num_padding = max(0, fill_to - sum(one.segment.length for one in placed))
 
     def on_responses(values: Callable[[TrainSample], Sequence[float]]) -> NDArray[np.float32]:
         """A sample's values at its response tokens, 0 elsewhere; [0] where the samples have none."""
-        if not values(placed[0][0]):
+        if not values(placed[0].sample):
             return np.zeros(0, dtype=np.float32)
-        parts = [_with_zeros(len(sample.prompt_token_ids), values(sample)) for sample, _, _ in placed]
+        parts = [one.on_response(values(one.sample)) for one in placed]
         return np.concatenate([*parts, np.zeros(num_padding, dtype=np.float32)])
 
-    token_ids = [np.array(sample.prompt_token_ids + sample.response_token_ids) for sample, _, _ in placed]
     return PackedRow(
-        token_ids=np.concatenate([*token_ids, np.full(num_padding, pad_token_id)]).astype(np.int64),
-        position_ids=np.concatenate([*(np.arange(ids.size) for ids in token_ids), np.arange(num_padding)]),
-        loss_mask=np.concatenate([*(_is_response(sample) for sample, _, _ in placed), np.zeros(num_padding, np.bool_)]),
+        token_ids=np.concatenate([*(one.token_ids for one in placed), np.full(num_padding, pad_token_id)]).astype(
+            np.int64
+        ),
+        position_ids=np.concatenate([*(one.position_ids for one in placed), np.arange(num_padding)]),
+        segments=(*(one.segment for one in placed), *([Segment(num_padding)] if num_padding else [])),
+        loss_mask=np.concatenate([*(one.is_response for one in placed), np.zeros(num_padding, np.bool_)]),
         loss_weights=np.concatenate(
             [
-                *(_is_response(sample) * np.float32(weight) for sample, _, weight in placed),
+                *(one.is_response * np.float32(weights[one.index]) for one in placed),
                 np.zeros(num_padding, dtype=np.float32),
             ]
         ),
         sampling_logprobs=on_responses(lambda sample: sample.sampling_logprobs),
         advantages=on_responses(lambda sample: sample.advantages),
         sequence_ids=np.concatenate(
-            [*(np.full(sample.num_tokens, index) for sample, index, _ in placed), np.full(num_padding, PADDING)]
+            [*(np.full(one.segment.length, one.index) for one in placed), np.full(num_padding, PADDING)]
         ),
         old_logprobs=on_responses(lambda sample: sample.old_logprobs),
         reference_logprobs=on_responses(lambda sample: sample.reference_logprobs),
         returns=on_responses(lambda sample: sample.returns),
         old_values=on_responses(lambda sample: sample.old_values),
     )
-
-
-def _is_response(sample: TrainSample) -> NDArray[np.bool_]:
-    return np.arange(sample.num_tokens) >= len(sample.prompt_token_ids)
-
-
-def _with_zeros(num_zeros: int, values: Sequence[float]) -> NDArray[np.float32]:
-    return np.concatenate([np.zeros(num_zeros, dtype=np.float32), np.array(values, dtype=np.float32)])
 
 
 def _dummy_row(like: PackedRow, pad_token_id: int) -> PackedRow:
@@ -222,6 +283,7 @@ def _dummy_row(like: PackedRow, pad_token_id: int) -> PackedRow:
     return PackedRow(
         token_ids=np.array([pad_token_id], dtype=np.int64),
         position_ids=np.zeros(1, dtype=np.int64),
+        segments=(Segment(1),),
         loss_mask=np.zeros(1, dtype=np.bool_),
         loss_weights=np.zeros(1, dtype=np.float32),
         sampling_logprobs=np.zeros(1, dtype=np.float32),

@@ -3,6 +3,7 @@
     step-000010/
         learner/         what the learner wrote (its own layout)
         policy/          the policy as a Hugging Face folder
+        groups.parquet   groups that were ready and not yet learned from (driver/kept_groups.py)
         state.json       where the run stood (`RunState`)
         manifest.json    size and SHA-256 of every other file, what was trained, and a checksum of this list itself
 
@@ -18,10 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from driver.problems.stream import StreamState
+from driver.problems.draws import OpenDraws
 
-FORMAT = 1
+FORMAT = 2
 LEARNER = "learner"
+GROUPS = "groups.parquet"
 MANIFEST = "manifest.json"
 STATE = "state.json"
 _THREADS = 4
@@ -40,7 +42,7 @@ class RunState:
     policy_version: int
     optimizer_steps: int  # tried so far, skipped ones included
     skipped_in_a_row: int  # of them, at the end
-    stream: StreamState
+    open: OpenDraws  # where the stream stands, and draws that must be asked again
     num_ranks: int  # of the learner that wrote
     seed: int  # run.seed: every sampling seed is a hash of it and the step
     calibration: str = ""  # calibration.json as the run used it; empty: the reward needs none

@@ -1,24 +1,40 @@
 """The recipe's `Checkpointer` on a run folder: which steps are followed by a checkpoint, and what is said of one that
 could not be written.
 
-Owns what of a run's state goes into one. Knows the ports and the stream; what a checkpoint is made of on a disk is
+Owns what of a run's state goes into one. Knows the ports and the feed; what a checkpoint is made of on a disk is
 driver/checkpoints.py.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from driver.checkpoint_files import RunState
+from driver.checkpoint_files import GROUPS, RunState
 from driver.checkpoints import Checkpoints
 from driver.errors import CheckpointFailed
+from driver.kept_groups import write_groups
 from driver.ports import Learner
-from driver.problems.stream import ProblemStream
+from driver.problems.draws import OpenDraws
 from driver.progress import patiently
 from driver.recipes.learning import Progress
+from driver.schema import Draw, DroppedGroup, ScoredGroup
 
 POLICY = "policy"
 """Folder of a checkpoint with the policy as transformers and vLLM load it."""
+
+
+class Feed(Protocol):
+    """Where a recipe's work comes from (driver/feed.py, driver/draw_feed.py), as checkpoints and steps back see it."""
+
+    def state(self) -> tuple[OpenDraws, list[tuple[Draw, ScoredGroup]]]: ...
+
+    def checkpointed(self) -> None: ...
+
+    def step_back(self, *, step: int, version: int) -> None: ...
+
+    async def close(self) -> Sequence[DroppedGroup]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +43,7 @@ class RunCheckpointer:
 
     checkpoints: Checkpoints
     learner: Learner
-    stream: ProblemStream
+    feed: Feed
     last_step: int  # algorithm.steps
     num_ranks: int
     seed: int
@@ -36,29 +52,40 @@ class RunCheckpointer:
     failed: Callable[[str], None]  # writes the event and tells a person
 
     async def after_step(self, progress: Progress) -> None:
-        """Called between two steps, when nothing is in flight."""
-        if not self.checkpoints.is_due(progress.step, last_step=self.last_step):
-            return
+        """Called between two steps, when the learner does nothing."""
+        if self.checkpoints.is_due(progress.step, last_step=self.last_step):
+            await self.save(progress)
+        elif not self.checkpoints.are_made:
+            self.feed.checkpointed()  # nobody will ever step back
+
+    async def save(self, progress: Progress) -> bool:
+        """Make a checkpoint, due or not; whether it is there. What can't be written is said, and nothing else."""
+        open_draws, kept = self.feed.state()
         state = RunState(
             step=progress.step,
             policy_version=progress.policy_version,
             optimizer_steps=progress.optimizer_steps,
             skipped_in_a_row=progress.skipped_in_a_row,
-            stream=self.stream.state(),
+            open=open_draws,
             num_ranks=self.num_ranks,
             seed=self.seed,
             calibration=self.calibration,
         )
-        saving = self.checkpoints.save(state, self._write)
+
+        async def write(folder: Path) -> None:
+            """The learner's own files; beside them the policy for everybody else, and the groups that are ready."""
+            await asyncio.to_thread(write_groups, folder.parent / GROUPS, kept)
+            await self.learner.save(str(folder))
+            await self.learner.export(str(folder.parent / POLICY))
+
+        saving = self.checkpoints.save(state, write)
         try:
             await patiently(saving, f"the checkpoint of step {progress.step}", report=self.waiting)
         except CheckpointFailed as failure:
             self.failed(str(failure))
-
-    async def _write(self, folder: Path) -> None:
-        """The learner's own files, and beside them the policy for everybody else."""
-        await self.learner.save(str(folder))
-        await self.learner.export(str(folder.parent / POLICY))
+            return False
+        self.feed.checkpointed()
+        return True
 
 
 def progress_of(state: RunState) -> Progress:

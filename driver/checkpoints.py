@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import fmean
 
 from driver.checkpoint_files import (
+    GROUPS,
     LEARNER,
     DamagedCheckpoint,
     Manifest,
@@ -52,6 +53,11 @@ class FoundCheckpoint:
     notes: tuple[str, ...] = ()  # what was wrong with newer ones
 
     @property
+    def groups(self) -> Path:
+        """Groups that were ready."""
+        return self.path / GROUPS
+
+    @property
     def learner(self) -> Path:
         """What the learner loads."""
         return self.path / LEARNER
@@ -81,6 +87,11 @@ class Checkpoints:
         """Whether a finished step is followed by a checkpoint."""
         every = self._settings.every_steps
         return every > 0 and (step % every == 0 or step == last_step)
+
+    @property
+    def are_made(self) -> bool:
+        """Whether the config asks for any."""
+        return self._settings.every_steps > 0
 
     async def save(self, state: RunState, write: Callable[[Path], Awaitable[None]]) -> Path:
         """Make the checkpoint of a finished step; `write` fills an empty folder with the learner's state.

@@ -27,9 +27,13 @@ COMMANDS = {
     "evaluate": "measure a model on problems with known answers, language by language",
     "audit": "measure the reward itself: faithful solutions against ways to cheat, language by language",
     "calibrate": "measure what faithful solutions earn in each language, so that no language is paid for its encoder",
+    "references": "fill the reference cache ahead of runs: asks the pivot for every item that is not in it",
     "report": "write report.html of a run folder again, also of a run that is still going",
+    "verify": "prove from a run folder that every group was learned from once or dropped with a reason",
     "plan": "print what a config would start: actors, devices, memory, batch arithmetic; starts nothing",
 }
+OF_A_FOLDER = ("report", "verify")
+"""Commands that take a run folder in place of a config."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -55,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     if arguments.json:
         print(json.dumps(summary, ensure_ascii=False))  # noqa: T201
-    return 0
+    return 1 if summary.get("violations") else 0
 
 
 def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
@@ -72,7 +76,7 @@ def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
     if first in COMMANDS:
         words.remove(first)
     arguments = _parser(command).parse_args(words)
-    if command == "report":
+    if command in OF_A_FOLDER:
         return command, arguments
     configs = [word for word in arguments.words if "=" not in word]
     for word in configs:
@@ -107,7 +111,7 @@ def _overview() -> argparse.ArgumentParser:
         usage="%(prog)s [COMMAND] [CONFIG.toml] [section.key=value ...]",
         description="Bring a model's reasoning in other languages up to its English: GRPO on semantic rewards.",
         epilog="commands:\n"
-        + "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+        + "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
         + "\n\nWithout a config, configs/quickstart.toml. `COMMAND -h` says more. "
         "Exit codes: 0 done, 1 failed while running, 2 bad input.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -125,7 +129,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"python driver/run.py {command}", description=COMMANDS[command])
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object, last on stdout")
-    if command == "report":
+    if command in OF_A_FOLDER:
         parser.add_argument("folder", help="a run folder, e.g. runs/quickstart-20260101-120000")
     else:
         parser.add_argument(

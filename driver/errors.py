@@ -15,5 +15,13 @@ class RunFailed(RuntimeError):
     """Something broke while the run was under way: one clear line, exit 1, details in the run's log files."""
 
 
+class LearnerLost(RunFailed):
+    """A rank of the learner died, fell silent or raised: all ranks must be started again, from the last checkpoint."""
+
+
+class FleetLost(RunFailed):
+    """No worker of a kind is left, and none may be started again: the message names each and why."""
+
+
 class CheckpointFailed(RuntimeError):
     """A checkpoint could not be written (a full disk): the ones before stay good and the run goes on."""

@@ -51,29 +51,28 @@ def learnable(
         if isinstance(group, DroppedGroup):
             dropped.append(group)
             continue
-        signals = combination(reward).signals(group.scores, step=step)
-        if (why := _why_not(group, signals, policy_version, algorithm=algorithm, reward=reward)) is not None:
+        why = why_not_learnable(group, policy_version=policy_version, step=step, algorithm=algorithm, reward=reward)
+        if why is not None:
             dropped.append(why)
         else:
-            chosen.append(_candidates(group, signals))
+            chosen.append(_candidates(group, combination(reward).signals(group.scores, step=step)))
     return chosen, dropped
 
 
-def _why_not(
-    scored: ScoredGroup,
-    signals: Sequence[float | None],
-    policy_version: int,
-    *,
-    algorithm: AlgorithmConfig,
-    reward: RewardConfig,
+def why_not_learnable(
+    scored: ScoredGroup, *, policy_version: int, step: int, algorithm: AlgorithmConfig, reward: RewardConfig
 ) -> DroppedGroup | None:
-    """Only a baseline of siblings needs rewards that differ: the others learn from equal ones too."""
+    """Why a group can't be learned from; None where it can.
+
+    Only a baseline of siblings needs rewards that differ: the others learn from equal ones too.
+    """
+    signals = combination(reward).signals(scored.scores, step=step)
     rollouts = scored.group.rollouts
 
     def dropped(reason: str, detail: str = "") -> DroppedGroup:
         return DroppedGroup(group_id=scored.group.group_id, problem=scored.group.problem, reason=reason, detail=detail)
 
-    age = policy_version - min(rollout.policy_version for rollout in rollouts)
+    age = policy_version - oldest_version(scored)
     if age > algorithm.max_staleness:
         return dropped("too_stale", f"drawn {age} policy versions ago")
     if all(signal is None for signal in signals):
@@ -84,6 +83,11 @@ def _why_not(
     if algorithm.mask_truncated and not any(is_whole):
         return dropped("truncated", "algorithm.mask_truncated leaves none of its responses")
     return None
+
+
+def oldest_version(scored: ScoredGroup) -> int:
+    """The policy version that drew the group's oldest token."""
+    return min(rollout.policy_version for rollout in scored.group.rollouts)
 
 
 def _candidates(scored: ScoredGroup, signals: Sequence[float | None]) -> list[Candidate]:

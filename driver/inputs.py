@@ -6,6 +6,7 @@ Owns the checks that end in one line and exit 2 while no process has been starte
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +17,12 @@ from driver.config import Config
 from driver.custom_reward import load_source
 from driver.errors import BadInput
 from driver.problems.builtin.templates import LEVELS
+from driver.problems.curriculum import Curriculum
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.problems.stream import ProblemStream, StreamState
 from driver.prompts import Prompter, load_tokenizer, plain_tokenizer, worked_examples
+from driver.reference_cache import check_folder
+from driver.reference_fill import Items, distinct_items
 from driver.reward_config import ReasoningConfig, needs_translator
 from driver.schema import Problem
 from rewards.comet.feeding import check_feeding
@@ -47,6 +51,14 @@ class TrainingInputs:
     source: ProblemSource
     stream: ProblemStream  # over it, where the run starts
     custom_source: str  # text of a reward of the user's own; empty without one
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceInputs:
+    """The items that want a reference, and the prompts of the pivot."""
+
+    prompter: Prompter
+    items: Items
 
 
 def prepare_evaluation(config: Config) -> EvaluationInputs:
@@ -83,6 +95,8 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
     else:
         prompter, pad_token_id = _prompter(config, "policy")
         evaluation = EvaluationInputs(prompter=prompter, problems=(), pad_token_id=pad_token_id)
+    if asks_pivot and config.pivot.cache:
+        check_folder(Path(config.pivot.cache))
     pivot_prompter = _prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks
     source = open_source(config.data, languages=languages, seed=config.run.seed)
     num_items = MAX_CHECKED_PROMPTS // len(languages)
@@ -98,7 +112,7 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
     _check_adapters(config)
     if config.algorithm.name == "ppo" and config.critic.model:
         _check_critic(config)
-    problems = ProblemStream(source, languages=languages, seed=config.run.seed)
+    problems = open_stream(config, source)
     if stream is not None:
         problems.restore(stream)
     return TrainingInputs(
@@ -108,6 +122,37 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
         stream=problems,
         custom_source="" if is_imitating else prepare_reward(config, languages),
     )
+
+
+def open_stream(config: Config, source: ProblemSource) -> ProblemStream:
+    """The order in which a run draws from a source, from its first draw on.
+
+    Raises:
+        BadInput: data.shares can't be kept.
+    """
+    data, seed = config.data, config.run.seed
+    curriculum = None
+    if data.curriculum == "success_rate":
+        low, high, keep = data.curriculum_low, data.curriculum_high, data.curriculum_keep
+        curriculum = Curriculum(source.counts, seed=seed, low=low, high=high, keep=keep)
+    return ProblemStream(source, languages=data.languages, seed=seed, shares=data.shares, curriculum=curriculum)
+
+
+def prepare_references(config: Config) -> ReferenceInputs:
+    """What filling the reference cache needs, of a config whose paths are absolute.
+
+    Raises:
+        BadInput: for the first thing that is wrong.
+    """
+    if not config.pivot.cache:
+        raise BadInput('pivot.cache = "" keeps references for one run only, so there is nothing to fill; name a folder')
+    check_folder(Path(config.pivot.cache))
+    prompter = _prompter(config, "pivot")[0]
+    source = open_source(config.data, languages=config.data.languages, seed=config.run.seed)
+    items = distinct_items(source, config.data.languages)
+    for problem in islice(items, MAX_CHECKED_PROMPTS):
+        prompter.reference_prompt(problem.question_en)
+    return ReferenceInputs(prompter=prompter, items=items)
 
 
 def _check_adapters(config: Config) -> None:

@@ -106,7 +106,7 @@ class AlgorithmConfig(Section):
             ),
             (
                 self.max_staleness > 0 and self.importance == "off" and self.name != "sft",
-                f'algorithm.max_staleness {self.max_staleness} learns from samples of older weights, and '
+                f"algorithm.max_staleness {self.max_staleness} learns from samples of older weights, and "
                 'algorithm.importance "off" takes them for new ones; set it to "truncate" or "sequence_mask"',
             ),
             (

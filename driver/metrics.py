@@ -17,6 +17,7 @@ from statistics import fmean, pstdev
 from driver.consistency import is_in_language
 from driver.evaluation import gold_number
 from driver.json_lines import JsonLines, read_lines, replace_lines
+from driver.reference_counts import ReferenceCounts
 from driver.schema import DroppedGroup, PushReport, Rollout, Score, ScoredGroup, StepReport, Unscored
 from rewards.answers import final_answer, same_answer
 
@@ -26,25 +27,18 @@ _REASONS_ALWAYS_COUNTED = ("no_signal", "unscored")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PivotUse:
-    """How a step came by its references."""
-
-    num_references: int  # that the step needed
-    num_cached: int  # of them, found in the cache
-    num_tokens: int  # generated for the others
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class StepOutcome:
     """Everything that a step's metrics are made of."""
 
     groups: tuple[ScoredGroup, ...]  # all that were scored, those that were dropped afterwards too
     dropped: tuple[DroppedGroup, ...]  # all that were not learned from
     stage_seconds: Mapping[str, float]  # generate, pivot, score, learn, push, step; stages may overlap
-    pivot: PivotUse
+    pivot: ReferenceCounts  # how the step came by its references
     learning: StepReport | None  # None: every group was dropped, and the learner had nothing to do
     push: PushReport | None  # None: no weights were sent
+    policy_version: int = 0  # of the weights that learned
     scorer: Mapping[str, float] = field(default_factory=dict)  # scorer/... (driver/scorer_metrics.py)
+    feed: Mapping[str, float] = field(default_factory=dict)  # queue/..., group/replaced (driver/feed.py)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +88,8 @@ def step_metrics(outcome: StepOutcome) -> dict[str, float]:
     metrics |= _length_metrics(outcome.groups)
     metrics |= _pivot_metrics(outcome.pivot)
     metrics |= outcome.scorer
+    metrics |= outcome.feed
+    metrics |= _staleness_metrics(outcome)
     metrics |= _speed_metrics(outcome)
     if outcome.learning is not None:
         metrics |= outcome.learning.metrics
@@ -101,8 +97,24 @@ def step_metrics(outcome: StepOutcome) -> dict[str, float]:
         metrics |= {
             "weights/policy_version": float(outcome.push.policy_version),
             "weights/num_bytes": float(outcome.push.num_bytes),
+            "weights/push_s": outcome.push.seconds,
+            "weights/workers": float(outcome.push.num_workers),
+            "weights/missed": float(len(outcome.push.missed)),
         }
     return metrics
+
+
+def _staleness_metrics(outcome: StepOutcome) -> dict[str, float]:
+    """How many versions ago the tokens were drawn that this step learned from."""
+    dropped_ids = {group.group_id for group in outcome.dropped}
+    ages = [
+        outcome.policy_version - version
+        for group in outcome.groups
+        if group.group.group_id not in dropped_ids
+        for rollout in group.group.rollouts
+        for version in rollout.token_versions
+    ]
+    return {"staleness/mean": fmean(ages), "staleness/max": float(max(ages))} if ages else {}
 
 
 def _by_language(groups: Sequence[ScoredGroup]) -> dict[str, list[ScoredGroup]]:
@@ -176,11 +188,19 @@ def _length_metrics(groups: Sequence[ScoredGroup]) -> dict[str, float]:
     return {"response_length/mean": fmean(lengths), "response_length/max": float(max(lengths))}
 
 
-def _pivot_metrics(pivot: PivotUse) -> dict[str, float]:
-    metrics = {"pivot/requests": float(pivot.num_references - pivot.num_cached)}
-    if pivot.num_references:
-        metrics["pivot/cache_hit_rate"] = pivot.num_cached / pivot.num_references
-    return metrics
+def _pivot_metrics(pivot: ReferenceCounts) -> dict[str, float]:
+    """Accuracy is against gold, and only watched. Agreement is of the pivot with itself, over several responses."""
+    counts = {"requests": pivot.requests, "truncated": pivot.truncated, "undecided": pivot.undecided}
+    means = {
+        "cache_hit_rate": (pivot.cached, pivot.asked),
+        "latency_s": (pivot.seconds, pivot.answered),
+        "accuracy": (pivot.correct, pivot.with_gold),
+        "agreement": (pivot.agreement, pivot.num_voted),
+    }
+    return {
+        **{f"pivot/{name}": float(count) for name, count in counts.items()},
+        **{f"pivot/{name}": total / number for name, (total, number) in means.items() if number},
+    }
 
 
 def reason_name(reason: str) -> str:
@@ -195,7 +215,7 @@ def _speed_metrics(outcome: StepOutcome) -> dict[str, float]:
     num_texts = sum(len(group.scores) for group in outcome.groups)
     work = {
         "policy_tokens": (num_tokens, seconds.get("generate", 0.0)),
-        "pivot_tokens": (outcome.pivot.num_tokens, seconds.get("pivot", 0.0)),
+        "pivot_tokens": (outcome.pivot.tokens, seconds.get("pivot", 0.0)),
         "scorer_texts": (num_texts, seconds.get("score", 0.0)),
         "learner_tokens": (learning.num_tokens, learning.seconds) if learning is not None else (0, 0.0),
     }

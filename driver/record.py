@@ -7,25 +7,30 @@ import time
 from collections.abc import Iterable
 
 from driver.consistency import ConsistencyWatch, count_languages
-from driver.metrics import Event, EventLog, MetricsLog, PivotUse, StepOutcome, step_metrics
+from driver.metrics import Event, EventLog, MetricsLog, StepOutcome, step_metrics
 from driver.progress import Progress
 from driver.recipes.step import SkippedStep, StepRecord
+from driver.resume import cut_record
 from driver.run_folder import RunFolder
 from driver.samples import SamplesLog
-from driver.schema import ScoredGroup, Unscored
+from driver.schema import DroppedGroup, ScoredGroup, Unscored
 
 
 class RunRecorder:
     """The recipe's `Recorder` on a run folder."""
 
     def __init__(self, folder: RunFolder, progress: Progress, *, watch: ConsistencyWatch) -> None:
-        self._metrics = MetricsLog(folder.metrics)
-        self._events = EventLog(folder.events)
-        self._samples = SamplesLog(folder.samples)
+        self._folder = folder
+        self._open()
         self._progress = progress
         self._watch = watch
         self._told: set[str] = set()  # reasons for unscored responses that were explained already
         self._started = time.monotonic()
+
+    def _open(self) -> None:
+        self._metrics = MetricsLog(self._folder.metrics)
+        self._events = EventLog(self._folder.events)
+        self._samples = SamplesLog(self._folder.samples)
 
     def begin(self, step: int) -> None:
         self._started = time.monotonic()
@@ -43,34 +48,46 @@ class RunRecorder:
                 groups=scored,
                 dropped=tuple(step.dropped),
                 stage_seconds={**step.stage_seconds, "step": time.monotonic() - self._started},
-                pivot=PivotUse(
-                    num_references=step.references.asked,
-                    num_cached=step.references.asked - step.references.requests,
-                    num_tokens=step.references.tokens,
-                ),
+                pivot=step.references,
                 learning=update.step if update else None,
                 push=update.push if update else None,
+                policy_version=step.policy_version,
                 scorer=step.scorer,
+                feed=step.metrics,
             )
         )
         if scored:
-            self._samples.append(step.step, scored)
-        for group in step.dropped:
-            self._events.append(
-                Event(
-                    kind="group_dropped",
-                    reason=group.reason,
-                    step=step.step,
-                    group_id=group.group_id,
-                    detail=group.detail,
-                )
-            )
+            dropped_ids = {group.group_id for group in step.dropped}
+            ids = [group.group.group_id for group in scored]
+            learned_by = {group_id: step.policy_version for group_id in ids if group_id not in dropped_ids}
+            self._samples.append(step.step, scored, learned_by=learned_by)
+        self.dropped(step.dropped, step=step.step)
         for skipped in update.skipped if update else ():
             self._events.append(_skipped_event(step.step, skipped))
         self._explain_unscored(step.step, scored)
         self._metrics.append(step.step, metrics)
         self._progress.step(step.step, metrics)
         self._watch.see(count_languages(scored))
+
+    def dropped(self, groups: Iterable[DroppedGroup], *, step: int) -> None:
+        """Groups that no step learns from."""
+        for group in groups:
+            self._events.append(
+                Event(
+                    kind="group_dropped",
+                    reason=group.reason,
+                    step=step,
+                    group_id=group.group_id,
+                    detail=group.detail,
+                )
+            )
+
+    def cut_back(self, step: int) -> None:
+        """Only the steps up to this one have happened: the later ones happen again."""
+        self._metrics.close()
+        self._events.close()
+        cut_record(self._folder, after_step=step)
+        self._open()
 
     def _explain_unscored(self, step: int, groups: Iterable[ScoredGroup]) -> None:
         """Each reason with more to tell is written out, and said, once a run: a bug in a user's own reward comes back
@@ -97,8 +114,9 @@ class RunRecorder:
     def note(self, text: str) -> None:
         self._progress.note(text)
 
-    def event(self, kind: str, reason: str) -> None:
-        self._events.append(Event(kind=kind, reason=reason))
+    def event(self, kind: str, reason: str, detail: str = "") -> None:
+        """Something of no step: it stays when steps are done again."""
+        self._events.append(Event(kind=kind, reason=reason, detail=detail))
 
     def close(self) -> None:
         """Merge the samples' parts; safe after a failure, which loses no finished step."""

@@ -1,161 +1,162 @@
-"""References: the pivot's English response to every item, asked for once and kept in a Parquet cache.
+"""References: the pivot's English response to every item, asked for once and kept in a cache.
 
-Owns the cache's key, its files and the promise that one item is in flight at most once, however many languages ask for
-it. Asks the pivot only through the `Generator` port; knows no engine, no reward and no gold answer.
+Owns the cache's key and the promise that one item is in flight at most once, however many languages ask for it. Asks
+the pivot only through the `Generator` port; knows no engine, no reward and no file.
 """
 
 import asyncio
 import hashlib
 import json
-import os
-import uuid
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from driver.errors import BadInput
+from driver.config import Config
 from driver.ports import Generator
+from driver.reference_cache import ReferenceCache
+from driver.reference_counts import ReferenceCounts
+from driver.reference_vote import vote
 from driver.schema import Problem, Reference, SamplingRequest
 from driver.seeds import sampling_seeds
-
-SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("item_id", pa.string()),
-        ("text", pa.string()),
-        ("num_tokens", pa.int64()),
-        ("finish_reason", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PivotSampling:
-    """What, beside the prompt, decides the pivot's response; all of it is part of the cache's key."""
+    """What, beside the prompt, decides the reference; all but `min_agreement` is part of the cache's key."""
 
     fingerprint: str  # of the pivot's weights, see `model_fingerprint`
     max_tokens: int
     temperature: float
     seed: int  # without effect at temperature 0
+    num_references: int = 1  # responses that are drawn and vote
+    min_agreement: float = 0.0  # share of several that must give the winning answer; judged whenever one is read
+
+    @classmethod
+    def of(cls, config: Config) -> "PivotSampling":
+        """As a config has it, its paths absolute."""
+        return cls(
+            fingerprint=model_fingerprint(config.pivot.model),
+            max_tokens=config.pivot.max_response_tokens,
+            temperature=config.pivot.temperature,
+            seed=config.run.seed,
+            num_references=config.pivot.num_references,
+            min_agreement=config.pivot.min_agreement,
+        )
 
     def key(self, prompt_token_ids: tuple[int, ...]) -> str:
         """Cache key of one prompt: the tokens hold the question, the exemplars and the chat template."""
         seed = self.seed if self.temperature > 0 else 0
-        parts = [self.fingerprint, self.max_tokens, self.temperature, seed, list(prompt_token_ids)]
+        parts = [
+            self.fingerprint,
+            self.max_tokens,
+            self.temperature,
+            seed,
+            self.num_references,
+            list(prompt_token_ids),
+        ]
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
-
-class ReferenceCache:
-    """References on disk: a folder of small Parquet files, each written aside and renamed, never changed again.
-
-    Two runs may share a folder: each adds files of its own, and reads the others' when it starts.
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        """`folder` None keeps references for this run only."""
-        self._folder = folder
-        self._references: dict[str, Reference] = {}
-        self._unsaved: list[Reference] = []
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            for file in sorted(folder.glob("*.parquet")):
-                for row in _rows(file):
-                    self._references[row["key"]] = Reference(**row)
-
-    def __len__(self) -> int:
-        return len(self._references)
-
-    def get(self, key: str) -> Reference | None:
-        return self._references.get(key)
-
-    def add(self, reference: Reference) -> None:
-        self._references[reference.key] = reference
-        self._unsaved.append(reference)
-
-    def save(self) -> None:
-        """Write what was added since the last call as one new file. Safe to call at any time."""
-        if not self._unsaved or self._folder is None:
-            self._unsaved.clear()
-            return
-        table = pa.Table.from_pylist([asdict(reference) for reference in self._unsaved], schema=SCHEMA)
-        name = uuid.uuid4().hex
-        aside = self._folder / f".{name}.tmp"
-        pq.write_table(table, aside)
-        os.replace(aside, self._folder / f"{name}.parquet")
-        self._unsaved.clear()
+    def judged(self, reference: Reference) -> Reference:
+        """A reference with its verdict under `min_agreement`, which the cache doesn't know: another share needs no new
+        responses."""
+        share = reference.num_votes / reference.num_drawn
+        if reference.verdict == "accepted" and reference.num_drawn > 1 and share < self.min_agreement:
+            return replace(reference, verdict="undecided")
+        return reference
 
 
-@dataclass
-class ReferenceCounts:
-    """What `ReferenceBook` did since it was last asked; reset by reading."""
+@dataclass(kw_only=True)
+class KnownReferences:
+    """The references that the cache has."""
 
-    asked: int = 0  # by problems
-    requests: int = 0  # that went to the pivot: neither in the cache nor on their way already
-    tokens: int = 0  # that the pivot drew for them
-
-
-@dataclass
-class ReferenceBook:
-    """Get-or-ask: the reference of a problem's item, from the cache or from the pivot."""
-
-    pivot: Generator
     prompt: Callable[[str], tuple[int, ...]]  # English question -> prompt token ids
     sampling: PivotSampling
     cache: ReferenceCache
     counts: ReferenceCounts = field(default_factory=ReferenceCounts)
+
+    def find(self, problem: Problem) -> Reference | None:
+        """The item's reference, accepted or not; None, and nothing counted, where it would have to be asked for.
+
+        Raises:
+            BadInput: the question is too long for the pivot.
+        """
+        return self._find(problem, self.sampling.key(self.prompt(problem.question_en)))
+
+    def _find(self, problem: Problem, key: str) -> Reference | None:
+        if (known := self.cache.get(key)) is None:
+            return None
+        known = self.sampling.judged(known)
+        self.counts.asked += 1
+        self.counts.cached += 1
+        self.counts.see(problem, known)
+        return known
+
+
+@dataclass(kw_only=True)
+class ReferenceBook(KnownReferences):
+    """Get-or-ask: the reference of a problem's item, from the cache or from the pivot."""
+
+    pivot: Generator
+    clock: Callable[[], float] = time.monotonic
     _in_flight: dict[str, asyncio.Future[Reference]] = field(default_factory=dict)
 
     async def get(self, problem: Problem) -> Reference:
-        """The item's reference. Languages of one item share it, also while it is still being written."""
+        """The item's reference, accepted or not. Languages of one item share it, also while it is being written.
+
+        Raises:
+            BadInput: the question is too long for the pivot.
+            RunFailed: the pivot's workers gave up. Nothing is kept: the next who asks starts a new request.
+        """
         prompt_token_ids = self.prompt(problem.question_en)
         key = self.sampling.key(prompt_token_ids)
-        self.counts.asked += 1
-        if (known := self.cache.get(key)) is not None:
+        if (known := self._find(problem, key)) is not None:
             return known
+        self.counts.asked += 1
         if (pending := self._in_flight.get(key)) is None:
             self.counts.requests += 1
             pending = asyncio.ensure_future(self._ask(problem.item_id, key, prompt_token_ids))
             self._in_flight[key] = pending
-        return await asyncio.shield(pending)
+        else:
+            self.counts.shared += 1
+        reference = self.sampling.judged(await asyncio.shield(pending))
+        self.counts.see(problem, reference)
+        return reference
 
     def take_counts(self) -> ReferenceCounts:
+        """What happened since the last call."""
         taken, self.counts = self.counts, ReferenceCounts()
         return taken
 
     async def _ask(self, item_id: str, key: str, prompt_token_ids: tuple[int, ...]) -> Reference:
+        started = self.clock()
         try:
-            (rollout,) = await self.pivot.sample(
+            responses = await self.pivot.sample(
                 SamplingRequest(
                     request_id=f"reference-{key}",
                     prompt_token_ids=prompt_token_ids,
-                    seeds=sampling_seeds(self.sampling.seed, "reference", key, num=1),
+                    seeds=sampling_seeds(self.sampling.seed, "reference", key, num=self.sampling.num_references),
                     max_tokens=self.sampling.max_tokens,
                     temperature=self.sampling.temperature,
                 )
             )
         finally:
             del self._in_flight[key]
+        self.counts.answered += 1
+        self.counts.seconds += self.clock() - started
+        self.counts.tokens += sum(len(response.token_ids) for response in responses)
+        outcome = vote(responses)
         reference = Reference(
             item_id=item_id,
             key=key,
-            text=rollout.text,
-            num_tokens=len(rollout.token_ids),
-            finish_reason=rollout.finish_reason,
+            text=responses[outcome.chosen].text,
+            num_tokens=len(responses[outcome.chosen].token_ids),
+            verdict=outcome.verdict,
+            num_votes=outcome.num_votes,
+            num_drawn=len(responses),
         )
-        self.counts.tokens += reference.num_tokens
         self.cache.add(reference)
         return reference
-
-
-def _rows(file: Path) -> list[dict]:
-    try:
-        return pq.read_table(file, schema=SCHEMA).to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        cause = " ".join(str(error).split())
-        raise BadInput(f"{file} is no reference cache file ({cause}); remove it") from None
 
 
 def model_fingerprint(model: str) -> str:

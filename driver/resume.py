@@ -34,6 +34,7 @@ MAY_CHANGE = (
     "evaluation.after",
     "evaluation.before",
     "export",
+    "fleet",
     "run.folder",
     "run.name",
     "weights",
@@ -46,13 +47,15 @@ MAY_CHANGE = (
     "scorer.model",
     # sizes that change no result but for rounding
     *(f"{section}.{key}" for section in ("policy", "pivot") for key in (*_ENGINE, "num_cpus", "timeout_s")),
+    "policy.min_workers",
+    "policy.max_workers",
     *(f"scorer.{key}" for key in ("num_workers", "batch_size", "batch_across_groups", "num_cpus", "num_gpus")),
     *(f"scorer.{key}" for key in ("timeout_s", "attempts", "backoff_s")),
     "comet.batch_size",
     "translator.batch_size",
     *(f"learner.{key}" for key in ("num_ranks", "num_cpus", "timeout_s", "max_skipped_steps", "keep_whole_mib")),
     *(f"learner.{key}" for key in ("offload_optimizer", "offload_parameters", "gradient_checkpointing")),
-    *(f"learner.{key}" for key in ("attention", "row_tokens", "logprob_chunk_tokens")),
+    *(f"learner.{key}" for key in ("attention", "row_tokens", "logprob_chunk_tokens", "share_prompts")),
     "reward.consistency_floor",
     "reward.consistency_steps",
 )
@@ -235,9 +238,7 @@ def _status(folder: RunFolder) -> str:
 
 def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
     folder.summary.unlink(missing_ok=True)
-    cut_metrics(folder.metrics, after_step=opened.step)
-    cut_samples(folder.samples, after_step=opened.step)
-    cut_events(folder.events, after_step=opened.step)
+    cut_record(folder, after_step=opened.step)
     _cut_evaluations(folder.evaluation, keeps_before=opened.step > 0)
     set_aside_later(folder.checkpoints, opened.step)
     events = EventLog(folder.events)
@@ -246,6 +247,13 @@ def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
         Event(kind="resumed", reason=f"after step {opened.step}", detail="\n".join([*opened.notes, *changes]))
     )
     events.close()
+
+
+def cut_record(folder: RunFolder, *, after_step: int) -> None:
+    """Take later steps out of metrics, samples and events; events of no step stay."""
+    cut_metrics(folder.metrics, after_step=after_step)
+    cut_samples(folder.samples, after_step=after_step)
+    cut_events(folder.events, after_step=after_step)
 
 
 def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:

@@ -7,7 +7,7 @@ resume) replaces itself and all steps after it. Knows the schema only.
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,6 +25,10 @@ _COLUMNS = pa.schema(
         ("response", pa.string()),
         ("finish_reason", pa.string()),
         ("num_tokens", pa.int64()),
+        ("policy_version", pa.int64()),  # that drew the oldest token
+        ("last_policy_version", pa.int64()),  # that drew the newest
+        ("learned", pa.bool_()),
+        ("learner_version", pa.int64()),  # of the weights that learned from it; null: not learned from
         ("reward", pa.float64()),  # null: unscored
         ("unscored_reason", pa.string()),  # null: scored
         ("answer", pa.string()),  # null: none declared, or unscored
@@ -44,12 +48,13 @@ class SamplesLog:
         self._path = path
         self._folder = _parts_folder(path)
 
-    def append(self, step: int, groups: Iterable[ScoredGroup]) -> None:
+    def append(self, step: int, groups: Iterable[ScoredGroup], *, learned_by: Mapping[str, int]) -> None:
+        """`learned_by`: the version of the weights that learned from a group, by its id; the others were dropped."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for later_step, part in _parts(self._path):
             if later_step > step:
                 part.unlink()
-        rows = [row for group in groups for row in _rows(step, group)]
+        rows = [row for group in groups for row in _rows(step, group, learned_by.get(group.group.group_id))]
         table = pa.Table.from_pylist(rows, schema=_schema(rows))
         _write_aside(self._folder / f"step-{step:08d}.parquet", [table], table.schema)
 
@@ -97,7 +102,7 @@ def read_samples(path: Path, *, steps: Iterable[int]) -> list[dict[str, Cell]]:
     return rows
 
 
-def _rows(step: int, scored: ScoredGroup) -> Iterator[dict[str, Cell]]:
+def _rows(step: int, scored: ScoredGroup, learned_by: int | None) -> Iterator[dict[str, Cell]]:
     group = scored.group
     for rollout, score in zip(group.rollouts, scored.scores, strict=True):
         yield {
@@ -106,6 +111,9 @@ def _rows(step: int, scored: ScoredGroup) -> Iterator[dict[str, Cell]]:
             "item_id": group.problem.item_id,
             "language": group.problem.language,
             "question": storable(group.problem.question),
+            # An unscored response leaves the loss, whatever becomes of its group.
+            "learned": learned_by is not None and isinstance(score, Score),
+            "learner_version": learned_by,
             **_response_cells(rollout, scored.reference),
             **_score_cells(score),
         }
@@ -116,6 +124,8 @@ def _response_cells(rollout: Rollout, reference: Reference) -> dict[str, Cell]:
         "response": storable(rollout.text),
         "finish_reason": rollout.finish_reason,
         "num_tokens": len(rollout.token_ids),
+        "policy_version": rollout.policy_version,
+        "last_policy_version": rollout.last_policy_version,
         "reference": storable(reference.text),
     }
 

@@ -8,12 +8,14 @@ actors and the rewards all import it. A stage returns a new type; no field is fi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 FinishReason = Literal["stop", "length"]
+ReferenceVerdict = Literal["accepted", "truncated", "undecided"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,19 @@ class Problem:
     def group_key(self) -> str:
         """Identity of the (item, language) pair, unique inside a source."""
         return f"{self.item_id}/{self.language}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draw:
+    """A problem's turn in a run: what becomes one group, learned from exactly once or dropped with a reason."""
+
+    number: int  # of the draw in the run, from 0; never used twice
+    place: int  # of the problem in its language's order
+    problem: Problem
+
+    @property
+    def group_id(self) -> str:
+        return f"{self.number}/{self.problem.group_key}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,11 +74,27 @@ class Rollout:
     logprobs: tuple[float, ...]  # [T] of the drawn tokens, under the policy and temperature that drew them
     text: str  # decoded by the engine; never encoded again
     finish_reason: FinishReason
-    policy_version: int
+    token_versions: tuple[int, ...]  # [T] of the weights that drew each token; never falls
 
     def __post_init__(self) -> None:
-        if len(self.token_ids) != len(self.logprobs):
-            raise ValueError(f"{len(self.token_ids)} token ids but {len(self.logprobs)} log-probabilities")
+        if not self.token_ids:
+            raise ValueError("a rollout of 0 tokens; an engine draws at least one")
+        for name, values in (("log-probabilities", self.logprobs), ("token versions", self.token_versions)):
+            if len(values) != len(self.token_ids):
+                raise ValueError(f"{len(self.token_ids)} token ids but {len(values)} {name}")
+        for place, (before, after) in enumerate(pairwise(self.token_versions), start=1):
+            if after < before:
+                raise ValueError(f"the policy version falls from {before} to {after} at token {place} of a rollout")
+
+    @property
+    def policy_version(self) -> int:
+        """The oldest, of the weights that drew the first token: staleness is counted from it."""
+        return self.token_versions[0]
+
+    @property
+    def last_policy_version(self) -> int:
+        """The newest: more than `policy_version` where weights were pushed while it was drawn."""
+        return self.token_versions[-1]
 
     @property
     def is_truncated(self) -> bool:
@@ -72,20 +103,26 @@ class Rollout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """The pivot's English response to one item, shared by all the item's languages."""
+    """The pivot's English response to one item, shared by all the item's languages.
+
+    Of several it is the first that gives the answer that most of them give. Only an accepted one is compared with:
+    one that was cut off says nothing to the end, and where the pivot disagrees with itself nobody knows the answer.
+    """
 
     item_id: str
-    key: str  # cache key: question, pivot and sampling (driver/references.py)
+    key: str  # cache key, 32 hexadecimal digits: question, pivot and sampling (driver/references.py)
     text: str
     num_tokens: int
-    finish_reason: FinishReason
+    verdict: ReferenceVerdict
+    num_votes: int  # that gave its answer
+    num_drawn: int  # responses that could vote
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
     """The rollouts of one problem; the unit that is scored, learned from or dropped."""
 
-    group_id: str  # "<step>/<place in the step>/<item_id>/<language>": unique in a run
+    group_id: str  # Draw.group_id: "<number of the draw>/<item_id>/<language>", unique in a run
     problem: Problem
     prompt_token_ids: tuple[int, ...]  # [P]
     rollouts: tuple[Rollout, ...]
@@ -243,26 +280,50 @@ class TrainSample:
         return len(self.prompt_token_ids) + len(self.response_token_ids)
 
 
+class Segment(NamedTuple):
+    """Tokens of a packed row that belong together, with `position_ids` that count on from one to the next.
+
+    Either a whole sequence, prompt and response, from position 0; or a response alone, which goes on where a prompt
+    that lies earlier in the row ends, and sees that prompt and itself.
+    """
+
+    length: int
+    prompt_start: int = 0  # in the row
+    prompt_length: int = 0  # of the prompt that it goes on from; 0: it is a whole sequence
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackedRow:
-    """Several sequences end to end in one row of [T] tokens; `position_ids` restart at every sequence.
+    """Several sequences in one row of [T] tokens, as segments that lie end to end and fill it.
 
     At the position of a response token the arrays hold that token's own values (its sampling log-probability, its
-    advantage). Position t's logits predict token t + 1: the learner shifts, nobody else does. The last four are [0]
-    where the batch's samples don't have them.
+    advantage). A token is predicted by the logits of the one before it in its sequence: the position before, or a
+    shared prompt's last. The learner shifts, nobody else does. The last four are [0] where the batch's samples don't
+    have them.
     """
 
     token_ids: NDArray[np.int64]  # [T]
-    position_ids: NDArray[np.int64]  # [T]
+    position_ids: NDArray[np.int64]  # [T] in the sequence
+    segments: tuple[Segment, ...]
     loss_mask: NDArray[np.bool_]  # [T] True at response tokens
     loss_weights: NDArray[np.float32]  # [T] of a token's loss in the batch's; 0 outside the mask, and of what is masked
     sampling_logprobs: NDArray[np.float32]  # [T] 0 outside the mask
     advantages: NDArray[np.float32]  # [T] 0 outside the mask
-    sequence_ids: NDArray[np.int64]  # [T] which sequence of the batch a token belongs to; -1 is padding
+    sequence_ids: NDArray[np.int64]  # [T] which sequence of the batch a token belongs to (a prompt: its first); -1 none
     old_logprobs: NDArray[np.float32]  # [T] or [0]
     reference_logprobs: NDArray[np.float32]  # [T] or [0]
     returns: NDArray[np.float32]  # [T] or [0]
     old_values: NDArray[np.float32]  # [T] or [0]
+
+    def __post_init__(self) -> None:
+        lengths = [segment.length for segment in self.segments]
+        if sum(lengths) != self.token_ids.size:
+            raise ValueError(f"segments of {lengths} tokens don't fill a row of {self.token_ids.size}")
+
+    @property
+    def num_sequence_tokens(self) -> int:
+        """Tokens of the row's sequences: a prompt as often as it is learned from, padding left out."""
+        return int((self.sequence_ids >= 0).sum()) + sum(segment.prompt_length for segment in self.segments)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -286,7 +347,7 @@ class StepReport:
     """What one optimiser step did, reduced over ranks. Keys are metric names (docs/learning.md)."""
 
     metrics: Mapping[str, float]
-    num_tokens: int  # prompt and response tokens that went through forward and backward, padding left out
+    num_tokens: int  # of the sequences learned from: a shared prompt once for each of them, padding left out
     seconds: float
     is_skipped: bool = False  # loss or gradient was not finite: no weight has changed
     not_finite: tuple[
@@ -296,9 +357,12 @@ class StepReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushReport:
-    """One transfer of the learner's weights to every policy worker."""
+    """One transfer of the learner's weights to the policy workers."""
 
     policy_version: int
     num_tensors: int
-    num_bytes: int
-    seconds: float
+    num_bytes: int  # of the weights, once
+    seconds: float  # all attempts and waiting for replaced workers included
+    num_workers: int = 1  # that serve the version now
+    missed: tuple[str, ...] = ()  # names of workers that an attempt failed to reach, whether a later one did or not
+    attempts: int = 1

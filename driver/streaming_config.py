@@ -31,6 +31,6 @@ class FleetConfig(Section):
         if not self.heartbeat_s <= self.suspect_after_s <= self.dead_after_s:
             raise ValueError(
                 f"fleet.heartbeat_s {self.heartbeat_s:g}, fleet.suspect_after_s {self.suspect_after_s:g} and "
-                f"fleet.dead_after_s {self.dead_after_s:g} must not fall: silence is noticed, then suspected, then final"
+                f"fleet.dead_after_s {self.dead_after_s:g} must not fall: a silence is noticed, suspected, then final"
             )
         return self

@@ -5,15 +5,17 @@ They keep every promise of driver/ports.py. A test decides when something finish
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from driver.problems.stream import DrawState, StreamState
 from driver.recipes.step import StepRecord
 from driver.schema import (
+    Draw,
     Problem,
     PushReport,
     Rollout,
@@ -89,7 +91,7 @@ class FakeGenerator:
                 logprobs=(-1.0,),
                 text=f"{request.request_id}#{index}",
                 finish_reason=finish_reason,
-                policy_version=self.version(),
+                token_versions=(self.version(),),
             )
             for index, seed in enumerate(request.seeds)
         )
@@ -194,3 +196,43 @@ class FakeRecorder:
 
     def waiting(self, what: str) -> None:
         self.waits.append(what)
+
+
+@dataclass
+class GivenStream:
+    """Problems in the order of a list, as a stream; it ends with the list."""
+
+    problems: Sequence[Problem]
+    drawn: int = 0
+    languages_asked: list[str] = field(default_factory=list)  # "": whoever's turn it was
+    rates: dict[str, float] = field(default_factory=dict)  # success rates that were reported, by group id
+
+    def draw(self, language: str = "") -> Draw:
+        self.languages_asked.append(language)
+        draw = Draw(number=self.drawn, place=self.drawn, problem=self.problems[self.drawn])
+        self.drawn += 1
+        return draw
+
+    def again(self, state: DrawState) -> Draw:
+        return Draw(number=state["number"], place=state["place"], problem=self.problems[state["place"]])
+
+    def saw(self, draw: Draw, success_rate: float) -> None:
+        self.rates[draw.group_id] = success_rate
+
+    def take_passed_over(self) -> int:
+        return 0
+
+    def state(self) -> StreamState:
+        return StreamState(
+            number=self.drawn,
+            places={},
+            turns={},
+            seed=0,
+            languages=[],
+            shares=[],
+            fingerprint="given",
+            curriculum=None,
+        )
+
+    def restore(self, state: StreamState) -> None:
+        self.drawn = state["number"]

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from driver.errors import RunFailed
+from driver.feed import FeedRules, GroupFeed
 from driver.learning_config import AlgorithmConfig, LearnerConfig
 from driver.pipeline import Sampling, Stages
+from driver.problems.draws import Draws
 from driver.recipes.grpo import train_grpo
 from driver.recipes.learning import LearningSettings, Loop, Progress
 from driver.recipes.step import StepRecord
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
 from driver.reward_config import RewardConfig
 from driver.schema import PackedRow, Problem, Score, ScoredGroup, TrainBatch, Unscored
-from tests.fakes import FakeGenerator, FakeLearner, FakeRecorder, FakeScorer, policy_prompt, run, token_ids
+from tests.fakes import FakeGenerator, FakeLearner, FakeRecorder, FakeScorer, GivenStream, policy_prompt, run, token_ids
 
 Recipe = Callable[..., Coroutine[object, object, None]]
 
@@ -78,13 +80,6 @@ class RecipeRun:
         self.pivot = FakeGenerator(
             finish_reasons={token_ids(problem.question_en): "length" for problem in self.truncated_references}
         )
-        self.loop = Loop(
-            learner=self.learner,
-            recorder=self.recorder,
-            settings=settings(self.algorithm, num_ranks=self.num_ranks, max_skipped_steps=self.max_skipped_steps),
-            checkpointer=self.checkpointer,
-            progress=self.start,
-        )
         stages = Stages(
             policy=self.policy,
             references=references(self.pivot),
@@ -92,8 +87,24 @@ class RecipeRun:
             prompt=policy_prompt,
             sampling=Sampling(group_size=self.algorithm.group_size, max_tokens=8, temperature=1.0, run_seed=1),
         )
+        self.stream = GivenStream(self.problems)
+        self.loop = Loop(
+            learner=self.learner,
+            recorder=self.recorder,
+            settings=settings(self.algorithm, num_ranks=self.num_ranks, max_skipped_steps=self.max_skipped_steps),
+            checkpointer=self.checkpointer,
+            progress=self.start,
+        )
+        self.feed = GroupFeed(
+            Draws(self.stream),
+            stages=stages,
+            rules=FeedRules(algorithm=self.algorithm, reward=RewardConfig()),
+            clock=self.loop.clock,
+            step=self.start.step,
+            version=self.start.policy_version,
+        )
         try:
-            run(self.recipe(iter(self.problems), stages=stages, loop=self.loop))
+            run(self.recipe(self.feed, loop=self.loop))
         except RunFailed as failure:
             self.failure = failure
 

@@ -1,13 +1,13 @@
 """What the engine tests share: a tiny policy, its weights as a learner would offer them, and a push without Ray."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from actors.engine import GenerationEngine
-from actors.weight_buckets import WeightBucket, WeightManifest, send_weights
+from actors.weight_buckets import LearnerWeights, WeightBucket, WeightManifest
 from driver.config import PolicyConfig
 from driver.schema import SamplingRequest
 
@@ -73,24 +73,15 @@ class ModelWeights:
             yield travelling[start : start + TENSORS_PER_BUCKET]
 
 
-class EngineReceivers:
-    """One engine of this process as weight_buckets.Receivers."""
-
-    def __init__(self, engine: GenerationEngine) -> None:
-        self._engine = engine
-
-    def start(self, manifest: WeightManifest) -> None:
-        self._engine.start_weight_update(manifest).result()
-
-    def receive(self, bucket: WeightBucket) -> Callable[[], None]:
-        return self._engine.receive_bucket(bucket).result
-
-    def finish(self, policy_version: int) -> None:
-        self._engine.finish_weight_update(policy_version).result()
-
-    def abandon(self) -> None:
-        self._engine.abandon_weight_update().result()
-
-
-def push(weights: ModelWeights, engine: GenerationEngine, *, policy_version: int) -> WeightManifest:
-    return send_weights(weights, policy_version=policy_version, receivers=EngineReceivers(engine))
+def push(weights: LearnerWeights, engine: GenerationEngine, *, policy_version: int) -> WeightManifest:
+    """All weights into an engine of this process, bucket by bucket. What the engine refuses is raised."""
+    manifest = WeightManifest.of(weights)
+    engine.start_weight_update(manifest).result()
+    try:
+        for tensors in weights.buckets():
+            engine.receive_bucket(WeightBucket.pack(tensors)).result()
+        engine.finish_weight_update(policy_version).result()
+    except BaseException:
+        engine.abandon_weight_update().result()
+        raise
+    return manifest

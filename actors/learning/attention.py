@@ -1,4 +1,4 @@
-"""Attention over a packed row that costs no more than its sequences, with or without varlen flash attention.
+"""Attention over a packed row that costs no more than its segments, with or without varlen flash attention.
 
 Owns which implementation transformers is told to use, the function that it calls in place of its own SDPA, which pays
 for a row's whole square and a mask, and what stands before its flash attention. Knows torch and transformers' calling
@@ -6,7 +6,8 @@ convention only.
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from driver.errors import BadInput
+from driver.schema import Segment
 
 PACKED_SDPA = "packed_sdpa"
 FLASH = "flash_attention_2"
@@ -58,27 +60,39 @@ def _flash_obstacle(device: str, dtype: torch.dtype) -> str | None:
     return None
 
 
-def row_arguments(config: PretrainedConfig, position_ids: Tensor) -> dict[str, object]:
-    """What the model's forward needs beside ids and positions [1, T] to keep the sequences of a row apart.
+def row_arguments(
+    config: PretrainedConfig, segments: tuple[Segment, ...], *, device: torch.device
+) -> dict[str, object]:
+    """What the model's forward needs beside ids and positions [1, T], so that each token sees its own sequence only.
 
-    transformers hands it down to every layer's attention. The lengths are read once a pass: on a GPU, reading them in
-    every layer would stop the queue as often.
+    transformers hands it down to every layer's attention.
     """
+    shares = any(segment.prompt_length for segment in segments)
     if config._attn_implementation == SDPA:
+        assert not shares, f'rows that share prompts are no rows for learner.attention "{SDPA}"'
         return {}  # transformers makes its mask from the positions
-    starts = (position_ids[0] == 0).nonzero()[:, 0].tolist()
-    ends = [*starts[1:], position_ids.shape[1]]
-    lengths = tuple(end - start for start, end in zip(starts, ends, strict=True))
     if config._attn_implementation == PACKED_SDPA:
-        return {"sequence_lengths": lengths}
+        return {"segments": segments}
     # Without these, flash attention looks for the sequences in position ids, which some families don't show it.
-    boundaries = torch.tensor([0, *ends], dtype=torch.int32, device=position_ids.device)
-    return {
-        "cu_seq_lens_q": boundaries,
-        "cu_seq_lens_k": boundaries,
+    lengths = [segment.length for segment in segments]
+    seen = [segment.prompt_length + segment.length for segment in segments]
+    arguments: dict[str, object] = {
+        "cu_seq_lens_q": torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device),
+        "cu_seq_lens_k": torch.tensor([0, *accumulate(seen)], dtype=torch.int32, device=device),
         "max_length_q": max(lengths),
-        "max_length_k": max(lengths),
+        "max_length_k": max(seen),
     }
+    return arguments | ({"seen_positions": _seen_positions(segments).to(device)} if shares else {})
+
+
+def _seen_positions(segments: tuple[Segment, ...]) -> Tensor:
+    """Of all segments in order: where in the row is what it sees, a prompt and itself."""
+    parts, start = [], 0
+    for segment in segments:
+        parts.append(torch.arange(segment.prompt_start, segment.prompt_start + segment.prompt_length))
+        parts.append(torch.arange(start, start + segment.length))
+        start += segment.length
+    return torch.cat(parts)
 
 
 def varlen_flash(
@@ -87,14 +101,19 @@ def varlen_flash(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
+    *,
+    seen_positions: Tensor | None = None,
     **others: Any,  # noqa: ANN401 - handed on as transformers passes them
 ) -> tuple[Tensor, None]:
     """transformers' own, refused where it would mix sequences: without their boundaries, or with a mask beside them.
 
-    Shapes are those of `packed_sdpa`.
+    Shapes are those of `packed_sdpa`. Where a segment sees more than itself, `seen_positions` says what: its last query
+    sees all of it, the one before all but the last, as flash attention has it from 2.1 on.
     """
     knows_sequences = others.get("cu_seq_lens_q") is not None and attention_mask is None
     _refuse_others(module, others, knows_sequences=knows_sequences, lacks=_FLASH_LACKS)
+    if seen_positions is not None:
+        key, value = key[:, :, seen_positions], value[:, :, seen_positions]
     return flash_attention_forward(module, query, key, value, attention_mask, **others)
 
 
@@ -105,31 +124,30 @@ def packed_sdpa(  # noqa: PLR0913 - the arguments are those that transformers pa
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    sequence_lengths: tuple[int, ...] = (),
+    segments: tuple[Segment, ...] = (),
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
     **others: object,
 ) -> tuple[Tensor, None]:
-    """Causal attention inside each sequence of a row: query [1, heads, T, D], T the sum of `sequence_lengths`.
+    """Causal attention of each segment over its prompt and itself: query [1, heads, T, D], key and value likewise.
 
     Result is [1, T, heads, D]. `attention_mask` is None: transformers makes none for an implementation it doesn't know.
     """
-    _refuse_others(module, others, knows_sequences=bool(sequence_lengths), lacks=_SDPA_LACKS)
+    _refuse_others(module, others, knows_sequences=bool(segments), lacks=_SDPA_LACKS)
+    asked = [_asking(segment, sliding_window, query.device) for segment in segments]
+    queries = _with_prompts(query, segments, [is_prompt_asked for is_prompt_asked, _ in asked])
+    keys, values = (_with_prompts(states, segments, [True] * len(segments)) for states in (key, value))
     outputs = [
         scaled_dot_product_attention(
             *parts,
-            attn_mask=_window(length, sliding_window, query.device),
-            is_causal=not _needs_window(length, sliding_window),
+            attn_mask=mask,
+            is_causal=mask is None,
             scale=scaling,
             dropout_p=dropout,
             enable_gqa=key.shape[1] != query.shape[1],
-        )
-        for length, *parts in zip(
-            sequence_lengths,
-            *(states.split(sequence_lengths, dim=2) for states in (query, key, value)),
-            strict=True,
-        )
+        )[:, :, -segment.length :]
+        for segment, (_, mask), *parts in zip(segments, asked, queries, keys, values, strict=True)
     ]
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
@@ -146,15 +164,36 @@ def _refuse_others(
         )
 
 
-def _needs_window(length: int, sliding_window: int | None) -> bool:
-    return sliding_window is not None and length > sliding_window
+def _with_prompts(states: Tensor, segments: tuple[Segment, ...], wanted: Sequence[bool]) -> list[Tensor]:
+    """The states of each segment, after those of the prompt that it goes on from, where that is wanted.
+
+    Cut once: the gradients of slices of a whole row would each be as long as the row.
+    """
+    own = states.split([segment.length for segment in segments], dim=2)
+    whole = dict(zip(accumulate((segment.length for segment in segments), initial=0), own, strict=False))
+    prompts = {
+        (start, length): whole[start][:, :, :length]
+        for start, length in {segment[1:] for segment in segments}
+        if length
+    }
+    return [
+        torch.cat([prompts[segment[1:]], part], dim=2) if segment.prompt_length and is_wanted else part
+        for segment, part, is_wanted in zip(segments, own, wanted, strict=True)
+    ]
 
 
-def _window(length: int, sliding_window: int | None, device: torch.device) -> Tensor | None:
-    """Each position sees itself and the `sliding_window` - 1 before it; None where that is all there is."""
-    if sliding_window is None or length <= sliding_window:
-        return None
-    return torch.ones(length, length, dtype=torch.bool, device=device).tril().triu(1 - sliding_window)
+def _asking(segment: Segment, sliding_window: int | None, device: torch.device) -> tuple[bool, Tensor | None]:
+    """Whether the queries of a segment's prompt are asked once more, and the mask; None: each sees all before it.
+
+    A mask costs as much as if nothing were masked. So a short prompt's queries are asked again with its response's,
+    which makes a plain square of both; a long prompt's are not.
+    """
+    num_seen = segment.prompt_length + segment.length
+    window = num_seen if sliding_window is None else min(sliding_window, num_seen)  # itself and those before it
+    if segment.prompt_length <= segment.length and window == num_seen:
+        return True, None
+    mask = torch.ones(segment.length, num_seen, dtype=torch.bool, device=device)
+    return False, mask.tril(segment.prompt_length).triu(segment.prompt_length + 1 - window)
 
 
 AttentionInterface.register(PACKED_SDPA, packed_sdpa)

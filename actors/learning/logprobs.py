@@ -1,7 +1,7 @@
 """Log-probabilities of given tokens, from hidden states and the head's weight, without a whole [tokens, vocabulary].
 
-Owns the head's arithmetic, forward and backward, and the one shift of positions. Knows torch only; must not know
-ZeRO-3, the loss or where the tokens came from. Logits exist for one tile at a time, at most `chunk_tokens` positions
+Owns the head's arithmetic, forward and backward. Knows torch only; must not know ZeRO-3, the loss or where the tokens
+came from. Logits exist for one tile at a time, at most `chunk_tokens` positions
 of a part of the vocabulary: they are made in the weight's dtype, as the sampling engine makes them, become fp32 at
 once, and are made again in the backward pass. What is summed over tiles is summed in fp32.
 """
@@ -57,9 +57,9 @@ class TokenLogprobs(nn.Module):
         self.weight = weight  # [V, H]; may be the input embedding's
         self._settings = settings
 
-    def forward(self, hidden: Tensor, token_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the tokens at `positions` [N] of one row: hidden [T, H], token_ids [T]. Token t is predicted at t - 1."""
-        return token_logprobs(hidden[positions - 1], self.weight, targets=token_ids[positions], settings=self._settings)
+    def forward(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the tokens `targets` [N]: hidden [N, H] of the token before each."""
+        return token_logprobs(hidden, self.weight, targets=targets, settings=self._settings)
 
 
 class _TiledLogprobs(torch.autograd.Function):

@@ -18,6 +18,7 @@ from transformers import (
 
 from actors.learning.attention import ATTENTIONS, attention_for, row_arguments
 from actors.learning.logprobs import HeadSettings, TokenLogprobs
+from actors.learning.row_inputs import RowInputs
 from driver.errors import BadInput
 
 _LOGIT_CHANGES = {
@@ -41,18 +42,15 @@ class PolicyModel(nn.Module):
         self.causal = causal
         self.head = TokenLogprobs(_head_weight(causal), settings)
 
-    def forward(self, token_ids: Tensor, position_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """token_ids and position_ids [1, T]; positions [N] of the tokens that are asked for. Results are [N].
-
-        There is no attention mask: no sequence looks at another, and where `position_ids` restart one begins.
-        """
+    def forward(self, row: RowInputs) -> tuple[Tensor, Tensor]:
+        """Of the tokens that are asked for, [N] each. There is no attention mask: the segments say who sees whom."""
         hidden = self.causal.base_model(
-            input_ids=token_ids,
-            position_ids=position_ids,
+            input_ids=row.token_ids,
+            position_ids=row.position_ids,
             use_cache=False,
-            **row_arguments(self.causal.config, position_ids),
+            **row_arguments(self.causal.config, row.segments, device=row.token_ids.device),
         ).last_hidden_state
-        return self.head(hidden[0], token_ids[0], positions)
+        return self.head(hidden[0, row.sources], row.token_ids[0, row.positions])
 
 
 def load_model_config(model: str, *, trust_remote_code: bool = False) -> PretrainedConfig:

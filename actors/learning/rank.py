@@ -73,11 +73,11 @@ class LearnerRank:
 
         models, device = self._models, self._device
         with measuring(models.policy) as policy:
-            logprobs = measured(rows, lambda *inputs: policy(*inputs)[0], device)
+            logprobs = measured(rows, lambda row: policy(row)[0], device)
         reference = values = [NOTHING] * len(rows)
         if self._setup.has_reference:
             with models.as_reference() as frozen:
-                reference = measured(rows, lambda *inputs: frozen(*inputs)[0], device)
+                reference = measured(rows, lambda row: frozen(row)[0], device)
         if models.critic is not None:
             with measuring(models.critic) as critic:
                 values = measured(rows, critic, device)
@@ -200,7 +200,7 @@ class LearnerRank:
         return largest_of([float(is_so)], self._device)[0] > 0
 
     def _num_tokens(self, rows: Sequence[PackedRow]) -> int:
-        counted = sum(int((row.sequence_ids >= 0).sum()) for row in rows)
+        counted = sum(row.num_sequence_tokens for row in rows)
         return int(summed(torch.tensor([counted], device=self._device)).item())
 
     def _memory_gib(self) -> float:

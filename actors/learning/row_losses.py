@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from actors.learning.loss import LossSettings, TokenTotals, TokenValues, policy_loss
+from actors.learning.row_inputs import RowInputs
 from actors.learning.row_tensors import RowTensors
 from actors.learning.value_loss import ValueTotals, value_loss
 from driver.schema import PackedRow
 
-PolicyForward = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-ValueForward = Callable[[Tensor, Tensor, Tensor], Tensor]
+PolicyForward = Callable[[RowInputs], tuple[Tensor, Tensor]]
+ValueForward = Callable[[RowInputs], Tensor]
 
 
 class PolicyLosses:
@@ -30,7 +31,7 @@ class PolicyLosses:
     def __call__(self, row: PackedRow) -> Tensor:
         """Without old log-probabilities, those of now count: one optimiser step a batch."""
         tensors = RowTensors(row, self._device)
-        logprobs, entropy = self._forward(*tensors.inputs)
+        logprobs, entropy = self._forward(tensors.inputs)
         old_logprobs = tensors.of(row.old_logprobs) if row.old_logprobs.size else logprobs.detach()
         result = policy_loss(
             TokenValues(
@@ -62,7 +63,7 @@ class CriticLosses:
 
     def __call__(self, row: PackedRow) -> Tensor:
         tensors = RowTensors(row, self._device)
-        values = self._forward(*tensors.inputs)
+        values = self._forward(tensors.inputs)
         returns = tensors.of(row.returns)
         loss, totals = value_loss(
             values,

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from actors.learning.row_inputs import RowInputs
 from driver.schema import PackedRow, TokenMeasures
 
 Values = NDArray[np.float32]
@@ -25,7 +26,13 @@ class RowTensors:
     def __init__(self, row: PackedRow, device: torch.device) -> None:
         self._device = device
         self._positions = row.loss_mask.nonzero()[0]
-        self.inputs = (self._to(row.token_ids[None]), self._to(row.position_ids[None]), self._to(self._positions))
+        self.inputs = RowInputs(
+            token_ids=self._to(row.token_ids[None]),
+            position_ids=self._to(row.position_ids[None]),
+            positions=self._to(self._positions),
+            sources=self._to(predecessors(row)[self._positions]),
+            segments=row.segments,
+        )
         self.sequences = self.of(row.sequence_ids)  # [N]
 
     def of(self, values: NDArray[np.float32] | NDArray[np.int64]) -> Tensor:
@@ -36,11 +43,22 @@ class RowTensors:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
 
 
-def measured(
-    rows: Sequence[PackedRow], forward: Callable[[Tensor, Tensor, Tensor], Tensor], device: torch.device
-) -> list[Values]:
+def predecessors(row: PackedRow) -> NDArray[np.int64]:
+    """[T] where in the row the token before each one of its sequence is; the first of a whole sequence has none (-1).
+
+    That is the position before, but for the first token of a response that goes on from a shared prompt.
+    """
+    found = np.arange(row.token_ids.size, dtype=np.int64) - 1
+    start = 0
+    for segment in row.segments:
+        found[start] = segment.prompt_start + segment.prompt_length - 1 if segment.prompt_length else -1
+        start += segment.length
+    return found
+
+
+def measured(rows: Sequence[PackedRow], forward: Callable[[RowInputs], Tensor], device: torch.device) -> list[Values]:
     """[N] of each row: what `forward` says of its response tokens. Dummy rows are walked through like any other."""
-    return [forward(*RowTensors(row, device).inputs).float().cpu().numpy() for row in rows]
+    return [forward(RowTensors(row, device).inputs).float().cpu().numpy() for row in rows]
 
 
 def by_sequence(

@@ -10,6 +10,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from actors.learning.attention import attention_for, row_arguments
 from actors.learning.policy_model import load_model_config, prepared
+from actors.learning.row_inputs import RowInputs
 
 
 class ValueHead(nn.Linear):
@@ -37,19 +38,18 @@ class ValueModel(nn.Module):
         self.backbone = backbone
         self.head = ValueHead(backbone.config.hidden_size, dtype=backbone.dtype)
 
-    def forward(self, token_ids: Tensor, position_ids: Tensor, positions: Tensor) -> Tensor:
-        """token_ids and position_ids [1, T]; positions [N] of tokens that are not the first of their sequence.
+    def forward(self, row: RowInputs) -> Tensor:
+        """Of the tokens that are asked for, fp32 [N]: the state before a token is what the one before it has seen.
 
-        Result is fp32 [N]. The state before token t is what position t - 1 has seen; N = 0 still leads back to every
-        parameter.
+        N = 0 still leads back to every parameter.
         """
         hidden = self.backbone(
-            input_ids=token_ids,
-            position_ids=position_ids,
+            input_ids=row.token_ids,
+            position_ids=row.position_ids,
             use_cache=False,
-            **row_arguments(self.backbone.config, position_ids),
+            **row_arguments(self.backbone.config, row.segments, device=row.token_ids.device),
         ).last_hidden_state
-        return self.head(hidden[0, positions - 1])
+        return self.head(hidden[0, row.sources])
 
 
 def load_value_model(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.fleet import GeneratorFleet, ready
-from actors.learner import LearnerGroup
+from actors.learner_group import LearnerGroup
 from actors.policy import PolicyWorker
 from benchmarks.ranks import start_learner
 from cluster.launch import Bundles, start_actor
@@ -18,7 +18,7 @@ from cluster.team import weight_backend
 from driver.config import Config
 from driver.inputs import TrainingInputs
 from driver.pipeline import Sampling, Stages
-from driver.problems.stream import ProblemStream
+from driver.problems.stream import ProblemStream, first_draws
 from driver.recipes.grpo import train_grpo
 from driver.recipes.learning import LearningSettings, Loop
 from driver.recipes.step import Recorder
@@ -31,7 +31,7 @@ class SilentPivot:
     """A `Generator` whose references are empty: the reward doesn't read them."""
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
-        empty = Rollout(token_ids=(0,), logprobs=(0.0,), text="", finish_reason="stop", policy_version=0)
+        empty = Rollout(token_ids=(0,), logprobs=(0.0,), text="", finish_reason="stop", token_versions=(0,))
         return (empty,) * request.num_samples
 
 
@@ -100,6 +100,6 @@ def problems(config: Config, inputs: TrainingInputs) -> ProblemStream:
 def chats(config: Config, inputs: TrainingInputs) -> Sequence[list[dict[str, str]]]:
     """The prompts of all steps in order, before the chat template."""
     stream, algorithm = problems(config, inputs), config.algorithm
-    drawn = (stream.at(position) for position in range(algorithm.steps * algorithm.groups_per_step))
+    drawn = (draw.problem for draw in first_draws(stream, algorithm.steps * algorithm.groups_per_step))
     prompter = inputs.evaluation.prompter
     return [prompter.messages(problem.question, LANGUAGES[problem.language]) for problem in drawn]

@@ -3,27 +3,38 @@
 Owns which of them goes with which config. What they do is their own matter.
 """
 
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from actors.worker_states import RestartBudget
 from cluster.team import Team
 from driver.calibration import Similarities, calibration_for
 from driver.checkpointer import RunCheckpointer, progress_of
-from driver.checkpoints import Checkpoints, FoundCheckpoint
+from driver.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint
 from driver.config import Config
+from driver.draw_feed import DrawFeed
 from driver.evidence import EvidenceSource, TranslatedSimilarities
+from driver.feed import FeedRules, GroupFeed
 from driver.inputs import TrainingInputs
+from driver.kept_groups import read_groups
 from driver.origins import run_origins
 from driver.pipeline import Sampling, Stages
-from driver.progress import Progress
+from driver.problems.draws import Draws
+from driver.progress import Progress as ProgressLine
 from driver.recipes.grpo import train_grpo
-from driver.recipes.learning import LearningSettings, Loop
-from driver.recipes.learning import Progress as RunProgress
+from driver.recipes.learning import LearningSettings, Loop, Progress
 from driver.recipes.ppo import train_ppo
 from driver.recipes.sft import SftStages, train_sft
 from driver.record import RunRecorder
-from driver.references import PivotSampling, ReferenceBook, ReferenceCache, model_fingerprint
+from driver.recovery import Recovery
+from driver.reference_cache import ReferenceCache
+from driver.references import PivotSampling, ReferenceBook
 from driver.run_folder import RunFolder
+from driver.stage_clock import StageClock
+from driver.stopping import StopRequest
 from rewards.calibration import from_json
 
 
@@ -42,7 +53,7 @@ class Kept:
 
 
 async def calibrate_scorers(
-    config: Config, team: Team, evidence: EvidenceSource | None, *, kept: Kept, progress: Progress
+    config: Config, team: Team, evidence: EvidenceSource | None, *, kept: Kept, progress: ProgressLine
 ) -> None:
     """Give the scorers their scale, and keep it with the run. One that is continued goes on with the scale it had."""
     if not team.scores:
@@ -60,59 +71,124 @@ async def calibrate_scorers(
         kept.folder.calibration.write_text(calibration.to_json(), encoding="utf-8")
 
 
-def start_loop(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, progress: Progress) -> Loop:
-    """The recipes' loop, at the step that the run starts after. The scorers have their scale by now."""
-    calibration = kept.folder.calibration
-    checkpoints = Checkpoints(
-        kept.folder.checkpoints,
-        settings=config.checkpoint,
-        origins=run_origins(config),
-        metrics=kept.folder.metrics,
-        note=progress.note,
-    )
-    return Loop(
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """A run between its first push and its last step: the loop, what feeds it, and what keeps and saves both."""
+
+    loop: Loop
+    feed: GroupFeed | DrawFeed
+    checkpointer: RunCheckpointer
+    recovery: Recovery
+    recipe: Callable[[], Awaitable[None]]
+
+
+def prepare_course(
+    config: Config,
+    inputs: TrainingInputs,
+    team: Team,
+    evidence: EvidenceSource | None,
+    *,
+    kept: Kept,
+    stop: StopRequest,
+) -> Course:
+    """Everything at the step that the run starts after. The scorers have their scale by now."""
+    clock, found = StageClock(), kept.checkpoint
+    progress = progress_of(found.state) if found else Progress()
+    draws = Draws(inputs.stream)
+    if found is not None:
+        draws.restore(found.state.open)
+    book = references(config, inputs, team, kept=kept)
+    feed: GroupFeed | DrawFeed
+    if config.algorithm.name == "sft":
+        feed = DrawFeed(draws, per_step=config.algorithm.groups_per_step)
+    else:
+        feed = GroupFeed(
+            draws,
+            stages=stages(config, inputs, team, evidence, book=book),
+            rules=FeedRules(algorithm=config.algorithm, reward=config.reward),
+            clock=clock,
+            step=progress.step,
+            version=progress.policy_version,
+        )
+        if found is not None:
+            feed.keep(read_groups(found.groups))
+    checkpointer = start_checkpointer(config, team, feed, kept=kept)
+    loop = Loop(
         learner=team.learner,
         recorder=kept.recorder,
         settings=LearningSettings.of(config, pad_token_id=inputs.evaluation.pad_token_id),
-        checkpointer=RunCheckpointer(
-            checkpoints=checkpoints,
-            learner=team.learner,
-            stream=inputs.stream,
-            last_step=config.algorithm.steps,
-            num_ranks=config.learner.num_ranks,
-            seed=config.run.seed,
-            calibration=calibration.read_text(encoding="utf-8") if calibration.exists() else "",
-            waiting=progress.waiting,
-            failed=kept.checkpoint_failed,
+        checkpointer=checkpointer,
+        progress=progress,
+        clock=clock,
+        stop=stop,
+    )
+    return Course(
+        loop=loop,
+        feed=feed,
+        checkpointer=checkpointer,
+        recovery=prepare_recovery(config, team, loop, feed, kept=kept),
+        recipe=partial(train, config, inputs, book, feed=feed, loop=loop),
+    )
+
+
+def start_checkpointer(config: Config, team: Team, feed: GroupFeed | DrawFeed, *, kept: Kept) -> RunCheckpointer:
+    calibration = kept.folder.calibration
+    return RunCheckpointer(
+        checkpoints=Checkpoints(
+            kept.folder.checkpoints,
+            settings=config.checkpoint,
+            origins=run_origins(config),
+            metrics=kept.folder.metrics,
+            note=kept.recorder.note,
         ),
-        progress=progress_of(kept.checkpoint.state) if kept.checkpoint else RunProgress(),
+        learner=team.learner,
+        feed=feed,
+        last_step=config.algorithm.steps,
+        num_ranks=config.learner.num_ranks,
+        seed=config.run.seed,
+        calibration=calibration.read_text(encoding="utf-8") if calibration.exists() else "",
+        waiting=kept.recorder.waiting,
+        failed=kept.checkpoint_failed,
+    )
+
+
+def prepare_recovery(config: Config, team: Team, loop: Loop, feed: GroupFeed | DrawFeed, *, kept: Kept) -> Recovery:
+    """What is done when the learner is lost."""
+    budget = RestartBudget(config.fleet)
+    find = partial(
+        find_checkpoint, kept.folder.checkpoints, origins=run_origins(config), on_damage=config.checkpoint.on_damage
+    )
+    return Recovery(
+        loop=loop,
+        feed=feed,
+        record=kept.recorder,
+        next_wait_s=lambda: budget.next_wait_s(time.monotonic()),
+        restart=team.restart_learner,
+        last_checkpoint=find if config.checkpoint.every_steps else None,
     )
 
 
 async def train(
-    config: Config, inputs: TrainingInputs, team: Team, evidence: EvidenceSource | None, *, loop: Loop
+    config: Config, inputs: TrainingInputs, book: ReferenceBook, *, feed: GroupFeed | DrawFeed, loop: Loop
 ) -> None:
-    """The config's recipe, on its stages."""
-    prompter = inputs.evaluation.prompter
-    match config.algorithm.name:
-        case "sft":
-            sft = SftStages(
-                references=references(config, inputs, team),
-                prompt=prompter.prompt_token_ids,
-                answer=prompter.answer_token_ids,
-            )
-            await train_sft(inputs.stream, stages=sft, loop=loop)
-        case "ppo":
-            await train_ppo(inputs.stream, stages=stages(config, inputs, team, evidence), loop=loop)
-        case "grpo":
-            await train_grpo(inputs.stream, stages=stages(config, inputs, team, evidence), loop=loop)
+    """The config's recipe, on its feed."""
+    if isinstance(feed, DrawFeed):
+        prompter = inputs.evaluation.prompter
+        sft = SftStages(references=book, prompt=prompter.prompt_token_ids, answer=prompter.answer_token_ids)
+        await train_sft(feed, stages=sft, loop=loop)
+    elif config.algorithm.name == "ppo":
+        await train_ppo(feed, loop=loop)
+    else:
+        await train_grpo(feed, loop=loop)
 
 
-def stages(config: Config, inputs: TrainingInputs, team: Team, evidence: EvidenceSource | None) -> Stages:
+def stages(
+    config: Config, inputs: TrainingInputs, team: Team, evidence: EvidenceSource | None, *, book: ReferenceBook
+) -> Stages:
     """The config's stages on the team's actors."""
     return Stages(
         policy=team.policy,
-        references=references(config, inputs, team),
+        references=book,
         scorer=team.scorer,
         prompt=inputs.evaluation.prompter.prompt_token_ids,
         sampling=Sampling(
@@ -125,16 +201,11 @@ def stages(config: Config, inputs: TrainingInputs, team: Team, evidence: Evidenc
     )
 
 
-def references(config: Config, inputs: TrainingInputs, team: Team) -> ReferenceBook:
+def references(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept) -> ReferenceBook:
     """The pivot's answers, with their cache."""
     return ReferenceBook(
         pivot=team.pivot,
         prompt=inputs.pivot_prompter.reference_prompt,
-        sampling=PivotSampling(
-            fingerprint=model_fingerprint(config.pivot.model),
-            max_tokens=config.pivot.max_response_tokens,
-            temperature=config.pivot.temperature,
-            seed=config.run.seed,
-        ),
-        cache=ReferenceCache(Path(config.pivot.cache) if config.pivot.cache else None),
+        sampling=PivotSampling.of(config),
+        cache=ReferenceCache(Path(config.pivot.cache) if config.pivot.cache else None, note=kept.recorder.note),
     )

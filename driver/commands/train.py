@@ -10,10 +10,10 @@ import time
 
 from rich.console import Console
 
-from cluster.launch import collect_logs, connected, placed
+from cluster.launch import Bundles, collect_logs, connected, placed
 from cluster.layout import check_device, choose_device, layout, training_roles
 from cluster.team import Team
-from driver.commands.assembly import Kept, calibrate_scorers, start_loop, train
+from driver.commands.assembly import Course, Kept, calibrate_scorers, prepare_course
 from driver.config import Config
 from driver.config_load import load_config
 from driver.consistency import ConsistencyWatch
@@ -31,6 +31,7 @@ from driver.record import RunRecorder
 from driver.report.write import write_report
 from driver.resume import OpenedRun, enter_run, open_run
 from driver.run_folder import RunFolder, run_name
+from driver.stopping import Stopped, StopRequest, stopping_on_sigterm
 from driver.summary import summarise
 
 EXPORT = "final"
@@ -52,7 +53,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         with progress.phase("looking at the run folder"):  # every byte of a checkpoint is read
             opened = open_run(config, run_name(config, arguments.config))
         with progress.phase("checking data, models and prompts"):
-            inputs = prepare_training(config, stream=opened.checkpoint.state.stream if opened.checkpoint else None)
+            found = opened.checkpoint
+            inputs = prepare_training(config, stream=found.state.open["stream"] if found else None)
             check_hub(config.export)
         for note in (*licence_notes(config), *opened.notes):
             progress.note(note)
@@ -66,28 +68,35 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             ):
                 quiet_logs(folder.logs / "driver.log")
                 progress.note(f"run folder: {folder.path}")
-                team = Team(config, bundles, progress)
-                _live(config, inputs, team, opened=opened, folder=folder, progress=progress)
-                summary = summarise(folder, status="finished", seconds=time.monotonic() - started)
+                status = _live(config, inputs, bundles, opened=opened, folder=folder, progress=progress)
+                summary = summarise(folder, status=status, seconds=time.monotonic() - started)
         progress.note(str(summary["headline"]))
         progress.note(f"report: {write_report(folder.path)}")
     return summary
 
 
 def _live(
-    config: Config, inputs: TrainingInputs, team: Team, *, opened: OpenedRun, folder: RunFolder, progress: Progress
-) -> None:
-    """The run on its actors; whatever happens, the files are closed, the logs collected and the report written.
+    config: Config,
+    inputs: TrainingInputs,
+    bundles: Bundles,
+    *,
+    opened: OpenedRun,
+    folder: RunFolder,
+    progress: Progress,
+) -> str:
+    """The run on its actors, and how it ended; whatever happens, the files are closed, the logs collected and the
+    report written.
 
     Raises:
-        RunFailed: an actor failed, or a file of the run could not be written.
+        RunFailed: an actor failed for good, or a file of the run could not be written.
     """
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
     recorder = RunRecorder(folder, progress, watch=watch)
     kept = Kept(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
+    team = Team(config, bundles, progress, report=recorder.event)
     started = time.monotonic()
     try:
-        asyncio.run(_run(config, inputs, team, kept=kept, progress=progress))
+        status = asyncio.run(_run(config, inputs, team, kept=kept, progress=progress))
         recorder.close()
         collect_logs(team.processes, folder.logs)
     except BaseException as failure:
@@ -95,6 +104,7 @@ def _live(
         if isinstance(failure, RunFailed | OSError):
             raise RunFailed(f"{failure}; {where}") from failure
         raise
+    return status
 
 
 def _write_down(failure: BaseException, kept: Kept, team: Team, *, seconds: float) -> str:
@@ -112,25 +122,89 @@ def _write_down(failure: BaseException, kept: Kept, team: Team, *, seconds: floa
     return f"logs and a report of what was done are in {folder.path}"
 
 
-async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, progress: Progress) -> None:
-    await team.start_all(custom_source=inputs.custom_source)
-    evidence = evidence_source(config, policy=team.policy, pivot=team.pivot)
-    await calibrate_scorers(config, team, evidence, kept=kept, progress=progress)
-    loop = start_loop(config, inputs, team, kept=kept, progress=progress)
+async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, progress: Progress) -> str:
+    """From the first actor to the export; "finished", or "stopped" where the run was asked to."""
+    stop = StopRequest()
+    with stopping_on_sigterm(stop, grace_s=config.checkpoint.grace_s, said=kept.recorder.note):
+        try:
+            await team.start_all(custom_source=inputs.custom_source)
+            evidence = evidence_source(config, policy=team.policy, pivot=team.pivot)
+            await calibrate_scorers(config, team, evidence, kept=kept, progress=progress)
+            course = prepare_course(config, inputs, team, evidence, kept=kept, stop=stop)
+            await _begin(config, inputs, team, course, kept=kept, progress=progress)
+            if not await _train(course, kept=kept):
+                return "stopped"
+            await _end(config, inputs, team, course, kept=kept, progress=progress)
+            return "finished"
+        finally:
+            await team.close()
+
+
+async def _begin(
+    config: Config, inputs: TrainingInputs, team: Team, course: Course, *, kept: Kept, progress: Progress
+) -> None:
+    """The learner where the run goes on, its weights on the policy workers, and what the policy can do before."""
     if kept.checkpoint is not None:
         with progress.phase(f"loading {kept.checkpoint.path.name}"):
             await team.learner.load(str(kept.checkpoint.learner))
     with progress.phase("first weight push"):
-        await team.learner.push_weights(loop.progress.policy_version)
-    if config.evaluation.before and "before" not in read_evaluations(kept.folder.evaluation):
+        await team.learner.push_weights(course.loop.progress.policy_version)
+    is_wanted = config.evaluation.before and not course.loop.stop.is_asked
+    if is_wanted and "before" not in read_evaluations(kept.folder.evaluation):
         await _evaluate("before", config, inputs, team, folder=kept.folder, progress=progress)
+    progress.start_steps(config.algorithm.steps, done=course.loop.progress.step)
 
-    progress.start_steps(config.algorithm.steps, done=loop.progress.step)
-    await train(config, inputs, team, evidence, loop=loop)
 
+async def _train(course: Course, *, kept: Kept) -> bool:
+    """All steps; whether they were made, or the run was asked to stop, and has a checkpoint of where it stands.
+
+    Raises:
+        RunFailed: what can't be outlived, with a checkpoint of the last finished step where the learner still has it;
+            or the run was asked to stop, and the checkpoint could not be written.
+    """
+    loop, feed = course.loop, course.feed
+    try:
+        await _train_or_save(course, kept=kept)
+        if loop.progress.step < loop.settings.algorithm.steps:
+            return False
+        kept.recorder.dropped(await feed.close(), step=loop.progress.step + 1)
+        return True
+    finally:
+        await feed.close()
+
+
+async def _train_or_save(course: Course, *, kept: Kept) -> None:
+    """The recipe; where it ends early, a checkpoint of the last finished step."""
+    loop = course.loop
+    try:
+        await course.recovery.train(course.recipe)
+    except Stopped:
+        pass
+    except RunFailed:
+        if loop.is_between_steps:
+            await _save_what_stands(course, kept=kept)
+        raise
+    if loop.progress.step < loop.settings.algorithm.steps:
+        kept.recorder.event("stopped", f"after step {loop.progress.step}")
+        if not await course.checkpointer.save(loop.progress):
+            raise RunFailed("the run was asked to stop, and its checkpoint could not be written")
+
+
+async def _save_what_stands(course: Course, *, kept: Kept) -> None:
+    """Before a run ends badly. Where the learner is what failed there is nothing to save; the first failure is told."""
+    try:
+        await course.checkpointer.save(course.loop.progress)
+    except RunFailed as failure:
+        kept.recorder.event("checkpoint_failed", str(failure))
+
+
+async def _end(
+    config: Config, inputs: TrainingInputs, team: Team, course: Course, *, kept: Kept, progress: Progress
+) -> None:
+    """What the policy can do now, and the policy itself."""
     if config.evaluation.after:
         if config.algorithm.name == "sft":  # which has no use for fresh weights before
-            await team.learner.push_weights(loop.progress.policy_version + 1)
+            await team.learner.push_weights(course.loop.last_version + 1)
         await _evaluate("after", config, inputs, team, folder=kept.folder, progress=progress)
     await _export(config, inputs, team, folder=kept.folder, progress=progress)
 

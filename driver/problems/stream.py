@@ -1,11 +1,15 @@
-"""The order of a run: an endless, seeded stream of problems that takes the languages in turn and can be resumed.
+"""The order of a run: an endless, seeded stream of problems, in turn by language, that can be resumed.
 
-Owns which problem is the n-th. The n-th is computed from n alone: nothing is held but the position, and a stream that
-is put back at n goes on exactly as one that never stopped. Must not know where problems are kept.
+Owns which problem the next draw is. Nothing is held but how far each language has come (and what a curriculum
+remembers), so a stream that is put back goes on exactly as one that never stopped. Must not know where problems are
+kept.
 
 Every language walks through all its problems, then again in another order: an epoch is a permutation, computed element
 by element by a Feistel network, so its cost does not grow with the set. Languages of one size share it, so that in a
-parallel set they visit an item together and share its reference.
+parallel set they visit an item together and share its reference. Whose turn it is follows from the languages' shares
+(driver/problems/shares.py); a draw may also be asked of one language, in place of a group of it that taught nothing:
+it takes that language's next problem and no turn, so what is learned from keeps the shares. A curriculum
+(driver/problems/curriculum.py) passes over problems of the order.
 """
 
 from collections.abc import Sequence
@@ -13,75 +17,150 @@ from hashlib import blake2b
 from typing import TypedDict
 
 from driver.errors import BadInput
+from driver.problems.curriculum import Curriculum
+from driver.problems.shares import Turns
 from driver.problems.sources import ProblemSource
-from driver.schema import Problem
+from driver.schema import Draw
 
 _ROUNDS = 6
+
+
+class DrawState(TypedDict):
+    """What it takes to make a draw again; plain JSON."""
+
+    number: int
+    language: str
+    place: int
 
 
 class StreamState(TypedDict):
     """What a checkpoint keeps of a stream; plain JSON."""
 
-    position: int  # problems drawn so far
+    number: int  # of the next draw
+    places: dict[str, int]  # next one of each language's order
+    turns: dict[str, int]  # that each language has had
     seed: int
     languages: list[str]
+    shares: list[int]  # in lowest terms
     fingerprint: str  # of the source
+    curriculum: dict[str, str]  # empty without one
 
 
 class ProblemStream:
-    """An iterator over problems, without an end."""
+    """Draws, without an end."""
 
-    def __init__(self, source: ProblemSource, *, languages: Sequence[str], seed: int) -> None:
+    def __init__(
+        self,
+        source: ProblemSource,
+        *,
+        languages: Sequence[str],
+        seed: int,
+        shares: Sequence[float] = (),
+        curriculum: Curriculum | None = None,
+    ) -> None:
+        """`shares` is in the order of `languages`; without any, all are alike.
+
+        Raises:
+            BadInput: `shares` has not one number above 0 for each language.
+        """
         self._source = source
-        self._languages = tuple(languages)
+        self._sizes = {language: source.counts[language] for language in languages}
         self._seed = seed
-        self._sizes = [source.counts[language] for language in languages]
-        self._position = 0
+        self._turns = Turns(languages, shares)
+        self._curriculum = curriculum
+        self._number = 0
+        self._places = dict.fromkeys(languages, 0)
+        self._passed_over = 0
 
-    def __iter__(self) -> "ProblemStream":
-        return self
+    def draw(self, language: str = "") -> Draw:
+        """The next draw: of the language whose turn it is, or of `language`, whose turn then is still to come."""
+        language = language or self._turns.take()
+        place = self._next_place(language)
+        draw = self.again({"number": self._number, "language": language, "place": place})
+        self._places[language] = place + 1
+        self._number += 1
+        return draw
 
-    def __next__(self) -> Problem:
-        problem = self.at(self._position)
-        self._position += 1
-        return problem
+    def again(self, state: DrawState) -> Draw:
+        """A draw that was made before; the stream stays where it is."""
+        language, place = state["language"], state["place"]
+        problem = self._source.problem(language, self._position(language, place))
+        return Draw(number=state["number"], place=place, problem=problem)
 
-    def at(self, position: int) -> Problem:
-        """The problem at a position of the stream, counted from 0; the stream stays where it is."""
-        draw, turn = divmod(position, len(self._languages))
-        language, size = self._languages[turn], self._sizes[turn]
-        epoch, index = divmod(draw, size)
-        return self._source.problem(language, permuted(index, size, key=f"{self._seed}/{epoch}"))
+    def saw(self, draw: Draw, success_rate: float) -> None:
+        """How often the responses to a draw agreed with the pivot's answer, in [0, 1]: what a curriculum goes by."""
+        if self._curriculum is not None:
+            language = draw.problem.language
+            self._curriculum.saw(language, self._position(language, draw.place), success_rate)
+
+    def take_passed_over(self) -> int:
+        """Problems that the curriculum passed over since this was last asked."""
+        taken, self._passed_over = self._passed_over, 0
+        return taken
 
     def state(self) -> StreamState:
         return {
-            "position": self._position,
+            "number": self._number,
+            "places": dict(self._places),
+            "turns": self._turns.state(),
             "seed": self._seed,
-            "languages": list(self._languages),
+            "languages": list(self._places),
+            "shares": self._turns.weights,
             "fingerprint": self._source.fingerprint,
+            "curriculum": self._curriculum.state() if self._curriculum is not None else {},
         }
 
     def restore(self, state: StreamState) -> None:
         """Go on where `state` was taken.
 
         Raises:
-            BadInput: the order has changed since: another seed, other languages, other problems.
+            BadInput: the order has changed since: another seed, other languages or shares, other problems.
         """
-        now = self.state()
-        if state["fingerprint"] != now["fingerprint"]:
+        if state["fingerprint"] != self._source.fingerprint:
             raise BadInput(
                 f"{self._source.name} is not what the checkpoint was made with: problems have changed; put them back, "
                 "or start a run of another name"
             )
         for key, was, is_now in (
-            ("run.seed", state["seed"], now["seed"]),
-            ("data.languages", state["languages"], now["languages"]),
+            ("run.seed", state["seed"], self._seed),
+            ("data.languages", state["languages"], list(self._places)),
+            ("data.shares", state["shares"], self._turns.weights),
         ):
             if was != is_now:
                 raise BadInput(
                     f"{key} was {was} at the checkpoint and is {is_now} now; set it back, or start a new run"
                 )
-        self._position = state["position"]
+        self._number = state["number"]
+        self._places = {language: state["places"][language] for language in self._places}
+        self._turns.restore(state["turns"])
+        if self._curriculum is not None:
+            self._curriculum.restore(state["curriculum"])
+
+    def _next_place(self, language: str) -> int:
+        """The language's next place whose problem is not passed over; where a whole epoch is, the one after it."""
+        place = self._places[language]
+        if self._curriculum is None:
+            return place
+        end = place + self._sizes[language]
+        while place < end and not self._curriculum.keeps(language, self._position(language, place), place=place):
+            place += 1
+        self._passed_over += place - self._places[language]
+        return place
+
+    def _position(self, language: str, place: int) -> int:
+        """Where in the source the problem is that a place of the language's order stands for."""
+        epoch, index = divmod(place, self._sizes[language])
+        return permuted(index, self._sizes[language], key=f"{self._seed}/{epoch}")
+
+
+def state_of(draw: Draw) -> DrawState:
+    """What `ProblemStream.again` makes it from."""
+    return {"number": draw.number, "language": draw.problem.language, "place": draw.place}
+
+
+def first_draws(stream: ProblemStream, num: int) -> list[Draw]:
+    """The next `num` draws of a stream."""
+    return [stream.draw() for _ in range(num)]
 
 
 def permuted(index: int, size: int, *, key: str) -> int:

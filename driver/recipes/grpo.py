@@ -4,40 +4,32 @@ Owns the order of the stages in a step. REINFORCE++ and leave-one-out are the sa
 the ports and the stages only, so a unit test runs it on fakes.
 """
 
-from collections.abc import Iterator
-
 from driver.experience import against_rewards, learnable
-from driver.pipeline import Stages, score_problems
+from driver.feed import GroupFeed
 from driver.recipes.learning import Loop
-from driver.recipes.step import Gathered
-from driver.schema import Problem
+from driver.recipes.step import gathered
 
 
-async def train_grpo(problems: Iterator[Problem], *, stages: Stages, loop: Loop) -> None:
-    """On-policy: every group is sampled from the weights that the last step left.
+async def train_grpo(feed: GroupFeed, *, loop: Loop) -> None:
+    """Every step learns from groups that the feed has ready; above algorithm.max_staleness 0 it goes on meanwhile.
 
     The first push must have happened: a policy worker without the learner's weights refuses to sample.
 
     Raises:
-        RunFailed: an actor failed, or too many optimiser steps in a row were skipped.
+        LearnerLost: the learner must be started again; the feed goes on, and so does this function when called again.
+        RunFailed: another actor failed, or too many optimiser steps in a row were skipped.
     """
     algorithm, reward = loop.settings.algorithm, loop.settings.reward
-    for step in loop.steps(problems):
-        drawn = score_problems(step.problems, step=step.number, stages=stages, clock=step.clock)
-        groups = await loop.wait(drawn, f"the {len(step.problems)} groups", step)
+    for step in loop.steps():
+        batch = await loop.groups(step, feed)
 
         candidates, dropped = learnable(
-            groups, policy_version=step.policy_version, step=step.number, algorithm=algorithm, reward=reward
+            batch.groups, policy_version=step.policy_version, step=step.number, algorithm=algorithm, reward=reward
         )
         measures = await loop.measure(step, candidates)  # the reference's distance, the ratios' start: where needed
         samples = against_rewards(candidates, measures, algorithm)
 
         learned = await loop.learn(step, samples)
         push = await loop.push(step, learned)
-        gathered = Gathered(
-            groups=groups,
-            dropped=dropped,
-            references=stages.references.take_counts(),
-            scorer=await stages.scorer.take_stats(),
-        )
-        await loop.finish(step, gathered, learned, push)
+        feed.release(push.policy_version if push else step.policy_version)  # their slots are free for new groups
+        await loop.finish(step, await gathered(batch, dropped, feed.stages), learned, push)

@@ -4,14 +4,16 @@ Owns mini-batches and epochs, what is done about skipped optimiser steps, and th
 written down, then judged, then kept in a checkpoint. Knows the ports only; must not know any algorithm, file or actor.
 """
 
+import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, TypeVar
 
-from driver.batching import LossWeighting, budget_efficiency, pack, packing_efficiency
+from driver.batching import LossWeighting, budget_efficiency, pack, packing_efficiency, shared_fraction
 from driver.config import Config
 from driver.errors import RunFailed
 from driver.experience import to_measure
+from driver.feed import Batch, GroupFeed
 from driver.learning_config import AlgorithmConfig, LearnerConfig
 from driver.mini_batches import mini_batches
 from driver.ports import Learner
@@ -22,13 +24,14 @@ from driver.reward_config import RewardConfig
 from driver.schema import (
     Candidate,
     DroppedGroup,
-    Problem,
     PushReport,
     StepReport,
     TokenMeasures,
     TrainBatch,
     TrainSample,
 )
+from driver.stage_clock import StageClock
+from driver.stopping import Stopped, StopRequest
 
 Result = TypeVar("Result")
 
@@ -82,6 +85,11 @@ class LearningSettings:
             seed=config.run.seed,
         )
 
+    @property
+    def shares_prompts(self) -> bool:
+        """Plain SDPA knows sequences by their positions alone, and could not tell that two have a prompt in common."""
+        return self.learner.share_prompts and self.learner.attention != "sdpa"
+
 
 @dataclass(kw_only=True)
 class Loop:
@@ -92,17 +100,41 @@ class Loop:
     settings: LearningSettings
     checkpointer: Checkpointer = field(default_factory=NoCheckpoints)
     progress: Progress = Progress()  # where to start; then, where the run stands
+    clock: StageClock = field(default_factory=StageClock)
+    stop: StopRequest = field(default_factory=StopRequest)
+    last_version: int = 0  # that was pushed, or was about to be: versions only go up, also where the learner steps back
 
-    def steps(self, problems: Iterator[Problem]) -> Iterator[Step]:
-        """Each step with its problems, the next ones of the stream: step k takes the k-th `groups_per_step` of them."""
-        algorithm = self.settings.algorithm
-        for number in range(self.progress.step + 1, algorithm.steps + 1):
+    is_between_steps: bool = True  # the learner is where the last finished step left it
+
+    def __post_init__(self) -> None:
+        self.last_version = max(self.last_version, self.progress.policy_version)
+
+    def steps(self) -> Iterator[Step]:
+        """Each step that is left, until the run is asked to stop."""
+        for number in range(self.progress.step + 1, self.settings.algorithm.steps + 1):
+            if self.stop.is_asked:
+                return
             self.recorder.begin(number)
-            yield Step(
-                number=number,
-                problems=[next(problems) for _ in range(algorithm.groups_per_step)],
-                policy_version=self.progress.policy_version,
-            )
+            yield Step(number=number, policy_version=self.progress.policy_version, clock=self.clock)
+
+    async def groups(self, step: Step, feed: GroupFeed) -> Batch:
+        """The step's groups.
+
+        Raises:
+            Stopped: the run is asked to stop; what is ready or under way stays with the feed.
+            RunFailed: a stage can't go on.
+        """
+        waiting = asyncio.ensure_future(feed.next_batch(step.number))
+        stopping = asyncio.ensure_future(self.stop.wait())
+        try:
+            both = asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await self.wait(self.clock.during("wait", both), "the groups", step)
+            if not waiting.done():
+                raise Stopped
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            stopping.cancel()
 
     async def wait(self, work: Awaitable[Result], what: str, step: Step) -> Result:
         """The work's result; `what` completes "waiting for ... of step 3"."""
@@ -121,6 +153,7 @@ class Loop:
     async def learn(self, step: Step, groups: Sequence[Sequence[TrainSample]]) -> Learned:
         """The optimiser steps of one batch; they end early where too many in a row were skipped (see `finish`)."""
         algorithm = self.settings.algorithm
+        self.is_between_steps = False
         learned = Learned(
             group_sizes={group[0].group_id: len(group) for group in groups},
             attempts=(),
@@ -142,7 +175,8 @@ class Loop:
         """Send the new weights to the policy workers, as the next version; None where no weight has changed."""
         if not learned.has_moved:
             return None
-        pushing = self.learner.push_weights(step.policy_version + 1)
+        self.last_version = step.policy_version + 1
+        pushing = self.learner.push_weights(self.last_version)
         return await self.wait(step.clock.during("push", pushing), "the weight push", step)
 
     async def finish(self, step: Step, gathered: Gathered, learned: Learned, push: PushReport | None) -> None:
@@ -155,13 +189,15 @@ class Loop:
         self.recorder.record(
             StepRecord(
                 step=step.number,
+                policy_version=step.policy_version,
                 groups=gathered.groups,
-                dropped=[*gathered.dropped, *_not_finite(step, learned)],
+                dropped=[*gathered.dropped, *_not_finite(gathered, learned)],
                 num_samples=learned.num_samples,
                 update=Update(step=report, push=push, skipped=learned.skipped) if report else None,
                 references=gathered.references,
-                stage_seconds=step.clock.seconds(),
+                stage_seconds=self.clock.take(),
                 scorer=gathered.scorer,
+                metrics=gathered.metrics,
             )
         )
         if self._is_stuck(learned):
@@ -172,6 +208,7 @@ class Loop:
             optimizer_steps=learned.num_tried,
             skipped_in_a_row=learned.skipped_in_a_row,
         )
+        self.is_between_steps = True
         await self.checkpointer.after_step(self.progress)
 
     def _is_stuck(self, learned: Learned) -> bool:
@@ -190,21 +227,22 @@ class Loop:
                 max_response_tokens=settings.max_response_tokens,
                 mask_truncated=settings.algorithm.mask_truncated,
             ),
+            share_prompts=settings.shares_prompts,
         )
 
     def _with_packing(self, report: StepReport, batch: TrainBatch) -> StepReport:
         packing = {
             "packing/efficiency": packing_efficiency(batch),
             "packing/budget_efficiency": budget_efficiency(batch, row_tokens=self.settings.row_tokens),
+            "packing/shared_fraction": shared_fraction(batch),
         }
         return replace(report, metrics={**report.metrics, **packing})
 
 
-def _not_finite(step: Step, learned: Learned) -> Iterator[DroppedGroup]:
+def _not_finite(gathered: Gathered, learned: Learned) -> Iterator[DroppedGroup]:
     """Every group is learned from or dropped with a reason: these met none but skipped optimiser steps."""
-    problems = step.group_ids
     for group_id in learned.not_learned:
-        yield DroppedGroup(group_id=group_id, problem=problems[group_id], reason="not_finite")
+        yield DroppedGroup(group_id=group_id, problem=gathered.problems[group_id], reason="not_finite")
 
 
 def _stuck(learned: Learned, dtype: str) -> str:

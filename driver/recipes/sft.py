@@ -5,15 +5,16 @@ data has. Knows the ports and the references only; asks neither a policy worker 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from driver.draw_feed import DrawFeed
 from driver.errors import BadInput
-from driver.pipeline import StageClock
 from driver.recipes.learning import Loop
-from driver.recipes.step import Gathered, Step
+from driver.recipes.step import Gathered
 from driver.references import ReferenceBook
-from driver.schema import DroppedGroup, Problem, TrainSample
+from driver.schema import Draw, DroppedGroup, Problem, TrainSample
+from driver.stage_clock import StageClock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,21 +26,30 @@ class SftStages:
     answer: Callable[[Problem, str], tuple[int, ...]]  # token ids of an answer to it, with the end of the turn
 
 
-async def train_sft(problems: Iterator[Problem], *, stages: SftStages, loop: Loop) -> None:
+async def train_sft(feed: DrawFeed, *, stages: SftStages, loop: Loop) -> None:
     """Each problem is learned from once a time through the data. The weights are pushed by whoever wants to see them.
 
     Raises:
-        RunFailed: an actor failed, or too many optimiser steps in a row were skipped.
+        LearnerLost: the learner must be started again; this function goes on when it is called again.
+        RunFailed: another actor failed, or too many optimiser steps in a row were skipped.
     """
     is_translated = loop.settings.algorithm.sft_target == "translation"
-    for step in loop.steps(problems):
-        found = find_texts(step.problems, stages.references, is_translated=is_translated, clock=step.clock)
-        texts = await loop.wait(found, f"the {len(step.problems)} references", step)
+    for step in loop.steps():
+        draws = feed.next_draws()
+        found = find_texts(
+            [draw.problem for draw in draws], stages.references, is_translated=is_translated, clock=step.clock
+        )
+        texts = await loop.wait(found, f"the {len(draws)} references", step)
 
-        samples, dropped = imitated(step, texts, stages=stages, row_tokens=loop.settings.row_tokens)
+        samples, dropped = imitated(draws, texts, stages=stages, row_tokens=loop.settings.row_tokens)
         learned = await loop.learn(step, [[sample] for sample in samples])
+        feed.release()
 
-        gathered = Gathered(dropped=dropped, references=stages.references.take_counts())
+        gathered = Gathered(
+            dropped=dropped,
+            problems={draw.group_id: draw.problem for draw in draws},
+            references=stages.references.take_counts(),
+        )
         await loop.finish(step, gathered, learned, push=None)
 
 
@@ -71,18 +81,19 @@ async def _pivot_text(problem: Problem, references: ReferenceBook) -> str | NoTe
         reference = await references.get(problem)
     except BadInput as error:
         return NoText(reason="bad_prompt", detail=str(error))
-    if reference.finish_reason == "length":
-        return NoText(reason="reference_truncated")
+    if reference.verdict != "accepted":
+        return NoText(reason=f"reference_{reference.verdict}")
     return reference.text if reference.text.strip() else NoText(reason="reference_empty")
 
 
 def imitated(
-    step: Step, texts: Sequence[str | NoText], *, stages: SftStages, row_tokens: int
+    draws: Sequence[Draw], texts: Sequence[str | NoText], *, stages: SftStages, row_tokens: int
 ) -> tuple[list[TrainSample], list[DroppedGroup]]:
-    """Every problem ends in exactly one of the two: as a sample, or dropped with a reason."""
+    """Every draw ends in exactly one of the two: as a sample, or dropped with a reason."""
     samples: list[TrainSample] = []
     dropped: list[DroppedGroup] = []
-    for (group_id, problem), text in zip(step.group_ids.items(), texts, strict=True):
+    for draw, text in zip(draws, texts, strict=True):
+        group_id, problem = draw.group_id, draw.problem
         outcome = text if isinstance(text, NoText) else _sample(group_id, problem, text, stages=stages)
         if isinstance(outcome, TrainSample) and outcome.num_tokens > row_tokens:
             outcome = NoText(reason="too_long", detail=f"{outcome.num_tokens} tokens, and a row holds {row_tokens}")

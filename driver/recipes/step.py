@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from driver.pipeline import StageClock, name_group
+from driver.feed import Batch, Outcome
+from driver.pipeline import Stages
 from driver.references import ReferenceCounts
 from driver.schema import DroppedGroup, Problem, PushReport, ScoredGroup, StepReport
+from driver.stage_clock import StageClock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,26 +19,35 @@ class Step:
     """A step under way."""
 
     number: int
-    problems: Sequence[Problem]
-    policy_version: int  # of the weights that it samples from
-    clock: StageClock = field(default_factory=StageClock)
-
-    @property
-    def group_ids(self) -> dict[str, Problem]:
-        """The problems by the ids of their groups, in order."""
-        return {
-            name_group(problem, step=self.number, place=place): problem for place, problem in enumerate(self.problems)
-        }
+    policy_version: int  # of the weights that learn
+    clock: StageClock  # the run's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
     """What a step gathered before it learned."""
 
-    groups: Sequence[ScoredGroup | DroppedGroup] = ()  # in the order of the problems; none where nothing is scored
+    groups: Sequence[Outcome] = ()  # in the order of their draws; none where nothing is scored
     dropped: Sequence[DroppedGroup]  # that can't be learned from
+    problems: Mapping[str, Problem]  # of all groups that may be learned from, by group id
     references: ReferenceCounts
     scorer: Mapping[str, float] = field(default_factory=dict)  # what the scorers counted meanwhile
+    metrics: Mapping[str, float] = field(default_factory=dict)  # of the way here (driver/feed.py)
+
+
+async def gathered(batch: Batch, dropped: Sequence[DroppedGroup], stages: Stages) -> Gathered:
+    """A batch of the feed with all that is told of it: what was replaced meanwhile, what the stages counted."""
+    replaced = [aside.finished.outcome for aside in batch.set_aside]
+    return Gathered(
+        groups=[*batch.groups, *replaced],
+        dropped=[*dropped, *(aside.dropped for aside in batch.set_aside)],
+        problems={
+            group.group.group_id: group.group.problem for group in batch.groups if isinstance(group, ScoredGroup)
+        },
+        references=stages.references.take_counts(),
+        scorer=await stages.scorer.take_stats(),
+        metrics=batch.metrics,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +72,17 @@ class StepRecord:
     """All that happened in one step, for whoever writes it down."""
 
     step: int
-    groups: Sequence[ScoredGroup | DroppedGroup]  # in the order of the problems; none where nothing is scored
+    policy_version: int  # of the weights that learned
+    groups: Sequence[
+        Outcome
+    ]  # in the order of their draws, those that were replaced last; none where nothing is scored
     dropped: Sequence[DroppedGroup]  # everything that was not learned from, without signal included
     num_samples: int  # learned from
     update: Update | None  # None where there was nothing to learn from: the weights stay as they are
     references: ReferenceCounts
     stage_seconds: Mapping[str, float]
     scorer: Mapping[str, float]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Recorder(Protocol):

@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from driver.config import Config
 from driver.config_load import load_config
 from driver.inputs import TrainingInputs, prepare_training
 from driver.paths import with_absolute_paths
-from driver.problems.stream import ProblemStream
+from driver.problems.stream import first_draws
 from driver.references import PivotSampling, ReferenceCache, model_fingerprint
 from driver.schema import Problem, Reference
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
@@ -287,8 +286,7 @@ def prepare_tiny(models: TinyModels, *, folder: Path) -> PreparedRun:
     path = write_config(folder, models)
     config = with_absolute_paths(load_config(path))
     inputs = prepare_training(config)
-    stream = ProblemStream(inputs.source, languages=config.data.languages, seed=config.run.seed)
-    draws = tuple(islice(stream, STEPS * GROUPS_PER_STEP))
+    draws = tuple(draw.problem for draw in first_draws(inputs.stream, STEPS * GROUPS_PER_STEP))
     write_references(config, inputs, draws)
     return PreparedRun(path=path, config=config, draws=draws)
 
@@ -314,7 +312,9 @@ def write_references(config: Config, inputs: TrainingInputs, draws: tuple[Proble
                 key=sampling.key(inputs.pivot_prompter.reference_prompt(problem.question_en)),
                 text=f"We add and subtract the numbers of the question, one after the other.\n{closing}",
                 num_tokens=20,
-                finish_reason="stop",
+                verdict="accepted",
+                num_votes=1,
+                num_drawn=1,
             )
         )
     cache.save()

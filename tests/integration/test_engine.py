@@ -12,7 +12,7 @@ from actors.engine import GenerationEngine
 from actors.learning.logprobs import HeadSettings
 from actors.learning.policy_model import PolicyModel, load_causal_model, num_drawable_tokens
 from actors.step_loop import DeadEngine, StaleEngine
-from driver.config import PivotConfig
+from driver.config import EngineConfig, PivotConfig
 from driver.schema import AnswerProbabilityRequest
 from quickstart.tiny import build_tiny_model
 from tests.tiny_model import (
@@ -44,6 +44,12 @@ def expected_probabilities(model: PreTrainedModel, *, answer: tuple[int, ...] = 
             probabilities = model(torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1].softmax(-1)
         expected.append(float(probabilities.gather(1, torch.tensor(answer)[:, None]).mean()))
     return expected
+
+
+def tiny_pivot(folder: Path) -> PivotConfig:
+    """The tiny policy's engine, frozen."""
+    shared = set(EngineConfig.model_fields)
+    return PivotConfig(**tiny_policy(folder).model_dump(include=shared))
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +126,9 @@ def test_response_that_draws_end_of_sequence_stops_and_keeps_the_token(
         assert model.config.eos_token_id not in rollout.token_ids[:-1]
 
 
-def test_rollouts_carry_the_version_of_the_weights(engine: GenerationEngine) -> None:
-    assert {rollout.policy_version for rollout in engine.submit(request("version", seeds=(1, 2))).result()} == {1}
+def test_every_token_carries_the_version_of_the_weights(engine: GenerationEngine) -> None:
+    for rollout in engine.submit(request("version", seeds=(1, 2))).result():
+        assert rollout.token_versions == (1,) * len(rollout.token_ids)
 
 
 def test_stats_count_tokens_and_busy_time(engine: GenerationEngine) -> None:
@@ -215,10 +222,9 @@ def test_engine_without_weights_refuses_to_sample_and_a_closed_one_is_dead(folde
 
 
 def test_pivot_is_frozen_and_samples_at_once(folder: Path) -> None:
-    config = PivotConfig(**tiny_policy(folder).model_dump(exclude={"temperature"}))
-    engine = GenerationEngine(config, device="cpu")
+    engine = GenerationEngine(tiny_pivot(folder), device="cpu")
     (rollout,) = engine.submit(request("pivot", temperature=0)).result()
-    assert rollout.policy_version == 0
+    assert set(rollout.token_versions) == {0}
     with pytest.raises(ValueError, match="frozen"):
         engine.abandon_weight_update().result()
     engine.close()
@@ -244,7 +250,7 @@ def test_rows_of_the_head_that_are_no_token_are_never_drawn_nor_counted(folder: 
         next_token = plain(torch.tensor([PROMPT])).logits[0, -1].softmax(-1)
     assert next_token[512:].sum() > 0.99  # unmasked, hardly anything else would be drawn
 
-    engine = GenerationEngine(PivotConfig(**tiny_policy(padded).model_dump(exclude={"temperature"})), device="cpu")
+    engine = GenerationEngine(tiny_pivot(padded), device="cpu")
     sampled = engine.submit(request("sampled", seeds=tuple(range(8)), temperature=0.7)).result()
     greedy = engine.submit(request("greedy", temperature=0)).result()
     engine.close()

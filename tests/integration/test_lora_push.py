@@ -14,11 +14,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from actors.engine import GenerationEngine
-from actors.weight_buckets import send_weights
 from driver.schema import Rollout
 from quickstart.tiny import build_tiny_model, tiny_tokenizer
 from tests.integration.lora_ranks import ALPHA, BUCKET_BYTES, CHAT_TEMPLATE, RANK, Job, Outcome, a_row, finish, start
-from tests.tiny_model import PROMPT, EngineReceivers, expected_logprobs, request, tiny_policy
+from tests.tiny_model import PROMPT, expected_logprobs, push, request, tiny_policy
 
 pytestmark = pytest.mark.integration
 
@@ -204,7 +203,7 @@ def test_an_engine_that_was_pushed_to_and_one_that_loads_the_export_say_the_same
     frozen.close()
 
     engine = GenerationEngine(tiny_policy(jobs[name].model), device="cpu", weight_backend="object_store")
-    send_weights(Walked(outcome), policy_version=1, receivers=EngineReceivers(engine))
+    push(Walked(outcome), engine, policy_version=1)
     pushed, pushed_sample = (drawn(engine, "push", temperature=temperature) for temperature in (0, 1.0))
     engine.close()
 

@@ -5,6 +5,8 @@ The encoder knows nothing, so only what does not depend on what a text means is 
 
 import asyncio
 import io
+import os
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +16,16 @@ import pytest
 import ray
 from rich.console import Console
 
-from actors.fleet import ready
 from actors.process import RemoteActor
+from actors.remote import ready
 from actors.scorer import ScorerWorker
 from actors.scorer_fleet import ScorerFleet
 from actors.scoring import LoadedReward, RewardSetup
+from actors.supervisor import Staffing, Supervisor
 from cluster.launch import connected, placed, start_actor
 from cluster.layout import Layout, Placement, Resources
 from driver.config import ClusterConfig
-from driver.errors import RunFailed
+from driver.errors import FleetLost
 from driver.progress import Progress
 from driver.reward_config import (
     CometConfig,
@@ -34,6 +37,7 @@ from driver.reward_config import (
     TranslatorConfig,
 )
 from driver.schema import ParallelSolution, Score, ScoreRequest, Unscored
+from driver.streaming_config import FleetConfig
 from rewards.calibration import Calibration, LanguageScale, Spread, calibration_pairs
 from tests.integration.conftest import TinyModels
 
@@ -48,6 +52,7 @@ def reward(request):
 """
 
 Ask = Callable[["Scorers"], Awaitable[object]]
+Start = Callable[[], RemoteActor]
 
 
 def a_request(number: int, *, question: str = "Wie viele Tiere sind es zusammen?") -> ScoreRequest:
@@ -87,6 +92,14 @@ def a_setup(models: TinyModels, *, across_groups: bool = False, calibration: str
     )
 
 
+def a_calibration(judge: str) -> Calibration:
+    spread = Spread(mean=0.5, sd=0.1, num=8)
+    scale = LanguageScale(
+        floor=-1, half=0.5, half_over_question=0.5, faithful=spread, question=spread, unrelated=spread
+    )
+    return Calibration(judge=judge, data="hand-made", languages={"de": scale})
+
+
 @dataclass(frozen=True)
 class Scorers:
     workers: list[RemoteActor]
@@ -94,8 +107,8 @@ class Scorers:
 
 
 @pytest.fixture(scope="module")
-def place(environment: dict[str, str]) -> Iterator[Callable[[RewardSetup], list[RemoteActor]]]:
-    """Starts the scorers of a setup on a Ray of their own, in this process' name."""
+def starts(environment: dict[str, str]) -> Iterator[Callable[[RewardSetup], list[Start]]]:
+    """What starts each scorer of a setup, in its bundle of a Ray of their own, in this process' name."""
     layout = Layout(
         device="cpu",
         placements=tuple(
@@ -110,7 +123,15 @@ def place(environment: dict[str, str]) -> Iterator[Callable[[RewardSetup], list[
         patch.delenv("RAY_AUTH_MODE")
         config, progress = ClusterConfig(), Progress(Console(file=io.StringIO()))
         with connected(config, progress), placed(layout, config, progress.waiting) as bundles:
-            yield lambda setup: [start_actor(ScorerWorker, at, bundles, (setup, "cpu")) for at in layout.placements]
+            yield lambda setup: [
+                lambda at=at: start_actor(ScorerWorker, at, bundles, (setup, "cpu")) for at in layout.placements
+            ]
+
+
+@pytest.fixture(scope="module")
+def place(starts: Callable[[RewardSetup], list[Start]]) -> Callable[[RewardSetup], list[RemoteActor]]:
+    """Starts the scorers of a setup."""
+    return lambda setup: [start() for start in starts(setup)]
 
 
 @contextmanager
@@ -126,7 +147,8 @@ def started(place: Callable[[RewardSetup], list[RemoteActor]], setup: RewardSetu
 def asked(workers: list[RemoteActor], ask: Ask) -> object:
     async def loaded() -> object:
         await ready([f"scorer-{index}" for index in range(len(workers))], workers)
-        return await ask(Scorers(workers, ScorerFleet(workers, timeout_s=120, backoff_s=0)))
+        supervisor = Supervisor.around("scorer", workers)
+        return await ask(Scorers(workers, ScorerFleet(supervisor, timeout_s=120, backoff_s=0)))
 
     return asyncio.run(loaded())
 
@@ -175,7 +197,7 @@ def test_a_group_whose_scorer_dies_is_scored_by_the_other_and_without_any_the_ru
         assert all(isinstance(score, Score) for group in groups for score in group)
         assert (await scorers.fleet.stats())["retries"] >= 1
         ray.kill(second)
-        with pytest.raises(RunFailed, match="no scorer is left alive"):
+        with pytest.raises(FleetLost, match=r"scorer-0: it died: .*scorer-1: it died: "):
             await scorers.fleet.score(a_request(0))
 
     with started(place, a_setup(tiny_models)) as workers:
@@ -227,7 +249,6 @@ def test_nothing_is_scored_before_every_scorer_has_the_calibration_of_its_judge(
         question_en="How many animals are there?",
         solution_en="There are 3 animals in the morning.\nThe answer is 3.",
     )
-    spread = Spread(mean=0.5, sd=0.1, num=8)
 
     async def ask(scorers: Scorers) -> None:
         pairs = calibration_pairs([solution])
@@ -240,12 +261,51 @@ def test_nothing_is_scored_before_every_scorer_has_the_calibration_of_its_judge(
 
         early = await scorers.fleet.score(a_request(0))
         assert {score.reason for score in early if isinstance(score, Unscored)} == {"scorer failed: RuntimeError"}
-        scale = LanguageScale(
-            floor=-1, half=0.5, half_over_question=0.5, faithful=spread, question=spread, unrelated=spread
-        )
-        await scorers.fleet.use_calibration(Calibration(judge=fingerprint, data="hand-made", languages={"de": scale}))
+        await scorers.fleet.use_calibration(a_calibration(fingerprint))
         for number in range(NUM_SCORERS):  # by turns
             assert all(isinstance(score, Score) for score in await scorers.fleet.score(a_request(number)))
 
     with started(place, a_setup(tiny_models, calibration="auto")) as workers:
         asked(workers, ask)
+
+
+def test_a_scorer_that_hangs_is_found_ended_and_replaced_and_the_next_one_scores_by_the_same_calibration(
+    starts: Callable[[RewardSetup], list[Start]], tiny_models: TinyModels
+) -> None:
+    """SIGSTOP: the process neither dies nor answers. SIGKILL: it is gone. Nobody waits for the group's deadline."""
+    rules = FleetConfig(heartbeat_s=0.5, suspect_after_s=1, dead_after_s=3, max_restarts=3, backoff_s=0.1)
+    events: list[str] = []
+    staffing = Staffing(
+        role="scorer", rules=rules, start_timeout_s=120, report=lambda _, reason, detail: events.append(reason)
+    )
+
+    async def watch() -> None:
+        supervisor = Supervisor(staffing)
+        fleet = ScorerFleet(supervisor, timeout_s=600)
+        worker = supervisor.hire(starts(a_setup(tiny_models, calibration="auto"))[0])
+        await supervisor.open()
+        try:
+            await fleet.use_calibration(a_calibration(await fleet.judge_fingerprint()))
+            before = await fleet.score(a_request(0))
+            assert all(isinstance(score, Score) for score in before)
+            for blow in (signal.SIGSTOP, signal.SIGKILL):
+                assert worker.process is not None
+                os.kill(worker.process.pid, blow)
+                async with asyncio.timeout(120):
+                    assert await fleet.score(a_request(0)) == before
+            assert events == [
+                "scorer-0: starting -> ready",
+                "scorer-0: ready -> suspect",
+                "scorer-0: suspect -> dead",
+                "scorer-0: dead -> restarting",
+                "scorer-0: restarting -> ready",
+                "scorer-0: ready -> dead",
+                "scorer-0: dead -> restarting",
+                "scorer-0: restarting -> ready",
+            ]
+            assert (await fleet.stats())["groups"] == 1  # the first two processes were never asked for theirs
+        finally:
+            await supervisor.close()
+            ray.kill(worker.handle)
+
+    asyncio.run(watch())

@@ -22,11 +22,11 @@ def a_score(*, gates: dict[str, bool], parts: dict[str, float] | None = None) ->
 
 
 def a_group(language: str, *scores: Score | Unscored) -> ScoredGroup:
-    rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text="x", finish_reason="stop", policy_version=0)
+    rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text="x", finish_reason="stop", token_versions=(0,))
     problem = Problem(item_id="a", language=language, question="?", question_en="?")
     return ScoredGroup(
         group=Group(group_id="1", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,) * len(scores)),
-        reference=Reference(item_id="a", key="k", text="r", num_tokens=1, finish_reason="stop"),
+        reference=Reference(item_id="a", key="k", text="r", num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1),
         scores=scores,
     )
 

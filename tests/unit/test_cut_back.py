@@ -12,10 +12,10 @@ from driver.schema import Group, Problem, Reference, Rollout, Score, ScoredGroup
 
 def group(step: int, text: str) -> ScoredGroup:
     problem = Problem(item_id="a", language="th", question="q", question_en="q")
-    rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text=text, finish_reason="stop", policy_version=0)
+    rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text=text, finish_reason="stop", token_versions=(0,))
     return ScoredGroup(
         group=Group(group_id=f"{step}/0/a/th", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,)),
-        reference=Reference(item_id="a", key="k", text="r", num_tokens=1, finish_reason="stop"),
+        reference=Reference(item_id="a", key="k", text="r", num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1),
         scores=(Score(reward=0.5, parts={}, gates={}, answer=None),),
     )
 

@@ -50,7 +50,7 @@ class FakePolicy:
                 logprobs=(0.0,) * num_tokens,
                 text=RESPONSES[key],
                 finish_reason="length" if key == "d/de" else "stop",
-                policy_version=0,
+                token_versions=(0,) * num_tokens,
             ),
         )
 

@@ -53,7 +53,11 @@ def decode(ids: tuple[int, ...]) -> str:
 def rollout(text: str, *, finish_reason: FinishReason = "stop", ids: tuple[int, ...] | None = None) -> Rollout:
     drawn = encode(text + ("<end>" if finish_reason == "stop" else "")) if ids is None else ids
     return Rollout(
-        token_ids=drawn, logprobs=(-1.0,) * len(drawn), text=text, finish_reason=finish_reason, policy_version=1
+        token_ids=drawn,
+        logprobs=(-1.0,) * len(drawn),
+        text=text,
+        finish_reason=finish_reason,
+        token_versions=(1,) * len(drawn),
     )
 
 
@@ -63,7 +67,7 @@ def group(*rollouts: Rollout, language: str = "de") -> Group:
 
 
 def reference(text: str = "Tom has 3 + 4 = 7.\nThe answer is 7.") -> Reference:
-    return Reference(item_id="a", key="k", text=text, num_tokens=1, finish_reason="stop")
+    return Reference(item_id="a", key="k", text=text, num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1)
 
 
 @dataclass

@@ -40,14 +40,16 @@ def scored(
             logprobs=(-0.5,) * (index + 1),
             text="x",
             finish_reason="length" if index in truncated else "stop",
-            policy_version=versions[index] if versions else 0,
+            token_versions=(versions[index] if versions else 0,) * (index + 1),
         )
         for index in range(len(scores))
     )
     problem = a_problem(name)
     return ScoredGroup(
         group=Group(group_id=f"1/0/{problem.group_key}", problem=problem, prompt_token_ids=(7, 8), rollouts=rollouts),
-        reference=Reference(item_id=name, key="k", text="1", num_tokens=1, finish_reason="stop"),
+        reference=Reference(
+            item_id=name, key="k", text="1", num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1
+        ),
         scores=scores,
     )
 

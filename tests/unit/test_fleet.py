@@ -53,7 +53,7 @@ class FakeGeneratorWorker:
 
     async def _answer(self, request: SamplingRequest) -> Answer:
         rollout = Rollout(
-            token_ids=(1,), logprobs=(0.0,), text=request.request_id, finish_reason="stop", policy_version=0
+            token_ids=(1,), logprobs=(0.0,), text=request.request_id, finish_reason="stop", token_versions=(0,)
         )
         return request.request_id, (rollout,)
 

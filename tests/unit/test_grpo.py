@@ -121,7 +121,7 @@ def test_every_step_is_begun_and_recorded_once_with_the_stages_that_it_went_thro
     assert done.recorder.begun == [1, 2]
     assert [record.step for record in done.records] == [1, 2]
     for record in done.records:
-        assert set(record.stage_seconds) == {"generate", "pivot", "score", "learn", "push"}
+        assert set(record.stage_seconds) == {"wait", "generate", "pivot", "score", "learn", "push"}
 
 
 def test_an_item_that_comes_back_in_another_language_costs_the_pivot_nothing() -> None:

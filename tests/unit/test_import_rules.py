@@ -15,13 +15,13 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 # Heavy import -> the modules that may have it; a folder stands for all in it.
 OWNERS = {
     "ray": (
-        "actors/fleet.py",
         "actors/learner.py",
         "actors/pivot.py",
         "actors/policy.py",
+        "actors/remote.py",
         "actors/scorer.py",
-        "actors/scorer_fleet.py",
         "cluster/launch.py",
+        "cluster/room.py",
     ),
     "vllm": ("actors/engine.py", "actors/vocabulary_mask.py", "actors/weight_transfer.py"),
     "deepspeed": (

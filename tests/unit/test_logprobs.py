@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from actors.learning.attention import packed_sdpa
 from actors.learning.logprobs import HeadSettings, TokenLogprobs, token_logprobs
+from driver.schema import Segment
 
 NUM_TOKENS, WIDTH, VOCABULARY = 10, 6, 23
 
@@ -169,17 +170,6 @@ def test_padding_rows_of_the_head_get_neither_probability_nor_gradient() -> None
     assert grad[:5].ne(0).all()
 
 
-def test_a_token_is_predicted_by_the_position_before_it() -> None:
-    # Hidden state t is the unit vector of t, and the head reads logits 0, 5, 0 ... off it: position 0 expects token 1,
-    # position 1 token 2, position 2 token 0.
-    weight = torch.nn.Parameter(torch.tensor([[0.0, 0.0, 50.0], [50.0, 0.0, 0.0], [0.0, 50.0, 0.0]]))
-    module = TokenLogprobs(weight, settings(2))
-    logprobs, _ = module(torch.eye(3), torch.tensor([0, 1, 2]), torch.tensor([1, 2]))
-    assert logprobs.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
-    wrong, _ = module(torch.eye(3), torch.tensor([0, 2, 1]), torch.tensor([1, 2]))
-    assert wrong.tolist() == pytest.approx([-50.0, -50.0])
-
-
 def test_a_target_among_the_padding_rows_is_no_number() -> None:
     hidden, weight = torch.ones(2, 3), torch.zeros(8, 3)
     logprobs, _ = token_logprobs(hidden, weight, targets=torch.tensor([6, 1]), settings=settings(4, vocab_size=5))
@@ -189,7 +179,7 @@ def test_a_target_among_the_padding_rows_is_no_number() -> None:
 def test_no_positions_still_lead_back_to_every_parameter() -> None:
     hidden = torch.ones(1, 3, requires_grad=True)
     module = TokenLogprobs(torch.nn.Parameter(torch.ones(4, 3)), settings(2))
-    logprobs, entropy = module(hidden, torch.tensor([0]), torch.tensor([], dtype=torch.int64))
+    logprobs, entropy = module(hidden[:0], torch.tensor([], dtype=torch.int64))
     assert (logprobs.shape, entropy.shape) == ((0,), (0,))
     logprobs.sum().backward()
     assert module.weight.grad is not None and module.weight.grad.eq(0).all()
@@ -220,7 +210,7 @@ def test_packed_attention_equals_attention_of_each_sequence_alone(sliding_window
         key,
         value,
         None,
-        sequence_lengths=tuple(lengths),
+        segments=tuple(Segment(length) for length in lengths),
         scaling=0.5,
         sliding_window=sliding_window,
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.metrics import Event, EventLog, MetricsLog, PivotUse, StepOutcome, read_events, read_metrics, step_metrics
+from driver.metrics import Event, EventLog, MetricsLog, StepOutcome, read_events, read_metrics, step_metrics
+from driver.reference_counts import ReferenceCounts
 from driver.schema import (
     DroppedGroup,
     Group,
@@ -28,7 +29,7 @@ def rollout(num_tokens: int, *, is_truncated: bool = False) -> Rollout:
         logprobs=(-0.5,) * num_tokens,
         text="...",
         finish_reason="length" if is_truncated else "stop",
-        policy_version=3,
+        token_versions=(3,) * num_tokens,
     )
 
 
@@ -46,7 +47,13 @@ def group(
 ) -> ScoredGroup:
     problem = Problem(item_id="a", language=language, question="?", question_en="?", answer=gold)
     reference = Reference(
-        item_id="a", key="k", text="12 + 5 = 17. The answer is 17.", num_tokens=9, finish_reason="stop"
+        item_id="a",
+        key="k",
+        text="12 + 5 = 17. The answer is 17.",
+        num_tokens=9,
+        verdict="accepted",
+        num_votes=1,
+        num_drawn=1,
     )
     return ScoredGroup(
         group=Group(group_id=f"1/a/{language}", problem=problem, prompt_token_ids=(1,), rollouts=rollouts),
@@ -60,7 +67,7 @@ def outcome(*groups: ScoredGroup, dropped: tuple[DroppedGroup, ...] = (), is_lea
         groups=groups,
         dropped=dropped,
         stage_seconds={"generate": 4.0, "pivot": 2.0, "score": 0.5, "learn": 3.0, "push": 1.0, "step": 9.0},
-        pivot=PivotUse(num_references=4, num_cached=3, num_tokens=50),
+        pivot=ReferenceCounts(asked=4, cached=3, requests=1, tokens=50),
         learning=StepReport(metrics={"policy/loss": 0.25}, num_tokens=600, seconds=2.0) if is_learned else None,
         push=PushReport(policy_version=4, num_tensors=2, num_bytes=1000, seconds=1.0) if is_learned else None,
     )

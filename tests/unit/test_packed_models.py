@@ -22,11 +22,14 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from actors.learning.logprobs import HeadSettings
 from actors.learning.policy_model import PolicyModel, load_causal_model, load_model_config, num_drawable_tokens
+from actors.learning.row_inputs import RowInputs
 from driver.errors import BadInput
 from quickstart.tiny import tiny_tokenizer
+from tests.row_inputs import whole_sequences
 
 VOCABULARY, TEMPERATURE = 50, 0.7
 SHAPE = {
@@ -77,11 +80,10 @@ def sequences(*, seed: int = 1) -> list[torch.Tensor]:
     return [torch.randint(3, VOCABULARY, (length,), generator=random) for length in lengths]
 
 
-def packed(parts: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """token_ids and position_ids [1, T], and the positions of the response tokens."""
-    position_ids = torch.cat([torch.arange(len(part)) for part in parts])
-    prompt_lengths = torch.cat([torch.full((len(part),), n) for part, n in zip(parts, PROMPT_TOKENS, strict=True)])
-    return torch.cat(parts)[None], position_ids[None], (position_ids >= prompt_lengths).nonzero()[:, 0]
+def packed(parts: list[torch.Tensor]) -> RowInputs:
+    """The response tokens are asked for."""
+    asked = [range(num_prompt, len(part)) for part, num_prompt in zip(parts, PROMPT_TOKENS, strict=True)]
+    return whole_sequences(parts, asked=asked)
 
 
 def plain_logprobs(model: PreTrainedModel, parts: list[torch.Tensor]) -> torch.Tensor:
@@ -118,7 +120,7 @@ def test_packed_rows_give_the_logprobs_and_gradients_of_the_separate_sequences(
     (expected * scale).sum().backward()
 
     model = learner_model(tmp_path)
-    logprobs, _ = model(*packed(parts))
+    logprobs, _ = model(packed(parts))
     torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=0)
     (logprobs * scale).sum().backward()
     found, wanted = gradients(model.causal), gradients(plain)
@@ -135,31 +137,31 @@ def test_other_attention_and_checkpointing_change_nothing(
     write_model(tmp_path, "llama", tied=True)
     row = packed(sequences())
     reference = learner_model(tmp_path)
-    expected, _ = reference(*row)
+    expected, _ = reference(row)
     expected.sum().backward()
     model = learner_model(tmp_path, attention=attention, gradient_checkpointing=gradient_checkpointing)
-    logprobs, _ = model(*row)
+    logprobs, _ = model(row)
     logprobs.sum().backward()
     torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(gradients(model.causal), gradients(reference.causal), atol=1e-5, rtol=1e-4)
 
 
 def test_only_response_tokens_are_pushed(tmp_path: Path) -> None:
-    """Of logits that come out of the head, d loss / d logit is 0 at every position that predicts no response token."""
+    """A position that predicts no response token gets no gradient from the head."""
     write_model(tmp_path, "llama", tied=False)
     model = learner_model(tmp_path)
-    token_ids, position_ids, positions = packed(sequences())
     hidden: list[torch.Tensor] = []
 
-    def keep(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        inputs[0].retain_grad()
-        hidden.append(inputs[0])
+    def keep(_module: torch.nn.Module, _inputs: object, output: BaseModelOutputWithPast) -> None:
+        assert output.last_hidden_state is not None
+        output.last_hidden_state.retain_grad()
+        hidden.append(output.last_hidden_state)
 
-    model.head.register_forward_pre_hook(keep)
-    model(token_ids, position_ids, positions)[0].sum().backward()
+    model.causal.base_model.register_forward_hook(keep)
+    model(packed(sequences()))[0].sum().backward()
     gradient = hidden[0].grad
     assert gradient is not None
-    has_gradient = gradient.abs().sum(dim=-1) > 0
+    has_gradient = gradient[0].abs().sum(dim=-1) > 0
     # Three sequences of 3 + 6, 1 + 2 and 5 + 4 tokens: the last token of a prompt predicts the first of its response.
     assert has_gradient.nonzero()[:, 0].tolist() == [2, 3, 4, 5, 6, 7, 9, 10, 16, 17, 18, 19]
 
@@ -168,8 +170,8 @@ def test_no_sequence_sees_another(tmp_path: Path) -> None:
     write_model(tmp_path, "mistral", tied=True)
     model = learner_model(tmp_path)
     parts, others = sequences(), sequences(seed=2)
-    first, _ = model(*packed(parts))
-    second, _ = model(*packed([others[0], parts[1], others[2]]))
+    first, _ = model(packed(parts))
+    second, _ = model(packed([others[0], parts[1], others[2]]))
     torch.testing.assert_close(first[6:8], second[6:8], atol=1e-6, rtol=0)
     assert not torch.allclose(first[:6], second[:6], atol=1e-2)
 

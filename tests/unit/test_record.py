@@ -34,7 +34,7 @@ from tests.fakes import a_problem, a_score
 
 
 def a_group(problem: Problem, *scores: Score | Unscored, step: int = 1) -> ScoredGroup:
-    rollout = Rollout(token_ids=(1, 2), logprobs=(0.0, 0.0), text="x", finish_reason="stop", policy_version=0)
+    rollout = Rollout(token_ids=(1, 2), logprobs=(0.0, 0.0), text="x", finish_reason="stop", token_versions=(0, 0))
     return ScoredGroup(
         group=Group(
             group_id=f"{step}/0/{problem.group_key}",
@@ -43,7 +43,13 @@ def a_group(problem: Problem, *scores: Score | Unscored, step: int = 1) -> Score
             rollouts=(rollout,) * len(scores),
         ),
         reference=Reference(
-            item_id=problem.item_id, key="k", text="The answer is 1.", num_tokens=5, finish_reason="stop"
+            item_id=problem.item_id,
+            key="k",
+            text="The answer is 1.",
+            num_tokens=5,
+            verdict="accepted",
+            num_votes=1,
+            num_drawn=1,
         ),
         scores=scores,
     )
@@ -62,7 +68,7 @@ def a_step(step: int, groups: list[ScoredGroup | DroppedGroup], dropped: list[Dr
         )
         if learned
         else None,
-        references=ReferenceCounts(asked=4, requests=1, tokens=6),
+        references=ReferenceCounts(asked=4, cached=3, requests=1, tokens=6),
         stage_seconds={"generate": 3.0, "pivot": 2.0},
         scorer={"scorer/retries": 1.0},
     )

@@ -84,11 +84,13 @@ def add_steps(folder: Path, *steps: int) -> None:
         metrics.append(step, METRICS)
         problem = Problem(item_id="a", language="ar", question=HOSTILE, question_en="Q", answer="17")
         rollout = Rollout(
-            token_ids=(1,), logprobs=(0.0,), text=f"{HOSTILE} {step}", finish_reason="stop", policy_version=0
+            token_ids=(1,), logprobs=(0.0,), text=f"{HOSTILE} {step}", finish_reason="stop", token_versions=(0,)
         )
         score = Score(reward=0.5, parts={"answer": 1.0}, gates={"language": False}, answer="17")
         group = Group(group_id=f"{step}/a/ar", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,))
-        reference = Reference(item_id="a", key="k", text="The answer is 17.", num_tokens=5, finish_reason="stop")
+        reference = Reference(
+            item_id="a", key="k", text="The answer is 17.", num_tokens=5, verdict="accepted", num_votes=1, num_drawn=1
+        )
         samples.append(step, [ScoredGroup(group=group, reference=reference, scores=(score,))])
     metrics.close()
 

@@ -73,7 +73,7 @@ class Echo:
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
         text = "".join(map(chr, request.prompt_token_ids)).upper()
-        return (Rollout(token_ids=(1,), logprobs=(0.0,), text=text, finish_reason="stop", policy_version=0),)
+        return (Rollout(token_ids=(1,), logprobs=(0.0,), text=text, finish_reason="stop", token_versions=(0,)),)
 
 
 class Lengths:

@@ -12,12 +12,16 @@ from driver.schema import Group, Problem, Reference, Rollout, Score, ScoredGroup
 
 def group(step: int, text: str, *, score: Score | Unscored | None = None) -> ScoredGroup:
     problem = Problem(item_id="a", language="th", question="คำถาม", question_en="Question", answer="17")
-    rollout = Rollout(token_ids=(1, 2, 3), logprobs=(0.0, 0.0, 0.0), text=text, finish_reason="stop", policy_version=0)
+    rollout = Rollout(
+        token_ids=(1, 2, 3), logprobs=(0.0, 0.0, 0.0), text=text, finish_reason="stop", token_versions=(0,) * 3
+    )
     if score is None:
         score = Score(reward=0.7, parts={"answer": 1.0}, gates={"language": True}, answer="17")
     return ScoredGroup(
         group=Group(group_id=f"{step}/a/th", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,)),
-        reference=Reference(item_id="a", key="k", text="The answer is 17.", num_tokens=5, finish_reason="stop"),
+        reference=Reference(
+            item_id="a", key="k", text="The answer is 17.", num_tokens=5, verdict="accepted", num_votes=1, num_drawn=1
+        ),
         scores=(score,),
     )
 

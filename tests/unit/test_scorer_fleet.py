@@ -1,13 +1,16 @@
-"""The scorers as one: who takes which group, and what a failing, dead, unreachable or silent scorer does to it."""
+"""The scorers as one: who takes which group, and what a failing, dead or silent scorer does to it.
+
+Those that are watched and replaced are in test_scorer_fleet_restarts.py.
+"""
 
 import asyncio
 
 import pytest
 from ray.exceptions import ActorDiedError
 
-from driver.errors import RunFailed
+from driver.errors import FleetLost
 from driver.schema import Score, Unscored
-from tests.fake_scorers import Clock, FakeScorer, a_fleet, a_request, broken, unavailable
+from tests.fake_scorers import Clock, FakeScorer, a_fleet, a_request, broken
 from tests.fakes import run
 
 Scores = tuple[Score | Unscored, ...]
@@ -112,7 +115,7 @@ def test_pauses_between_attempts_are_doubled(monkeypatch: pytest.MonkeyPatch) ->
         pauses.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    run(a_fleet(FakeScorer(always=unavailable()), attempts=4, backoff_s=0.5).score(a_request()))
+    run(a_fleet(FakeScorer(always=broken(ValueError("again"))), attempts=4, backoff_s=0.5).score(a_request()))
     assert pauses == [0.5, 1.0, 2.0]
 
 
@@ -130,23 +133,12 @@ def test_the_group_of_a_scorer_that_died_goes_to_another_and_the_dead_one_is_ask
     run(watch())
 
 
-def test_a_scorer_that_can_not_be_reached_for_a_while_is_asked_again() -> None:
-    async def watch() -> None:
-        scorer = FakeScorer(0.1, failures=[unavailable(), unavailable()])
-        fleet = a_fleet(scorer, attempts=2)
-        assert rewards(await fleet.score(a_request())) == ["scorer unavailable"] * 2
-        assert rewards(await fleet.score(a_request())) == [0.1, 0.1]
-
-    run(watch())
-
-
 def test_a_run_without_a_living_scorer_has_failed() -> None:
     async def watch() -> None:
         fleet = a_fleet(FakeScorer(always=ActorDiedError()), FakeScorer(always=ActorDiedError()))
-        with pytest.raises(RunFailed, match=r"^no scorer is left alive; scorer-1 died: "):
-            await fleet.score(a_request())
-        with pytest.raises(RunFailed, match=r"^no scorer is left alive$"):
-            await fleet.score(a_request())
+        for _ in range(2):
+            with pytest.raises(FleetLost, match=r"scorer-0: it died: .*scorer-1: it died: "):
+                await fleet.score(a_request())
 
     run(watch())
 
@@ -207,7 +199,7 @@ def test_what_is_taken_is_what_happened_since_the_last_time() -> None:
         fleet = a_fleet(scorer)
         assert (await fleet.take_stats())["scorer/batch_size"] == 8.0
         scorer.counters = {"texts": 12.0, "batches": 3.0}
-        scorer.failures = [unavailable()]
+        scorer.failures = [broken(ValueError("once"))]
         await fleet.score(a_request())
         assert await fleet.take_stats() == {
             "scorer/batch_size": 2.0,  # 4 more texts in 2 more batches

@@ -2,7 +2,6 @@
 
 import json
 import tracemalloc
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +15,7 @@ from driver.errors import BadInput
 from driver.problems.index import COLUMNS, TableSource
 from driver.problems.mgsm import MgsmTable, without_thousands
 from driver.problems.sources import ProblemSource, first_problems, open_source
-from driver.problems.stream import ProblemStream
+from driver.problems.stream import ProblemStream, first_draws
 from driver.problems.tables import JsonlTable, ParquetTable
 from driver.schema import Problem
 
@@ -292,10 +291,10 @@ def test_opening_and_drawing_hold_a_small_part_of_the_set_in_memory(tmp_path: Pa
         case _:
             table = MgsmTable(path)
     source = TableSource(table, name=kind)
-    drawn = list(islice(ProblemStream(source, languages=("de",), seed=1), 50))
+    drawn = first_draws(ProblemStream(source, languages=("de",), seed=1), 50)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len({problem.item_id for problem in drawn}) == 50
+    assert len({draw.problem.item_id for draw in drawn}) == 50
     # 8 bytes a row and a language, the 50 problems drawn (150 kB), and small change.
     assert held < 1_000_000
     assert pa.total_allocated_bytes() - arrow_before < 1_000_000

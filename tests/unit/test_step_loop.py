@@ -1,5 +1,6 @@
 """The step loop on a hand-written decoder that draws one token a step and needs no model."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import pytest
@@ -18,34 +19,34 @@ class CountingDecoder:
         self.version: int | None = 1
         self.is_paused = False
         self.is_closed = False
-        self.running: dict[str, tuple[SamplingRequest, int, int]] = {}
-        self.drawn: dict[str, int] = {}
+        self.running: dict[str, tuple[SamplingRequest, int]] = {}
+        self.drawn: dict[str, list[int]] = {}  # by which versions
         self.judged: dict[str, float] = {}
         self.admitted: list[list[str]] = []  # sample ids that were running, step by step
 
-    def add(self, sample_id: str, request: Request, *, index: int, version: int) -> None:
+    def add(self, sample_id: str, request: Request, *, index: int) -> None:
         if isinstance(request, AnswerProbabilityRequest):
             self.judged[sample_id] = 1 / len(request.prompts[index])
             return
         seed = request.seeds[index]
         if seed < 0:
             raise ValueError(f"seed {seed} is negative")
-        self.running[sample_id] = (request, seed, version)
-        self.drawn[sample_id] = 0
+        self.running[sample_id] = (request, seed)
+        self.drawn[sample_id] = []
 
     def step(self) -> list[tuple[str, Outcome | Exception]]:
         self.admitted.append(sorted([*self.running, *self.judged]))
         finished: list[tuple[str, Outcome | Exception]] = [*self.judged.items()]
         self.judged.clear()
-        for sample_id, (request, seed, version) in list(self.running.items()):
+        for sample_id, (request, seed) in list(self.running.items()):
             if seed == 666:
                 raise RuntimeError("the device fell over")
-            self.drawn[sample_id] += 1
-            if self.drawn[sample_id] == request.max_tokens:
+            assert self.version is not None
+            versions = self.drawn[sample_id]
+            versions.append(self.version)
+            if len(versions) == request.max_tokens:
                 del self.running[sample_id]
-                finished.append(
-                    (sample_id, RuntimeError("no number") if seed == 13 else rollout(request, seed, version))
-                )
+                finished.append((sample_id, RuntimeError("no number") if seed == 13 else rollout(seed, versions)))
         return finished
 
     def abort(self, sample_ids: list[str]) -> None:
@@ -57,14 +58,13 @@ class CountingDecoder:
         self.is_closed = True
 
 
-def rollout(request: SamplingRequest, seed: int, version: int) -> Rollout:
-    tokens = tuple(range(1, request.max_tokens + 1))
+def rollout(seed: int, versions: Sequence[int]) -> Rollout:
     return Rollout(
-        token_ids=tokens,
-        logprobs=(0.0,) * len(tokens),
+        token_ids=tuple(range(1, len(versions) + 1)),
+        logprobs=(0.0,) * len(versions),
         text=f"seed {seed}",
         finish_reason="length",
-        policy_version=version,
+        token_versions=tuple(versions),
     )
 
 
@@ -197,17 +197,40 @@ def test_paused_decoder_keeps_requests_until_it_has_its_weights(
     assert held.result()[0].policy_version == 2
 
 
+def test_samples_under_way_go_on_with_new_weights_and_what_came_meanwhile_begins_with_them(
+    loop: StepLoop[CountingDecoder],
+) -> None:
+    short, long = pause_between_steps(loop, request("short", max_tokens=2), request("long", max_tokens=5))
+    (late,) = submit(loop, request("late", max_tokens=1))
+    assert [rollout.token_versions for rollout in short.result()] == [(1, 1)]
+    loop.call(lambda decoder: resume(decoder, version=4)).result()
+    assert [rollout.token_versions for rollout in long.result()] == [(1, 1, 4, 4, 4)]
+    assert [rollout.token_versions for rollout in late.result()] == [(4,)]
+
+
 def test_samples_under_way_fail_when_the_decoder_loses_its_weights(loop: StepLoop[CountingDecoder]) -> None:
-    loop.call(pause).result()
-    short, long = submit(loop, request("short", max_tokens=1), request("long", max_tokens=2))
-    paused: Future[None] = Future()
-    # The callback runs in the loop's thread between the first step and the second.
-    short.add_done_callback(lambda _: loop.call(pause).add_done_callback(lambda _: paused.set_result(None)))
-    loop.call(lambda decoder: resume(decoder, version=2)).result()
-    paused.result()
+    _, long = pause_between_steps(loop, request("short", max_tokens=1), request("long", max_tokens=2))
     loop.call(lambda decoder: resume(decoder, version=None)).result()
-    with pytest.raises(StaleEngine):
+    with pytest.raises(StaleEngine, match="since an update failed"):
         long.result()
+
+
+def test_samples_under_way_fail_when_the_weights_go_back_and_those_that_come_are_served(
+    loop: StepLoop[CountingDecoder], decoder: CountingDecoder
+) -> None:
+    _, long = pause_between_steps(loop, request("short", max_tokens=1), request("long", max_tokens=2))
+    (held,) = submit(loop, request("held", max_tokens=2))
+    loop.call(lambda decoder: resume(decoder, version=0)).result()
+    with pytest.raises(StaleEngine, match="the weights went back from version 1 to 0 meanwhile"):
+        long.result()
+    assert [rollout.token_versions for rollout in held.result()] == [(0, 0)]
+    assert decoder.running == {}
+
+
+def test_weights_pushed_again_under_the_same_version_let_samples_go_on(loop: StepLoop[CountingDecoder]) -> None:
+    _, long = pause_between_steps(loop, request("short", max_tokens=1), request("long", max_tokens=2))
+    loop.call(lambda decoder: resume(decoder, version=1)).result()
+    assert [rollout.token_versions for rollout in long.result()] == [(1, 1)]
 
 
 def test_decoder_that_cannot_be_built_fails_the_constructor() -> None:
@@ -233,3 +256,17 @@ def pause(decoder: CountingDecoder) -> None:
 
 def resume(decoder: CountingDecoder, *, version: int | None) -> None:
     decoder.is_paused, decoder.version = False, version
+
+
+def pause_between_steps(
+    loop: StepLoop[CountingDecoder], short: SamplingRequest, long: SamplingRequest
+) -> "list[Future[tuple[Rollout, ...]]]":
+    """Let both begin in one step, and pause the decoder after the one that finishes `short`."""
+    loop.call(pause).result()
+    groups = submit(loop, short, long)
+    paused: Future[None] = Future()
+    # The callback runs in the loop's thread between two steps.
+    groups[0].add_done_callback(lambda _: loop.call(pause).add_done_callback(lambda _: paused.set_result(None)))
+    loop.call(lambda decoder: resume(decoder, version=1)).result()
+    paused.result()
+    return groups

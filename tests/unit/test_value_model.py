@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from actors.learning.value_model import ValueHead, ValueModel, load_value_model
+from tests.row_inputs import whole_sequences
 
 SHAPE = {
     "vocab_size": 50,
@@ -19,9 +20,7 @@ SHAPE = {
 }
 MODELS = {"llama": (LlamaForCausalLM, LlamaConfig), "qwen2": (Qwen2ForCausalLM, Qwen2Config)}
 PARTS = (torch.tensor([3, 8, 20, 41]), torch.tensor([7, 9, 11, 30, 2, 44]))
-TOKEN_IDS = torch.cat(PARTS)[None]
-POSITION_IDS = torch.cat([torch.arange(len(part)) for part in PARTS])[None]
-POSITIONS = torch.tensor([2, 3, 5, 9])  # tokens 2 and 3 of the first sequence, 1 and 5 of the second
+ROW = whole_sequences(PARTS, asked=[(2, 3), (1, 5)])  # positions 2, 3, 5 and 9 of the row
 
 
 @pytest.fixture(params=MODELS)
@@ -50,13 +49,13 @@ def with_random_head(model: ValueModel) -> ValueModel:
 
 
 def states(backbone: PreTrainedModel) -> torch.Tensor:
-    """What plain transformers has seen of each sequence alone, right before the token at each of POSITIONS."""
+    """What plain transformers has seen of each sequence alone, right before each token that is asked for."""
     first, second = (backbone(input_ids=part[None]).last_hidden_state[0] for part in PARTS)
     return torch.stack([first[1], first[2], second[0], second[4]])
 
 
 def test_all_first_values_are_zero(folder: Path) -> None:
-    values = critic(folder)(TOKEN_IDS, POSITION_IDS, POSITIONS)
+    values = critic(folder)(ROW)
     assert values.tolist() == [0.0] * 4
 
 
@@ -68,7 +67,7 @@ def test_a_value_is_read_off_the_state_before_its_token(folder: Path, gradient_c
     scale = torch.tensor([1.0, -2.0, 0.5, 3.0])
     (expected * scale).sum().backward()
 
-    values = model(TOKEN_IDS, POSITION_IDS, POSITIONS)
+    values = model(ROW)
     torch.testing.assert_close(values, expected, atol=1e-5, rtol=1e-5)
     (values * scale).sum().backward()
     for (name, found), wanted in zip(model.backbone.named_parameters(), plain.parameters(), strict=True):
@@ -82,7 +81,7 @@ def test_a_value_is_read_off_the_state_before_its_token(folder: Path, gradient_c
 
 def test_no_positions_still_lead_back_to_every_parameter(folder: Path) -> None:
     model = critic(folder)
-    values = model(TOKEN_IDS, POSITION_IDS, torch.tensor([], dtype=torch.int64))
+    values = model(whole_sequences(PARTS, asked=[(), ()]))
     assert values.shape == (0,)
     values.sum().backward()
     for name, parameter in model.named_parameters():

@@ -1,0 +1,32 @@
+"""`verify`: whether a run's folder proves that every group was learned from exactly once or dropped with a reason."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from driver.accounts.ledger import read_ledger
+from driver.accounts.statement import audit
+from driver.errors import BadInput
+from driver.run_folder import sole_writer
+
+
+def run(arguments: argparse.Namespace) -> dict[str, object]:
+    """Read the folder, say what was seen and name every violation; under "violations", the lines.
+
+    Raises:
+        BadInput: the folder holds no training run, or one that is still going.
+    """
+    folder = Path(arguments.folder).expanduser().resolve()
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {folder}")
+    with sole_writer(folder):
+        statement = audit(read_ledger(folder))
+    console = Console(stderr=arguments.json, highlight=False, markup=False)
+    for line in statement.lines():
+        console.print(line, soft_wrap=True)
+    for violation in statement.violations:
+        console.print(f"violation: {violation}", soft_wrap=True)
+    console.print(f"{len(statement.violations) or 'no'} violations: {folder}", soft_wrap=True)
+    return {"run_folder": str(folder), **asdict(statement)}

@@ -1,0 +1,283 @@
+"""The groups on their way to the learner: started ahead of it, never too many, each handed over exactly once.
+
+    draws ─> under way (generated, referenced, scored) ─> ready ─> handed to a step ─> settled
+                          └──────── set aside: replaced by another draw, or too old ─────────┘
+
+Owns the slots and the order. A slot is taken when a group is started and free again when its step has learned
+(`release`): at most (max_staleness + 1) x groups_per_step groups are in flight, so no queue can grow, and
+driver/deadlines.py picks so that none gets too old. With max_staleness 0 a step's groups start together, in the order
+of their draws, and are handed over when all are there: the same run again asks the same engines the same things in the
+same order. Knows the stages, no Ray and no engine.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from driver.deadlines import choose
+from driver.experience import oldest_version, why_not_learnable
+from driver.learning_config import AlgorithmConfig
+from driver.pipeline import Stages, score_draw
+from driver.problems.curriculum import success_rate
+from driver.problems.draws import Draws, OpenDraws
+from driver.reward_config import RewardConfig
+from driver.schema import Draw, DroppedGroup, ScoredGroup
+from driver.stage_clock import StageClock
+
+Outcome = ScoredGroup | DroppedGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A group that is through the stages."""
+
+    draw: Draw
+    outcome: Outcome
+    version: int  # of its oldest token; of the policy when it was started, where it has none
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """A group that no step will learn from: its place was given to another draw."""
+
+    finished: Finished
+    dropped: DroppedGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one step gets: `groups_per_step` groups, of which some may not be learnable."""
+
+    groups: Sequence[Outcome]  # in the order of their draws
+    set_aside: Sequence[SetAside] = ()  # since the batch before
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedRules:
+    """What the slots and the replacements follow from."""
+
+    algorithm: AlgorithmConfig
+    reward: RewardConfig
+
+    def dropped(self, outcome: Outcome, *, version: int, step: int) -> DroppedGroup | None:
+        """Why a group teaches nothing; None where it does."""
+        if isinstance(outcome, DroppedGroup):
+            return outcome
+        return why_not_learnable(
+            outcome, policy_version=version, step=step, algorithm=self.algorithm, reward=self.reward
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _UnderWay:
+    draw: Draw
+    version: int  # of the policy when it was started
+    task: "asyncio.Task[None]"
+
+
+class GroupFeed:
+    """Starts groups, and hands them to one step after the other. Not started again after `close`."""
+
+    def __init__(
+        self, draws: Draws, *, stages: Stages, rules: FeedRules, clock: StageClock, step: int = 0, version: int = 0
+    ) -> None:
+        """`step` is the last that is finished, `version` the policy's: where the run stands."""
+        self.version = version
+        self.stages = stages
+        self._draws = draws
+        self._rules = rules
+        self._clock = clock
+        self._step = step + 1  # that is under way, or next
+        self._under_way: dict[int, _UnderWay] = {}
+        self._ready: list[Finished] = []
+        self._handed: list[Finished] = []  # to the step under way
+        self._set_aside: list[SetAside] = []  # that no step has reported yet
+        self._settled: list[Finished] = []  # since the last checkpoint: what a step back asks for again
+        self._attempts: dict[int, int] = {}  # of draws that were asked more than once
+        self._replacements_left = rules.algorithm.max_replacements
+        self._changed = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._is_closed = False
+
+    # --- what a recipe calls ------------------------------------------------------------------------------------------
+
+    async def next_batch(self, step: int) -> Batch:
+        """The groups of a step, as soon as enough are finished; they are in the step's hands until `release`.
+
+        Raises:
+            RunFailed: a stage can't go on.
+        """
+        self._step = step
+        self._fill()
+        while (chosen := self._choose()) is None:
+            self._changed.clear()
+            await self._changed.wait()
+        metrics = {
+            "queue/in_flight": float(len(self._under_way) + len(self._ready)),
+            "queue/ready": float(len(self._ready)),
+            "group/replaced": float(len(self._set_aside)),
+            "curriculum/passed_over": float(self._draws.take_passed_over()),
+        }
+        self._handed = sorted((self._ready[index] for index in chosen), key=lambda finished: finished.draw.number)
+        self._ready = [finished for index, finished in enumerate(self._ready) if index not in set(chosen)]
+        reported, self._set_aside = self._set_aside, []
+        self._settled += [aside.finished for aside in reported]
+        return Batch(groups=[finished.outcome for finished in self._handed], set_aside=reported, metrics=metrics)
+
+    def release(self, version: int) -> None:
+        """The step has learned, and the policy is at `version` now: its groups' slots go to new ones."""
+        self.version = version
+        self._settled += self._handed
+        self._handed = []
+        self._replacements_left = self._rules.algorithm.max_replacements
+        self._step += 1
+        self._fill()
+        self.stages.references.cache.save()
+
+    # --- checkpoints and steps back -----------------------------------------------------------------------------------
+
+    def state(self) -> tuple[OpenDraws, list[tuple[Draw, ScoredGroup]]]:
+        """What a checkpoint keeps: where the draws stand, with those that must be asked again, and groups that are
+        ready to be learned from. To be taken between two steps, after `release`."""
+        kept = [(done.draw, done.outcome) for done in self._ready if isinstance(done.outcome, ScoredGroup)]
+        lost = [done.draw for done in self._ready if not isinstance(done.outcome, ScoredGroup)]
+        again = [*(running.draw for running in self._under_way.values()), *lost]
+        again += [aside.finished.draw for aside in self._set_aside]
+        return self._draws.open(again), kept
+
+    def keep(self, kept: Sequence[tuple[Draw, ScoredGroup]]) -> None:
+        """Groups of a checkpoint are ready, those that are still fresh; the others are asked again."""
+        for draw, group in kept:
+            self._take_back(Finished(draw=draw, outcome=group, version=oldest_version(group)))
+
+    def checkpointed(self) -> None:
+        """A checkpoint holds all that was settled: no step back goes behind it."""
+        self._settled = []
+
+    def step_back(self, *, step: int, version: int) -> None:
+        """The learner stands after `step` again, and the policy got its weights as `version`: everything that was
+        learned from or dropped since comes up again, from here where it is fresh enough, else from the engines."""
+        self.version, self._step = version, step + 1
+        self._replacements_left = self._rules.algorithm.max_replacements
+        finished = [*self._settled, *self._handed, *(aside.finished for aside in self._set_aside), *self._ready]
+        self._settled, self._handed, self._set_aside, self._ready = [], [], [], []
+        for done in sorted(finished, key=lambda done: done.draw.number):
+            self._take_back(done)
+        for running in list(self._under_way.values()):
+            if self._is_too_old(running.version):
+                self._ask_again(running)
+        self._fill()
+
+    async def close(self) -> list[DroppedGroup]:
+        """End what is under way. What no step will learn from any more, dropped. A second call does nothing."""
+        if self._is_closed:
+            return []
+        self._is_closed = True
+        running = list(self._under_way.values())
+        for one in running:
+            one.task.cancel()
+        await asyncio.gather(*(one.task for one in running), return_exceptions=True)
+        self.stages.references.cache.save()
+        never_used = [one.draw for one in running] + [done.draw for done in self._ready] + self._draws.waiting()
+        dropped = [
+            DroppedGroup(group_id=draw.group_id, problem=draw.problem, reason="run_ended") for draw in never_used
+        ]
+        return [*dropped, *(aside.dropped for aside in self._set_aside)]
+
+    # --- slots --------------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Start groups while there are slots, and steps that will need them."""
+        algorithm = self._rules.algorithm
+        needed = (algorithm.steps - self._step + 1) * algorithm.groups_per_step
+        while len(self._under_way) + len(self._ready) + len(self._handed) < min(algorithm.groups_in_flight, needed):
+            self._start(self._draws.next())
+
+    def _start(self, draw: Draw) -> None:
+        task = asyncio.ensure_future(self._follow(draw, version=self.version))
+        self._under_way[draw.number] = _UnderWay(draw=draw, version=self.version, task=task)
+
+    async def _follow(self, draw: Draw, *, version: int) -> None:
+        """A group through the stages; a failure is the run's, and whoever waits for a batch hears of it."""
+        try:
+            outcome = await score_draw(
+                draw,
+                step=self._step,
+                attempt=self._attempts.get(draw.number, 0),
+                stages=self.stages,
+                clock=self._clock,
+            )
+        except Exception as failure:  # noqa: BLE001 - raised by next_batch
+            self._failure = failure
+        else:
+            self._finish(Finished(draw=draw, outcome=outcome, version=_version(outcome, started=version)))
+        self._changed.set()
+
+    def _finish(self, done: Finished) -> None:
+        del self._under_way[done.draw.number]
+        if isinstance(done.outcome, ScoredGroup) and (rate := success_rate(done.outcome)) is not None:
+            self._draws.saw(done.draw, rate)
+        self._ready.append(done)
+        # On-policy, replacements start together when the others are finished: nothing may depend on who was first.
+        if self._rules.algorithm.max_staleness > 0 or not self._under_way:
+            self._replace()
+
+    def _replace(self) -> None:
+        """Dynamic sampling: the place of a group that teaches nothing goes to another of its language."""
+        for done in sorted(self._ready, key=lambda done: done.draw.number):
+            if not self._replacements_left:
+                return
+            dropped = self._rules.dropped(done.outcome, version=done.version, step=self._step)
+            if dropped is not None:
+                self._replacements_left -= 1
+                self._give_place(done, dropped)
+
+    def _give_place(self, done: Finished, dropped: DroppedGroup) -> None:
+        self._ready.remove(done)
+        self._set_aside.append(SetAside(finished=done, dropped=dropped))
+        self._start(self._draws.next(language=done.draw.problem.language))
+
+    # --- age ----------------------------------------------------------------------------------------------------------
+
+    def _choose(self) -> list[int] | None:
+        """Indices of the ready groups that the step gets; None while it must wait."""
+        if self._failure is not None:
+            raise self._failure
+        for done in [done for done in self._ready if self._is_too_old(done.version)]:
+            age = self.version - done.version
+            dropped = DroppedGroup(
+                group_id=done.draw.group_id,
+                problem=done.draw.problem,
+                reason="too_stale",
+                detail=f"drawn {age} policy versions ago",
+            )
+            self._give_place(done, dropped)
+        self._ready.sort(key=lambda done: done.draw.number)
+        staleness = self._rules.algorithm.max_staleness
+        return choose(
+            [done.version + staleness for done in self._ready],
+            [running.version + staleness for running in self._under_way.values()],
+            version=self.version,
+            size=self._rules.algorithm.groups_per_step,
+        )
+
+    def _is_too_old(self, version: int) -> bool:
+        return self.version - version > self._rules.algorithm.max_staleness
+
+    def _take_back(self, done: Finished) -> None:
+        if isinstance(done.outcome, ScoredGroup) and not self._is_too_old(done.version):
+            self._ready.append(done)
+        else:
+            self._attempts[done.draw.number] = self._attempts.get(done.draw.number, 0) + 1
+            self._draws.again(done.draw)
+
+    def _ask_again(self, running: _UnderWay) -> None:
+        running.task.cancel()
+        del self._under_way[running.draw.number]
+        self._attempts[running.draw.number] = self._attempts.get(running.draw.number, 0) + 1
+        self._draws.again(running.draw)
+
+
+def _version(outcome: Outcome, *, started: int) -> int:
+    return oldest_version(outcome) if isinstance(outcome, ScoredGroup) else started

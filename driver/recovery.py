@@ -1,0 +1,80 @@
+"""A run that outlives its learner: when a rank is lost, all are started again, and the run goes on from the last
+checkpoint.
+
+Owns the order of that: new ranks, their state, the record cut back, a new version pushed, and the groups that were
+learned from since handed out again. Policy, pivot and scorers go on meanwhile. Knows the ports and the run's parts; who
+starts ranks is handed in.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from driver.checkpointer import Feed, progress_of
+from driver.checkpoints import FoundCheckpoint
+from driver.errors import LearnerLost, RunFailed
+from driver.recipes.learning import Loop, Progress
+
+
+class Record(Protocol):
+    """Where it is written down (driver/record.py)."""
+
+    def event(self, kind: str, reason: str, detail: str = "") -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def cut_back(self, step: int) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """Everything that a step back needs."""
+
+    loop: Loop
+    feed: Feed
+    record: Record
+    next_wait_s: Callable[[], float | None]  # before the next restart, which is counted; None: there were too many
+    restart: Callable[[], Awaitable[None]]  # all ranks, with their first weights
+    last_checkpoint: Callable[[], FoundCheckpoint | None] | None  # reads files; None: the run makes none
+
+    async def train(self, recipe: Callable[[], Awaitable[None]]) -> None:
+        """The recipe to its end, however often the learner has to be started again on the way.
+
+        Raises:
+            RunFailed: anything else that the recipe raises; the learner was lost too often, or can't be put back.
+        """
+        lost: LearnerLost | None = None
+        while True:
+            try:
+                if lost is not None:
+                    await self._step_back(lost)
+                return await recipe()
+            except LearnerLost as failure:
+                lost = failure
+
+    async def _step_back(self, lost: LearnerLost) -> None:
+        self.record.event("learner_lost", str(lost))
+        if self.last_checkpoint is None:
+            raise RunFailed(f"{lost}; with checkpoint.every_steps 0 there is nothing to go on from") from lost
+        if (wait_s := self.next_wait_s()) is None:
+            raise RunFailed(f"{lost}; it was started again fleet.max_restarts times before") from lost
+        await asyncio.sleep(wait_s)
+        found = await asyncio.to_thread(self.last_checkpoint)
+        start = progress_of(found.state) if found else Progress()
+        self.record.note(f"{lost}; the learner is started again and goes on after step {start.step}")
+        await self.restart()
+        if found is not None:
+            await self.loop.learner.load(str(found.learner))
+        self.record.cut_back(start.step)
+        await self._push(start)
+        self.feed.step_back(step=start.step, version=self.loop.progress.policy_version)
+        self.record.event("learner_restarted", f"after step {start.step}", found.path.name if found else "")
+
+    async def _push(self, start: Progress) -> None:
+        """The old weights under a new version: versions only go up."""
+        self.loop.last_version += 1
+        version = self.loop.last_version
+        await self.loop.learner.push_weights(version)
+        self.loop.progress = replace(start, policy_version=version)
+        self.loop.is_between_steps = True

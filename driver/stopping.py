@@ -1,0 +1,72 @@
+"""A run that is asked to stop (SIGTERM: a spot instance that is taken back) ends between two steps, with a checkpoint.
+
+Owns the request and its grace. Knows no step and no file.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from driver.errors import RunFailed
+
+
+class Stopped(Exception):
+    """The run was asked to stop while it waited for groups: the step has not begun to learn."""
+
+
+class GraceOver(RunFailed):
+    """The step under way did not end in time: what it did is lost, and done again by the next start."""
+
+
+class StopRequest:
+    """Asked once, by a signal or a caller; never taken back."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+
+    @property
+    def is_asked(self) -> bool:
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        self._asked.set()
+
+    async def wait(self) -> None:
+        await self._asked.wait()
+
+
+@contextmanager
+def stopping_on_sigterm(stop: StopRequest, *, grace_s: float, said: Callable[[str], None]) -> Iterator[None]:
+    """SIGTERM asks to stop; `grace_s` later what still runs in the task of now is cancelled. A second one is not waited
+    for.
+
+    Raises:
+        GraceOver: the body was cancelled because the time was over.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "signals are handled in a task of the event loop"
+    is_over = False
+
+    def give_up() -> None:
+        nonlocal is_over
+        is_over = True
+        task.cancel()
+
+    def on_signal() -> None:
+        if stop.is_asked:
+            give_up()
+            return
+        said(f"SIGTERM: the step under way is finished, then a checkpoint is written; at most {grace_s:g} s")
+        stop.ask()
+        loop.call_later(grace_s, give_up)
+
+    loop.add_signal_handler(signal.SIGTERM, on_signal)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if is_over:
+            raise GraceOver(f"the step under way took longer than checkpoint.grace_s = {grace_s:g} s") from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
