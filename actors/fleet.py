@@ -92,8 +92,7 @@ class GeneratorFleet:
         return await self._ask(_Pending(request, next(self._numbers), result))
 
     async def _ask(self, pending: _Pending[Result]) -> Result:
-        if (lost := self.supervisor.lost) is not None:
-            raise FleetLost(*lost.args)
+        self.supervisor.refuse_if_lost()
         self._outbox.append(pending)
         self._send_soon()
         try:

@@ -151,7 +151,7 @@ class LearnerGroup:
         """One attempt by all ranks."""
         order = PushOrder(
             policy_version=policy_version,
-            update=f"{policy_version}.{next(self._attempts)}",
+            update=(policy_version, next(self._attempts)),
             names=tuple(workers),
             meeting=await self._meeting(workers),
         )

@@ -112,10 +112,14 @@ class PushRounds:
         )
 
     async def bring_up(self, policy_version: int) -> None:
-        """The version that was pushed last, to the workers that do not hold it. None may be left without."""
-        behind = {
-            name: worker for name, worker in self._policy.receivers().items() if self._holders.get(name) != worker
-        }
+        """The version that was pushed last, to the workers that do not hold it. None may be left without.
+
+        Of those that hold it the fleet is told once more: it may have heard, too late, of the time before.
+        """
+        present = self._policy.receivers()
+        holding = {name: worker for name, worker in present.items() if self._holders.get(name) == worker}
+        self._policy.received(tuple(holding), policy_version)
+        behind = {name: worker for name, worker in present.items() if name not in holding}
         await self._to(behind, policy_version, _Tally())
 
     async def _to(self, workers: Workers, policy_version: int, tally: _Tally) -> None:

@@ -137,6 +137,13 @@ class Supervisor:
         """Until one is ready, suspect or stale. Raises FleetLost where none will be."""
         await self._until(self.loaded)
 
+    def refuse_if_lost(self) -> None:
+        """Raises FleetLost where nobody will ever serve again, or there never was anybody."""
+        if self.lost is not None:
+            raise FleetLost(*self.lost.args)
+        if not self.workers:
+            raise FleetLost(f"this run has no {self.staffing.role} workers")
+
     def listen(self, heard: Callable[[Worker], None]) -> None:
         """Have `heard` called after every change of a worker's state, and after `lost` was set."""
         self._listeners.append(heard)
@@ -258,8 +265,7 @@ class Supervisor:
 
     async def _until(self, found: Callable[[], list[Worker]]) -> None:
         while not found():
-            if self.lost is not None:
-                raise FleetLost(*self.lost.args)
+            self.refuse_if_lost()
             await self._changed.wait()
 
     def _live(self, worker: Worker, life: Coroutine[object, object, None]) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 ALIGNMENT = 64  # bytes; a view as any dtype needs its offset divisible by the item size
 
 WeightBackend = Literal["object_store", "nccl"]
+UpdateNumber: TypeAlias = tuple[int, int]
+"""Policy version, and which of a run's attempts to send any: later updates have higher numbers."""
 
 
 class LearnerWeights(Protocol):
@@ -63,7 +65,7 @@ class WeightManifest:
     """What an update consists of, announced before the first tensor travels."""
 
     specs: tuple[TensorSpec, ...]
-    update: str = ""  # names this update among others of the same weights: its buckets bear the same
+    update: UpdateNumber = (0, 0)  # of this update; its buckets bear the same
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.specs]
@@ -71,7 +73,7 @@ class WeightManifest:
             raise ValueError(f"the weight manifest names {', '.join(twice)} more than once")
 
     @classmethod
-    def of(cls, source: LearnerWeights, *, update: str = "") -> Self:
+    def of(cls, source: LearnerWeights, *, update: UpdateNumber = (0, 0)) -> Self:
         return cls(specs=tuple(TensorSpec.of(*entry) for entry in source.metadata()), update=update)
 
     @property
@@ -89,10 +91,10 @@ class WeightBucket:
     specs: tuple[TensorSpec, ...]
     offsets: tuple[int, ...]  # into `data`, one per spec, multiples of ALIGNMENT
     data: NDArray[np.uint8]
-    update: str = ""  # WeightManifest.update
+    update: UpdateNumber = (0, 0)  # WeightManifest.update
 
     @classmethod
-    def pack(cls, tensors: Iterable[tuple[str, torch.Tensor]], *, update: str = "") -> Self:
+    def pack(cls, tensors: Iterable[tuple[str, torch.Tensor]], *, update: UpdateNumber = (0, 0)) -> Self:
         pairs = [(TensorSpec.of(name, tensor.dtype, tensor.shape), tensor) for name, tensor in tensors]
         offsets: list[int] = []
         end = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
 
-from actors.weight_buckets import LearnerWeights, WeightBucket, WeightManifest
+from actors.weight_buckets import LearnerWeights, UpdateNumber, WeightBucket, WeightManifest
 
 Reply: TypeAlias = Callable[[float], None]
 """Waits for an answer, so many seconds at most. Raises TimeoutError or Missed."""
@@ -31,7 +31,7 @@ class PushOrder:
     """One attempt at a push, as every rank hears of it."""
 
     policy_version: int
-    update: str  # names the attempt: what is late from another one is refused by the workers
+    update: UpdateNumber  # of the attempt: the workers refuse what is late from another one
     names: tuple[str, ...]  # of the policy workers
     meeting: tuple[str, int] | None = None  # nccl: where to build a new group; None: the one that there is still fits
 

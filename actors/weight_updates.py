@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest
+from actors.weight_buckets import UpdateNumber, WeightBackend, WeightBucket, WeightManifest
 from actors.weight_layout import check_covers, engine_checksums, listed
 
 Result = TypeVar("Result")
@@ -66,6 +66,7 @@ class WeightUpdates:
 
     def start(self, manifest: WeightManifest) -> None:
         """Expect these tensors; the engine is stale until `finish`. Clears an update that was left half-done."""
+        self._refuse_if(lambda now: manifest.update < now, manifest.update)
         self.abandon()
         if not self._is_sharded:
             # Other processes would need functions sent as pickles, which vLLM refuses by default.
@@ -81,7 +82,8 @@ class WeightUpdates:
         """Load what one message brings; a failure ends the update."""
         if not self.is_open:
             raise RuntimeError("weights arrived outside an update; call start_weight_update first")
-        self._refuse_late(info.get("bucket"))
+        if isinstance(bucket := info.get("bucket"), WeightBucket):
+            self._refuse_if(lambda now: bucket.update != now, bucket.update)
         self.is_open = False
         self._call("update_weights", update_info=dict(info))
         self.is_open = True
@@ -114,13 +116,11 @@ class WeightUpdates:
             raise ValueError("checksums need the whole tensors; policy.tensor_parallel_size above 1 splits them")
         return self._engine.apply_model(partial(engine_checksums, manifest=self._manifest))[0]
 
-    def _refuse_late(self, bucket: object) -> None:
-        """A bucket that was on its way when its update was given up must not get into the next one."""
-        expected = self._manifest.update if self._manifest else ""
-        if isinstance(bucket, WeightBucket) and bucket.update != expected:
-            raise ValueError(
-                f"a bucket of weight update {bucket.update!r} arrived during {expected!r}; it is thrown away"
-            )
+    def _refuse_if(self, is_late: Callable[[UpdateNumber], bool], number: UpdateNumber) -> None:
+        """What was still on its way when its update was given up must not get into a later one, nor undo it."""
+        if self._manifest is not None and is_late(self._manifest.update):
+            now = self._manifest.update
+            raise ValueError(f"a message of weight update {number} came during or after {now}; it is thrown away")
 
     def _missing(self) -> list[str]:
         if self._backend != "object_store":

@@ -2,8 +2,8 @@
 
     python -m benchmarks [NAME ...] [section.key=value ...] [--json]
 
-NAMEs are generation, scoring, packing, learning, push, step and cache; without one, all of them. Everything that is not a
-size below is read from the config, as a run reads it.
+NAMEs are generation, scoring, packing, learning, push, step and cache; without one, all of them. Everything that is not
+a size below is read from the config, as a run reads it.
 """
 
 import argparse

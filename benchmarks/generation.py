@@ -91,7 +91,7 @@ def run(sizes: Sizes) -> list[Comparison]:
         # A policy worker serves nothing before it has received weights: here those of its own model.
         receivers = policy_receivers({ours_at.name: worker}, timeout_s=config.weights.timeout_s)
         weights = BucketSender(FolderWeights(policy.model, bucket_bytes=config.weights.bucket_mib << 20))
-        manifest = weights.send(PushOrder(policy_version=0, update="0", names=(ours_at.name,)), receivers)
+        manifest = weights.send(PushOrder(policy_version=0, update=(0, 1), names=(ours_at.name,)), receivers)
         if missed := receivers.outcome(manifest).missed:
             raise RuntimeError(f"the worker took no weights: {missed}")
         fleet = GeneratorFleet(Supervisor.around("policy", [worker]))

@@ -4,7 +4,7 @@ Owns who is started with what. Where is cluster/launch.py's business, when a sup
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +26,7 @@ from cluster.elastic import Elastic, Limits
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Placement, Role
 from cluster.room import ClusterRoom
-from driver.config import Config, EngineConfig, WeightsConfig
+from driver.config import Config, WeightsConfig
 from driver.errors import RunFailed
 from driver.progress import Progress, waiting_for
 from driver.references import model_fingerprint
@@ -95,8 +95,8 @@ class Team:
             self._set_up_learner(),
         )
         if policy.workers:  # imitating references needs one only to evaluate
-            self._tasks.append(asyncio.ensure_future(self._bring_up_stale(fleet)))
-            self._tasks.append(asyncio.ensure_future(self._follow_cluster(policy, start_policy)))
+            self._keep(self._bring_up_stale(fleet), policy)
+            self._keep(self._follow_cluster(policy, start_policy), policy)
 
     async def restart_learner(self) -> None:
         """New processes for all ranks, in the bundles of the old, with the model's first weights.
@@ -255,6 +255,12 @@ class Team:
         )
         elastic.seat(self._room.keys, policy.workers)
         await elastic.run()
+
+    def _keep(self, work: Coroutine[object, object, None], supervisor: Supervisor) -> None:
+        """For as long as the run goes on; a fault of ours in it ends the run, as one in the supervisor does."""
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(supervisor.hear_of)
+        self._tasks.append(task)
 
 
 def weight_backend(config: WeightsConfig, device: Device) -> WeightBackend:

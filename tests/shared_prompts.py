@@ -45,7 +45,7 @@ FAMILIES: dict[str, tuple[type[PretrainedConfig], dict[str, object]]] = {
 
 LENGTHS = (("a", 5, 6), ("b", 3, 7), ("a", 5, 2), ("c", 1, 4), ("a", 5, 5), ("b", 3, 1), ("a", 5, 1))
 """(prompt, its tokens, response tokens): prompts longer and shorter than what follows them, and one that has one
-response only. 37 tokens are computed where 50 are learned from: 26 of responses, 9 of prompts once, 24 repeated."""
+response only. 26 tokens of responses; of prompts 5 + 3 + 1 = 9, and 4 x 5 + 2 x 3 + 1 = 27 where they are repeated."""
 
 
 def write_model(folder: Path, family: str) -> None:
@@ -90,7 +90,7 @@ def tokens(num: int, random: torch.Generator) -> tuple[int, ...]:
     return tuple(torch.randint(3, VOCABULARY, (num,), generator=random).tolist())
 
 
-def packed(  # noqa: PLR0913
+def packed(
     given: Sequence[TrainSample],
     *,
     shares: bool,

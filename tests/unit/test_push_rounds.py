@@ -160,7 +160,9 @@ def test_bringing_up_reaches_only_those_who_lack_the_version() -> None:
     async def play() -> None:
         rounds = PushRounds(fleet, ranks.send)
         await rounds.push(7)
+        fleet.versions.clear()  # the fleet heard last that they are stale
         await rounds.bring_up(7)  # everybody has it
+        assert fleet.versions == {"policy-0": 7, "policy-1": 7}
         fleet.workers |= {"policy-1": "policy-1/1", "policy-2": "policy-2/0"}
         await rounds.bring_up(7)
 

@@ -15,15 +15,14 @@ from actors.learning.policy_model import PolicyModel, load_causal_model
 from actors.learning.row_losses import CriticLosses, PolicyLosses
 from actors.learning.row_tensors import NOTHING, RowTensors, by_sequence, measured, predecessors
 from actors.learning.value_model import load_value_model
-from driver.batching import shared_fraction
 from driver.learning_config import AlgorithmConfig, LoraConfig
 from driver.schema import PackedRow, Segment, TrainBatch, TrainSample
 from tests.shared_prompts import FAMILIES, TEMPERATURE, all_rows, difference, packed, samples, take_gradients
 from tests.shared_prompts import write_model as write_family
 
 CPU = torch.device("cpu")
-SPLIT = ((1, 64), (1, 24), (2, 64), (3, 16))
-"""(ranks, tokens of a row): all in one row; and prompts that lie in several rows, on several ranks."""
+SPLIT = ((1, 64), (2, 64), (1, 18), (3, 16))
+"""(ranks, tokens of a row): all in one row; a row a rank; and the first prompt in several rows, or on several ranks."""
 
 
 @pytest.fixture
@@ -66,14 +65,11 @@ def test_the_packings_are_what_this_file_says() -> None:
     (row,) = rows[1, 64]
     assert (row.token_ids.size, row.num_sequence_tokens) == (26 + 9, 26 + 20 + 6 + 1)
     assert max(row.token_ids.size for row in rows[3, 16]) <= 16
-    for split in SPLIT[1:]:
-        holders = [{int(index) for index in row.sequence_ids if index >= 0} for row in rows[split]]
-        assert sum(bool(of_row & {0, 2, 4, 6}) for of_row in holders) > 1  # prompt a lies in several rows
-        assert any(segment.prompt_length for row in rows[split] for segment in row.segments)  # and is shared in one
-        assert shared_fraction(packed(samples(), shares=True, num_ranks=split[0], row_tokens=split[1])) > 0
-    assert not any(
-        segment.prompt_length for row in all_rows(packed(samples(), shares=False)) for segment in row.segments
-    )
+    holders = {split: [{0, 2, 4, 6} & {*row.sequence_ids.tolist()} for row in rows[split]] for split in SPLIT}
+    assert [sum(map(bool, holders[split])) for split in SPLIT] == [1, 1, 2, 2]  # rows with the first prompt
+    assert all(any(segment.prompt_length for row in rows[split] for segment in row.segments) for split in SPLIT)
+    (repeated,) = all_rows(packed(samples(), shares=False))
+    assert repeated.token_ids.size == 53 and not any(segment.prompt_length for segment in repeated.segments)
 
 
 @pytest.mark.parametrize("split", SPLIT)

@@ -9,7 +9,7 @@ from actors.weight_buckets import WeightBucket, WeightManifest
 from actors.weight_push import BucketSender, Missed, PushOrder, PushOutcome, Receivers, Reply
 
 TENSORS = {"a": torch.ones(2, 3), "b": torch.ones(2), "c": torch.ones(3, 1)}
-ORDER = PushOrder(policy_version=7, update="7.1", names=("policy-0", "policy-1"))
+ORDER = PushOrder(policy_version=7, update=(7, 1), names=("policy-0", "policy-1"))
 
 
 class Source:
@@ -39,11 +39,13 @@ class Worker:
         return self._hear(f"join {info['rank_offset']}")
 
     def start(self, manifest: WeightManifest) -> Reply:
-        return self._hear(f"start {len(manifest.specs)} of {manifest.update}")
+        return self._hear(f"start {len(manifest.specs)} of {manifest.update[0]}.{manifest.update[1]}")
 
     def receive(self, shared: object) -> Reply:
         assert isinstance(shared, WeightBucket)
-        return self._hear(f"load {'+'.join(spec.name for spec in shared.specs)} of {shared.update}")
+        return self._hear(
+            f"load {'+'.join(spec.name for spec in shared.specs)} of {shared.update[0]}.{shared.update[1]}"
+        )
 
     def update(self, info: Mapping[str, object]) -> Reply:
         return self._hear("update")

@@ -1,0 +1,78 @@
+"""`python -m tests.chaos`: faults on a real run, then the audit of its folder. Exit 0 where everything is proven."""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.chaos.outcome import Outcome, verify
+from tests.chaos.plan import hits, plan
+from tests.chaos.siege import Siege, SiegeFailed, clean_environment
+from tests.chaos.tiny_run import TinySettings, prepare
+from tests.commands import ROOT
+
+
+def main() -> int:
+    arguments = _arguments()
+    place = Path(
+        arguments.folder or ROOT / "runs" / f"chaos-{arguments.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    ).resolve()
+    place.mkdir(parents=True)
+    settings = TinySettings(
+        steps=arguments.steps, seed=arguments.seed, dead_after_s=arguments.dead_after, pace_s=arguments.pace
+    )
+    faults = plan(
+        hits(arguments.faults, seed=arguments.seed),
+        steps=settings.steps,
+        seed=arguments.seed,
+        dead_after_s=settings.dead_after_s,
+    )
+    run = prepare(place, settings)
+    ray_folder = Path(tempfile.mkdtemp(prefix="pb", dir="/tmp"))  # short: sockets' paths have a limit of 107 bytes
+    started = time.monotonic()
+    console = Console(stderr=arguments.json, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{len(faults)} faults over {settings.steps} steps; {place}")
+    try:
+        with Siege(run, environment=clean_environment(ray_folder), stall_s=arguments.stall) as siege:
+            siege.endure(faults)
+    except SiegeFailed as failure:
+        console.print(f"FAILED: {failure}\n{place}; Ray's logs: {ray_folder}")
+        return 1
+    code, audit, said = verify(run.folder.path)
+    shutil.rmtree(ray_folder, ignore_errors=True)
+    outcome = Outcome(
+        seed=arguments.seed,
+        faults=tuple(faults),
+        audit=audit,
+        audit_code=code,
+        starts=siege.starts,
+        seconds=time.monotonic() - started,
+        left_behind=tuple(siege.left_behind),
+        folder=place,
+    )
+    console.print(said.rstrip(), *outcome.lines(), sep="\n")
+    if arguments.json:
+        sys.stdout.write(json.dumps(outcome.as_json()) + "\n")
+    return 0 if outcome.is_proven else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--faults", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dead-after", type=float, default=8.0, help="fleet.dead_after_s, in seconds")
+    parser.add_argument("--pace", type=float, default=1.5, help="seconds that a scorer takes for a group, at least")
+    parser.add_argument("--stall", type=float, default=420.0, help="seconds without a new step that fail the run")
+    parser.add_argument("--folder", default="", help="where everything is written; default: runs/chaos-SEED-TIME")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last on stdout")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""A run under faults: started, watched, struck at its moments, and started again by the same command where it must be.
+
+Owns the run's process and every deadline. A run that ends by itself before its time, or makes no progress for too long,
+fails the siege, with the last that it said.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from driver.metrics import read_metrics
+from tests.chaos.plan import Fault
+from tests.chaos.strikes import pause, send, starve, workers
+from tests.chaos.tiny_run import TinyRun
+from tests.commands import MARK, RUN, marked, stop, survivors
+
+_POLL_S = 0.2
+_GONE_WITHIN_S = 60.0
+"""For the processes of a driver that has ended to end too."""
+_SHUT_DOWN_S = 120.0
+"""Beyond checkpoint.grace_s, for the driver to shut its actors down."""
+_LAST_LINES = 40
+
+
+class SiegeFailed(AssertionError):
+    """The run did not stand it; with its last lines."""
+
+
+class Siege:
+    """One run and its faults. Use it as a context manager: nothing of it outlives the block."""
+
+    def __init__(self, run: TinyRun, *, environment: Mapping[str, str], stall_s: float) -> None:
+        """`stall_s`: how long it may go without a new step, counted anew from each fault."""
+        self.starts = 0
+        self.left_behind: list[str] = []  # processes that outlived a driver by _GONE_WITHIN_S
+        self.log = run.folder.path.parent / "faults.jsonl"
+        self._run = run
+        self._environment = environment
+        self._stall_s = stall_s
+        self._output = run.folder.path.parent / "output.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._mark = ""
+        self._started_at = 0.0  # seconds since the epoch, as metrics.jsonl counts
+        self._highest = 0
+        self._patient_until = 0.0
+
+    def __enter__(self) -> "Siege":
+        self._start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end_driver()
+        stop(self._mark)
+
+    def endure(self, faults: Sequence[Fault]) -> None:
+        """Strike at every moment, then let the run come to its end.
+
+        Raises:
+            SiegeFailed: the run did not stand it.
+        """
+        for fault in faults:
+            self._await_moment(fault)
+            self._strike(fault)
+            self._be_patient()
+        while (code := self._driver.poll()) is None:
+            self._look()
+        if code != 0:
+            raise self._failure(f"the run ended with exit code {code}")
+        self._clear_up()
+
+    # --- the run's process --------------------------------------------------------------------------------------------
+
+    @property
+    def _driver(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "the run is started on entering"
+        return self._process
+
+    def _start(self) -> None:
+        """The same command, every time."""
+        self.starts += 1
+        self._mark = uuid.uuid4().hex
+        self._started_at = time.time()
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, str(RUN), *self._run.words],
+                cwd=self._run.folder.path.parent,
+                env={**self._environment, MARK: self._mark},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._be_patient()
+
+    def _end_driver(self) -> None:
+        self._driver.kill()
+        self._driver.wait()
+
+    def _clear_up(self) -> None:
+        """After the driver's end its actors end by themselves; those that don't are noted, and ended."""
+        if left := survivors(self._mark, within_s=_GONE_WITHIN_S):
+            self.left_behind += left
+            stop(self._mark)
+
+    # --- moments ------------------------------------------------------------------------------------------------------
+
+    def _await_moment(self, fault: Fault) -> None:
+        while not (self._step() >= fault.after_step and (self._is_at_work() or fault.kind in ("kill", "kill_all"))):
+            self._expect_life(fault)
+        moment = time.monotonic() + fault.delay_s
+        while time.monotonic() < moment:
+            self._expect_life(fault)
+
+    def _expect_life(self, fault: Fault) -> None:
+        self._look()
+        if (code := self._driver.poll()) is not None:
+            raise self._failure(
+                f"the run ended with exit code {code} before fault {fault.number} could strike; more "
+                "steps or a slower pace give it time"
+            )
+
+    def _look(self) -> None:
+        """A moment of waiting; it notices a run that stands still."""
+        time.sleep(_POLL_S)
+        if (step := self._step()) > self._highest:
+            self._highest = step
+            self._be_patient()
+        if time.monotonic() > self._patient_until:
+            raise self._failure(f"no step after step {self._highest} for {self._stall_s:g} s")
+
+    def _be_patient(self) -> None:
+        self._patient_until = time.monotonic() + self._stall_s
+
+    def _step(self) -> int:
+        """The last one that is written down."""
+        steps = read_metrics(self._run.folder.metrics)
+        return steps[-1].step if steps else 0
+
+    def _is_at_work(self) -> bool:
+        """Whether this start has finished a step: a worker that does not load at a start ends it, by design."""
+        steps = read_metrics(self._run.folder.metrics)
+        return bool(steps) and steps[-1].time > self._started_at
+
+    # --- faults -------------------------------------------------------------------------------------------------------
+
+    def _strike(self, fault: Fault) -> None:
+        pid = self._driver.pid if fault.target == "driver" else self._victim(fault)
+        self._write_down(fault, pid)
+        if fault.target == "driver":
+            self._strike_driver(fault)
+            return
+        match fault.kind:
+            case "kill":
+                send(pid, signal.SIGKILL)
+            case "hang":
+                send(pid, signal.SIGSTOP)
+            case "pause":
+                pause(pid, fault.lasts_s)
+            case "starve":
+                starve(pid, fault.lasts_s)
+            case _:
+                raise ValueError(f"an actor is not struck by {fault.kind!r}")
+
+    def _strike_driver(self, fault: Fault) -> None:
+        driver = self._driver
+        match fault.kind:
+            case "pause":
+                pause(driver.pid, fault.lasts_s)
+                return
+            case "starve":
+                starve(driver.pid, fault.lasts_s)
+                return
+            case "stop":
+                self._stop_driver(fault)
+            case "hang":
+                send(driver.pid, signal.SIGSTOP)
+                time.sleep(fault.lasts_s)
+                self._end_driver()
+            case "kill":
+                self._end_driver()
+            case "kill_all":
+                for pid in marked(self._mark):
+                    send(pid, signal.SIGKILL)
+                driver.wait()
+        self._clear_up()
+        self._start()
+
+    def _stop_driver(self, fault: Fault) -> None:
+        """SIGTERM: exit 0, within the grace that the config gives."""
+        self._driver.send_signal(signal.SIGTERM)
+        limit_s = self._run.settings.grace_s + _SHUT_DOWN_S
+        try:
+            code = self._driver.wait(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            raise self._failure(f"{limit_s:g} s after SIGTERM (fault {fault.number}) the run had not ended") from None
+        if code != 0:
+            raise self._failure(f"after SIGTERM (fault {fault.number}) the run ended with exit code {code}")
+
+    def _victim(self, fault: Fault) -> int:
+        """One of the target's workers, as soon as there is one that is not stopped."""
+        assert fault.target != "driver", "the driver is no worker"
+        while not (found := workers(self._mark, fault.target)):
+            self._expect_life(fault)
+        return found[int(fault.choice * len(found))]
+
+    def _write_down(self, fault: Fault, pid: int) -> None:
+        record = {"time": time.time(), "step": self._step(), "pid": pid, **asdict(fault)}
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+
+    def _failure(self, what: str) -> SiegeFailed:
+        said = _last_lines(self._output)
+        events = _last_lines(self._run.folder.events)
+        return SiegeFailed(f"{what}\n--- said last\n{said}\n--- events\n{events}")
+
+
+def _last_lines(path: Path) -> str:
+    if not path.exists():
+        return f"(no {path.name})"
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
+
+
+def clean_environment(ray_folder: Path) -> dict[str, str]:
+    """This process' own, without a running cluster's address and token; Ray writes into a folder of its own."""
+    others = ("PYTHONPATH", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "PB_RLSVR_HOME")
+    inherited = {name: value for name, value in os.environ.items() if name not in others}
+    return inherited | {"RAY_TMPDIR": str(ray_folder), "COLUMNS": "200"}

@@ -1,0 +1,190 @@
+"""The run that is struck: tiny models, every kind of actor, asynchronous, with checkpoints every few steps.
+
+Owns its config and its reference cache: two items of three have a reference that an earlier run left, so that groups
+can be learned from; the pivot is asked for the others, rambles on to its limit, and their groups are dropped. A tiny
+model's steps are over in no time, and a run that is over can't be struck: a custom reward takes its time.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from driver.config import Config
+from driver.config_load import load_config
+from driver.inputs import prepare_training
+from driver.paths import with_absolute_paths
+from driver.problems.stream import first_draws
+from driver.references import PivotSampling, ReferenceCache
+from driver.run_folder import RunFolder
+from driver.schema import Problem, Reference
+from quickstart.tiny import build_tiny_encoder, build_tiny_model
+
+NAME = "run"
+CONFIG = """
+[run]
+folder = "{folder}"
+name = "{name}"
+seed = {seed}
+[data]
+languages = ["de", "fr"]
+levels = [1, 2]
+num_items = 600
+[policy]
+model = "{folder}/models/tiny"
+num_workers = 2
+max_model_len = 512
+max_response_tokens = 24
+max_num_seqs = 32
+kv_cache_gib = 0.1
+num_cpus = 0.2
+timeout_s = 300
+[pivot]
+model = "{folder}/models/tiny"
+max_model_len = 512
+max_response_tokens = 12
+max_num_seqs = 32
+kv_cache_gib = 0.1
+num_cpus = 0.2
+cache = "{folder}/references"
+timeout_s = 300
+[scorer]
+model = "{folder}/models/tiny-encoder"
+num_workers = 2
+text_prefix = ""
+num_cpus = 0.2
+timeout_s = 120
+attempts = 5
+[reward]
+min_group_spread = 1e-9
+consistency_floor = 0.0
+[reward.weights]
+answer = 0.5
+reasoning = 0.3
+numbers = 0.0
+custom = 0.2
+[reward.custom]
+path = "{folder}/slow_reward.py"
+[reward.gates]
+language = false
+answer_language = false
+format = false
+truncation = false
+empty = false
+repetition = false
+copying = false
+length = false
+[reward.reasoning]
+calibration = "off"
+low = -1.0
+high = 1.0
+[algorithm]
+steps = {steps}
+groups_per_step = 4
+group_size = 4
+max_staleness = 1
+max_replacements = 4
+[learner]
+num_ranks = 2
+num_cpus = 0.2
+learning_rate = 1e-3
+row_tokens = 512
+timeout_s = 300
+[weights]
+timeout_s = 30
+[checkpoint]
+every_steps = {checkpoint_every}
+keep_last = 3
+best_metric = ""
+grace_s = {grace_s}
+[fleet]
+heartbeat_s = {heartbeat_s}
+suspect_after_s = {suspect_after_s}
+dead_after_s = {dead_after_s}
+max_restarts = 1000
+backoff_s = 0.2
+max_backoff_s = 2.0
+[evaluation]
+before = false
+after = false
+num_items = 2
+levels = [1]
+"""
+
+SLOW_REWARD = """
+import time
+
+
+def reward(request):
+    time.sleep({pace_s})
+    return [min(len(response), 200) / 200 for response in request.responses]
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinySettings:
+    """What one run differs in from another."""
+
+    steps: int
+    seed: int
+    checkpoint_every: int = 3
+    grace_s: float = 120.0
+    dead_after_s: float = 8.0
+    pace_s: float = 1.5  # that a scorer takes for a group, at least
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyRun:
+    """A run that can be started, and started again, by the same words."""
+
+    words: tuple[str, ...]  # after driver/run.py
+    folder: RunFolder
+    settings: TinySettings
+
+
+def prepare(place: Path, settings: TinySettings) -> TinyRun:
+    """Models, config and references in `place`, which is absolute and holds all that the run writes."""
+    build_tiny_model(place / "models" / "tiny")
+    build_tiny_encoder(place / "models" / "tiny-encoder")
+    path = place / "chaos.toml"
+    text = CONFIG.format(
+        folder=place,
+        name=NAME,
+        seed=settings.seed,
+        steps=settings.steps,
+        checkpoint_every=settings.checkpoint_every,
+        grace_s=settings.grace_s,
+        heartbeat_s=settings.dead_after_s / 16,
+        suspect_after_s=settings.dead_after_s / 2,
+        dead_after_s=settings.dead_after_s,
+    )
+    path.write_text(text, encoding="utf-8")
+    (place / "slow_reward.py").write_text(SLOW_REWARD.format(pace_s=settings.pace_s), encoding="utf-8")
+    _write_references(with_absolute_paths(load_config(path)))
+    return TinyRun(words=("train", str(path)), folder=RunFolder(place / NAME), settings=settings)
+
+
+def _write_references(config: Config) -> None:
+    """More than the run can draw, replacements included."""
+    inputs = prepare_training(config)
+    algorithm = config.algorithm
+    num_draws = (algorithm.steps + 2) * (algorithm.groups_per_step + algorithm.max_replacements)
+    problems = {draw.problem.item_id: draw.problem for draw in first_draws(inputs.stream, num_draws)}
+    sampling = PivotSampling.of(config)
+    cache = ReferenceCache(Path(config.pivot.cache))
+    for index, problem in enumerate(problems.values()):
+        if index % 3 < 2:
+            cache.add(
+                _reference(problem, key=sampling.key(inputs.pivot_prompter.reference_prompt(problem.question_en)))
+            )
+    cache.save()
+
+
+def _reference(problem: Problem, *, key: str) -> Reference:
+    return Reference(
+        item_id=problem.item_id,
+        key=key,
+        text=f"We add and subtract the numbers of the question, one after the other.\nThe answer is {problem.answer}.",
+        num_tokens=20,
+        verdict="accepted",
+        num_votes=1,
+        num_drawn=1,
+    )

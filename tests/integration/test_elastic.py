@@ -1,0 +1,291 @@
+"""Nodes that disappear and come, on a Ray cluster of several nodes: small actors in the place of engines.
+
+A node is a raylet of its own on this machine. Removing one kills it, so Ray must find out by itself, as on a real
+cluster; the head is told to be quick about it.
+"""
+
+import asyncio
+import importlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from actors.fleet import GeneratorFleet
+from actors.process import RemoteActor, RemoteClass, this_process
+from actors.supervisor import Staffing, Supervisor
+from cluster.elastic import Elastic, Limits
+from cluster.launch import Bundles, placed, start_actor
+from cluster.layout import Layout, Placement, Resources
+from cluster.room import ClusterRoom
+from driver.config import ClusterConfig
+from driver.schema import Rollout, SamplingRequest
+from driver.streaming_config import FleetConfig
+
+raylet = importlib.import_module("ray._raylet")  # its stub names nothing that is needed here
+MEMORY = 100_000_000
+"""Of each node's object store."""
+
+Test = Callable[["Crew"], Coroutine[object, object, None]]
+
+
+def echo_class() -> RemoteClass:
+    """Answers with its node's id, after one second per token that may be drawn.
+
+    Made here, so that Ray sends the class itself: its processes don't know the tests."""
+
+    @ray.remote
+    class Echo:
+        async def process(self) -> object:
+            return this_process()
+
+        async def ready(self) -> object:
+            return this_process()
+
+        async def heartbeat(self) -> None:
+            return
+
+        async def sample(self, requests: list[SamplingRequest]) -> AsyncIterator[tuple[str, tuple[Rollout, ...]]]:
+            node = ray.get_runtime_context().get_node_id()
+            for request in requests:
+                await asyncio.sleep(request.max_tokens)
+                rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text=node, finish_reason="stop", token_versions=(0,))
+                yield request.request_id, (rollout,)
+
+    return Echo
+
+
+@dataclass
+class Nodes:
+    """The cluster's nodes; the head has room for one worker."""
+
+    cluster: Cluster
+
+    def add(self, *, num_workers: int = 1) -> object:
+        return self.cluster.add_node(num_cpus=num_workers, object_store_memory=MEMORY)
+
+    def lose(self, node: object) -> None:
+        self.cluster.remove_node(node, allow_graceful=False)
+
+
+@dataclass
+class Crew:
+    """Workers of a fleet, in bundles of one CPU each, that follow the nodes."""
+
+    nodes: Nodes
+    second: object  # the node of the second worker
+    supervisor: Supervisor
+    fleet: GeneratorFleet
+    room: ClusterRoom
+    events: list[tuple[str, str]]
+    num_asked: int = field(default=0)
+
+    def names(self) -> list[str]:
+        return [worker.name for worker in self.supervisor.serving()]
+
+    async def ask(self, num: int, *, seconds: int = 0) -> set[str]:
+        """The nodes that so many requests, made at once, were answered on; each takes so long there."""
+        first, self.num_asked = self.num_asked, self.num_asked + num
+        answers = await asyncio.gather(
+            *(self.fleet.sample(a_request(first + number, seconds)) for number in range(num))
+        )
+        return {rollout.text for rollouts in answers for rollout in rollouts}
+
+    async def until(self, names: list[str]) -> None:
+        while self.names() != names:
+            await asyncio.sleep(0.05)
+
+    def changes(self) -> list[str]:
+        return [reason for kind, reason in self.events if kind == "fleet"]
+
+
+def a_request(number: int, seconds: int) -> SamplingRequest:
+    return SamplingRequest(
+        request_id=str(number), prompt_token_ids=(1,), seeds=(number,), max_tokens=seconds, temperature=1.0
+    )
+
+
+@pytest.fixture(scope="module")
+def protected(ray_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """This process as the owner of clusters that a token protects, and as it was before afterwards. Ray has read its
+    settings when it was imported, so it is told to read them again."""
+    token = tmp_path_factory.mktemp("elastic") / "token"
+    token.write_text(secrets.token_hex(32), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+            patch.delenv(name, raising=False)
+        patch.setenv("RAY_TMPDIR", str(ray_folder))
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        for what in ("period", "timeout", "initial_delay"):
+            patch.setenv(f"RAY_health_check_{what}_ms", "1000")
+        patch.setenv("RAY_health_check_failure_threshold", "3")
+        _read_settings_again()
+        yield
+    _read_settings_again()
+
+
+def _read_settings_again() -> None:
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+@pytest.fixture
+def nodes(protected: None) -> Iterator[Nodes]:
+    """A cluster with a head for one worker; this process is connected to it."""
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False},
+    )
+    try:
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        yield Nodes(cluster)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def followed(nodes: Nodes, test: Test, *, least: int = 1, most: int = 2) -> None:
+    """Two workers on two nodes, looked after every half second, for the time of a test."""
+    layout = Layout(
+        device="cpu",
+        placements=tuple(
+            Placement(role="policy", index=index, bundle=Resources(cpus=1, gpus=0), num_threads=1) for index in range(2)
+        ),
+    )
+    second, echo = nodes.add(), echo_class()
+
+    def start(placement: Placement, bundles: Bundles) -> RemoteActor:
+        return start_actor(echo, placement, bundles, ())
+
+    @asynccontextmanager
+    async def crew(bundles: Bundles) -> AsyncIterator[Crew]:
+        events: list[tuple[str, str]] = []
+        staffing = Staffing(
+            role="policy",
+            rules=FleetConfig(heartbeat_s=0.3, suspect_after_s=1, dead_after_s=3, backoff_s=0.1),
+            start_timeout_s=120,
+            min_workers=least,
+            report=lambda kind, reason, _: events.append((kind, reason)),
+        )
+        supervisor = Supervisor(staffing)
+        for placement in layout.placements:
+            supervisor.hire(lambda placement=placement: start(placement, bundles))
+        await supervisor.open()
+        room = ClusterRoom(bundles, "policy", start=start)
+        limits = Limits(least=least, most=most, bundle=room.bundle)
+        elastic = Elastic("policy", supervisor, room, limits=limits, report=staffing.report)
+        elastic.seat(room.keys, supervisor.workers)
+        following = asyncio.ensure_future(elastic.run(every_s=0.5))
+        try:
+            yield Crew(nodes, second, supervisor, GeneratorFleet(supervisor, timeout_s=120), room, events)
+            assert not following.done(), following
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await supervisor.close()
+            room.close()
+
+    async def bounded(bundles: Bundles) -> None:
+        async with asyncio.timeout(240), crew(bundles) as seen:
+            await test(seen)
+
+    config = ClusterConfig(placement_timeout_s=60)
+    with placed(layout, config, lambda text: None) as bundles:
+        asyncio.run(bounded(bundles))
+
+
+def test_requests_go_on_when_a_node_is_lost_and_one_that_comes_brings_a_worker_back(nodes: Nodes) -> None:
+    async def watch(crew: Crew) -> None:
+        both = await crew.ask(4)
+        assert len(both) == 2
+        there = next(worker for worker in crew.supervisor.workers if _node(crew, worker.index) != _head())
+        here = next(worker for worker in crew.supervisor.workers if worker is not there)
+        under_way = asyncio.ensure_future(crew.ask(2, seconds=5))
+        await asyncio.sleep(1)
+        crew.nodes.lose(crew.second)
+        assert await under_way == {_head()}  # that of the lost node was asked again
+        await crew.until([here.name])
+        assert await crew.ask(4) == {_head()}
+        while not crew.changes():
+            await asyncio.sleep(0.05)
+        assert crew.changes() == ["policy: 2 -> 1 workers"]
+        assert there not in crew.supervisor.possible()
+
+        crew.nodes.add()
+        await crew.until([here.name, "policy-2"])
+        third = await crew.ask(4)
+        assert len(third) == 2 and _head() in third and third != both
+        assert crew.changes() == ["policy: 2 -> 1 workers", "policy: 1 -> 2 workers"]
+        assert crew.room.keys == ("bundle 0", "bundle 1")  # in the place of the one that was given up
+
+    followed(nodes, watch)
+
+
+def test_workers_are_added_on_nodes_that_come_up_to_the_most_and_their_places_are_given_back(nodes: Nodes) -> None:
+    async def watch(crew: Crew) -> None:
+        crew.nodes.add(num_workers=3)
+        await crew.until(["policy-0", "policy-1", "policy-2", "policy-3"])
+        assert len(await crew.ask(8)) == 3
+        assert len(crew.room.keys) == 4
+        assert crew.changes() == ["policy: 2 -> 3 workers", "policy: 3 -> 4 workers"]
+        assert ray.available_resources().get("CPU") == 1  # the third of the new node: four were to be the most
+        crew.room.close()
+        while ray.available_resources().get("CPU") != 3:
+            await asyncio.sleep(0.05)
+
+    followed(nodes, watch, most=4)
+
+
+def test_a_node_that_is_about_to_end_is_left_before_it_does(nodes: Nodes) -> None:
+    async def watch(crew: Crew) -> None:
+        there = next(worker for worker in crew.supervisor.workers if _node(crew, worker.index) != _head())
+        here = next(worker for worker in crew.supervisor.workers if worker is not there)
+        _announce_end(_node(crew, there.index))
+        await crew.until([here.name])
+        assert await crew.ask(4) == {_head()}
+        crew.nodes.add()
+        await crew.until([here.name, "policy-2"])
+        assert crew.changes() == ["policy: 2 -> 1 workers", "policy: 1 -> 2 workers"]
+
+    followed(nodes, watch)
+
+
+def test_where_no_fewer_may_be_a_worker_waits_for_its_node_and_keeps_its_name(nodes: Nodes) -> None:
+    async def watch(crew: Crew) -> None:
+        crew.nodes.lose(crew.second)
+        while len(crew.names()) == 2:
+            await asyncio.sleep(0.05)
+        assert await crew.ask(2) == {_head()}
+        await asyncio.sleep(3)  # some looks at a cluster without room
+        crew.nodes.add()
+        await crew.until(["policy-0", "policy-1"])
+        assert len(await crew.ask(2)) == 2
+        assert crew.changes() == []
+
+    followed(nodes, watch, least=2)
+
+
+def _head() -> str:
+    """The driver's own node."""
+    return ray.get_runtime_context().get_node_id()
+
+
+def _node(crew: Crew, index: int) -> str | None:
+    """Of the worker in one of the first bundles."""
+    return next(place.node for place in crew.room.look().places if place.key == f"bundle {index}")
+
+
+def _announce_end(node: str | None) -> None:
+    """What a cloud's notice of preemption does to a node."""
+    assert node is not None
+    preempted = 2  # DRAIN_NODE_REASON_PREEMPTION
+    gcs = raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
+    taken, why = gcs.drain_node(node, preempted, "spot", 2**62)
+    assert taken, why
