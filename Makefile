@@ -88,6 +88,10 @@ format: $(DEV_STAMP)  ## Format the code and mend what ruff can mend
 bench: install models  ## Measure this machine beside bare loops (benchmarks/README.md); BENCH="learning push" for some
 	$(BIN)/python -m benchmarks $(BENCH) $(ARGS)
 
+.PHONY: chaos
+chaos: install  ## Kill, hang and starve the processes of a real run, then verify its folder; ARGS="--steps 60 --faults 30 --seed 1"
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: comet-parity
 comet-parity: install $(COMET_STAMP)  ## Compare our COMET modules with the unbabel-comet package, on small random checkpoints
 	rm -rf $(COMET_CASES)

@@ -38,7 +38,6 @@ class LearnerGroup:
     ) -> None:
         """`policy`: who takes the weights; None where nobody does. May be set later."""
         self.ranks = tuple(ranks)
-        self.policy = policy
         self._timeout_s = timeout_s
         self._rules = rules
         self._lock = asyncio.Lock()
@@ -46,9 +45,19 @@ class LearnerGroup:
         self._why_lost = ""  # empty: not lost
         self._membership = Membership()
         self._attempts = itertools.count(1)
-        self._rounds: PushRounds | None = None
         self._last_version: int | None = None  # that a push was begun for
         self._version_of_now: int | None = None  # under which the weights of now were sent; None: they never were
+        self.policy = policy
+
+    @property
+    def policy(self) -> PolicyWorkers | None:
+        """Who takes the weights."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: PolicyWorkers | None) -> None:
+        self._policy = policy
+        self._rounds = PushRounds(policy, self._send) if policy is not None else None
 
     @property
     def is_lost(self) -> bool:
@@ -67,10 +76,11 @@ class LearnerGroup:
             BadInput: a rank can't use the model or the settings.
         """
         async with self._lock:
-            self._why_lost, self._arguments, self._version_of_now = "", arguments, None
+            self._arguments, self._version_of_now = arguments, None
             (master,) = await self._ask("give its address", [self.ranks[0].address.remote()])
             calls = [rank.setup.remote(arguments, master=master) for rank in self.ranks]
             await self._ask("load the model", calls)
+            self._why_lost = ""
 
     async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
         async with self._lock:
@@ -104,7 +114,9 @@ class LearnerGroup:
             self._refuse_if_lost()
             self._check_version(policy_version)
             self._last_version = self._version_of_now = policy_version
-            return await self._pushes().push(policy_version)
+            if self._rounds is None:  # imitating references without an evaluation: there is nobody to push to
+                return PushReport(policy_version=policy_version, num_tensors=0, num_bytes=0, seconds=0.0, num_workers=0)
+            return await self._rounds.push(policy_version)
 
     async def bring_up(self) -> None:
         """Send the version of now to policy workers that lack it, if the weights are still those of that version.
@@ -113,10 +125,10 @@ class LearnerGroup:
         raised here, but at the next call of those that need it.
         """
         async with self._lock:
-            if self.is_lost or self._version_of_now is None:
+            if self.is_lost or self._version_of_now is None or self._rounds is None:
                 return
             try:
-                await self._pushes().bring_up(self._version_of_now)
+                await self._rounds.bring_up(self._version_of_now)
             except LearnerLost as failure:
                 logger.warning("policy workers stay without weights: %s", failure)
 
@@ -140,12 +152,6 @@ class LearnerGroup:
         async with self._lock:
             self._refuse_if_lost()
             await self._ask("export the model", [rank.export.remote(folder) for rank in self.ranks])
-
-    def _pushes(self) -> PushRounds:
-        if self._rounds is None:
-            assert self.policy is not None, "this learner was given no policy workers to push to"
-            self._rounds = PushRounds(self.policy, self._send)
-        return self._rounds
 
     async def _send(self, policy_version: int, workers: Workers) -> PushOutcome:
         """One attempt by all ranks."""

@@ -17,7 +17,7 @@ from actors.remote import ProcessLost, Unreachable, WorkerRaised
 from actors.remote import answer as answer_of
 from actors.scorer_work import ScorerWork
 from actors.supervisor import Supervisor, Worker
-from driver.errors import FleetLost, RunFailed
+from driver.errors import RunFailed
 from driver.schema import Score, ScoreRequest, Unscored
 from driver.scorer_metrics import over_step, scorer_metrics
 from rewards.calibration import Calibration
@@ -193,8 +193,6 @@ class ScorerFleet:
             if not isinstance(answer, _Failure):
                 return answer
             avoided, failure = worker, answer
-        if self.supervisor.lost is not None:
-            raise FleetLost(*self.supervisor.lost.args)
         return failure
 
     async def _is_served(self, within_s: float) -> bool:
@@ -238,7 +236,9 @@ class ScorerFleet:
             self.supervisor.failed(worker, f"it died: {failure}", handle=handle)
             return _Failure("scorer died", f"{worker.name} died: {failure}", has_died=True)
         except WorkerRaised as failure:
-            return _Failure(f"scorer failed: {type(failure.cause).__name__}", f"{worker.name} failed: {failure}", has_raised=True)
+            return _Failure(
+                f"scorer failed: {type(failure.cause).__name__}", f"{worker.name} failed: {failure}", has_raised=True
+            )
 
 
 def _hear_late(task: "asyncio.Future[Answer]") -> None:

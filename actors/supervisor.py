@@ -8,7 +8,7 @@ asks them something tells what it saw (`failed`, `suspect`, `stale`) and listens
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 from actors.heartbeats import Heartbeats
@@ -35,8 +35,6 @@ class Worker:
     state: WorkerState = WorkerState.STARTING
     why: str = ""  # of its last change
     process: ProcessInfo | None = None  # the newest
-    is_let_go: bool = False  # retired without being at fault
-    ended: asyncio.Event = field(default_factory=asyncio.Event)  # of this process: set once it is dead or retired
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +80,8 @@ class Supervisor:
 
     @classmethod
     def around(cls, role: str, handles: Sequence[RemoteActor]) -> Self:
-        """Of workers that somebody else has started and loaded: no heartbeats, and one that fails is given up."""
+        """Of workers that somebody else has started and loaded: no heartbeats, one that fails is given up, and one
+        that can't be reached is asked again."""
         supervisor = cls(Staffing(role=role, rules=FleetConfig(max_restarts=0), start_timeout_s=0))
         supervisor._is_frozen = True
         for handle in handles:
@@ -156,7 +155,7 @@ class Supervisor:
 
     def suspect(self, worker: Worker, why: str, *, handle: RemoteActor = None) -> None:
         """It can't be reached for now: it is asked nothing new until its heartbeat is heard, or found missing."""
-        if worker.state is WorkerState.READY and handle in (None, worker.handle):
+        if worker.state is WorkerState.READY and handle in (None, worker.handle) and not self._is_frozen:
             self._move(worker, WorkerState.SUSPECT, why)
 
     def answered(self, worker: Worker) -> None:
@@ -177,7 +176,6 @@ class Supervisor:
     def retire(self, worker: Worker, why: str) -> None:
         """Let it go for good, without a restart: it is one too many, or its place is lost."""
         if worker.state is not WorkerState.RETIRED:
-            worker.is_let_go = True
             self._retire(worker, why)
 
     def _bury(self, worker: Worker, why: str) -> None:
@@ -200,7 +198,7 @@ class Supervisor:
         staffing = self.staffing
         try:
             if worker.state is WorkerState.RESTARTING:
-                worker.handle, worker.ended = worker.start(), asyncio.Event()
+                worker.handle = worker.start()
             await waiting_for(
                 self._load(worker),
                 f"{worker.name} to load",
@@ -246,14 +244,12 @@ class Supervisor:
     def give_up(self, lost: FleetLost) -> None:
         """All that wait, and whoever asks from now on, get this error."""
         self.lost = self.lost or lost
-        self.staffing.report("fleet", f"{self.staffing.role}: lost", str(lost))
         self._tell(self.workers[-1])
+        self.staffing.report("fleet", f"{self.staffing.role}: lost", str(lost))
 
     def _move(self, worker: Worker, state: WorkerState, why: str) -> None:
         before, worker.state, worker.why = worker.state, state, why
         assert state in NEXT[before], f"{worker.name}: {before} -> {state}"
-        if state in (WorkerState.DEAD, WorkerState.RETIRED):
-            worker.ended.set()
         self.staffing.report("worker", f"{worker.name}: {before} -> {state}", why)
         self._tell(worker)
 

@@ -125,10 +125,10 @@ class Trainer(Protocol):
     def shutdown(self) -> None: ...
 
 
-OpenTrainer: TypeAlias = Callable[[NCCLTrainerInitInfo, "_WorkersClient", "BucketSource"], Trainer]
+OpenTrainer: TypeAlias = Callable[[NCCLTrainerInitInfo, "WorkersClient", "BucketSource"], Trainer]
 
 
-def open_nccl_trainer(info: NCCLTrainerInitInfo, client: "_WorkersClient", source: "BucketSource") -> Trainer:
+def open_nccl_trainer(info: NCCLTrainerInitInfo, client: "WorkersClient", source: "BucketSource") -> Trainer:
     """vLLM's own; on rank 0 it returns when all workers have joined."""
     return WeightTransferTrainerFactory.trainer_init(info, client=client, source=source)
 
@@ -154,7 +154,7 @@ class NcclSender:
         self._tensor_parallel_size = tensor_parallel_size  # of a policy worker
         self._bucket_bytes = bucket_bytes
         self._open = open_trainer
-        self._client = _WorkersClient(tensor_parallel_size)
+        self._client = WorkersClient(tensor_parallel_size)
         self._trainer: Trainer | None = None
 
     def send(self, order: PushOrder, receivers: Receivers | None) -> WeightManifest:
@@ -228,7 +228,7 @@ class _Update:
     receivers: Receivers | None
 
 
-class _WorkersClient:
+class WorkersClient:
     """What vLLM's trainers ask of the inference side, spread over the policy workers. Fails where one of them does."""
 
     def __init__(self, tensor_parallel_size: int) -> None:

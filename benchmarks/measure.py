@@ -130,21 +130,24 @@ class StageSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A number that depends on no clock and has no other side."""
+    """A number that has no other side."""
 
     name: str
     what: str  # is counted
     values: tuple[float, ...]  # one of each try
-    aim: float  # least median that is good enough
+    aim: float | None  # median that is good enough; None where there is no aim
     work: str  # one try, in words
+    is_at_most: bool = False  # the aim is the largest that will do, else the least
 
     @property
     def median(self) -> float:
         return median(self.values)
 
     @property
-    def is_met(self) -> bool:
-        return self.median >= self.aim
+    def is_met(self) -> bool | None:
+        if self.aim is None:
+            return None
+        return self.median <= self.aim if self.is_at_most else self.median >= self.aim
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -153,6 +156,7 @@ class Figure:
             "median": self.median,
             "values": list(self.values),
             "aim": self.aim,
+            "is_at_most": self.is_at_most,
             "is_met": self.is_met,
             "work": self.work,
         }

@@ -19,6 +19,7 @@ from actors.process import ProcessInfo, RemoteActor, this_process
 from actors.scorer import ScorerWorker
 from actors.scorer_fleet import ScorerFleet
 from actors.scoring import RewardSetup
+from actors.supervisor import Supervisor
 from benchmarks.measure import Comparison, Outcome, Round, Side, Sizes, StageSplit, interleaved, timed
 from benchmarks.reserve import reserved
 from benchmarks.workload import score_requests
@@ -105,7 +106,7 @@ class _Ours:
     def __init__(self, sizes: Sizes, worker: RemoteActor, runner: asyncio.Runner, *, pairwise: bool) -> None:
         self._sizes = sizes
         self._runner = runner
-        self._fleet = ScorerFleet([worker], timeout_s=sizes.config.scorer.timeout_s)
+        self._fleet = ScorerFleet(Supervisor.around("scorer", [worker]), timeout_s=sizes.config.scorer.timeout_s)
         self.pairwise = pairwise
         self.encoded: list[float] = []  # a turn, per group
 

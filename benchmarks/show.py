@@ -40,14 +40,23 @@ def _figures(figures: Sequence[Figure]) -> str:
     rows = [
         [
             one.name,
-            f"{one.median:.3f}",
-            f"{min(one.values):.3f} to {max(one.values):.3f}",
-            f"{one.aim}: {'met' if one.is_met else 'missed'}",
+            _figure(one.median),
+            f"{_figure(min(one.values))} to {_figure(max(one.values))}",
+            _aim(one),
         ]
         for one in figures
     ]
     explained = [f"- {one.name}: {one.what}; {one.work}." for one in figures]
     return "\n".join([_table(["", "median", "spread", "aim"], rows), "", *explained])
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _aim(one: Figure) -> str:
+    bound = f"{'at most ' if one.is_at_most else ''}{one.aim}"
+    return {None: "none", True: f"{bound}: met", False: f"{bound}: missed"}[one.is_met]
 
 
 def _stages(split: StageSplit) -> str:

@@ -77,8 +77,8 @@ class Room(Protocol):
         """
         ...
 
-    def release(self, key: str) -> bool:
-        """Give a place back; False where it is part of what the run reserved as a whole, which stays together."""
+    def release(self, key: str) -> None:
+        """Give a place back that was reserved later; those that the run reserved as a whole stay together."""
         ...
 
     def start(self, key: str) -> RemoteActor:

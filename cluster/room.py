@@ -69,7 +69,7 @@ class ClusterRoom:
             own = _nodes(self._bundles.group)
             nodes = {
                 key: (_nodes(reserved.bundles.group) if reserved.is_extra else own)[reserved.index]
-                for key, reserved in self._reserved.items()
+                for key, reserved in list(self._reserved.items())  # looked at from a thread
             }
         except (RayError, RuntimeError) as failure:
             raise ClusterSilent(f"{type(failure).__name__}: {failure}") from failure
@@ -107,13 +107,11 @@ class ClusterRoom:
         self._reserved[key] = _Reserved(placement=placement, bundles=Bundles(layout, group), is_extra=True)
         return key
 
-    def release(self, key: str) -> bool:
+    def release(self, key: str) -> None:
         """An added bundle is given back at once; one of the run's own group stays in it, and Ray places it again as
         soon as there is room."""
-        if not self._reserved[key].is_extra:
-            return False
-        remove_placement_group(self._reserved.pop(key).bundles.group)
-        return True
+        if self._reserved[key].is_extra:
+            remove_placement_group(self._reserved.pop(key).bundles.group)
 
     def start(self, key: str) -> RemoteActor:
         reserved = self._reserved[key]

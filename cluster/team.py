@@ -61,6 +61,11 @@ class Team:
         """Whether there are scorers: imitating references needs none."""
         return bool(self._bundles.layout.of("scorer"))
 
+    @property
+    def generates(self) -> bool:
+        """Whether there are policy workers to push weights to: imitating references needs one only to evaluate."""
+        return bool(self._bundles.layout.of("policy"))
+
     async def start_frozen_policy(self) -> None:
         """Policy workers that serve their own weights, for an evaluation."""
         supervisor = self._supervised("policy", self._starter(PivotWorker, self._config.policy, self._device))
@@ -86,7 +91,7 @@ class Team:
         least = config.policy.min_workers
         policy = self._supervised("policy", start_policy, min_workers=least, starts_stale=True)
         fleet = PolicyFleet(policy, timeout_s=config.policy.timeout_s)
-        self.policy, self.learner.policy = fleet, fleet
+        self.policy, self.learner.policy = fleet, fleet if policy.workers else None
         self.learner.exchange(self._ranks())
         await asyncio.gather(
             self._open(policy),
@@ -94,7 +99,7 @@ class Team:
             self._open(self._scorers(config.data.languages, custom_source)),
             self._set_up_learner(),
         )
-        if policy.workers:  # imitating references needs one only to evaluate
+        if self.generates:
             self._keep(self._bring_up_stale(fleet), policy)
             self._keep(self._follow_cluster(policy, start_policy), policy)
 

@@ -1,22 +1,18 @@
 """Packs the samples of one optimiser step into rows, weighs their tokens, and deals the rows to the learner's ranks.
 
 Owns what a token's loss counts in its batch, which row a sample lies in, on which rank, in which micro-batch. Knows the
-schema and numpy; must not know torch or the loss. Every sample is in exactly one row; every rank has the same number of
-micro-batches, because ZeRO-3's collectives pair the ranks' forward passes one to one; a prompt that samples of a row
-have in common lies in it once; the same samples in the same order give the same batch.
+schema; must not know what a row is made of, torch or the loss. Every sample is in exactly one row; every rank has the
+same number of micro-batches, because ZeRO-3's collectives pair the ranks' forward passes one to one; the same samples
+in the same order give the same batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from driver.packed_rows import PADDING, dummy_row, packed_row
 from driver.packing import Demand, assign_rows, assign_sharing
-from driver.schema import PackedRow, Segment, TrainBatch, TrainSample
-
-PADDING = -1  # `sequence_ids` of a token that belongs to no sample
+from driver.schema import PackedRow, TrainBatch, TrainSample
 
 _MEASURED = ("old_logprobs", "reference_logprobs", "returns", "old_values")  # of all samples of a batch, or of none
 
@@ -99,15 +95,15 @@ def pack(  # noqa: PLR0913
         lengths = [sample.num_tokens for sample in samples]
         assigned = assign_rows(lengths, num_ranks=num_ranks, row_tokens=row_tokens)
     rows = [
-        _row(
-            _placed(samples, members, share_prompts=share_prompts),
-            weights,
+        packed_row(
+            [(index, samples[index], weights[index]) for index in members],
+            share_prompts=share_prompts,
             pad_token_id=pad_token_id,
             fill_to=row_tokens if is_padded else 0,
         )
         for members in assigned
     ]
-    rows += [_dummy_row(rows[0], pad_token_id) for _ in range(-len(rows) % num_ranks)]
+    rows += [dummy_row(rows[0], pad_token_id) for _ in range(-len(rows) % num_ranks)]
     return TrainBatch(
         rows=_deal(rows, num_ranks=num_ranks),
         num_loss_tokens=sum(len(sample.response_token_ids) for sample in samples),
@@ -186,111 +182,3 @@ def _deal(rows: list[PackedRow], *, num_ranks: int) -> tuple[tuple[PackedRow, ..
         for share, row in zip(shares, reversed(micro_batch) if is_turned else micro_batch, strict=True):
             share.append(row)
     return tuple(tuple(share) for share in shares)
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A sample in its row."""
-
-    sample: TrainSample
-    index: int  # among the packed samples
-    segment: Segment
-
-    @property
-    def position_ids(self) -> NDArray[np.int64]:
-        return np.arange(self.segment.length, dtype=np.int64) + self.segment.prompt_length
-
-    @property
-    def token_ids(self) -> tuple[int, ...]:
-        return (self.sample.prompt_token_ids + self.sample.response_token_ids)[self.segment.prompt_length :]
-
-    @property
-    def is_response(self) -> NDArray[np.bool_]:
-        return self.position_ids >= len(self.sample.prompt_token_ids)
-
-    def on_response(self, values: Sequence[float]) -> NDArray[np.float32]:
-        """The values at response tokens, 0 elsewhere."""
-        num_zeros = self.segment.length - len(self.sample.response_token_ids)
-        return np.concatenate([np.zeros(num_zeros, dtype=np.float32), np.array(values, dtype=np.float32)])
-
-
-def _placed(samples: Sequence[TrainSample], members: list[int], *, share_prompts: bool) -> list[_Placed]:
-    """Prompt and response of each member, end to end; the response alone, where an earlier one brought the prompt."""
-    starts: dict[tuple[int, ...], int] = {}
-    placed: list[_Placed] = []
-    end = 0
-    for index in members:
-        sample = samples[index]
-        prompt = sample.prompt_token_ids
-        if share_prompts and prompt in starts:
-            segment = Segment(len(sample.response_token_ids), prompt_start=starts[prompt], prompt_length=len(prompt))
-        else:
-            starts[prompt] = end
-            segment = Segment(sample.num_tokens)
-        placed.append(_Placed(sample, index, segment))
-        end += segment.length
-    return placed
-
-
-def _row(placed: list[_Placed], weights: list[float], *, pad_token_id: int, fill_to: int) -> PackedRow:
-    """The samples end to end; `sequence_ids` are indices into the packed samples.
-
-    Padding up to `fill_to` is a segment of its own: attention never mixes it with a sample.
-    """
-    num_padding = max(0, fill_to - sum(one.segment.length for one in placed))
-
-    def on_responses(values: Callable[[TrainSample], Sequence[float]]) -> NDArray[np.float32]:
-        """A sample's values at its response tokens, 0 elsewhere; [0] where the samples have none."""
-        if not values(placed[0].sample):
-            return np.zeros(0, dtype=np.float32)
-        parts = [one.on_response(values(one.sample)) for one in placed]
-        return np.concatenate([*parts, np.zeros(num_padding, dtype=np.float32)])
-
-    return PackedRow(
-        token_ids=np.concatenate([*(one.token_ids for one in placed), np.full(num_padding, pad_token_id)]).astype(
-            np.int64
-        ),
-        position_ids=np.concatenate([*(one.position_ids for one in placed), np.arange(num_padding)]),
-        segments=(*(one.segment for one in placed), *([Segment(num_padding)] if num_padding else [])),
-        loss_mask=np.concatenate([*(one.is_response for one in placed), np.zeros(num_padding, np.bool_)]),
-        loss_weights=np.concatenate(
-            [
-                *(one.is_response * np.float32(weights[one.index]) for one in placed),
-                np.zeros(num_padding, dtype=np.float32),
-            ]
-        ),
-        sampling_logprobs=on_responses(lambda sample: sample.sampling_logprobs),
-        advantages=on_responses(lambda sample: sample.advantages),
-        sequence_ids=np.concatenate(
-            [*(np.full(one.segment.length, one.index) for one in placed), np.full(num_padding, PADDING)]
-        ),
-        old_logprobs=on_responses(lambda sample: sample.old_logprobs),
-        reference_logprobs=on_responses(lambda sample: sample.reference_logprobs),
-        returns=on_responses(lambda sample: sample.returns),
-        old_values=on_responses(lambda sample: sample.old_values),
-    )
-
-
-def _dummy_row(like: PackedRow, pad_token_id: int) -> PackedRow:
-    """One padding token: enough to walk through every layer's collectives, and nothing for the loss.
-
-    It has the measures that `like` has: what a rank does must not depend on which rows it got.
-    """
-
-    def zeros(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.zeros(min(1, values.size), dtype=np.float32)
-
-    return PackedRow(
-        token_ids=np.array([pad_token_id], dtype=np.int64),
-        position_ids=np.zeros(1, dtype=np.int64),
-        segments=(Segment(1),),
-        loss_mask=np.zeros(1, dtype=np.bool_),
-        loss_weights=np.zeros(1, dtype=np.float32),
-        sampling_logprobs=np.zeros(1, dtype=np.float32),
-        advantages=np.zeros(1, dtype=np.float32),
-        sequence_ids=np.full(1, PADDING, dtype=np.int64),
-        old_logprobs=zeros(like.old_logprobs),
-        reference_logprobs=zeros(like.reference_logprobs),
-        returns=zeros(like.returns),
-        old_values=zeros(like.old_values),
-    )

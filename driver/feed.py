@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from driver.deadlines import choose
+from driver.draw_feed import check_step_back
 from driver.experience import oldest_version, why_not_learnable
 from driver.learning_config import AlgorithmConfig
 from driver.pipeline import Stages, score_draw
@@ -93,10 +94,12 @@ class GroupFeed:
         self._ready: list[Finished] = []
         self._handed: list[Finished] = []  # to the step under way
         self._set_aside: list[SetAside] = []  # that no step has reported yet
-        self._settled: list[Finished] = []  # since the last checkpoint: what a step back asks for again
+        self._kept_step = step  # of the last checkpoint
+        self._settled: list[tuple[int, Finished]] = []  # by which step since then: what a step back asks for again
         self._attempts: dict[int, int] = {}  # of draws that were asked more than once
         self._replacements_left = rules.algorithm.max_replacements
         self._changed = asyncio.Event()
+        self._finished_tokens = self._finished_texts = 0  # since the batch before
         self._failure: BaseException | None = None
         self._is_closed = False
 
@@ -117,18 +120,22 @@ class GroupFeed:
             "queue/in_flight": float(len(self._under_way) + len(self._ready)),
             "queue/ready": float(len(self._ready)),
             "group/replaced": float(len(self._set_aside)),
+            "group/finished_tokens": float(self._finished_tokens),
+            "group/finished_texts": float(self._finished_texts),
             "curriculum/passed_over": float(self._draws.take_passed_over()),
         }
+        self._finished_tokens = self._finished_texts = 0
         self._handed = sorted((self._ready[index] for index in chosen), key=lambda finished: finished.draw.number)
-        self._ready = [finished for index, finished in enumerate(self._ready) if index not in set(chosen)]
+        taken = set(chosen)
+        self._ready = [finished for index, finished in enumerate(self._ready) if index not in taken]
         reported, self._set_aside = self._set_aside, []
-        self._settled += [aside.finished for aside in reported]
+        self._settled += [(step, aside.finished) for aside in reported]
         return Batch(groups=[finished.outcome for finished in self._handed], set_aside=reported, metrics=metrics)
 
     def release(self, version: int) -> None:
         """The step has learned, and the policy is at `version` now: its groups' slots go to new ones."""
         self.version = version
-        self._settled += self._handed
+        self._settled += [(self._step, done) for done in self._handed]
         self._handed = []
         self._replacements_left = self._rules.algorithm.max_replacements
         self._step += 1
@@ -153,14 +160,20 @@ class GroupFeed:
 
     def checkpointed(self) -> None:
         """A checkpoint holds all that was settled: no step back goes behind it."""
-        self._settled = []
+        self._kept_step, self._settled = self._step - 1, []
 
     def step_back(self, *, step: int, version: int) -> None:
         """The learner stands after `step` again, and the policy got its weights as `version`: everything that was
-        learned from or dropped since comes up again, from here where it is fresh enough, else from the engines."""
+        learned from or dropped since comes up again, from here where it is fresh enough, else from the engines.
+
+        Raises:
+            RunFailed: a checkpoint after `step` was made, and is gone: what it settled is not known here any more.
+        """
+        check_step_back(step, kept_step=self._kept_step)
         self.version, self._step = version, step + 1
         self._replacements_left = self._rules.algorithm.max_replacements
-        finished = [*self._settled, *self._handed, *(aside.finished for aside in self._set_aside), *self._ready]
+        settled = [done for at, done in self._settled if at > step]  # the others' checkpoint was whole after all
+        finished = [*settled, *self._handed, *(aside.finished for aside in self._set_aside), *self._ready]
         self._settled, self._handed, self._set_aside, self._ready = [], [], [], []
         for done in sorted(finished, key=lambda done: done.draw.number):
             self._take_back(done)
@@ -216,12 +229,18 @@ class GroupFeed:
 
     def _finish(self, done: Finished) -> None:
         del self._under_way[done.draw.number]
-        if isinstance(done.outcome, ScoredGroup) and (rate := success_rate(done.outcome)) is not None:
-            self._draws.saw(done.draw, rate)
+        if isinstance(done.outcome, ScoredGroup):
+            self._count(done.draw, done.outcome)
         self._ready.append(done)
         # On-policy, replacements start together when the others are finished: nothing may depend on who was first.
         if self._rules.algorithm.max_staleness > 0 or not self._under_way:
             self._replace()
+
+    def _count(self, draw: Draw, scored: ScoredGroup) -> None:
+        self._finished_tokens += sum(len(rollout.token_ids) for rollout in scored.group.rollouts)
+        self._finished_texts += len(scored.scores)
+        if (rate := success_rate(scored)) is not None:
+            self._draws.saw(draw, rate)
 
     def _replace(self) -> None:
         """Dynamic sampling: the place of a group that teaches nothing goes to another of its language."""
@@ -245,13 +264,8 @@ class GroupFeed:
         if self._failure is not None:
             raise self._failure
         for done in [done for done in self._ready if self._is_too_old(done.version)]:
-            age = self.version - done.version
-            dropped = DroppedGroup(
-                group_id=done.draw.group_id,
-                problem=done.draw.problem,
-                reason="too_stale",
-                detail=f"drawn {age} policy versions ago",
-            )
+            dropped = self._rules.dropped(done.outcome, version=self.version, step=self._step)
+            assert dropped is not None, "what is too old can't be learned from"
             self._give_place(done, dropped)
         self._ready.sort(key=lambda done: done.draw.number)
         staleness = self._rules.algorithm.max_staleness

@@ -209,10 +209,11 @@ def reason_name(reason: str) -> str:
 
 
 def _speed_metrics(outcome: StepOutcome) -> dict[str, float]:
-    """The learner's rate is over its own seconds, not over the driver's wait for it."""
+    """What was finished meanwhile, which need not be what the step learned from; the learner's rate is over its own
+    seconds, not over the driver's wait for it."""
     seconds, learning = outcome.stage_seconds, outcome.learning
-    num_tokens = sum(len(rollout.token_ids) for rollout in _rollouts(outcome.groups))
-    num_texts = sum(len(group.scores) for group in outcome.groups)
+    num_tokens = outcome.feed.get("group/finished_tokens", 0.0)
+    num_texts = outcome.feed.get("group/finished_texts", 0.0)
     work = {
         "policy_tokens": (num_tokens, seconds.get("generate", 0.0)),
         "pivot_tokens": (outcome.pivot.tokens, seconds.get("pivot", 0.0)),

@@ -55,6 +55,7 @@ class Recovery:
 
     async def _step_back(self, lost: LearnerLost) -> None:
         self.record.event("learner_lost", str(lost))
+        self.loop.is_between_steps = False  # whatever the learner holds until this is through, it is of no step
         if self.last_checkpoint is None:
             raise RunFailed(f"{lost}; with checkpoint.every_steps 0 there is nothing to go on from") from lost
         if (wait_s := self.next_wait_s()) is None:

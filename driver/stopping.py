@@ -48,10 +48,13 @@ def stopping_on_sigterm(stop: StopRequest, *, grace_s: float, said: Callable[[st
     assert task is not None, "signals are handled in a task of the event loop"
     is_over = False
 
+    timers: list[asyncio.TimerHandle] = []
+
     def give_up() -> None:
         nonlocal is_over
-        is_over = True
-        task.cancel()
+        if not is_over:  # what is done on the way out is not cancelled again
+            is_over = True
+            task.cancel()
 
     def on_signal() -> None:
         if stop.is_asked:
@@ -59,7 +62,7 @@ def stopping_on_sigterm(stop: StopRequest, *, grace_s: float, said: Callable[[st
             return
         said(f"SIGTERM: the step under way is finished, then a checkpoint is written; at most {grace_s:g} s")
         stop.ask()
-        loop.call_later(grace_s, give_up)
+        timers.append(loop.call_later(grace_s, give_up))
 
     loop.add_signal_handler(signal.SIGTERM, on_signal)
     try:
@@ -70,3 +73,5 @@ def stopping_on_sigterm(stop: StopRequest, *, grace_s: float, said: Callable[[st
         raise
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+        for timer in timers:
+            timer.cancel()

@@ -16,11 +16,14 @@ from driver.problems.stream import DrawState, StreamState
 from driver.recipes.step import StepRecord
 from driver.schema import (
     Draw,
+    Group,
     Problem,
     PushReport,
+    Reference,
     Rollout,
     SamplingRequest,
     Score,
+    ScoredGroup,
     ScoreRequest,
     StepReport,
     TokenMeasures,
@@ -53,6 +56,31 @@ def a_problem(item_id: str = "a", language: str = "de") -> Problem:
 
 def a_score(reward: float) -> Score:
     return Score(reward=reward, parts={"answer": reward, "reasoning": 0.0}, gates={"language": True}, answer="1")
+
+
+def a_scored_group(problem: Problem, scores: Scores, *, number: int = 0, versions: Sequence[int] = (0,)) -> ScoredGroup:
+    """One response a score, each of a token a version."""
+    draw = Draw(number=number, place=number, problem=problem)
+    rollout = Rollout(
+        token_ids=(1,) * len(versions),
+        logprobs=(-1.0,) * len(versions),
+        text="x",
+        finish_reason="stop",
+        token_versions=tuple(versions),
+    )
+    return ScoredGroup(
+        group=Group(group_id=draw.group_id, problem=problem, prompt_token_ids=(1,), rollouts=(rollout,) * len(scores)),
+        reference=Reference(
+            item_id=problem.item_id,
+            key="k",
+            text="The answer is 1.",
+            num_tokens=5,
+            verdict="accepted",
+            num_votes=1,
+            num_drawn=1,
+        ),
+        scores=scores,
+    )
 
 
 def token_ids(text: str) -> tuple[int, ...]:

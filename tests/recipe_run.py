@@ -15,7 +15,7 @@ from driver.recipes.learning import LearningSettings, Loop, Progress
 from driver.recipes.step import StepRecord
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
 from driver.reward_config import RewardConfig
-from driver.schema import PackedRow, Problem, Score, ScoredGroup, TrainBatch, Unscored
+from driver.schema import DroppedGroup, PackedRow, Problem, Score, ScoredGroup, TrainBatch, Unscored
 from tests.fakes import FakeGenerator, FakeLearner, FakeRecorder, FakeScorer, GivenStream, policy_prompt, run, token_ids
 
 Recipe = Callable[..., Coroutine[object, object, None]]
@@ -66,11 +66,13 @@ class RecipeRun:
     truncated: Sequence[Problem] = ()  # whose responses are cut off
     truncated_references: Sequence[Problem] = ()
     start: Progress = field(default_factory=Progress)
+    drawn: int = 0  # of `problems`, before
     num_ranks: int = 1
     max_skipped_steps: int = 3
     recorder: FakeRecorder = field(default_factory=FakeRecorder)
     checkpointer: FakeCheckpointer = field(default_factory=FakeCheckpointer)
     failure: RunFailed | None = None
+    left: Sequence[DroppedGroup] = ()  # that no step learned from, at the end
 
     def __post_init__(self) -> None:
         self.policy = FakeGenerator(
@@ -87,7 +89,7 @@ class RecipeRun:
             prompt=policy_prompt,
             sampling=Sampling(group_size=self.algorithm.group_size, max_tokens=8, temperature=1.0, run_seed=1),
         )
-        self.stream = GivenStream(self.problems)
+        self.stream = GivenStream(self.problems, drawn=self.drawn)
         self.loop = Loop(
             learner=self.learner,
             recorder=self.recorder,
@@ -104,9 +106,15 @@ class RecipeRun:
             version=self.start.policy_version,
         )
         try:
-            run(self.recipe(self.feed, loop=self.loop))
+            run(self._live())
         except RunFailed as failure:
             self.failure = failure
+
+    async def _live(self) -> None:
+        try:
+            await self.recipe(self.feed, loop=self.loop)
+        finally:
+            self.left = await self.feed.close()
 
     @property
     def records(self) -> list[StepRecord]:

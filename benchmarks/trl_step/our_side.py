@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from actors.fleet import GeneratorFleet, ready
 from actors.learner_group import LearnerGroup
 from actors.policy import PolicyWorker
+from actors.supervisor import Supervisor
 from benchmarks.ranks import start_learner
 from cluster.launch import Bundles, start_actor
 from cluster.team import weight_backend
 from driver.config import Config
-from driver.inputs import TrainingInputs
+from driver.feed import FeedRules, GroupFeed
+from driver.inputs import TrainingInputs, open_stream
 from driver.pipeline import Sampling, Stages
-from driver.problems.stream import ProblemStream, first_draws
+from driver.problems.draws import Draws
+from driver.problems.stream import first_draws
 from driver.recipes.grpo import train_grpo
 from driver.recipes.learning import LearningSettings, Loop
 from driver.recipes.step import Recorder
-from driver.references import PivotSampling, ReferenceBook, ReferenceCache
+from driver.reference_cache import ReferenceCache
+from driver.references import PivotSampling, ReferenceBook
 from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest
 from rewards.languages import LANGUAGES
 
@@ -65,7 +69,9 @@ async def start_actors(config: Config, bundles: Bundles) -> OurActors:
     )
     await learner.push_weights(0)
     return OurActors(
-        GeneratorFleet("policy", [worker]), learner, processes=(os.getpid(), loaded[policy_at.name].pid, *ranks)
+        GeneratorFleet(Supervisor.around("policy", [worker])),
+        learner,
+        processes=(os.getpid(), loaded[policy_at.name].pid, *ranks),
     )
 
 
@@ -90,16 +96,21 @@ async def train(config: Config, inputs: TrainingInputs, actors: OurActors, recor
     )
     settings = LearningSettings.of(config, pad_token_id=inputs.evaluation.pad_token_id)
     loop = Loop(learner=actors.learner, recorder=recorder, settings=settings)
-    await train_grpo(problems(config, inputs), stages=stages, loop=loop)
-
-
-def problems(config: Config, inputs: TrainingInputs) -> ProblemStream:
-    return ProblemStream(inputs.source, languages=config.data.languages, seed=config.run.seed)
+    feed = GroupFeed(
+        Draws(open_stream(config, inputs.source)),
+        stages=stages,
+        rules=FeedRules(algorithm=config.algorithm, reward=config.reward),
+        clock=loop.clock,
+    )
+    try:
+        await train_grpo(feed, loop=loop)
+    finally:
+        await feed.close()
 
 
 def chats(config: Config, inputs: TrainingInputs) -> Sequence[list[dict[str, str]]]:
     """The prompts of all steps in order, before the chat template."""
-    stream, algorithm = problems(config, inputs), config.algorithm
+    stream, algorithm = open_stream(config, inputs.source), config.algorithm
     drawn = (draw.problem for draw in first_draws(stream, algorithm.steps * algorithm.groups_per_step))
     prompter = inputs.evaluation.prompter
     return [prompter.messages(problem.question, LANGUAGES[problem.language]) for problem in drawn]

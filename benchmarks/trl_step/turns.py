@@ -1,7 +1,7 @@
 """Who runs when: our recipe's recorder, which lets the other side have its turn between two of our steps.
 
 Owns the order of turns and the check that both sides did the same. While the other side has its turn this process's
-event loop stands still, and every actor of ours sleeps.
+event loop stands still, and every actor of ours sleeps: the groups of our next step are not asked for before it begins.
 """
 
 import time
@@ -23,7 +23,7 @@ class Turns:
     processes: tuple[int, ...]  # ours
     our_rounds: list[Round] = field(default_factory=list)
     their_rounds: list[Round] = field(default_factory=list)
-    our_tokens: list[int] = field(default_factory=list)  # prompt and response, of each step
+    our_tokens: list[int] = field(default_factory=list)  # learned from in each step, each response's prompt counted
     stages: list[dict[str, float]] = field(default_factory=list)  # seconds of ours, of each step
     _started: float = 0.0
     _busy_before: float = 0.0
@@ -49,7 +49,8 @@ class Turns:
     def check(self, their_tokens: list[int]) -> None:
         """Raise RuntimeError where the sides did not do the same in every round.
 
-        Prompt and response tokens together differ as soon as one side has other prompts.
+        Prompt and response tokens together differ as soon as one side has other prompts. Counted are the tokens that
+        were learned from, a prompt once for each of its responses, on both sides; ours computes it once for all.
         """
         want = float(self.task.tokens_per_step)
         for name, rounds in (("ours", self.our_rounds), ("TRL", self.their_rounds)):

@@ -104,7 +104,7 @@ class Loop:
     stop: StopRequest = field(default_factory=StopRequest)
     last_version: int = 0  # that was pushed, or was about to be: versions only go up, also where the learner steps back
 
-    is_between_steps: bool = True  # the learner is where the last finished step left it
+    is_between_steps: bool = True  # learner and feed are where the last finished step left them
 
     def __post_init__(self) -> None:
         self.last_version = max(self.last_version, self.progress.policy_version)
@@ -131,7 +131,9 @@ class Loop:
             await self.wait(self.clock.during("wait", both), "the groups", step)
             if not waiting.done():
                 raise Stopped
-            return waiting.result()
+            batch = waiting.result()
+            self.is_between_steps = False
+            return batch
         finally:
             waiting.cancel()
             stopping.cancel()

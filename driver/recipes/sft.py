@@ -35,7 +35,7 @@ async def train_sft(feed: DrawFeed, *, stages: SftStages, loop: Loop) -> None:
     """
     is_translated = loop.settings.algorithm.sft_target == "translation"
     for step in loop.steps():
-        draws = feed.next_draws()
+        draws = feed.next_draws(step.number)
         found = find_texts(
             [draw.problem for draw in draws], stages.references, is_translated=is_translated, clock=step.clock
         )

@@ -16,14 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from driver.metrics import read_metrics
-from tests.chaos.plan import Fault
+from tests.chaos.plan import Fault, Target
 from tests.chaos.strikes import pause, send, starve, workers
 from tests.chaos.tiny_run import TinyRun
 from tests.commands import MARK, RUN, marked, stop, survivors
 
 _POLL_S = 0.2
-_GONE_WITHIN_S = 60.0
-"""For the processes of a driver that has ended to end too."""
+_GONE_WITHIN_S = 120.0
+"""For the processes of a driver that has ended to end too; Ray's own agents take a minute where it was killed."""
 _SHUT_DOWN_S = 120.0
 """Beyond checkpoint.grace_s, for the driver to shut its actors down."""
 _LAST_LINES = 40
@@ -39,15 +39,16 @@ class Siege:
     def __init__(self, run: TinyRun, *, environment: Mapping[str, str], stall_s: float) -> None:
         """`stall_s`: how long it may go without a new step, counted anew from each fault."""
         self.starts = 0
-        self.left_behind: list[str] = []  # processes that outlived a driver by _GONE_WITHIN_S
+        self.left_behind: list[str] = []  # processes that outlived their driver by _GONE_WITHIN_S
         self.log = run.folder.path.parent / "faults.jsonl"
         self._run = run
         self._environment = environment
         self._stall_s = stall_s
         self._output = run.folder.path.parent / "output.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._mark = ""
+        self._marks: list[str] = []  # one a start
         self._started_at = 0.0  # seconds since the epoch, as metrics.jsonl counts
+        self._struck_at: dict[Target, float] = {}  # as _started_at
         self._highest = 0
         self._patient_until = 0.0
 
@@ -57,7 +58,8 @@ class Siege:
 
     def __exit__(self, *exception: object) -> None:
         self._end_driver()
-        stop(self._mark)
+        for mark in self._marks:
+            stop(mark)
 
     def endure(self, faults: Sequence[Fault]) -> None:
         """Strike at every moment, then let the run come to its end.
@@ -73,7 +75,7 @@ class Siege:
             self._look()
         if code != 0:
             raise self._failure(f"the run ended with exit code {code}")
-        self._clear_up()
+        self._see_what_is_left()
 
     # --- the run's process --------------------------------------------------------------------------------------------
 
@@ -85,13 +87,13 @@ class Siege:
     def _start(self) -> None:
         """The same command, every time."""
         self.starts += 1
-        self._mark = uuid.uuid4().hex
+        self._marks.append(uuid.uuid4().hex)
         self._started_at = time.time()
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, str(RUN), *self._run.words],
                 cwd=self._run.folder.path.parent,
-                env={**self._environment, MARK: self._mark},
+                env={**self._environment, MARK: self._marks[-1]},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -102,16 +104,18 @@ class Siege:
         self._driver.kill()
         self._driver.wait()
 
-    def _clear_up(self) -> None:
-        """After the driver's end its actors end by themselves; those that don't are noted, and ended."""
-        if left := survivors(self._mark, within_s=_GONE_WITHIN_S):
-            self.left_behind += left
-            stop(self._mark)
+    def _see_what_is_left(self) -> None:
+        """After a driver's end its actors end by themselves; those that don't are noted."""
+        for mark in self._marks:
+            self.left_behind += survivors(mark, within_s=_GONE_WITHIN_S)
 
     # --- moments ------------------------------------------------------------------------------------------------------
 
     def _await_moment(self, fault: Fault) -> None:
-        while not (self._step() >= fault.after_step and (self._is_at_work() or fault.kind in ("kill", "kill_all"))):
+        """Its step is there, and one since this start and since the target was struck before: a worker that does not
+        load at a start ends it, by design, and one that is down already can't be struck."""
+        since = max(self._started_at, self._struck_at.get(fault.target, 0.0))
+        while not (self._step() >= fault.after_step and self._last_step_time() > since):
             self._expect_life(fault)
         moment = time.monotonic() + fault.delay_s
         while time.monotonic() < moment:
@@ -142,16 +146,17 @@ class Siege:
         steps = read_metrics(self._run.folder.metrics)
         return steps[-1].step if steps else 0
 
-    def _is_at_work(self) -> bool:
-        """Whether this start has finished a step: a worker that does not load at a start ends it, by design."""
+    def _last_step_time(self) -> float:
+        """Seconds since the epoch; 0 before the first."""
         steps = read_metrics(self._run.folder.metrics)
-        return bool(steps) and steps[-1].time > self._started_at
+        return steps[-1].time if steps else 0.0
 
     # --- faults -------------------------------------------------------------------------------------------------------
 
     def _strike(self, fault: Fault) -> None:
         pid = self._driver.pid if fault.target == "driver" else self._victim(fault)
         self._write_down(fault, pid)
+        self._struck_at[fault.target] = time.time()
         if fault.target == "driver":
             self._strike_driver(fault)
             return
@@ -185,11 +190,10 @@ class Siege:
             case "kill":
                 self._end_driver()
             case "kill_all":
-                for pid in marked(self._mark):
+                for pid in marked(self._marks[-1]):
                     send(pid, signal.SIGKILL)
                 driver.wait()
-        self._clear_up()
-        self._start()
+        self._start()  # at once: what the one before left behind is still ending
 
     def _stop_driver(self, fault: Fault) -> None:
         """SIGTERM: exit 0, within the grace that the config gives."""
@@ -205,7 +209,7 @@ class Siege:
     def _victim(self, fault: Fault) -> int:
         """One of the target's workers, as soon as there is one that is not stopped."""
         assert fault.target != "driver", "the driver is no worker"
-        while not (found := workers(self._mark, fault.target)):
+        while not (found := workers(self._marks[-1], fault.target)):
             self._expect_life(fault)
         return found[int(fault.choice * len(found))]
 

@@ -128,10 +128,7 @@ class TinyRun:
         }
 
     def group_ids(self) -> list[str]:
-        return [
-            f"{index // GROUPS_PER_STEP + 1}/{index % GROUPS_PER_STEP}/{problem.group_key}"
-            for index, problem in enumerate(self.draws)
-        ]
+        return [f"{index}/{problem.group_key}" for index, problem in enumerate(self.draws)]
 
 
 @pytest.fixture(scope="session")

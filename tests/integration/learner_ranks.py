@@ -149,7 +149,12 @@ def make_samples(*, num_samples: int = len(LENGTHS), seed: int = 11) -> list[Tra
 
 
 def packed(
-    samples: Sequence[TrainSample], *, num_ranks: int, row_tokens: int = 40, is_padded: bool = False
+    samples: Sequence[TrainSample],
+    *,
+    num_ranks: int,
+    row_tokens: int = 40,
+    share_prompts: bool = False,
+    is_padded: bool = False,
 ) -> TrainBatch:
     return pack(
         samples,
@@ -158,6 +163,7 @@ def packed(
         pad_token_id=0,
         policy_version=0,
         weighting=LossWeighting(aggregation="token", max_response_tokens=32, mask_truncated=True),
+        share_prompts=share_prompts,
         is_padded=is_padded,
     )
 

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from driver.config import AlgorithmConfig, CriticConfig, LearnerConfig
-from driver.schema import PackedRow, TokenMeasures
+from driver.schema import PackedRow, Segment, TokenMeasures
 from tests.tiny_model import PROMPT
 
 NUM_STEPS = 3
@@ -78,6 +78,7 @@ def a_row(rank: int) -> PackedRow:
     return PackedRow(
         token_ids=token_ids,
         position_ids=np.arange(len(token_ids)),
+        segments=(Segment(len(token_ids)),),
         loss_mask=loss_mask,
         loss_weights=np.where(loss_mask, 0.01, 0).astype(np.float32),
         sampling_logprobs=np.where(loss_mask, -6.2, 0).astype(np.float32),

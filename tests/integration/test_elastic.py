@@ -5,7 +5,6 @@ cluster; the head is told to be quick about it.
 """
 
 import asyncio
-import importlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray import _raylet
 from ray.cluster_utils import Cluster
 
 from actors.fleet import GeneratorFleet
@@ -28,7 +28,6 @@ from driver.config import ClusterConfig
 from driver.schema import Rollout, SamplingRequest
 from driver.streaming_config import FleetConfig
 
-raylet = importlib.import_module("ray._raylet")  # its stub names nothing that is needed here
 MEMORY = 100_000_000
 """Of each node's object store."""
 
@@ -83,6 +82,7 @@ class Crew:
     supervisor: Supervisor
     fleet: GeneratorFleet
     room: ClusterRoom
+    elastic: Elastic
     events: list[tuple[str, str]]
     num_asked: int = field(default=0)
 
@@ -132,8 +132,8 @@ def protected(ray_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def _read_settings_again() -> None:
-    raylet.Config.initialize("")
-    raylet.AuthenticationTokenLoader.instance().reset_cache()
+    _raylet.Config.initialize("")  # pyright: ignore[reportAttributeAccessIssue]
+    _raylet.AuthenticationTokenLoader.instance().reset_cache()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def followed(nodes: Nodes, test: Test, *, least: int = 1, most: int = 2) -> None
         elastic.seat(room.keys, supervisor.workers)
         following = asyncio.ensure_future(elastic.run(every_s=0.5))
         try:
-            yield Crew(nodes, second, supervisor, GeneratorFleet(supervisor, timeout_s=120), room, events)
+            yield Crew(nodes, second, supervisor, GeneratorFleet(supervisor, timeout_s=120), room, elastic, events)
             assert not following.done(), following
         finally:
             following.cancel()
@@ -260,10 +260,11 @@ def test_a_node_that_is_about_to_end_is_left_before_it_does(nodes: Nodes) -> Non
 def test_where_no_fewer_may_be_a_worker_waits_for_its_node_and_keeps_its_name(nodes: Nodes) -> None:
     async def watch(crew: Crew) -> None:
         crew.nodes.lose(crew.second)
-        while len(crew.names()) == 2:
+        while all(place.node for place in crew.room.look().places):
             await asyncio.sleep(0.05)
+        for _ in range(4):
+            await crew.elastic.look()
         assert await crew.ask(2) == {_head()}
-        await asyncio.sleep(3)  # some looks at a cluster without room
         crew.nodes.add()
         await crew.until(["policy-0", "policy-1"])
         assert len(await crew.ask(2)) == 2
@@ -286,6 +287,7 @@ def _announce_end(node: str | None) -> None:
     """What a cloud's notice of preemption does to a node."""
     assert node is not None
     preempted = 2  # DRAIN_NODE_REASON_PREEMPTION
-    gcs = raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
+    address = ray.get_runtime_context().gcs_address
+    gcs = _raylet.GcsClient(address=address)  # pyright: ignore[reportAttributeAccessIssue]
     taken, why = gcs.drain_node(node, preempted, "spot", 2**62)
     assert taken, why

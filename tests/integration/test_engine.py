@@ -11,9 +11,10 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTraine
 from actors.engine import GenerationEngine
 from actors.learning.logprobs import HeadSettings
 from actors.learning.policy_model import PolicyModel, load_causal_model, num_drawable_tokens
+from actors.learning.row_inputs import RowInputs
 from actors.step_loop import DeadEngine, StaleEngine
 from driver.config import EngineConfig, PivotConfig
-from driver.schema import AnswerProbabilityRequest
+from driver.schema import AnswerProbabilityRequest, Segment
 from quickstart.tiny import build_tiny_model
 from tests.tiny_model import (
     PROMPT,
@@ -263,6 +264,7 @@ def test_rows_of_the_head_that_are_no_token_are_never_drawn_nor_counted(folder: 
     for rollout in sampled:
         row = torch.tensor([[*PROMPT, *rollout.token_ids]])
         places = torch.arange(row.shape[1])
+        asked = places[len(PROMPT) :]
         with torch.no_grad():
-            logprobs, _ = learner(row, places[None], places[len(PROMPT) :])
+            logprobs, _ = learner(RowInputs(row, places[None], asked, asked - 1, (Segment(row.shape[1]),)))
         torch.testing.assert_close(torch.tensor(rollout.logprobs), logprobs, atol=1e-4, rtol=0)

@@ -33,7 +33,7 @@ from actors.learning.policy_model import num_drawable_tokens
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from driver.batching import LossWeighting, pack
-from driver.config import AlgorithmConfig, CriticConfig, LearnerConfig, PivotConfig
+from driver.config import AlgorithmConfig, CriticConfig, EngineConfig, LearnerConfig, PivotConfig
 from driver.schema import Rollout, StepReport, TrainBatch, TrainSample
 from quickstart.tiny import tiny_tokenizer
 from tests.tiny_model import PROMPT, request, tiny_policy
@@ -130,6 +130,7 @@ def packed(samples: list[TrainSample]) -> TrainBatch:
         pad_token_id=SPECIAL["pad_token_id"],
         policy_version=0,
         weighting=weighting,
+        share_prompts=True,  # all responses here are to PROMPT
     )
 
 
@@ -204,7 +205,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
 
 def draw(exported: Path) -> list[Rollout]:
     """By vLLM: one greedily, four at the learner's temperature."""
-    engine = GenerationEngine(PivotConfig(**tiny_policy(exported).model_dump(exclude={"temperature"})), device="cpu")
+    shared = tiny_policy(exported).model_dump(include=set(EngineConfig.model_fields))
+    engine = GenerationEngine(PivotConfig(**shared), device="cpu")
     asked = [request("greedy", temperature=0), request("drawn", seeds=(1, 2, 3, 4), temperature=TEMPERATURE)]
     rollouts = [rollout for group in engine.submit_all(asked) for rollout in group.result()]
     engine.close()

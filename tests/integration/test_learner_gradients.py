@@ -71,9 +71,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("models") / "tied")
 
 
+def make_siblings() -> list[TrainSample]:
+    """Five samples with one prompt of 12 tokens, which is longer than two of the responses, and two with another."""
+    samples = make_samples()
+    prompts = [samples[index].prompt_token_ids for index in (3, 3, 1, 3, 1, 3, 3)]
+    return [replace(sample, prompt_token_ids=prompt) for sample, prompt in zip(samples, prompts, strict=True)]
+
+
 def packings(samples: list[TrainSample], *, num_ranks: int) -> dict[str, TrainBatch]:
-    truncated = replace(samples[1], is_truncated=True)
+    truncated, siblings = replace(samples[1], is_truncated=True), make_siblings()
     return {
+        "siblings": packed(siblings, num_ranks=num_ranks, row_tokens=45, share_prompts=True),
+        "siblings in long rows": packed(siblings, num_ranks=num_ranks, row_tokens=200, share_prompts=True),
         "ragged": packed(samples, num_ranks=num_ranks),
         "long rows": packed(samples, num_ranks=num_ranks, row_tokens=200),
         "a row a sequence": packed(samples, num_ranks=num_ranks, row_tokens=44, is_padded=True),
@@ -100,9 +109,16 @@ def expected(model: Path) -> Gradient:
     return dense_gradient(model, make_samples())
 
 
+def shared_tokens(batch: TrainBatch) -> int:
+    """Of prompts, that are learned from and not in a row of their own."""
+    return sum(segment.prompt_length for rows in batch.rows for row in rows for segment in row.segments)
+
+
 def test_the_packings_are_what_their_names_say() -> None:
     one, two = (packings(make_samples(), num_ranks=num_ranks) for num_ranks in (1, 2))
     assert {name: len(batch.rows[0]) for name, batch in one.items()} == {
+        "siblings": 5,
+        "siblings in long rows": 1,
         "ragged": 5,
         "long rows": 1,
         "a row a sequence": 7,
@@ -113,6 +129,11 @@ def test_the_packings_are_what_their_names_say() -> None:
     assert [sum(row.loss_mask.any() for row in rows) for rows in two["one sequence"].rows] == [1, 0]  # a dummy
     assert [sum(row.loss_mask.any() for row in rows) for rows in two["a row a sequence"].rows] == [3, 4]
     assert all(row.token_ids.size == 44 for row in one["a row a sequence"].rows[0])
+    # Of the 12-token prompt's five samples four need no prompt of their own, and of the 9-token prompt's two one.
+    assert shared_tokens(one["siblings in long rows"]) == 4 * 12 + 9
+    # On two ranks the first prompt lies in both rows; in short rows only the short responses have it in common.
+    assert shared_tokens(two["siblings in long rows"]) == 3 * 12 + 9
+    assert [shared_tokens(batches["siblings"]) for batches in (one, two)] == [2 * 12, 12]
 
 
 @pytest.mark.parametrize("packing", ["ragged", "long rows", "a row a sequence"])
@@ -121,6 +142,14 @@ def test_the_gradient_is_that_of_plain_torch_on_unpacked_sequences(
     found: dict[str, dict[str, Gradient]], expected: Gradient, ranks: str, packing: str
 ) -> None:
     assert difference(found[ranks][packing], expected) < 1e-5
+
+
+@pytest.mark.parametrize("packing", ["siblings", "siblings in long rows"])
+@pytest.mark.parametrize("ranks", ["one rank", "whole", "sharded", "checkpointed"])
+def test_prompts_that_are_computed_once_give_the_gradient_of_unpacked_sequences(
+    found: dict[str, dict[str, Gradient]], model: Path, ranks: str, packing: str
+) -> None:
+    assert difference(found[ranks][packing], dense_gradient(model, make_siblings())) < 1e-5
 
 
 @pytest.mark.parametrize("ranks", ["whole", "sharded", "checkpointed"])

@@ -1,11 +1,13 @@
 """What a weight push promises: every policy worker computes with exactly what the learner holds, and says so.
 
-One scenario on two ZeRO-3 ranks and two vLLM workers, played once: first push, a real optimiser step, second push. The
-learning rate is so high that a forgotten push would be seen at once.
+One scenario on two ZeRO-3 ranks and two vLLM workers, played once: first push, a real optimiser step, second push, and
+in the end a worker that is killed. The learning rate is so high that a forgotten push would be seen at once.
 """
 
 import asyncio
 import io
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +19,16 @@ from rich.console import Console
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
+from actors.step_loop import StaleEngine
+from actors.supervisor import Worker
 from actors.weight_buckets import tensor_checksum
+from actors.worker_states import WorkerState
 from cluster.launch import connected, placed
 from cluster.layout import layout
 from cluster.team import Team
 from driver.batching import LossWeighting, pack
 from driver.config import Config
 from driver.config_load import load_config
-from driver.errors import RunFailed
 from driver.inputs import prepare_evaluation
 from driver.paths import with_absolute_paths
 from driver.progress import Progress
@@ -46,7 +50,7 @@ Checksums = dict[str, str]
 class Played:
     """What was seen while the scenario was played."""
 
-    before_any_push: BaseException | None
+    before_any_push: object  # what a worker answers
     pushes: list[PushReport]
     learner_checksums: list[Checksums]  # after each push
     worker_checksums: list[list[Checksums]]  # after each push, of every worker
@@ -56,6 +60,7 @@ class Played:
     first_distance: float  # learner and engine of version 0, on what version 0 drew
     fresh_distance: float  # learner and engine of version 1, on what version 1 drew
     stale_distance: float  # the learner of version 2, on what version 1 drew
+    replaced: Checksums  # of the worker that was started in the place of a killed one, without another push
     exported: Path  # the learner's weights of version 1
 
 
@@ -90,14 +95,14 @@ async def play(
     team: Team, requests: list[SamplingRequest], *, config: Config, pad_token_id: int, folder: Path
 ) -> Played:
     await team.start_all()
-    (before_any_push,) = await asyncio.gather(team.policy.sample(requests[0]), return_exceptions=True)
+    before_any_push = await answer_of(team, requests[0])
     pushes, learners, workers, versions = [], [], [], []
 
     async def push(version: int) -> None:
         pushes.append(await team.learner.push_weights(version))
         learners.append(await team.learner.checksums())
-        workers.append([await worker.checksums.remote() for worker in team.policy.workers])
-        versions.append([await worker.policy_version.remote() for worker in team.policy.workers])
+        workers.append([await worker.handle.checksums.remote() for worker in team.policy.supervisor.workers])
+        versions.append([await worker.handle.policy_version.remote() for worker in team.policy.supervisor.workers])
 
     async def sampled() -> Groups:
         groups = await asyncio.gather(*(team.policy.sample(request) for request in requests))
@@ -117,8 +122,11 @@ async def play(
     await team.learner.export(str(exported))
     fresh_distance = await distance(second_groups)
     await push(2)
+    replaced = await replaced_worker(team)
+    stale_distance = await distance(second_groups)  # one step later
+    await team.close()
     return Played(
-        before_any_push=before_any_push if isinstance(before_any_push, BaseException) else None,
+        before_any_push=before_any_push,
         pushes=pushes,
         learner_checksums=learners,
         worker_checksums=workers,
@@ -127,9 +135,34 @@ async def play(
         second_groups=second_groups,
         first_distance=first_distance,
         fresh_distance=fresh_distance,
-        stale_distance=await distance(second_groups),  # one step later
+        stale_distance=stale_distance,
+        replaced=replaced,
         exported=exported,
     )
+
+
+async def answer_of(team: Team, request: SamplingRequest) -> object:
+    """What the first worker itself answers; the fleet would not ask it yet."""
+    handle = team.policy.supervisor.workers[0].handle
+    async for item in handle.sample.options(num_returns="streaming").remote([request]):
+        _, answer = await item
+        return answer
+    return None
+
+
+async def replaced_worker(team: Team) -> Checksums:
+    """Kill a worker between two pushes, and wait until the one in its place serves."""
+    victim = team.policy.supervisor.workers[1]
+    serves = asyncio.Event()
+
+    def heard(worker: Worker) -> None:
+        if worker is victim and worker.state is WorkerState.READY:
+            serves.set()
+
+    team.policy.supervisor.listen(heard)
+    os.kill(team.processes["policy-1"].pid, signal.SIGKILL)
+    await serves.wait()
+    return await victim.handle.checksums.remote()
 
 
 def request(problem: Problem, prompt_token_ids: tuple[int, ...], *, config: Config) -> SamplingRequest:
@@ -167,8 +200,11 @@ def batch_of(groups: Groups, *, config: Config, pad_token_id: int) -> TrainBatch
 
 
 def test_a_worker_without_the_learners_weights_refuses_to_sample(played: Played) -> None:
-    assert isinstance(played.before_any_push, RunFailed)
-    assert "policy-0 failed: " in str(played.before_any_push)
+    assert isinstance(played.before_any_push, StaleEngine)
+
+
+def test_a_worker_that_was_started_between_two_pushes_is_given_the_weights_of_now(played: Played) -> None:
+    assert played.replaced == played.learner_checksums[2]
 
 
 def test_every_worker_holds_exactly_the_learners_weights_after_every_push(played: Played) -> None:
@@ -195,6 +231,7 @@ def test_the_export_is_what_the_workers_sampled_from(played: Played) -> None:
 
 def test_pushes_are_reported_and_stamped_with_their_version(played: Played) -> None:
     assert [push.policy_version for push in played.pushes] == [0, 1, 2]
+    assert all(push.num_workers == 2 and push.attempts == 1 and not push.missed for push in played.pushes)
     assert played.worker_versions == [[0, 0], [1, 1], [2, 2]]
     for groups, version in ((played.first_groups, 0), (played.second_groups, 1)):
         assert {rollout.policy_version for _, rollouts in groups for rollout in rollouts} == {version}

@@ -102,14 +102,16 @@ def test_every_group_is_in_the_samples_with_all_its_responses(first_run: TinyRun
     assert len(rows) == STEPS * GROUPS_PER_STEP * GROUP_SIZE
     assert list(dict.fromkeys(row["group_id"] for row in rows)) == first_run.group_ids()
     assert set(Counter(row["group_id"] for row in rows).values()) == {GROUP_SIZE}
-    assert all(str(row["group_id"]).startswith(f"{row['step']}/") for row in rows)
+    numbers = [int(str(row["group_id"]).partition("/")[0]) for row in rows]
+    assert [number // GROUPS_PER_STEP + 1 for number in numbers] == [row["step"] for row in rows]
 
 
 def test_every_group_is_learned_from_once_or_dropped_once_with_its_reason(
     first_run: TinyRun, folder: RunFolder, steps: list[StepMetrics]
 ) -> None:
-    events = read_events(folder.events)
-    assert {event.kind for event in events} == {"group_dropped"}
+    everything = read_events(folder.events)
+    assert {event.kind for event in everything} == {"group_dropped", "worker"}  # of those, the starts
+    events = [event for event in everything if event.kind == "group_dropped"]
     assert {event.group_id: event.detail for event in events} == first_run.dropped()
     assert len(events) == len(first_run.dropped()) > 0
     assert {event.reason for event in events} == {"unscored"}
@@ -129,7 +131,8 @@ def test_unscored_samples_have_a_reason_and_no_reward(first_run: TinyRun) -> Non
 def test_every_step_is_measured_under_the_known_names(steps: list[StepMetrics]) -> None:
     assert [step.step for step in steps] == list(range(1, STEPS + 1))
     for step in steps:
-        assert METRICS - set(step.metrics) == set()
+        # A reference from the cache takes no time, and is looked up while the step before is finished.
+        assert METRICS - set(step.metrics) <= {"timing_s/pivot"}
     assert [step.metrics["weights/policy_version"] for step in steps] == [1, 2, 3]
 
 

@@ -94,9 +94,8 @@ def a_setup(models: TinyModels, *, across_groups: bool = False, calibration: str
 
 def a_calibration(judge: str) -> Calibration:
     spread = Spread(mean=0.5, sd=0.1, num=8)
-    scale = LanguageScale(
-        floor=-1, half=0.5, half_over_question=0.5, faithful=spread, question=spread, unrelated=spread
-    )
+    spreads = {"faithful": spread, "question": spread, "unrelated": spread}
+    scale = LanguageScale(floor=-1, half=0.5, half_over_question=0.5, **spreads)
     return Calibration(judge=judge, data="hand-made", languages={"de": scale})
 
 
@@ -274,9 +273,9 @@ def test_a_scorer_that_hangs_is_found_ended_and_replaced_and_the_next_one_scores
 ) -> None:
     """SIGSTOP: the process neither dies nor answers. SIGKILL: it is gone. Nobody waits for the group's deadline."""
     rules = FleetConfig(heartbeat_s=0.5, suspect_after_s=1, dead_after_s=3, max_restarts=3, backoff_s=0.1)
-    events: list[str] = []
+    states: list[str] = []
     staffing = Staffing(
-        role="scorer", rules=rules, start_timeout_s=120, report=lambda _, reason, detail: events.append(reason)
+        role="scorer", rules=rules, start_timeout_s=120, report=lambda _, reason, __: states.append(reason.split()[-1])
     )
 
     async def watch() -> None:
@@ -291,18 +290,8 @@ def test_a_scorer_that_hangs_is_found_ended_and_replaced_and_the_next_one_scores
             for blow in (signal.SIGSTOP, signal.SIGKILL):
                 assert worker.process is not None
                 os.kill(worker.process.pid, blow)
-                async with asyncio.timeout(120):
-                    assert await fleet.score(a_request(0)) == before
-            assert events == [
-                "scorer-0: starting -> ready",
-                "scorer-0: ready -> suspect",
-                "scorer-0: suspect -> dead",
-                "scorer-0: dead -> restarting",
-                "scorer-0: restarting -> ready",
-                "scorer-0: ready -> dead",
-                "scorer-0: dead -> restarting",
-                "scorer-0: restarting -> ready",
-            ]
+                assert await asyncio.wait_for(fleet.score(a_request(0)), 120) == before
+            assert states == ["ready", "suspect", "dead", "restarting", "ready", "dead", "restarting", "ready"]
             assert (await fleet.stats())["groups"] == 1  # the first two processes were never asked for theirs
         finally:
             await supervisor.close()

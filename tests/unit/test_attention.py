@@ -6,6 +6,7 @@ plain torch, as its documentation has it.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ from actors.learning import attention as packed_attention
 from actors.learning.attention import FLASH, PACKED_SDPA, attention_for, row_arguments, varlen_flash
 from actors.learning.policy_model import load_causal_model, prepared
 from driver.errors import BadInput
+from driver.schema import Segment
 
 SHAPE: dict[str, object] = {
     "vocab_size": 50,
@@ -52,7 +54,9 @@ CONFIGS: dict[str, tuple[type[PretrainedConfig], dict[str, object]]] = {
     ),
 }
 LENGTHS = (9, 3, 6)
-POSITION_IDS = torch.cat([torch.arange(length) for length in LENGTHS])[None]
+WHOLE = tuple(Segment(length) for length in LENGTHS)
+SHARING = (Segment(9), Segment(3), Segment(6, prompt_start=0, prompt_length=4), Segment(1, 9, 2), Segment(2, 0, 4))
+"""Three responses alone: two that go on from the first four tokens, one that does from two of the second sequence."""
 HALF = torch.bfloat16
 
 
@@ -86,15 +90,16 @@ def varlen_kernel(  # noqa: PLR0913 - flash_attn_varlen_func's arguments
 ) -> Tensor:
     """query [T, heads, D], key and value [T, fewer heads, D]; each sequence by itself, by explicit softmax."""
     assert cu_seqlens_q.dtype == cu_seqlens_k.dtype == torch.int32
-    assert cu_seqlens_q.tolist() == cu_seqlens_k.tolist() == [0, 9, 12, 18]
-    assert (type(max_seqlen_q), max_seqlen_q, max_seqlen_k) == (int, 9, 9)
+    asking, seen = cu_seqlens_q.diff().tolist(), cu_seqlens_k.diff().tolist()
+    assert (type(max_seqlen_q), max_seqlen_q, max_seqlen_k) == (int, max(asking), max(seen))
     assert causal and dropout_p == 0 and not deterministic
     outputs = []
-    for q, k, v in zip(*(states.split(LENGTHS) for states in (query, key, value)), strict=True):
+    for q, k, v in zip(query.split(asking), key.split(seen), value.split(seen), strict=True):
         shared = q.shape[1] // k.shape[1]
         k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
         scores = torch.einsum("ihd,jhd->hij", q, k) * softmax_scale
-        distance = torch.arange(len(q))[:, None] - torch.arange(len(q))
+        # Aligned at the bottom right: the last query sees the last key.
+        distance = torch.arange(len(q))[:, None] + len(k) - len(q) - torch.arange(len(k))
         hidden = (distance < 0) | ((distance > window_size[0]) & (window_size[0] >= 0))
         outputs.append(torch.einsum("hij,jhd->ihd", scores.masked_fill(hidden, -torch.inf).softmax(dim=-1), v))
     return torch.cat(outputs)
@@ -125,25 +130,63 @@ def flash_model(folder: Path, *, gradient_checkpointing: bool = False) -> PreTra
     return model
 
 
-def on_a_row(model: PreTrainedModel, token_ids: Tensor) -> Tensor:
-    arguments = row_arguments(model.config, POSITION_IDS)
+def on_a_row(model: PreTrainedModel, token_ids: Tensor, segments: tuple[Segment, ...] = WHOLE) -> Tensor:
+    position_ids = torch.cat([segment.prompt_length + torch.arange(segment.length) for segment in segments])[None]
+    arguments = row_arguments(model.config, segments, device=token_ids.device)
     return model.base_model(
-        input_ids=token_ids, position_ids=POSITION_IDS, use_cache=False, **arguments
+        input_ids=token_ids, position_ids=position_ids, use_cache=False, **arguments
     ).last_hidden_state[0]
 
 
-@pytest.mark.parametrize(
-    ("family", "gradient_checkpointing"), [*((family, False) for family in CONFIGS), ("ministral3", True)]
-)
+def random_tokens(segments: tuple[Segment, ...]) -> Tensor:
+    return torch.randint(1, 50, (1, sum(one.length for one in segments)), generator=torch.Generator().manual_seed(1))
+
+
+FLASH_CASES = [*((family, False) for family in CONFIGS), ("ministral3", True)]
+
+
+@pytest.mark.parametrize(("family", "gradient_checkpointing"), FLASH_CASES)
 @pytest.mark.usefixtures("has_flash")
 def test_flash_attention_is_told_where_the_sequences_of_a_row_begin(
     tmp_path: Path, family: str, gradient_checkpointing: bool
 ) -> None:
     plain = write_model(tmp_path, family)
     model = flash_model(tmp_path, gradient_checkpointing=gradient_checkpointing)
-    token_ids = torch.randint(1, 50, (1, sum(LENGTHS)), generator=torch.Generator().manual_seed(1))
+    token_ids = random_tokens(WHOLE)
     expected = torch.cat([plain.base_model(part).last_hidden_state[0] for part in token_ids.split(LENGTHS, dim=1)])
     torch.testing.assert_close(on_a_row(model, token_ids), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("family", "gradient_checkpointing"), FLASH_CASES)
+@pytest.mark.usefixtures("has_flash")
+def test_flash_attention_is_given_a_shared_prompt_before_each_response(
+    tmp_path: Path, family: str, gradient_checkpointing: bool
+) -> None:
+    plain = write_model(tmp_path, family)
+    model = flash_model(tmp_path, gradient_checkpointing=gradient_checkpointing)
+    token_ids = random_tokens(SHARING)
+    whole, other, long, short, last = token_ids.split([segment.length for segment in SHARING], dim=1)
+    alone = [(whole, 0), (other, 0), *((torch.cat([whole[:, :4], part], dim=1), 4) for part in (long, last))]
+    alone.insert(3, (torch.cat([other[:, :2], short], dim=1), 2))
+    expected = torch.cat([plain.base_model(part).last_hidden_state[0, start:] for part, start in alone])
+    found = on_a_row(model, token_ids, SHARING)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    scale = torch.linspace(-1, 2, expected.shape[0])[:, None]
+    (found * scale).sum().backward()
+    (expected * scale).sum().backward()
+    for (name, parameter), wanted in zip(
+        model.base_model.named_parameters(), plain.base_model.parameters(), strict=True
+    ):
+        assert parameter.grad is not None and wanted.grad is not None, name
+        torch.testing.assert_close(parameter.grad, wanted.grad, atol=1e-3, rtol=1e-3, msg=name)
+
+
+def test_rows_that_share_prompts_are_not_for_plain_sdpa(tmp_path: Path) -> None:
+    write_model(tmp_path, "llama")
+    model = load_causal_model(str(tmp_path), dtype=torch.float32, device="cpu", attention="sdpa")
+    assert row_arguments(model.config, WHOLE, device=torch.device("cpu")) == {}
+    with pytest.raises(AssertionError, match=r'no rows for learner\.attention "sdpa"'):
+        row_arguments(model.config, SHARING, device=torch.device("cpu"))
 
 
 class Forgetful(LlamaAttention):
@@ -185,13 +228,13 @@ def test_a_model_that_does_not_say_where_sequences_begin_is_refused(
 )
 @pytest.mark.usefixtures("has_flash")
 def test_what_flash_attention_would_get_wrong_is_refused(
-    tmp_path: Path, mask: Tensor | None, wish: dict[str, object]
+    tmp_path: Path, mask: Tensor | None, wish: dict[str, Any]
 ) -> None:
     write_model(tmp_path, "llama")
     model = flash_model(tmp_path)
     layer = next(module for module in model.modules() if isinstance(module, LlamaAttention))
     query, key, value = (torch.zeros(1, heads, sum(LENGTHS), 6) for heads in (4, 2, 2))
-    arguments = row_arguments(model.config, POSITION_IDS) | {"scaling": 1.0}
+    arguments: dict[str, Any] = row_arguments(model.config, WHOLE, device=torch.device("cpu")) | {"scaling": 1.0}
     output, _ = varlen_flash(layer, query, key, value, None, **arguments)
     assert output.shape == (1, sum(LENGTHS), 4, 6)
     with pytest.raises(BadInput, match="LlamaAttention asks for an attention that the learner's packed rows don't"):

@@ -6,7 +6,13 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from driver.batching import PADDING, LossWeighting, budget_efficiency, pack, packing_efficiency
+from driver.batching import (
+    PADDING,
+    LossWeighting,
+    budget_efficiency,
+    pack,
+    packing_efficiency,
+)
 from driver.schema import PackedRow, TrainBatch, TrainSample
 
 BY_TOKEN = LossWeighting(aggregation="token", max_response_tokens=64)

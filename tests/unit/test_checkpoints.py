@@ -134,7 +134,7 @@ def test_a_checkpoint_of_another_format_is_not_guessed_at(
     monkeypatch.setattr(checkpoint_files, "FORMAT", 99)  # as a later version would write
     run.save(10)
     monkeypatch.undo()
-    with pytest.raises(BadInput, match="another version of this project, which reads format 1 only"):
+    with pytest.raises(BadInput, match="another version of this project, which reads format 2 only"):
         run.find()
 
 

@@ -14,7 +14,7 @@ def group(step: int, text: str) -> ScoredGroup:
     problem = Problem(item_id="a", language="th", question="q", question_en="q")
     rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text=text, finish_reason="stop", token_versions=(0,))
     return ScoredGroup(
-        group=Group(group_id=f"{step}/0/a/th", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,)),
+        group=Group(group_id=f"{step}/a/th", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,)),
         reference=Reference(item_id="a", key="k", text="r", num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1),
         scores=(Score(reward=0.5, parts={}, gates={}, answer=None),),
     )
@@ -44,8 +44,8 @@ def test_events_of_later_steps_go_and_the_runs_own_stay(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     log = EventLog(path, clock=lambda: 1.0)
     for event in (
-        Event(kind="group_dropped", reason="no_signal", step=1, group_id="1/0/a/de"),
-        Event(kind="group_dropped", reason="no_signal", step=2, group_id="2/0/a/de"),
+        Event(kind="group_dropped", reason="no_signal", step=1, group_id="1/a/de"),
+        Event(kind="group_dropped", reason="no_signal", step=2, group_id="2/a/de"),
         Event(kind="run_failed", reason="RunFailed: policy-0 died"),
     ):
         log.append(event)
@@ -90,13 +90,13 @@ def test_later_steps_leave_the_samples_merged_or_not(tmp_path: Path, merges_afte
     path = tmp_path / "samples.parquet"
     log = SamplesLog(path)
     for step in (1, 2, 3, 4):
-        log.append(step, [group(step, f"first {step}")])
+        log.append(step, [group(step, f"first {step}")], learned_by={})
         if step == merges_after:
             log.merge()
     cut_samples(path, after_step=2)
     assert texts(path) == [(1, "first 1"), (2, "first 2")]
     again = SamplesLog(path)
-    again.append(3, [group(3, "again 3")])
+    again.append(3, [group(3, "again 3")], learned_by={})
     again.merge()
     assert texts(path) == [(1, "first 1"), (2, "first 2"), (3, "again 3")]
 
@@ -105,7 +105,7 @@ def test_later_steps_leave_the_samples_merged_or_not(tmp_path: Path, merges_afte
 def test_a_run_that_starts_again_keeps_no_sample(tmp_path: Path, is_merged: bool) -> None:
     path = tmp_path / "samples.parquet"
     log = SamplesLog(path)
-    log.append(1, [group(1, "one")])
+    log.append(1, [group(1, "one")], learned_by={})
     if is_merged:
         log.merge()
     cut_samples(path, after_step=0)

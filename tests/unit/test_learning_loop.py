@@ -4,7 +4,6 @@ import pytest
 
 from driver.learning_config import AlgorithmConfig
 from driver.recipes.learning import Progress
-from driver.schema import Problem
 from tests.fakes import FakeLearner, a_problem
 from tests.recipe_run import RecipeRun
 
@@ -30,7 +29,7 @@ def test_a_skipped_step_changes_no_version_pushes_nothing_and_drops_its_groups()
     assert record.update.step.metrics["group/used"] == 0
     assert "policy/loss" not in record.update.step.metrics  # it was not finite
     (skipped,) = record.update.skipped
-    assert (skipped.optimizer_step, skipped.group_ids) == (2, ("2/0/c/de", "2/1/d/de"))
+    assert (skipped.optimizer_step, skipped.group_ids) == (2, ("2/c/de", "3/d/de"))
     assert done.failure is None
 
 
@@ -38,7 +37,7 @@ def test_the_groups_that_were_not_finite_are_named() -> None:
     """The batch holds a's two responses, then b's: sequence 2 is b's first."""
     done = RecipeRun(PROBLEMS[:2], algorithm(steps=1), learner=FakeLearner(skips={0: (3, 2)}))
     assert done.records[0].update is not None
-    assert [skipped.group_ids for skipped in done.records[0].update.skipped] == [("1/1/b/de",)]
+    assert [skipped.group_ids for skipped in done.records[0].update.skipped] == [("1/b/de",)]
 
 
 def test_a_group_that_one_mini_batch_lost_is_dropped_and_the_others_are_learned_from() -> None:
@@ -69,7 +68,7 @@ def test_too_many_skipped_steps_in_a_row_end_the_run_after_they_were_written_dow
     assert [progress.step for progress in done.checkpointer.kept] == [1]  # the last good one stays the last
     assert str(done.failure) == (
         "2 optimiser steps in a row were skipped because loss or gradient was not finite (learner.max_skipped_steps); "
-        "the last, number 2, on the groups 2/0/b/de. events.jsonl names those of the others; start a run of "
+        "the last, number 2, on the groups 1/b/de. events.jsonl names those of the others; start a run of "
         "another name with a lower learner.learning_rate or in learner.dtype float32"
     )
 
@@ -106,9 +105,8 @@ def test_progress_says_where_the_run_stands_after_every_step() -> None:
 def test_a_run_that_goes_on_does_what_the_one_that_never_stopped_did(after: int) -> None:
     whole = RecipeRun(PROBLEMS, algorithm(steps=3))
     stood = whole.checkpointer.kept[after - 1]
-    rest: list[Problem] = PROBLEMS[2 * after :]  # what a restored stream gives
     learner = FakeLearner(policy_version=stood.policy_version)
-    resumed = RecipeRun(rest, algorithm(steps=3), learner=learner, start=stood)
+    resumed = RecipeRun(PROBLEMS, algorithm(steps=3), learner=learner, start=stood, drawn=2 * after)
     assert [record.step for record in resumed.records] == list(range(after + 1, 4))
     assert resumed.learner.pushed == whole.learner.pushed[after:]
     assert resumed.checkpointer.kept == whole.checkpointer.kept[after:]

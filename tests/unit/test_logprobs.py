@@ -7,9 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from actors.learning.attention import packed_sdpa
 from actors.learning.logprobs import HeadSettings, TokenLogprobs, token_logprobs
-from driver.schema import Segment
 
 NUM_TOKENS, WIDTH, VOCABULARY = 10, 6, 23
 
@@ -196,34 +194,3 @@ def test_half_precision_weights_still_give_fp32_results() -> None:
 def test_a_temperature_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="temperature must be above 0"):
         settings(2, temperature=0.0)
-
-
-@pytest.mark.parametrize("sliding_window", [None, 2])
-def test_packed_attention_equals_attention_of_each_sequence_alone(sliding_window: int | None) -> None:
-    random = torch.Generator().manual_seed(5)
-    lengths = [3, 1, 4]
-    query = torch.randn(1, 4, 8, 6, generator=random)
-    key, value = (torch.randn(1, 2, 8, 6, generator=random) for _ in range(2))
-    packed, _ = packed_sdpa(
-        torch.nn.Identity(),
-        query,
-        key,
-        value,
-        None,
-        segments=tuple(Segment(length) for length in lengths),
-        scaling=0.5,
-        sliding_window=sliding_window,
-    )
-    assert packed.shape == (1, 8, 4, 6)
-
-    start = 0
-    for length in lengths:
-        part = slice(start, start + length)
-        # Query heads 0, 1 read key head 0, and 2, 3 read 1. A position sees itself and what the window leaves before.
-        scores = query[0, :, part] @ key[0, :, part].repeat_interleave(2, dim=0).mT * 0.5
-        distance = torch.arange(length)[:, None] - torch.arange(length)[None, :]
-        seen = (distance >= 0) & (distance < (sliding_window or length))
-        weights = scores.masked_fill(~seen, -torch.inf).softmax(dim=-1)
-        expected = weights @ value[0, :, part].repeat_interleave(2, dim=0)
-        torch.testing.assert_close(packed[0, part].transpose(0, 1), expected)
-        start += length

@@ -1,15 +1,15 @@
-"""The stages of a step on fakes: what overlaps, what order comes out, what is dropped and what is learned from."""
+"""The stages of a group's way on fakes: what overlaps, what each is told, what is dropped."""
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from driver.errors import BadInput, RunFailed
-from driver.pipeline import Sampling, StageClock, Stages, score_problems
+from driver.pipeline import Sampling, Stages, score_draw
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
-from driver.schema import DroppedGroup, Group, Problem, ScoredGroup, Unscored
+from driver.schema import Draw, DroppedGroup, Group, Problem, ScoredGroup, Unscored
+from driver.stage_clock import StageClock
 from tests.fakes import FakeGenerator, FakeScorer, a_problem, policy_prompt, run, token_ids
 
 GROUP_SIZE = 3
@@ -37,12 +37,15 @@ async def scored(
     problems: list[Problem],
     *,
     step: int = 1,
-    policy: FakeGenerator | None = None,
-    pivot: FakeGenerator | None = None,
-    scorer: FakeScorer | None = None,
+    attempt: int = 0,
+    first: int = 0,
+    on: Stages,
 ) -> list[ScoredGroup | DroppedGroup]:
-    return await score_problems(
-        problems, step=step, stages=stages(policy=policy, pivot=pivot, scorer=scorer), clock=StageClock()
+    """Each problem is a draw, numbered from `first`; all are on their way at the same time."""
+    draws = [Draw(number=number, place=number, problem=problem) for number, problem in enumerate(problems, first)]
+    clock = StageClock()
+    return await asyncio.gather(
+        *(score_draw(draw, step=step, attempt=attempt, stages=on, clock=clock) for draw in draws)
     )
 
 
@@ -54,7 +57,7 @@ def group_of(outcome: ScoredGroup | DroppedGroup) -> Group:
 def test_a_finished_group_is_scored_while_another_is_still_being_written() -> None:
     async def watch() -> None:
         policy, scorer = FakeGenerator(closed={policy_prompt(B)}), FakeScorer()
-        step = asyncio.ensure_future(scored([A, B], policy=policy, scorer=scorer))
+        step = asyncio.ensure_future(scored([A, B], on=stages(policy=policy, scorer=scorer)))
         assert await scorer.scored.get() == A.question
         assert [request.prompt_token_ids for request in policy.requests] == [policy_prompt(A), policy_prompt(B)]
         assert not step.done()
@@ -69,7 +72,7 @@ def test_pivot_and_policy_write_at_the_same_time() -> None:
     async def watch() -> None:
         policy = FakeGenerator(closed={policy_prompt(A)})
         pivot = FakeGenerator(closed={token_ids(A.question_en)})
-        step = asyncio.ensure_future(scored([A], policy=policy, pivot=pivot))
+        step = asyncio.ensure_future(scored([A], on=stages(policy=policy, pivot=pivot)))
         await policy.asked.get()  # each was asked while the other had not answered: neither waits for the other
         await pivot.asked.get()
         assert not step.done()
@@ -83,7 +86,7 @@ def test_pivot_and_policy_write_at_the_same_time() -> None:
 def test_a_group_waits_for_its_own_reference_only() -> None:
     async def watch() -> None:
         pivot, scorer = FakeGenerator(closed={token_ids(A.question_en)}), FakeScorer()
-        step = asyncio.ensure_future(scored([A, B], pivot=pivot, scorer=scorer))
+        step = asyncio.ensure_future(scored([A, B], on=stages(pivot=pivot, scorer=scorer)))
         assert await scorer.scored.get() == B.question
         pivot.open(token_ids(A.question_en))
         assert await scorer.scored.get() == A.question
@@ -92,42 +95,50 @@ def test_a_group_waits_for_its_own_reference_only() -> None:
     run(watch())
 
 
-@pytest.mark.parametrize("last", [A, B])
-def test_the_order_of_samples_is_that_of_the_problems_whichever_finishes_first(last: Problem) -> None:
-    async def finish_last() -> list[ScoredGroup | DroppedGroup]:
-        policy, scorer = FakeGenerator(closed={policy_prompt(last)}), FakeScorer()
-        step = asyncio.ensure_future(scored([A, B], policy=policy, scorer=scorer))
-        assert await scorer.scored.get() == (A if last is B else B).question
-        policy.open(policy_prompt(last))
-        return await step
-
-    groups = run(finish_last())
-    assert [group_of(group).group_id for group in groups] == ["1/0/a/de", "1/1/b/de"]
-    assert groups == run(scored([A, B]))
+def test_a_group_has_the_name_of_its_draw_and_its_own_problem() -> None:
+    groups = run(scored([A, B], first=7, on=stages()))
+    assert [(group_of(group).group_id, group_of(group).problem) for group in groups] == [("7/a/de", A), ("8/b/de", B)]
 
 
-def test_a_problem_that_is_drawn_twice_in_a_step_is_two_groups_with_draws_of_their_own() -> None:
-    first, second = run(scored([A, A]))
+def test_a_problem_that_is_drawn_twice_is_two_groups_with_samples_of_their_own() -> None:
+    first, second = run(scored([A, A], on=stages()))
     assert group_of(first).group_id != group_of(second).group_id
     drawn_first = {rollout.token_ids for rollout in group_of(first).rollouts}
     assert drawn_first.isdisjoint(rollout.token_ids for rollout in group_of(second).rollouts)
 
 
-def test_every_sample_has_a_seed_of_its_own_that_only_the_run_and_its_place_decide() -> None:
-    def seeds(step: int) -> list[int]:
+def test_every_sample_has_a_seed_of_its_own_that_only_the_run_and_its_draw_decide() -> None:
+    def seeds(*, step: int, first: int, attempt: int = 0) -> list[int]:
         policy = FakeGenerator()
-        run(scored([A, B, a_problem("a", "fr")], step=step, policy=policy))
+        problems = [A, B, a_problem("a", "fr")]
+        run(scored(problems, step=step, first=first, attempt=attempt, on=stages(policy=policy)))
         return [seed for request in policy.requests for seed in request.seeds]
 
-    drawn = seeds(1) + seeds(2)
+    drawn = seeds(step=1, first=0) + seeds(step=2, first=3)
     assert len(set(drawn)) == 2 * 3 * GROUP_SIZE
-    assert seeds(1) + seeds(2) == drawn
+    assert seeds(step=9, first=0, attempt=4) == drawn[: 3 * GROUP_SIZE]
+
+
+def test_a_second_attempt_is_another_request_to_the_engine_under_the_same_group() -> None:
+    """An engine may still be busy with the first, and refuses a name that it has under way."""
+    policy = FakeGenerator()
+    names = [
+        (group_of(run(scored([A], attempt=attempt, on=stages(policy=policy)))[0]).group_id) for attempt in (0, 1, 2)
+    ]
+    assert names == ["0/a/de"] * 3
+    assert [request.request_id for request in policy.requests] == ["0/a/de", "0/a/de~1", "0/a/de~2"]
+
+
+def test_the_rewards_schedules_are_told_the_step() -> None:
+    scorer = FakeScorer()
+    run(scored([A], step=5, on=stages(scorer=scorer)))
+    assert [request.step for request in scorer.requests] == [5]
 
 
 def test_the_scorer_is_told_text_alone_and_never_the_gold_answer() -> None:
     problem = Problem(item_id="a", language="de", question="Wie viele?", question_en="How many?", answer="4711")
     scorer = FakeScorer()
-    run(scored([problem], scorer=scorer))
+    run(scored([problem], on=stages(scorer=scorer)))
     (request,) = scorer.requests
     assert (request.language, request.question, request.question_en) == ("de", "Wie viele?", "How many?")
     assert len(request.responses) == len(request.truncated) == GROUP_SIZE
@@ -136,7 +147,8 @@ def test_the_scorer_is_told_text_alone_and_never_the_gold_answer() -> None:
 
 def test_a_response_that_was_cut_off_is_reported_to_the_scorer() -> None:
     scorer = FakeScorer()
-    run(scored([A, B], policy=FakeGenerator(finish_reasons={policy_prompt(A): "length"}), scorer=scorer))
+    cut = FakeGenerator(finish_reasons={policy_prompt(A): "length"})
+    run(scored([A, B], on=stages(policy=cut, scorer=scorer)))
     assert {request.question: request.truncated for request in scorer.requests} == {
         A.question: (True,) * GROUP_SIZE,
         B.question: (False,) * GROUP_SIZE,
@@ -145,7 +157,7 @@ def test_a_response_that_was_cut_off_is_reported_to_the_scorer() -> None:
 
 def test_a_truncated_reference_leaves_the_group_unscored_and_the_scorer_unasked() -> None:
     pivot, scorer = FakeGenerator(finish_reasons={token_ids(A.question_en): "length"}), FakeScorer()
-    cut, kept = run(scored([A, B], pivot=pivot, scorer=scorer))
+    cut, kept = run(scored([A, B], on=stages(pivot=pivot, scorer=scorer)))
     assert isinstance(cut, ScoredGroup) and isinstance(kept, ScoredGroup)
     assert cut.scores == (Unscored(reason="reference_truncated"),) * GROUP_SIZE
     assert not any(isinstance(score, Unscored) for score in kept.scores)
@@ -158,22 +170,31 @@ def test_a_prompt_that_is_too_long_drops_its_group_and_not_the_run() -> None:
             raise BadInput("item 'a': the prompt has 99 tokens")
         return policy_prompt(problem)
 
-    bad, kept = run(score_problems([A, B], step=1, stages=replace(stages(), prompt=prompt), clock=StageClock()))
+    bad, kept = run(scored([A, B], on=replace(stages(), prompt=prompt)))
     assert isinstance(bad, DroppedGroup)
-    assert (bad.group_id, bad.reason, bad.detail) == ("1/0/a/de", "bad_prompt", "item 'a': the prompt has 99 tokens")
+    assert (bad.group_id, bad.reason, bad.detail) == ("0/a/de", "bad_prompt", "item 'a': the prompt has 99 tokens")
     assert group_of(kept).problem == B
 
 
-def test_a_failure_ends_the_step_and_keeps_the_references_that_were_paid_for(tmp_path: Path) -> None:
-    pivot = FakeGenerator()
-    broken = stages(policy=FakeGenerator(failure=RunFailed("policy-0 failed")), pivot=pivot)
-    broken.references.cache = ReferenceCache(tmp_path)
+def test_a_question_that_is_too_long_for_the_pivot_drops_its_group_too() -> None:
+    def prompt(question: str) -> tuple[int, ...]:
+        raise BadInput(f"{question}: the prompt has 99 tokens")
+
+    broken = stages()
+    broken.references.prompt = prompt
+    (bad,) = run(scored([A], on=broken))
+    assert isinstance(bad, DroppedGroup)
+    assert (bad.reason, bad.detail) == ("bad_prompt", "Question a?: the prompt has 99 tokens")
+
+
+def test_a_failure_of_an_engine_is_the_callers() -> None:
+    broken = stages(policy=FakeGenerator(failure=RunFailed("policy-0 failed")))
     with pytest.raises(RunFailed, match="policy-0 failed"):
-        run(score_problems([A, B], step=1, stages=broken, clock=StageClock()))
-    assert len(pivot.requests) == 2
-    assert len(ReferenceCache(tmp_path)) == 2
+        run(scored([A], on=broken))
 
 
-def test_the_clock_spans_a_stage_from_its_first_start_to_its_last_end() -> None:
-    clock = StageClock(started={"generate": 10.0, "score": 12.0}, ended={"generate": 15.0, "score": 12.5})
-    assert clock.seconds() == {"generate": 5.0, "score": 0.5}
+def test_the_clock_is_told_of_every_stage_that_a_group_goes_through() -> None:
+    clock = StageClock()
+    draw = Draw(number=0, place=0, problem=A)
+    run(score_draw(draw, step=1, attempt=0, stages=stages(), clock=clock))
+    assert set(clock.take()) == {"generate", "pivot", "score"}

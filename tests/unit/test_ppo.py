@@ -34,7 +34,7 @@ def by_problem(done: RecipeRun, values: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in all_rows(done.learner.batches[-1]):
         for sequence, value in zip(row.sequence_ids[row.loss_mask], getattr(row, values)[row.loss_mask], strict=True):
-            found[done.learner.batches[-1].group_ids[sequence].split("/")[2]] = float(value)
+            found[done.learner.batches[-1].group_ids[sequence].split("/")[1]] = float(value)
     return found
 
 
@@ -86,7 +86,7 @@ def test_unscored_and_masked_responses_are_dropped_with_a_reason() -> None:
         truncated=[problems[2]],
     )
     assert done.drops(1) == [("b", "unscored"), ("c", "truncated")]
-    assert done.learner.batches[0].group_ids == ("1/0/a/de",)
+    assert done.learner.batches[0].group_ids == ("0/a/de",)
 
 
 def test_a_step_in_which_nothing_was_scored_asks_the_learner_for_nothing() -> None:

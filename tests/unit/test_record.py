@@ -37,7 +37,7 @@ def a_group(problem: Problem, *scores: Score | Unscored, step: int = 1) -> Score
     rollout = Rollout(token_ids=(1, 2), logprobs=(0.0, 0.0), text="x", finish_reason="stop", token_versions=(0, 0))
     return ScoredGroup(
         group=Group(
-            group_id=f"{step}/0/{problem.group_key}",
+            group_id=f"{step}/{problem.group_key}",
             problem=problem,
             prompt_token_ids=(1,),
             rollouts=(rollout,) * len(scores),
@@ -59,6 +59,7 @@ def a_step(step: int, groups: list[ScoredGroup | DroppedGroup], dropped: list[Dr
     learned = len(groups) > len(dropped)
     return StepRecord(
         step=step,
+        policy_version=step - 1,
         groups=groups,
         dropped=dropped,
         num_samples=2 if learned else 0,
@@ -95,7 +96,9 @@ def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
     good, dull = a_group(a_problem("good"), a_score(0.2), a_score(0.6)), a_group(a_problem("dull"), a_score(0.5))
     log = recorder(folder)
     log.begin(1)
-    log.record(a_step(1, [good, dull], [drop(dull, "no_signal")]))
+    log.record(
+        replace(a_step(1, [good, dull], [drop(dull, "no_signal")]), policy_version=4, metrics={"queue/ready": 3.0})
+    )
     log.close()
     (step,) = read_metrics(folder.metrics)
     assert step.step == 1
@@ -107,35 +110,66 @@ def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
     assert step.metrics["throughput/pivot_tokens_per_s"] == 3  # 6 tokens in 2 s
     assert step.metrics["packing/efficiency"] == 0.75
     assert step.metrics["scorer/retries"] == 1
+    assert step.metrics["queue/ready"] == 3
+    assert step.metrics["staleness/max"] == 4  # of the good group: version 4 learns from tokens of version 0
     assert step.metrics["policy/loss"] == 0.25
     (event,) = read_events(folder.events)
     assert (event.kind, event.step, event.group_id) == ("group_dropped", 1, dull.group.group_id)
     assert (event.reason, event.detail) == ("no_signal", "why")
-    assert [row["group_id"] for row in read_samples(folder.samples, steps=[1])] == [
-        good.group.group_id,
-        good.group.group_id,
-        dull.group.group_id,
+    rows = read_samples(folder.samples, steps=[1])
+    assert [(row["group_id"], row["learned"], row["learner_version"]) for row in rows] == [
+        (good.group.group_id, True, 4),
+        (good.group.group_id, True, 4),
+        (dull.group.group_id, False, None),
     ]
+
+
+def test_steps_that_are_done_again_are_cut_from_all_files_and_what_is_of_no_step_stays(folder: RunFolder) -> None:
+    """A group that was dropped at step 2 may be learned from when step 2 is done again."""
+    good, dull = a_group(a_problem("good"), a_score(0.2), a_score(0.6)), a_group(a_problem("dull"), a_score(0.5))
+    log = recorder(folder)
+    for step in (1, 2, 3):
+        log.begin(step)
+        log.record(a_step(step, [good, dull], [drop(dull, "no_signal")]))
+    log.event("learner_lost", "learner-0 died")
+    log.cut_back(1)
+    assert [step.step for step in read_metrics(folder.metrics)] == [1]
+    assert {row["step"] for row in read_samples(folder.samples, steps=range(9))} == {1}
+    assert [(event.kind, event.step) for event in read_events(folder.events)] == [
+        ("group_dropped", 1),
+        ("learner_lost", None),
+    ]
+    log.begin(2)
+    log.record(a_step(2, [good, dull], []))
+    log.dropped([drop(dull, "run_ended")], step=3)
+    log.close()
+    assert [step.step for step in read_metrics(folder.metrics)] == [1, 2]
+    assert {row["step"] for row in read_samples(folder.samples, steps=range(9))} == {1, 2}
+    assert [(event.kind, event.reason, event.step) for event in read_events(folder.events)][-1] == (
+        "group_dropped",
+        "run_ended",
+        3,
+    )
 
 
 def test_skipped_optimiser_steps_are_written_down_with_their_groups(folder: RunFolder) -> None:
     group = a_group(a_problem("a"), a_score(0.2), a_score(0.6))
     step = a_step(1, [group], [])
     assert step.update is not None
-    skipped = SkippedStep(optimizer_step=4, group_ids=("1/0/a/de", "1/1/b/th"))
+    skipped = SkippedStep(optimizer_step=4, group_ids=("0/a/de", "1/b/th"))
     log = recorder(folder)
     log.begin(1)
     log.record(replace(step, update=replace(step.update, push=None, skipped=(skipped,))))
     log.close()
     (event,) = read_events(folder.events)
     assert (event.kind, event.reason, event.step) == ("step_skipped", "not_finite", 1)
-    assert event.detail == "optimiser step 4: loss or gradient is not finite; groups 1/0/a/de, 1/1/b/th"
+    assert event.detail == "optimiser step 4: loss or gradient is not finite; groups 0/a/de, 1/b/th"
     assert not any(name.startswith("weights/") for name in read_metrics(folder.metrics)[0].metrics)
 
 
 def test_a_step_that_nothing_was_learned_from_says_nothing_of_a_learner(folder: RunFolder) -> None:
     problem = a_problem("a")
-    bad = DroppedGroup(group_id="1/0/a/de", problem=problem, reason="bad_prompt", detail="too long")
+    bad = DroppedGroup(group_id="0/a/de", problem=problem, reason="bad_prompt", detail="too long")
     log = recorder(folder)
     log.begin(1)
     log.record(a_step(1, [bad], [bad]))
@@ -160,8 +194,8 @@ def test_what_left_responses_unscored_is_written_out_and_said_once_a_reason(fold
     log.close()
     events = read_events(folder.events)
     assert [(event.kind, event.step, event.group_id, event.reason, event.detail) for event in events] == [
-        ("unscored", 1, "1/0/a/de", first.reason, first.detail),
-        ("unscored", 2, "2/0/a/de", other.reason, other.detail),
+        ("unscored", 1, "1/a/de", first.reason, first.detail),
+        ("unscored", 2, "2/a/de", other.reason, other.detail),
     ]
     notes = [line for line in said.getvalue().splitlines() if line.startswith("responses stay unscored")]
     assert notes == [

@@ -91,7 +91,7 @@ def add_steps(folder: Path, *steps: int) -> None:
         reference = Reference(
             item_id="a", key="k", text="The answer is 17.", num_tokens=5, verdict="accepted", num_votes=1, num_drawn=1
         )
-        samples.append(step, [ScoredGroup(group=group, reference=reference, scores=(score,))])
+        samples.append(step, [ScoredGroup(group=group, reference=reference, scores=(score,))], learned_by={})
     metrics.close()
 
 

@@ -10,10 +10,16 @@ from driver.samples import SamplesLog, read_samples, sampled_steps, storable
 from driver.schema import Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 
 
-def group(step: int, text: str, *, score: Score | Unscored | None = None) -> ScoredGroup:
+def group(
+    step: int,
+    text: str,
+    *,
+    score: Score | Unscored | None = None,
+    versions: tuple[int, int, int] = (0, 0, 0),
+) -> ScoredGroup:
     problem = Problem(item_id="a", language="th", question="คำถาม", question_en="Question", answer="17")
     rollout = Rollout(
-        token_ids=(1, 2, 3), logprobs=(0.0, 0.0, 0.0), text=text, finish_reason="stop", token_versions=(0,) * 3
+        token_ids=(1, 2, 3), logprobs=(0.0, 0.0, 0.0), text=text, finish_reason="stop", token_versions=versions
     )
     if score is None:
         score = Score(reward=0.7, parts={"answer": 1.0}, gates={"language": True}, answer="17")
@@ -36,7 +42,7 @@ def texts(path: Path, *steps: int) -> list[tuple[object, object]]:
 
 
 def test_a_row_holds_the_question_the_response_and_every_part_and_gate(path: Path) -> None:
-    SamplesLog(path).append(4, [group(4, "คำตอบคือ 17")])
+    SamplesLog(path).append(4, [group(4, "คำตอบคือ 17", versions=(5, 5, 6))], learned_by={"4/a/th": 7})
     (row,) = read_samples(path, steps=[4])
     assert row == {
         "step": 4,
@@ -47,6 +53,10 @@ def test_a_row_holds_the_question_the_response_and_every_part_and_gate(path: Pat
         "response": "คำตอบคือ 17",
         "finish_reason": "stop",
         "num_tokens": 3,
+        "policy_version": 5,
+        "last_policy_version": 6,
+        "learned": True,
+        "learner_version": 7,
         "reward": 0.7,
         "unscored_reason": None,
         "answer": "17",
@@ -57,17 +67,29 @@ def test_a_row_holds_the_question_the_response_and_every_part_and_gate(path: Pat
 
 
 def test_an_unscored_response_has_no_reward_but_a_reason(path: Path) -> None:
-    SamplesLog(path).append(1, [group(1, "x", score=Unscored(reason="scorer timed out"))])
+    SamplesLog(path).append(1, [group(1, "x", score=Unscored(reason="scorer timed out"))], learned_by={})
     (row,) = read_samples(path, steps=[1])
     assert row["reward"] is None
     assert row["unscored_reason"] == "scorer timed out"
 
 
+def test_a_group_that_was_dropped_was_learned_from_by_no_version(path: Path) -> None:
+    SamplesLog(path).append(1, [group(1, "x")], learned_by={"2/a/th": 7})
+    (row,) = read_samples(path, steps=[1])
+    assert (row["learned"], row["learner_version"]) == (False, None)
+
+
+def test_an_unscored_response_of_a_group_that_was_learned_from_was_not(path: Path) -> None:
+    SamplesLog(path).append(1, [group(1, "x", score=Unscored(reason="timed out"))], learned_by={"1/a/th": 7})
+    (row,) = read_samples(path, steps=[1])
+    assert (row["learned"], row["learner_version"]) == (False, 7)
+
+
 def test_a_step_is_on_disk_when_append_returns_and_one_file_holds_all_after_merge(path: Path) -> None:
     log = SamplesLog(path)
-    log.append(1, [group(1, "one")])
+    log.append(1, [group(1, "one")], learned_by={})
     assert texts(path, 1) == [(1, "one")]
-    log.append(2, [group(2, "two")])
+    log.append(2, [group(2, "two")], learned_by={})
     log.merge()
     assert pq.read_table(path).column("response").to_pylist() == ["one", "two"]
     assert pq.ParquetFile(path).num_row_groups == 2
@@ -77,9 +99,11 @@ def test_a_step_is_on_disk_when_append_returns_and_one_file_holds_all_after_merg
 
 def test_steps_with_different_parts_and_gates_merge_into_one_table(path: Path) -> None:
     log = SamplesLog(path)
-    log.append(1, [group(1, "one", score=Unscored(reason="x"))])
-    log.append(2, [group(2, "two", score=Score(reward=0.0, parts={"reasoning": 0.5}, gates={}, answer=None))])
-    log.append(3, [group(3, "three")])
+    log.append(1, [group(1, "one", score=Unscored(reason="x"))], learned_by={})
+    log.append(
+        2, [group(2, "two", score=Score(reward=0.0, parts={"reasoning": 0.5}, gates={}, answer=None))], learned_by={}
+    )
+    log.append(3, [group(3, "three")], learned_by={})
     log.merge()
     rows = read_samples(path, steps=[1, 2, 3])
     assert [row["part_reasoning"] for row in rows] == [None, 0.5, None]
@@ -87,10 +111,10 @@ def test_steps_with_different_parts_and_gates_merge_into_one_table(path: Path) -
 
 
 def test_a_run_that_goes_on_after_a_merge_adds_to_it(path: Path) -> None:
-    SamplesLog(path).append(1, [group(1, "one")])
+    SamplesLog(path).append(1, [group(1, "one")], learned_by={})
     SamplesLog(path).merge()
     resumed = SamplesLog(path)
-    resumed.append(2, [group(2, "two")])
+    resumed.append(2, [group(2, "two")], learned_by={})
     assert texts(path, 1, 2) == [(1, "one"), (2, "two")]
     resumed.merge()
     assert texts(path, 1, 2) == [(1, "one"), (2, "two")]
@@ -99,11 +123,11 @@ def test_a_run_that_goes_on_after_a_merge_adds_to_it(path: Path) -> None:
 def test_a_step_that_is_done_again_replaces_itself_and_all_after_it(path: Path) -> None:
     log = SamplesLog(path)
     for step in (1, 2, 3):
-        log.append(step, [group(step, "first")])
-    log.append(2, [group(2, "again")])
+        log.append(step, [group(step, "first")], learned_by={})
+    log.append(2, [group(2, "again")], learned_by={})
     assert texts(path, 1, 2, 3) == [(1, "first"), (2, "again")]
     log.merge()
-    log.append(2, [group(2, "a third time")])
+    log.append(2, [group(2, "a third time")], learned_by={})
     assert texts(path, 1, 2, 3) == [(1, "first"), (2, "a third time")]
     assert sampled_steps(path) == [1, 2]
 
@@ -111,7 +135,7 @@ def test_a_step_that_is_done_again_replaces_itself_and_all_after_it(path: Path) 
 def test_a_kill_between_merging_and_clearing_up_doubles_nothing(path: Path, tmp_path: Path) -> None:
     log = SamplesLog(path)
     for step in (1, 2):
-        log.append(step, [group(step, f"step {step}")])
+        log.append(step, [group(step, f"step {step}")], learned_by={})
     shutil.copytree(path.with_suffix(""), tmp_path / "kept")
     log.merge()
     shutil.move(tmp_path / "kept", path.with_suffix(""))  # as if the kill had come before the parts were removed
@@ -122,7 +146,7 @@ def test_a_kill_between_merging_and_clearing_up_doubles_nothing(path: Path, tmp_
 
 def test_a_file_that_a_kill_left_half_written_is_not_read(path: Path) -> None:
     log = SamplesLog(path)
-    log.append(1, [group(1, "one")])
+    log.append(1, [group(1, "one")], learned_by={})
     (path.with_suffix("") / "step-00000002.parquet.writing").write_bytes(b"PAR1 and then nothing")
     assert sampled_steps(path) == [1]
     log.merge()

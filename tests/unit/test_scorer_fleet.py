@@ -64,6 +64,23 @@ def test_a_group_that_fails_is_tried_again_by_another_scorer() -> None:
     run(watch())
 
 
+def test_a_group_is_not_tried_again_by_the_scorer_that_failed_it_though_the_other_has_more_to_do() -> None:
+    async def watch() -> None:
+        gate = asyncio.Event()
+        busy, weak = FakeScorer(0.1, gate=gate), FakeScorer(0.2, always=broken(ValueError("again")))
+        fleet = a_fleet(busy, weak)
+        waiting = asyncio.ensure_future(fleet.score(a_request()))
+        await asyncio.sleep(0)
+        group = asyncio.ensure_future(fleet.score(a_request()))
+        while busy.num_asked < 2:
+            await asyncio.sleep(0)
+        gate.set()
+        assert [rewards(await waiting), rewards(await group)] == [[0.1, 0.1]] * 2
+        assert weak.num_asked == 1
+
+    run(watch())
+
+
 def test_the_only_scorer_is_tried_again_itself() -> None:
     scorer = FakeScorer(0.1, failures=[broken(ValueError("once"))])
     assert rewards(run(a_fleet(scorer).score(a_request()))) == [0.1, 0.1]

@@ -76,8 +76,10 @@ def test_a_scorer_that_can_not_be_reached_is_asked_again_once_it_answers_heartbe
 
     async def watch(seen: Watch) -> None:
         group = asyncio.ensure_future(seen.fleet.score(a_request()))
-        await seen.passes(1)
+        await settle()
         assert seen.supervisor.workers[0].state is WorkerState.SUSPECT
+        await seen.passes(2)
+        assert not group.done()
         scorer.is_out_of_reach = False
         await seen.passes(1)
         assert rewards(await group) == [0.1, 0.1]

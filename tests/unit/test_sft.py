@@ -5,15 +5,21 @@ from dataclasses import replace
 
 import pytest
 
+from driver.draw_feed import DrawFeed
 from driver.errors import BadInput
 from driver.learning_config import AlgorithmConfig
+from driver.problems.draws import Draws
 from driver.recipes.learning import Loop
 from driver.recipes.sft import SftStages, train_sft
 from driver.schema import Problem, Rollout, SamplingRequest
-from tests.fakes import FakeGenerator, FakeLearner, FakeRecorder, a_problem, policy_prompt, run, token_ids
+from tests.fakes import FakeGenerator, FakeLearner, FakeRecorder, GivenStream, a_problem, policy_prompt, run, token_ids
 from tests.recipe_run import FakeCheckpointer, all_rows, references, settings
 
 END = 999
+
+
+def feed_of(problems: Sequence[Problem], *, per_step: int) -> DrawFeed:
+    return DrawFeed(Draws(GivenStream(problems)), per_step=per_step)
 
 
 def answer(problem: Problem, text: str) -> tuple[int, ...]:
@@ -47,7 +53,7 @@ class SftRun:
             checkpointer=self.checkpointer,
         )
         stages = SftStages(references=references(self.pivot), prompt=policy_prompt, answer=answer)
-        run(train_sft(iter(problems), stages=stages, loop=self.loop))
+        run(train_sft(feed_of(problems, per_step=per_step), stages=stages, loop=self.loop))
 
     def drops(self) -> list[tuple[str, str, str]]:
         return [(g.problem.item_id, g.reason, g.detail) for record in self.recorder.records for g in record.dropped]
@@ -101,7 +107,7 @@ def test_a_truncated_reference_is_not_imitated() -> None:
     good, bad = a_problem("good"), a_problem("bad")
     done = SftRun([bad, good], cut=[bad])
     assert done.drops() == [("bad", "reference_truncated", "")]
-    assert done.learner.batches[0].group_ids == ("1/1/good/de",)
+    assert done.learner.batches[0].group_ids == ("1/good/de",)
 
 
 def test_an_answer_that_fits_into_no_row_is_dropped_with_both_lengths() -> None:
@@ -122,7 +128,7 @@ def test_a_prompt_that_is_refused_drops_its_problem_and_not_the_run() -> None:
     recorder = FakeRecorder()
     loop = Loop(learner=FakeLearner(), recorder=recorder, settings=settings(algorithm))
     stages = SftStages(references=references(FakeGenerator()), prompt=refuse, answer=answer)
-    run(train_sft(iter([translated("a"), translated("b")]), stages=stages, loop=loop))
+    run(train_sft(feed_of([translated("a"), translated("b")], per_step=2), stages=stages, loop=loop))
     (record,) = recorder.records
     assert [(group.reason, group.detail) for group in record.dropped] == [
         ("bad_prompt", "item 'a': the prompt has 99 tokens")
@@ -159,7 +165,7 @@ def test_skipped_steps_are_dealt_with_as_everywhere() -> None:
     assert [(item, reason) for item, reason, _ in done.drops()] == [("a", "not_finite"), ("b", "not_finite")]
     (record,) = done.recorder.records
     assert record.update is not None
-    assert record.update.skipped[0].group_ids == ("1/1/b/de",)
+    assert record.update.skipped[0].group_ids == ("1/b/de",)
 
 
 @pytest.mark.parametrize("text", ["", " \n"])
@@ -172,5 +178,5 @@ def test_an_empty_reference_is_not_imitated(text: str) -> None:
     recorder = FakeRecorder()
     loop = Loop(learner=FakeLearner(), recorder=recorder, settings=settings(algorithm))
     stages = SftStages(references=references(Silent()), prompt=policy_prompt, answer=answer)
-    run(train_sft(iter([a_problem("a")]), stages=stages, loop=loop))
+    run(train_sft(feed_of([a_problem("a")], per_step=1), stages=stages, loop=loop))
     assert [group.reason for group in recorder.records[0].dropped] == ["reference_empty"]

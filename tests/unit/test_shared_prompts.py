@@ -72,7 +72,7 @@ def test_the_packings_are_what_this_file_says() -> None:
     assert repeated.token_ids.size == 53 and not any(segment.prompt_length for segment in repeated.segments)
 
 
-@pytest.mark.parametrize("split", SPLIT)
+@pytest.mark.parametrize("split", [SPLIT[0], SPLIT[2]])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_shared_prompts_give_the_logprobs_and_gradients_of_each_sample_alone(
     tmp_path: Path, family: str, split: tuple[int, int]
@@ -110,7 +110,7 @@ ALGORITHMS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("split", SPLIT)
+@pytest.mark.parametrize("split", [SPLIT[0], SPLIT[3]])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_loss_gradients_and_metrics_are_those_of_rows_that_repeat_prompts(
     folder: Path, algorithm: str, split: tuple[int, int]
@@ -149,7 +149,7 @@ def test_adapters_and_checkpointing_change_nothing(folder: Path, gradient_checkp
     assert difference(take_gradients(model), expected_gradients) < 1e-5
 
 
-@pytest.mark.parametrize("split", SPLIT)
+@pytest.mark.parametrize("split", [SPLIT[1], SPLIT[2]])
 def test_a_critic_has_the_values_loss_and_gradients_of_rows_that_repeat_prompts(
     folder: Path, split: tuple[int, int]
 ) -> None:

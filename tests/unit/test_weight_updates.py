@@ -1,6 +1,7 @@
 """What an engine refuses of the messages of an update, on a hand-written engine."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 from actors.weight_buckets import TensorSpec, UpdateNumber, WeightBucket, WeightManifest
 from actors.weight_updates import WeightUpdates
+
+Result = TypeVar("Result")
 
 SPEC = TensorSpec.of("weight", "float32", (2, 2))
 
@@ -18,26 +21,39 @@ class Model(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.zeros(2, 2))
 
 
+class Transfer:
+    """The transfer engine of vLLM's worker: the first bucket brings all that was announced."""
+
+    def __init__(self) -> None:
+        self.names = [SPEC.name]
+
+    def missing(self) -> list[str]:
+        return self.names
+
+
 class Engine:
-    """vLLM's LLMEngine by shape: notes what its worker is told; every announced tensor arrives with the first bucket."""
+    """vLLM's LLMEngine by shape, and its one worker: notes what that is told."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.versions: list[str] = []
+        self.weight_transfer_engine = Transfer()
 
-    def collective_rpc(  # noqa: ANN201 - as vLLM has it
+    def collective_rpc(
         self,
-        method: str | Callable[..., list[str]],
+        method: str | Callable[..., Result],
         timeout: float | None = None,
         args: tuple[object, ...] = (),
         kwargs: dict[str, object] | None = None,
-    ):
+    ) -> list[Result]:
         if callable(method):
-            return [[] if "update_weights" in self.heard else ["weight"]]
+            return [method(self)]
         self.heard.append(method)
-        return [None]
+        if method == "update_weights":
+            self.weight_transfer_engine.names = []
+        return []
 
-    def apply_model(self, func: Callable[[torch.nn.Module], object]):  # noqa: ANN201
+    def apply_model(self, func: Callable[[torch.nn.Module], Result]) -> list[Result]:
         return [func(Model())]
 
     def set_weight_version(self, weight_version: str) -> None:

@@ -1,0 +1,137 @@
+"""A feed whose engine answers when the test says so, and with which weights."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from driver.feed import Batch, FeedRules, GroupFeed
+from driver.learning_config import AlgorithmConfig
+from driver.pipeline import Sampling, Stages
+from driver.problems.draws import Draws
+from driver.reward_config import RewardConfig
+from driver.schema import Problem, Rollout, SamplingRequest, ScoredGroup
+from driver.stage_clock import StageClock
+from tests.fakes import FakeGenerator, FakeScorer, GivenStream, Scores, a_problem, a_score, policy_prompt
+from tests.recipe_run import references
+
+GROUP_SIZE = 2
+DULL = (a_score(0.5),) * GROUP_SIZE
+PROBLEMS = [a_problem(f"{name}{index}") for index in range(4) for name in "abcdefgh"]
+
+
+def algorithm(*, steps: int = 9, size: int = 2, **changed: object) -> AlgorithmConfig:
+    values = {"steps": steps, "groups_per_step": size, "group_size": GROUP_SIZE, **changed}
+    return AlgorithmConfig.model_validate(values)
+
+
+async def quiet() -> None:
+    """Until nothing moves any more unless the test does something: no stage of a fake takes as many turns."""
+    for _ in range(40):
+        await asyncio.sleep(0)
+
+
+class GatedPolicy:
+    """Answers a group when it is told to."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.requests: list[SamplingRequest] = []
+        self.waiting: dict[int, asyncio.Future[tuple[int, ...]]] = {}  # by number of the draw, oldest request first
+        self._started: dict[int, int] = {}
+
+    async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
+        self.requests.append(request)
+        number = number_of(request.request_id)
+        self.waiting[number] = answer = asyncio.get_running_loop().create_future()
+        self._started[number] = self.version
+        try:
+            versions = await answer
+        finally:
+            if self.waiting[number] is answer:  # else it was asked again meanwhile
+                del self.waiting[number]
+        return tuple(
+            Rollout(
+                token_ids=(seed % 1000,) * len(versions),
+                logprobs=(-1.0,) * len(versions),
+                text="x",
+                finish_reason="stop",
+                token_versions=versions,
+            )
+            for seed in request.seeds
+        )
+
+    def finish(self, *numbers: int, versions: tuple[int, ...] = ()) -> None:
+        """The weights that drew the tokens: unless told, those of when the group was asked for."""
+        for number in numbers:
+            self.waiting[number].set_result(versions or (self._started[number],))
+
+    def fail(self, number: int, failure: Exception) -> None:
+        self.waiting[number].set_exception(failure)
+
+
+class FeedRun:
+    """A feed on fakes; a group's number is its draw's, and so its problem's place in the list."""
+
+    def __init__(
+        self,
+        rules: AlgorithmConfig,
+        *,
+        problems: Sequence[Problem] = PROBLEMS,
+        scores: Mapping[int, Scores] | None = None,  # by number of the draw
+        draws: Draws | None = None,
+        step: int = 0,
+        version: int = 0,
+    ) -> None:
+        self.policy, self.pivot = GatedPolicy(), FakeGenerator()
+        self.policy.version = version
+        self.stream = GivenStream(problems)
+        self.scorer = FakeScorer(scores={problems[at].question: found for at, found in (scores or {}).items()})
+        self.feed = GroupFeed(
+            draws or Draws(self.stream),
+            stages=Stages(
+                policy=self.policy,
+                references=references(self.pivot),
+                scorer=self.scorer,
+                prompt=policy_prompt,
+                sampling=Sampling(group_size=GROUP_SIZE, max_tokens=8, temperature=1.0, run_seed=1),
+            ),
+            rules=FeedRules(algorithm=rules, reward=RewardConfig()),
+            clock=StageClock(),
+            step=step,
+            version=version,
+        )
+
+    @property
+    def asked(self) -> list[int]:
+        """Draws that the engine has under way, in the order of their requests."""
+        return list(self.policy.waiting)
+
+    async def begin(self, step: int) -> "asyncio.Task[Batch]":
+        """Ask for a step's groups, and let everything happen that can."""
+        waiting = asyncio.ensure_future(self.feed.next_batch(step))
+        await quiet()
+        return waiting
+
+    async def finish(self, *numbers: int, versions: tuple[int, ...] = ()) -> None:
+        self.policy.finish(*numbers, versions=versions)
+        await quiet()
+
+    async def learned(self, version: int) -> None:
+        """The step is through, and its weights are on the workers."""
+        self.policy.version = version
+        self.feed.release(version)
+        await quiet()
+
+
+def number_of(name: str) -> int:
+    """The draw's, of a group's or a request's name."""
+    return int(name.partition("/")[0])
+
+
+def numbers(batch: Batch) -> list[int]:
+    return [
+        number_of(group.group.group_id if isinstance(group, ScoredGroup) else group.group_id) for group in batch.groups
+    ]
+
+
+def set_aside(batch: Batch) -> list[tuple[int, str]]:
+    return [(number_of(aside.dropped.group_id), aside.dropped.reason) for aside in batch.set_aside]

@@ -1,0 +1,269 @@
+"""What becomes of a fleet's requests when real processes are killed or stopped: plain actors, and the policy's engine.
+
+The plain actors answer a request only while a file exists, so that a test decides what is under way when it strikes.
+"""
+
+import asyncio
+import io
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from actors.fleet import GeneratorFleet
+from actors.policy import PolicyWorker
+from actors.policy_fleet import PolicyFleet
+from actors.process import ProcessInfo, RemoteActor
+from actors.remote import end_actor
+from actors.supervisor import Staffing, Supervisor, Worker
+from actors.weight_buckets import WeightBucket, WeightManifest
+from actors.worker_states import WorkerState
+from cluster.launch import Bundles, collect_logs, connected, placed, start_actor
+from cluster.layout import Layout, Placement, Resources
+from driver.config import ClusterConfig
+from driver.errors import FleetLost
+from driver.progress import Progress
+from driver.schema import Rollout
+from driver.streaming_config import FleetConfig
+from tests.gated_worker import GatedWorker
+from tests.integration.conftest import TinyModels
+from tests.tiny_model import ModelWeights, load_model, request, tiny_policy
+
+pytestmark = pytest.mark.integration
+
+HASTY = FleetConfig(
+    heartbeat_s=0.5, suspect_after_s=4, dead_after_s=8, max_restarts=1, restart_window_s=3600, backoff_s=0.1
+)
+DEADLINE_S = 300
+
+
+@pytest.fixture(scope="module")
+def bundles(environment: dict[str, str]) -> Iterator[Bundles]:
+    """Two places of a Ray of our own, in this process' name."""
+    layout = Layout(
+        device="cpu",
+        placements=tuple(
+            Placement(role="policy", index=index, bundle=Resources(cpus=0.5, gpus=0), num_threads=1)
+            for index in range(2)
+        ),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
+        patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
+        patch.delenv("RAY_AUTH_MODE")
+        config, progress = ClusterConfig(), Progress(Console(file=io.StringIO()))
+        with connected(config, progress), placed(layout, config, progress.waiting) as reserved:
+            yield reserved
+
+
+class Watched:
+    """A supervisor's events and processes."""
+
+    def __init__(self, starts: list[Callable[[], RemoteActor]], *, starts_stale: bool = False) -> None:
+        self.events: list[str] = []
+        self.processes: list[ProcessInfo] = []
+        self.supervisor = Supervisor(
+            Staffing(
+                role="policy",
+                rules=HASTY,
+                start_timeout_s=DEADLINE_S,
+                starts_stale=starts_stale,
+                report=lambda _, reason, detail: self.events.append(reason),
+                found=lambda _, process: self.processes.append(process),
+            )
+        )
+        for start in starts:
+            self.supervisor.hire(start)
+
+    def pid(self, index: int) -> int:
+        process = self.supervisor.workers[index].process
+        assert process is not None
+        return process.pid
+
+    def changes(self, name: str) -> list[str]:
+        return [reason.removeprefix(f"{name}: ") for reason in self.events if reason.startswith(name)]
+
+
+@asynccontextmanager
+async def watched(starts: list[Callable[[], RemoteActor]], *, starts_stale: bool = False) -> AsyncIterator[Watched]:
+    """Everything that waits in it fails after a while; the actors are gone afterwards."""
+    fleet = Watched(starts, starts_stale=starts_stale)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await fleet.supervisor.open()
+            yield fleet
+    finally:
+        await fleet.supervisor.close()
+        for worker in fleet.supervisor.workers:
+            end_actor(worker.handle)
+
+
+def gated(bundles: Bundles, gate: Path) -> list[Callable[[], RemoteActor]]:
+    return [partial(start_actor, GatedWorker, at, bundles, (str(gate),)) for at in bundles.layout.placements]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Within the deadline of `watched`."""
+    while not holds():
+        await asyncio.sleep(0.05)
+
+
+def state_is(worker: Worker, state: WorkerState) -> Callable[[], bool]:
+    return lambda: worker.state is state
+
+
+def asks(fleet: GeneratorFleet, names: str) -> "list[asyncio.Task[tuple[Rollout, ...]]]":
+    return [asyncio.ensure_future(fleet.sample(request(name, seeds=(3, 4)))) for name in names]
+
+
+def pid_and_seeds(rollouts: tuple[Rollout, ...]) -> tuple[int, list[int]]:
+    texts = [rollout.text.split() for rollout in rollouts]
+    (pid,) = {int(pid) for pid, _ in texts}
+    return pid, [int(seed) for _, seed in texts]
+
+
+@pytest.mark.parametrize(
+    ("blow", "seen"),
+    [
+        (signal.SIGKILL, ["ready -> dead", "dead -> restarting", "restarting -> ready"]),
+        (
+            signal.SIGSTOP,
+            ["ready -> suspect", "suspect -> dead", "dead -> restarting", "restarting -> ready"],
+        ),
+    ],
+)
+def test_the_requests_of_a_worker_that_is_struck_are_answered_by_the_other_and_it_is_replaced(
+    bundles: Bundles, tmp_path: Path, blow: signal.Signals, seen: list[str]
+) -> None:
+    async def strike() -> None:
+        gate = tmp_path / "gate"
+        async with watched(gated(bundles, gate)) as seen_by:
+            fleet = GeneratorFleet(seen_by.supervisor, timeout_s=DEADLINE_S)
+            struck, other = seen_by.pid(0), seen_by.pid(1)
+            asked = asks(fleet, "abcd")
+            await asyncio.sleep(0.5)
+            os.kill(struck, blow)
+            worker = seen_by.supervisor.workers[0]
+            await until(lambda: worker.state is WorkerState.READY and seen_by.pid(0) != struck)
+            gate.touch()
+            answers = [pid_and_seeds(rollouts) for rollouts in await asyncio.gather(*asked)]
+            # What was under way on the one that was struck went to the other, with its seeds.
+            assert answers == [(other, [3, 4])] * 4
+            assert not Path(f"/proc/{struck}").exists() or _is_zombie(struck)
+            later = [pid_and_seeds(rollouts)[0] for rollouts in await asyncio.gather(*asks(fleet, "ef"))]
+            assert later == [seen_by.pid(0), other]
+            assert seen_by.changes("policy-0")[1:] == seen
+            assert seen_by.changes("policy-1")[1:] == []
+            assert len(seen_by.processes) == 3
+
+    asyncio.run(strike())
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_worker_that_only_paused_is_ready_again_and_answers_itself(bundles: Bundles, tmp_path: Path) -> None:
+    async def pause() -> None:
+        gate = tmp_path / "gate"
+        async with watched(gated(bundles, gate)[:1]) as seen_by:
+            fleet = GeneratorFleet(seen_by.supervisor, timeout_s=DEADLINE_S)
+            (asked,) = asks(fleet, "a")
+            await asyncio.sleep(0.5)
+            paused, worker = seen_by.pid(0), seen_by.supervisor.workers[0]
+            os.kill(paused, signal.SIGSTOP)
+            await until(state_is(worker, WorkerState.SUSPECT))
+            os.kill(paused, signal.SIGCONT)
+            gate.touch()
+            assert pid_and_seeds(await asked)[0] == paused
+            await until(state_is(worker, WorkerState.READY))
+            assert seen_by.changes("policy-0")[1:] == ["ready -> suspect", "suspect -> ready"]
+
+    asyncio.run(pause())
+
+
+def test_when_every_restart_is_spent_all_that_wait_hear_who_was_given_up_and_why(
+    bundles: Bundles, tmp_path: Path
+) -> None:
+    async def kill_all() -> None:
+        async with watched(gated(bundles, tmp_path / "never")) as seen_by:
+            fleet = GeneratorFleet(seen_by.supervisor, timeout_s=DEADLINE_S)
+            asked = asks(fleet, "ab")
+            for worker in seen_by.supervisor.workers:
+                for _ in range(HASTY.max_restarts + 1):
+                    await until(state_is(worker, WorkerState.READY))
+                    os.kill(seen_by.pid(worker.index), signal.SIGKILL)
+                    await until(lambda worker=worker: worker.state is not WorkerState.READY)
+            for lost in await asyncio.gather(*asked, return_exceptions=True):
+                assert isinstance(lost, FleetLost)
+                assert str(lost).startswith("policy workers left: 0, needed: 1; given up: policy-0: ")
+                assert str(lost).count("1 restarts within 3600 s are spent") == 2
+
+    asyncio.run(kill_all())
+
+
+def test_a_policy_worker_that_was_killed_serves_again_only_after_it_was_given_the_weights(
+    bundles: Bundles, tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    """The real engine, which loads in a thread: its process answers meanwhile."""
+    start = partial(
+        start_actor,
+        PolicyWorker,
+        bundles.layout.placements[0],
+        bundles,
+        (tiny_policy(tiny_models.policy), "cpu", "object_store"),
+    )
+    weights = ModelWeights(load_model(tiny_models.policy))
+
+    async def give(worker: Worker, version: int) -> None:
+        handle = worker.handle
+        await handle.start_weight_update.remote(WeightManifest.of(weights))
+        for tensors in weights.buckets():
+            await handle.receive_bucket.remote(WeightBucket.pack(tensors))
+        await handle.finish_weight_update.remote(version)
+
+    async def strike() -> None:
+        async with watched([start], starts_stale=True) as seen_by:
+            fleet = PolicyFleet(seen_by.supervisor, timeout_s=DEADLINE_S)
+            (worker,) = seen_by.supervisor.workers
+            fleet.received(fleet.receivers(), 0)  # which is not so: the engine itself refuses
+            (asked,) = asks(fleet, "a")
+            await asyncio.wait_for(fleet.stale.wait(), DEADLINE_S)
+            assert (worker.state, asked.done()) == (WorkerState.STALE, False)
+            await give(worker, 0)
+            fleet.received(fleet.receivers(), 0)
+            first = await asked
+            assert [rollout.token_versions[0] for rollout in first] == [0, 0]
+
+            fleet.stale.clear()
+            os.kill(seen_by.pid(0), signal.SIGKILL)
+            await until(lambda: fleet.stale.is_set() and worker.state is WorkerState.STALE)
+            (asked,) = asks(fleet, "a")
+            await asyncio.sleep(1)
+            assert not asked.done()
+            await give(worker, 1)
+            fleet.received(fleet.receivers(), 1)
+            again = await asked
+            assert [rollout.token_ids for rollout in again] == [rollout.token_ids for rollout in first]
+            assert [rollout.token_versions[0] for rollout in again] == [1, 1]
+
+            too_long = asyncio.ensure_future(fleet.sample(request("b", max_tokens=1000)))
+            (kept,) = asks(fleet, "c")
+            (refused,) = await asyncio.gather(too_long, return_exceptions=True)
+            assert str(refused).startswith("policy-0 failed: ValueError: request b: a prompt of 20 tokens leaves no")
+            assert len(await kept) == 2
+        collect_logs({f"policy-0.{index}": process for index, process in enumerate(seen_by.processes)}, tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "policy-0.0.err",
+            "policy-0.0.out",
+            "policy-0.1.err",
+            "policy-0.1.out",
+        ]
+
+    asyncio.run(strike())

@@ -1,0 +1,285 @@
+"""What becomes of a learner and its pushes when processes die, hang or raise: real ranks, and plain actors for workers.
+
+One scenario, played once. Ranks start twice: at the beginning, and after one of them was killed.
+"""
+
+import asyncio
+import io
+import os
+import signal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import ray
+from rich.console import Console
+
+from actors.learner import LearnerWorker, RankArguments
+from actors.learner_group import LearnerGroup
+from actors.process import ProcessInfo, RemoteActor, RemoteClass
+from actors.remote import end_actor, processes
+from actors.weight_buckets import WeightBucket, WeightManifest
+from cluster.launch import connected
+from driver.config import ClusterConfig
+from driver.errors import FleetLost, LearnerLost
+from driver.progress import Progress
+from driver.schema import PushReport, StepReport, TrainBatch
+from driver.streaming_config import FleetConfig
+from tests.integration.conftest import TinyModels
+from tests.integration.learner_ranks import TEMPERATURE, Job, make_samples, packed
+
+pytestmark = pytest.mark.integration
+
+PATIENT = FleetConfig(dead_after_s=600)
+HASTY = FleetConfig(heartbeat_s=1, suspect_after_s=2, dead_after_s=5)
+THREADS = {"env_vars": {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}}
+
+
+@ray.remote(num_cpus=0.1)
+class Receiver:
+    """A policy worker without an engine. `fault` befalls it at the second bucket of its first update."""
+
+    def __init__(self, fault: str) -> None:
+        self._fault = fault
+        self._heard: list[str] = []
+        self._names: set[str] = set()
+        self._missing: set[str] = set()
+
+    async def start_weight_update(self, manifest: WeightManifest) -> None:
+        self._heard.append("start")
+        self._names = {spec.name for spec in manifest.specs}
+        self._missing = set(self._names)
+
+    async def receive_bucket(self, bucket: WeightBucket) -> None:
+        names = {spec.name for spec in bucket.specs}
+        if self._fault and self._missing != self._names:
+            fault, self._fault = self._fault, ""
+            match fault:
+                case "dies":
+                    os._exit(1)
+                case "raises":
+                    raise RuntimeError("out of memory")
+                case "hangs":
+                    await asyncio.sleep(3600)
+        self._missing -= names
+
+    async def finish_weight_update(self, policy_version: int) -> None:
+        if self._missing:
+            raise ValueError(f"lacks {len(self._missing)} tensors")
+        self._heard.append(f"finish {policy_version}")
+
+    async def abandon_weight_update(self) -> None:
+        self._heard.append("abandon")
+
+    async def heard(self) -> list[str]:
+        return self._heard
+
+
+class Receivers:
+    """Policy workers by name; one that missed two pushes is let go."""
+
+    def __init__(self, **faults: str) -> None:
+        self.workers = {name.replace("_", "-"): Receiver.remote(fault) for name, fault in faults.items()}
+        self.versions: dict[str, int] = {}
+        self.blamed: dict[str, list[str]] = {}
+
+    def receivers(self) -> Mapping[str, RemoteActor]:
+        return dict(self.workers)
+
+    def received(self, names: Iterable[str], policy_version: int) -> None:
+        self.versions |= dict.fromkeys(names, policy_version)
+
+    def missed(self, name: str, why: str) -> None:
+        self.blamed.setdefault(name, []).append(why)
+        if len(self.blamed[name]) == 2:
+            del self.workers[name]
+
+    async def wait_receivers(self) -> None:
+        raise FleetLost("there are no more")
+
+    async def heard(self) -> dict[str, list[str]]:
+        return {name: await worker.heard.remote() for name, worker in self.workers.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushed:
+    """One push, and what the workers that are left have heard."""
+
+    report: PushReport
+    versions: dict[str, int]
+    blamed: dict[str, list[str]]
+    heard: dict[str, list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What was seen while the scenario was played."""
+
+    pushes: dict[str, Pushed]  # by the fault of policy-1
+    undisturbed: StepReport  # after the checkpoint, nothing having happened
+    killed: BaseException | None  # what a step raises whose rank is killed under it
+    afterwards: BaseException | None  # what the next call raises
+    again: StepReport  # after the checkpoint, by the ranks that were started then
+    later_push: Pushed
+    stopped: BaseException | None  # what a step raises whose rank is stopped under it
+    raised: BaseException | None  # what a step raises in one of whose ranks something breaks
+
+
+@pytest.fixture(scope="module")
+def played(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Played]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
+        patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
+        patch.delenv("RAY_AUTH_MODE")
+        with connected(ClusterConfig(), Progress(Console(file=io.StringIO()))):
+            yield asyncio.run(play(arguments(tiny_models.policy), tmp_path_factory.mktemp("failures") / "checkpoint"))
+
+
+def arguments(model: Path) -> RankArguments:
+    setup = Job(model=model).setup()
+    return RankArguments(
+        learner=setup.learner,
+        algorithm=setup.algorithm,
+        critic=setup.critic,
+        total_optimizer_steps=setup.total_optimizer_steps,
+        model=str(model),
+        chat_template="",
+        temperature=TEMPERATURE,
+        device="cpu",
+        seed=setup.seed,
+        trust_remote_code=False,
+        weight_backend="object_store",
+        bucket_bytes=setup.bucket_bytes,
+        push_timeout_s=5,
+        tensor_parallel_size=1,
+    )
+
+
+async def play(arguments: RankArguments, checkpoint: Path) -> Played:
+    batch = packed(make_samples(), num_ranks=2)
+    ranks, found = await started()
+    learner = LearnerGroup(ranks, timeout_s=600, rules=PATIENT, policy=None)
+    await learner.setup(arguments)
+    await learner.step(batch)
+    pushes = {fault: await pushed(learner, version, fault) for version, fault in enumerate(("dies", "raises", "hangs"))}
+    checkpoint.mkdir()
+    await learner.save(str(checkpoint))
+    undisturbed = await learner.step(batch)
+
+    os.kill(found[0].pid, signal.SIGSTOP)  # so that the step can't be over before rank 1 is killed
+    stepping = asyncio.ensure_future(learner.step(batch))
+    await asyncio.sleep(0)
+    os.kill(found[1].pid, signal.SIGKILL)
+    (killed,) = await asyncio.gather(stepping, return_exceptions=True)
+    (afterwards,) = await asyncio.gather(learner.measure(batch), return_exceptions=True)
+
+    for rank in learner.ranks:
+        end_actor(rank)
+    ranks, found = await started()
+    learner.exchange(ranks)
+    await learner.setup(arguments)
+    await learner.load(str(checkpoint))
+    again = await learner.step(batch)
+    later_push = await pushed(learner, 9, "")
+    return Played(
+        pushes=pushes,
+        undisturbed=undisturbed,
+        killed=failure(killed),
+        afterwards=failure(afterwards),
+        again=again,
+        later_push=later_push,
+        stopped=await stopped(ranks, found, batch),
+        raised=await raised(ranks, batch),
+    )
+
+
+async def started() -> tuple[list[RemoteActor], list[ProcessInfo]]:
+    worker: RemoteClass = LearnerWorker
+    ranks = [worker.options(num_cpus=0.2, runtime_env=THREADS).remote(rank) for rank in range(2)]
+    found = await processes(["learner-0", "learner-1"], ranks)
+    return ranks, list(found.values())
+
+
+async def pushed(learner: LearnerGroup, version: int, fault: str) -> Pushed:
+    """One push to two new workers, the second of which has a fault."""
+    workers = learner.policy = Receivers(policy_0="", policy_1=fault)
+    await workers.heard()  # they have started
+    report = await learner.push_weights(version)
+    return Pushed(report=report, versions=workers.versions, blamed=workers.blamed, heard=await workers.heard())
+
+
+async def stopped(ranks: list[RemoteActor], found: list[ProcessInfo], batch: TrainBatch) -> BaseException | None:
+    """A rank that hangs; it goes on afterwards, and so do its step and the others'."""
+    learner = LearnerGroup(ranks, timeout_s=600, rules=HASTY, policy=None)
+    os.kill(found[1].pid, signal.SIGSTOP)
+    try:
+        (outcome,) = await asyncio.gather(learner.step(batch), return_exceptions=True)
+    finally:
+        os.kill(found[1].pid, signal.SIGCONT)
+    return failure(outcome)
+
+
+async def raised(ranks: list[RemoteActor], batch: TrainBatch) -> BaseException | None:
+    """A rank with a token that no vocabulary has; the other waits for it in a collective."""
+    learner = LearnerGroup(ranks, timeout_s=600, rules=PATIENT, policy=None)
+    spoilt = tuple(replace(row, token_ids=row.token_ids + 10**6) for row in batch.rows[1])
+    spoilt_batch = replace(batch, rows=(batch.rows[0], spoilt))
+    (outcome,) = await asyncio.gather(learner.step(spoilt_batch), return_exceptions=True)
+    return failure(outcome)
+
+
+def failure(outcome: object) -> BaseException | None:
+    return outcome if isinstance(outcome, BaseException) else None
+
+
+def test_a_push_reaches_the_others_when_a_worker_dies_in_the_middle_of_it(played: Played) -> None:
+    push = played.pushes["dies"]
+    assert push.report.missed == ("policy-1",) and push.report.num_workers == 1
+    assert push.report.attempts == 1  # nothing is sent to a dead process a second time
+    assert push.versions == {"policy-0": 0}
+    assert push.heard == {"policy-0": ["start", "finish 0"]}
+
+
+def test_a_half_done_push_is_cleared_and_repeated(played: Played) -> None:
+    push = played.pushes["raises"]
+    assert push.report.missed == ("policy-1",) and push.report.num_workers == push.report.attempts == 2
+    assert push.versions == {"policy-0": 1, "policy-1": 1}
+    assert push.heard == {"policy-0": ["start", "finish 1"], "policy-1": ["start", "abandon", "start", "finish 1"]}
+    (why,) = push.blamed["policy-1"]
+    assert why == "could not load a bucket of weights: RuntimeError: out of memory"
+
+
+def test_a_worker_that_hangs_in_a_push_is_waited_for_no_longer_than_a_message_may_take(played: Played) -> None:
+    push = played.pushes["hangs"]
+    assert push.report.missed == ("policy-1",)
+    assert push.blamed["policy-1"] == ["did not load a bucket of weights within 5 s (weights.timeout_s)"]
+    assert push.versions == {"policy-0": 2, "policy-1": 2}  # an async actor hears the second try all the same
+
+
+def test_a_killed_rank_ends_its_step_though_another_one_hangs(played: Played) -> None:
+    assert isinstance(played.killed, LearnerLost)
+    assert str(played.killed).startswith("the learner could not take a step: learner-1 has died: ")
+    assert "Some common causes" not in str(played.killed)
+    assert isinstance(played.afterwards, LearnerLost)
+    assert "must be started again: it could not take a step: learner-1 has died" in str(played.afterwards)
+
+
+def test_new_ranks_go_on_from_the_checkpoint_as_if_nothing_had_happened(played: Played) -> None:
+    ours, theirs = played.again.metrics, played.undisturbed.metrics
+    for name in ("policy/loss", "policy/grad_norm", "policy/entropy", "policy/learning_rate"):
+        assert ours[name] == theirs[name]
+    assert played.later_push.versions == {"policy-0": 9, "policy-1": 9}
+
+
+def test_a_stopped_rank_is_lost_when_its_heartbeat_stays_out(played: Played) -> None:
+    assert isinstance(played.stopped, LearnerLost)
+    assert "learner-1 gave no sign of life for 5 s (fleet.dead_after_s)" in str(played.stopped)
+
+
+def test_what_breaks_in_one_rank_is_told_while_the_other_waits_for_it(played: Played) -> None:
+    assert isinstance(played.raised, LearnerLost)
+    assert "the learner could not take a step: learner-1: IndexError" in str(played.raised)

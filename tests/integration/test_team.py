@@ -1,0 +1,121 @@
+"""A run's actors when processes of theirs are killed: a policy worker gets its weights without a push, a learner that is
+lost is started again as a whole, and of each process it is known where it wrote.
+
+One policy worker and one rank, on the tiny model.
+"""
+
+import asyncio
+import io
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from rich.console import Console
+
+from actors.process import ProcessInfo
+from actors.worker_states import WorkerState
+from cluster.launch import connected, placed
+from cluster.layout import layout
+from cluster.team import Team
+from driver.config_load import load_config
+from driver.errors import LearnerLost
+from driver.paths import with_absolute_paths
+from driver.progress import Progress
+from driver.schema import PushReport, Rollout
+from tests.integration.conftest import TinyModels, write_config
+from tests.tiny_model import request
+
+pytestmark = pytest.mark.integration
+
+OVERRIDES = ("policy.num_workers=1", "learner.num_ranks=1", "fleet.heartbeat_s=1", "fleet.backoff_s=0.1")
+DEADLINE_S = 500
+
+
+@dataclass
+class Seen:
+    """What came of the scenario, which is played once."""
+
+    events: list[tuple[str, str, str]] = field(default_factory=list)
+    first: tuple[Rollout, ...] = ()
+    after_worker: tuple[Rollout, ...] = ()  # once the worker was killed: nobody pushed
+    lost: BaseException | None = None  # what a push says after the rank was killed
+    push: PushReport | None = None  # after the restart
+    after_learner: tuple[Rollout, ...] = ()
+    processes: dict[str, ProcessInfo] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def seen(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Seen]:
+    config = with_absolute_paths(load_config(write_config(tmp_path_factory.mktemp("team"), tiny_models), OVERRIDES))
+    progress, seen = Progress(Console(file=io.StringIO())), Seen()
+    wanted = layout(config, "cpu", roles=("policy", "learner"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
+        patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
+        patch.delenv("RAY_AUTH_MODE")
+        with connected(config.cluster, progress), placed(wanted, config.cluster, progress.waiting) as bundles:
+            team = Team(config, bundles, progress, report=lambda *event: seen.events.append(event))
+            asyncio.run(asyncio.wait_for(play(team, seen), DEADLINE_S))
+    yield seen
+
+
+async def play(team: Team, seen: Seen) -> None:
+    try:
+        await team.start_all()
+        await team.learner.push_weights(0)
+        seen.first = await team.policy.sample(request("a"))
+
+        await strike(team, "policy-0")
+        seen.after_worker = await team.policy.sample(request("a"))
+
+        await strike(team, "learner-0")
+        (seen.lost,) = await asyncio.gather(team.learner.push_weights(1), return_exceptions=True)
+        await team.restart_learner()
+        seen.push = await team.learner.push_weights(2)
+        seen.after_learner = await team.policy.sample(request("a"))
+        seen.processes = team.processes
+    finally:
+        await team.close()
+
+
+async def strike(team: Team, name: str) -> None:
+    os.kill(team.processes[name].pid, signal.SIGKILL)
+    (worker,) = team.policy.supervisor.workers
+    while name == worker.name and worker.state is WorkerState.READY:
+        await asyncio.sleep(0.1)
+
+
+def tokens(rollouts: tuple[Rollout, ...]) -> list[tuple[int, ...]]:
+    return [rollout.token_ids for rollout in rollouts]
+
+
+def test_a_policy_worker_that_was_killed_serves_the_weights_of_now_though_nobody_pushes(seen: Seen) -> None:
+    assert tokens(seen.after_worker) == tokens(seen.first)
+    assert seen.after_worker[0].policy_version == 0
+    assert [reason for kind, reason, _ in seen.events if kind == "worker"] == [
+        "policy-0: starting -> stale",
+        "policy-0: stale -> ready",
+        "policy-0: ready -> dead",
+        "policy-0: dead -> restarting",
+        "policy-0: restarting -> stale",
+        "policy-0: stale -> ready",
+    ]
+
+
+def test_a_learner_that_was_lost_is_started_again_and_pushes_its_first_weights(seen: Seen) -> None:
+    assert isinstance(seen.lost, LearnerLost)
+    assert seen.push is not None
+    assert (seen.push.num_workers, seen.push.missed) == (1, ())
+    assert tokens(seen.after_learner) == tokens(seen.first)
+    assert seen.after_learner[0].policy_version == 2
+
+
+def test_every_process_is_known_by_name_the_earlier_ones_by_number(seen: Seen) -> None:
+    assert sorted(seen.processes) == ["learner-0", "learner-0.1", "policy-0", "policy-0.1"]
+    assert len({process.pid for process in seen.processes.values()}) == 4
+    assert len({process.stderr for process in seen.processes.values()}) == 4

@@ -1,0 +1,290 @@
+"""Checkpoints, steps back and the end of a feed, on fakes: every draw ends exactly once."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from driver.errors import RunFailed
+from driver.problems.draws import Draws, OpenDraws
+from driver.schema import Draw, ScoredGroup
+from tests.fakes import GivenStream, run
+from tests.feed_run import DULL, PROBLEMS, FeedRun, algorithm, number_of, numbers, quiet, set_aside
+
+Kept = Sequence[tuple[Draw, ScoredGroup]]
+
+
+def restored(state: OpenDraws, kept: Kept, *, step: int, version: int, **changed: object) -> FeedRun:
+    """What another process goes on with."""
+    draws = Draws(GivenStream(PROBLEMS))
+    draws.restore(state)
+    live = FeedRun(algorithm(**changed), draws=draws, step=step, version=version)
+    live.feed.keep(kept)
+    return live
+
+
+async def one_step(live: FeedRun, step: int, *finished: int) -> None:
+    """A step that learns from the groups that finish, and makes a version."""
+    waiting = await live.begin(step)
+    await live.finish(*finished)
+    await waiting
+    await live.learned(step)
+
+
+def open_numbers(state: OpenDraws) -> list[int]:
+    return [draw["number"] for draw in state["again"]]
+
+
+def names(live: FeedRun) -> list[str]:
+    return [request.request_id for request in live.policy.requests]
+
+
+def test_a_checkpoint_keeps_what_is_ready_and_names_what_must_be_asked_again() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1), scores={2: DULL})
+        await one_step(live, 1, 0, 1)
+        await live.finish(2, 4)
+        state, kept = live.feed.state()
+        assert [draw.number for draw, _ in kept] == [2, 4]
+        assert all(draw.group_id == group.group.group_id for draw, group in kept)
+        assert (open_numbers(state), state["stream"]["number"]) == ([3, 5], 6)
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_group_whose_place_was_given_away_and_that_nobody_was_told_of_is_open_in_a_checkpoint() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={2: DULL})
+        await one_step(live, 1, 0, 1)
+        await live.finish(2)
+        assert live.asked == [3, 4, 5, 6]
+        state, kept = live.feed.state()
+        assert (open_numbers(state), list(kept)) == ([2, 3, 4, 5, 6], [])
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_run_that_goes_on_asks_nothing_again_that_was_kept_and_the_rest_with_the_same_names_and_seeds() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1))
+        await one_step(live, 1, 0, 1)
+        await live.finish(3, 4)
+        state, kept = live.feed.state()
+        asked = {request.request_id: request.seeds for request in live.policy.requests}
+        await live.feed.close()
+
+        again = restored(state, kept, step=1, version=1, max_staleness=1)
+        waiting = await again.begin(2)
+        assert again.asked == [2, 5]
+        assert {request.request_id: request.seeds for request in again.policy.requests} == {
+            name: seeds for name, seeds in asked.items() if number_of(name) in (2, 5)
+        }
+        assert numbers(await waiting) == [3, 4]  # of versions 0 and 1; 2 is drawn by version 1 now
+        await again.learned(2)
+        assert again.asked == [2, 5, 6, 7]
+        await again.feed.close()
+
+    run(watch())
+
+
+def test_kept_groups_that_are_too_old_are_asked_again() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1))
+        await one_step(live, 1, 0, 1)
+        await live.finish(2, 3, 4)
+        state, kept = live.feed.state()
+        await live.feed.close()
+
+        again = restored(state, kept, step=1, version=2, max_staleness=1)
+        waiting = await again.begin(2)
+        assert again.asked == [2, 3, 5]  # of version 0; 4 is of version 1
+        await again.finish(2)
+        assert numbers(await waiting) == [2, 4]
+        await again.feed.close()
+
+    run(watch())
+
+
+def test_a_step_back_hands_out_again_what_was_learned_from_since_the_checkpoint_and_is_fresh() -> None:
+    """Version 1 learned in step 2 and the learner is lost; the weights of step 1 come back as version 2."""
+
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=2))
+        await one_step(live, 1, 0, 1)
+        live.feed.checkpointed()
+        waiting = await live.begin(2)
+        await live.finish(2, 3)
+        assert numbers(await waiting) == [2, 3]  # in the hands of the step that is lost
+        asked = len(live.policy.requests)
+        live.feed.step_back(step=1, version=2)
+        assert numbers(await live.feed.next_batch(2)) == [2, 3]
+        assert len(live.policy.requests) == asked  # the engines were asked for nothing twice
+        await live.learned(3)
+        assert 0 not in live.asked and 1 not in live.asked  # the checkpoint has those
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_what_was_settled_in_several_steps_comes_back_with_what_was_set_aside() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=6, size=1, max_replacements=1), scores={1: DULL})
+        await one_step(live, 1, 0)
+        live.feed.checkpointed()
+        await live.finish(1)  # its place goes to draw 8
+        await one_step(live, 2, 2)  # and is reported here
+        await one_step(live, 3, 3)
+        live.feed.step_back(step=1, version=4)
+        learned = [numbers(await live.feed.next_batch(2))]
+        await live.learned(5)
+        learned.append(numbers(await live.feed.next_batch(3)))
+        await live.learned(6)
+        learned.append(numbers(await live.feed.next_batch(4)))
+        assert learned == [[1], [2], [3]]  # 1 teaches nothing still, and is some step's to report
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_what_is_too_old_after_a_step_back_is_asked_again_under_another_name_with_the_same_seeds() -> None:
+    """On-policy nothing outlives a version: ready, handed out and under way alike."""
+
+    async def watch() -> None:
+        live = FeedRun(algorithm(size=3))
+        waiting = await live.begin(1)
+        await live.finish(0, 1)
+        first = {number_of(request.request_id): request.seeds for request in live.policy.requests}
+        waiting.cancel()
+        live.policy.version = 1
+        live.feed.step_back(step=0, version=1)
+        waiting = await live.begin(1)
+        assert live.asked == [0, 1, 2]
+        assert names(live)[3:] == ["0/a0/de~1", "1/b0/de~1", "2/c0/de~1"]
+        assert {number_of(request.request_id): request.seeds for request in live.policy.requests[3:]} == first
+        live.policy.version = 2
+        live.feed.step_back(step=0, version=2)
+        await quiet()
+        assert names(live)[6:] == ["0/a0/de~2", "1/b0/de~2", "2/c0/de~2"]
+        await live.finish(0, 1, 2)
+        assert numbers(await waiting) == [0, 1, 2]
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_what_is_under_way_and_fresh_goes_on_through_a_step_back() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1))
+        waiting = await live.begin(1)
+        await live.finish(0, 1)
+        await waiting
+        live.feed.step_back(step=0, version=1)
+        await quiet()
+        assert live.asked == [2, 3]
+        assert names(live) == ["0/a0/de", "1/b0/de", "2/c0/de", "3/d0/de"]
+        assert numbers(await live.feed.next_batch(1)) == [0, 1]
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_two_steps_back_in_a_row_double_nothing() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=5))
+        await one_step(live, 1, 0, 1)
+        live.feed.checkpointed()
+        await one_step(live, 2, 2, 3)
+        for version in (3, 4):
+            live.feed.step_back(step=1, version=version)
+            assert numbers(await live.feed.next_batch(2)) == [2, 3]
+        await live.learned(5)
+        state, kept = live.feed.state()
+        numbered = [*open_numbers(state), *(draw.number for draw, _ in kept)]
+        assert sorted(numbered) == list(range(4, live.stream.drawn))
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_step_back_renews_the_budget_and_the_place_in_the_run() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(steps=2, max_replacements=1), scores={0: DULL, 2: DULL})
+        waiting = await live.begin(1)
+        await live.finish(0, 1)
+        await live.finish(2)
+        assert set_aside(await waiting) == [(0, "no_signal")]
+        await live.learned(1)
+        live.policy.version = 2
+        live.feed.step_back(step=0, version=2)
+        waiting = await live.begin(1)
+        assert live.asked == [0, 1]  # two steps are left, of two groups each: 2, 3 and 4 wait for theirs
+        await live.finish(0, 1)
+        assert live.asked == [2]
+        await live.finish(2)
+        assert (numbers(await waiting), set_aside(await waiting)) == ([1, 2], [(0, "no_signal")])
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_step_that_a_whole_checkpoint_holds_is_not_handed_out_again_although_it_was_not_said_to_be_made() -> None:
+    """Its last byte was written, and then the disk was full: it is there, and it is what the learner goes on from."""
+
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=3))
+        await one_step(live, 1, 0, 1)
+        await one_step(live, 2, 2, 3)
+        live.feed.step_back(step=1, version=3)
+        assert numbers(await live.feed.next_batch(2)) == [2, 3]
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_step_back_behind_the_last_checkpoint_is_refused() -> None:
+    """What that checkpoint settled is in no memory: the draws would be lost. Another start of the run has the older
+    checkpoint's own."""
+
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=3))
+        await one_step(live, 1, 0, 1)
+        await one_step(live, 2, 2, 3)
+        live.feed.checkpointed()
+        with pytest.raises(RunFailed, match=r"of step 2 can't be used any more.* go back to step 1: start it again"):
+            live.feed.step_back(step=1, version=3)
+        live.feed.step_back(step=2, version=3)
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_closing_drops_everything_that_is_left_once() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=2, max_replacements=1), scores={2: DULL})
+        await one_step(live, 1, 0, 1)
+        await live.finish(2, 3)
+        live.feed.step_back(step=1, version=9)  # everything must be asked again, of which 8 finds no slot
+        await quiet()
+        assert live.asked == [2, 3, 4, 5, 6, 7]
+        await live.finish(4, versions=(9,))
+        dropped = await live.feed.close()
+        assert sorted(number_of(group.group_id) for group in dropped) == [2, 3, 4, 5, 6, 7, 8]
+        assert {group.reason for group in dropped} == {"run_ended"}
+        assert live.asked == []
+        assert await live.feed.close() == []
+
+    run(watch())
+
+
+def test_a_group_that_was_set_aside_and_not_reported_keeps_its_reason_at_the_end() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={1: DULL})
+        await live.begin(1)
+        await live.finish(1)
+        dropped = await live.feed.close()
+        reasons = {number_of(group.group_id): group.reason for group in dropped}
+        assert reasons == {0: "run_ended", 1: "no_signal", 2: "run_ended", 3: "run_ended", 4: "run_ended"}
+        assert len(dropped) == 5
+
+    run(watch())
