@@ -18,9 +18,7 @@ from typing import Generic, TypeVar, cast
 
 from actors.process import RemoteActor
 from actors.remote import ProcessLost, RequestFailed, Unreachable, WorkerRaised, answer, answers
-from actors.remote import one_line as one_line  # whoever calls workers knows this module
-from actors.remote import processes as processes
-from actors.remote import ready as ready
+from actors.remote import ready as ready  # benchmarks start their workers by themselves
 from actors.routing import Routing
 from actors.step_loop import DeadEngine, StaleEngine
 from actors.supervisor import Supervisor, Worker

@@ -43,7 +43,9 @@ class ScorerWork:
         self._past: dict[str, float] = {}
 
     def of(self, index: int) -> Book:
-        return self._books.setdefault(index, Book())
+        if (book := self._books.get(index)) is None:
+            book = self._books[index] = Book()
+        return book
 
     def forget(self, index: int) -> None:
         """The place's process is gone: whoever waits for it is told, and the next one starts with nothing."""

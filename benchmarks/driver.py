@@ -135,9 +135,7 @@ async def _simulate(num_workers: int, *, tokens: int, steps: int, marks: Marks, 
 
 def _supervisor(role: str, handles: list, *, starts_stale: bool = False) -> Supervisor:
     """With heartbeats, as in a run."""
-    supervisor = Supervisor(
-        Staffing(role=role, rules=FleetConfig(), start_timeout_s=600, starts_stale=starts_stale)
-    )
+    supervisor = Supervisor(Staffing(role=role, rules=FleetConfig(), start_timeout_s=600, starts_stale=starts_stale))
     for handle in handles:
         supervisor.hire(lambda handle=handle: handle)
     return supervisor

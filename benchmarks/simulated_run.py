@@ -114,9 +114,7 @@ async def simulate(engines: Engines, *, size: RunSize, folder: Path) -> None:
         ),
     )
     stream = ProblemStream(EndlessProblems(size.languages), languages=size.languages, seed=SEED)
-    feed = GroupFeed(
-        Draws(stream), stages=stages, rules=FeedRules(algorithm=algorithm, reward=reward), clock=clock
-    )
+    feed = GroupFeed(Draws(stream), stages=stages, rules=FeedRules(algorithm=algorithm, reward=reward), clock=clock)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         recorder = _recorder(folder, reward, algorithm.steps, screen=nowhere)
         loop = Loop(

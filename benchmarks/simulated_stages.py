@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from random import Random
 from statistics import fmean
 
-from driver.schema import PushReport, Rollout, SamplingRequest, Score, ScoreRequest, StepReport, TokenMeasures, TrainBatch
+from driver.schema import (
+    PushReport,
+    Rollout,
+    SamplingRequest,
+    Score,
+    ScoreRequest,
+    StepReport,
+    TokenMeasures,
+    TrainBatch,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,9 +182,7 @@ class SimulatedRank(_Worker):
     async def _setup(self, arguments: object, *, master: tuple[str, int]) -> None:
         pass
 
-    def _step(
-        self, rows: tuple[PackedRow, ...], num_loss_tokens: int, num_sequences: int
-    ) -> Awaitable[StepReport]:
+    def _step(self, rows: tuple[PackedRow, ...], num_loss_tokens: int, num_sequences: int) -> Awaitable[StepReport]:
         _sent(rows)
         self.stepped()
         return self._later(StepReport(metrics={"policy/loss": 0.5}, num_tokens=num_loss_tokens, seconds=MOMENT_S))
@@ -192,9 +190,7 @@ class SimulatedRank(_Worker):
     def _push(self, order: PushOrder, workers: dict[str, RemoteActor]) -> Awaitable[PushOutcome]:
         _sent(order)
         self.responses.version = order.policy_version
-        return self._later(
-            PushOutcome(taken=tuple(workers), missed={}, gone=frozenset(), num_tensors=1, num_bytes=1)
-        )
+        return self._later(PushOutcome(taken=tuple(workers), missed={}, gone=frozenset(), num_tensors=1, num_bytes=1))
 
     async def _later(self, answer: Answer) -> Answer:
         await asyncio.sleep(MOMENT_S)

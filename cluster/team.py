@@ -22,6 +22,7 @@ from actors.scorer_fleet import ScorerFleet
 from actors.scoring import RewardSetup
 from actors.supervisor import Report, Staffing, Supervisor
 from actors.weight_buckets import WeightBackend
+from actors.worker_states import WorkerState
 from cluster.elastic import Elastic, Limits
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Placement, Role
@@ -42,11 +43,11 @@ class Team:
     actor's earlier processes as "policy-0.1", "policy-0.2"."""
 
     def __init__(self, config: Config, bundles: Bundles, progress: Progress, *, report: Report | None = None) -> None:
-        """`report` hears of every change among the workers; without one they are notes on the console."""
+        """`report` hears of every change among the workers; without one, what goes wrong is a note on the console."""
         self._config = config
         self._bundles = bundles
         self._progress = progress
-        self._report = report or (lambda kind, reason, detail: progress.note(f"{reason}: {detail}"))
+        self._report = report or self._note
         self._supervisors: list[Supervisor] = []
         self._room: ClusterRoom | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -219,6 +220,10 @@ class Team:
         for name, process in (await self._started("learner", processes(names, self.learner.ranks))).items():
             self._found(name, process)
         await self._started("learner", self.learner.setup(arguments))
+
+    def _note(self, kind: str, reason: str, detail: str) -> None:
+        if f": {WorkerState.STARTING} -> " not in reason:  # the phases tell of that
+            self._progress.note(f"{kind} {reason}: {detail}")
 
     async def _started(self, role: str, loading: Awaitable[Result]) -> Result:
         with self._progress.phase(f"loading {role}"):

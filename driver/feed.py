@@ -98,6 +98,7 @@ class GroupFeed:
         self._settled: list[tuple[int, Finished]] = []  # by which step since then: what a step back asks for again
         self._attempts: dict[int, int] = {}  # of draws that were asked more than once
         self._replacements_left = rules.algorithm.max_replacements
+        self._useful: set[int] = set()  # draws that were judged in this step, and keep their place: by number
         self._changed = asyncio.Event()
         self._finished_tokens = self._finished_texts = 0  # since the batch before
         self._failure: BaseException | None = None
@@ -137,7 +138,7 @@ class GroupFeed:
         self.version = version
         self._settled += [(self._step, done) for done in self._handed]
         self._handed = []
-        self._replacements_left = self._rules.algorithm.max_replacements
+        self._replacements_left, self._useful = self._rules.algorithm.max_replacements, set()
         self._step += 1
         self._fill()
         self.stages.references.cache.save()
@@ -171,7 +172,7 @@ class GroupFeed:
         """
         check_step_back(step, kept_step=self._kept_step)
         self.version, self._step = version, step + 1
-        self._replacements_left = self._rules.algorithm.max_replacements
+        self._replacements_left, self._useful = self._rules.algorithm.max_replacements, set()
         settled = [done for at, done in self._settled if at > step]  # the others' checkpoint was whole after all
         finished = [*settled, *self._handed, *(aside.finished for aside in self._set_aside), *self._ready]
         self._settled, self._handed, self._set_aside, self._ready = [], [], [], []
@@ -244,11 +245,13 @@ class GroupFeed:
 
     def _replace(self) -> None:
         """Dynamic sampling: the place of a group that teaches nothing goes to another of its language."""
-        for done in sorted(self._ready, key=lambda done: done.draw.number):
-            if not self._replacements_left:
-                return
+        ready = self._ready if self._replacements_left else []
+        unjudged = [done for done in ready if done.draw.number not in self._useful]
+        for done in sorted(unjudged, key=lambda done: done.draw.number):
             dropped = self._rules.dropped(done.outcome, version=done.version, step=self._step)
-            if dropped is not None:
+            if dropped is None:
+                self._useful.add(done.draw.number)
+            elif self._replacements_left:
                 self._replacements_left -= 1
                 self._give_place(done, dropped)
 

@@ -8,20 +8,16 @@ all languages. A metric that has nothing to measure in a step (no gold, nobody s
 import math
 import re
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
 
-from driver.consistency import is_in_language
-from driver.evaluation import gold_number
 from driver.json_lines import JsonLines, read_lines, replace_lines
+from driver.language_metrics import language_metrics
 from driver.reference_counts import ReferenceCounts
 from driver.schema import DroppedGroup, PushReport, Rollout, Score, ScoredGroup, StepReport, Unscored
-from rewards.answers import final_answer, same_answer
-
-ALL_LANGUAGES = "all"
 
 _REASONS_ALWAYS_COUNTED = ("no_signal", "unscored")
 
@@ -62,29 +58,10 @@ class Event:
     time: float = 0.0  # seconds since the epoch; the log stamps it
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Scored:
-    """One scored response beside what it is compared with."""
-
-    score: Score
-    gold: str | None
-    pivot_answer: str | None
-
-    @property
-    def is_correct(self) -> bool:
-        return self.score.answer is not None and self.gold is not None and same_answer(self.score.answer, self.gold)
-
-    @property
-    def agrees(self) -> bool:
-        answer, pivot_answer = self.score.answer, self.pivot_answer
-        return answer is not None and pivot_answer is not None and same_answer(answer, pivot_answer)
-
-
 def step_metrics(outcome: StepOutcome) -> dict[str, float]:
     """One step's metrics by name. Parts, gates and answers are of all scored groups, dropped ones included."""
     metrics = _group_metrics(outcome.groups, outcome.dropped)
-    for language, groups in _by_language(outcome.groups).items():
-        metrics |= _language_metrics(language, groups)
+    metrics |= language_metrics(outcome.groups)
     metrics |= _length_metrics(outcome.groups)
     metrics |= _pivot_metrics(outcome.pivot)
     metrics |= outcome.scorer
@@ -107,21 +84,16 @@ def step_metrics(outcome: StepOutcome) -> dict[str, float]:
 def _staleness_metrics(outcome: StepOutcome) -> dict[str, float]:
     """How many versions ago the tokens were drawn that this step learned from."""
     dropped_ids = {group.group_id for group in outcome.dropped}
-    ages = [
-        outcome.policy_version - version
-        for group in outcome.groups
-        if group.group.group_id not in dropped_ids
-        for rollout in group.group.rollouts
-        for version in rollout.token_versions
-    ]
-    return {"staleness/mean": fmean(ages), "staleness/max": float(max(ages))} if ages else {}
-
-
-def _by_language(groups: Sequence[ScoredGroup]) -> dict[str, list[ScoredGroup]]:
-    by_language: dict[str, list[ScoredGroup]] = defaultdict(list)
-    for group in groups:
-        by_language[group.group.problem.language].append(group)
-    return {ALL_LANGUAGES: list(groups), **by_language}
+    learned = [group for group in outcome.groups if group.group.group_id not in dropped_ids]
+    versions = [rollout.token_versions for rollout in _rollouts(learned)]
+    if not versions:
+        return {}
+    num_tokens = sum(map(len, versions))
+    oldest = min(of_tokens[0] for of_tokens in versions)
+    return {
+        "staleness/mean": (num_tokens * outcome.policy_version - sum(map(sum, versions))) / num_tokens,
+        "staleness/max": float(outcome.policy_version - oldest),
+    }
 
 
 def _rewards(group: ScoredGroup) -> list[float]:
@@ -150,35 +122,6 @@ def _group_metrics(groups: Sequence[ScoredGroup], dropped: Sequence[DroppedGroup
     if spreads:
         metrics["group/reward_std"] = fmean(spreads)
     return metrics
-
-
-def _scored(groups: Iterable[ScoredGroup]) -> Iterator[_Scored]:
-    for group in groups:
-        gold = gold_number(group.group.problem)
-        pivot_answer = final_answer(group.reference.text, "en")
-        for score in group.scores:
-            if isinstance(score, Score):
-                yield _Scored(score=score, gold=gold, pivot_answer=pivot_answer)
-
-
-def _language_metrics(language: str, groups: Sequence[ScoredGroup]) -> dict[str, float]:
-    """Accuracy is against gold, and only watched: no reward reads it. Agreement is with the pivot's answer."""
-    rollouts = [rollout for group in groups for rollout in group.group.rollouts]
-    scored = list(_scored(groups))
-    scores = [response.score for response in scored]
-    parts = {name for score in scores for name in score.parts}
-    gates = {name for score in scores for name in score.gates}
-    measured = {
-        **{f"reward/{name}/{language}": [s.parts[name] for s in scores if name in s.parts] for name in parts},
-        **{f"gate/{name}/{language}": [s.gates[name] for s in scores if name in s.gates] for name in gates},
-        f"lang/{language}/reward_mean": [score.reward for score in scores],
-        f"lang/{language}/accuracy": [response.is_correct for response in scored if response.gold is not None],
-        f"lang/{language}/agreement": [response.agrees for response in scored if response.pivot_answer is not None],
-        f"lang/{language}/language_consistency": [is_in for s in scores if (is_in := is_in_language(s)) is not None],
-        f"lang/{language}/response_length": [len(rollout.token_ids) for rollout in rollouts],
-        f"lang/{language}/truncated": [rollout.is_truncated for rollout in rollouts],
-    }
-    return {name: fmean(values) for name, values in sorted(measured.items()) if values}
 
 
 def _length_metrics(groups: Sequence[ScoredGroup]) -> dict[str, float]:

@@ -64,7 +64,10 @@ class Recovery:
         found = await asyncio.to_thread(self.last_checkpoint)
         start = progress_of(found.state) if found else Progress()
         self.record.note(f"{lost}; the learner is started again and goes on after step {start.step}")
-        await self.restart()
+        try:
+            await self.restart()
+        except RunFailed as failure:  # a rank died again while it was loading: one more try, within the budget
+            raise LearnerLost(f"the learner could not be started again: {failure}") from failure
         if found is not None:
             await self.loop.learner.load(str(found.learner))
         self.record.cut_back(start.step)

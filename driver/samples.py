@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from driver.schema import Reference, Rollout, Score, ScoredGroup, Unscored
@@ -175,9 +176,19 @@ def _row_groups(sources: list[tuple[Path, int | None]], schema: pa.Schema) -> It
     for path, before_step in sources:
         with pq.ParquetFile(path) as file:
             for index in range(file.num_row_groups):
-                rows = file.read_row_group(index).to_pylist()
-                kept = [row for row in rows if before_step is None or row["step"] < before_step]
-                yield pa.Table.from_pylist(kept, schema=schema)
+                table = file.read_row_group(index)
+                if before_step is not None:
+                    table = table.filter(pc.field("step") < before_step)
+                yield _in_schema(table, schema)
+
+
+def _in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """With all columns of the schema; null where the table has none."""
+    columns = [
+        table.column(field.name) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _write_aside(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:

@@ -259,7 +259,7 @@ class GivenStream:
             languages=[],
             shares=[],
             fingerprint="given",
-            curriculum=None,
+            curriculum={},
         )
 
     def restore(self, state: StreamState) -> None:

@@ -18,8 +18,8 @@ DULL = (a_score(0.5),) * GROUP_SIZE
 PROBLEMS = [a_problem(f"{name}{index}") for index in range(4) for name in "abcdefgh"]
 
 
-def algorithm(*, steps: int = 9, size: int = 2, **changed: object) -> AlgorithmConfig:
-    values = {"steps": steps, "groups_per_step": size, "group_size": GROUP_SIZE, **changed}
+def algorithm(*, size: int = 2, **changed: object) -> AlgorithmConfig:
+    values = {"steps": 9, "groups_per_step": size, "group_size": GROUP_SIZE, **changed}
     return AlgorithmConfig.model_validate(values)
 
 

@@ -1,5 +1,6 @@
 """One run of a recipe on fakes, and everything that can be seen of it."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -114,6 +115,8 @@ class RecipeRun:
         try:
             await self.recipe(self.feed, loop=self.loop)
         finally:
+            await asyncio.sleep(0)  # what was started begins
+            await asyncio.sleep(0)
             self.left = await self.feed.close()
 
     @property

@@ -6,17 +6,17 @@ convention only.
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PretrainedConfig
 from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.utils.import_utils import is_flash_attn_2_available
 
+from actors.learning.segment_attention import AttentionRules, attend
 from driver.errors import BadInput
 from driver.schema import Segment
 
@@ -135,21 +135,8 @@ def packed_sdpa(  # noqa: PLR0913 - the arguments are those that transformers pa
     Result is [1, T, heads, D]. `attention_mask` is None: transformers makes none for an implementation it doesn't know.
     """
     _refuse_others(module, others, knows_sequences=bool(segments), lacks=_SDPA_LACKS)
-    asked = [_asking(segment, sliding_window, query.device) for segment in segments]
-    queries = _with_prompts(query, segments, [is_prompt_asked for is_prompt_asked, _ in asked])
-    keys, values = (_with_prompts(states, segments, [True] * len(segments)) for states in (key, value))
-    outputs = [
-        scaled_dot_product_attention(
-            *parts,
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=scaling,
-            dropout_p=dropout,
-            enable_gqa=key.shape[1] != query.shape[1],
-        )[:, :, -segment.length :]
-        for segment, (_, mask), *parts in zip(segments, asked, queries, keys, values, strict=True)
-    ]
-    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+    rules = AttentionRules(sliding_window=sliding_window, scaling=scaling, dropout=dropout)
+    return attend(query, key, value, segments=segments, rules=rules).transpose(1, 2).contiguous(), None
 
 
 def _refuse_others(
@@ -162,38 +149,6 @@ def _refuse_others(
             f"policy.model: {type(module).__name__} asks for an attention that the learner's packed rows don't have; "
             'choose another model, or try learner.attention "sdpa"'
         )
-
-
-def _with_prompts(states: Tensor, segments: tuple[Segment, ...], wanted: Sequence[bool]) -> list[Tensor]:
-    """The states of each segment, after those of the prompt that it goes on from, where that is wanted.
-
-    Cut once: the gradients of slices of a whole row would each be as long as the row.
-    """
-    own = states.split([segment.length for segment in segments], dim=2)
-    whole = dict(zip(accumulate((segment.length for segment in segments), initial=0), own, strict=False))
-    prompts = {
-        (start, length): whole[start][:, :, :length]
-        for start, length in {segment[1:] for segment in segments}
-        if length
-    }
-    return [
-        torch.cat([prompts[segment[1:]], part], dim=2) if segment.prompt_length and is_wanted else part
-        for segment, part, is_wanted in zip(segments, own, wanted, strict=True)
-    ]
-
-
-def _asking(segment: Segment, sliding_window: int | None, device: torch.device) -> tuple[bool, Tensor | None]:
-    """Whether the queries of a segment's prompt are asked once more, and the mask; None: each sees all before it.
-
-    A mask costs as much as if nothing were masked. So a short prompt's queries are asked again with its response's,
-    which makes a plain square of both; a long prompt's are not.
-    """
-    num_seen = segment.prompt_length + segment.length
-    window = num_seen if sliding_window is None else min(sliding_window, num_seen)  # itself and those before it
-    if segment.prompt_length <= segment.length and window == num_seen:
-        return True, None
-    mask = torch.ones(segment.length, num_seen, dtype=torch.bool, device=device)
-    return False, mask.tril(segment.prompt_length).triu(segment.prompt_length + 1 - window)
 
 
 AttentionInterface.register(PACKED_SDPA, packed_sdpa)

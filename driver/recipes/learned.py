@@ -59,7 +59,8 @@ class Learned:
     @property
     def not_learned(self) -> tuple[str, ...]:
         """Groups all of whose optimiser steps were skipped, or that the batch ended before."""
-        return tuple(group_id for group_id in self.group_sizes if group_id not in self._taken_groups)
+        taken = self._taken_groups
+        return tuple(group_id for group_id in self.group_sizes if group_id not in taken)
 
     @property
     def num_tried(self) -> int:

@@ -6,7 +6,7 @@ Owns that choice. Knows metric names and the record; drawing is figures.py.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from driver.metrics import ALL_LANGUAGES
+from driver.language_metrics import ALL_LANGUAGES
 from driver.report.figures import Scale, Series, colour, curves, smoothing_window, stacked_bars
 from driver.report.names import language_name
 from driver.report.page import Content, Html, details, element

@@ -36,7 +36,7 @@ max_response_tokens = 24
 max_num_seqs = 32
 kv_cache_gib = 0.1
 num_cpus = 0.2
-timeout_s = 300
+timeout_s = 600
 [pivot]
 model = "{folder}/models/tiny"
 max_model_len = 512
@@ -45,7 +45,7 @@ max_num_seqs = 32
 kv_cache_gib = 0.1
 num_cpus = 0.2
 cache = "{folder}/references"
-timeout_s = 300
+timeout_s = 600
 [scorer]
 model = "{folder}/models/tiny-encoder"
 num_workers = 2
@@ -90,6 +90,8 @@ row_tokens = 512
 timeout_s = 300
 [weights]
 timeout_s = 30
+[cluster]
+start_timeout_s = {start_timeout_s}
 [checkpoint]
 every_steps = {checkpoint_every}
 keep_last = 3
@@ -128,6 +130,7 @@ class TinySettings:
     checkpoint_every: int = 3
     grace_s: float = 120.0
     dead_after_s: float = 8.0
+    start_timeout_s: float = 150.0  # a worker that hangs while it loads is found by this alone
     pace_s: float = 1.5  # that a scorer takes for a group, at least
 
 
@@ -155,6 +158,7 @@ def prepare(place: Path, settings: TinySettings) -> TinyRun:
         heartbeat_s=settings.dead_after_s / 16,
         suspect_after_s=settings.dead_after_s / 2,
         dead_after_s=settings.dead_after_s,
+        start_timeout_s=settings.start_timeout_s,
     )
     path.write_text(text, encoding="utf-8")
     (place / "slow_reward.py").write_text(SLOW_REWARD.format(pace_s=settings.pace_s), encoding="utf-8")

@@ -1,5 +1,5 @@
-"""A run's actors when processes of theirs are killed: a policy worker gets its weights without a push, a learner that is
-lost is started again as a whole, and of each process it is known where it wrote.
+"""A run's actors when processes of theirs are killed: a policy worker gets its weights without a push, a learner that
+is lost is started again as a whole, and of each process it is known where it wrote.
 
 One policy worker and one rank, on the tiny model.
 """
@@ -40,7 +40,7 @@ class Seen:
     events: list[tuple[str, str, str]] = field(default_factory=list)
     first: tuple[Rollout, ...] = ()
     after_worker: tuple[Rollout, ...] = ()  # once the worker was killed: nobody pushed
-    lost: BaseException | None = None  # what a push says after the rank was killed
+    lost: PushReport | BaseException | None = None  # what a push says after the rank was killed
     push: PushReport | None = None  # after the restart
     after_learner: tuple[Rollout, ...] = ()
     processes: dict[str, ProcessInfo] = field(default_factory=dict)

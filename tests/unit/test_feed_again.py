@@ -13,11 +13,11 @@ from tests.feed_run import DULL, PROBLEMS, FeedRun, algorithm, number_of, number
 Kept = Sequence[tuple[Draw, ScoredGroup]]
 
 
-def restored(state: OpenDraws, kept: Kept, *, step: int, version: int, **changed: object) -> FeedRun:
+def restored(state: OpenDraws, kept: Kept, *, step: int, version: int, max_staleness: int) -> FeedRun:
     """What another process goes on with."""
     draws = Draws(GivenStream(PROBLEMS))
     draws.restore(state)
-    live = FeedRun(algorithm(**changed), draws=draws, step=step, version=version)
+    live = FeedRun(algorithm(max_staleness=max_staleness), draws=draws, step=step, version=version)
     live.feed.keep(kept)
     return live
 

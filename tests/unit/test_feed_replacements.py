@@ -11,7 +11,7 @@ LANGUAGES = ("de", "sw", "th")
 PROBLEMS = [a_problem(f"a{index}", LANGUAGES[index % 3]) for index in range(24)]
 
 
-def a_run(*dull: int, size: int = 2, **changed: object) -> FeedRun:
+def a_run(*dull: int, size: int = 2, **changed: int | str) -> FeedRun:
     """These draws teach nothing."""
     return FeedRun(algorithm(size=size, **changed), problems=PROBLEMS, scores=dict.fromkeys(dull, DULL))
 

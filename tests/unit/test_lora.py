@@ -23,6 +23,7 @@ from actors.learning.lora import Adapter, adapters_off, add_adapters, base_param
 from actors.learning.policy_model import PolicyModel
 from driver.errors import BadInput
 from driver.learning_config import LoraConfig
+from tests.row_inputs import whole_sequences
 
 TOKENS = torch.tensor([[3, 14, 15, 9, 26, 5, 35, 8]])
 SIZES: dict[str, Any] = {
@@ -238,7 +239,7 @@ def test_gradients_reach_the_adapters_through_checkpointed_layers(targets: tuple
 def test_log_probabilities_teach_the_adapters_and_leave_the_frozen_head() -> None:
     causal = trained(built(tied_llama))
     policy = PolicyModel(causal, HeadSettings(temperature=1.0, chunk_tokens=4))
-    logprobs, _ = policy(TOKENS, torch.arange(8)[None], torch.tensor([3, 4, 5, 6, 7]))
+    logprobs, _ = policy(whole_sequences([TOKENS[0]], asked=[(3, 4, 5, 6, 7)]))
     logprobs.sum().backward()
     expected = trained(built(tied_llama))
     everything = expected(TOKENS).logits[0, :-1].log_softmax(-1).gather(1, TOKENS[0, 1:, None])[:, 0]
