@@ -2,8 +2,8 @@
 
     python -m benchmarks [NAME ...] [section.key=value ...] [--json]
 
-NAMEs are generation, scoring, packing, learning, push, step and cache; without one, all of them. Everything that is not
-a size below is read from the config, as a run reads it.
+NAMEs are generation, scoring, packing, learning, push, step, cache, streaming and driver; without one, all of them.
+Everything that is not a size below is read from the config, as a run reads it. The last three read none of it.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from driver.config_load import load_config
 from driver.errors import BadInput
 from driver.paths import ROOT, with_absolute_paths
 
-NAMES = ("generation", "scoring", "packing", "learning", "push", "step", "cache")
+NAMES = ("generation", "scoring", "packing", "learning", "push", "step", "cache", "streaming", "driver")
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
 """Ray actors as a driver sees them, simulated in its own process: handles that answer after a moment, without work.
 
-Owns what stands for a worker of each kind. What a driver sends is pickled and thrown away, and what it gets is unpickled
-for it, as Ray does in the driver's process; Ray's own work beyond that is left out. Knows no fleet and no feed.
+Owns what stands for a worker of each kind. What a driver sends is pickled and thrown away, and what it gets is
+unpickled for it, as Ray does in the driver's process; Ray's own work beyond that is left out. Knows no fleet and no
+feed.
 """
 
 import asyncio

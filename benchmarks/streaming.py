@@ -28,9 +28,9 @@ NUM_COUNTED = {0: 12, 1: 30, 2: 30, 4: 30}
 AIM = 1.05
 
 _WHY_NOT_1 = (
-    f". By Little's law it can't be {AIM:g}: 2 x G groups in flight that each stay for at least generation, scoring "
-    f"and learning, {GENERATE:g} + {SCORE:g} + {LEARN:g}, are at most G every "
-    f"{(GENERATE + SCORE + LEARN) / 2:.3g}, without any wait; and a batch also waits for the last of its jittered groups"
+    f". {AIM:g} is out of reach by Little's law: of 2 x G groups in flight each stays for generation, scoring and "
+    f"learning, {GENERATE:g} + {SCORE:g} + {LEARN:g}, so G are learned from every {(GENERATE + SCORE + LEARN) / 2:.3g} "
+    "at best, if none ever waited; and a batch waits for the last of its groups"
 )
 
 

@@ -136,10 +136,11 @@ def against_rewards(
     _check(candidates, known, algorithm)
     penalties = [_penalties(*pair, algorithm) for pair in zip(candidates, known, strict=True)]
     if algorithm.advantage == "reinforce++":
-        advantages = reinforce_plus_plus([candidate.signal for candidate in candidates], penalties)
+        signals = [candidate.signal for candidate in candidates]
+        advantages = [tuple(of_tokens.tolist()) for of_tokens in reinforce_plus_plus(signals, penalties)]
     else:
         advantages = _against_siblings(groups, penalties, algorithm)
-    no_returns = [np.zeros(0)] * len(candidates)
+    no_returns: list[tuple[float, ...]] = [()] * len(candidates)
     samples = [
         _sample(*facts, algorithm=algorithm) for facts in zip(candidates, known, advantages, no_returns, strict=True)
     ]
@@ -171,7 +172,8 @@ def against_critic(
     advantages = [advantage for advantage, _ in pairs]
     if algorithm.whiten_advantages:
         advantages = whitened(advantages)
-    returns = [of_tokens for _, of_tokens in pairs]
+    advantages = [tuple(of_tokens.tolist()) for of_tokens in advantages]
+    returns = [tuple(of_tokens.tolist()) for _, of_tokens in pairs]
     samples = [
         _sample(*facts, algorithm=algorithm) for facts in zip(candidates, measures, advantages, returns, strict=True)
     ]
@@ -209,10 +211,10 @@ def _penalties(candidate: Candidate, measured: TokenMeasures, algorithm: Algorit
 
 def _against_siblings(
     groups: Sequence[Sequence[Candidate]], penalties: Sequence[Floats], algorithm: AlgorithmConfig
-) -> list[Floats]:
-    """One advantage a response, the same for its tokens; what its tokens cost is part of its reward."""
+) -> list[tuple[float, ...]]:
+    """One advantage a response, the same number for its tokens; what its tokens cost is part of its reward."""
     costs = iter(penalties)
-    advantages: list[Floats] = []
+    advantages: list[tuple[float, ...]] = []
     for group in groups:
         rewards = [candidate.signal + float(next(costs).sum()) for candidate in group]
         if algorithm.advantage == "leave_one_out":
@@ -221,12 +223,17 @@ def _against_siblings(
             relative = group_relative(rewards, scale_by_std=algorithm.scale_by_std)
         for candidate, advantage in zip(group, relative, strict=True):
             assert advantage is not None, "a candidate has a reward"
-            advantages.append(np.full(len(candidate.response_token_ids), advantage))
+            advantages.append((advantage,) * len(candidate.response_token_ids))
     return advantages
 
 
 def _sample(
-    candidate: Candidate, measured: TokenMeasures, advantages: Floats, returns: Floats, *, algorithm: AlgorithmConfig
+    candidate: Candidate,
+    measured: TokenMeasures,
+    advantages: tuple[float, ...],
+    returns: tuple[float, ...],
+    *,
+    algorithm: AlgorithmConfig,
 ) -> TrainSample:
     """With one optimiser step a batch the weights that learn are those that were measured: the ratio starts at 1, and
     the learner's own log-probabilities say so more exactly."""
@@ -236,12 +243,12 @@ def _sample(
         prompt_token_ids=candidate.prompt_token_ids,
         response_token_ids=candidate.response_token_ids,
         sampling_logprobs=candidate.sampling_logprobs,
-        advantages=tuple(advantages.tolist()),
+        advantages=advantages,
         policy_version=candidate.policy_version,
         is_truncated=candidate.is_truncated,
         old_logprobs=tuple(measured.logprobs.tolist()) if is_reused else (),
         reference_logprobs=tuple(measured.reference_logprobs.tolist()),
-        returns=tuple(returns.tolist()),
+        returns=returns,
         old_values=tuple(measured.values.tolist()),
     )
 

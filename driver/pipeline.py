@@ -62,8 +62,7 @@ async def score_draw(
     group_id, problem = draw.group_id, draw.problem
     try:
         group, reference = await asyncio.gather(
-            clock.during("generate", sample_group(draw, attempt=attempt, stages=stages)),
-            clock.during("pivot", stages.references.get(problem)),
+            sample_group(draw, attempt=attempt, stages=stages, clock=clock), get_reference(draw, stages, clock)
         )
     except BadInput as error:
         # A long set's prompts are not all checked before the start: one that is too long must not end the run.
@@ -78,20 +77,25 @@ async def score_draw(
     return ScoredGroup(group=group, reference=reference, scores=scores)
 
 
-async def sample_group(draw: Draw, *, attempt: int, stages: Stages) -> Group:
+async def get_reference(draw: Draw, stages: Stages, clock: StageClock) -> Reference:
+    with clock.busy("pivot"):
+        return await stages.references.get(draw.problem)
+
+
+async def sample_group(draw: Draw, *, attempt: int, stages: Stages, clock: StageClock) -> Group:
     """The same responses at every attempt, as far as the weights are the same: seeds follow from the draw."""
     sampling = stages.sampling
     prompt_token_ids = stages.prompt(draw.problem)
-    rollouts = await stages.policy.sample(
-        SamplingRequest(
-            # An engine may still be busy with the attempt before, which nobody waits for any more.
-            request_id=f"{draw.group_id}~{attempt}" if attempt else draw.group_id,
-            prompt_token_ids=prompt_token_ids,
-            seeds=sampling_seeds(sampling.run_seed, draw.group_id, num=sampling.group_size),
-            max_tokens=sampling.max_tokens,
-            temperature=sampling.temperature,
-        )
+    request = SamplingRequest(
+        # An engine may still be busy with the attempt before, which nobody waits for any more.
+        request_id=f"{draw.group_id}~{attempt}" if attempt else draw.group_id,
+        prompt_token_ids=prompt_token_ids,
+        seeds=sampling_seeds(sampling.run_seed, draw.group_id, num=sampling.group_size),
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
     )
+    with clock.busy("generate"):
+        rollouts = await stages.policy.sample(request)
     return Group(group_id=draw.group_id, problem=draw.problem, prompt_token_ids=prompt_token_ids, rollouts=rollouts)
 
 

@@ -40,6 +40,8 @@ def batch_arithmetic(config: Config) -> list[str]:
         f"the run: {algorithm.steps} steps, {algorithm.steps * responses:,} {kind} to "
         f"{algorithm.steps * algorithm.groups_per_step:,} problems in {', '.join(config.data.languages)}",
     ]
+    if algorithm.name != "sft":
+        lines.append(_in_flight(config))
     if algorithm.optimizer_steps > 1:
         lines.append(
             f"a batch: {algorithm.mini_batches} mini-batches x {algorithm.epochs} epochs = "
@@ -49,3 +51,14 @@ def batch_arithmetic(config: Config) -> list[str]:
         workers = config.pivot.num_workers
         lines.append(f"references: at most one for each of those problems' items, from {workers} pivot worker(s)")
     return lines
+
+
+def _in_flight(config: Config) -> str:
+    """How many groups may be started and not yet learned from."""
+    algorithm, workers = config.algorithm, config.policy.num_workers
+    staleness = algorithm.max_staleness
+    when = "generation goes on while the learner works" if staleness else "on-policy: generation waits for the learner"
+    return (
+        f"in flight: at most ({staleness} + 1) x {algorithm.groups_per_step} = {algorithm.groups_in_flight} groups, "
+        f"{algorithm.groups_in_flight * algorithm.group_size} responses over {workers} policy worker(s); {when}"
+    )

@@ -5,7 +5,8 @@ which it had at least one thing under way, however many.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,11 +23,17 @@ class StageClock:
 
     async def during(self, stage: str, work: Awaitable[T]) -> T:
         """The work's result; the stage is busy until then."""
+        with self.busy(stage):
+            return await work
+
+    @contextmanager
+    def busy(self, stage: str) -> Iterator[None]:
+        """The stage is busy for as long as the body runs."""
         if not self._under_way.get(stage):
             self._since[stage] = self._now()
         self._under_way[stage] = self._under_way.get(stage, 0) + 1
         try:
-            return await work
+            yield
         finally:
             self._under_way[stage] -= 1
             if not self._under_way[stage]:

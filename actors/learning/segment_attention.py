@@ -42,8 +42,9 @@ def attend(
     query: Tensor, key: Tensor, value: Tensor, *, segments: tuple[Segment, ...], rules: AttentionRules
 ) -> Tensor:
     """query [1, heads, T, D], key and value [1, heads or fewer, T, D], T the length of all segments; as query."""
-    cuts = (_cuts(states, segments) for states in (query, key, value))
-    return torch.cat([_attend_one(*parts, segment, rules) for *parts, segment in zip(*cuts, segments, strict=True)], 2)
+    queries, keys, values = (_cuts(states, segments) for states in (query, key, value))
+    outputs = [_attend_one(*parts, rules) for parts in zip(segments, queries, keys, values, strict=True)]
+    return torch.cat(outputs, dim=2)
 
 
 def _cuts(states: Tensor, segments: tuple[Segment, ...]) -> list[_Cut]:
@@ -57,7 +58,7 @@ def _cuts(states: Tensor, segments: tuple[Segment, ...]) -> list[_Cut]:
     return [_Cut(prompts[segment[1:]], part) for segment, part in zip(segments, own, strict=True)]
 
 
-def _attend_one(query: _Cut, key: _Cut, value: _Cut, segment: Segment, rules: AttentionRules) -> Tensor:
+def _attend_one(segment: Segment, query: _Cut, key: _Cut, value: _Cut, rules: AttentionRules) -> Tensor:
     """[1, heads, n, D] of a segment's n tokens.
 
     A kernel with a mask costs as much as if nothing were masked. So where causality is all that a mask would say, and

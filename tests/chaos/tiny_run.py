@@ -131,7 +131,7 @@ class TinySettings:
     grace_s: float = 120.0
     dead_after_s: float = 8.0
     start_timeout_s: float = 150.0  # a worker that hangs while it loads is found by this alone
-    pace_s: float = 1.5  # that a scorer takes for a group, at least
+    pace_s: float = 2.5  # that a scorer takes for a group, at least
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,6 +108,7 @@ def test_a_recipe_that_is_asked_to_stop_finishes_its_step_and_begins_no_other() 
         assert [progress.step for progress in live.checkpointer.kept] == [1]
         assert live.loop.progress.step == 1
         assert live.loop.is_between_steps
+        await quiet()
         await live.feed.feed.close()
 
     run(watch())

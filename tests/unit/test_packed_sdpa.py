@@ -12,6 +12,10 @@ WHOLE = (Segment(3), Segment(1), Segment(4))
 SHARING = (Segment(5), Segment(4), Segment(4, 0, 3), Segment(2, 5, 1), Segment(1, 0, 3), Segment(2, 5, 3))
 
 
+LONG = (Segment(370), Segment(200, 0, 300), Segment(100, 0, 50))
+"""4 heads x 370 x 370 scores are too many to be written out in half precision, 4 x 200 x 500 are not."""
+
+
 def seen_by_each(segments: tuple[Segment, ...], sliding_window: int | None) -> list[list[int]]:
     """Of every token of the row, the places of those that it sees."""
     found, start = [], 0
@@ -50,6 +54,27 @@ def test_each_token_sees_its_own_sequence_up_to_itself(
     wanted = torch.autograd.grad((torch.stack(expected) * scale).sum(), (query, key, value))
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("segments", [SHARING, LONG])
+@pytest.mark.parametrize("sliding_window", [None, 4])
+def test_half_precision_differs_by_its_rounding_only(segments: tuple[Segment, ...], sliding_window: int | None) -> None:
+    random = torch.Generator().manual_seed(6)
+    num_tokens = sum(segment.length for segment in segments)
+    states = [torch.randn(1, heads, num_tokens, 8, generator=random).bfloat16() for heads in (4, 2, 2)]
+    scale = torch.randn(1, num_tokens, 4, 8, generator=random)
+    found: list[list[torch.Tensor]] = []
+    for dtype in (torch.bfloat16, torch.float32):
+        query, key, value = (one.to(dtype).requires_grad_() for one in states)
+        output, _ = packed_sdpa(
+            torch.nn.Identity(), query, key, value, None, segments=segments, sliding_window=sliding_window
+        )
+        assert output.dtype == dtype
+        gradients = torch.autograd.grad((output * scale.to(dtype)).sum(), (query, key, value))
+        found.append([output.detach().float(), *(gradient.float() for gradient in gradients)])
+    for half, whole in zip(*found, strict=True):
+        # bf16 has 8 binary digits: a value is off by up to 1/256 of it, and its errors add up over a few roundings.
+        assert (half - whole).norm() / whole.norm() < 3 / 256
 
 
 def test_what_a_token_may_see_is_what_the_table_says() -> None:
