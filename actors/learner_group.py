@@ -43,6 +43,7 @@ class LearnerGroup:
         self._lock = asyncio.Lock()
         self._arguments: RankArguments | None = None
         self._why_lost = ""  # empty: not lost
+        self._was_lost = asyncio.Event()
         self._membership = Membership()
         self._attempts = itertools.count(1)
         self._last_version: int | None = None  # that a push was begun for
@@ -63,6 +64,11 @@ class LearnerGroup:
     def is_lost(self) -> bool:
         return bool(self._why_lost)
 
+    async def until_lost(self) -> LearnerLost:
+        """Waits until a call finds a rank lost, also one that nobody waits for (`bring_up`)."""
+        await self._was_lost.wait()
+        return LearnerLost(f"the learner is lost: {self._why_lost}")
+
     def exchange(self, ranks: Sequence[RemoteActor]) -> None:
         """New processes, not set up yet, in the place of those that are lost."""
         self.ranks = tuple(ranks)
@@ -81,6 +87,7 @@ class LearnerGroup:
             calls = [rank.setup.remote(arguments, master=master) for rank in self.ranks]
             await self._ask("load the model", calls)
             self._why_lost = ""
+            self._was_lost.clear()
 
     async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
         async with self._lock:
@@ -199,4 +206,5 @@ class LearnerGroup:
             )
         except RankLost as failure:
             self._why_lost = f"it could not {what}: {failure}"
+            self._was_lost.set()
             raise LearnerLost(f"the learner could not {what}: {failure}") from failure

@@ -35,7 +35,8 @@ class PolicyFleet(GeneratorFleet):
         """These hold that version now. One whose process was exchanged since `receivers` was asked holds nothing."""
         for worker in self._of(names):
             self._num_missed.pop(worker.handle, None)
-            self.supervisor.current(worker, f"holds version {policy_version}")
+            if worker.state is WorkerState.STALE:  # a suspect one is ready again when it answers a heartbeat
+                self.supervisor.current(worker, f"holds version {policy_version}")
 
     def missed(self, name: str, why: str) -> None:
         """It did not take a push; after the second time in a row another takes its place."""

@@ -14,7 +14,8 @@ from typing import TextIO
 from rich.console import Console
 
 from driver.consistency import ConsistencyWatch
-from driver.feed import FeedRules, GroupFeed
+from driver.feed import GroupFeed
+from driver.finished_groups import FeedRules
 from driver.learning_config import AlgorithmConfig, LearnerConfig
 from driver.pipeline import Sampling, Stages
 from driver.ports import Generator, Learner, Scorer

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from statistics import fmean
 
+from driver.errors import LearnerLost
 from driver.schema import (
     PushReport,
     Rollout,
@@ -135,6 +136,10 @@ class TimedLearner:
     async def push_weights(self, policy_version: int) -> PushReport:
         self._weights.push(policy_version)
         return PushReport(policy_version=policy_version, num_tensors=1, num_bytes=1, seconds=0.0)
+
+    async def until_lost(self) -> LearnerLost:
+        await asyncio.Event().wait()
+        return LearnerLost("never")
 
     async def save(self, folder: str) -> None:
         raise AssertionError("no checkpoints are made")

@@ -51,10 +51,7 @@ def run(sizes: Sizes) -> list[Figure]:
 
 
 def _figure(max_staleness: int, num_rounds: int) -> Figure:
-    paces = [
-        pace(max_staleness, num_counted=NUM_COUNTED[max_staleness], seed=seed, scale_s=SCALE_S)
-        for seed in range(num_rounds)
-    ]
+    paces = [pace(max_staleness, num_counted=NUM_COUNTED[max_staleness], seed=seed) for seed in range(num_rounds)]
     say(f"max_staleness {max_staleness}: {', '.join(f'{one.over_slowest:.3f}' for one in paces)} of the slowest stage")
     return Figure(
         name=f"streaming, max_staleness {max_staleness}",
@@ -69,12 +66,19 @@ def _figure(max_staleness: int, num_rounds: int) -> Figure:
     )
 
 
-def pace(max_staleness: int, *, num_counted: int, seed: int, scale_s: float) -> Pace:
+def pace(max_staleness: int, *, num_counted: int, seed: int) -> Pace:
     """One run from an empty pipeline to an empty one."""
+    return asyncio.run(paced(max_staleness, num_counted=num_counted, seed=seed))
+
+
+async def paced(
+    max_staleness: int, *, num_counted: int, seed: int, scale_s: float = SCALE_S, jitter: float = JITTER
+) -> Pace:
+    """The same, on the event loop that it is awaited in, and so on that one's clock."""
     random = Random(seed)
 
     def latency(mean: float) -> Latency:
-        return Latency(mean_s=mean * scale_s, jitter=JITTER, random=random)
+        return Latency(mean_s=mean * scale_s, jitter=jitter, random=random)
 
     weights, generation = Weights(), Slots(GROUPS_PER_STEP, latency(GENERATE))
     learner = TimedLearner(latency(LEARN), weights)
@@ -90,6 +94,6 @@ def pace(max_staleness: int, *, num_counted: int, seed: int, scale_s: float) -> 
     )
     with tempfile.TemporaryDirectory() as folder:
         # One language, so that every group has an item of its own and asks the pivot.
-        asyncio.run(simulate(engines, size=RunSize(algorithm=algorithm, languages=("de",)), folder=Path(folder)))
+        await simulate(engines, size=RunSize(algorithm=algorithm, languages=("de",)), folder=Path(folder))
     ends = learner.step_ends[NUM_WARM_UP - 1 : NUM_WARM_UP + num_counted]
     return Pace(step_s=(ends[-1] - ends[0]) / num_counted, generate_s=generation.mean_drawn_s)

@@ -5,7 +5,8 @@ Ray's private state it reads two tables that have no public form: what each node
 end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import ray
@@ -111,16 +112,29 @@ class ClusterRoom:
         """An added bundle is given back at once; one of the run's own group stays in it, and Ray places it again as
         soon as there is room."""
         if self._reserved[key].is_extra:
-            remove_placement_group(self._reserved.pop(key).bundles.group)
+            with _answering():
+                remove_placement_group(self._reserved.pop(key).bundles.group)
 
     def start(self, key: str) -> RemoteActor:
+        """A new actor in a bundle; does not wait for it."""
         reserved = self._reserved[key]
-        return self._start(reserved.placement, reserved.bundles)
+        with _answering():
+            return self._start(reserved.placement, reserved.bundles)
 
     def close(self) -> None:
-        """Give back all that was added."""
+        """Give back all that was added. Where Ray does not answer any more it ends with the run."""
         for key in self.keys:
-            self.release(key)
+            with suppress(ClusterSilent):
+                self.release(key)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raises ClusterSilent where Ray does not answer."""
+    try:
+        yield
+    except (RayError, RuntimeError) as failure:
+        raise ClusterSilent(f"{type(failure).__name__}: {failure}") from failure
 
 
 def _nodes(group: PlacementGroup) -> dict[int, str]:

@@ -21,16 +21,15 @@ def choose(ready: Sequence[int], waiting: Sequence[int], *, version: int, size: 
     if len(ready) < size:
         return None
     order = sorted(range(len(ready)), key=lambda index: (ready[index], index))
-    chosen, left = order[:size], order[size:]
+    chosen = order[:size]
     latest_chosen = ready[chosen[-1]]
-    under_way = Counter(waiting)
-    remaining = Counter(ready[index] for index in left) + under_way
-    num_remaining = num_waiting = 0
-    for deadline in sorted(remaining):
-        num_remaining += remaining[deadline]
-        num_waiting += under_way[deadline]
-        is_too_much = num_remaining > (deadline - version) * size
-        # Waiting helps only where an older one could take the place of a younger one that is chosen.
-        if is_too_much and num_waiting and latest_chosen > deadline:
+    num_older = 0
+    for deadline, number in sorted(Counter(waiting).items()):
+        # Waiting helps only where an older one could take the place of a younger one that is chosen; of those that are
+        # older, none is left ready.
+        if deadline >= latest_chosen:
+            break
+        num_older += number
+        if num_older > (deadline - version) * size:
             return None
     return chosen

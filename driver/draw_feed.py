@@ -49,7 +49,8 @@ class DrawFeed:
         check_step_back(step, kept_step=self._kept_step)
         for draw in [*(draw for at, draw in self._settled if at > step), *self._handed]:
             self._draws.again(draw)
-        self._step, self._settled, self._handed = step, [], []
+        self._step = self._kept_step = step
+        self._settled, self._handed = [], []
 
     async def close(self) -> Sequence[DroppedGroup]:
         """Nothing is ever under way."""

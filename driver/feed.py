@@ -12,62 +12,17 @@ same order. Knows the stages, no Ray and no engine.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from driver.deadlines import choose
 from driver.draw_feed import check_step_back
-from driver.experience import oldest_version, why_not_learnable
-from driver.learning_config import AlgorithmConfig
+from driver.experience import oldest_version
+from driver.finished_groups import Batch, FeedRules, Finished, Outcome, SetAside
 from driver.pipeline import Stages, score_draw
 from driver.problems.curriculum import success_rate
 from driver.problems.draws import Draws, OpenDraws
-from driver.reward_config import RewardConfig
 from driver.schema import Draw, DroppedGroup, ScoredGroup
 from driver.stage_clock import StageClock
-
-Outcome = ScoredGroup | DroppedGroup
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A group that is through the stages."""
-
-    draw: Draw
-    outcome: Outcome
-    version: int  # of its oldest token; of the policy when it was started, where it has none
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetAside:
-    """A group that no step will learn from: its place was given to another draw."""
-
-    finished: Finished
-    dropped: DroppedGroup
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """What one step gets: `groups_per_step` groups, of which some may not be learnable."""
-
-    groups: Sequence[Outcome]  # in the order of their draws
-    set_aside: Sequence[SetAside] = ()  # since the batch before
-    metrics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeedRules:
-    """What the slots and the replacements follow from."""
-
-    algorithm: AlgorithmConfig
-    reward: RewardConfig
-
-    def dropped(self, outcome: Outcome, *, version: int, step: int) -> DroppedGroup | None:
-        """Why a group teaches nothing; None where it does."""
-        if isinstance(outcome, DroppedGroup):
-            return outcome
-        return why_not_learnable(
-            outcome, policy_version=version, step=step, algorithm=self.algorithm, reward=self.reward
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +91,8 @@ class GroupFeed:
     def release(self, version: int) -> None:
         """The step has learned, and the policy is at `version` now: its groups' slots go to new ones."""
         self.version = version
-        self._settled += [(self._step, done) for done in self._handed]
+        self._settled = [(step, self._in_brief(done)) for step, done in self._settled]
+        self._settled += [(self._step, self._in_brief(done)) for done in self._handed]
         self._handed = []
         self._replacements_left, self._useful = self._rules.algorithm.max_replacements, set()
         self._step += 1
@@ -148,10 +104,12 @@ class GroupFeed:
     def state(self) -> tuple[OpenDraws, list[tuple[Draw, ScoredGroup]]]:
         """What a checkpoint keeps: where the draws stand, with those that must be asked again, and groups that are
         ready to be learned from. To be taken between two steps, after `release`."""
-        kept = [(done.draw, done.outcome) for done in self._ready if isinstance(done.outcome, ScoredGroup)]
-        lost = [done.draw for done in self._ready if not isinstance(done.outcome, ScoredGroup)]
+        ready = [*self._ready, *self._handed]  # a step that failed before it learned still has its own in hand
+        kept = [(done.draw, done.outcome) for done in ready if isinstance(done.outcome, ScoredGroup)]
+        lost = [done.draw for done in ready if not isinstance(done.outcome, ScoredGroup)]
         again = [*(running.draw for running in self._under_way.values()), *lost]
         again += [aside.finished.draw for aside in self._set_aside]
+        again += [done.draw for at, done in self._settled if at == self._step]  # handed over to it as set aside
         return self._draws.open(again), kept
 
     def keep(self, kept: Sequence[tuple[Draw, ScoredGroup]]) -> None:
@@ -171,7 +129,7 @@ class GroupFeed:
             RunFailed: a checkpoint after `step` was made, and is gone: what it settled is not known here any more.
         """
         check_step_back(step, kept_step=self._kept_step)
-        self.version, self._step = version, step + 1
+        self.version, self._step, self._kept_step = version, step + 1, step
         self._replacements_left, self._useful = self._rules.algorithm.max_replacements, set()
         settled = [done for at, done in self._settled if at > step]  # the others' checkpoint was whole after all
         finished = [*settled, *self._handed, *(aside.finished for aside in self._set_aside), *self._ready]
@@ -222,10 +180,9 @@ class GroupFeed:
                 stages=self.stages,
                 clock=self._clock,
             )
+            self._finish(Finished(draw=draw, outcome=outcome, version=_version(outcome, started=version)))
         except Exception as failure:  # noqa: BLE001 - raised by next_batch
             self._failure = failure
-        else:
-            self._finish(Finished(draw=draw, outcome=outcome, version=_version(outcome, started=version)))
         self._changed.set()
 
     def _finish(self, done: Finished) -> None:
@@ -234,7 +191,7 @@ class GroupFeed:
             self._count(done.draw, done.outcome)
         self._ready.append(done)
         # On-policy, replacements start together when the others are finished: nothing may depend on who was first.
-        if self._rules.algorithm.max_staleness > 0 or not self._under_way:
+        if self._max_staleness > 0 or not self._under_way:
             self._replace()
 
     def _count(self, draw: Draw, scored: ScoredGroup) -> None:
@@ -271,7 +228,7 @@ class GroupFeed:
             assert dropped is not None, "what is too old can't be learned from"
             self._give_place(done, dropped)
         self._ready.sort(key=lambda done: done.draw.number)
-        staleness = self._rules.algorithm.max_staleness
+        staleness = self._max_staleness
         return choose(
             [done.version + staleness for done in self._ready],
             [running.version + staleness for running in self._under_way.values()],
@@ -280,7 +237,18 @@ class GroupFeed:
         )
 
     def _is_too_old(self, version: int) -> bool:
-        return self.version - version > self._rules.algorithm.max_staleness
+        return self.version - version > self._max_staleness
+
+    @property
+    def _max_staleness(self) -> int:
+        return self._rules.algorithm.max_staleness
+
+    def _in_brief(self, done: Finished) -> Finished:
+        """Without its responses, where a step back would draw them again anyway: it makes a version above this one."""
+        if isinstance(done.outcome, DroppedGroup) or self.version + 1 - done.version <= self._max_staleness:
+            return done
+        problem = done.draw.problem
+        return replace(done, outcome=DroppedGroup(group_id=done.draw.group_id, problem=problem, reason="settled"))
 
     def _take_back(self, done: Finished) -> None:
         if isinstance(done.outcome, ScoredGroup) and not self._is_too_old(done.version):

@@ -5,6 +5,7 @@ Owns the verbs between driver and actors. Knows the schema only; nothing here ma
 
 from typing import Protocol
 
+from driver.errors import LearnerLost
 from driver.schema import (
     AnswerProbabilityRequest,
     PushReport,
@@ -63,6 +64,10 @@ class Learner(Protocol):
 
     async def push_weights(self, policy_version: int) -> PushReport:
         """Send the current weights to every policy worker and stamp them with `policy_version`."""
+        ...
+
+    async def until_lost(self) -> LearnerLost:
+        """Waits until it is known that a rank was lost, also while nobody calls the learner; how."""
         ...
 
     async def save(self, folder: str) -> None:

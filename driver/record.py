@@ -86,8 +86,10 @@ class RunRecorder:
         """Only the steps up to this one have happened: the later ones happen again."""
         self._metrics.close()
         self._events.close()
-        cut_record(self._folder, after_step=step)
-        self._open()
+        try:
+            cut_record(self._folder, after_step=step)
+        finally:
+            self._open()  # a disk that is full must not keep the end of the run from being written down
 
     def _explain_unscored(self, step: int, groups: Iterable[ScoredGroup]) -> None:
         """Each reason with more to tell is written out, and said, once a run: a bug in a user's own reward comes back
@@ -117,6 +119,12 @@ class RunRecorder:
     def event(self, kind: str, reason: str, detail: str = "") -> None:
         """Something of no step: it stays when steps are done again."""
         self._events.append(Event(kind=kind, reason=reason, detail=detail))
+
+    def worker_changed(self, kind: str, reason: str, detail: str) -> None:
+        """What befell a worker; a person is told of those that are lost, and of how many there are."""
+        self.event(kind, reason, detail)
+        if kind != "worker" or reason.endswith(("-> dead", "-> retired")):
+            self.note(f"{reason}: {detail}")
 
     def close(self) -> None:
         """Merge the samples' parts; safe after a failure, which loses no finished step."""

@@ -9,12 +9,15 @@ starts ranks is handed in.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from driver.checkpointer import Feed, progress_of
 from driver.checkpoints import FoundCheckpoint
 from driver.errors import LearnerLost, RunFailed
+from driver.progress import patiently
 from driver.recipes.learning import Loop, Progress
+
+Result = TypeVar("Result")
 
 
 class Record(Protocol):
@@ -23,6 +26,8 @@ class Record(Protocol):
     def event(self, kind: str, reason: str, detail: str = "") -> None: ...
 
     def note(self, text: str) -> None: ...
+
+    def waiting(self, what: str) -> None: ...
 
     def cut_back(self, step: int) -> None: ...
 
@@ -61,7 +66,7 @@ class Recovery:
         if (wait_s := self.next_wait_s()) is None:
             raise RunFailed(f"{lost}; it was started again fleet.max_restarts times before") from lost
         await asyncio.sleep(wait_s)
-        found = await asyncio.to_thread(self.last_checkpoint)
+        found = await self._patiently(asyncio.to_thread(self.last_checkpoint), "the last checkpoint to be read")
         start = progress_of(found.state) if found else Progress()
         self.record.note(f"{lost}; the learner is started again and goes on after step {start.step}")
         try:
@@ -69,16 +74,19 @@ class Recovery:
         except RunFailed as failure:  # a rank died again while it was loading: one more try, within the budget
             raise LearnerLost(f"the learner could not be started again: {failure}") from failure
         if found is not None:
-            await self.loop.learner.load(str(found.learner))
+            await self._patiently(self.loop.learner.load(str(found.learner)), f"{found.path.name} to be loaded")
         self.record.cut_back(start.step)
         await self._push(start)
         self.feed.step_back(step=start.step, version=self.loop.progress.policy_version)
+        self.loop.is_between_steps = True
         self.record.event("learner_restarted", f"after step {start.step}", found.path.name if found else "")
+
+    async def _patiently(self, work: Awaitable[Result], what: str) -> Result:
+        return await patiently(work, what, report=self.record.waiting)
 
     async def _push(self, start: Progress) -> None:
         """The old weights under a new version: versions only go up."""
         self.loop.last_version += 1
         version = self.loop.last_version
-        await self.loop.learner.push_weights(version)
+        await self._patiently(self.loop.learner.push_weights(version), "the weight push")
         self.loop.progress = replace(start, policy_version=version)
-        self.loop.is_between_steps = True

@@ -74,6 +74,7 @@ class OpenedRun:
     checkpoint: FoundCheckpoint | None = None  # None: from the first step
     changed: tuple[str, ...] = ()  # what the config says otherwise than when the run was started last
     notes: tuple[str, ...] = ()  # for a person
+    seen: tuple[object, ...] = ()  # how far the run had come when it was looked at
 
     @property
     def step(self) -> int:
@@ -115,6 +116,8 @@ def enter_run(opened: OpenedRun, config: Config) -> Iterator[RunFolder]:
         if opened.is_new and holds_something(folder.path):
             raise BadInput(f"{folder.path} was taken by another run a moment ago; choose another run.name")
         if not opened.is_new:
+            if _how_far(folder) != opened.seen:
+                raise BadInput(f"{folder.path} was continued by another process a moment ago; start again")
             _cut_back(folder, opened)
         if opened.changed:
             _keep_old_config(folder)
@@ -153,6 +156,16 @@ def _continued(folder: RunFolder, config: Config) -> OpenedRun:
         checkpoint=checkpoint,
         changed=tuple(changed.values()),
         notes=_notes(checkpoint, num_steps=num_steps),
+        seen=_how_far(folder),
+    )
+
+
+def _how_far(folder: RunFolder) -> tuple[object, ...]:
+    """Different after every start and every step of the run."""
+    files = (folder.metrics, folder.events, folder.summary)
+    return (
+        *((path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None for path in files),
+        tuple(sorted(whole_checkpoints(folder.checkpoints))),
     )
 
 

@@ -5,14 +5,17 @@ Owns the request and its grace. Knows no step and no file.
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from driver.errors import RunFailed
 
+Result = TypeVar("Result")
+
 
 class Stopped(Exception):
-    """The run was asked to stop while it waited for groups: the step has not begun to learn."""
+    """The run was asked to stop while it waited for something that can be left: groups, or an evaluation."""
 
 
 class GraceOver(RunFailed):
@@ -34,6 +37,22 @@ class StopRequest:
 
     async def wait(self) -> None:
         await self._asked.wait()
+
+    async def before(self, work: Awaitable[Result]) -> Result:
+        """The work's result; it is cancelled where the run is asked to stop first.
+
+        Raises:
+            Stopped: the run was asked to stop.
+        """
+        working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise Stopped
+            return working.result()
+        finally:
+            working.cancel()
+            stopping.cancel()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from driver.errors import LearnerLost
 from driver.problems.stream import DrawState, StreamState
 from driver.recipes.step import StepRecord
 from driver.schema import (
@@ -159,6 +160,7 @@ class FakeLearner:
     measured: list[TrainBatch] = field(default_factory=list)
     pushed: list[int] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    lost: "asyncio.Queue[LearnerLost]" = field(default_factory=asyncio.Queue)  # what is found out between two calls
     skips: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # by number of the step from 0: its sequences
     logprob: float = -1.0
     reference_logprob: float = -1.0
@@ -197,6 +199,9 @@ class FakeLearner:
         self.pushed.append(policy_version)
         self.policy_version = policy_version
         return PushReport(policy_version=policy_version, num_tensors=1, num_bytes=8, seconds=0.1)
+
+    async def until_lost(self) -> LearnerLost:
+        return await self.lost.get()
 
     async def save(self, folder: str) -> None:
         Path(folder, "weights").write_text(str(len(self.batches)), encoding="utf-8")

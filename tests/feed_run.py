@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from driver.feed import Batch, FeedRules, GroupFeed
+from driver.feed import GroupFeed
+from driver.finished_groups import Batch, FeedRules
 from driver.learning_config import AlgorithmConfig
 from driver.pipeline import Sampling, Stages
-from driver.problems.draws import Draws
+from driver.problems.draws import Draws, OpenDraws
 from driver.reward_config import RewardConfig
 from driver.schema import Problem, Rollout, SamplingRequest, ScoredGroup
 from driver.stage_clock import StageClock
 from tests.fakes import FakeGenerator, FakeScorer, GivenStream, Scores, a_problem, a_score, policy_prompt
 from tests.recipe_run import references
 
+Versions = tuple[int, ...]  # of the tokens of one response
 GROUP_SIZE = 2
 DULL = (a_score(0.5),) * GROUP_SIZE
 PROBLEMS = [a_problem(f"{name}{index}") for index in range(4) for name in "abcdefgh"]
@@ -35,7 +37,7 @@ class GatedPolicy:
     def __init__(self) -> None:
         self.version = 0
         self.requests: list[SamplingRequest] = []
-        self.waiting: dict[int, asyncio.Future[tuple[int, ...]]] = {}  # by number of the draw, oldest request first
+        self.waiting: dict[int, asyncio.Future[list[Versions]]] = {}  # by number of the draw, oldest request first
         self._started: dict[int, int] = {}
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
@@ -44,7 +46,7 @@ class GatedPolicy:
         self.waiting[number] = answer = asyncio.get_running_loop().create_future()
         self._started[number] = self.version
         try:
-            versions = await answer
+            answered = await answer
         finally:
             if self.waiting[number] is answer:  # else it was asked again meanwhile
                 del self.waiting[number]
@@ -56,13 +58,17 @@ class GatedPolicy:
                 finish_reason="stop",
                 token_versions=versions,
             )
-            for seed in request.seeds
+            for seed, versions in zip(request.seeds, answered, strict=True)
         )
 
-    def finish(self, *numbers: int, versions: tuple[int, ...] = ()) -> None:
+    def finish(self, *numbers: int, versions: Versions = ()) -> None:
         """The weights that drew the tokens: unless told, those of when the group was asked for."""
         for number in numbers:
-            self.waiting[number].set_result(versions or (self._started[number],))
+            self.finish_each(number, *[versions or (self._started[number],)] * GROUP_SIZE)
+
+    def finish_each(self, number: int, *versions: Versions) -> None:
+        """One a response."""
+        self.waiting[number].set_result(list(versions))
 
     def fail(self, number: int, failure: Exception) -> None:
         self.waiting[number].set_exception(failure)
@@ -111,7 +117,7 @@ class FeedRun:
         await quiet()
         return waiting
 
-    async def finish(self, *numbers: int, versions: tuple[int, ...] = ()) -> None:
+    async def finish(self, *numbers: int, versions: Versions = ()) -> None:
         self.policy.finish(*numbers, versions=versions)
         await quiet()
 
@@ -135,3 +141,15 @@ def numbers(batch: Batch) -> list[int]:
 
 def set_aside(batch: Batch) -> list[tuple[int, str]]:
     return [(number_of(aside.dropped.group_id), aside.dropped.reason) for aside in batch.set_aside]
+
+
+async def one_step(live: FeedRun, step: int, *finished: int) -> None:
+    """A step that learns from the groups that finish, and makes a version."""
+    waiting = await live.begin(step)
+    await live.finish(*finished)
+    await waiting
+    await live.learned(step)
+
+
+def open_numbers(state: OpenDraws) -> list[int]:
+    return [draw["number"] for draw in state["again"]]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from driver.errors import RunFailed
-from driver.feed import FeedRules, GroupFeed
+from driver.feed import GroupFeed
+from driver.finished_groups import FeedRules
 from driver.learning_config import AlgorithmConfig, LearnerConfig
 from driver.pipeline import Sampling, Stages
 from driver.problems.draws import Draws

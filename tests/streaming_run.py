@@ -14,7 +14,8 @@ from driver.checkpoint_files import RunState
 from driver.checkpointer import progress_of
 from driver.checkpoints import FoundCheckpoint
 from driver.errors import LearnerLost
-from driver.feed import FeedRules, GroupFeed
+from driver.feed import GroupFeed
+from driver.finished_groups import FeedRules
 from driver.learning_config import AlgorithmConfig
 from driver.pipeline import Sampling, Stages
 from driver.problems.draws import Draws, OpenDraws
@@ -105,15 +106,23 @@ class WindyLearner(FakeLearner):
 
     engine: Windy
     random: Random
-    lost: float
+    risk: float  # that a call, or a wait between two, is when it is lost
     is_lost: bool = False
 
     async def _survive(self) -> None:
         for _ in range(self.random.randrange(4)):
             await asyncio.sleep(0)
-        self.is_lost = self.is_lost or self.random.random() < self.lost
+        self.is_lost = self.is_lost or self.random.random() < self.risk
         if self.is_lost:
             raise LearnerLost("learner-0 died")
+
+    async def until_lost(self) -> LearnerLost:
+        for _ in range(self.random.randrange(8)):
+            await asyncio.sleep(0)
+        self.is_lost = self.is_lost or self.random.random() < self.risk
+        if not self.is_lost:
+            await asyncio.Event().wait()
+        return LearnerLost("learner-0 was found dead")
 
     async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
         await self._survive()
@@ -223,7 +232,7 @@ class Driver:
         self.books, self.algorithm = books, algorithm
         self.random = random
         self.engine = Windy(random)
-        self.learner = WindyLearner(engine=self.engine, random=random, lost=weather.lost)
+        self.learner = WindyLearner(engine=self.engine, random=random, risk=weather.lost)
         self.most_in_flight = 0
         found = books.found()
         progress = progress_of(found.state) if found else Progress()

@@ -17,7 +17,8 @@ from benchmarks.ranks import start_learner
 from cluster.launch import Bundles, start_actor
 from cluster.team import weight_backend
 from driver.config import Config
-from driver.feed import FeedRules, GroupFeed
+from driver.feed import GroupFeed
+from driver.finished_groups import FeedRules
 from driver.inputs import TrainingInputs, open_stream
 from driver.pipeline import Sampling, Stages
 from driver.problems.draws import Draws

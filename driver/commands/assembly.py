@@ -17,7 +17,8 @@ from driver.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint
 from driver.config import Config
 from driver.draw_feed import DrawFeed
 from driver.evidence import EvidenceSource, TranslatedSimilarities
-from driver.feed import FeedRules, GroupFeed
+from driver.feed import GroupFeed
+from driver.finished_groups import FeedRules
 from driver.inputs import TrainingInputs
 from driver.kept_groups import read_groups
 from driver.origins import run_origins
@@ -100,7 +101,7 @@ def prepare_course(
     book = references(config, inputs, team, kept=kept)
     feed: GroupFeed | DrawFeed
     if config.algorithm.name == "sft":
-        feed = DrawFeed(draws, per_step=config.algorithm.groups_per_step)
+        feed = DrawFeed(draws, per_step=config.algorithm.groups_per_step, step=progress.step)
     else:
         feed = GroupFeed(
             draws,

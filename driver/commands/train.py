@@ -7,6 +7,7 @@ the recipe's matter; who the actors are, the team's.
 import argparse
 import asyncio
 import time
+from contextlib import suppress
 
 from rich.console import Console
 
@@ -26,7 +27,7 @@ from driver.inputs import TrainingInputs, licence_notes, prepare_training
 from driver.logs import quiet_logs
 from driver.model_card import write_model_card
 from driver.paths import with_absolute_paths
-from driver.progress import Progress
+from driver.progress import Progress, patiently
 from driver.record import RunRecorder
 from driver.report.write import write_report
 from driver.resume import OpenedRun, enter_run, open_run
@@ -93,12 +94,12 @@ def _live(
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
     recorder = RunRecorder(folder, progress, watch=watch)
     kept = Kept(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
-    team = Team(config, bundles, progress, report=recorder.event)
+    team = Team(config, bundles, progress, report=recorder.worker_changed)
     started = time.monotonic()
     try:
         status = asyncio.run(_run(config, inputs, team, kept=kept, progress=progress))
-        recorder.close()
         collect_logs(team.processes, folder.logs)
+        recorder.close()
     except BaseException as failure:
         where = _write_down(failure, kept, team, seconds=time.monotonic() - started)
         if isinstance(failure, RunFailed | OSError):
@@ -136,6 +137,8 @@ async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept
                 return "stopped"
             await _end(config, inputs, team, course, kept=kept, progress=progress)
             return "finished"
+        except Stopped:  # the steps are all made and kept: only what comes after them is left undone
+            return "stopped"
         finally:
             await team.close()
 
@@ -146,12 +149,16 @@ async def _begin(
     """The learner where the run goes on, its weights on the policy workers, and what the policy can do before."""
     if kept.checkpoint is not None:
         with progress.phase(f"loading {kept.checkpoint.path.name}"):
-            await team.learner.load(str(kept.checkpoint.learner))
+            loading = team.learner.load(str(kept.checkpoint.learner))
+            await patiently(loading, "the learner to load", report=progress.waiting)
     with progress.phase("first weight push"):
-        await team.learner.push_weights(course.loop.progress.policy_version)
-    is_wanted = config.evaluation.before and not course.loop.stop.is_asked
-    if is_wanted and "before" not in read_evaluations(kept.folder.evaluation):
-        await _evaluate("before", config, inputs, team, folder=kept.folder, progress=progress)
+        pushing = team.learner.push_weights(course.loop.progress.policy_version)
+        await patiently(pushing, "the weight push", report=progress.waiting)
+    if config.evaluation.before and "before" not in read_evaluations(kept.folder.evaluation):
+        with suppress(Stopped):  # the loop hears of it too, and writes a checkpoint
+            await course.loop.stop.before(
+                _evaluate("before", config, inputs, team, folder=kept.folder, progress=progress)
+            )
     progress.start_steps(config.algorithm.steps, done=course.loop.progress.step)
 
 
@@ -165,7 +172,7 @@ async def _train(course: Course, *, kept: Kept) -> bool:
     loop, feed = course.loop, course.feed
     try:
         await _train_or_save(course, kept=kept)
-        if loop.progress.step < loop.settings.algorithm.steps:
+        if loop.stop.is_asked:
             return False
         kept.recorder.dropped(await feed.close(), step=loop.progress.step + 1)
         return True
@@ -174,7 +181,7 @@ async def _train(course: Course, *, kept: Kept) -> bool:
 
 
 async def _train_or_save(course: Course, *, kept: Kept) -> None:
-    """The recipe; where it ends early, a checkpoint of the last finished step."""
+    """The recipe; where it ends early or is asked to, a checkpoint of the last finished step."""
     loop = course.loop
     try:
         await course.recovery.train(course.recipe)
@@ -184,7 +191,7 @@ async def _train_or_save(course: Course, *, kept: Kept) -> None:
         if loop.is_between_steps:
             await _save_what_stands(course, kept=kept)
         raise
-    if loop.progress.step < loop.settings.algorithm.steps:
+    if loop.stop.is_asked:
         kept.recorder.event("stopped", f"after step {loop.progress.step}")
         if not await course.checkpointer.save(loop.progress):
             raise RunFailed("the run was asked to stop, and its checkpoint could not be written")
@@ -205,7 +212,8 @@ async def _end(
     if config.evaluation.after:
         if config.algorithm.name == "sft":  # which has no use for fresh weights before
             await team.learner.push_weights(course.loop.last_version + 1)
-        await _evaluate("after", config, inputs, team, folder=kept.folder, progress=progress)
+        evaluating = _evaluate("after", config, inputs, team, folder=kept.folder, progress=progress)
+        await course.loop.stop.before(evaluating)
     await _export(config, inputs, team, folder=kept.folder, progress=progress)
 
 
@@ -220,7 +228,7 @@ async def _export(config: Config, inputs: TrainingInputs, team: Team, *, folder:
     export = folder.checkpoints / EXPORT
     try:
         with progress.phase("exporting the policy"):
-            await team.learner.export(str(export))
+            await patiently(team.learner.export(str(export)), "the export", report=progress.waiting)
     except CheckpointFailed as failure:
         raise RunFailed(f"the trained policy could not be exported: {failure}") from failure
     write_model_card(export, config, folder=folder, problem_counts=inputs.source.counts)

@@ -13,7 +13,8 @@ from driver.batching import LossWeighting, budget_efficiency, pack, packing_effi
 from driver.config import Config
 from driver.errors import RunFailed
 from driver.experience import to_measure
-from driver.feed import Batch, GroupFeed
+from driver.feed import GroupFeed
+from driver.finished_groups import Batch
 from driver.learning_config import AlgorithmConfig, LearnerConfig
 from driver.mini_batches import mini_batches
 from driver.ports import Learner
@@ -122,21 +123,25 @@ class Loop:
 
         Raises:
             Stopped: the run is asked to stop; what is ready or under way stays with the feed.
+            LearnerLost: a rank was lost meanwhile; it may be why no group comes.
             RunFailed: a stage can't go on.
         """
         waiting = asyncio.ensure_future(feed.next_batch(step.number))
         stopping = asyncio.ensure_future(self.stop.wait())
+        losing = asyncio.ensure_future(self.learner.until_lost())
         try:
-            both = asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            await self.wait(self.clock.during("wait", both), "the groups", step)
+            first = asyncio.wait((waiting, stopping, losing), return_when=asyncio.FIRST_COMPLETED)
+            await self.wait(self.clock.during("wait", first), "the groups", step)
+            if losing.done():
+                raise losing.result()
             if not waiting.done():
                 raise Stopped
             batch = waiting.result()
             self.is_between_steps = False
             return batch
         finally:
-            waiting.cancel()
-            stopping.cancel()
+            for task in (waiting, stopping, losing):
+                task.cancel()
 
     async def wait(self, work: Awaitable[Result], what: str, step: Step) -> Result:
         """The work's result; `what` completes "waiting for ... of step 3"."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from driver.feed import Batch, Outcome
+from driver.finished_groups import Batch, Outcome
 from driver.pipeline import Stages
 from driver.references import ReferenceCounts
 from driver.schema import DroppedGroup, Problem, PushReport, ScoredGroup, StepReport

@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dead-after", type=float, default=8.0, help="fleet.dead_after_s, in seconds")
     parser.add_argument("--pace", type=float, default=2.5, help="seconds that a scorer takes for a group, at least")
-    parser.add_argument("--stall", type=float, default=600.0, help="seconds without a new step that fail the run")
+    parser.add_argument("--stall", type=float, default=900.0, help="seconds without a new step that fail the run")
     parser.add_argument("--folder", default="", help="where everything is written; default: runs/chaos-SEED-TIME")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last on stdout")
     return parser.parse_args()

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from driver.metrics import read_metrics
+from tests.chaos.outcome import verify
 from tests.chaos.plan import Fault, Target
 from tests.chaos.strikes import pause, send, starve, workers
 from tests.chaos.tiny_run import TinyRun
@@ -193,7 +194,8 @@ class Siege:
                 for pid in marked(self._marks[-1]):
                     send(pid, signal.SIGKILL)
                 driver.wait()
-        self._start()  # at once: what the one before left behind is still ending
+        self._audit(fault)
+        self._start()  # at once: what the one before left behind may still be ending
 
     def _stop_driver(self, fault: Fault) -> None:
         """SIGTERM: exit 0, within the grace that the config gives."""
@@ -205,6 +207,12 @@ class Siege:
             raise self._failure(f"{limit_s:g} s after SIGTERM (fault {fault.number}) the run had not ended") from None
         if code != 0:
             raise self._failure(f"after SIGTERM (fault {fault.number}) the run ended with exit code {code}")
+
+    def _audit(self, fault: Fault) -> None:
+        """The books are right at every moment, not in the end alone."""
+        code, _, said = verify(self._run.folder.path)
+        if code != 0:
+            raise self._failure(f"after fault {fault.number} verify ended with exit code {code}: {said}")
 
     def _victim(self, fault: Fault) -> int:
         """One of the target's workers, as soon as there is one that is not stopped."""

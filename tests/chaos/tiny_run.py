@@ -36,7 +36,7 @@ max_response_tokens = 24
 max_num_seqs = 32
 kv_cache_gib = 0.1
 num_cpus = 0.2
-timeout_s = 600
+timeout_s = 900
 [pivot]
 model = "{folder}/models/tiny"
 max_model_len = 512
@@ -45,7 +45,7 @@ max_num_seqs = 32
 kv_cache_gib = 0.1
 num_cpus = 0.2
 cache = "{folder}/references"
-timeout_s = 600
+timeout_s = 900
 [scorer]
 model = "{folder}/models/tiny-encoder"
 num_workers = 2
@@ -130,7 +130,7 @@ class TinySettings:
     checkpoint_every: int = 3
     grace_s: float = 120.0
     dead_after_s: float = 8.0
-    start_timeout_s: float = 150.0  # a worker that hangs while it loads is found by this alone
+    start_timeout_s: float = 300.0  # a worker that hangs while it loads is found by this alone
     pace_s: float = 2.5  # that a scorer takes for a group, at least
 
 

@@ -30,6 +30,8 @@ def test_an_older_one_with_time_left_is_overtaken() -> None:
     """Version 6 can still learn from two of deadline 6."""
     assert choose([7, 7], [6, 6], version=5, size=2) == [0, 1]
     assert choose([7, 7], [6, 6, 6], version=5, size=2) is None
+    assert choose([8, 8], [6, 6, 7, 7], version=5, size=2) == [0, 1]  # two for version 6, two for version 7
+    assert choose([8, 8], [6, 6, 7, 7, 7], version=5, size=2) is None
     assert choose([6, 7], [6, 6], version=5, size=2) == [0, 1]  # one of the three is learned from now
 
 

@@ -120,6 +120,31 @@ def test_a_group_is_as_old_as_its_oldest_token() -> None:
     run(watch())
 
 
+def test_of_its_responses_the_oldest_counts() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1))
+        waiting = await live.begin(1)
+        live.feed.version = 2
+        live.policy.finish_each(0, (2,), (0, 2))
+        live.policy.finish_each(1, (0, 1, 2), (1,))
+        await live.finish(2, 3, versions=(2,))
+        assert set_aside(await waiting) == [(0, "too_stale"), (1, "too_stale")]
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_of_groups_of_one_age_the_first_drawn_are_learned_from_first() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1))
+        waiting = await live.begin(1)
+        live.policy.finish(3, 2, 1)  # in one turn: all three are ready when the step looks
+        assert numbers(await waiting) == [1, 2]
+        await live.feed.close()
+
+    run(watch())
+
+
 def test_a_group_that_waited_at_the_engine_counts_from_the_weights_that_drew_it() -> None:
     """Started at version 0, drawn by version 1: version 2 may still learn from it."""
 

@@ -1,109 +1,14 @@
-"""Checkpoints, steps back and the end of a feed, on fakes: every draw ends exactly once."""
-
-from collections.abc import Sequence
+"""Steps back of a feed, and its end, on fakes: every draw ends exactly once."""
 
 import pytest
 
 from driver.errors import RunFailed
-from driver.problems.draws import Draws, OpenDraws
-from driver.schema import Draw, ScoredGroup
-from tests.fakes import GivenStream, run
-from tests.feed_run import DULL, PROBLEMS, FeedRun, algorithm, number_of, numbers, quiet, set_aside
-
-Kept = Sequence[tuple[Draw, ScoredGroup]]
-
-
-def restored(state: OpenDraws, kept: Kept, *, step: int, version: int, max_staleness: int) -> FeedRun:
-    """What another process goes on with."""
-    draws = Draws(GivenStream(PROBLEMS))
-    draws.restore(state)
-    live = FeedRun(algorithm(max_staleness=max_staleness), draws=draws, step=step, version=version)
-    live.feed.keep(kept)
-    return live
-
-
-async def one_step(live: FeedRun, step: int, *finished: int) -> None:
-    """A step that learns from the groups that finish, and makes a version."""
-    waiting = await live.begin(step)
-    await live.finish(*finished)
-    await waiting
-    await live.learned(step)
-
-
-def open_numbers(state: OpenDraws) -> list[int]:
-    return [draw["number"] for draw in state["again"]]
+from tests.fakes import run
+from tests.feed_run import DULL, FeedRun, algorithm, number_of, numbers, one_step, open_numbers, quiet, set_aside
 
 
 def names(live: FeedRun) -> list[str]:
     return [request.request_id for request in live.policy.requests]
-
-
-def test_a_checkpoint_keeps_what_is_ready_and_names_what_must_be_asked_again() -> None:
-    async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1), scores={2: DULL})
-        await one_step(live, 1, 0, 1)
-        await live.finish(2, 4)
-        state, kept = live.feed.state()
-        assert [draw.number for draw, _ in kept] == [2, 4]
-        assert all(draw.group_id == group.group.group_id for draw, group in kept)
-        assert (open_numbers(state), state["stream"]["number"]) == ([3, 5], 6)
-        await live.feed.close()
-
-    run(watch())
-
-
-def test_a_group_whose_place_was_given_away_and_that_nobody_was_told_of_is_open_in_a_checkpoint() -> None:
-    async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={2: DULL})
-        await one_step(live, 1, 0, 1)
-        await live.finish(2)
-        assert live.asked == [3, 4, 5, 6]
-        state, kept = live.feed.state()
-        assert (open_numbers(state), list(kept)) == ([2, 3, 4, 5, 6], [])
-        await live.feed.close()
-
-    run(watch())
-
-
-def test_a_run_that_goes_on_asks_nothing_again_that_was_kept_and_the_rest_with_the_same_names_and_seeds() -> None:
-    async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        await one_step(live, 1, 0, 1)
-        await live.finish(3, 4)
-        state, kept = live.feed.state()
-        asked = {request.request_id: request.seeds for request in live.policy.requests}
-        await live.feed.close()
-
-        again = restored(state, kept, step=1, version=1, max_staleness=1)
-        waiting = await again.begin(2)
-        assert again.asked == [2, 5]
-        assert {request.request_id: request.seeds for request in again.policy.requests} == {
-            name: seeds for name, seeds in asked.items() if number_of(name) in (2, 5)
-        }
-        assert numbers(await waiting) == [3, 4]  # of versions 0 and 1; 2 is drawn by version 1 now
-        await again.learned(2)
-        assert again.asked == [2, 5, 6, 7]
-        await again.feed.close()
-
-    run(watch())
-
-
-def test_kept_groups_that_are_too_old_are_asked_again() -> None:
-    async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        await one_step(live, 1, 0, 1)
-        await live.finish(2, 3, 4)
-        state, kept = live.feed.state()
-        await live.feed.close()
-
-        again = restored(state, kept, step=1, version=2, max_staleness=1)
-        waiting = await again.begin(2)
-        assert again.asked == [2, 3, 5]  # of version 0; 4 is of version 1
-        await again.finish(2)
-        assert numbers(await waiting) == [2, 4]
-        await again.feed.close()
-
-    run(watch())
 
 
 def test_a_step_back_hands_out_again_what_was_learned_from_since_the_checkpoint_and_is_fresh() -> None:
@@ -213,16 +118,32 @@ def test_a_step_back_renews_the_budget_and_the_place_in_the_run() -> None:
         waiting = await live.begin(1)
         await live.finish(0, 1)
         await live.finish(2)
-        assert set_aside(await waiting) == [(0, "no_signal")]
-        await live.learned(1)
-        live.policy.version = 2
-        live.feed.step_back(step=0, version=2)
+        assert set_aside(await waiting) == [(0, "no_signal")]  # the learner is lost while the step learns
+        live.policy.version = 1
+        live.feed.step_back(step=0, version=1)
         waiting = await live.begin(1)
-        assert live.asked == [0, 1]  # two steps are left, of two groups each: 2, 3 and 4 wait for theirs
+        assert live.asked == [0, 1]  # 2 waits for a slot
         await live.finish(0, 1)
         assert live.asked == [2]
         await live.finish(2)
         assert (numbers(await waiting), set_aside(await waiting)) == ([1, 2], [(0, "no_signal")])
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_after_a_step_back_groups_are_started_for_all_steps_that_are_left() -> None:
+    """Before anybody asks for the first of them: generation does not wait for the learner to be ready."""
+
+    async def watch() -> None:
+        live = FeedRun(algorithm(steps=2, max_staleness=1))
+        await one_step(live, 1, 0, 1)
+        await one_step(live, 2, 2, 3)
+        assert live.asked == []
+        live.policy.version = 9
+        live.feed.step_back(step=0, version=9)
+        await quiet()
+        assert live.asked == [0, 1, 2, 3]
         await live.feed.close()
 
     run(watch())
@@ -237,6 +158,8 @@ def test_a_step_that_a_whole_checkpoint_holds_is_not_handed_out_again_although_i
         await one_step(live, 2, 2, 3)
         live.feed.step_back(step=1, version=3)
         assert numbers(await live.feed.next_batch(2)) == [2, 3]
+        with pytest.raises(RunFailed, match="the checkpoint of step 1 can't be used any more"):
+            live.feed.step_back(step=0, version=4)  # that one is damaged meanwhile
         await live.feed.close()
 
     run(watch())

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from driver.errors import RunFailed
-from driver.feed import Batch
+from driver.errors import LearnerLost, RunFailed
+from driver.finished_groups import Batch
 from driver.recipes.grpo import train_grpo
 from driver.recipes.learning import Loop
 from driver.recipes.step import Step
@@ -62,6 +62,50 @@ def test_a_run_that_is_asked_to_stop_does_not_wait_for_groups_and_loses_none() -
         assert [draw["number"] for draw in state["again"]] == [0, 1, 3]
         await live.feed.finish(0)
         assert numbers(await live.feed.feed.next_batch(1)) == [0, 2]  # nobody else has taken them
+        await live.feed.feed.close()
+
+    run(watch())
+
+
+def test_groups_that_are_handed_out_as_the_run_is_asked_to_stop_are_learned_from() -> None:
+    """They have left the feed: a step that let go of them would lose them."""
+
+    async def watch() -> None:
+        live = Waiting()
+        (await live.feed.begin(1)).cancel()
+        await live.feed.finish(0, 1)
+        live.loop.stop.ask()
+        assert numbers(await (await live.groups())) == [0, 1]
+        await live.feed.feed.close()
+
+    run(watch())
+
+
+def test_a_learner_that_is_lost_meanwhile_ends_the_wait() -> None:
+    async def watch() -> None:
+        live = Waiting()
+        waiting = await live.groups()
+        live.learner.lost.put_nowait(LearnerLost("learner-1 died"))
+        with pytest.raises(LearnerLost, match="learner-1 died"):
+            await waiting
+        await live.feed.finish(0, 1)
+        assert numbers(await live.feed.feed.next_batch(1)) == [0, 1]  # nobody has taken them
+        await live.feed.feed.close()
+
+    run(watch())
+
+
+def test_groups_that_were_handed_out_just_then_come_up_again() -> None:
+    async def watch() -> None:
+        live = Waiting()
+        (await live.feed.begin(1)).cancel()
+        await live.feed.finish(0, 1)
+        live.learner.lost.put_nowait(LearnerLost("learner-1 died"))
+        waiting = await live.groups()
+        with pytest.raises(LearnerLost, match="learner-1 died"):
+            await waiting
+        live.feed.feed.step_back(step=0, version=1)
+        assert numbers(await live.feed.feed.next_batch(1)) == [0, 1]
         await live.feed.feed.close()
 
     run(watch())

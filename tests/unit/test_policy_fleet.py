@@ -70,7 +70,7 @@ def test_a_process_that_was_exchanged_during_the_push_has_received_nothing() -> 
     run(work())
 
 
-def test_a_suspect_worker_that_took_the_weights_serves() -> None:
+def test_a_suspect_worker_that_took_the_weights_serves_again_when_it_answers() -> None:
     async def work() -> None:
         shop = pair()
         fleet = await opened(shop)
@@ -78,6 +78,8 @@ def test_a_suspect_worker_that_took_the_weights_serves() -> None:
         shop.supervisor.suspect(shop.workers[0], "no heartbeat for 3 s")
         assert list(fleet.receivers()) == ["policy-0", "policy-1"]
         fleet.received(["policy-0"], 1)
+        assert shop.states == [SUSPECT, READY]
+        shop.supervisor.answered(shop.workers[0])
         assert shop.states == [READY, READY]
 
     run(work())

@@ -32,6 +32,7 @@ class Lived:
     checkpoint: FoundCheckpoint | None = CHECKPOINT
     makes_checkpoints: bool = True
     waits_s: Iterator[float | None] = field(default_factory=lambda: iter([0.0] * 9))
+    restart_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
     load_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
     push_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
     calls: list[str] = field(default_factory=list)
@@ -56,6 +57,8 @@ class Lived:
 
     async def restart(self) -> None:
         self.calls.append("restart")
+        if failure := next(self.restart_fails, None):
+            raise failure
 
     def train(self) -> None:
         ends = iter(self.recipe_ends)
@@ -110,6 +113,9 @@ class Record:
 
     def note(self, text: str) -> None:
         self.calls.append(f"said: {text}")
+
+    def waiting(self, what: str) -> None:
+        self.calls.append(f"waits: {what}")
 
     def cut_back(self, step: int) -> None:
         self.calls.append(f"record back to step {step}")
@@ -192,6 +198,17 @@ def test_a_learner_that_is_lost_on_the_way_back_is_put_back_again(where: str) ->
     backs = [call for call in lived.calls if call.startswith("feed back")]
     assert backs == [f"feed back to step 10, version {15 if where == 'load' else 16}"]
     assert "learner_lost: learner-0 hangs" in lived.calls
+
+
+def test_ranks_that_do_not_start_are_tried_again_within_the_budget() -> None:
+    slow = RunFailed("learner-1 did not start in 600 s")
+    lived = Lived([LOST, None], restart_fails=iter([slow]))
+    lived.train()
+    assert lived.calls.count("restart") == 2
+    assert "learner_lost: the learner could not be started again: learner-1 did not start in 600 s" in lived.calls
+    given_up = Lived([LOST], restart_fails=iter([slow]), waits_s=iter([0.0, None]))
+    with pytest.raises(RunFailed, match="learner-1 did not start in 600 s; it was started again"):
+        given_up.train()
 
 
 def test_a_loss_on_the_way_back_costs_the_budget_too() -> None:

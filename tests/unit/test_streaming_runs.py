@@ -35,7 +35,7 @@ def check_books(books: Books, *, num_draws: int, algorithm: AlgorithmConfig) -> 
 
 # A task that is cancelled before its first turn never begins its stage.
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     algorithm=st.builds(
         AlgorithmConfig,
