@@ -139,7 +139,7 @@ class Checkpoints:
         since = max((earlier for earlier in whole_checkpoints(self._folder) if earlier < step), default=0)
         steps = [found.metrics for found in read_metrics(self._metrics) if since < found.step <= step]
         values = [metrics[name] for metrics in steps if name in metrics]
-        if not values and not self._has_told_of_metric:
+        if not values and steps and not self._has_told_of_metric:
             self._has_told_of_metric = True
             known = ", ".join(sorted({known for metrics in steps for known in metrics})[:5]) or "none"
             self._note(

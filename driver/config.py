@@ -258,9 +258,10 @@ class Config(Section):
                     f"{name}.max_response_tokens {engine.max_response_tokens} leaves no room for a prompt in "
                     f"{name}.max_model_len {engine.max_model_len}"
                 )
-        if algorithm.name != "sft" and self.policy.num_workers > algorithm.groups_in_flight:
+        if algorithm.name != "sft" and self.policy.most_workers > algorithm.groups_in_flight:
+            key = "max_workers" if self.policy.max_workers else "num_workers"
             raise ValueError(
-                f"policy.num_workers {self.policy.num_workers} can't all have work: a group goes to one worker, and "
+                f"policy.{key} {self.policy.most_workers} can't all have work: a group goes to one worker, and "
                 f"(algorithm.max_staleness + 1) x groups_per_step = {algorithm.max_staleness + 1} x "
                 f"{algorithm.groups_per_step} = {algorithm.groups_in_flight} groups are in flight at most"
             )
@@ -270,25 +271,12 @@ class Config(Section):
                 f"policy.num_workers {self.policy.num_workers} must lie between policy.min_workers "
                 f"{self.policy.min_workers} and policy.max_workers {most}"
             )
-        if self.data.shares:
-            self._check_shares()
         if 0 < self.learner.row_tokens < self.policy.max_model_len:
             raise ValueError(
                 f"learner.row_tokens {self.learner.row_tokens} is below policy.max_model_len "
                 f"{self.policy.max_model_len}: a longest response would fit into no row"
             )
         return self
-
-    def _check_shares(self) -> None:
-        """In (max_staleness + 1) steps every language must come up at least once."""
-        shares, in_flight = self.data.shares, self.algorithm.groups_in_flight
-        smallest, language = min(zip(shares, self.data.languages, strict=True))
-        if smallest / sum(shares) * in_flight < 1:
-            raise ValueError(
-                f"data.shares gives {language} {smallest:g} of {sum(shares):g}: of the {in_flight} groups in flight "
-                f"that is {smallest / sum(shares) * in_flight:.2g}, less than one; raise it, or "
-                "algorithm.groups_per_step"
-            )
 
     @property
     def total_optimizer_steps(self) -> int:

@@ -32,9 +32,11 @@ def read_lines(path: Path) -> Iterator[dict]:
     with path.open(encoding="utf-8", errors="replace") as lines:  # torn inside a character
         for line in lines:
             try:
-                yield json.loads(line)
+                record = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(record, dict):
+                yield record
 
 
 def replace_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:

@@ -235,7 +235,7 @@ class CheckpointConfig(Section):
     on_damage: Literal["previous", "stop"] = "previous"
     """A damaged checkpoint is named, and the one before it is used; or the run stops (exit 2)."""
     grace_s: float = Field(default=120.0, gt=0)
-    """After SIGTERM: longest until the process ends, the step under way finished and a checkpoint written."""
+    """After SIGTERM: longest until the step under way is finished and a checkpoint written."""
 
 
 class ExportConfig(Section):

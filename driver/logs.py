@@ -17,4 +17,5 @@ def quiet_logs(path: Path) -> None:
             logger.handlers[:] = []
             logger.propagate = True
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log that can't be written must not fill the console with tracebacks
     warnings.simplefilter("default")

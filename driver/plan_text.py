@@ -49,7 +49,9 @@ def batch_arithmetic(config: Config) -> list[str]:
         )
     if algorithm.name != "sft" or algorithm.sft_target == "pivot":
         workers = config.pivot.num_workers
-        lines.append(f"references: at most one for each of those problems' items, from {workers} pivot worker(s)")
+        drawn = config.pivot.num_references
+        many = "one" if drawn == 1 else f"one, the majority's of {drawn} responses,"
+        lines.append(f"references: at most {many} for each of those problems' items, from {workers} pivot worker(s)")
     return lines
 
 

@@ -66,7 +66,7 @@ def stopping_on_sigterm(stop: StopRequest, *, grace_s: float, said: Callable[[st
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None, "signals are handled in a task of the event loop"
     is_over = False
-
+    why = f"what was under way took longer than checkpoint.grace_s = {grace_s:g} s"
     timers: list[asyncio.TimerHandle] = []
 
     def give_up() -> None:
@@ -76,10 +76,12 @@ def stopping_on_sigterm(stop: StopRequest, *, grace_s: float, said: Callable[[st
             task.cancel()
 
     def on_signal() -> None:
+        nonlocal why
         if stop.is_asked:
+            why = "a second SIGTERM came before what was under way had ended"
             give_up()
             return
-        said(f"SIGTERM: the step under way is finished, then a checkpoint is written; at most {grace_s:g} s")
+        said(f"SIGTERM: what has to be finished and kept is; at most {grace_s:g} s")
         stop.ask()
         timers.append(loop.call_later(grace_s, give_up))
 
@@ -88,7 +90,7 @@ def stopping_on_sigterm(stop: StopRequest, *, grace_s: float, said: Callable[[st
         yield
     except asyncio.CancelledError:
         if is_over:
-            raise GraceOver(f"the step under way took longer than checkpoint.grace_s = {grace_s:g} s") from None
+            raise GraceOver(why) from None
         raise
     finally:
         loop.remove_signal_handler(signal.SIGTERM)

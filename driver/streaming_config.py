@@ -33,4 +33,6 @@ class FleetConfig(Section):
                 f"fleet.heartbeat_s {self.heartbeat_s:g}, fleet.suspect_after_s {self.suspect_after_s:g} and "
                 f"fleet.dead_after_s {self.dead_after_s:g} must not fall: a silence is noticed, suspected, then final"
             )
+        if self.backoff_s > self.max_backoff_s:
+            raise ValueError(f"fleet.backoff_s {self.backoff_s:g} is above fleet.max_backoff_s {self.max_backoff_s:g}")
         return self

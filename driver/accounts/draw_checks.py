@@ -107,7 +107,7 @@ def checkpoints_belong_to_the_run(ledger: Ledger) -> Iterator[str]:
     """Of steps that the record has, with weights no older than what had been pushed."""
     steps = {line.step for line in ledger.steps}
     for checkpoint in ledger.checkpoints:
-        if checkpoint.step not in steps:
+        if checkpoint.step not in steps and checkpoint.step > 0:  # 0: stopped before the first
             yield f"checkpoint {checkpoint.name} is of step {checkpoint.step}, which metrics.jsonl does not have"
         pushed = [
             version

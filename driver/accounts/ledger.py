@@ -104,6 +104,7 @@ class Ledger:
     drops: tuple[Event, ...]  # group_dropped
     events: tuple[Event, ...]  # all others
     checkpoints: tuple[CheckpointRecord, ...]  # oldest first
+    steps_told: int | None  # by summary.json; None: it says nothing, because the run was killed
     not_finished: tuple[str, ...]  # what a step left that the run did not finish; the next start cuts it off
 
     @property
@@ -122,7 +123,7 @@ def read_ledger(path: Path) -> Ledger:
     if not folder.config.exists():
         raise BadInput(f"{path} is no run folder: it has no config.toml")
     config = load_config(folder.config)
-    status = _status(folder.summary)
+    status, steps_told = _status(folder.summary)
     steps = tuple(_steps(folder.metrics))
     last_step = max((line.step for line in steps), default=0)
     groups = _groups(folder.samples)
@@ -142,19 +143,21 @@ def read_ledger(path: Path) -> Ledger:
         drops=tuple(event for event in known if event.kind == "group_dropped"),
         events=tuple(event for event in known if event.kind != "group_dropped"),
         checkpoints=tuple(_checkpoints(folder.checkpoints)),
+        steps_told=steps_told,
         not_finished=tuple(f"samples of step {step}, which was not finished" for step in cut),
     )
 
 
-def _status(summary: Path) -> str:
+def _status(summary: Path) -> tuple[str, int | None]:
+    """How the run ended, and after how many steps."""
     try:
         found = json.loads(summary.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # a kill tore it
-        return KILLED
+        return KILLED, None
     status = found.get("status") if isinstance(found, dict) else None
     if not isinstance(status, str):
         raise BadInput(f"{summary.parent} holds what another command measured, not a training run")
-    return status
+    return status, found.get("steps")
 
 
 def _steps(path: Path) -> Iterator[StepLine]:

@@ -26,6 +26,8 @@ def steps_are_there_once(ledger: Ledger) -> Iterator[str]:
             yield f"metrics.jsonl has step {line.step} where step {expected} was to come"
         seen.add(line.step)
         expected = line.step + 1
+    if ledger.steps_told is not None and ledger.steps_told != len(seen):
+        yield f"summary.json tells of {ledger.steps_told} steps, and metrics.jsonl has {len(seen)}"
     recorded = [("samples.parquet", group.step) for group in ledger.groups]
     recorded += [("events.jsonl", event.step or 0) for event in ledger.drops if event.reason != RUN_ENDED]
     for file, step in sorted(set(recorded)):

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from driver.reference_cache import ReferenceCache
 from driver.reference_fill import Items, Sorted, ask_for, num_in_flight, sort_out
 from driver.references import KnownReferences, PivotSampling, ReferenceBook
 from driver.run_folder import RunFolder, check_new, create, run_name
+from driver.stopping import Stopped, StopRequest, stopping_on_sigterm
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -80,9 +82,14 @@ async def _answered(config: Config, missing: Items, known: KnownReferences, *, t
     book = ReferenceBook(
         pivot=team.pivot, prompt=known.prompt, sampling=known.sampling, cache=known.cache, counts=known.counts
     )
-    started = time.monotonic()
-    with progress.phase("asking for references", total=len(missing)) as done:
-        await ask_for(missing, book, num_in_flight=num_in_flight(config.pivot), on_progress=done)
+    started, stop = time.monotonic(), StopRequest()
+    with (
+        stopping_on_sigterm(stop, grace_s=config.checkpoint.grace_s, said=progress.note),
+        suppress(Stopped),  # what was answered is kept; the same command asks for the rest
+        progress.phase("asking for references", total=len(missing)) as done,
+    ):
+        asking = ask_for(missing, book, num_in_flight=num_in_flight(config.pivot), on_progress=done)
+        await stop.before(asking)
     return time.monotonic() - started
 
 

@@ -115,7 +115,7 @@ def _write_down(failure: BaseException, kept: Kept, team: Team, *, seconds: floa
     try:
         kept.recorder.event("run_failed", f"{type(failure).__name__}: {failure}")
         kept.recorder.close()
-        summarise(folder, status=f"failed: {failure or type(failure).__name__}", seconds=seconds)
+        summarise(folder, status=f"failed: {str(failure) or type(failure).__name__}", seconds=seconds)
         collect_logs(team.processes, folder.logs)
         write_report(folder.path)
     except OSError as error:
@@ -128,16 +128,16 @@ async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept
     stop = StopRequest()
     with stopping_on_sigterm(stop, grace_s=config.checkpoint.grace_s, said=kept.recorder.note):
         try:
-            await team.start_all(custom_source=inputs.custom_source)
+            await stop.before(team.start_all(custom_source=inputs.custom_source))
             evidence = evidence_source(config, policy=team.policy, pivot=team.pivot)
-            await calibrate_scorers(config, team, evidence, kept=kept, progress=progress)
+            await stop.before(calibrate_scorers(config, team, evidence, kept=kept, progress=progress))
             course = prepare_course(config, inputs, team, evidence, kept=kept, stop=stop)
             await _begin(config, inputs, team, course, kept=kept, progress=progress)
             if not await _train(course, kept=kept):
                 return "stopped"
             await _end(config, inputs, team, course, kept=kept, progress=progress)
             return "finished"
-        except Stopped:  # the steps are all made and kept: only what comes after them is left undone
+        except Stopped:  # before the first step or after the last: there is nothing that a checkpoint lacks
             return "stopped"
         finally:
             await team.close()

@@ -4,12 +4,17 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+import pyarrow as pa
 from rich.console import Console
 
 from driver.accounts.ledger import read_ledger
 from driver.accounts.statement import audit
 from driver.errors import BadInput
-from driver.run_folder import sole_writer
+from driver.run_folder import RunFolder, sole_writer
+
+
+def one_line(failure: BaseException) -> str:
+    return " ".join(str(failure).split())
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -21,8 +26,14 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     folder = Path(arguments.folder).expanduser().resolve()
     if not folder.is_dir():
         raise BadInput(f"there is no folder {folder}")
+    if not RunFolder(folder).config.exists() or not RunFolder(folder).events.exists():
+        raise BadInput(f"{folder} holds no training run: there is no record of one")
     with sole_writer(folder):
-        statement = audit(read_ledger(folder))
+        try:
+            ledger = read_ledger(folder)
+        except (pa.ArrowException, OSError, KeyError, TypeError) as damage:
+            raise BadInput(f"{folder} can't be read to its end: {type(damage).__name__}: {one_line(damage)}") from None
+    statement = audit(ledger)
     console = Console(stderr=arguments.json, highlight=False, markup=False)
     for line in statement.lines():
         console.print(line, soft_wrap=True)

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from driver.errors import RunFailed
-from driver.stopping import GraceOver, StopRequest, stopping_on_sigterm
+from driver.stopping import GraceOver, Stopped, StopRequest, stopping_on_sigterm
 from tests.fakes import run
 
 LONG = 3600.0
@@ -28,9 +28,7 @@ def test_a_first_sigterm_asks_and_what_is_under_way_goes_on_to_its_end() -> None
             finished = True
         assert finished
         assert stop.is_asked
-        assert said == [
-            "SIGTERM: the step under way is finished, then a checkpoint is written; at most 3600 s",
-        ]
+        assert said == ["SIGTERM: what has to be finished and kept is; at most 3600 s"]
 
     run(watch())
 
@@ -39,7 +37,7 @@ def test_a_second_sigterm_is_not_waited_for() -> None:
     async def watch() -> None:
         stop, said = StopRequest(), []
         with (
-            pytest.raises(GraceOver, match=r"checkpoint\.grace_s = 3600 s"),
+            pytest.raises(GraceOver, match="a second SIGTERM"),
             stopping_on_sigterm(stop, grace_s=LONG, said=said.append),
         ):
             terminate()
@@ -137,3 +135,34 @@ def test_a_request_is_heard_by_all_who_wait_and_by_those_who_come_later() -> Non
         await stop.wait()
 
     run(watch())
+
+
+def test_what_can_be_left_is_left_as_soon_as_a_stop_is_asked() -> None:
+    async def watch() -> None:
+        stop, was_cancelled = StopRequest(), False
+
+        async def evaluation() -> None:
+            nonlocal was_cancelled
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                was_cancelled = True
+                raise
+
+        asyncio.get_running_loop().call_soon(stop.ask)
+        with pytest.raises(Stopped):
+            await stop.before(evaluation())
+        await asyncio.sleep(0)
+        assert was_cancelled
+
+    run(watch())
+
+
+def test_what_ends_before_a_stop_is_asked_gives_its_result() -> None:
+    async def done() -> int:
+        return 7
+
+    async def watch() -> int:
+        return await StopRequest().before(done())
+
+    assert run(watch()) == 7
