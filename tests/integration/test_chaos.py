@@ -28,7 +28,7 @@ class Survived:
 
 @pytest.fixture(scope="module")
 def survived(tmp_path_factory: pytest.TempPathFactory, ray_folder: Path) -> Survived:
-    settings = TinySettings(steps=STEPS, seed=5, checkpoint_every=2)
+    settings = TinySettings(steps=STEPS, seed=5, checkpoint_every=2, pace_s=1.5)
     run = prepare(tmp_path_factory.mktemp("chaos"), settings)
     faults = plan(HITS, steps=STEPS, seed=5, dead_after_s=settings.dead_after_s)
     with Siege(run, environment=clean_environment(ray_folder), stall_s=240) as siege:
