@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from actors.process import RemoteActor
 from actors.remote import ProcessLost, Unreachable, WorkerRaised, answer
+from actors.worker_states import LOADED
 from driver.streaming_config import FleetConfig
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class _Pulse:
 
 
 class Heartbeats:
-    """Of all loaded workers of one supervisor."""
+    """Of all workers of one supervisor that have loaded, or are at it: those are asked whether their process answers,
+    since a heartbeat proper is the model's."""
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class Heartbeats:
             await self._sleep(self._rules.heartbeat_s)
             now = self._clock()
             elapsed_s, before = min(now - before, 2 * self._rules.heartbeat_s), now
-            for worker in self._supervisor.loaded():
+            for worker in self._supervisor.watched():
                 self._look(worker, elapsed_s)
 
     def _look(self, worker: "Worker", elapsed_s: float) -> None:
@@ -79,13 +81,15 @@ class Heartbeats:
             self._keep(self._ask(worker, pulse))
 
     async def _ask(self, worker: "Worker", pulse: _Pulse) -> None:
+        has_loaded = worker.state in LOADED
         try:
-            await answer(pulse.handle.heartbeat.remote())
+            await answer(pulse.handle.heartbeat.remote() if has_loaded else pulse.handle.process.remote())
         except Unreachable as failure:
             pulse.is_asked, pulse.is_lost = False, True
             self._supervisor.suspect(worker, f"it can't be reached: {failure}", handle=pulse.handle)
         except (ProcessLost, WorkerRaised) as failure:
-            self._supervisor.failed(worker, str(failure), handle=pulse.handle)
+            if has_loaded:  # else whoever waits for the model hears of it too, and knows more
+                self._supervisor.failed(worker, str(failure), handle=pulse.handle)
         else:
             pulse.is_asked, pulse.is_lost, pulse.silence_s = False, False, 0.0
             if pulse.handle is worker.handle:

@@ -35,6 +35,7 @@ class Worker:
     state: WorkerState = WorkerState.STARTING
     why: str = ""  # of its last change
     process: ProcessInfo | None = None  # the newest
+    has_answered: bool = False  # the process of now, that it is there; it may still be loading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,10 @@ class Supervisor:
         """Ready, suspect or stale."""
         return [worker for worker in self.workers if worker.state in LOADED]
 
+    def watched(self) -> list[Worker]:
+        """All whose silence counts: loaded, or at it."""
+        return [worker for worker in self.workers if worker.state in LOADED or _loads(worker)]
+
     def possible(self) -> list[Worker]:
         """All that serve or may serve again."""
         return [worker for worker in self.workers if worker.state is not WorkerState.RETIRED]
@@ -150,7 +155,7 @@ class Supervisor:
     def failed(self, worker: Worker, why: str, *, handle: RemoteActor = None) -> None:
         """Its process is gone, or must go: another takes its place. A late word of an earlier process changes nothing;
         `handle` says of which process this was seen."""
-        if worker.state in LOADED and handle in (None, worker.handle):
+        if (worker.state in LOADED or _loads(worker)) and handle in (None, worker.handle):
             self._bury(worker, why)
 
     def suspect(self, worker: Worker, why: str, *, handle: RemoteActor = None) -> None:
@@ -179,6 +184,7 @@ class Supervisor:
             self._retire(worker, why)
 
     def _bury(self, worker: Worker, why: str) -> None:
+        self._end_life(worker)
         self._move(worker, WorkerState.DEAD, why)
         self._live(worker, self._replace(worker, why))
 
@@ -198,7 +204,7 @@ class Supervisor:
         staffing = self.staffing
         try:
             if worker.state is WorkerState.RESTARTING:
-                worker.handle = worker.start()
+                worker.handle, worker.has_answered = worker.start(), False
             await waiting_for(
                 self._load(worker),
                 f"{worker.name} to load",
@@ -212,6 +218,7 @@ class Supervisor:
         """Find its process, load its model, prepare it; then it serves, or is stale."""
         name, handle = worker.name, worker.handle
         worker.process = (await processes([name], [handle]))[name]
+        worker.has_answered = True
         self.staffing.found(name, worker.process)
         await ready([name], [handle])
         if self.prepare is not None:
@@ -223,13 +230,17 @@ class Supervisor:
         self._move(worker, state, "loaded")
 
     def _retire(self, worker: Worker, why: str) -> None:
-        life = self._lives.pop(worker.name, None)
-        if life is not None and life is not asyncio.current_task():
-            life.cancel()
+        self._end_life(worker)
         if not self._is_frozen:
             self._kill(worker.handle)
         self._move(worker, WorkerState.RETIRED, why)
         self._check_left()
+
+    def _end_life(self, worker: Worker) -> None:
+        """It is not started again by what is at it now, which may be who calls this."""
+        life = self._lives.pop(worker.name, None)
+        if life is not None and life is not asyncio.current_task():
+            life.cancel()
 
     def _check_left(self) -> None:
         left, role = self.possible(), self.staffing.role
@@ -273,3 +284,8 @@ class Supervisor:
         if not task.cancelled() and (failure := task.exception()) is not None:
             role = self.staffing.role
             self.give_up(FleetLost(f"the supervisor of {role} failed: {type(failure).__name__}: {failure}"))
+
+
+def _loads(worker: Worker) -> bool:
+    """Its process is there, its model is not yet."""
+    return worker.has_answered and worker.state in (WorkerState.STARTING, WorkerState.RESTARTING)

@@ -37,7 +37,7 @@ class FakeWorker:
     start_failure: Exception | None = None
     start_gate: asyncio.Event | None = None  # it loads once this is set
     beat_failure: Exception | None = None
-    is_silent: bool = False  # no heartbeat is answered
+    is_silent: bool = False  # no heartbeat is answered, nor any later question whether its process is there
     hangs: bool = False  # no request is answered, until it dies
     num_answers: int = 1000  # in each message; then `failure`, or the stream ends
     failure: Exception | None = None
@@ -47,6 +47,7 @@ class FakeWorker:
     seeds: list[tuple[int, ...]] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
     num_beats: int = 0
+    num_looks: int = 0  # how often it was asked for its process
     is_killed: bool = False
     pid: int = field(default_factory=lambda: next(_pids))
 
@@ -73,6 +74,12 @@ class FakeWorker:
         self._beat_gate.set()
 
     async def _process(self) -> ProcessInfo:
+        self.num_looks += 1
+        if self.is_silent and self.num_looks > 1:  # it was there when it was asked for the first time
+            await self._beat_gate.wait()
+        return self._info()
+
+    def _info(self) -> ProcessInfo:
         return ProcessInfo(pid=self.pid, node="here", stdout="out", stderr="err")
 
     async def _ready(self) -> ProcessInfo:
@@ -80,7 +87,7 @@ class FakeWorker:
             await self.start_gate.wait()
         if self.start_failure is not None:
             raise self.start_failure
-        return await self._process()
+        return self._info()
 
     async def _heartbeat(self) -> None:
         self.num_beats += 1

@@ -208,17 +208,37 @@ def test_when_every_restart_is_spent_all_that_wait_hear_who_was_given_up_and_why
     asyncio.run(kill_all())
 
 
+def real_engine(bundles: Bundles, tiny_models: TinyModels) -> Callable[[], RemoteActor]:
+    """It loads in a thread: its process answers meanwhile."""
+    arguments = (tiny_policy(tiny_models.policy), "cpu", "object_store")
+    return partial(start_actor, PolicyWorker, bundles.layout.placements[0], bundles, arguments)
+
+
+def test_an_engine_that_hangs_while_it_loads_again_is_found_by_its_silence(
+    bundles: Bundles, tiny_models: TinyModels
+) -> None:
+    async def strike() -> None:
+        async with watched([real_engine(bundles, tiny_models)], starts_stale=True) as seen_by:
+            (worker,) = seen_by.supervisor.workers
+            os.kill(seen_by.pid(0), signal.SIGKILL)
+            await until(lambda: worker.state is WorkerState.RESTARTING and worker.has_answered)
+            os.kill(seen_by.pid(0), signal.SIGSTOP)
+            await until(state_is(worker, WorkerState.RETIRED))  # its second loss: HASTY allows one restart
+            assert seen_by.changes("policy-0")[1:] == [
+                "stale -> dead",
+                "dead -> restarting",
+                "restarting -> dead",
+                "dead -> retired",
+            ]
+            assert worker.why.startswith("no heartbeat for ")
+
+    asyncio.run(strike())
+
+
 def test_a_policy_worker_that_was_killed_serves_again_only_after_it_was_given_the_weights(
     bundles: Bundles, tiny_models: TinyModels, tmp_path: Path
 ) -> None:
-    """The real engine, which loads in a thread: its process answers meanwhile."""
-    start = partial(
-        start_actor,
-        PolicyWorker,
-        bundles.layout.placements[0],
-        bundles,
-        (tiny_policy(tiny_models.policy), "cpu", "object_store"),
-    )
+    start = real_engine(bundles, tiny_models)
     weights = ModelWeights(load_model(tiny_models.policy))
 
     async def give(worker: Worker, version: int) -> None:

@@ -189,6 +189,39 @@ def test_a_restart_that_finds_no_place_is_given_up_at_the_deadline_and_ended() -
     run(work())
 
 
+def test_a_worker_that_falls_silent_while_it_loads_again_is_dead_and_replaced() -> None:
+    async def work() -> None:
+        hangs = FakeWorker(start_gate=asyncio.Event(), is_silent=True)
+        shop = await opened(Shop(FakeWorker(), later=[hangs]))
+        die(shop, 0)
+        await shop.time.advance(10)  # restarted after 4 s, asked one later
+        assert shop.states == [RESTARTING]
+        await shop.time.advance(1)
+        assert (shop.states, shop.workers[0].why) == ([DEAD], "no heartbeat for 6 s")
+        assert hangs.is_killed
+        assert hangs.start_gate is not None
+        hangs.start_gate.set()  # a load that ends after all ends for nobody
+        await shop.time.advance(8)
+        assert (shop.states, shop.workers[0].handle is hangs) == ([READY], False)
+
+    run(work())
+
+
+def test_a_long_load_of_a_process_that_answers_is_no_silence() -> None:
+    async def work() -> None:
+        slow = FakeWorker(start_gate=asyncio.Event())
+        shop = await opened(Shop(FakeWorker(), later=[slow]))
+        die(shop, 0)
+        await shop.time.advance(50)
+        assert (shop.states, slow.num_looks > 10, slow.num_beats) == ([RESTARTING], True, 0)
+        assert slow.start_gate is not None
+        slow.start_gate.set()
+        await shop.time.advance(2)
+        assert (shop.states, slow.num_beats > 0) == ([READY], True)
+
+    run(work())
+
+
 def test_a_worker_retired_while_it_loads_is_ended_and_stays_away() -> None:
     async def work() -> None:
         slow = FakeWorker(start_gate=asyncio.Event())
