@@ -16,8 +16,8 @@ from actors.process import ProcessInfo, RemoteActor, this_process
 from actors.remote import one_line
 from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
 from actors.weight_push import BucketSender, Missed, PushOrder, PushOutcome, Receivers, Reply, Sender
+from driver.learner_schema import PackedRow, StepReport, TokenMeasures
 from driver.learning_config import AlgorithmConfig, CriticConfig, LearnerConfig
-from driver.schema import PackedRow, StepReport, TokenMeasures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from actors.push_rounds import Membership, PolicyWorkers, PushRounds, Workers
 from actors.rank_calls import RankLost, all_answers
 from actors.weight_push import PushOrder, PushOutcome
 from driver.errors import LearnerLost
-from driver.schema import PushReport, StepReport, TokenMeasures, TrainBatch
+from driver.learner_schema import PushReport, StepReport, TokenMeasures, TrainBatch
 from driver.streaming_config import FleetConfig
 
 Answer = TypeVar("Answer")

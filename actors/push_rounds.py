@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 from actors.process import RemoteActor
 from actors.weight_push import PushOutcome
 from driver.errors import FleetLost
-from driver.schema import PushReport
+from driver.learner_schema import PushReport
 
 MAX_ATTEMPTS = 6  # at one push: three rounds of workers that miss it, are asked again, and are replaced
 NUM_CHANCES = 2  # that a worker has in a push

@@ -16,7 +16,7 @@ from benchmarks.measure import Round, timed
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Placement
 from driver.config import Config
-from driver.schema import PackedRow, TrainBatch
+from driver.learner_schema import PackedRow, TrainBatch
 
 
 @dataclass(frozen=True, kw_only=True)

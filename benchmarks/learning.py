@@ -20,7 +20,7 @@ from benchmarks.ranks import start_learner
 from benchmarks.reserve import reserved
 from driver.batching import LossWeighting, pack, packing_efficiency
 from driver.config import Config
-from driver.schema import TrainBatch
+from driver.learner_schema import TrainBatch
 
 OURS = "learner: packed attention, chunked head, policy loss with its metrics, Ray"
 

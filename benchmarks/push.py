@@ -18,7 +18,7 @@ from benchmarks.reserve import reserved
 from cluster.launch import start_actor
 from cluster.layout import Role
 from cluster.team import weight_backend
-from driver.schema import PushReport
+from driver.learner_schema import PushReport
 
 
 def run(sizes: Sizes) -> list[Comparison]:

@@ -15,16 +15,8 @@ from random import Random
 from statistics import fmean
 
 from driver.errors import LearnerLost
-from driver.schema import (
-    PushReport,
-    Rollout,
-    SamplingRequest,
-    Score,
-    ScoreRequest,
-    StepReport,
-    TokenMeasures,
-    TrainBatch,
-)
+from driver.learner_schema import PushReport, StepReport, TokenMeasures, TrainBatch
+from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest
 
 
 @dataclass(frozen=True, kw_only=True)

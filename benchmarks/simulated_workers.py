@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from actors.process import ProcessInfo, RemoteActor, this_process
 from actors.weight_push import PushOrder, PushOutcome
-from driver.schema import PackedRow, Rollout, SamplingRequest, Score, ScoreRequest, StepReport
+from driver.learner_schema import PackedRow, StepReport
+from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest
 
 MOMENT_S = 0.05
 """From a request to its answer, of every worker."""

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from driver.learner_schema import PackedRow, TrainBatch, TrainSample
 from driver.packed_rows import PADDING, dummy_row, packed_row
 from driver.packing import Demand, assign_rows, assign_sharing
-from driver.schema import PackedRow, TrainBatch, TrainSample
 
 _MEASURED = ("old_logprobs", "reference_logprobs", "returns", "old_values")  # of all samples of a batch, or of none
 

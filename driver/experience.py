@@ -12,9 +12,10 @@ from itertools import islice
 
 import numpy as np
 
+from driver.learner_schema import TokenMeasures, TrainSample
 from driver.learning_config import GROUP_BASELINES, AlgorithmConfig
 from driver.reward_config import RewardConfig
-from driver.schema import Candidate, DroppedGroup, ScoredGroup, TokenMeasures, TrainSample, Unscored
+from driver.schema import Candidate, DroppedGroup, ScoredGroup, Unscored
 from rewards.advantages import (
     Floats,
     gae,

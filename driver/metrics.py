@@ -16,8 +16,9 @@ from statistics import fmean, pstdev
 
 from driver.json_lines import JsonLines, read_lines, replace_lines
 from driver.language_metrics import language_metrics
+from driver.learner_schema import PushReport, StepReport
 from driver.reference_counts import ReferenceCounts
-from driver.schema import DroppedGroup, PushReport, Rollout, Score, ScoredGroup, StepReport, Unscored
+from driver.schema import DroppedGroup, Rollout, Score, ScoredGroup, Unscored
 
 _REASONS_ALWAYS_COUNTED = ("no_signal", "unscored")
 

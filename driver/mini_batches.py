@@ -7,7 +7,7 @@ and only (seed, step, epoch) and the groups decide which: a run that is resumed 
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from driver.schema import TrainSample
+from driver.learner_schema import TrainSample
 
 
 def mini_batches(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driver.schema import PackedRow, Segment, TrainSample
+from driver.learner_schema import PackedRow, Segment, TrainSample
 
 PADDING = -1  # `sequence_ids` of a token that belongs to no sample
 

@@ -6,18 +6,8 @@ Owns the verbs between driver and actors. Knows the schema only; nothing here ma
 from typing import Protocol
 
 from driver.errors import LearnerLost
-from driver.schema import (
-    AnswerProbabilityRequest,
-    PushReport,
-    Rollout,
-    SamplingRequest,
-    Score,
-    ScoreRequest,
-    StepReport,
-    TokenMeasures,
-    TrainBatch,
-    Unscored,
-)
+from driver.learner_schema import PushReport, StepReport, TokenMeasures, TrainBatch
+from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest, Score, ScoreRequest, Unscored
 
 
 class Generator(Protocol):

@@ -14,24 +14,13 @@ from driver.checkpoint_files import GROUPS, RunState, write_state
 from driver.config import Config
 from driver.consistency import ConsistencyWatch
 from driver.kept_groups import write_groups
+from driver.learner_schema import PushReport, StepReport
 from driver.progress import Progress
 from driver.recipes.step import StepRecord, Update
 from driver.record import RunRecorder
 from driver.references import ReferenceCounts
 from driver.run_folder import RunFolder, create
-from driver.schema import (
-    Draw,
-    DroppedGroup,
-    Group,
-    Problem,
-    PushReport,
-    Reference,
-    Rollout,
-    Score,
-    ScoredGroup,
-    StepReport,
-    Unscored,
-)
+from driver.schema import Draw, DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 
 GROUP_SIZE = 3
 LANGUAGES = ("de", "sw")

@@ -10,7 +10,7 @@ from actors.learner import RankArguments
 from actors.learner_group import LearnerGroup
 from actors.weight_push import PushOrder, PushOutcome
 from driver.config import AlgorithmConfig, CriticConfig, LearnerConfig
-from driver.schema import StepReport, TokenMeasures, TrainBatch
+from driver.learner_schema import StepReport, TokenMeasures, TrainBatch
 from driver.streaming_config import FleetConfig
 
 PATIENT = FleetConfig(dead_after_s=3600, suspect_after_s=60)

@@ -13,22 +13,19 @@ from typing import TypeVar
 import numpy as np
 
 from driver.errors import LearnerLost
+from driver.learner_schema import PushReport, StepReport, TokenMeasures, TrainBatch
 from driver.problems.stream import DrawState, StreamState
 from driver.recipes.step import StepRecord
 from driver.schema import (
     Draw,
     Group,
     Problem,
-    PushReport,
     Reference,
     Rollout,
     SamplingRequest,
     Score,
     ScoredGroup,
     ScoreRequest,
-    StepReport,
-    TokenMeasures,
-    TrainBatch,
     Unscored,
 )
 

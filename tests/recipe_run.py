@@ -9,6 +9,7 @@ import numpy as np
 from driver.errors import RunFailed
 from driver.feed import GroupFeed
 from driver.finished_groups import FeedRules
+from driver.learner_schema import PackedRow, TrainBatch
 from driver.learning_config import AlgorithmConfig, LearnerConfig
 from driver.pipeline import Sampling, Stages
 from driver.problems.draws import Draws
@@ -17,7 +18,7 @@ from driver.recipes.learning import LearningSettings, Loop, Progress
 from driver.recipes.step import StepRecord
 from driver.references import PivotSampling, ReferenceBook, ReferenceCache
 from driver.reward_config import RewardConfig
-from driver.schema import DroppedGroup, PackedRow, Problem, Score, ScoredGroup, TrainBatch, Unscored
+from driver.schema import DroppedGroup, Problem, Score, ScoredGroup, Unscored
 from tests.fakes import FakeGenerator, FakeLearner, FakeRecorder, FakeScorer, GivenStream, policy_prompt, run, token_ids
 
 Recipe = Callable[..., Coroutine[object, object, None]]

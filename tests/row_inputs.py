@@ -6,7 +6,7 @@ from itertools import accumulate
 import torch
 
 from actors.learning.row_inputs import RowInputs
-from driver.schema import Segment
+from driver.learner_schema import Segment
 
 
 def whole_sequences(parts: Sequence[torch.Tensor], *, asked: Sequence[Sequence[int]]) -> RowInputs:

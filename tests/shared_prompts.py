@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from driver.batching import LossWeighting, pack
-from driver.schema import PackedRow, TrainBatch, TrainSample
+from driver.learner_schema import PackedRow, TrainBatch, TrainSample
 
 VOCABULARY, TEMPERATURE = 50, 0.7
 SHAPE: dict[str, object] = {

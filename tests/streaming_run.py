@@ -16,6 +16,7 @@ from driver.checkpoints import FoundCheckpoint
 from driver.errors import LearnerLost
 from driver.feed import GroupFeed
 from driver.finished_groups import FeedRules
+from driver.learner_schema import PushReport, StepReport, TokenMeasures, TrainBatch
 from driver.learning_config import AlgorithmConfig
 from driver.pipeline import Sampling, Stages
 from driver.problems.draws import Draws, OpenDraws
@@ -26,20 +27,7 @@ from driver.recipes.learning import Loop, Progress
 from driver.recipes.step import StepRecord
 from driver.recovery import Recovery
 from driver.reward_config import RewardConfig
-from driver.schema import (
-    Draw,
-    DroppedGroup,
-    PushReport,
-    Rollout,
-    SamplingRequest,
-    Score,
-    ScoredGroup,
-    ScoreRequest,
-    StepReport,
-    TokenMeasures,
-    TrainBatch,
-    Unscored,
-)
+from driver.schema import Draw, DroppedGroup, Rollout, SamplingRequest, Score, ScoredGroup, ScoreRequest, Unscored
 from tests.fakes import FakeGenerator, FakeLearner, FakeScorer, a_problem, a_score, policy_prompt
 from tests.recipe_run import references, settings
 

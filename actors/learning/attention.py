@@ -18,7 +18,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from actors.learning.segment_attention import AttentionRules, attend
 from driver.errors import BadInput
-from driver.schema import Segment
+from driver.learner_schema import Segment
 
 PACKED_SDPA = "packed_sdpa"
 FLASH = "flash_attention_2"

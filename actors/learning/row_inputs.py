@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from driver.schema import Segment
+from driver.learner_schema import Segment
 
 
 class RowInputs(NamedTuple):

@@ -6,9 +6,9 @@ Owns which groups were learned from, and how long the learner has been stuck. Pu
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from driver.learner_schema import StepReport, TrainBatch
 from driver.recipes.reports import merged
 from driver.recipes.step import SkippedStep
-from driver.schema import StepReport, TrainBatch
 
 
 @dataclass(frozen=True, kw_only=True)

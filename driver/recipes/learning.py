@@ -15,6 +15,7 @@ from driver.errors import RunFailed
 from driver.experience import to_measure
 from driver.feed import GroupFeed
 from driver.finished_groups import Batch
+from driver.learner_schema import PushReport, StepReport, TokenMeasures, TrainBatch, TrainSample
 from driver.learning_config import AlgorithmConfig, LearnerConfig
 from driver.mini_batches import mini_batches
 from driver.ports import Learner
@@ -22,15 +23,7 @@ from driver.progress import patiently
 from driver.recipes.learned import Attempt, Learned
 from driver.recipes.step import Gathered, Recorder, Step, StepRecord, Update
 from driver.reward_config import RewardConfig
-from driver.schema import (
-    Candidate,
-    DroppedGroup,
-    PushReport,
-    StepReport,
-    TokenMeasures,
-    TrainBatch,
-    TrainSample,
-)
+from driver.schema import Candidate, DroppedGroup
 from driver.stage_clock import StageClock
 from driver.stopping import Stopped, StopRequest
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from driver.draw_feed import DrawFeed
 from driver.errors import BadInput
+from driver.learner_schema import TrainSample
 from driver.recipes.learning import Loop
 from driver.recipes.step import Gathered
 from driver.references import ReferenceBook
-from driver.schema import Draw, DroppedGroup, Problem, TrainSample
+from driver.schema import Draw, DroppedGroup, Problem
 from driver.stage_clock import StageClock
 
 

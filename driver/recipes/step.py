@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from driver.finished_groups import Batch, Outcome
+from driver.learner_schema import PushReport, StepReport
 from driver.pipeline import Stages
 from driver.references import ReferenceCounts
-from driver.schema import DroppedGroup, Problem, PushReport, ScoredGroup, StepReport
+from driver.schema import DroppedGroup, Problem, ScoredGroup
 from driver.stage_clock import StageClock
 
 

@@ -21,7 +21,7 @@ import torch
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from driver.batching import LossWeighting, pack
 from driver.config import AlgorithmConfig, CriticConfig, LearnerConfig
-from driver.schema import TrainBatch, TrainSample
+from driver.learner_schema import TrainBatch, TrainSample
 
 Result = TypeVar("Result")
 

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from driver.config import AlgorithmConfig, CriticConfig, LearnerConfig
-from driver.schema import PackedRow, Segment, TokenMeasures
+from driver.learner_schema import PackedRow, Segment, TokenMeasures
 from tests.tiny_model import PROMPT
 
 NUM_STEPS = 3

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 
-from driver.schema import TrainSample
+from driver.learner_schema import TrainSample
 from tests.integration.learner_ranks import TEMPERATURE, make_samples
 
 Weights = dict[str, Tensor]

@@ -10,7 +10,7 @@ import pytest
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
 from driver.errors import RunFailed
-from driver.schema import TokenMeasures, TrainSample
+from driver.learner_schema import TokenMeasures, TrainSample
 from quickstart.tiny import build_tiny_model
 from tests.integration.learner_ranks import Job, make_samples, on_ranks, packed, spoilt
 

@@ -14,7 +14,8 @@ from actors.learning.policy_model import PolicyModel, load_causal_model, num_dra
 from actors.learning.row_inputs import RowInputs
 from actors.step_loop import DeadEngine, StaleEngine
 from driver.config import EngineConfig, PivotConfig
-from driver.schema import AnswerProbabilityRequest, Segment
+from driver.learner_schema import Segment
+from driver.schema import AnswerProbabilityRequest
 from quickstart.tiny import build_tiny_model
 from tests.tiny_model import (
     PROMPT,

@@ -34,7 +34,8 @@ from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from driver.batching import LossWeighting, pack
 from driver.config import AlgorithmConfig, CriticConfig, EngineConfig, LearnerConfig, PivotConfig
-from driver.schema import Rollout, StepReport, TrainBatch, TrainSample
+from driver.learner_schema import StepReport, TrainBatch, TrainSample
+from driver.schema import Rollout
 from quickstart.tiny import tiny_tokenizer
 from tests.tiny_model import PROMPT, request, tiny_policy
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
-from driver.schema import StepReport, TokenMeasures, TrainSample
+from driver.learner_schema import StepReport, TokenMeasures, TrainSample
 from tests.integration.learner_ranks import Job, on_ranks, packed
 from tests.integration.plain_learning import (
     CRITIC,

@@ -23,8 +23,8 @@ from actors.weight_buckets import WeightBucket, WeightManifest
 from cluster.launch import connected
 from driver.config import ClusterConfig
 from driver.errors import FleetLost, LearnerLost
+from driver.learner_schema import PushReport, StepReport, TrainBatch
 from driver.progress import Progress
-from driver.schema import PushReport, StepReport, TrainBatch
 from driver.streaming_config import FleetConfig
 from tests.integration.conftest import TinyModels
 from tests.integration.learner_ranks import TEMPERATURE, Job, make_samples, packed

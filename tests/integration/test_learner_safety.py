@@ -9,7 +9,7 @@ import torch
 
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
-from driver.schema import StepReport, TokenMeasures, TrainSample
+from driver.learner_schema import StepReport, TokenMeasures, TrainSample
 from tests.integration.learner_ranks import Job, make_samples, on_ranks, packed
 
 Batch = Sequence[TrainSample]

@@ -30,9 +30,10 @@ from driver.batching import LossWeighting, pack
 from driver.config import Config
 from driver.config_load import load_config
 from driver.inputs import prepare_evaluation
+from driver.learner_schema import PushReport, TrainBatch, TrainSample
 from driver.paths import with_absolute_paths
 from driver.progress import Progress
-from driver.schema import Problem, PushReport, Rollout, SamplingRequest, TrainBatch, TrainSample
+from driver.schema import Problem, Rollout, SamplingRequest
 from driver.seeds import sampling_seeds
 from tests.integration.conftest import TinyModels, write_config
 

@@ -21,9 +21,10 @@ from cluster.layout import layout
 from cluster.team import Team
 from driver.config_load import load_config
 from driver.errors import LearnerLost
+from driver.learner_schema import PushReport
 from driver.paths import with_absolute_paths
 from driver.progress import Progress
-from driver.schema import PushReport, Rollout
+from driver.schema import Rollout
 from tests.integration.conftest import TinyModels, write_config
 from tests.tiny_model import request
 

@@ -29,7 +29,7 @@ from actors.learning import attention as packed_attention
 from actors.learning.attention import FLASH, PACKED_SDPA, attention_for, row_arguments, varlen_flash
 from actors.learning.policy_model import load_causal_model, prepared
 from driver.errors import BadInput
-from driver.schema import Segment
+from driver.learner_schema import Segment
 
 SHAPE: dict[str, object] = {
     "vocab_size": 50,

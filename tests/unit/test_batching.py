@@ -13,7 +13,7 @@ from driver.batching import (
     pack,
     packing_efficiency,
 )
-from driver.schema import PackedRow, TrainBatch, TrainSample
+from driver.learner_schema import PackedRow, TrainBatch, TrainSample
 
 BY_TOKEN = LossWeighting(aggregation="token", max_response_tokens=64)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from driver.batching import budget_efficiency, pack, packing_efficiency, shared_fraction
-from driver.schema import Segment, TrainBatch, TrainSample
+from driver.learner_schema import Segment, TrainBatch, TrainSample
 from tests.unit.test_batching import (
     BY_TOKEN,
     all_rows,

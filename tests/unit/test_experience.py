@@ -7,20 +7,10 @@ import numpy as np
 import pytest
 
 from driver.experience import against_critic, against_rewards, learnable, to_measure
+from driver.learner_schema import TokenMeasures, TrainSample
 from driver.learning_config import AlgorithmConfig
 from driver.reward_config import RewardConfig
-from driver.schema import (
-    Candidate,
-    DroppedGroup,
-    Group,
-    Reference,
-    Rollout,
-    Score,
-    ScoredGroup,
-    TokenMeasures,
-    TrainSample,
-    Unscored,
-)
+from driver.schema import Candidate, DroppedGroup, Group, Reference, Rollout, Score, ScoredGroup, Unscored
 from tests.fakes import a_problem, a_score
 
 MISSING = Unscored(reason="timed out")

@@ -36,6 +36,7 @@ OWNERS = {
 }
 LEAVES = (
     "driver.schema",
+    "driver.learner_schema",
     "driver.ports",
     "driver.section",
     "driver.learning_config",
@@ -134,7 +135,7 @@ def test_an_import_in_its_place_is_not_a_fault(path: str, source: str) -> None:
 
 def test_config_and_schema_load_neither_torch_nor_an_engine() -> None:
     program = (
-        "import sys, driver.config, driver.schema, driver.ports, driver.errors\n"
+        "import sys, driver.config, driver.schema, driver.learner_schema, driver.ports, driver.errors\n"
         "print(sorted({'torch', 'ray', 'vllm', 'deepspeed', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

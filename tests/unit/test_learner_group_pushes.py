@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from actors.learner_group import LearnerGroup
-from driver.schema import StepReport
+from driver.learner_schema import StepReport
 from tests.fake_ranks import (
     ARGUMENTS,
     BATCH,

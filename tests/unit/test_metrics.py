@@ -6,20 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from driver.learner_schema import PushReport, StepReport
 from driver.metrics import Event, EventLog, MetricsLog, StepOutcome, read_events, read_metrics, step_metrics
 from driver.reference_counts import ReferenceCounts
-from driver.schema import (
-    DroppedGroup,
-    Group,
-    Problem,
-    PushReport,
-    Reference,
-    Rollout,
-    Score,
-    ScoredGroup,
-    StepReport,
-    Unscored,
-)
+from driver.schema import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 from driver.scorer_metrics import over_step, scorer_metrics
 
 

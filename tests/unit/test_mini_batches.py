@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driver.learner_schema import TrainSample
 from driver.mini_batches import cut, mini_batches
-from driver.schema import TrainSample
 
 SIZES = st.lists(st.integers(1, 500), min_size=1, max_size=40)
 

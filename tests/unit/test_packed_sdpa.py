@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from actors.learning.attention import packed_sdpa
-from driver.schema import Segment
+from driver.learner_schema import Segment
 
 WHOLE = (Segment(3), Segment(1), Segment(4))
 # Two sequences of 5 and 4 tokens; then responses to the first three tokens (longer and shorter than those), to the

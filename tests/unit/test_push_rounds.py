@@ -8,7 +8,7 @@ import pytest
 from actors.push_rounds import MAX_ATTEMPTS, Membership, PushRounds, Workers
 from actors.weight_push import PushOutcome
 from driver.errors import FleetLost
-from driver.schema import PushReport
+from driver.learner_schema import PushReport
 
 
 class Fleet:

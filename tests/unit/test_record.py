@@ -10,6 +10,7 @@ from rich.console import Console
 
 from driver.consistency import ConsistencyWatch
 from driver.errors import RunFailed
+from driver.learner_schema import PushReport, StepReport
 from driver.metrics import MetricsLog, read_events, read_metrics
 from driver.progress import Progress
 from driver.recipes.step import SkippedStep, StepRecord, Update
@@ -17,18 +18,7 @@ from driver.record import RunRecorder
 from driver.references import ReferenceCounts
 from driver.run_folder import RunFolder
 from driver.samples import read_samples
-from driver.schema import (
-    DroppedGroup,
-    Group,
-    Problem,
-    PushReport,
-    Reference,
-    Rollout,
-    Score,
-    ScoredGroup,
-    StepReport,
-    Unscored,
-)
+from driver.schema import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 from driver.summary import summarise, thirds
 from tests.fakes import a_problem, a_score
 

@@ -8,11 +8,12 @@ import pytest
 
 from driver.checkpoints import FoundCheckpoint
 from driver.errors import FleetLost, LearnerLost, RunFailed
+from driver.learner_schema import PushReport
 from driver.learning_config import AlgorithmConfig
 from driver.problems.draws import OpenDraws
 from driver.recipes.learning import Loop, Progress
 from driver.recovery import Recovery
-from driver.schema import Draw, DroppedGroup, PushReport, ScoredGroup
+from driver.schema import Draw, DroppedGroup, ScoredGroup
 from tests.checkpointed_run import STATE
 from tests.fakes import FakeLearner, FakeRecorder, run
 from tests.recipe_run import settings

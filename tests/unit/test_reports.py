@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from driver.learner_schema import StepReport
 from driver.recipes.reports import merged
-from driver.schema import StepReport
 
 
 def a_report(metrics: Mapping[str, float], *, is_skipped: bool = False) -> StepReport:

@@ -15,8 +15,8 @@ from actors.learning.policy_model import PolicyModel, load_causal_model
 from actors.learning.row_losses import CriticLosses, PolicyLosses
 from actors.learning.row_tensors import NOTHING, RowTensors, by_sequence, measured, predecessors
 from actors.learning.value_model import load_value_model
+from driver.learner_schema import PackedRow, Segment, TrainBatch, TrainSample
 from driver.learning_config import AlgorithmConfig, LoraConfig
-from driver.schema import PackedRow, Segment, TrainBatch, TrainSample
 from tests.shared_prompts import FAMILIES, TEMPERATURE, all_rows, difference, packed, samples, take_gradients
 from tests.shared_prompts import write_model as write_family
 

@@ -1,8 +1,9 @@
 """How old the tokens were that a step learned from, and what its push came to: worked by hand."""
 
+from driver.learner_schema import PushReport
 from driver.metrics import StepOutcome, step_metrics
 from driver.reference_counts import ReferenceCounts
-from driver.schema import DroppedGroup, PushReport
+from driver.schema import DroppedGroup
 from tests.fakes import a_problem, a_score, a_scored_group
 
 
