@@ -248,3 +248,13 @@ def request(name: str, *, num_samples: int = 1) -> SamplingRequest:
     return SamplingRequest(
         request_id=name, prompt_token_ids=(1,), seeds=tuple(range(7, 7 + num_samples)), max_tokens=4, temperature=1.0
     )
+
+
+async def opened(shop: Shop) -> Shop:
+    await shop.supervisor.open()
+    await settle()
+    return shop
+
+
+def die(shop: Shop, index: int, why: str = "it was killed") -> None:
+    shop.supervisor.failed(shop.workers[index], why)
