@@ -58,6 +58,11 @@ class RunCheckpointer:
         elif not self.checkpoints.are_made:
             self.feed.checkpointed()  # nobody will ever step back
 
+    async def save_if_lacking(self, progress: Progress) -> bool:
+        """For a run that ends here, maybe in a hurry: whether there is a checkpoint of the last finished step. One that
+        was due is not written again: what groups have become ready since are drawn again."""
+        return self.checkpoints.has(progress.step) or await self.save(progress)
+
     async def save(self, progress: Progress) -> bool:
         """Make a checkpoint, due or not; whether it is there. What can't be written is said, and nothing else."""
         open_draws, kept = self.feed.state()

@@ -93,6 +93,10 @@ class Checkpoints:
         """Whether the config asks for any."""
         return self._settings.every_steps > 0
 
+    def has(self, step: int) -> bool:
+        """Whether that step's was finished, by this start or one before."""
+        return step in whole_checkpoints(self._folder)
+
     async def save(self, state: RunState, write: Callable[[Path], Awaitable[None]]) -> Path:
         """Make the checkpoint of a finished step; `write` fills an empty folder with the learner's state.
 

@@ -38,7 +38,7 @@ def batch_arithmetic(config: Config) -> list[str]:
         f"a rank: {responses // learner.num_ranks} {kind} a step on each of {learner.num_ranks}, packed into rows "
         f"of at most {config.row_tokens} tokens",
         f"the run: {algorithm.steps} steps, {algorithm.steps * responses:,} {kind} to "
-        f"{algorithm.steps * algorithm.groups_per_step:,} problems in {', '.join(config.data.languages)}",
+        f"{algorithm.steps * algorithm.groups_per_step:,} problems in {_languages(config)}",
     ]
     if algorithm.name != "sft":
         lines.append(_in_flight(config))
@@ -55,12 +55,26 @@ def batch_arithmetic(config: Config) -> list[str]:
     return lines
 
 
+def _languages(config: Config) -> str:
+    """Each with its share of the problems, where they are not alike."""
+    data = config.data
+    if not data.shares:
+        return ", ".join(data.languages)
+    shares = zip(data.languages, data.shares, strict=True)
+    return ", ".join(f"{language} {share / sum(data.shares):.0%}" for language, share in shares)
+
+
 def _in_flight(config: Config) -> str:
     """How many groups may be started and not yet learned from."""
-    algorithm, workers = config.algorithm, config.policy.num_workers
+    algorithm, policy = config.algorithm, config.policy
+    workers = f"{policy.num_workers}"
+    if policy.most_workers > policy.num_workers:
+        workers += f" to {policy.most_workers}"
     staleness = algorithm.max_staleness
     when = "generation goes on while the learner works" if staleness else "on-policy: generation waits for the learner"
+    replaced = f"; at most {algorithm.max_replacements} more a step for groups without signal"
     return (
         f"in flight: at most ({staleness} + 1) x {algorithm.groups_per_step} = {algorithm.groups_in_flight} groups, "
         f"{algorithm.groups_in_flight * algorithm.group_size} responses over {workers} policy worker(s); {when}"
+        + (replaced if algorithm.max_replacements else "")
     )

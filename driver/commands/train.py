@@ -14,6 +14,7 @@ from rich.console import Console
 from cluster.launch import Bundles, collect_logs, connected, placed
 from cluster.layout import check_device, choose_device, layout, training_roles
 from cluster.team import Team
+from driver.checkpoints import whole_checkpoints
 from driver.commands.assembly import Course, Kept, calibrate_scorers, prepare_course
 from driver.config import Config
 from driver.config_load import load_config
@@ -72,6 +73,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 status = _live(config, inputs, bundles, opened=opened, folder=folder, progress=progress)
                 summary = summarise(folder, status=status, seconds=time.monotonic() - started)
         progress.note(str(summary["headline"]))
+        if status == "stopped":
+            progress.note(_how_to_go_on(folder))
         progress.note(f"report: {write_report(folder.path)}")
     return summary
 
@@ -104,8 +107,17 @@ def _live(
         where = _write_down(failure, kept, team, seconds=time.monotonic() - started)
         if isinstance(failure, RunFailed | OSError):
             raise RunFailed(f"{failure}; {where}") from failure
+        if isinstance(failure, KeyboardInterrupt):
+            progress.note(f"{where}; {_how_to_go_on(folder)}")
         raise
     return status
+
+
+def _how_to_go_on(folder: RunFolder) -> str:
+    """Said to a person whose run ended early and whole."""
+    if not whole_checkpoints(folder.checkpoints):
+        return "there is no checkpoint to go on from"
+    return f"to go on: the same command with run.name={folder.path.name}"
 
 
 def _write_down(failure: BaseException, kept: Kept, team: Team, *, seconds: float) -> str:
@@ -193,14 +205,14 @@ async def _train_or_save(course: Course, *, kept: Kept) -> None:
         raise
     if loop.stop.is_asked:
         kept.recorder.event("stopped", f"after step {loop.progress.step}")
-        if not await course.checkpointer.save(loop.progress):
+        if not await course.checkpointer.save_if_lacking(loop.progress):
             raise RunFailed("the run was asked to stop, and its checkpoint could not be written")
 
 
 async def _save_what_stands(course: Course, *, kept: Kept) -> None:
     """Before a run ends badly. Where the learner is what failed there is nothing to save; the first failure is told."""
     try:
-        await course.checkpointer.save(course.loop.progress)
+        await course.checkpointer.save_if_lacking(course.loop.progress)
     except RunFailed as failure:
         kept.recorder.event("checkpoint_failed", str(failure))
 

@@ -145,6 +145,28 @@ def test_groups_that_are_ready_and_draws_that_are_open_are_part_of_it(tmp_path: 
     run(watch())
 
 
+def test_a_run_that_ends_after_a_due_step_does_not_write_its_checkpoint_twice(tmp_path: Path) -> None:
+    learner = FakeLearner()
+    kept = CheckpointedRun(tmp_path, every_steps=2)
+    writing = checkpointer(kept, DrawFeed(Draws(a_stream()), per_step=1), learner=learner)
+    run(writing.after_step(Progress(step=2)))
+    written = (kept.folder / "step-000002" / "manifest.json").stat()
+    assert run(writing.save_if_lacking(Progress(step=2)))
+    assert (kept.folder / "step-000002" / "manifest.json").stat() == written
+    assert run(writing.save_if_lacking(Progress(step=3)))
+    assert kept.steps() == [2, 3]
+
+
+def test_what_a_run_ends_without_is_told(tmp_path: Path) -> None:
+    full = CheckpointFailed("No space left on device")
+    failed: list[str] = []
+    feed = DrawFeed(Draws(a_stream()), per_step=1)
+    learner = FailingLearner(failures=iter((full,)))
+    writing = checkpointer(CheckpointedRun(tmp_path), feed, learner=learner, failed=failed)
+    assert not run(writing.save_if_lacking(Progress(step=1)))
+    assert len(failed) == 1
+
+
 class CountingFeed(DrawFeed):
     """Says how often it was told that a checkpoint holds everything."""
 

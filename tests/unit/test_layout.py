@@ -145,6 +145,22 @@ def test_the_plan_does_the_arithmetic_of_a_batch() -> None:
     assert "5 steps, 120 responses to 30 problems" in text
 
 
+def test_the_plan_tells_shares_replacements_and_workers_that_may_come() -> None:
+    """10 % and 30 % of 0.4; 2 workers of whom 5 may come; 3 replacements."""
+    text = "\n".join(
+        batch_arithmetic(
+            config(
+                data={"languages": ["de", "sw"], "shares": [0.1, 0.3]},
+                policy={"max_workers": 5},
+                algorithm={"max_replacements": 3},
+            )
+        )
+    )
+    assert "30 problems in de 25%, sw 75%" in text
+    assert "over 2 to 5 policy worker(s); on-policy" in text
+    assert text.count("at most 3 more a step for groups without signal") == 1
+
+
 def learner_formula(model: str, **sections: object) -> str:
     return estimate(config(policy={"model": model}, **sections), "cpu")["learner"].formula
 
