@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from driver.checkpointer import Feed, progress_of
 from driver.checkpoints import FoundCheckpoint
-from driver.errors import LearnerLost, RunFailed
+from driver.errors import BadInput, LearnerLost, RunFailed
 from driver.progress import patiently
 from driver.recipes.learning import Loop, Progress
 
@@ -66,7 +66,10 @@ class Recovery:
         if (wait_s := self.next_wait_s()) is None:
             raise RunFailed(f"{lost}; it was started again fleet.max_restarts times before") from lost
         await asyncio.sleep(wait_s)
-        found = await self._patiently(asyncio.to_thread(self.last_checkpoint), "the last checkpoint to be read")
+        try:
+            found = await self._patiently(asyncio.to_thread(self.last_checkpoint), "the last checkpoint to be read")
+        except BadInput as damage:  # nobody gave us those files: the run wrote them itself
+            raise RunFailed(f"{lost}; the learner can't be put back: {damage}") from damage
         start = progress_of(found.state) if found else Progress()
         self.record.note(f"{lost}; the learner is started again and goes on after step {start.step}")
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from driver.checkpoints import FoundCheckpoint
-from driver.errors import FleetLost, LearnerLost, RunFailed
+from driver.errors import BadInput, FleetLost, LearnerLost, RunFailed
 from driver.learner_schema import PushReport
 from driver.learning_config import AlgorithmConfig
 from driver.problems.draws import OpenDraws
@@ -30,7 +30,7 @@ class Lived:
     """A run's parts, which write down in one list what is asked of them."""
 
     recipe_ends: Sequence[Exception | None]  # of each call of the recipe
-    checkpoint: FoundCheckpoint | None = CHECKPOINT
+    checkpoint: FoundCheckpoint | BadInput | None = CHECKPOINT
     makes_checkpoints: bool = True
     waits_s: Iterator[float | None] = field(default_factory=lambda: iter([0.0] * 9))
     restart_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
@@ -53,8 +53,13 @@ class Lived:
             record=Record(self.calls),
             next_wait_s=lambda: next(self.waits_s),
             restart=self.restart,
-            last_checkpoint=(lambda: self.checkpoint) if self.makes_checkpoints else None,
+            last_checkpoint=self.find if self.makes_checkpoints else None,
         )
+
+    def find(self) -> FoundCheckpoint | None:
+        if isinstance(self.checkpoint, BadInput):
+            raise self.checkpoint
+        return self.checkpoint
 
     async def restart(self) -> None:
         self.calls.append("restart")
@@ -174,6 +179,14 @@ def test_a_run_without_checkpoints_can_not_go_on() -> None:
     with pytest.raises(RunFailed, match=r"learner-1 died: SIGKILL; with checkpoint\.every_steps 0"):
         lived.train()
     assert "restart" not in lived.calls
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_has_failed_and_was_not_started_wrongly() -> None:
+    damaged = BadInput("no checkpoint in checkpoints is whole: step-000010/state.json is missing")
+    lived = Lived([LOST], checkpoint=damaged)
+    with pytest.raises(RunFailed, match=r"^learner-1 died: SIGKILL; the learner can't be put back: no checkpoint in"):
+        lived.train()
+    assert not lived.loop.is_between_steps
 
 
 def test_restarts_have_a_budget() -> None:
