@@ -57,10 +57,8 @@ class RunRecorder:
             )
         )
         if scored:
-            dropped_ids = {group.group_id for group in step.dropped}
-            ids = [group.group.group_id for group in scored]
-            learned_by = {group_id: step.policy_version for group_id in ids if group_id not in dropped_ids}
-            self._samples.append(step.step, scored, learned_by=learned_by)
+            self._samples.append(step.step, scored, learned_by=dict.fromkeys(step.learned, step.policy_version))
+        self._imitated(step, scored)
         self.dropped(step.dropped, step=step.step)
         for skipped in update.skipped if update else ():
             self._events.append(_skipped_event(step.step, skipped))
@@ -68,6 +66,13 @@ class RunRecorder:
         self._metrics.append(step.step, metrics)
         self._progress.step(step.step, metrics)
         self._watch.see(count_languages(scored))
+
+    def _imitated(self, step: StepRecord, scored: Iterable[ScoredGroup]) -> None:
+        """Groups that were learned from without a sample: their text was given, no engine drew it."""
+        sampled = {group.group.group_id for group in scored}
+        for group_id in step.learned:
+            if group_id not in sampled:
+                self._events.append(Event(kind="group_learned", reason="imitated", step=step.step, group_id=group_id))
 
     def dropped(self, groups: Iterable[DroppedGroup], *, step: int) -> None:
         """Groups that no step learns from."""

@@ -103,6 +103,7 @@ class BookedRun:
         progress.start_steps(100)
         self._recorder = RunRecorder(self.folder, progress, watch=ConsistencyWatch(floor=0, steps=1))
         self._num_steps = 0
+        self._samples = algorithm != "sft"
 
     def turn(self, turn: Turn) -> None:
         """A step, and where it asks for one a checkpoint."""
@@ -116,10 +117,11 @@ class BookedRun:
             StepRecord(
                 step=self._num_steps,
                 policy_version=turn.version,
-                groups=[*learned, *dull, *rejected],
+                groups=[*learned, *dull, *rejected] if self._samples else [],
                 dropped=[*dropped, *rejected],
+                learned=[group.group.group_id for group in learned],
                 num_samples=sum(isinstance(score, Score) for group in learned for score in group.scores),
-                update=_update(turn.version) if learned else None,
+                update=_update(turn.version, num_groups=len(learned)) if learned else None,
                 references=ReferenceCounts(),
                 stage_seconds={},
                 scorer={},
@@ -182,8 +184,9 @@ def _dropped(number: int, reason: str) -> DroppedGroup:
     return DroppedGroup(group_id=draw.group_id, problem=draw.problem, reason=reason)
 
 
-def _update(version: int) -> Update:
+def _update(version: int, *, num_groups: int) -> Update:
+    metrics = {"policy/loss": 0.25, "group/used": float(num_groups)}
     return Update(
-        step=StepReport(metrics={"policy/loss": 0.25}, num_tokens=10, seconds=1.0),
+        step=StepReport(metrics=metrics, num_tokens=10, seconds=1.0),
         push=PushReport(policy_version=version + 1, num_tensors=1, num_bytes=8, seconds=0.1),
     )

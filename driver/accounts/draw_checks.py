@@ -23,6 +23,8 @@ def learned_in(ledger: Ledger) -> dict[str, list[int]]:
     for group in ledger.groups:
         if group.learner_version is not None:
             steps[group.group_id].append(group.step)
+    for event in ledger.imitated:
+        steps[event.group_id or ""].append(event.step or 0)
     return dict(steps)
 
 
@@ -56,7 +58,8 @@ def groups_are_settled_once(ledger: Ledger) -> Iterator[str]:
 def groups_are_known(ledger: Ledger) -> Iterator[str]:
     """Ids are "<draw>/<item>/<language>" of a language of the run, and a draw is one group only."""
     ids: dict[int, str] = {}
-    for group_id in {**dict.fromkeys(group.group_id for group in ledger.groups), **dropped_in(ledger)}:
+    sampled = dict.fromkeys(group.group_id for group in ledger.groups)
+    for group_id in {**sampled, **learned_in(ledger), **dropped_in(ledger)}:
         number = number_of(group_id)
         if number is None or group_id.rsplit("/", 1)[-1] not in ledger.languages:
             yield f"group {group_id!r} is no draw of this run: neither a number nor a language of data.languages"
@@ -66,8 +69,6 @@ def groups_are_known(ledger: Ledger) -> Iterator[str]:
 
 def draws_are_accounted_for(ledger: Ledger) -> Iterator[str]:
     """Each draw that was handed out is settled, or open in the last checkpoint; after it, it is drawn again."""
-    if ledger.algorithm == "sft":  # which does not record what it learned from
-        return
     settled = {number for group_id in _settled(ledger) if (number := number_of(group_id)) is not None}
     last = ledger.checkpoints[-1] if ledger.checkpoints else None
     handed_out = max([*(number + 1 for number in settled), last.next_number if last else 0])
@@ -80,8 +81,6 @@ def draws_are_accounted_for(ledger: Ledger) -> Iterator[str]:
 
 def checkpoints_lose_and_repeat_nothing(ledger: Ledger) -> Iterator[str]:
     """At each checkpoint, the draws handed out are exactly those settled by then and those that it has as open."""
-    if ledger.algorithm == "sft":
-        return
     for checkpoint in ledger.checkpoints:
         settled = _settled(ledger, up_to=checkpoint.step)
         numbers = {number: group_id for group_id in settled if (number := number_of(group_id)) is not None}
@@ -123,8 +122,10 @@ def checkpoints_belong_to_the_run(ledger: Ledger) -> Iterator[str]:
 
 def _settled(ledger: Ledger, *, up_to: int | None = None) -> set[str]:
     """Groups learned from or dropped, for good: a step's checkpoint does not know that the run ended with it."""
-    learned = [group for group in ledger.groups if group.learner_version is not None]
+    learned = learned_in(ledger)
     if up_to is None:
-        return {group.group_id for group in learned} | set(dropped_in(ledger))
+        return {*learned, *dropped_in(ledger)}
     drops = [event for event in ledger.drops if event.reason != RUN_ENDED and (event.step or 0) <= up_to]
-    return {group.group_id for group in learned if group.step <= up_to} | {event.group_id or "" for event in drops}
+    return {group_id for group_id, steps in learned.items() if steps[0] <= up_to} | {
+        event.group_id or "" for event in drops
+    }

@@ -95,13 +95,13 @@ class Ledger:
 
     folder: Path
     status: str
-    algorithm: str
     group_size: int
     max_staleness: int
     languages: tuple[str, ...]
     steps: tuple[StepLine, ...]  # in the order of the lines
     groups: tuple[GroupRows, ...]  # in the order of the steps
     drops: tuple[Event, ...]  # group_dropped
+    imitated: tuple[Event, ...]  # group_learned: groups without samples that were learned from
     events: tuple[Event, ...]  # all others
     checkpoints: tuple[CheckpointRecord, ...]  # oldest first
     steps_told: int | None  # by summary.json; None: it says nothing, because the run was killed
@@ -134,14 +134,14 @@ def read_ledger(path: Path) -> Ledger:
     return Ledger(
         folder=path,
         status=status,
-        algorithm=config.algorithm.name,
         group_size=config.algorithm.group_size,
         max_staleness=config.algorithm.max_staleness,
         languages=tuple(config.data.languages),
         steps=steps,
         groups=tuple(counted),
         drops=tuple(event for event in known if event.kind == "group_dropped"),
-        events=tuple(event for event in known if event.kind != "group_dropped"),
+        imitated=tuple(event for event in known if event.kind == "group_learned"),
+        events=tuple(event for event in known if event.kind not in ("group_dropped", "group_learned")),
         checkpoints=tuple(_checkpoints(folder.checkpoints)),
         steps_told=steps_told,
         not_finished=tuple(f"samples of step {step}, which was not finished" for step in cut),

@@ -98,8 +98,6 @@ def _kind(event: Event) -> str:
 
 
 def _not_recorded(ledger: Ledger) -> Iterator[str]:
-    if ledger.algorithm == "sft":
-        yield "which draws an SFT run learned from: that each was learned from once is not shown"
     if not ledger.is_finished and not ledger.checkpoints and ledger.steps:
         yield "draws that were under way when a run without a checkpoint ended: the next start begins anew"
     yield from ledger.not_finished

@@ -29,7 +29,8 @@ def steps_are_there_once(ledger: Ledger) -> Iterator[str]:
     if ledger.steps_told is not None and ledger.steps_told != len(seen):
         yield f"summary.json tells of {ledger.steps_told} steps, and metrics.jsonl has {len(seen)}"
     recorded = [("samples.parquet", group.step) for group in ledger.groups]
-    recorded += [("events.jsonl", event.step or 0) for event in ledger.drops if event.reason != RUN_ENDED]
+    told = [*ledger.imitated, *(event for event in ledger.drops if event.reason != RUN_ENDED)]
+    recorded += [("events.jsonl", event.step or 0) for event in told]
     for file, step in sorted(set(recorded)):
         if step not in seen:
             yield f"{file} has groups of step {step}, which metrics.jsonl does not have"
@@ -127,12 +128,13 @@ def metrics_say_what_samples_say(ledger: Ledger) -> Iterator[str]:
     by_step: dict[int, list[GroupRows]] = defaultdict(list)
     for group in ledger.groups:
         by_step[group.step].append(group)
+    imitated = Counter(event.step for event in ledger.imitated)
     for line in ledger.steps:
         groups = by_step.get(line.step, [])
         rows = [row for group in groups for row in group.rows]
         rewards = [row.reward for row in rows if row.reward is not None]
         counted = {
-            "group/used": float(sum(group.learner_version is not None for group in groups)),
+            "group/used": float(sum(group.learner_version is not None for group in groups) + imitated[line.step]),
             "response/unscored": float(sum(row.reward is None for row in rows)),
             "reward/mean": fmean(rewards) if rewards else None,
         }

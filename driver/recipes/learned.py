@@ -57,6 +57,12 @@ class Learned:
         return sum(self.group_sizes[group_id] for group_id in self._taken_groups)
 
     @property
+    def learned(self) -> tuple[str, ...]:
+        """Groups that an optimiser step was taken on, in the order of the batch."""
+        taken = self._taken_groups
+        return tuple(group_id for group_id in self.group_sizes if group_id in taken)
+
+    @property
     def not_learned(self) -> tuple[str, ...]:
         """Groups all of whose optimiser steps were skipped, or that the batch ended before."""
         taken = self._taken_groups

@@ -192,6 +192,7 @@ class Loop:
                 policy_version=step.policy_version,
                 groups=gathered.groups,
                 dropped=[*gathered.dropped, *_not_finite(gathered, learned)],
+                learned=learned.learned,
                 num_samples=learned.num_samples,
                 update=Update(step=report, push=push, skipped=learned.skipped) if report else None,
                 references=gathered.references,

@@ -78,6 +78,7 @@ class StepRecord:
         Outcome
     ]  # in the order of their draws, those that were replaced last; none where nothing is scored
     dropped: Sequence[DroppedGroup]  # everything that was not learned from, without signal included
+    learned: Sequence[str]  # ids of the groups that were learned from
     num_samples: int  # learned from
     update: Update | None  # None where there was nothing to learn from: the weights stay as they are
     references: ReferenceCounts

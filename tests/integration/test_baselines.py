@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM
 
+from driver.accounts.ledger import read_ledger
+from driver.accounts.statement import audit
 from driver.evaluation import read_evaluations
 from driver.metrics import read_events, read_metrics
 from driver.run_folder import RunFolder
 from tests.commands import run_project
-from tests.integration.conftest import TinyModels, prepare_tiny
+from tests.integration.conftest import GROUPS_PER_STEP, TinyModels, prepare_tiny
 
 
 def train(name: str, *overrides: str, config: Path, environment: dict[str, str]) -> RunFolder:
@@ -70,3 +72,6 @@ def test_fine_tuning_on_translations_asks_neither_pivot_nor_scorer_and_is_contin
     assert set(read_evaluations(folder.evaluation)) == {"after"}
     assert [event.reason for event in read_events(folder.events) if event.kind == "resumed"] == ["after step 2"]
     AutoModelForCausalLM.from_pretrained(folder.checkpoints / "final")
+    statement = audit(read_ledger(folder.path))
+    assert (statement.violations, statement.not_recorded) == ((), ())
+    assert statement.learned + sum(statement.dropped.values()) == 6 * GROUPS_PER_STEP

@@ -23,6 +23,7 @@ from tests.spoiled_books import (
     TURNS,
     UNUSED,
     WRONGS,
+    Line,
     change_lines,
     change_rows,
     drop_what_was_learned,
@@ -96,14 +97,36 @@ def test_restarts_and_resumes_are_counted_by_kind(tmp_path: Path) -> None:
     assert statement.resumes == 1
 
 
-def test_an_sft_run_claims_nothing_of_what_it_learned_from(tmp_path: Path) -> None:
-    run = BookedRun(tmp_path, max_staleness=0, algorithm="sft")
-    run.turn(Turn(learned=(), rejected=(3,), version=0))
-    statement = verified(run.finish())
-    assert statement.violations == ()
-    assert statement.not_recorded == (
-        "which draws an SFT run learned from: that each was learned from once is not shown",
-    )
+def sft_run(place: Path) -> RunFolder:
+    run = BookedRun(place, max_staleness=0, algorithm="sft")
+    run.turn(Turn(learned=(0, 2), rejected=(1,), version=0, open=()))
+    run.turn(Turn(learned=(3,), version=1))
+    return run.finish()
+
+
+def test_what_was_imitated_counts_as_learned_from_though_no_engine_drew_it(tmp_path: Path) -> None:
+    statement = verified(sft_run(tmp_path))
+    assert (statement.violations, statement.not_recorded) == ((), ())
+    assert (statement.learned, statement.samples, statement.dropped) == (3, 0, {"reference_truncated": 1})
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        (
+            lambda lines: lines.append(lines[0] | {"step": 2}),
+            "group 0/0/de was learned from more than once: in the steps 1, 2",
+        ),
+        (lambda lines: lines.pop(0), "draw 0 was handed out, and neither learned from nor dropped"),
+        (lambda lines: lines.pop(0), "checkpoint step-000001 has draw 0 neither settled nor open: it is lost"),
+    ],
+)
+def test_a_problem_that_is_imitated_twice_or_not_at_all_is_named(
+    tmp_path: Path, change: Callable[[list[Line]], object], wrong: str
+) -> None:
+    folder = sft_run(tmp_path)
+    change_lines(folder.events, change)
+    assert wrong.replace("0/0/de", group_id(0)) in verified(folder).violations
 
 
 @pytest.mark.parametrize("wrong", WRONGS, ids=lambda wrong: wrong.__name__)

@@ -47,11 +47,17 @@ def a_group(problem: Problem, *scores: Score | Unscored, step: int = 1) -> Score
 
 def a_step(step: int, groups: list[ScoredGroup | DroppedGroup], dropped: list[DroppedGroup]) -> StepRecord:
     learned = len(groups) > len(dropped)
+    lost = {group.group_id for group in dropped}
     return StepRecord(
         step=step,
         policy_version=step - 1,
         groups=groups,
         dropped=dropped,
+        learned=[
+            group.group.group_id
+            for group in groups
+            if isinstance(group, ScoredGroup) and group.group.group_id not in lost
+        ],
         num_samples=2 if learned else 0,
         update=Update(
             step=StepReport(metrics={"policy/loss": 0.25, "packing/efficiency": 0.75}, num_tokens=10, seconds=2.0),
