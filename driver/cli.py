@@ -112,7 +112,7 @@ def _overview() -> argparse.ArgumentParser:
         description="Bring a model's reasoning in other languages up to its English: GRPO on semantic rewards.",
         epilog="commands:\n"
         + "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
-        + "\n\nWithout a config, configs/quickstart.toml. `COMMAND -h` says more. "
+        + "\n\nWithout a config, configs/quickstart.toml. `COMMAND -h` says what it takes. "
         "Exit codes: 0 done, 1 failed while running, 2 bad input.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

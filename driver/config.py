@@ -1,4 +1,5 @@
-"""The typed configuration of a run: one frozen class per section, unknown keys rejected, defaults only here.
+"""The typed configuration of a run: one frozen class per section, unknown keys rejected, defaults only here and
+in the sections that it imports.
 
 Owns what may be set, its bounds and the checks across sections. Loading TOML and overrides is driver/config_load.py.
 Must import neither torch nor Ray: `plan` and `-h` answer at once.

@@ -184,7 +184,7 @@ class CometConfig(Section):
     encoder: str = ""
     """Folder or name of the pretrained encoder's config and tokenizer; empty: the one that hparams.yaml names."""
     feeding: Literal["quality", "forward", "back", "same"] = "quality"
-    """What it is fed (K, F, B, D of docs/rewards.md): English source and response alone; a reference translated from
+    """What it is fed (K, F, B, D of docs/comet.md): English source and response alone; a reference translated from
     English; the response translated to English; or the English text as source and reference."""
     low: float = 0.0
     high: float = 1.0

@@ -16,7 +16,7 @@ def packaged_file(package: str, name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(
             f"package {package!r}, which carries {name}, is not installed; `make install` installs it "
-            f"(requirements/quickstart.txt)"
+            f"(requirements/cpu.txt, or gpu.txt)"
         )
     path = Path(spec.submodule_search_locations[0]) / name
     if not path.is_file():

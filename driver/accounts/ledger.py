@@ -2,7 +2,7 @@
 
 Owns the way from files to plain records. The run's own readers forgive (a step that is written twice counts in its last
 form); these do not, because whether there is anything to forgive is the question. Nothing is written. Knows the
-folder's files; must not know what is right about them (driver/accounts/checks.py).
+folder's files; must not know what is right about them (step_checks.py, draw_checks.py).
 """
 
 import json
