@@ -31,11 +31,14 @@ def batch_arithmetic(config: Config) -> list[str]:
     per_problem = 1 if algorithm.name == "sft" else algorithm.group_size
     kind = "targets" if algorithm.name == "sft" else "responses"
     responses = algorithm.groups_per_step * per_problem
-    drawn = f"{responses * policy.max_response_tokens:,} response tokens and {responses * policy.max_model_len:,} tokens"
+    drawn = (
+        f"{responses * policy.max_response_tokens:,} response tokens and {responses * policy.max_model_len:,} tokens"
+    )
     given = f"{responses * config.row_tokens:,} tokens"  # nothing is drawn: a row alone is the limit
     most = given if algorithm.name == "sft" else drawn
     lines = [
-        f"a step: {algorithm.groups_per_step} problems x {per_problem} {kind} = {responses} {kind}, at most {most} in all",
+        f"a step: {algorithm.groups_per_step} problems x {per_problem} {kind} = {responses} {kind}, "
+        f"at most {most} in all",
         f"a rank: {responses // learner.num_ranks} {kind} a step on each of {learner.num_ranks}, packed into rows "
         f"of at most {config.row_tokens} tokens",
         f"the run: {algorithm.steps} steps, {algorithm.steps * responses:,} {kind} to "
