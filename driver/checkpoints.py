@@ -131,8 +131,13 @@ class Checkpoints:
             final.rename(final.with_name(f"{final.name}.damaged"))
         os.replace(partial, final)
         sync_folder(self._folder)
-        write_pointer(self._folder / LATEST, final.name)
-        self._remove_old()
+        try:
+            write_pointer(self._folder / LATEST, final.name)
+            self._remove_old()
+        except OSError as error:  # the checkpoint is whole: a run goes on from it by its own name
+            self._note(
+                f"checkpoint {final.name} is written, but not what points at it or the removal of old ones: {error}"
+            )
         return final
 
     def _score(self, step: int) -> float | None:

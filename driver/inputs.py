@@ -178,11 +178,12 @@ def _check_adapters(config: Config) -> None:
 
 
 def _check_critic(config: Config) -> None:
-    """A critic reads the policy's token ids.
+    """A critic reads the policy's token ids, and all of a prompt and its response.
 
     Raises:
-        BadInput: with another vocabulary they would mean something else to it, or nothing.
+        BadInput: with another vocabulary they would mean something else to it, or nothing; its context is too short.
     """
+    check_context(config.critic.model, config.policy.max_model_len, section="critic", context="policy")
     policy, critic = (
         plain_tokenizer(model, trust_remote_code=config.policy.trust_remote_code, section=section).get_vocab()
         for section, model in (("policy", config.policy.model), ("critic", config.critic.model))
@@ -258,7 +259,7 @@ def _prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prom
     languages = (
         dict.fromkeys((*config.data.languages, *config.evaluation_languages)) if section == "policy" else ("en",)
     )
-    check_context(engine.model, engine.max_model_len, section=section)
+    check_context(engine.model, engine.max_model_len, section=section, context=section)
     levels = config.data.levels if config.data.source == "builtin" else LEVELS
     tokenizer = load_tokenizer(
         engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
@@ -273,8 +274,10 @@ def _prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prom
     return prompter, pad if isinstance(pad, int) else 0
 
 
-def check_context(model: str, max_model_len: int, *, section: str) -> None:
+def check_context(model: str, max_model_len: int, *, section: str, context: str) -> None:
     """Refuse a context longer than a local model was made for; a model on a hub is checked by vLLM when it loads.
+
+    `section` names the model, `context` the section whose max_model_len it is.
 
     Raises:
         BadInput: with both numbers; or the folder's config.json can't be read.
@@ -283,10 +286,12 @@ def check_context(model: str, max_model_len: int, *, section: str) -> None:
     if not Path(model).is_dir():
         return
     try:
-        limit = json.loads(file.read_text(encoding="utf-8")).get("max_position_embeddings")
-    except (OSError, ValueError) as error:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        limit = facts.get("max_position_embeddings", facts.get("n_positions"))  # the second is GPT-2's name
+    except (OSError, ValueError, AttributeError) as error:
         raise BadInput(f"{section}.model = {model!r} is no model folder: {file} can't be read ({error})") from None
     if isinstance(limit, int) and max_model_len > limit:
         raise BadInput(
-            f"{section}.max_model_len {max_model_len} is longer than the model's own context of {limit} tokens"
+            f"{context}.max_model_len {max_model_len} is longer than the own context of {section}.model {model!r}, "
+            f"{limit} tokens"
         )

@@ -10,6 +10,7 @@ A distance to the reference model may be charged in the reward, token by token: 
 finite spoils only its own response, or group, so that the learner can name it.
 """
 
+import math
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 from typing import Literal
@@ -30,11 +31,14 @@ def group_relative(
     """A_i = r_i - mean(r), over std(r) + eps if asked; mean and (population) std over the scored ones.
 
     With the std it is GRPO's (Shao et al. 2024, arXiv 2402.03300), without it Dr. GRPO's (Liu et al. 2025, 2503.20783).
-    None stays None. Equal rewards, and a lone scored one, give 0 up to rounding: see `has_signal`.
+    None stays None. Equal rewards, and a lone scored one, give 0 up to rounding: see `has_signal`. A reward that is not
+    finite makes the whole group's advantages NaN.
     """
     scored = [reward for reward in rewards if reward is not None]
     if not scored:
         return [None] * len(rewards)
+    if not all(map(math.isfinite, scored)):
+        return [None if reward is None else math.nan for reward in rewards]
     mean = fmean(scored)
     scale = pstdev(scored) + eps if scale_by_std else 1.0
     return [None if reward is None else (reward - mean) / scale for reward in rewards]

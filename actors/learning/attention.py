@@ -112,6 +112,7 @@ def varlen_flash(
     """
     knows_sequences = others.get("cu_seq_lens_q") is not None and attention_mask is None
     _refuse_others(module, others, knows_sequences=knows_sequences, lacks=_FLASH_LACKS)
+    _refuse_lost_window(module, others.get("sliding_window"))
     if seen_positions is not None:
         key, value = key[:, :, seen_positions], value[:, :, seen_positions]
     return flash_attention_forward(module, query, key, value, attention_mask, **others)
@@ -132,9 +133,12 @@ def packed_sdpa(  # noqa: PLR0913 - the arguments are those that transformers pa
 ) -> tuple[Tensor, None]:
     """Causal attention of each segment over its prompt and itself: query [1, heads, T, D], key and value likewise.
 
-    Result is [1, T, heads, D]. `attention_mask` is None: transformers makes none for an implementation it doesn't know.
+    Result is [1, T, heads, D]. `attention_mask` is None, as transformers makes none for an implementation that it
+    doesn't know; a model that makes one of its own is refused.
     """
-    _refuse_others(module, others, knows_sequences=bool(segments), lacks=_SDPA_LACKS)
+    knows_sequences = bool(segments) and attention_mask is None
+    _refuse_others(module, others, knows_sequences=knows_sequences, lacks=_SDPA_LACKS)
+    _refuse_lost_window(module, sliding_window)
     rules = AttentionRules(sliding_window=sliding_window, scaling=scaling, dropout=dropout)
     return attend(query, key, value, segments=segments, rules=rules).transpose(1, 2).contiguous(), None
 
@@ -145,10 +149,22 @@ def _refuse_others(
     """Raises BadInput for a model that doesn't pass on where its sequences are, or wants what can't be given."""
     is_causal = others.get("is_causal") is not False and getattr(module, "is_causal", True)
     if not knows_sequences or not is_causal or any(others.get(name) is not None for name in lacks):
-        raise BadInput(
-            f"policy.model: {type(module).__name__} asks for an attention that the learner's packed rows don't have; "
-            'choose another model, or try learner.attention "sdpa"'
-        )
+        raise _refusal(module)
+
+
+def _refuse_lost_window(module: nn.Module, sliding_window: object) -> None:
+    """Raises BadInput for a model whose window is in its masks only, of which packed rows have none."""
+    config = getattr(module, "config", None)
+    wants_window = getattr(config, "sliding_window", None) and not getattr(config, "layer_types", None)
+    if wants_window and sliding_window is None:
+        raise _refusal(module)
+
+
+def _refusal(module: nn.Module) -> BadInput:
+    return BadInput(
+        f"policy.model: {type(module).__name__} asks for an attention that the learner's packed rows don't have; "
+        'choose another model, or try learner.attention "sdpa"'
+    )
 
 
 AttentionInterface.register(PACKED_SDPA, packed_sdpa)

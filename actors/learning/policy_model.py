@@ -149,4 +149,10 @@ def _head_weight(causal: PreTrainedModel) -> nn.Parameter:
         raise BadInput(f"policy.model: {type(causal).__name__} has no output head that is a plain matrix")
     if getattr(head, "bias", None) is not None:
         raise BadInput(f"policy.model: the output head of {type(causal).__name__} has a bias, which is not supported")
+    known = {id(parameter) for parameter in causal.base_model.parameters()} | {id(weight)}
+    if others := [name for name, parameter in causal.named_parameters() if id(parameter) not in known]:
+        raise BadInput(
+            f"policy.model: the output head of {type(causal).__name__} has more parts than a matrix: "
+            f"{', '.join(others)}"
+        )
     return weight

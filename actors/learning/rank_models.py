@@ -158,7 +158,7 @@ def _load_causal(setup: RankSetup, place: RankPlace, *, gradient_checkpointing: 
 
 def _head(setup: RankSetup) -> HeadSettings:
     return HeadSettings(
-        temperature=setup.policy.temperature,
+        temperature=setup.head_temperature,
         chunk_tokens=setup.learner.logprob_chunk_tokens,
         vocab_size=setup.policy.vocab_size,
         entropy_gradient=setup.algorithm.entropy_coefficient > 0,

@@ -49,5 +49,10 @@ class RankSetup:
         return self.algorithm.kl != "none" and self.algorithm.name != "sft"
 
     @property
+    def head_temperature(self) -> float:
+        """What the logits are divided by: the temperature that drew the responses; what is imitated was not drawn."""
+        return 1.0 if self.algorithm.name == "sft" else self.policy.temperature
+
+    @property
     def critic_model(self) -> str:
         return self.critic.model or self.policy.model

@@ -101,6 +101,18 @@ def test_a_critic_that_reads_other_tokens_is_refused(
     assert f"critic.model '{other}' has another vocabulary" in line
 
 
+def test_a_critic_with_a_shorter_context_is_refused(
+    refusal: Callable[..., str], tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    short = tmp_path / "short"
+    shutil.copytree(tiny_models.policy, short)
+    facts = json.loads((short / "config.json").read_text(encoding="utf-8")) | {"max_position_embeddings": 32}
+    (short / "config.json").write_text(json.dumps(facts), encoding="utf-8")
+    line = refusal("algorithm.name=ppo", "algorithm.advantage=gae", f"critic.model={short}")
+    assert "policy.max_model_len" in line
+    assert f"is longer than the own context of critic.model '{short}', 32 tokens" in line
+
+
 def test_a_folder_that_is_no_model_is_refused(refusal: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert f"policy.model = '{tmp_path / 'empty'}'" in refusal(f"policy.model={tmp_path / 'empty'}")

@@ -67,6 +67,17 @@ def test_a_learner_that_could_not_write_is_a_failed_checkpoint(run: Checkpointed
     assert not (run.folder / "step-000020.partial").exists()
 
 
+def test_a_pointer_that_cannot_be_written_leaves_a_checkpoint_that_is_whole(run: CheckpointedRun) -> None:
+    run.save(10)
+    (run.folder / "latest.writing").mkdir()
+    run.save(20)
+    assert run.steps() == [10, 20]
+    (said,) = run.said
+    assert said.startswith("checkpoint step-000020 is written, but not what points at it") and "latest" in said
+    found = run.find("stop")
+    assert found is not None and found.state.step == 20
+
+
 # --- what is kept ---------------------------------------------------------------------------------------------------
 
 

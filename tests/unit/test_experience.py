@@ -257,16 +257,18 @@ def test_old_logprobs_are_those_measured_where_a_batch_is_stepped_on_more_than_o
         assert second.returns == second.old_values == ()
 
 
-def test_a_measure_that_is_not_finite_reaches_only_its_own_group() -> None:
-    algorithm = an_algorithm(kl="reward")
+@pytest.mark.parametrize("measure", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("changed", [{}, {"scale_by_std": True}, {"advantage": "leave_one_out"}])
+def test_a_measure_that_is_not_finite_reaches_only_its_own_group(changed: dict[str, object], measure: float) -> None:
+    algorithm = an_algorithm(kl="reward", kl_estimator="k1", **changed)
     groups, _ = chosen(
         scored("a", a_score(0.0), a_score(1.0)), scored("b", a_score(0.0), a_score(1.0)), algorithm=algorithm
     )
     known = measures(groups, reference=-1.0)
-    known[0] = replace(known[0], logprobs=np.array([np.nan], dtype=np.float32))
+    known[0] = replace(known[0], logprobs=np.array([measure], dtype=np.float32))
     bad, good = firsts(against_rewards(groups, known, algorithm))
-    assert np.isnan(bad).all()
-    assert good == pytest.approx([-0.5, 0.5])
+    assert not np.isfinite(bad).any()
+    assert np.sign(good) == pytest.approx([-1, 1])
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def rank_setup(algorithm: dict[str, object], *, critic: str = "") -> RankSetup:
         learner=LearnerConfig(),
         algorithm=AlgorithmConfig.model_validate({"steps": 1} | algorithm),
         critic=CriticConfig(model=critic),
-        policy=PolicySource(model="policy", temperature=1.0),
+        policy=PolicySource(model="policy", temperature=0.8),
         total_optimizer_steps=1,
         bucket_bytes=1,
         seed=1,
@@ -107,6 +107,12 @@ def test_the_algorithm_decides_which_models_there_are(
 ) -> None:
     setup = rank_setup(algorithm)
     assert (setup.has_reference, setup.has_critic) == (has_reference, has_critic)
+
+
+def test_only_what_was_drawn_is_judged_at_the_temperature_that_drew_it() -> None:
+    drawn, imitated = rank_setup({}), rank_setup({"name": "sft"})
+    assert drawn.policy.temperature != 1
+    assert (drawn.head_temperature, imitated.head_temperature) == (drawn.policy.temperature, 1.0)
 
 
 def test_the_critic_is_the_policys_model_unless_it_has_its_own() -> None:

@@ -8,6 +8,7 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
+    DogeConfig,
     FalconConfig,
     Gemma2Config,
     Gemma3TextConfig,
@@ -16,7 +17,9 @@ from transformers import (
     Lfm2Config,
     LlamaConfig,
     MistralConfig,
+    ModernBertDecoderConfig,
     PhiConfig,
+    PhimoeConfig,
     PretrainedConfig,
     PreTrainedModel,
     Qwen2Config,
@@ -177,6 +180,20 @@ def test_no_sequence_sees_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "attention"),
+    [
+        (DogeConfig.from_dict(SHAPE), "DogeAttention"),  # makes a mask of its own
+        (PhimoeConfig.from_dict(SHAPE | WINDOW | {"lm_head_bias": False}), "PhimoeAttention"),  # window in masks only
+    ],
+)
+def test_attention_that_rows_cannot_give_is_refused(tmp_path: Path, config: PretrainedConfig, attention: str) -> None:
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    model = learner_model(tmp_path)
+    with pytest.raises(BadInput, match=rf"^policy\.model: {attention} asks for an attention .* \"sdpa\"$"):
+        model(packed(sequences()))
+
+
+@pytest.mark.parametrize(
     ("config", "why"),
     [
         (Gemma2Config(), "final_logit_softcapping = 30.0"),
@@ -197,6 +214,13 @@ def test_what_rows_cannot_serve_is_refused_before_it_is_loaded(
 def test_a_head_with_a_bias_is_refused(tmp_path: Path) -> None:
     AutoModelForCausalLM.from_config(PhiConfig.from_dict(SHAPE)).save_pretrained(tmp_path)
     with pytest.raises(BadInput, match="the output head of PhiForCausalLM has a bias"):
+        learner_model(tmp_path)
+
+
+def test_a_head_of_more_parts_is_refused(tmp_path: Path) -> None:
+    config = ModernBertDecoderConfig.from_dict(SHAPE | {"decoder_bias": False})
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match=r"ModernBertDecoderForCausalLM has more parts than a matrix: lm_head\.dense"):
         learner_model(tmp_path)
 
 
