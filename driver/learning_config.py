@@ -177,6 +177,7 @@ class LearnerConfig(Section):
     warmup_steps: int = Field(default=0, ge=0)
     """Optimiser steps, linear."""
     min_learning_rate: float = Field(default=0.0, ge=0)
+    """Where the schedule ends; the critic ends at the same fraction of its own rate."""
     weight_decay: float = Field(default=0.0, ge=0)
     adam_betas: tuple[Beta, Beta] = (0.9, 0.99)
     max_grad_norm: float = Field(default=1.0, gt=0)

@@ -58,10 +58,18 @@ def load_model_config(model: str, *, trust_remote_code: bool = False) -> Pretrai
     config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
     if why := _why_not(config):
         raise BadInput(f"{model}: {why}; choose another model")
-    for key, value in config.to_dict().items():
-        if ("drop" in key or key == "router_jitter_noise") and isinstance(value, float):
-            setattr(config, key, 0.0)
+    for key in dropouts(config):
+        setattr(config, key, 0.0)
     return config
+
+
+def dropouts(config: PretrainedConfig) -> dict[str, float]:
+    """What of a config makes a training pass random, by key."""
+    return {
+        key: value
+        for key, value in config.to_dict().items()
+        if ("drop" in key or key == "router_jitter_noise") and isinstance(value, float)
+    }
 
 
 def num_parameter_bytes(config: PretrainedConfig, dtype: torch.dtype, *, trust_remote_code: bool = False) -> int:

@@ -6,6 +6,7 @@ them sees the model as if it had no adapters: they are merged here, bucket by bu
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import deepspeed
 import torch
 from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel
 
 from actors.learning.bucket_plan import Metadata, plan_buckets
 from actors.learning.lora import base_parameters
+from actors.learning.policy_model import dropouts
 from driver.errors import BadInput, CheckpointFailed
 
 
@@ -79,15 +81,31 @@ class ZeroWeightSource:
         if self._rank != 0:
             return
         tokenizer = AutoTokenizer.from_pretrained(self._model, trust_remote_code=self._trust_remote_code)
+        published = AutoConfig.from_pretrained(self._model, trust_remote_code=self._trust_remote_code)
         if chat_template:
             tokenizer.chat_template = chat_template
         try:
             folder.mkdir(parents=True, exist_ok=True)  # transformers only logs it where a file is in the way
-            self._causal.save_pretrained(folder, state_dict=state)
+            with _published_dropouts(self._causal.config, published):
+                self._causal.save_pretrained(folder, state_dict=state)
             tokenizer.save_pretrained(folder)
         except Exception as failure:  # a full disk is an OSError, a SafetensorError or, of tokenizers, nothing special
             why = " ".join(str(failure).split()) or type(failure).__name__
             raise CheckpointFailed(f"{folder}: {why}") from failure
+
+
+@contextmanager
+def _published_dropouts(config: PretrainedConfig, published: PretrainedConfig) -> Iterator[None]:
+    """The dropouts of the model as it was loaded, which the learner switched off: whoever trains the export has them
+    again."""
+    off = dropouts(config)
+    for key, value in dropouts(published).items():
+        setattr(config, key, value)
+    try:
+        yield
+    finally:
+        for key, value in off.items():
+            setattr(config, key, value)
 
 
 def _make_generation_config_writable(causal: PreTrainedModel, model: str) -> None:

@@ -163,6 +163,7 @@ def with_own_code(tiny: Path) -> Path:
         "model_type": "own_family",
         "architectures": ["OwnForCausalLM"],
         "auto_map": {"AutoConfig": "own_family.OwnConfig", "AutoModelForCausalLM": "own_family.OwnForCausalLM"},
+        "attention_dropout": 0.25,
     }
     path.write_text(json.dumps(config), encoding="utf-8")
     return folder
@@ -239,6 +240,8 @@ def test_a_model_with_code_of_its_own_learns_and_is_exported(tiny: Path, tmp_pat
     before = load_file(model / "model.safetensors")
     assert exported.keys() == before.keys()
     assert all(not torch.equal(tensor, before[name]) for name, tensor in exported.items())
+    config = json.loads((tmp_path / "learned" / "config.json").read_text(encoding="utf-8"))
+    assert config["attention_dropout"] == 0.25  # switched off in the learner only
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
