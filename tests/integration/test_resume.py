@@ -1,6 +1,7 @@
 """A run that is killed outright and started again by the same command, beside one that never stopped."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -115,3 +116,25 @@ def test_the_record_says_that_it_was_continued(continued: Continued) -> None:
     (event,) = [event for event in read_events(continued.folder.events) if event.kind == "resumed"]
     assert event.reason == "after step 1"
     assert os.listdir(continued.folder.checkpoints / "final")
+
+
+def test_a_bit_flipped_in_a_shard_is_refused_by_name_where_the_config_says_so(
+    continued: Continued, environment: dict[str, str]
+) -> None:
+    """A copy of the run, asked for one more step; nothing in its folder is touched."""
+    home, name = continued.folder.path.parent.parent, "damaged"
+    copy = RunFolder(shutil.copytree(continued.folder.path, home / "runs" / name, symlinks=True))
+    newest = copy.checkpoints / (copy.checkpoints / "latest").read_text(encoding="utf-8").strip()
+    shard = max((newest / "learner").rglob("*.pt"), key=lambda path: path.stat().st_size)
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    before = {path: path.stat().st_mtime_ns for path in copy.path.rglob("*")}
+    config = next(home.glob("*.toml"))
+    words = ("train", str(config), f"run.name={name}", f"algorithm.steps={STEPS + 1}", "checkpoint.on_damage=stop")
+    command = run_project(*words, "checkpoint.every_steps=1", cwd=home, environment=environment)
+    assert command.code == 2, command.stderr
+    (line,) = [line for line in command.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: checkpoint {newest.name} is damaged: ") and shard.name in line
+    assert "Traceback" not in command.stderr
+    assert {path: path.stat().st_mtime_ns for path in copy.path.rglob("*")} == before
