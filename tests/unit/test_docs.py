@@ -18,7 +18,9 @@ from driver.config_load import load_config
 from rewards.languages import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")]
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
