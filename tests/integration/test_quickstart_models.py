@@ -31,7 +31,9 @@ def greedy(folder: Path, question: str, *, max_new_tokens: int) -> str:
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
-    drawn = model.generate(**prompt, max_new_tokens=max_new_tokens, do_sample=False)
+    drawn = model.generate(  # pyright: ignore[reportAttributeAccessIssue] - its own types don't fit its own model
+        **prompt, max_new_tokens=max_new_tokens, do_sample=False
+    )
     return tokenizer.decode(drawn[0, prompt["input_ids"].shape[1] :])
 
 

@@ -58,6 +58,9 @@ class Judge:
         self._now -= 1
         return tuple(self.judge(text, request) for text in request.responses)
 
+    async def take_stats(self) -> dict[str, float]:
+        return {}
+
 
 FAITHFUL_TO = {solution.solution_en: solution.solution for solution in SOLUTIONS_DE}
 

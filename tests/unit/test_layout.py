@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,15 @@ from driver.errors import BadInput
 from driver.plan_text import batch_arithmetic
 
 
-def config(**sections: dict[str, object]) -> Config:
-    base: dict[str, dict[str, object]] = {
+def config(**sections: Mapping[str, object]) -> Config:
+    base: dict[str, Mapping[str, object]] = {
         "policy": {"model": "policy-model", "num_workers": 2, "num_cpus": 0.5},
         "pivot": {"model": "pivot-model", "num_cpus": 1},
         "scorer": {"model": "scorer-model", "num_cpus": 2.5},
         "learner": {"num_ranks": 4, "num_cpus": 3},
         "algorithm": {"steps": 5, "groups_per_step": 6, "group_size": 4},
     }
-    return Config.model_validate({name: base.get(name, {}) | sections.get(name, {}) for name in base | sections})
+    return Config.model_validate({name: {**base.get(name, {}), **sections.get(name, {})} for name in base | sections})
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_the_plan_tells_shares_replacements_and_workers_that_may_come() -> None:
     assert text.count("at most 3 more a step for groups without signal") == 1
 
 
-def learner_formula(model: str, **sections: object) -> str:
+def learner_formula(model: str, **sections: Mapping[str, object]) -> str:
     return estimate(config(policy={"model": model}, **sections), "cpu")["learner"].formula
 
 

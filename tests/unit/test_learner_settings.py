@@ -141,9 +141,8 @@ def test_a_bucket_without_room_is_refused() -> None:
 
 
 def tiny_config(**changes: object) -> LlamaConfig:
-    return LlamaConfig(
-        vocab_size=10, hidden_size=4, intermediate_size=6, num_hidden_layers=1, num_attention_heads=2, **changes
-    )
+    shape = {"vocab_size": 10, "hidden_size": 4, "intermediate_size": 6, "num_hidden_layers": 1}
+    return LlamaConfig.from_dict(shape | {"num_attention_heads": 2} | changes)
 
 
 def test_the_size_of_a_model_counts_tied_weights_once() -> None:
