@@ -129,6 +129,7 @@ class GroupFeed:
             RunFailed: a checkpoint after `step` was made, and is gone: what it settled is not known here any more.
         """
         check_step_back(step, kept_step=self._kept_step)
+        self._failure = None  # engines that were paused for the lost learner's push; if it was more it comes again
         self.version, self._step, self._kept_step = version, step + 1, step
         self._replacements_left, self._useful = self._rules.algorithm.max_replacements, set()
         settled = [done for at, done in self._settled if at > step]  # the others' checkpoint was whole after all
@@ -137,7 +138,7 @@ class GroupFeed:
         for done in sorted(finished, key=lambda done: done.draw.number):
             self._take_back(done)
         for running in list(self._under_way.values()):
-            if self._is_too_old(running.version):
+            if self._is_too_old(running.version) or running.task.done():  # a task that failed leaves its group
                 self._ask_again(running)
         self._fill()
 
@@ -162,34 +163,38 @@ class GroupFeed:
     def _fill(self) -> None:
         """Start groups while there are slots, and steps that will need them."""
         algorithm = self._rules.algorithm
+        if self._max_staleness > 0:
+            self._replace()  # what was ready before this step is judged by its budget
         needed = (algorithm.steps - self._step + 1) * algorithm.groups_per_step
         while len(self._under_way) + len(self._ready) + len(self._handed) < min(algorithm.groups_in_flight, needed):
             self._start(self._draws.next())
 
     def _start(self, draw: Draw) -> None:
-        task = asyncio.ensure_future(self._follow(draw, version=self.version))
+        attempt = self._attempts.get(draw.number, 0)
+        task = asyncio.ensure_future(self._follow(draw, attempt=attempt, version=self.version))
         self._under_way[draw.number] = _UnderWay(draw=draw, version=self.version, task=task)
 
-    async def _follow(self, draw: Draw, *, version: int) -> None:
+    async def _follow(self, draw: Draw, *, attempt: int, version: int) -> None:
         """A group through the stages; a failure is the run's, and whoever waits for a batch hears of it."""
         try:
-            outcome = await score_draw(
-                draw,
-                step=self._step,
-                attempt=self._attempts.get(draw.number, 0),
-                stages=self.stages,
-                clock=self._clock,
-            )
-            self._finish(Finished(draw=draw, outcome=outcome, version=_version(outcome, started=version)))
+            outcome = await score_draw(draw, step=self._step, attempt=attempt, stages=self.stages, clock=self._clock)
+            if self._is_wanted(draw, attempt):
+                self._finish(Finished(draw=draw, outcome=outcome, version=_version(outcome, started=version)))
         except Exception as failure:  # noqa: BLE001 - raised by next_batch
-            self._failure = failure
+            if self._is_wanted(draw, attempt):
+                self._failure = failure
         self._changed.set()
+
+    def _is_wanted(self, draw: Draw, attempt: int) -> bool:
+        """Whether nobody has cancelled this attempt. Its task need not have noticed: Python 3.11's `asyncio.wait_for`
+        loses a cancellation that comes in the turn of the event loop in which its future is done."""
+        return not self._is_closed and attempt == self._attempts.get(draw.number, 0)
 
     def _finish(self, done: Finished) -> None:
         del self._under_way[done.draw.number]
+        self._ready.append(done)
         if isinstance(done.outcome, ScoredGroup):
             self._count(done.draw, done.outcome)
-        self._ready.append(done)
         # On-policy, replacements start together when the others are finished: nothing may depend on who was first.
         if self._max_staleness > 0 or not self._under_way:
             self._replace()

@@ -1,9 +1,14 @@
 """Steps back of a feed, and its end, on fakes: every draw ends exactly once."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from driver.errors import RunFailed
-from tests.fakes import run
+from driver.experience import oldest_version
+from driver.schema import ScoredGroup, ScoreRequest
+from tests.fakes import FakeScorer, Scores, run
 from tests.feed_run import DULL, FeedRun, algorithm, number_of, numbers, one_step, open_numbers, quiet, set_aside
 
 
@@ -41,12 +46,10 @@ def test_what_was_settled_in_several_steps_comes_back_with_what_was_set_aside() 
         await one_step(live, 2, 2)  # and is reported here
         await one_step(live, 3, 3)
         live.feed.step_back(step=1, version=4)
-        learned = [numbers(await live.feed.next_batch(2))]
+        again = await live.feed.next_batch(2)
+        assert (numbers(again), set_aside(again)) == ([2], [(1, "no_signal")])  # it teaches nothing still
         await live.learned(5)
-        learned.append(numbers(await live.feed.next_batch(3)))
-        await live.learned(6)
-        learned.append(numbers(await live.feed.next_batch(4)))
-        assert learned == [[1], [2], [3]]  # 1 teaches nothing still, and is some step's to report
+        assert numbers(await live.feed.next_batch(3)) == [3]
         await live.feed.close()
 
     run(watch())
@@ -90,6 +93,102 @@ def test_what_is_under_way_and_fresh_goes_on_through_a_step_back() -> None:
         assert names(live) == ["0/a0/de", "1/b0/de", "2/c0/de", "3/d0/de"]
         assert numbers(await live.feed.next_batch(1)) == [0, 1]
         await live.feed.close()
+
+    run(watch())
+
+
+def test_a_group_that_failed_while_the_learner_hung_is_asked_again_when_it_is_back() -> None:
+    """Engines are paused while a learner pushes, and their requests have time limits."""
+
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=2))
+        waiting = await live.begin(1)
+        live.policy.fail(1, RunFailed("no policy worker answered in 1800 s"))
+        with pytest.raises(RunFailed, match="no policy worker answered"):
+            await waiting
+        live.feed.step_back(step=0, version=1)
+        waiting = await live.begin(1)
+        assert names(live)[-1] == "1/b0/de~1"
+        assert sorted(live.asked) == [0, 1, 2, 3, 4, 5]
+        await live.finish(0, 1)
+        assert numbers(await waiting) == [0, 1]
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_failure_that_outlives_a_step_back_is_the_runs_all_the_same() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=2))
+        await live.begin(1)
+        live.policy.fail(1, RunFailed("no policy worker is left"))
+        await quiet()
+        live.feed.step_back(step=0, version=1)
+        waiting = await live.begin(1)
+        live.policy.fail(1, RunFailed("no policy worker is left"))
+        with pytest.raises(RunFailed, match="no policy worker is left"):
+            await waiting
+        await live.feed.close()
+
+    run(watch())
+
+
+class DeafScorer(FakeScorer):
+    """Loses a cancellation that comes while it works, as Python 3.11's `asyncio.wait_for` can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = asyncio.Event()
+        self.num_lost = 0
+
+    async def score(self, request: ScoreRequest) -> Scores:
+        while not self.release.is_set():
+            try:
+                await self.release.wait()
+            except asyncio.CancelledError:
+                self.num_lost += 1
+        return await super().score(request)
+
+
+def test_an_attempt_that_goes_on_after_its_group_was_asked_again_is_nobodys() -> None:
+    """On-policy, both attempts of a group answer: it is learned from once, and by its new version."""
+
+    async def watch() -> None:
+        live = FeedRun(algorithm())
+        deaf = DeafScorer()
+        live.feed.stages = replace(live.feed.stages, scorer=deaf)
+        waiting = await live.begin(1)
+        await live.finish(0, 1)  # and the scorer has them
+        waiting.cancel()
+        live.policy.version = 1
+        live.feed.step_back(step=0, version=1)
+        waiting = await live.begin(1)
+        assert deaf.num_lost == 2
+        deaf.release.set()
+        await quiet()
+        assert not waiting.done()  # the first attempts have ended
+        await live.finish(0, 1)
+        batch = await waiting
+        assert numbers(batch) == [0, 1]
+        assert [oldest_version(group) for group in batch.groups if isinstance(group, ScoredGroup)] == [1, 1]
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_an_attempt_that_goes_on_after_the_end_is_dropped_once() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={0: DULL})
+        deaf = DeafScorer()
+        live.feed.stages = replace(live.feed.stages, scorer=deaf)
+        await live.begin(1)
+        await live.finish(0)
+        asyncio.get_running_loop().call_soon(deaf.release.set)
+        dropped = await live.feed.close()
+        assert deaf.num_lost == 1
+        assert sorted(number_of(group.group_id) for group in dropped) == [0, 1, 2, 3]
+        assert live.stream.drawn == 4  # none was started in the place of the dull one
+        await quiet()
 
     run(watch())
 

@@ -89,6 +89,24 @@ def test_the_budget_is_each_steps_own() -> None:
     run(watch())
 
 
+def test_what_was_ready_before_a_step_is_judged_by_the_budget_of_that_step() -> None:
+    async def watch() -> None:
+        live = a_run(*range(4), size=1, max_staleness=1, max_replacements=1)
+        first = await live.begin(1)
+        await live.finish(0, 1)  # both dull, and one budget
+        assert live.asked == [2]
+        assert (numbers(await first), set_aside(await first)) == ([1], [(0, "no_signal")])
+        await live.finish(2)  # while the first step learns: its budget is spent
+        await live.learned(0)
+        assert live.asked == [3, 4]  # in the place of 2, and for the step after
+        second = await live.begin(2)
+        await live.finish(4)
+        assert (numbers(await second), set_aside(await second)) == ([4], [(2, "no_signal")])
+        await live.feed.close()
+
+    run(watch())
+
+
 def test_without_a_budget_a_step_learns_from_what_is_left() -> None:
     async def watch() -> None:
         live = a_run(0, 1, max_staleness=1)
