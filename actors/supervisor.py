@@ -226,8 +226,8 @@ class Supervisor:
                 await self.prepare(worker)
             except Exception as failure:
                 raise RunFailed(f"{name} could not be prepared: {one_line(failure)}") from failure
-        state = WorkerState.STALE if self.staffing.starts_stale else WorkerState.READY
-        self._move(worker, state, "loaded")
+        if _is_starting(worker) and worker.handle is handle:  # else it was given up in this very turn
+            self._move(worker, WorkerState.STALE if self.staffing.starts_stale else WorkerState.READY, "loaded")
 
     def _retire(self, worker: Worker, why: str) -> None:
         self._end_life(worker)
@@ -259,8 +259,9 @@ class Supervisor:
         self.staffing.report("fleet", f"{self.staffing.role}: lost", str(lost))
 
     def _move(self, worker: Worker, state: WorkerState, why: str) -> None:
-        before, worker.state, worker.why = worker.state, state, why
+        before = worker.state
         assert state in NEXT[before], f"{worker.name}: {before} -> {state}"
+        worker.state, worker.why = state, why
         self.staffing.report("worker", f"{worker.name}: {before} -> {state}", why)
         self._tell(worker)
 
@@ -288,4 +289,8 @@ class Supervisor:
 
 def _loads(worker: Worker) -> bool:
     """Its process is there, its model is not yet."""
-    return worker.has_answered and worker.state in (WorkerState.STARTING, WorkerState.RESTARTING)
+    return worker.has_answered and _is_starting(worker)
+
+
+def _is_starting(worker: Worker) -> bool:
+    return worker.state in (WorkerState.STARTING, WorkerState.RESTARTING)

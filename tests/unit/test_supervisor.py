@@ -194,6 +194,33 @@ def test_a_worker_retired_while_it_loads_is_ended_and_stays_away() -> None:
     run(work())
 
 
+@pytest.mark.parametrize("is_retired", [False, True])
+def test_a_worker_given_up_in_the_very_turn_in_which_its_load_ends_is_given_up(is_retired: bool) -> None:
+    async def work() -> None:
+        shop = await opened(Shop(FakeWorker(), FakeWorker()))
+        prepared: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def prepare(worker: Worker) -> None:
+            if not prepared.done():
+                await prepared
+
+        shop.supervisor.prepare = prepare
+        die(shop, 0)
+        await shop.time.advance(4)
+        assert shop.states == [RESTARTING, READY]
+        prepared.set_result(None)
+        if is_retired:
+            shop.supervisor.retire(shop.workers[0], "its node is gone")
+        else:
+            die(shop, 0, "no heartbeat for 6 s")
+        await settle()
+        assert (shop.states, shop.supervisor.lost) == ([RETIRED if is_retired else DEAD, READY], None)
+        await shop.time.advance(8)
+        assert shop.states == [RETIRED if is_retired else READY, READY]
+
+    run(work())
+
+
 def test_a_worker_hired_while_running_loads_by_itself_under_a_name_that_was_never_used() -> None:
     async def work() -> None:
         shop = await opened(Shop(FakeWorker(), FakeWorker(), starts_stale=True))
