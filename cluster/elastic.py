@@ -195,8 +195,8 @@ class Elastic:
         possible = self._fleet.possible()
         for key in [key for key, worker in self._taken.items() if worker not in possible]:
             del self._taken[key]
+            self._closed.add(key)  # first: it holds also where the cluster does not answer
             self._room.release(key)
-            self._closed.add(key)
 
     def _give_up(self, key: str, why: str) -> None:
         before = self._num_living()

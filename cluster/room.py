@@ -113,7 +113,8 @@ class ClusterRoom:
         soon as there is room."""
         if self._reserved[key].is_extra:
             with _answering():
-                remove_placement_group(self._reserved.pop(key).bundles.group)
+                remove_placement_group(self._reserved[key].bundles.group)
+            del self._reserved[key]  # not before Ray has heard of it: `close` asks again
 
     def start(self, key: str) -> RemoteActor:
         """A new actor in a bundle; does not wait for it."""

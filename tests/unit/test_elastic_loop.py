@@ -45,6 +45,7 @@ class FakeRoom:
     nodes: dict[str, str | None]
     num_free: int = 0
     is_silent: bool = False
+    keeps_silent_about: set[str] = field(default_factory=set)  # places that can't be given back just now
     is_taken_by_another: bool = False
     ending: set[str] = field(default_factory=set)
     added: list[str] = field(default_factory=list)
@@ -70,6 +71,9 @@ class FakeRoom:
         return key
 
     def release(self, key: str) -> None:
+        if key in self.keeps_silent_about:
+            self.keeps_silent_about.remove(key)
+            raise ClusterSilent("no answer")
         if key in self.added:
             del self.nodes[key]
 
@@ -192,6 +196,19 @@ def test_a_worker_that_spent_its_restarts_is_not_replaced_and_its_added_place_gi
         seen.look()
     assert seen.living() == ["policy-1"]
     assert list(seen.room.nodes) == ["bundle 0", "bundle 1"]
+
+
+def test_a_spent_workers_place_that_can_not_be_given_back_at_once_gets_no_other_worker() -> None:
+    seen = watched(most=3, num_free=1)
+    seen.look()
+    seen.room.num_free = 5
+    (added,) = seen.room.added
+    seen.room.keeps_silent_about = {added}
+    seen.fleet.workers[2].state = WorkerState.RETIRED
+    for _ in range(3):
+        seen.look()
+    assert not seen.room.keeps_silent_about
+    assert seen.living() == ["policy-0", "policy-1"]
 
 
 def test_a_silent_cluster_is_reported_once_and_looked_at_again() -> None:
