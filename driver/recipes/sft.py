@@ -31,6 +31,7 @@ async def train_sft(feed: DrawFeed, *, stages: SftStages, loop: Loop) -> None:
     """Each problem is learned from once a time through the data. The weights are pushed by whoever wants to see them.
 
     Raises:
+        Stopped: the run is asked to stop while it waits for references.
         LearnerLost: the learner must be started again; this function goes on when it is called again.
         RunFailed: another actor failed, or too many optimiser steps in a row were skipped.
     """
@@ -40,7 +41,7 @@ async def train_sft(feed: DrawFeed, *, stages: SftStages, loop: Loop) -> None:
         found = find_texts(
             [draw.problem for draw in draws], stages.references, is_translated=is_translated, clock=step.clock
         )
-        texts = await loop.wait(found, f"the {len(draws)} references", step)
+        texts = await loop.wait(loop.stop.before(found), f"the {len(draws)} references", step)
 
         samples, dropped = imitated(draws, texts, stages=stages, row_tokens=loop.settings.row_tokens)
         learned = await loop.learn(step, [[sample] for sample in samples])

@@ -1,5 +1,6 @@
 """Fine-tuning on references, on fakes: what is imitated, what is dropped and why, and that nothing is pushed."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from driver.problems.draws import Draws
 from driver.recipes.learning import Loop
 from driver.recipes.sft import SftStages, train_sft
 from driver.schema import Problem, Rollout, SamplingRequest
+from driver.stopping import Stopped
 from tests.fakes import FakeGenerator, FakeLearner, FakeRecorder, GivenStream, a_problem, policy_prompt, run, token_ids
 from tests.recipe_run import FakeCheckpointer, all_rows, references, settings
 
@@ -134,6 +136,25 @@ def test_a_prompt_that_is_refused_drops_its_problem_and_not_the_run() -> None:
         ("bad_prompt", "item 'a': the prompt has 99 tokens")
     ]
     assert record.num_samples == 1
+
+
+def test_a_run_that_is_asked_to_stop_does_not_wait_for_references() -> None:
+    class Silent(FakeGenerator):
+        async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
+            return await asyncio.get_running_loop().create_future()
+
+    async def watch() -> None:
+        algorithm = AlgorithmConfig(name="sft", steps=1, groups_per_step=1, sft_target="pivot")
+        loop = Loop(learner=FakeLearner(), recorder=FakeRecorder(), settings=settings(algorithm))
+        stages = SftStages(references=references(Silent()), prompt=policy_prompt, answer=answer)
+        training = asyncio.ensure_future(train_sft(feed_of([a_problem("a")], per_step=1), stages=stages, loop=loop))
+        await asyncio.sleep(0)
+        loop.stop.ask()
+        with pytest.raises(Stopped):
+            await training
+        assert loop.is_between_steps  # what the last step made can be saved
+
+    run(watch())
 
 
 def test_nothing_is_measured_or_pushed_and_the_version_stays() -> None:
