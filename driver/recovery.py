@@ -8,14 +8,16 @@ starts ranks is handed in.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from driver.checkpointer import Feed, progress_of
 from driver.checkpoints import FoundCheckpoint
-from driver.errors import BadInput, LearnerLost, RunFailed
+from driver.errors import BadInput, CheckpointFailed, LearnerLost, RunFailed
 from driver.progress import patiently
 from driver.recipes.learning import Loop, Progress
+from driver.stopping import Stopped
 
 Result = TypeVar("Result")
 
@@ -47,6 +49,7 @@ class Recovery:
         """The recipe to its end, however often the learner has to be started again on the way.
 
         Raises:
+            Stopped: the run was asked to stop, and its last checkpoint is all that is left of it.
             RunFailed: anything else that the recipe raises; the learner was lost too often, or can't be put back.
         """
         lost: LearnerLost | None = None
@@ -65,24 +68,37 @@ class Recovery:
             raise RunFailed(f"{lost}; with checkpoint.every_steps 0 there is nothing to go on from") from lost
         if (wait_s := self.next_wait_s()) is None:
             raise RunFailed(f"{lost}; it was started again fleet.max_restarts times before") from lost
-        await asyncio.sleep(wait_s)
+        with suppress(Stopped):
+            await self.loop.stop.before(asyncio.sleep(wait_s))
         try:
             found = await self._patiently(asyncio.to_thread(self.last_checkpoint), "the last checkpoint to be read")
-        except BadInput as damage:  # nobody gave us those files: the run wrote them itself
+            start = progress_of(found.state) if found else Progress()
+            if found is not None and self.loop.stop.is_asked:
+                self._end_at(start, lost)
+            self.record.note(f"{lost}; the learner is started again and goes on after step {start.step}")
+            await self._put_back(found)
+        except (BadInput, CheckpointFailed) as damage:  # nobody gave us those files: the run wrote them itself
             raise RunFailed(f"{lost}; the learner can't be put back: {damage}") from damage
-        start = progress_of(found.state) if found else Progress()
-        self.record.note(f"{lost}; the learner is started again and goes on after step {start.step}")
+        self.record.cut_back(start.step)
+        await self._push(start)
+        self.feed.step_back(step=start.step, version=self.loop.progress.policy_version)
+        self.loop.is_between_steps = True
+        self.record.event("learner_restarted", f"after step {start.step}", found.path.name if found else "")
+
+    def _end_at(self, start: Progress, lost: LearnerLost) -> NoReturn:
+        """No step will follow: what the next start goes on from is there, and ranks would be started for nothing."""
+        self.record.note(f"{lost}; the run was asked to stop: it ends after step {start.step}")
+        self.record.cut_back(start.step)
+        self.loop.progress = start
+        raise Stopped
+
+    async def _put_back(self, found: FoundCheckpoint | None) -> None:
         try:
             await self.restart()
         except RunFailed as failure:  # a rank died again while it was loading: one more try, within the budget
             raise LearnerLost(f"the learner could not be started again: {failure}") from failure
         if found is not None:
             await self._patiently(self.loop.learner.load(str(found.learner)), f"{found.path.name} to be loaded")
-        self.record.cut_back(start.step)
-        await self._push(start)
-        self.feed.step_back(step=start.step, version=self.loop.progress.policy_version)
-        self.loop.is_between_steps = True
-        self.record.event("learner_restarted", f"after step {start.step}", found.path.name if found else "")
 
     async def _patiently(self, work: Awaitable[Result], what: str) -> Result:
         return await patiently(work, what, report=self.record.waiting)

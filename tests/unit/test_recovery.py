@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from driver.checkpoints import FoundCheckpoint
-from driver.errors import BadInput, FleetLost, LearnerLost, RunFailed
+from driver.errors import BadInput, CheckpointFailed, FleetLost, LearnerLost, RunFailed
 from driver.learner_schema import PushReport
 from driver.learning_config import AlgorithmConfig
 from driver.problems.draws import OpenDraws
 from driver.recipes.learning import Loop, Progress
 from driver.recovery import Recovery
 from driver.schema import Draw, DroppedGroup, ScoredGroup
+from driver.stopping import Stopped
 from tests.checkpointed_run import STATE
 from tests.fakes import FakeLearner, FakeRecorder, run
 from tests.recipe_run import settings
@@ -34,6 +35,7 @@ class Lived:
     makes_checkpoints: bool = True
     waits_s: Iterator[float | None] = field(default_factory=lambda: iter([0.0] * 9))
     restart_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
+    is_asked_to_stop: bool = False  # when the learner is lost
     load_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
     push_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
     calls: list[str] = field(default_factory=list)
@@ -71,6 +73,8 @@ class Lived:
 
         async def recipe() -> None:
             self.calls.append(f"recipe after step {self.loop.progress.step}")
+            if self.is_asked_to_stop:
+                self.loop.stop.ask()
             if failure := next(ends):
                 raise failure
 
@@ -241,6 +245,44 @@ def test_what_ends_the_run_on_the_way_back_leaves_no_learner_that_looks_like_a_f
     lived = Lived([LOST], load_fails=iter([failure] if is_load else []), push_fails=iter([] if is_load else [failure]))
     lived.loop.is_between_steps = True
     with pytest.raises(RunFailed, match=str(failure)):
+        lived.train()
+    assert not lived.loop.is_between_steps
+
+
+def test_a_run_that_was_asked_to_stop_ends_at_its_last_checkpoint_and_starts_no_ranks() -> None:
+    lived = Lived([LOST], is_asked_to_stop=True, waits_s=iter([3600.0]))
+    lived.loop.is_between_steps = True
+    with pytest.raises(Stopped):
+        lived.train()
+    assert lived.calls == [
+        "recipe after step 14",
+        "learner_lost: learner-1 died: SIGKILL",
+        "said: learner-1 died: SIGKILL; the run was asked to stop: it ends after step 10",
+        "record back to step 10",
+    ]
+    assert lived.loop.progress == Progress(step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
+    assert not lived.loop.is_between_steps  # there is nothing to save
+
+
+def test_one_without_a_checkpoint_is_put_back_first_so_that_it_can_be_saved() -> None:
+    lived = Lived([LOST, None], is_asked_to_stop=True, checkpoint=None)
+    lived.train()
+    assert lived.calls[-1] == "recipe after step 0"
+    assert lived.loop.is_between_steps
+
+
+@pytest.mark.parametrize("where", ["restart", "load"])
+@pytest.mark.parametrize("damage", [BadInput("optimizer.pt is damaged"), CheckpointFailed("no space left")])
+def test_files_that_break_on_the_way_back_are_a_failure_and_no_bad_input(where: str, damage: Exception) -> None:
+    """Exit 2 would tell a script that nothing was begun."""
+    fails: Iterator[Exception | None] = iter([damage])
+    lived = Lived([LOST])
+    lived.loop.is_between_steps = True
+    if where == "restart":
+        lived.restart_fails = fails
+    else:
+        lived.load_fails = fails
+    with pytest.raises(RunFailed, match=f"^learner-1 died: SIGKILL; the learner can't be put back: {damage}"):
         lived.train()
     assert not lived.loop.is_between_steps
 
