@@ -110,6 +110,8 @@ class EngineConfig(Section):
 
 
 class PolicyConfig(EngineConfig):
+    timeout_s: float = Field(default=3600, gt=0)
+    """As above; longer than learner.timeout_s: requests wait for a push, and outlive a learner that hangs in one."""
     min_workers: int = Field(default=1, ge=1)
     """The run goes on with fewer workers than num_workers, but not with fewer than this."""
     max_workers: int = Field(default=0, ge=0)
