@@ -229,7 +229,7 @@ class CriticConfig(Section):
 
 class CheckpointConfig(Section):
     every_steps: int = Field(default=0, ge=0)
-    """Steps between two checkpoints; the last step always has one. 0: none, and the run can't be continued."""
+    """Steps between two checkpoints; the last step then has one too. 0: none but that of a SIGTERM or a failure."""
     keep_last: int = Field(default=2, ge=1)
     best_metric: str = "reward/mean"
     """The checkpoint with the highest mean of this metric since the one before is kept too; empty keeps none."""

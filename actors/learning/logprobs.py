@@ -17,7 +17,10 @@ _TILE_ELEMENTS = {"cpu": 2**19, "cuda": 2**24}
 """A tile stays in a core's cache (2 MiB of fp32), or is large enough to keep a GPU busy (64 MiB)."""
 
 _LEAST_BLOCKS = 4
-"""Of the vocabulary: a tile and what is made from it are then smaller than `chunk_tokens` whole rows of logits."""
+"""Of the vocabulary: a tile [n, B] and what is made from it are then smaller than `chunk_tokens` whole rows of logits.
+
+The backward's fp32 gradient of a block's weights, [B, H], comes on top; it is what is large where H is above n.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

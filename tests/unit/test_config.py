@@ -130,6 +130,8 @@ def test_an_unknown_key_is_answered_with_the_nearest_right_one(minimal: Path, ov
         ("data.languages=xx", "data.languages: unknown language 'xx'; known are ar, bn, de"),
         ("reward.weights.answer=0.9", "reward.weights sum to 1.3"),
         ("learner.num_ranks=3", "learner.num_ranks = 3; make it a multiple"),
+        ("learner.row_tokens=10", "learner.row_tokens 10 is below policy.max_model_len"),
+        ("algorithm.mini_batches=99", "algorithm.mini_batches 99 is above algorithm.groups_per_step"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(minimal: Path, override: str, told: str) -> None:
