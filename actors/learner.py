@@ -1,6 +1,6 @@
 """Ray shell of the learner: one ZeRO-3 rank per process, and on rank 0 the way from it to the policy workers.
 
-No maths here. All ranks must be called at once, because they meet in collectives: actors/learner_group.py does.
+No maths here. All ranks must be called at once, because they meet in collectives: actors/fleets/learner.py does.
 """
 
 import socket
@@ -11,13 +11,13 @@ from pathlib import Path
 import ray
 from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
 
-from actors.engine import Device
-from actors.process import ProcessInfo, RemoteActor, this_process
-from actors.remote import one_line
-from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
-from actors.weight_push import BucketSender, Missed, PushOrder, PushOutcome, Receivers, Reply, Sender
-from driver.learner_schema import PackedRow, StepReport, TokenMeasures
-from driver.learning_config import AlgorithmConfig, CriticConfig, LearnerConfig
+from actors.generation.engine import Device
+from actors.remote.calls import one_line
+from actors.remote.process import ProcessInfo, RemoteActor, this_process
+from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
+from actors.weight_sync.sender import BucketSender, Missed, PushOrder, PushOutcome, Receivers, Reply, Sender
+from contracts.batches import PackedRow, StepReport, TokenMeasures
+from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +179,7 @@ class LearnerWorker:
         """How this rank pushes: vLLM's own sender between GPUs, buckets through Ray's object store otherwise."""
         if arguments.weight_backend == "object_store":
             return BucketSender(self._rank.weights)
-        from actors.weight_transfer import NcclSender
+        from actors.weight_sync.vllm_transfer import NcclSender
 
         return NcclSender(
             self._rank.weights,

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import ray
 
-from actors.engine import GenerationEngine
-from actors.engine_process import Device
+from actors.generation.engine import GenerationEngine
+from actors.generation.process import Device
 from actors.policy import Outcome, as_they_finish
-from actors.process import ProcessInfo, this_process
-from driver.config import PivotConfig
-from driver.schema import SamplingRequest
+from actors.remote.process import ProcessInfo, this_process
+from contracts.config.run import PivotConfig
+from contracts.rollouts import SamplingRequest
 
 
 @ray.remote

@@ -9,14 +9,14 @@ from concurrent.futures import Future
 
 import ray
 
-from actors.engine import GenerationEngine
-from actors.engine_process import Device
-from actors.process import ProcessInfo, this_process
-from actors.remote import RequestFailed
-from actors.step_loop import DeadEngine, StaleEngine
-from actors.weight_buckets import WeightBackend, WeightBucket, WeightManifest
-from driver.config import PolicyConfig
-from driver.schema import AnswerProbabilityRequest, Rollout, SamplingRequest
+from actors.generation.engine import GenerationEngine
+from actors.generation.process import Device
+from actors.generation.step_loop import DeadEngine, StaleEngine
+from actors.remote.calls import RequestFailed
+from actors.remote.process import ProcessInfo, this_process
+from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
+from contracts.config.run import PolicyConfig
+from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 Samples = tuple[Rollout, ...]
 

@@ -1,4 +1,4 @@
-"""Ray shell of a scorer: owns a process with the reward's models, forwards to actors/scoring.py.
+"""Ray shell of a scorer: owns a process with the reward's models, forwards to actors/scoring/loaded_reward.py.
 
 No reward is computed here.
 """
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import ray
 
-from actors.process import ProcessInfo, this_process
-from actors.scoring import LoadedReward, RewardSetup
-from actors.scoring_pulse import ScoringPulse
-from actors.scoring_queue import ScoringQueue, in_thread
-from driver.schema import Score, ScoreRequest, Unscored
+from actors.remote.process import ProcessInfo, this_process
+from actors.scoring.loaded_reward import LoadedReward, RewardSetup
+from actors.scoring.pulse import ScoringPulse
+from actors.scoring.queue import ScoringQueue, in_thread
+from contracts.rollouts import Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration
 from rewards.reasoning.judge import ReasoningPair
 

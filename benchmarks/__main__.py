@@ -16,9 +16,9 @@ from benchmarks.isolate import in_fresh_process, say
 from benchmarks.machine import this_machine
 from benchmarks.measure import Outcome, Sizes
 from benchmarks.show import tables
-from driver.config_load import load_config
-from driver.errors import BadInput
-from driver.paths import ROOT, with_absolute_paths
+from contracts.config.load import load_config
+from contracts.errors import BadInput
+from driver.config_paths import ROOT, with_absolute_paths
 
 NAMES = ("generation", "scoring", "packing", "learning", "push", "step", "cache", "streaming", "driver")
 

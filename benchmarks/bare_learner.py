@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import ray
 
 from actors.learning.zero_config import Settings
-from actors.process import ProcessInfo, RemoteActor, this_process
+from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from benchmarks.measure import Round, timed
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Placement
-from driver.config import Config
-from driver.learner_schema import PackedRow, TrainBatch
+from contracts.batches import PackedRow, TrainBatch
+from contracts.config.run import Config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from benchmarks.isolate import say
 from benchmarks.measure import Figure, Sizes
-from driver.reference_cache import ReferenceCache
-from driver.reference_files import ROWS_PER_GROUP, SCHEMA, write_file
-from driver.reference_merge import FILES_TO_MERGE, MAX_MERGED_ROWS
+from driver.references.cache import ReferenceCache
+from driver.references.files import ROWS_PER_GROUP, SCHEMA, write_file
+from driver.references.merge import FILES_TO_MERGE, MAX_MERGED_ROWS
 
 NUM_ROWS = 1_000_000
 TEXT_WORDS = 170

@@ -14,18 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.fleet import GeneratorFleet
+from actors.fleets.generators import GeneratorFleet
+from actors.fleets.learner import LearnerGroup
+from actors.fleets.policy import PolicyFleet
+from actors.fleets.scorers import ScorerFleet
+from actors.fleets.supervisor import Staffing, Supervisor
 from actors.learner import RankArguments
-from actors.learner_group import LearnerGroup
-from actors.policy_fleet import PolicyFleet
-from actors.process import RemoteActor
-from actors.scorer_fleet import ScorerFleet
-from actors.supervisor import Staffing, Supervisor
+from actors.remote.process import RemoteActor
 from benchmarks.simulated_run import SEED, Engines, RunSize, simulate
 from benchmarks.simulated_workers import Responses, SimulatedGenerator, SimulatedRank, SimulatedScorer
-from driver.config import CriticConfig
-from driver.learning_config import AlgorithmConfig, LearnerConfig
-from driver.streaming_config import FleetConfig
+from contracts.config.fleet import FleetConfig
+from contracts.config.learning import AlgorithmConfig, LearnerConfig
+from contracts.config.run import CriticConfig
 
 NUM_PIVOTS = 16
 NUM_SCORERS = 64

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from actors.weight_buckets import TensorSpec
+from actors.weight_sync.buckets import TensorSpec
 
 
 class FolderWeights:

@@ -12,20 +12,20 @@ from collections.abc import Sequence
 
 import ray
 
-from actors.fleet import GeneratorFleet, ready
+from actors.fleets.generators import GeneratorFleet, ready
+from actors.fleets.supervisor import Supervisor
 from actors.learner import policy_receivers
 from actors.policy import PolicyWorker
-from actors.process import ProcessInfo, this_process
-from actors.supervisor import Supervisor
-from actors.weight_push import BucketSender, PushOrder
+from actors.remote.process import ProcessInfo, this_process
+from actors.weight_sync.sender import BucketSender, PushOrder
 from benchmarks.folder_weights import FolderWeights
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.reserve import reserved
 from benchmarks.workload import Prompts
 from cluster.launch import start_actor
 from cluster.team import weight_backend
-from driver.config import PolicyConfig
-from driver.schema import SamplingRequest
+from contracts.config.run import PolicyConfig
+from contracts.rollouts import SamplingRequest
 
 
 @ray.remote

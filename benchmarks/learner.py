@@ -21,9 +21,9 @@ from torch.profiler import profile
 
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
-from driver.batching import LossWeighting, pack, packing_efficiency, shared_fraction
-from driver.learner_schema import TrainBatch, TrainSample
-from driver.learning_config import AlgorithmConfig, CriticConfig, LearnerConfig
+from contracts.batches import TrainBatch, TrainSample
+from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConfig
+from driver.learning.batching import LossWeighting, pack, packing_efficiency, shared_fraction
 
 # Busy is the processor time of the rank: what is left of the clock's time on a machine that others use too.
 _TIMES = ("forward_s", "backward_s", "optimizer_s", "step_s", "busy_s", "gather_s")

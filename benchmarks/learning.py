@@ -12,15 +12,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.learner_group import LearnerGroup
+from actors.fleets.learner import LearnerGroup
 from benchmarks.bare_learner import PLAIN, TUNED, Care, bare_step, start_bare
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.ragged import LONGEST_TOKENS, MEAN_TOKENS, ragged_samples
 from benchmarks.ranks import start_learner
 from benchmarks.reserve import reserved
-from driver.batching import LossWeighting, pack, packing_efficiency
-from driver.config import Config
-from driver.learner_schema import TrainBatch
+from contracts.batches import TrainBatch
+from contracts.config.run import Config
+from driver.learning.batching import LossWeighting, pack, packing_efficiency
 
 OURS = "learner: packed attention, chunked head, policy loss with its metrics, Ray"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from benchmarks.machine import processor_seconds
-from driver.config import Config
+from contracts.config.run import Config
 
 
 @dataclass(frozen=True, kw_only=True)

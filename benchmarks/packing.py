@@ -2,7 +2,7 @@
 
 from benchmarks.measure import Figure, Sizes
 from benchmarks.ragged import LONGEST_TOKENS, MEAN_TOKENS, ragged_samples
-from driver.batching import LossWeighting, budget_efficiency, pack, packing_efficiency
+from driver.learning.batching import LossWeighting, budget_efficiency, pack, packing_efficiency
 
 NUM_SEQUENCES = 256
 """Of a step: 32 problems, 8 responses to each. The last row of a few sequences is rarely full, whoever packs."""

@@ -9,16 +9,16 @@ import os
 
 import numpy as np
 
-from actors.fleet import ready
+from actors.fleets.generators import ready
 from actors.policy import PolicyWorker
-from actors.weight_buckets import WeightBackend
+from actors.weight_sync.buckets import WeightBackend
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.ranks import start_learner
 from benchmarks.reserve import reserved
 from cluster.launch import start_actor
 from cluster.layout import Role
 from cluster.team import weight_backend
-from driver.learner_schema import PushReport
+from contracts.batches import PushReport
 
 
 def run(sizes: Sizes) -> list[Comparison]:

@@ -5,7 +5,7 @@ Owns the lengths. The tokens are random: only their number costs time. Knows no 
 
 import numpy as np
 
-from driver.learner_schema import TrainSample
+from contracts.batches import TrainSample
 
 MEAN_TOKENS = 150.0
 """Of a sequence, prompt and response, before the longest are cut."""

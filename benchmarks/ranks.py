@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from actors.fleets.learner import LearnerGroup
 from actors.learner import LearnerWorker, RankArguments
-from actors.learner_group import LearnerGroup
-from actors.process import RemoteActor
-from actors.remote import processes
+from actors.remote.calls import processes
+from actors.remote.process import RemoteActor
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Placement
 from cluster.team import weight_backend
-from driver.config import Config
-from driver.errors import FleetLost
+from contracts.config.run import Config
+from contracts.errors import FleetLost
 
 
 class FixedWorkers:

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from cluster.launch import Bundles, connected, placed
 from cluster.layout import Layout, Placement, Resources, Role, choose_device
-from driver.config import Config
-from driver.progress import Progress
+from contracts.config.run import Config
+from driver.tracking.console import Progress
 
 
 @contextmanager

@@ -14,20 +14,20 @@ from dataclasses import replace
 
 import ray
 
-from actors.fleet import ready
-from actors.process import ProcessInfo, RemoteActor, this_process
+from actors.fleets.generators import ready
+from actors.fleets.scorers import ScorerFleet
+from actors.fleets.supervisor import Supervisor
+from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from actors.scorer import ScorerWorker
-from actors.scorer_fleet import ScorerFleet
-from actors.scoring import RewardSetup
-from actors.supervisor import Supervisor
+from actors.scoring.loaded_reward import RewardSetup
 from benchmarks.measure import Comparison, Outcome, Round, Side, Sizes, StageSplit, interleaved, timed
 from benchmarks.reserve import reserved
 from benchmarks.workload import score_requests
 from cluster.launch import start_actor
-from driver.config import ScorerConfig
-from driver.consistency import LANGUAGE_GATES
-from driver.schema import Score, ScoreRequest
-from rewards.answers import same_answer
+from contracts.config.run import ScorerConfig
+from contracts.rollouts import Score, ScoreRequest
+from driver.tracking.consistency import LANGUAGE_GATES
+from rewards.answers.final import same_answer
 from rewards.gates.all import build_gates
 from rewards.gates.gate import Gate
 from rewards.reading import read_group

@@ -13,25 +13,25 @@ from typing import TextIO
 
 from rich.console import Console
 
-from driver.consistency import ConsistencyWatch
-from driver.feed import GroupFeed
-from driver.finished_groups import FeedRules
-from driver.learning_config import AlgorithmConfig, LearnerConfig
-from driver.pipeline import Sampling, Stages
-from driver.ports import Generator, Learner, Scorer
+from contracts.config.learning import AlgorithmConfig, LearnerConfig
+from contracts.config.reward import RewardConfig
+from contracts.ports import Generator, Learner, Scorer
+from contracts.rollouts import Problem
 from driver.problems.draws import Draws
 from driver.problems.stream import ProblemStream
-from driver.progress import Progress
 from driver.recipes.grpo import train_grpo
-from driver.recipes.learning import LearningSettings, Loop
-from driver.recipes.learning import Progress as Standing
-from driver.record import RunRecorder
-from driver.reference_cache import ReferenceCache
-from driver.references import PivotSampling, ReferenceBook
-from driver.reward_config import RewardConfig
-from driver.run_folder import RunFolder
-from driver.schema import Problem
-from driver.stage_clock import StageClock
+from driver.recipes.loop import LearningSettings, Loop
+from driver.recipes.loop import Progress as Standing
+from driver.references.book import PivotSampling, ReferenceBook
+from driver.references.cache import ReferenceCache
+from driver.rollouts.buffer import GroupFeed
+from driver.rollouts.pipeline import Sampling, Stages
+from driver.rollouts.stage_clock import StageClock
+from driver.rollouts.types import FeedRules
+from driver.tracking.consistency import ConsistencyWatch
+from driver.tracking.console import Progress
+from driver.tracking.recorder import RunRecorder
+from driver.tracking.run_folder import RunFolder
 
 _SENTENCE = "A shop sells {} boxes with {} pens each and gives every fifth pen away; how many pens are sold? "
 _QUESTION_SENTENCES = 3

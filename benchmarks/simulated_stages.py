@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from random import Random
 from statistics import fmean
 
-from driver.errors import LearnerLost
-from driver.learner_schema import PushReport, StepReport, TokenMeasures, TrainBatch
-from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest
+from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch
+from contracts.errors import LearnerLost
+from contracts.rollouts import Rollout, SamplingRequest, Score, ScoreRequest
 
 
 @dataclass(frozen=True, kw_only=True)

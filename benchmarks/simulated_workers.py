@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
-from actors.process import ProcessInfo, RemoteActor, this_process
-from actors.weight_push import PushOrder, PushOutcome
-from driver.learner_schema import PackedRow, StepReport
-from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest
+from actors.remote.process import ProcessInfo, RemoteActor, this_process
+from actors.weight_sync.sender import PushOrder, PushOutcome
+from contracts.batches import PackedRow, StepReport
+from contracts.rollouts import Rollout, SamplingRequest, Score, ScoreRequest
 
 MOMENT_S = 0.05
 """From a request to its answer, of every worker."""

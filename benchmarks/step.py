@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measure import Sizes, StageSplit
-from driver.config_load import dump_config
-from driver.metrics import StepMetrics, read_metrics
-from driver.paths import ROOT
+from contracts.config.load import dump_config
+from driver.config_paths import ROOT
+from driver.tracking.metrics import StepMetrics, read_metrics
 
 STAGES = ("generate", "pivot", "score", "learn", "push", "step")
 RATES = ("policy_tokens", "pivot_tokens", "scorer_texts", "learner_tokens")

@@ -14,7 +14,7 @@ from benchmarks.isolate import say
 from benchmarks.measure import Figure, Sizes
 from benchmarks.simulated_run import Engines, RunSize, simulate
 from benchmarks.simulated_stages import Latency, Slots, SlottedGenerator, SlottedScorer, TimedLearner, Weights
-from driver.learning_config import AlgorithmConfig
+from contracts.config.learning import AlgorithmConfig
 
 GENERATE, LEARN, SCORE, PIVOT = 1.0, 0.8, 0.3, 0.2
 """Of a step's worth of groups; times the scale."""

@@ -4,12 +4,12 @@ Owns that both sides get the same, and that no round repeats what a cache may st
 """
 
 from benchmarks.measure import Sizes
+from contracts.rollouts import Draw, SamplingRequest, ScoreRequest
+from contracts.seeds import sampling_seeds
 from driver.inputs import TrainingInputs, prepare_training
 from driver.problems.builtin.generate import builtin_items
 from driver.problems.stream import first_draws
-from driver.schema import Draw, SamplingRequest, ScoreRequest
-from driver.seeds import sampling_seeds
-from rewards.languages import LANGUAGES
+from languages.facts import LANGUAGES
 
 LONG_LEVELS = (3, 4)
 """Of the built-in set: their solutions have the length of a policy's responses."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.layout import Device, Role
-from driver.config import Config, EngineConfig
-from driver.learning_config import LearnerConfig
+from contracts.config.learning import LearnerConfig
+from contracts.config.run import Config, EngineConfig
 
 GIB = float(1 << 30)
 ENGINE_OVERHEAD_GIB = 1.4

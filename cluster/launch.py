@@ -18,13 +18,13 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.process import ProcessInfo, RemoteActor, RemoteClass
+from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from cluster.environment import QUIET
 from cluster.layout import Layout, Placement, Resources, check_fits
-from driver.config import ClusterConfig
-from driver.errors import BadInput, RunFailed
-from driver.paths import ROOT
-from driver.progress import Progress
+from contracts.config.run import ClusterConfig
+from contracts.errors import BadInput, RunFailed
+from driver.config_paths import ROOT
+from driver.tracking.console import Progress
 
 PROBE_TIMEOUT_S = 5.0
 

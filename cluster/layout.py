@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from driver.config import Config
-from driver.errors import BadInput
+from contracts.config.run import Config
+from contracts.errors import BadInput
 
 Device = Literal["cpu", "cuda"]
 Role = Literal["policy", "pivot", "scorer", "learner"]

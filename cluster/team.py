@@ -9,28 +9,28 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from actors.fleet import GeneratorFleet
+from actors.fleets.generators import GeneratorFleet
+from actors.fleets.learner import LearnerGroup
+from actors.fleets.policy import PolicyFleet
+from actors.fleets.scorers import ScorerFleet
+from actors.fleets.states import WorkerState
+from actors.fleets.supervisor import Report, Staffing, Supervisor
 from actors.learner import LearnerWorker, RankArguments
-from actors.learner_group import LearnerGroup
 from actors.pivot import PivotWorker
 from actors.policy import PolicyWorker
-from actors.policy_fleet import PolicyFleet
-from actors.process import ProcessInfo, RemoteActor, RemoteClass
-from actors.remote import end_actor, processes
+from actors.remote.calls import end_actor, processes
+from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from actors.scorer import ScorerWorker
-from actors.scorer_fleet import ScorerFleet
-from actors.scoring import RewardSetup
-from actors.supervisor import Report, Staffing, Supervisor
-from actors.weight_buckets import WeightBackend
-from actors.worker_states import WorkerState
-from cluster.elastic import Elastic, Limits
+from actors.scoring.loaded_reward import RewardSetup
+from actors.weight_sync.buckets import WeightBackend
+from cluster.elastic.decide import Elastic, Limits
+from cluster.elastic.ray_room import ClusterRoom
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Placement, Role
-from cluster.room import ClusterRoom
-from driver.config import Config, WeightsConfig
-from driver.errors import RunFailed
-from driver.progress import Progress, waiting_for
-from driver.references import model_fingerprint
+from contracts.config.run import Config, WeightsConfig
+from contracts.errors import RunFailed
+from driver.references.book import model_fingerprint
+from driver.tracking.console import Progress, waiting_for
 
 Result = TypeVar("Result")
 

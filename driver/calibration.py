@@ -13,12 +13,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
-from driver.errors import BadInput, RunFailed
-from driver.parallel import BUILTIN, fingerprint, load_solutions
-from driver.paths import absolute
-from driver.progress import Progress
-from driver.reward_config import ReasoningConfig
-from driver.schema import ParallelSolution
+from contracts.config.reward import ReasoningConfig
+from contracts.errors import BadInput, RunFailed
+from contracts.rollouts import ParallelSolution
+from driver.config_paths import absolute
+from driver.problems.parallel import BUILTIN, fingerprint, load_solutions
+from driver.tracking.console import Progress
 from rewards.calibration import FIT, Calibration, calibration_pairs, fit, from_json
 from rewards.reasoning.judge import ReasoningPair
 

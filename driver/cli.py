@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from cluster.environment import prepare_process
-from driver.errors import BadInput, RunFailed
-from driver.paths import ROOT
+from contracts.errors import BadInput, RunFailed
+from driver.config_paths import ROOT
 
 DEFAULT_CONFIG = ROOT / "configs" / "quickstart.toml"
 DEFAULT_COMMAND = "train"

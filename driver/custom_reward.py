@@ -7,7 +7,7 @@ the scorers.
 import ast
 from pathlib import Path
 
-from driver.errors import BadInput
+from contracts.errors import BadInput
 
 
 def load_source(path: str, function: str) -> str:

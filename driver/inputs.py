@@ -12,22 +12,22 @@ from typing import Literal
 
 from safetensors import safe_open
 
+from contracts.config.reward import ReasoningConfig, needs_translator
+from contracts.config.run import Config
+from contracts.errors import BadInput
+from contracts.rollouts import Problem
 from driver.calibration import check_calibration
-from driver.config import Config
 from driver.custom_reward import load_source
-from driver.errors import BadInput
 from driver.problems.builtin.templates import LEVELS
 from driver.problems.curriculum import Curriculum
+from driver.problems.prompts import Prompter, load_tokenizer, plain_tokenizer, worked_examples
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.problems.stream import ProblemStream, StreamState
-from driver.prompts import Prompter, load_tokenizer, plain_tokenizer, worked_examples
-from driver.reference_cache import check_folder
-from driver.reference_fill import Items, distinct_items
-from driver.reward_config import ReasoningConfig, needs_translator
-from driver.schema import Problem
+from driver.references.cache import check_folder
+from driver.references.fill import Items, distinct_items
 from rewards.comet.feeding import check_feeding
 from rewards.comet.settings import read_settings
-from rewards.licence import licence_note
+from rewards.models.licence import licence_note
 
 MAX_CHECKED_PROMPTS = 2000
 """Prompts of the training set that are built before the start; those of a longer set are also checked when drawn."""

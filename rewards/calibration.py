@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from driver.schema import ParallelSolution, ScoreRequest
+from contracts.rollouts import ParallelSolution, ScoreRequest
 from rewards.reading import read_group
 from rewards.reasoning.judge import ReasoningPair
 from rewards.reasoning.pairs import reasoning_pair

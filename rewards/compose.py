@@ -18,7 +18,7 @@ from math import fsum, isclose
 from statistics import fmean, pstdev
 from typing import Literal, Protocol
 
-from driver.schema import Score, Unscored
+from contracts.rollouts import Score, Unscored
 
 PARTS = ("answer", "reasoning", "numbers", "custom")
 """What may be weighted. Other parts of a score are recorded, not paid for."""

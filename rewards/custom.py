@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import ModuleType
 from typing import cast
 
-from driver.schema import ScoreRequest, Unscored
+from contracts.rollouts import ScoreRequest, Unscored
 
 MODULE = "custom_reward"
 """Name that the user's module has while it runs."""

@@ -2,7 +2,7 @@
 
 Owns the part "numbers": an embedding hardly sees a wrong number inside a reasoning, and the answer part sees only the
 last one. Compares values, not spellings: digits of any script and grouping, and small numbers that are spelled out. And
-whether its equations hold (rewards/equations.py).
+whether its equations hold (rewards/answers/equations.py).
 Must not know which of the numbers is the answer.
 """
 
@@ -11,9 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from rewards.equations import true_share
-from rewards.languages import LANGUAGES
-from rewards.numbers import find_numbers, fold
+from languages.facts import LANGUAGES
+from rewards.answers.equations import true_share
+from rewards.answers.numbers import find_numbers, fold
 from rewards.reading import PIVOT_LANGUAGE, Reading
 
 FREE_WORDS = 2

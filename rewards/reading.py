@@ -6,9 +6,9 @@ Owns what gates and parts look at, so that no two of them read a text differentl
 import math
 from dataclasses import dataclass
 
-from driver.schema import ScoreRequest
-from rewards.answers import DeclaredAnswer, declared_answers, split_reasoning
-from rewards.text import clean
+from contracts.rollouts import ScoreRequest
+from rewards.answers.final import DeclaredAnswer, declared_answers, split_reasoning
+from rewards.texts.clean import clean
 
 PIVOT_LANGUAGE = "en"
 

@@ -17,8 +17,8 @@ from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from actors.learning.segment_attention import AttentionRules, attend
-from driver.errors import BadInput
-from driver.learner_schema import Segment
+from contracts.batches import Segment
+from contracts.errors import BadInput
 
 PACKED_SDPA = "packed_sdpa"
 FLASH = "flash_attention_2"

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from driver.errors import BadInput
-from driver.learning_config import LoraConfig
+from contracts.config.learning import LoraConfig
+from contracts.errors import BadInput
 
 _ADAPTER = "default"
 

@@ -17,7 +17,7 @@ from actors.learning.importance import Correction, importance_weights, mismatch
 from actors.learning.kl import KlEstimator, kl_estimate
 from actors.learning.surrogate import cispo, ppo_clip, sequence_ratio
 from actors.learning.totals import TokenTotals
-from driver.learning_config import CLIPS, AlgorithmConfig
+from contracts.config.learning import CLIPS, AlgorithmConfig
 
 __all__ = ["LossSettings", "PolicyLoss", "TokenTotals", "TokenValues", "policy_loss"]
 

@@ -19,7 +19,7 @@ from transformers import (
 from actors.learning.attention import ATTENTIONS, attention_for, row_arguments
 from actors.learning.logprobs import HeadSettings, TokenLogprobs
 from actors.learning.row_inputs import RowInputs
-from driver.errors import BadInput
+from contracts.errors import BadInput
 
 _LOGIT_CHANGES = {
     "logit_scale": 1.0,

@@ -20,7 +20,7 @@ from actors.learning.process_group import join, largest, largest_of, leave, summ
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from actors.learning.row_losses import CriticLosses, PolicyLosses
 from actors.learning.row_tensors import NOTHING, by_sequence, measured
-from driver.learner_schema import PackedRow, StepReport, TokenMeasures
+from contracts.batches import PackedRow, StepReport, TokenMeasures
 
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine

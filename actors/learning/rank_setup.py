@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from driver.config import AlgorithmConfig, CriticConfig, LearnerConfig
+from contracts.config.run import AlgorithmConfig, CriticConfig, LearnerConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

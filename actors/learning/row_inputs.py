@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from driver.learner_schema import Segment
+from contracts.batches import Segment
 
 
 class RowInputs(NamedTuple):

@@ -13,7 +13,7 @@ from actors.learning.loss import LossSettings, TokenTotals, TokenValues, policy_
 from actors.learning.row_inputs import RowInputs
 from actors.learning.row_tensors import RowTensors
 from actors.learning.value_loss import ValueTotals, value_loss
-from driver.learner_schema import PackedRow
+from contracts.batches import PackedRow
 
 PolicyForward = Callable[[RowInputs], tuple[Tensor, Tensor]]
 ValueForward = Callable[[RowInputs], Tensor]

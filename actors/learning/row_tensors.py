@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actors.learning.row_inputs import RowInputs
-from driver.learner_schema import PackedRow, TokenMeasures
+from contracts.batches import PackedRow, TokenMeasures
 
 Values = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from driver.learner_schema import Segment
+from contracts.batches import Segment
 
 _MAX_WRITTEN_OUT = 2**19
 """Scores of a segment, over all heads: 240 tokens of 9 heads. A backward pass keeps them, 1 MiB a segment and layer."""

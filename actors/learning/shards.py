@@ -33,7 +33,7 @@ from deepspeed.runtime.engine import DeepSpeedEngine
 from torch import nn
 from torch.optim import Optimizer
 
-from driver.errors import CheckpointFailed, RunFailed
+from contracts.errors import CheckpointFailed, RunFailed
 
 FACTS = "ranks.json"
 UNIVERSAL = "universal"

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrained
 from actors.learning.bucket_plan import Metadata, plan_buckets
 from actors.learning.lora import base_parameters
 from actors.learning.policy_model import dropouts
-from driver.errors import BadInput, CheckpointFailed
+from contracts.errors import BadInput, CheckpointFailed
 
 
 class ZeroWeightSource:

@@ -8,7 +8,7 @@ The loss is normalised by the caller over the whole batch, so DeepSpeed is told 
 
 from typing import TypeAlias
 
-from driver.config import LearnerConfig
+from contracts.config.run import LearnerConfig
 
 Settings: TypeAlias = "dict[str, bool | int | float | str | list[float] | Settings]"
 

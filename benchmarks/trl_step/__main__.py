@@ -28,11 +28,11 @@ from benchmarks.trl_step.trl_process import Task, TrlProcess, trl_process
 from benchmarks.trl_step.turns import Turns
 from cluster.environment import prepare_process
 from cluster.layout import Role
-from driver.config import Config
-from driver.config_load import load_config
-from driver.errors import BadInput
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from contracts.errors import BadInput
+from driver.config_paths import ROOT, with_absolute_paths
 from driver.inputs import TrainingInputs, prepare_training
-from driver.paths import ROOT, with_absolute_paths
 
 AIM = 2.5
 MODEL = ".cache/models/SmolLM2-135M-Instruct"

@@ -9,27 +9,27 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actors.fleet import GeneratorFleet, ready
-from actors.learner_group import LearnerGroup
+from actors.fleets.generators import GeneratorFleet, ready
+from actors.fleets.learner import LearnerGroup
+from actors.fleets.supervisor import Supervisor
 from actors.policy import PolicyWorker
-from actors.supervisor import Supervisor
 from benchmarks.ranks import start_learner
 from cluster.launch import Bundles, start_actor
 from cluster.team import weight_backend
-from driver.config import Config
-from driver.feed import GroupFeed
-from driver.finished_groups import FeedRules
+from contracts.config.run import Config
+from contracts.rollouts import Rollout, SamplingRequest, Score, ScoreRequest
 from driver.inputs import TrainingInputs, open_stream
-from driver.pipeline import Sampling, Stages
 from driver.problems.draws import Draws
 from driver.problems.stream import first_draws
 from driver.recipes.grpo import train_grpo
-from driver.recipes.learning import LearningSettings, Loop
-from driver.recipes.step import Recorder
-from driver.reference_cache import ReferenceCache
-from driver.references import PivotSampling, ReferenceBook
-from driver.schema import Rollout, SamplingRequest, Score, ScoreRequest
-from rewards.languages import LANGUAGES
+from driver.recipes.loop import LearningSettings, Loop
+from driver.references.book import PivotSampling, ReferenceBook
+from driver.references.cache import ReferenceCache
+from driver.rollouts.buffer import GroupFeed
+from driver.rollouts.pipeline import Sampling, Stages
+from driver.rollouts.types import FeedRules
+from driver.tracking.step_record import Recorder
+from languages.facts import LANGUAGES
 
 
 class SilentPivot:

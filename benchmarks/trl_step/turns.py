@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from benchmarks.machine import processor_seconds
 from benchmarks.measure import Round, Side, turn
 from benchmarks.trl_step.trl_process import Task
-from driver.recipes.step import StepRecord
-from driver.schema import DroppedGroup
+from contracts.rollouts import DroppedGroup
+from driver.tracking.step_record import StepRecord
 
 
 @dataclass

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from contracts.config.reward import GatesConfig, RewardConfig, RewardWeights
+from contracts.config.run import Config
 from driver.audit.result import AuditResult, Contribution
-from driver.config import Config
-from driver.reward_config import GatesConfig, RewardConfig, RewardWeights
 
 NOTICEABLE = 0.01
 """Share of groups by which a cheat's win rate must fall for it to count as held back."""

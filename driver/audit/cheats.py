@@ -20,9 +20,9 @@ from driver.audit.faithful import (
     with_numbers_changed,
     with_other_answer,
 )
-from rewards.answers import final_answer
-from rewards.languages import LANGUAGES
-from rewards.reasoning.chunks import split_sentences
+from languages.facts import LANGUAGES
+from rewards.answers.final import final_answer
+from rewards.texts.chunks import split_sentences
 
 LOOPS = 12
 """How often the first sentence comes in a loop."""

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from driver.errors import BadInput
-from driver.schema import ParallelSolution
-from rewards.answers import declared_answers, split_reasoning
-from rewards.languages import LANGUAGES
-from rewards.numbers import find_numbers, fold
-from rewards.text import clean
+from contracts.errors import BadInput
+from contracts.rollouts import ParallelSolution
+from languages.facts import LANGUAGES
+from rewards.answers.final import declared_answers, split_reasoning
+from rewards.answers.numbers import find_numbers, fold
+from rewards.texts.clean import clean
 
 _OPTION = re.compile(r"(?<![^\W_])[A-J](?![^\W_])")
 

@@ -6,11 +6,11 @@ Owns which texts stand together in a `ScoreRequest`. Pure; must not know what th
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contracts.rollouts import ParallelSolution, ScoreRequest
 from driver.audit.cheats import CHEATS, Cheat, Subject
 from driver.audit.faithful import WorkedText, native_and_english, number_places, with_numbers_changed
-from driver.schema import ParallelSolution, ScoreRequest
-from rewards.languages import LANGUAGES
-from rewards.text import clean
+from languages.facts import LANGUAGES
+from rewards.texts.clean import clean
 
 FAITHFUL = "faithful"
 MAX_CORRUPTED = 8

@@ -6,14 +6,14 @@ Owns the choice by config, checked before anything is started. Must not know how
 from collections.abc import Sequence
 from pathlib import Path
 
+from contracts.config.run import Config
+from contracts.errors import BadInput
+from contracts.rollouts import ParallelSolution
 from driver.audit.groups import Question, questions_of
 from driver.audit.measure import AuditPlan, plan_audit
-from driver.config import Config
-from driver.errors import BadInput
 from driver.inputs import check_scorers_suffice
-from driver.parallel import BUILTIN, load_solutions
 from driver.problems.mgsm import MgsmTable
-from driver.schema import ParallelSolution
+from driver.problems.parallel import BUILTIN, load_solutions
 
 
 def prepare_audit(config: Config) -> AuditPlan:

@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from contracts.ports import Scorer
+from contracts.rollouts import ParallelSolution, ScoreRequest, Unscored
 from driver.audit.cheats import CHEATS
 from driver.audit.groups import CheatGroup, Question, cheat_groups, corruption_series, question_request
 from driver.audit.result import AuditResult, Case, CheatCell, GateCell, LanguageCell
 from driver.audit.tally import ScoredCheats, Scores, cheat_cell, gate_cells, language_cell, worst_case
-from driver.ports import Scorer
-from driver.schema import ParallelSolution, ScoreRequest, Unscored
 
 MAX_IN_FLIGHT = 16
 """Groups that the scorers have at once: enough to keep several busy."""

@@ -21,7 +21,7 @@ from driver.audit.result import (
     GateCell,
     LanguageCell,
 )
-from driver.report.names import NOT_MEASURED, strict_percent
+from driver.names import NOT_MEASURED, strict_percent
 
 MARK = "!"
 """Before a number that misses what is wanted: it shows without colours too."""

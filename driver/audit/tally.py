@@ -10,9 +10,9 @@ from statistics import fmean, pstdev
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.rollouts import Score, Unscored
 from driver.audit.groups import FAITHFUL, CheatGroup
 from driver.audit.result import QUESTIONS, SOLUTIONS, Case, CheatCell, GateCell, LanguageCell, Response
-from driver.schema import Score, Unscored
 from rewards.compose import PARTS
 
 LANGUAGE_GATE = "language"

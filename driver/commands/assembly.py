@@ -9,33 +9,33 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from actors.worker_states import RestartBudget
+from actors.fleets.states import RestartBudget
 from cluster.team import Team
+from contracts.config.run import Config
 from driver.calibration import Similarities, calibration_for
-from driver.checkpointer import RunCheckpointer, progress_of
-from driver.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint
-from driver.config import Config
-from driver.draw_feed import DrawFeed
-from driver.evidence import EvidenceSource, TranslatedSimilarities
-from driver.feed import GroupFeed
-from driver.finished_groups import FeedRules
 from driver.inputs import TrainingInputs
-from driver.kept_groups import read_groups
-from driver.origins import run_origins
-from driver.pipeline import Sampling, Stages
 from driver.problems.draws import Draws
-from driver.progress import Progress as ProgressLine
 from driver.recipes.grpo import train_grpo
-from driver.recipes.learning import LearningSettings, Loop, Progress
+from driver.recipes.loop import LearningSettings, Loop, Progress
 from driver.recipes.ppo import train_ppo
+from driver.recipes.recovery import Recovery
 from driver.recipes.sft import SftStages, train_sft
-from driver.record import RunRecorder
-from driver.recovery import Recovery
-from driver.reference_cache import ReferenceCache
-from driver.references import PivotSampling, ReferenceBook
-from driver.run_folder import RunFolder
-from driver.stage_clock import StageClock
-from driver.stopping import StopRequest
+from driver.references.book import PivotSampling, ReferenceBook
+from driver.references.cache import ReferenceCache
+from driver.rollouts.buffer import GroupFeed
+from driver.rollouts.draw_feed import DrawFeed
+from driver.rollouts.engine_evidence import EvidenceSource, TranslatedSimilarities
+from driver.rollouts.pipeline import Sampling, Stages
+from driver.rollouts.stage_clock import StageClock
+from driver.rollouts.types import FeedRules
+from driver.run_state.checkpointer import RunCheckpointer, progress_of
+from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint
+from driver.run_state.kept_groups import read_groups
+from driver.run_state.origins import run_origins
+from driver.run_state.stopping import StopRequest
+from driver.tracking.console import Progress as ProgressLine
+from driver.tracking.recorder import RunRecorder
+from driver.tracking.run_folder import RunFolder
 from rewards.calibration import from_json
 
 

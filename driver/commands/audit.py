@@ -14,21 +14,21 @@ from rich.console import Console
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import Layout, check_fits, choose_device, layout
 from cluster.team import Team
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from contracts.errors import RunFailed
 from driver.audit.ablation import contribution, variants
 from driver.audit.inputs import prepare_audit
 from driver.audit.measure import AuditPlan, audit
 from driver.audit.result import AuditResult, Contribution, write_audit
 from driver.audit.table import as_tables, headline, unscored_line
 from driver.calibration import calibration_for
-from driver.config import Config
-from driver.config_load import load_config
-from driver.errors import RunFailed
+from driver.config_paths import with_absolute_paths
 from driver.inputs import licence_notes, prepare_reward
-from driver.logs import quiet_logs
-from driver.paths import with_absolute_paths
-from driver.progress import Progress
 from driver.report.write import write_report
-from driver.run_folder import RunFolder, check_new, create, run_name
+from driver.tracking.console import Progress
+from driver.tracking.logs import quiet_logs
+from driver.tracking.run_folder import RunFolder, check_new, create, run_name
 from rewards.compose import combination
 
 

@@ -11,17 +11,17 @@ from rich.table import Table
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import choose_device, layout
 from cluster.team import Team
+from contracts.config.load import load_config
+from contracts.config.reward import CustomRewardConfig
+from contracts.config.run import Config
 from driver.calibration import Measured, calibrate, calibration_solutions
-from driver.config import Config
-from driver.config_load import load_config
+from driver.config_paths import with_absolute_paths
 from driver.inputs import check_comet, check_scorers_suffice, licence_notes
-from driver.logs import quiet_logs
-from driver.paths import with_absolute_paths
-from driver.progress import Progress
-from driver.reward_config import CustomRewardConfig
-from driver.run_folder import RunFolder, check_new, create, run_name
+from driver.tracking.console import Progress
+from driver.tracking.logs import quiet_logs
+from driver.tracking.run_folder import RunFolder, check_new, create, run_name
+from languages.facts import LANGUAGES
 from rewards.calibration import Calibration
-from rewards.languages import LANGUAGES
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:

@@ -9,17 +9,17 @@ from rich.console import Console
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import choose_device, layout
 from cluster.team import Team
-from driver.config import Config
-from driver.config_load import load_config
-from driver.evaluation import EvaluationResult, record_evaluation
-from driver.evaluation_table import as_table
-from driver.evaluator import evaluate_policy
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from driver.config_paths import with_absolute_paths
+from driver.evaluation.measure import EvaluationResult, record_evaluation
+from driver.evaluation.run import evaluate_policy
+from driver.evaluation.table import as_table
 from driver.inputs import EvaluationInputs, prepare_evaluation
-from driver.logs import quiet_logs
-from driver.paths import with_absolute_paths
-from driver.progress import Progress
-from driver.run_folder import RunFolder, check_new, create, run_name
-from driver.summary import by_language
+from driver.tracking.console import Progress
+from driver.tracking.logs import quiet_logs
+from driver.tracking.run_folder import RunFolder, check_new, create, run_name
+from driver.tracking.summary import by_language
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:

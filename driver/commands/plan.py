@@ -7,9 +7,9 @@ from rich.console import Console
 
 from cluster.estimate import estimate
 from cluster.layout import Resources, layout, training_roles
-from driver.config_load import load_config
-from driver.paths import with_absolute_paths
-from driver.plan_text import batch_arithmetic, plan_table
+from contracts.config.load import load_config
+from driver.commands.plan_text import batch_arithmetic, plan_table
+from driver.config_paths import with_absolute_paths
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:

@@ -11,18 +11,18 @@ from rich.console import Console
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import choose_device, layout
 from cluster.team import Team
-from driver.config import Config
-from driver.config_load import load_config
-from driver.errors import RunFailed
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from contracts.errors import RunFailed
+from driver.config_paths import with_absolute_paths
 from driver.inputs import ReferenceInputs, prepare_references
-from driver.logs import quiet_logs
-from driver.paths import with_absolute_paths
-from driver.progress import Progress
-from driver.reference_cache import ReferenceCache
-from driver.reference_fill import Items, Sorted, ask_for, num_in_flight, sort_out
-from driver.references import KnownReferences, PivotSampling, ReferenceBook
-from driver.run_folder import RunFolder, check_new, create, run_name
-from driver.stopping import Stopped, StopRequest, stopping_on_sigterm
+from driver.references.book import KnownReferences, PivotSampling, ReferenceBook
+from driver.references.cache import ReferenceCache
+from driver.references.fill import Items, Sorted, ask_for, num_in_flight, sort_out
+from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
+from driver.tracking.console import Progress
+from driver.tracking.logs import quiet_logs
+from driver.tracking.run_folder import RunFolder, check_new, create, run_name
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from driver.errors import BadInput
+from contracts.errors import BadInput
 from driver.report.write import write_report
 
 

@@ -14,27 +14,27 @@ from rich.console import Console
 from cluster.launch import Bundles, collect_logs, connected, placed
 from cluster.layout import check_device, choose_device, layout, training_roles
 from cluster.team import Team
-from driver.checkpoints import whole_checkpoints
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from contracts.errors import CheckpointFailed, RunFailed
 from driver.commands.assembly import Course, Kept, calibrate_scorers, prepare_course
-from driver.config import Config
-from driver.config_load import load_config
-from driver.consistency import ConsistencyWatch
-from driver.errors import CheckpointFailed, RunFailed
-from driver.evaluation import Moment, read_evaluations, record_evaluation
-from driver.evaluator import evaluate_policy
-from driver.evidence import evidence_source
-from driver.hub import check_hub, upload
+from driver.config_paths import with_absolute_paths
+from driver.evaluation.measure import Moment, read_evaluations, record_evaluation
+from driver.evaluation.run import evaluate_policy
+from driver.export.hub import check_hub, upload
+from driver.export.model_card import write_model_card
 from driver.inputs import TrainingInputs, licence_notes, prepare_training
-from driver.logs import quiet_logs
-from driver.model_card import write_model_card
-from driver.paths import with_absolute_paths
-from driver.progress import Progress, patiently
-from driver.record import RunRecorder
 from driver.report.write import write_report
-from driver.resume import OpenedRun, enter_run, open_run
-from driver.run_folder import RunFolder, run_name
-from driver.stopping import Stopped, StopRequest, stopping_on_sigterm
-from driver.summary import summarise
+from driver.rollouts.engine_evidence import evidence_source
+from driver.run_state.checkpoints import whole_checkpoints
+from driver.run_state.resume import OpenedRun, enter_run, open_run
+from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
+from driver.tracking.consistency import ConsistencyWatch
+from driver.tracking.console import Progress, patiently
+from driver.tracking.logs import quiet_logs
+from driver.tracking.recorder import RunRecorder
+from driver.tracking.run_folder import RunFolder, run_name
+from driver.tracking.summary import summarise
 
 EXPORT = "final"
 """Folder under checkpoints/ with the trained policy, as transformers and vLLM load it."""

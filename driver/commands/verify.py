@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
-from driver.accounts.ledger import read_ledger
-from driver.accounts.statement import audit
-from driver.errors import BadInput
-from driver.run_folder import RunFolder, sole_writer
+from contracts.errors import BadInput
+from driver.tracking.run_folder import RunFolder, sole_writer
+from driver.tracking.verify.ledger import read_ledger
+from driver.tracking.verify.statement import audit
 
 
 def one_line(failure: BaseException) -> str:

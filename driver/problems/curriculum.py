@@ -22,7 +22,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from driver.schema import Score, ScoredGroup
+from contracts.rollouts import Score, ScoredGroup
 
 _STEPS = 1000
 """A rate is held in thousandths."""

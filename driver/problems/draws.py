@@ -9,8 +9,8 @@ import heapq
 from collections.abc import Sequence
 from typing import Protocol, TypedDict
 
+from contracts.rollouts import Draw
 from driver.problems.stream import DrawState, StreamState, state_of
-from driver.schema import Draw
 
 
 class Stream(Protocol):

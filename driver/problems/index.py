@@ -13,10 +13,10 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from driver.errors import BadInput
+from contracts.errors import BadInput
+from contracts.rollouts import Problem
 from driver.problems.tables import Row, Table
-from driver.schema import Problem
-from rewards.languages import LANGUAGES
+from languages.facts import LANGUAGES
 
 COLUMNS = ("item_id", "language", "question", "question_en", "answer", "translation")
 """`item_id` joins the languages of one problem. The last two may be missing: only evaluation reads `answer`, and only

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from driver.errors import BadInput
+from contracts.errors import BadInput
 from driver.problems.tables import LineFile, Row
 
 _THOUSANDS = re.compile(r"(-?\d{1,3})((?:,\d{3})+)(\.\d+)?")

@@ -9,13 +9,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
-from driver.config import DataConfig, EvaluationConfig
-from driver.errors import BadInput
+from contracts.config.run import DataConfig, EvaluationConfig
+from contracts.errors import BadInput
+from contracts.rollouts import Problem
 from driver.problems.builtin.generate import builtin_problems
 from driver.problems.index import COLUMNS, TableSource
 from driver.problems.mgsm import MgsmTable
 from driver.problems.tables import JsonlTable, ParquetTable, open_huggingface
-from driver.schema import Problem
 
 
 class ProblemSource(Protocol):

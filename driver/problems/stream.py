@@ -7,7 +7,7 @@ kept.
 Every language walks through all its problems, then again in another order: an epoch is a permutation, computed element
 by element by a Feistel network, so its cost does not grow with the set. Languages of one size share it, so that in a
 parallel set they visit an item together and share its reference. Whose turn it is follows from the languages' shares
-(driver/problems/shares.py); a draw may also be asked of one language, in place of a group of it that taught nothing:
+(driver/problems/turns.py); a draw may also be asked of one language, in place of a group of it that taught nothing:
 it takes that language's next problem and no turn, so what is learned from keeps the shares. A curriculum
 (driver/problems/curriculum.py) passes over problems of the order.
 """
@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TypedDict
 
-from driver.errors import BadInput
+from contracts.errors import BadInput
+from contracts.rollouts import Draw
 from driver.problems.curriculum import Curriculum
-from driver.problems.shares import Turns
 from driver.problems.sources import ProblemSource
-from driver.schema import Draw
+from driver.problems.turns import Turns
 
 _ROUNDS = 6
 

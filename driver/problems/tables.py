@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from driver.errors import BadInput
+from contracts.errors import BadInput
 
 if TYPE_CHECKING:
     import datasets

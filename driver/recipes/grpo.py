@@ -4,10 +4,10 @@ Owns the order of the stages in a step. REINFORCE++ and leave-one-out are the sa
 the ports and the stages only, so a unit test runs it on fakes.
 """
 
-from driver.experience import against_rewards, learnable
-from driver.feed import GroupFeed
-from driver.recipes.learning import Loop
-from driver.recipes.step import gathered
+from driver.learning.samples import against_rewards, learnable
+from driver.recipes.loop import Loop
+from driver.rollouts.buffer import GroupFeed
+from driver.tracking.step_record import gathered
 
 
 async def train_grpo(feed: GroupFeed, *, loop: Loop) -> None:

@@ -3,10 +3,10 @@
 Owns the order of the stages in a step (Ouyang et al. 2022, arXiv 2203.02155). Knows the ports and the stages only.
 """
 
-from driver.experience import against_critic, learnable
-from driver.feed import GroupFeed
-from driver.recipes.learning import Loop
-from driver.recipes.step import gathered
+from driver.learning.samples import against_critic, learnable
+from driver.recipes.loop import Loop
+from driver.rollouts.buffer import GroupFeed
+from driver.tracking.step_record import gathered
 
 
 async def train_ppo(feed: GroupFeed, *, loop: Loop) -> None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from driver.learner_schema import StepReport
+from contracts.batches import StepReport
 
 WORK = ("learner/forward_s", "learner/backward_s", "learner/optimizer_s", "learner/micro_batches", "learner/sequences")
 """Spent by skipped steps too, and summed."""

@@ -8,14 +8,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from driver.draw_feed import DrawFeed
-from driver.errors import BadInput
-from driver.learner_schema import TrainSample
-from driver.recipes.learning import Loop
-from driver.recipes.step import Gathered
-from driver.references import ReferenceBook
-from driver.schema import Draw, DroppedGroup, Problem
-from driver.stage_clock import StageClock
+from contracts.batches import TrainSample
+from contracts.errors import BadInput
+from contracts.rollouts import Draw, DroppedGroup, Problem
+from driver.recipes.loop import Loop
+from driver.references.book import ReferenceBook
+from driver.rollouts.draw_feed import DrawFeed
+from driver.rollouts.stage_clock import StageClock
+from driver.tracking.step_record import Gathered
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from driver.audit.result import (
     Response,
 )
 from driver.audit.table import earning_more_text, headline, held_back_text, unscored_line
+from driver.names import NOT_MEASURED, language_name, strict_percent
 from driver.report.heat_map import heat_map
-from driver.report.names import NOT_MEASURED, language_name, strict_percent
 from driver.report.page import Content, Html, details, element, table
 from driver.report.run_record import RunRecord
 from driver.report.texts import chip, config_section, labelled

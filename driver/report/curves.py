@@ -6,11 +6,11 @@ Owns that choice. Knows metric names and the record; drawing is figures.py.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from driver.language_metrics import ALL_LANGUAGES
+from driver.names import language_name
 from driver.report.figures import Scale, Series, colour, curves, smoothing_window, stacked_bars
-from driver.report.names import language_name
 from driver.report.page import Content, Html, details, element
 from driver.report.run_record import RunRecord
+from driver.tracking.language_metrics import ALL_LANGUAGES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,8 +9,8 @@ import matplotlib
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
+from driver.names import strict_percent
 from driver.report.figures import STYLE, as_svg
-from driver.report.names import strict_percent
 from driver.report.page import Html
 
 BOUNDS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)

@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from driver.evaluation import PIVOT_LANGUAGE, EvaluationResult, LanguageResult, Overall, standard_error
+from driver.evaluation.measure import PIVOT_LANGUAGE, EvaluationResult, LanguageResult, Overall, standard_error
+from driver.names import NOT_MEASURED, language_name, percent, points, signed_points
 from driver.report.figures import AFTER, BEFORE, Pair, before_and_after
-from driver.report.names import NOT_MEASURED, language_name, percent, points, signed_points
 from driver.report.page import Content, Html, details, element, table
 from driver.report.run_record import RunRecord
 

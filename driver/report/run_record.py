@@ -14,9 +14,9 @@ from typing import TypeVar
 import pyarrow as pa
 
 from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
-from driver.evaluation import EvaluationResult, read_evaluations
-from driver.metrics import Event, StepMetrics, read_events, read_metrics
-from driver.samples import Cell, read_samples, sampled_steps
+from driver.evaluation.measure import EvaluationResult, read_evaluations
+from driver.tracking.metrics import Event, StepMetrics, read_events, read_metrics
+from driver.tracking.samples_file import Cell, read_samples, sampled_steps
 
 Piece = TypeVar("Piece")
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]

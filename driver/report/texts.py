@@ -6,11 +6,11 @@ Owns which responses are shown. Everything that a model or a data set wrote is e
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from driver.evaluation import Example
-from driver.report.names import language_name
+from driver.evaluation.measure import Example
+from driver.names import language_name
 from driver.report.page import Content, Html, details, element, table
 from driver.report.run_record import RunRecord
-from driver.samples import Cell
+from driver.tracking.samples_file import Cell
 
 Row = Mapping[str, Cell]
 

@@ -7,10 +7,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from driver.errors import BadInput
+from contracts.errors import BadInput
+from driver.names import language_name
 from driver.report.audit_page import audit_body
 from driver.report.curves import curves_section
-from driver.report.names import language_name
 from driver.report.page import Content, Html, element, page
 from driver.report.results import results_section, status, verdict
 from driver.report.run_record import RunRecord, read_run

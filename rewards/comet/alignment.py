@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rewards.languages import LANGUAGES, Language, Script
-from rewards.numbers import find_numbers, fold
+from languages.facts import LANGUAGES, Language, Script
+from rewards.answers.numbers import find_numbers, fold
 
 _VARIANCE = 6.8  # of the length difference, per character: Gale and Church 1993, section 3.2
 _MOST_TOGETHER = 8
@@ -72,7 +72,7 @@ def characters_per_english(language: Language) -> float:
 
 def align(english: Sequence[str], native: Sequence[str], *, language: str) -> list[TextPair]:
     """Sentences of both sides as pairs in order; no sentence is lost, and one that has no counterpart is a pair with an
-    empty side. `language` is an ISO 639-1 code of rewards/languages.py."""
+    empty side. `language` is an ISO 639-1 code of languages/facts.py."""
     ours, theirs = LANGUAGES["en"], LANGUAGES[language]
     is_unmarked = theirs.script in _UNMARKED
     left = [_unit(text, ours) for text in _bundled(english, ours)]

@@ -26,7 +26,7 @@ from rewards.comet.models import (
     regression_features,
 )
 from rewards.comet.tokens import SegmentTokenizer, TokenIds, load_tokenizer
-from rewards.licence import licence_note
+from rewards.models.licence import licence_note
 
 logger = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from languages.facts import LANGUAGES
 from rewards.comet.alignment import TextPair, align
 from rewards.comet.feeding import Feeding
 from rewards.comet.inputs import CometInput, SegmentMetric
-from rewards.languages import LANGUAGES
-from rewards.reasoning.chunks import split_sentences
+from rewards.texts.chunks import split_sentences
 
 
 class PairScorer:

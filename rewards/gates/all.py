@@ -18,7 +18,7 @@ from rewards.gates.repetition import RepetitionGate
 def build_gates(languages: Sequence[str], *, min_length_ratio: float, max_length_ratio: float) -> tuple[Gate, ...]:
     """All eight gates for responses in any of `languages`.
 
-    Raises ValueError for a language that rewards/languages.py doesn't have.
+    Raises ValueError for a language that languages/facts.py doesn't have.
     """
     judge = LanguageJudge(languages)
     return (

@@ -3,8 +3,8 @@
 Owns both. Knows text only.
 """
 
-from rewards.gates.scripts import weigh
 from rewards.reading import Reading
+from rewards.texts.scripts import weigh
 
 MIN_REASONING_LETTERS = 8
 """Least reasoning, in letters of English. The shortest of 3,000 built-in solutions and MGSM's exemplars has 15 to 25 in

@@ -7,8 +7,8 @@ shuts only where nearly all of the reasoning stands in the question and nothing 
 import re
 
 from rewards.gates.identify import MAX_CHARACTERS
-from rewards.gates.phrases import phrase_length, phrases, tokens_of
 from rewards.reading import Reading
+from rewards.texts.phrases import phrase_length, phrases, tokens_of
 
 PHRASE_WORDS = 3
 """Words of a phrase that counts as copied; in Chinese, Japanese and Thai twice as many characters."""

@@ -9,8 +9,8 @@ import re
 import unicodedata
 from functools import cache
 
-from rewards.gates.scripts import letter_range
-from rewards.languages import Language, Script
+from languages.facts import Language, Script
+from rewards.texts.scripts import letter_range
 
 MAX_STRANGE_LETTERS = 4
 """Most letters outside the language's alphabet, and marks on letters, that a text's words have, each word counted once.

@@ -6,11 +6,11 @@ number, however written, or a long text behind the answer. Knows text only.
 
 import re
 
-from rewards.answers import DeclaredAnswer, known_language, same_answer
-from rewards.gates.scripts import num_letters
-from rewards.numbers import find_numbers, fold
-from rewards.numerals import find_rare_number
+from rewards.answers.final import DeclaredAnswer, known_language, same_answer
+from rewards.answers.numbers import find_numbers, fold
+from rewards.answers.numerals import find_rare_number
 from rewards.reading import Reading
+from rewards.texts.scripts import num_letters
 
 MAX_TAIL_LETTERS = 40
 """Most letters behind the answer: room for a unit ("dollars a day", "個です"), not for more sentences."""

@@ -1,11 +1,11 @@
 """Is a text in the language that was asked for? Judged sentence by sentence and as a whole.
 
 Owns the judging of text against a language: by the script of its letters where that decides, by frequent words
-(rewards/gates/words.py) among languages in Latin script, and by lingua where the words leave it open. Text that is
+(languages/frequent_words.py) among languages in Latin script, and by lingua where the words leave it open. Text that is
 spelled or written to escape this is rewards/gates/disguise.py's. Must not know responses or answers:
 rewards/gates/language.py applies it to them.
 
-Candidates are all languages of rewards/languages.py and their neighbours, not only those of a run: a policy may drift
+Candidates are all languages of languages/facts.py and their neighbours, not only those of a run: a policy may drift
 to any. Digits, operators, LaTeX commands and capitalised names are not judged, and text too short to judge passes.
 Decisions on sentences are kept in a bounded cache, as the responses of a group repeat each other's.
 """
@@ -18,13 +18,13 @@ from functools import cache, lru_cache
 from lingua import IsoCode639_1, LanguageDetector, LanguageDetectorBuilder
 from lingua import Language as LinguaLanguage
 
-from rewards.answers import known_language
+from languages.facts import Language, Script
+from languages.frequent_words import LANGUAGES_OF
+from rewards.answers.final import known_language
 from rewards.gates.disguise import in_plain_letters, is_disguised, normal
 from rewards.gates.japanese import is_chinese, is_like_japanese
 from rewards.gates.latex import without_commands
-from rewards.gates.scripts import foreign_letters, latin_word, letters_of
-from rewards.gates.words import LANGUAGES_OF
-from rewards.languages import Language, Script
+from rewards.texts.scripts import foreign_letters, latin_word, letters_of
 
 MAX_CHARACTERS = 50_000
 """What of a text is looked at: the length gate shuts for a longer one."""
@@ -104,7 +104,7 @@ class LanguageJudge:
     """Judges texts against any of `languages`."""
 
     def __init__(self, languages: Sequence[str]) -> None:
-        """Raises ValueError for a language that rewards/languages.py doesn't have."""
+        """Raises ValueError for a language that languages/facts.py doesn't have."""
         self._asked = {code: known_language(code) for code in languages}
         scripts = {facts.script for facts in self._asked.values()}
         self._detectors = {script: _detector(codes) for script, codes in _NEIGHBOURS.items() if script in scripts}

@@ -6,7 +6,7 @@ Owns these checks. Knows characters only.
 import re
 from functools import cache, lru_cache
 
-from rewards.gates.scripts import kana, katakana, letter_range, letters_of
+from rewards.texts.scripts import kana, katakana, letter_range, letters_of
 
 MIN_LETTERS = 8
 """Shortest clause, or text, in letters, that is judged by its share of kana."""

@@ -6,8 +6,8 @@ alone. Knows text only.
 """
 
 from rewards.gates.identify import MAX_CHARACTERS
-from rewards.gates.scripts import num_symbols, weigh
 from rewards.reading import PIVOT_LANGUAGE, Reading
+from rewards.texts.scripts import num_symbols, weigh
 
 MIN_REFERENCE_LETTERS = 100
 """A shorter reference counts as this long at the band's upper end: one line may be answered by the question quoted and

@@ -9,9 +9,9 @@ import re
 from collections import Counter
 
 from rewards.gates.identify import MAX_CHARACTERS
-from rewards.gates.phrases import phrase_length, phrases, tokens_of
-from rewards.gates.scripts import num_letters
 from rewards.reading import Reading
+from rewards.texts.phrases import phrase_length, phrases, tokens_of
+from rewards.texts.scripts import num_letters
 
 PHRASE_WORDS = 6
 """Words of a phrase; in Chinese, Japanese and Thai twice as many characters."""

@@ -1,7 +1,7 @@
 """Reasonings compared by sentence embeddings.
 
 Owns which texts are cut, and how the cosines of their chunks become one value. Pure numpy: the encoder is
-rewards/encoder.py. Must not know what a value is worth: rewards/calibration.py maps it.
+rewards/models/encoder.py. Must not know what a value is worth: rewards/calibration.py maps it.
 """
 
 import hashlib
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.reasoning.chunks import Chunk, cut_text, text_cost
+from rewards.models.ports import Encoder, all_cosines
 from rewards.reasoning.judge import ReasoningPair
-from rewards.similarity import Encoder, all_cosines
+from rewards.texts.chunks import Chunk, cut_text, text_cost
 
 NOTHING_SAID = -1.0
 """What an empty reasoning is worth: the least that a cosine can be."""

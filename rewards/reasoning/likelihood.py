@@ -1,7 +1,8 @@
 """How likely the pivot's answer is after the policy's own reasoning, as a reasoning judge.
 
-Owns no model: the policy's engine is asked by the driver (driver/evidence.py), and the pair carries what it said. The
-idea is RLPR's (arXiv 2506.18254): the mean probability of the reference answer's tokens, so it lies in [0, 1].
+Owns no model: the policy's engine is asked by the driver (driver/rollouts/engine_evidence.py), and the pair carries
+what it said. The idea is RLPR's (arXiv 2506.18254): the mean probability of the reference answer's tokens, so it
+lies in [0, 1].
 """
 
 from collections.abc import Sequence

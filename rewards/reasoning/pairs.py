@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rewards.reading import Reading
 from rewards.reasoning.judge import ReasoningPair
-from rewards.reasoning.markup import plain
+from rewards.texts.markup import plain
 
 VERSION = "plain-1"
 """Part of what a calibration is tied to: to be raised when a pair's texts are made in another way."""

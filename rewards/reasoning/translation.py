@@ -1,8 +1,8 @@
 """How close a reasoning is to the pivot's once both are in English.
 
 Owns where the English comes from and that each text is translated once. Must not know how a translator works
-(rewards/translator.py, or the pivot's engine through driver/evidence.py) nor how two English texts are compared: any
-reasoning judge that knows English will do.
+(rewards/models/translator.py, or the pivot's engine through driver/rollouts/engine_evidence.py) nor how two English
+texts are compared: any reasoning judge that knows English will do.
 
 A translator may mend what it reads or make something up: what is judged is the translation.
 """

@@ -8,14 +8,14 @@ model's steps are over in no time, and a run that is over can't be struck: a cus
 from dataclasses import dataclass
 from pathlib import Path
 
-from driver.config import Config
-from driver.config_load import load_config
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from contracts.rollouts import Problem, Reference
+from driver.config_paths import with_absolute_paths
 from driver.inputs import prepare_training
-from driver.paths import with_absolute_paths
 from driver.problems.stream import first_draws
-from driver.references import PivotSampling, ReferenceCache
-from driver.run_folder import RunFolder
-from driver.schema import Problem, Reference
+from driver.references.book import PivotSampling, ReferenceCache
+from driver.tracking.run_folder import RunFolder
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
 
 NAME = "run"

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import pytest
 
-from driver.config import Config
-from driver.config_load import load_config
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from contracts.rollouts import Problem, Reference
+from driver.config_paths import with_absolute_paths
 from driver.inputs import TrainingInputs, prepare_training
-from driver.paths import with_absolute_paths
 from driver.problems.stream import first_draws
-from driver.references import PivotSampling, ReferenceCache, model_fingerprint
-from driver.schema import Problem, Reference
+from driver.references.book import PivotSampling, ReferenceCache, model_fingerprint
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
 from tests.commands import MARK, Finished, run_project, stop, survivors
 

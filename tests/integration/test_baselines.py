@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM
 
-from driver.accounts.ledger import read_ledger
-from driver.accounts.statement import audit
-from driver.evaluation import read_evaluations
-from driver.metrics import read_events, read_metrics
-from driver.run_folder import RunFolder
+from driver.evaluation.measure import read_evaluations
+from driver.tracking.metrics import read_events, read_metrics
+from driver.tracking.run_folder import RunFolder
+from driver.tracking.verify.ledger import read_ledger
+from driver.tracking.verify.statement import audit
 from tests.commands import run_project
 from tests.integration.conftest import GROUPS_PER_STEP, TinyModels, prepare_tiny
 

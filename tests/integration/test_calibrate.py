@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.parallel import load_solutions
-from driver.schema import ParallelSolution
+from contracts.rollouts import ParallelSolution
+from driver.problems.parallel import load_solutions
 from quickstart import e5
 from quickstart.__main__ import main
 from rewards.calibration import from_json

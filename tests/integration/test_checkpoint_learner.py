@@ -9,10 +9,10 @@ import pytest
 
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
-from driver.errors import RunFailed
-from driver.learner_schema import TokenMeasures, TrainSample
+from contracts.batches import TokenMeasures, TrainSample
+from contracts.errors import RunFailed
 from quickstart.tiny import build_tiny_model
-from tests.integration.learner_ranks import Job, make_samples, on_ranks, packed, spoilt
+from tests.integration.programs.learner_ranks import Job, make_samples, on_ranks, packed, spoilt
 
 STEPS = 3  # before the checkpoint, and again after it
 SKIPPED = 1  # the step before the checkpoint whose loss is not finite

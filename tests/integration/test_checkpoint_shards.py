@@ -14,9 +14,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
 from actors.learning.rank_setup import RankPlace, RankSetup
-from driver.errors import CheckpointFailed, RunFailed
+from contracts.errors import CheckpointFailed, RunFailed
 from quickstart.tiny import build_tiny_model
-from tests.integration.learner_ranks import Job, on_ranks
+from tests.integration.programs.learner_ranks import Job, on_ranks
 
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine

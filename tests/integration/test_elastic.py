@@ -17,16 +17,16 @@ import ray
 from ray import _raylet
 from ray.cluster_utils import Cluster
 
-from actors.fleet import GeneratorFleet
-from actors.process import RemoteActor, RemoteClass, this_process
-from actors.supervisor import Staffing, Supervisor
-from cluster.elastic import Elastic, Limits
+from actors.fleets.generators import GeneratorFleet
+from actors.fleets.supervisor import Staffing, Supervisor
+from actors.remote.process import RemoteActor, RemoteClass, this_process
+from cluster.elastic.decide import Elastic, Limits
+from cluster.elastic.ray_room import ClusterRoom
 from cluster.launch import Bundles, placed, start_actor
 from cluster.layout import Layout, Placement, Resources
-from cluster.room import ClusterRoom
-from driver.config import ClusterConfig
-from driver.schema import Rollout, SamplingRequest
-from driver.streaming_config import FleetConfig
+from contracts.config.fleet import FleetConfig
+from contracts.config.run import ClusterConfig
+from contracts.rollouts import Rollout, SamplingRequest
 
 MEMORY = 100_000_000
 """Of each node's object store."""

@@ -8,16 +8,16 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from actors.engine import GenerationEngine
+from actors.generation.engine import GenerationEngine
+from actors.generation.step_loop import DeadEngine, StaleEngine
 from actors.learning.logprobs import HeadSettings
 from actors.learning.policy_model import PolicyModel, load_causal_model, num_drawable_tokens
 from actors.learning.row_inputs import RowInputs
-from actors.step_loop import DeadEngine, StaleEngine
-from driver.config import EngineConfig, PivotConfig
-from driver.learner_schema import Segment
-from driver.schema import AnswerProbabilityRequest
+from contracts.batches import Segment
+from contracts.config.run import EngineConfig, PivotConfig
+from contracts.rollouts import AnswerProbabilityRequest
 from quickstart.tiny import build_tiny_model
-from tests.tiny_model import (
+from tests.models.tiny import (
     PROMPT,
     ModelWeights,
     change_weights,

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from actors.learning.rank_setup import RankPlace
-from driver.errors import BadInput, CheckpointFailed
+from contracts.errors import BadInput, CheckpointFailed
 from quickstart.tiny import CHAT_TEMPLATE, build_tiny_model
-from tests.integration.learner_ranks import Job, make_samples, packed
+from tests.integration.programs.learner_ranks import Job, make_samples, packed
 
 if TYPE_CHECKING:
     from actors.learning.weight_source import ZeroWeightSource  # which imports DeepSpeed

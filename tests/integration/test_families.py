@@ -28,16 +28,16 @@ from transformers import (
     Qwen3Config,
 )
 
-from actors.engine import GenerationEngine
+from actors.generation.engine import GenerationEngine
 from actors.learning.policy_model import num_drawable_tokens
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
-from driver.batching import LossWeighting, pack
-from driver.config import AlgorithmConfig, CriticConfig, EngineConfig, LearnerConfig, PivotConfig
-from driver.learner_schema import StepReport, TrainBatch, TrainSample
-from driver.schema import Rollout
+from contracts.batches import StepReport, TrainBatch, TrainSample
+from contracts.config.run import AlgorithmConfig, CriticConfig, EngineConfig, LearnerConfig, PivotConfig
+from contracts.rollouts import Rollout
+from driver.learning.batching import LossWeighting, pack
 from quickstart.tiny import tiny_tokenizer
-from tests.tiny_model import PROMPT, request, tiny_policy
+from tests.models.tiny import PROMPT, request, tiny_policy
 
 TEMPERATURE = 0.7
 NUM_TOKENS = 512  # of the tokenizer

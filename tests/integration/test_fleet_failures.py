@@ -15,24 +15,24 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from actors.fleet import GeneratorFleet
+from actors.fleets.generators import GeneratorFleet
+from actors.fleets.policy import PolicyFleet
+from actors.fleets.states import WorkerState
+from actors.fleets.supervisor import Staffing, Supervisor, Worker
 from actors.policy import PolicyWorker
-from actors.policy_fleet import PolicyFleet
-from actors.process import ProcessInfo, RemoteActor
-from actors.remote import end_actor
-from actors.supervisor import Staffing, Supervisor, Worker
-from actors.weight_buckets import WeightBucket, WeightManifest
-from actors.worker_states import WorkerState
+from actors.remote.calls import end_actor
+from actors.remote.process import ProcessInfo, RemoteActor
+from actors.weight_sync.buckets import WeightBucket, WeightManifest
 from cluster.launch import Bundles, collect_logs, connected, placed, start_actor
 from cluster.layout import Layout, Placement, Resources
-from driver.config import ClusterConfig
-from driver.errors import FleetLost
-from driver.progress import Progress
-from driver.schema import Rollout
-from driver.streaming_config import FleetConfig
-from tests.gated_worker import GatedWorker
+from contracts.config.fleet import FleetConfig
+from contracts.config.run import ClusterConfig
+from contracts.errors import FleetLost
+from contracts.rollouts import Rollout
+from driver.tracking.console import Progress
+from tests.fakes.gated_worker import GatedWorker
 from tests.integration.conftest import TinyModels
-from tests.tiny_model import ModelWeights, load_model, request, tiny_policy
+from tests.models.tiny import ModelWeights, load_model, request, tiny_policy
 
 pytestmark = pytest.mark.integration
 

@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
-from driver.learner_schema import StepReport, TokenMeasures, TrainSample
-from tests.integration.learner_ranks import Job, on_ranks, packed
-from tests.integration.plain_learning import (
+from contracts.batches import StepReport, TokenMeasures, TrainSample
+from tests.integration.programs.learner_ranks import Job, on_ranks, packed
+from tests.integration.programs.plain_learning import (
     CRITIC,
     LEARNER,
     LEARNING_RATES,

@@ -15,19 +15,19 @@ import pytest
 import ray
 from rich.console import Console
 
+from actors.fleets.learner import LearnerGroup
 from actors.learner import LearnerWorker, RankArguments
-from actors.learner_group import LearnerGroup
-from actors.process import ProcessInfo, RemoteActor, RemoteClass
-from actors.remote import end_actor, processes
-from actors.weight_buckets import WeightBucket, WeightManifest
+from actors.remote.calls import end_actor, processes
+from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
+from actors.weight_sync.buckets import WeightBucket, WeightManifest
 from cluster.launch import connected
-from driver.config import ClusterConfig
-from driver.errors import FleetLost, LearnerLost
-from driver.learner_schema import PushReport, StepReport, TrainBatch
-from driver.progress import Progress
-from driver.streaming_config import FleetConfig
+from contracts.batches import PushReport, StepReport, TrainBatch
+from contracts.config.fleet import FleetConfig
+from contracts.config.run import ClusterConfig
+from contracts.errors import FleetLost, LearnerLost
+from driver.tracking.console import Progress
 from tests.integration.conftest import TinyModels
-from tests.integration.learner_ranks import TEMPERATURE, Job, make_samples, packed
+from tests.integration.programs.learner_ranks import TEMPERATURE, Job, make_samples, packed
 
 pytestmark = pytest.mark.integration
 

@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from actors.learning.rank_setup import RankPlace, RankSetup
-from driver.learner_schema import TrainBatch, TrainSample
-from tests.integration.learner_ranks import TEMPERATURE, Job, make_samples, on_ranks, packed
+from contracts.batches import TrainBatch, TrainSample
+from tests.integration.programs.learner_ranks import TEMPERATURE, Job, make_samples, on_ranks, packed
 
 Gradient = dict[str, torch.Tensor]
 

@@ -9,8 +9,8 @@ import torch
 
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
-from driver.learner_schema import StepReport, TokenMeasures, TrainSample
-from tests.integration.learner_ranks import Job, make_samples, on_ranks, packed
+from contracts.batches import StepReport, TokenMeasures, TrainSample
+from tests.integration.programs.learner_ranks import Job, make_samples, on_ranks, packed
 
 Batch = Sequence[TrainSample]
 

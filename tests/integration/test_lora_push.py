@@ -13,11 +13,21 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from actors.engine import GenerationEngine
-from driver.schema import Rollout
+from actors.generation.engine import GenerationEngine
+from contracts.rollouts import Rollout
 from quickstart.tiny import build_tiny_model, tiny_tokenizer
-from tests.integration.lora_ranks import ALPHA, BUCKET_BYTES, CHAT_TEMPLATE, RANK, Job, Outcome, a_row, finish, start
-from tests.tiny_model import PROMPT, expected_logprobs, push, request, tiny_policy
+from tests.integration.programs.lora_ranks import (
+    ALPHA,
+    BUCKET_BYTES,
+    CHAT_TEMPLATE,
+    RANK,
+    Job,
+    Outcome,
+    a_row,
+    finish,
+    start,
+)
+from tests.models.tiny import PROMPT, expected_logprobs, push, request, tiny_policy
 
 pytestmark = pytest.mark.integration
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
-from actors.weight_buckets import WeightManifest
-from actors.weight_push import Missed, PushOrder, PushOutcome, Receivers, Reply
-from actors.weight_transfer import BucketSource, NcclSender, Trainer, WorkersClient
+from actors.weight_sync.buckets import WeightManifest
+from actors.weight_sync.sender import Missed, PushOrder, PushOutcome, Receivers, Reply
+from actors.weight_sync.vllm_transfer import BucketSource, NcclSender, Trainer, WorkersClient
 
 HOST = "10.0.0.1"
 TENSORS = {"a": torch.ones(2, 3), "b": torch.ones(2), "c": torch.ones(3, 1)}

@@ -19,22 +19,22 @@ from rich.console import Console
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from actors.step_loop import StaleEngine
-from actors.supervisor import Worker
-from actors.weight_buckets import tensor_checksum
-from actors.worker_states import WorkerState
+from actors.fleets.states import WorkerState
+from actors.fleets.supervisor import Worker
+from actors.generation.step_loop import StaleEngine
+from actors.weight_sync.buckets import tensor_checksum
 from cluster.launch import connected, placed
 from cluster.layout import layout
 from cluster.team import Team
-from driver.batching import LossWeighting, pack
-from driver.config import Config
-from driver.config_load import load_config
+from contracts.batches import PushReport, TrainBatch, TrainSample
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from contracts.rollouts import Problem, Rollout, SamplingRequest
+from contracts.seeds import sampling_seeds
+from driver.config_paths import with_absolute_paths
 from driver.inputs import prepare_evaluation
-from driver.learner_schema import PushReport, TrainBatch, TrainSample
-from driver.paths import with_absolute_paths
-from driver.progress import Progress
-from driver.schema import Problem, Rollout, SamplingRequest
-from driver.seeds import sampling_seeds
+from driver.learning.batching import LossWeighting, pack
+from driver.tracking.console import Progress
 from tests.integration.conftest import TinyModels, write_config
 
 pytestmark = pytest.mark.integration

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.evaluation import read_evaluations
-from driver.run_folder import RunFolder
+from driver.evaluation.measure import read_evaluations
+from driver.tracking.run_folder import RunFolder
 from tests.commands import ROOT, run_marked, run_project
 from tests.integration.conftest import RunningCluster, TinyModels, write_config
 

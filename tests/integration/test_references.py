@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.reference_cache import ReferenceCache
-from driver.schema import Reference
+from contracts.rollouts import Reference
+from driver.references.cache import ReferenceCache
 from tests.commands import Finished, run_project
 from tests.integration.conftest import TinyModels
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from driver.config_load import load_config
-from driver.evaluation import read_evaluations
-from driver.metrics import StepMetrics, read_events, read_metrics
-from driver.references import ReferenceCache
-from driver.run_folder import RunFolder
+from contracts.config.load import load_config
+from driver.evaluation.measure import read_evaluations
+from driver.references.book import ReferenceCache
+from driver.tracking.metrics import StepMetrics, read_events, read_metrics
+from driver.tracking.run_folder import RunFolder
 from tests.commands import run_project
 from tests.integration.conftest import (
     GROUP_SIZE,

@@ -16,18 +16,16 @@ import pytest
 import ray
 from rich.console import Console
 
-from actors.process import RemoteActor
-from actors.remote import ready
+from actors.fleets.scorers import ScorerFleet
+from actors.fleets.supervisor import Staffing, Supervisor
+from actors.remote.calls import ready
+from actors.remote.process import RemoteActor
 from actors.scorer import ScorerWorker
-from actors.scorer_fleet import ScorerFleet
-from actors.scoring import LoadedReward, RewardSetup
-from actors.supervisor import Staffing, Supervisor
+from actors.scoring.loaded_reward import LoadedReward, RewardSetup
 from cluster.launch import connected, placed, start_actor
 from cluster.layout import Layout, Placement, Resources
-from driver.config import ClusterConfig
-from driver.errors import FleetLost
-from driver.progress import Progress
-from driver.reward_config import (
+from contracts.config.fleet import FleetConfig
+from contracts.config.reward import (
     CometConfig,
     CustomRewardConfig,
     ReasoningConfig,
@@ -36,8 +34,10 @@ from driver.reward_config import (
     ScorerConfig,
     TranslatorConfig,
 )
-from driver.schema import ParallelSolution, Score, ScoreRequest, Unscored
-from driver.streaming_config import FleetConfig
+from contracts.config.run import ClusterConfig
+from contracts.errors import FleetLost
+from contracts.rollouts import ParallelSolution, Score, ScoreRequest, Unscored
+from driver.tracking.console import Progress
 from rewards.calibration import Calibration, LanguageScale, Spread, calibration_pairs
 from tests.integration.conftest import TinyModels
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from actors.scoring import LoadedReward, RewardSetup
-from driver.reward_config import CometConfig, ReasoningConfig, RewardConfig, ScorerConfig, TranslatorConfig
-from driver.scorer_metrics import over_step, scorer_metrics
+from actors.scoring.loaded_reward import LoadedReward, RewardSetup
+from actors.scoring.metrics import over_step, scorer_metrics
+from contracts.config.reward import CometConfig, ReasoningConfig, RewardConfig, ScorerConfig, TranslatorConfig
 from rewards.reasoning.judge import ReasoningPair
-from tests.unit.test_comet_metric import save_model
-from tests.unit.test_translator import NLLB_CODES, build
+from tests.unit.rewards.comet.test_comet_metric import save_model
+from tests.unit.rewards.models.test_translator import NLLB_CODES, build
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,19 @@ from dataclasses import dataclass, field
 import pytest
 from rich.console import Console
 
-from actors.process import ProcessInfo
-from actors.worker_states import WorkerState
+from actors.fleets.states import WorkerState
+from actors.remote.process import ProcessInfo
 from cluster.launch import connected, placed
 from cluster.layout import layout
 from cluster.team import Team
-from driver.config_load import load_config
-from driver.errors import LearnerLost
-from driver.learner_schema import PushReport
-from driver.paths import with_absolute_paths
-from driver.progress import Progress
-from driver.schema import Rollout
+from contracts.batches import PushReport
+from contracts.config.load import load_config
+from contracts.errors import LearnerLost
+from contracts.rollouts import Rollout
+from driver.config_paths import with_absolute_paths
+from driver.tracking.console import Progress
 from tests.integration.conftest import TinyModels, write_config
-from tests.tiny_model import request
+from tests.models.tiny import request
 
 pytestmark = pytest.mark.integration
 

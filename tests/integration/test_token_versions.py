@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from actors.engine import GenerationEngine
-from actors.step_loop import StaleEngine
-from actors.weight_buckets import WeightManifest
-from driver.schema import Rollout, SamplingRequest
+from actors.generation.engine import GenerationEngine
+from actors.generation.step_loop import StaleEngine
+from actors.weight_sync.buckets import WeightManifest
+from contracts.rollouts import Rollout, SamplingRequest
 from quickstart.tiny import build_tiny_model
-from tests.tiny_model import ModelWeights, change_weights, load_model, push, tiny_policy
+from tests.models.tiny import ModelWeights, change_weights, load_model, push, tiny_policy
 
 PROMPT = tuple(range(40, 180))  # longer than a block of 128 tokens: vLLM would reuse its keys and values
 TEMPERATURE = 0.7

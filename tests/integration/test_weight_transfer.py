@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from actors.engine import GenerationEngine
-from actors.step_loop import StaleEngine
-from actors.weight_buckets import WeightManifest, learner_checksums
-from driver.schema import Rollout, SamplingRequest
+from actors.generation.engine import GenerationEngine
+from actors.generation.step_loop import StaleEngine
+from actors.weight_sync.buckets import WeightManifest, learner_checksums
+from contracts.rollouts import Rollout, SamplingRequest
 from quickstart.tiny import build_tiny_model
-from tests.tiny_model import (
+from tests.models.tiny import (
     ModelWeights,
     change_weights,
     expected_logprobs,

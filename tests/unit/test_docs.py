@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from contracts.config.load import load_config
+from contracts.config.run import Config
 from driver.cli import COMMANDS, OF_A_FOLDER, parse
-from driver.config import Config
-from driver.config_load import load_config
-from rewards.languages import LANGUAGES
+from languages.facts import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(

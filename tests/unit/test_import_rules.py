@@ -18,12 +18,16 @@ OWNERS = {
         "actors/learner.py",
         "actors/pivot.py",
         "actors/policy.py",
-        "actors/remote.py",
+        "actors/remote/calls.py",
         "actors/scorer.py",
         "cluster/launch.py",
-        "cluster/room.py",
+        "cluster/elastic/ray_room.py",
     ),
-    "vllm": ("actors/engine.py", "actors/vocabulary_mask.py", "actors/weight_transfer.py"),
+    "vllm": (
+        "actors/generation/engine.py",
+        "actors/generation/vocabulary_mask.py",
+        "actors/weight_sync/vllm_transfer.py",
+    ),
     "deepspeed": (
         "actors/learning/process_group.py",
         "actors/learning/rank.py",
@@ -32,18 +36,18 @@ OWNERS = {
         "actors/learning/zero_engine.py",
     ),
     "peft": ("actors/learning/lora.py",),
-    "torch": ("actors/", "quickstart/", "rewards/encoder.py", "rewards/comet/", "rewards/translator.py"),
+    "torch": ("actors/", "quickstart/", "rewards/models/encoder.py", "rewards/comet/", "rewards/models/translator.py"),
 }
 LEAVES = (
-    "driver.schema",
-    "driver.learner_schema",
-    "driver.ports",
-    "driver.section",
-    "driver.learning_config",
-    "driver.reward_config",
-    "driver.streaming_config",
-    "driver.config",
-    "driver.errors",
+    "contracts.rollouts",
+    "contracts.batches",
+    "contracts.ports",
+    "contracts.config.section",
+    "contracts.config.learning",
+    "contracts.config.reward",
+    "contracts.config.fleet",
+    "contracts.config.run",
+    "contracts.errors",
 )
 
 
@@ -75,9 +79,9 @@ def _why_not(path: str, module: str, name: str) -> str | None:
         return "its models are ordinary folders, nothing imports the package"
     if path.startswith("quickstart/") and top in PACKAGES and top != "quickstart":
         return "it stands alone"
-    if path.startswith("rewards/") and top in PACKAGES and not _within(name, "rewards", "driver.schema"):
+    if path.startswith("rewards/") and top in PACKAGES and not _within(name, "rewards", "contracts.rollouts"):
         return "rewards know nothing of the project but the schema"
-    if module in LEAVES and top in PACKAGES and not _within(name, "rewards.languages", *LEAVES):
+    if module in LEAVES and top in PACKAGES and not _within(name, "languages.facts", *LEAVES):
         return "the leaf modules know only each other and the languages"
     if path.startswith("actors/") and top in PACKAGES and not _within(name, "actors", "rewards", "driver"):
         return "actors don't know where they are placed"
@@ -101,16 +105,15 @@ def test_no_module_imports_what_it_may_not() -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("driver/pipeline.py", "import ray"),
-        ("driver/pipeline.py", "def later():\n    from ray.util import metrics"),
+        ("driver/rollouts/pipeline.py", "import ray"),
+        ("driver/rollouts/pipeline.py", "def later():\n    from ray.util import metrics"),
         ("actors/learning/loss.py", "import ray.util"),
         ("actors/scorer.py", "import vllm as engine"),
         ("cluster/layout.py", "import torch"),
-        ("driver/metrics.py", "import deepspeed.comm"),
-        ("rewards/compose.py", "from driver.config import RewardConfig"),
+        ("driver/tracking/metrics.py", "import deepspeed.comm"),
         ("rewards/compose.py", "from driver import config"),
         ("rewards/sub/compose.py", "from ...actors import engine"),
-        ("driver/schema.py", "from driver.pipeline import run"),
+        ("contracts/rollouts.py", "from driver.rollouts.pipeline import run"),
         ("actors/policy.py", "from cluster import layout"),
         ("driver/run.py", "from quickstart import tiny"),
     ],
@@ -122,11 +125,14 @@ def test_a_stray_import_is_caught(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("actors/policy.py", "import ray\nfrom driver.config import PolicyConfig"),
+        ("actors/policy.py", "import ray\nfrom contracts.config.run import PolicyConfig"),
         ("cluster/launch.py", "import ray"),
         ("actors/learning/loss.py", "import torch\nfrom torch import nn"),
-        ("rewards/compose.py", "from driver.schema import Score\nfrom driver import schema\nfrom . import numbers"),
-        ("driver/pipeline.py", "import rayleigh\nimport asyncio"),
+        (
+            "rewards/compose.py",
+            "from contracts.rollouts import Score\nfrom driver import schema\nfrom . import numbers",
+        ),
+        ("driver/rollouts/pipeline.py", "import rayleigh\nimport asyncio"),
     ],
 )
 def test_an_import_in_its_place_is_not_a_fault(path: str, source: str) -> None:
@@ -135,7 +141,7 @@ def test_an_import_in_its_place_is_not_a_fault(path: str, source: str) -> None:
 
 def test_config_and_schema_load_neither_torch_nor_an_engine() -> None:
     program = (
-        "import sys, driver.config, driver.schema, driver.learner_schema, driver.ports, driver.errors\n"
+        "import sys, contracts.config.run, contracts.rollouts, contracts.batches, contracts.ports, contracts.errors\n"
         "print(sorted({'torch', 'ray', 'vllm', 'deepspeed', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -15,12 +15,12 @@ from itertools import count, islice, zip_longest
 from random import Random
 from typing import Literal
 
-from driver.errors import BadInput
+from contracts.errors import BadInput
+from contracts.rollouts import Problem
 from driver.problems.builtin.templates import CAST_SIZE, LEVELS, TEMPLATES, Step, Template
-from driver.problems.builtin.text import TEXTS
+from driver.problems.builtin.texts import TEXTS
 from driver.problems.builtin.wording import LanguageText, ParallelText
-from driver.schema import Problem
-from rewards.languages import LANGUAGES
+from languages.facts import LANGUAGES
 
 Split = Literal["train", "test", "exemplar"]
 

@@ -1,0 +1,237 @@
+"""From a config to a loaded reward: which judge, gates, scale and models, and nothing that was not chosen.
+
+Owns that choice. Plain code without Ray: a scorer runs it in its own process, the audit in the driver's. Imports what
+is chosen only when it is chosen: chrF needs no encoder, and nobody but COMET needs its checkpoint.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.config.reward import (
+    CometConfig,
+    ReasoningConfig,
+    RewardConfig,
+    ScorerConfig,
+    TranslatorConfig,
+    needs_translator,
+)
+from driver.config_paths import absolute
+from rewards.calibration import Calibration, LinearScale
+from rewards.compose import combination
+from rewards.custom import CustomReward
+from rewards.gates.all import build_gates
+from rewards.reasoning.judge import ReasoningJudge
+from rewards.reward import Reasoning, Scale, SemanticReward, TextAnswers
+
+if TYPE_CHECKING:  # each loads torch
+    from rewards.comet.metric import CometMetric
+    from rewards.comet.pairs import PairScorer
+    from rewards.models.encoder import SentenceEncoder
+    from rewards.models.translator import Seq2SeqTranslator
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardSetup:
+    """All that a scorer needs to know; paths are absolute."""
+
+    scorer: ScorerConfig
+    reward: RewardConfig
+    comet: CometConfig
+    translator: TranslatorConfig
+    languages: tuple[str, ...]  # that may be asked for
+    calibration: Calibration | None = None  # it comes later, or reward.reasoning.calibration is "off"
+    custom_source: str = ""  # text of reward.custom.path (driver/custom_reward.py)
+    translated_by: str = "pivot"  # who makes the translations of requests, where the driver does
+
+    @property
+    def gates_off(self) -> tuple[str, ...]:
+        """Gates that are switched off."""
+        return tuple(name for name, value in self.reward.gates.model_dump().items() if value is False)
+
+
+class LoadedReward:
+    """The reward, with the models that were loaded for it."""
+
+    def __init__(self, setup: RewardSetup, device: str) -> None:
+        """
+        Raises:
+            ValueError: settings and models don't fit together.
+            Exception: a model can't be loaded, or the user's own file can't be run.
+        """
+        self._languages = setup.languages
+        self._models = _Models(setup, device)
+        reasoning, gates = setup.reward.reasoning, setup.reward.gates
+        self.reward = SemanticReward(
+            gates=build_gates(
+                setup.languages, min_length_ratio=gates.min_length_ratio, max_length_ratio=gates.max_length_ratio
+            ),
+            switched_off=setup.gates_off,
+            reasoning=Reasoning(
+                judge=self._models.judge(),
+                scale=_uncalibrated(reasoning),
+                baseline=reasoning.baseline,
+            ),
+            combination=combination(setup.reward),
+            text_answers=self._models.text_answers(),
+            custom=_custom(setup),
+        )
+        if setup.calibration is not None and reasoning.is_calibrated:
+            self.use_calibration(setup.calibration)
+
+    def use_calibration(self, calibration: Calibration) -> None:
+        """
+        Raises:
+            ValueError: it was measured with another judge, or without one of the languages.
+        """
+        if calibration.judge != self.reward.fingerprint:
+            raise ValueError(
+                f"the calibration was measured with judge {calibration.judge}, this one is {self.reward.fingerprint}; "
+                "measure it again with `calibrate`"
+            )
+        calibration.require(self._languages)
+        self.reward.reasoning.scale = calibration
+
+    def counters(self) -> dict[str, float]:
+        """Since the start, of the models that were loaded: texts that went through the encoder, those too long for it
+        and their tokens beyond that; segments that the translator translated, and those that it did not end; segments
+        that COMET scored."""
+        return self._models.counters()
+
+
+class _Models:
+    """The models that a setup asks for, each loaded once and when it is first needed."""
+
+    def __init__(self, setup: RewardSetup, device: str) -> None:
+        self._setup = setup
+        self._device = device
+        self._loaded_encoder: SentenceEncoder | None = None
+        self._loaded_translator: Seq2SeqTranslator | None = None
+        self._loaded_comet: PairScorer | None = None
+        self._loaded_metric: CometMetric | None = None
+
+    def judge(self) -> ReasoningJudge:
+        match self._setup.reward.reasoning.judge:
+            case "embedding":
+                return self._embedding_judge()
+            case "translation":
+                return self._translation_judge()
+            case "comet":
+                from rewards.comet.judge import CometJudge
+
+                return CometJudge(self._comet())
+            case "likelihood":
+                from rewards.reasoning.likelihood import LikelihoodJudge
+
+                return LikelihoodJudge()
+
+    def text_answers(self) -> TextAnswers | None:
+        """For answers that no rule can compare; None where such groups stay unscored."""
+        if self._setup.reward.unparsed_answers != "comet":
+            return None
+        from rewards.comet.answers import CometAnswers
+
+        return _Scaled(CometAnswers(self._comet()), LinearScale(self._setup.comet.low, self._setup.comet.high))
+
+    def counters(self) -> dict[str, float]:
+        counted: dict[str, int] = {}
+        if self._loaded_encoder is not None:
+            encoded = self._loaded_encoder.stats
+            counted |= {
+                "encoded": encoded.num_encoded,
+                "truncated_texts": encoded.num_truncated_texts,
+                "truncated_tokens": encoded.num_truncated_tokens,
+            }
+        if self._loaded_translator is not None:
+            translated = self._loaded_translator.stats
+            counted |= {"translated": translated.num_segments, "translations_unfinished": translated.num_unfinished}
+        if self._loaded_metric is not None:
+            counted["comet_segments"] = self._loaded_metric.num_scored
+        return {name: float(value) for name, value in counted.items()}
+
+    def _embedding_judge(self) -> ReasoningJudge:
+        from rewards.reasoning.embedding import EmbeddingJudge
+
+        return EmbeddingJudge(self._encoder(), chunk_tokens=self._setup.reward.reasoning.chunk_tokens)
+
+    def _translation_judge(self) -> ReasoningJudge:
+        from rewards.reasoning.chrf import ChrfComparer
+        from rewards.reasoning.translation import TranslationJudge
+
+        compare = ChrfComparer() if self._setup.reward.reasoning.compare == "chrf" else self._embedding_judge()
+        translator = self._translator() if self._setup.reward.reasoning.translator == "seq2seq" else None
+        return TranslationJudge(compare, translator, translated_by=self._setup.translated_by)
+
+    def _encoder(self) -> "SentenceEncoder":
+        from rewards.models.encoder import SentenceEncoder
+
+        config = self._setup.scorer
+        if self._loaded_encoder is None:
+            self._loaded_encoder = SentenceEncoder(
+                config.model,
+                text_prefix=config.text_prefix,
+                batch_size=config.batch_size,
+                dtype=config.dtype,
+                device=self._device,
+            )
+        return self._loaded_encoder
+
+    def _comet(self) -> "PairScorer":
+        from rewards.comet.feeding import make_feeding
+        from rewards.comet.metric import load_comet
+        from rewards.comet.pairs import PairScorer
+
+        config = self._setup.comet
+        if self._loaded_comet is None:
+            metric = load_comet(
+                config.model,
+                encoder=config.encoder,
+                dtype=config.dtype,
+                device=self._device,
+                batch_size=config.batch_size,
+                cache_folder=absolute(".cache"),
+            )
+            translator = self._translator() if needs_translator(self._setup.reward, config) else None
+            feeding = make_feeding(config.feeding, needs_reference=metric.needs_reference, translator=translator)
+            self._loaded_metric, self._loaded_comet = metric, PairScorer(metric, feeding)
+        return self._loaded_comet
+
+    def _translator(self) -> "Seq2SeqTranslator":
+        from rewards.models.translator import Seq2SeqTranslator
+
+        config = self._setup.translator
+        if self._loaded_translator is None:
+            self._loaded_translator = Seq2SeqTranslator(
+                config.model,
+                batch_size=config.batch_size,
+                max_tokens=config.max_tokens,
+                dtype=config.dtype,
+                device=self._device,
+            )
+        return self._loaded_translator
+
+
+class _Scaled:
+    """Text answers whose raw scores become [0, 1]."""
+
+    def __init__(self, answers: TextAnswers, scale: Scale) -> None:
+        self._answers = answers
+        self._scale = scale
+
+    def judge(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
+        return self._scale.rescale(self._answers.judge(english, native, languages), languages)
+
+
+def _uncalibrated(reasoning: ReasoningConfig) -> Scale | None:
+    """The scale of a judge that needs no calibration; None where it needs one."""
+    if reasoning.is_calibrated:
+        return None
+    return LinearScale(0.0, 1.0) if reasoning.judge == "likelihood" else LinearScale(reasoning.low, reasoning.high)
+
+
+def _custom(setup: RewardSetup) -> CustomReward | None:
+    config = setup.reward.custom
+    return CustomReward(source=setup.custom_source, path=config.path, function=config.function) if config.path else None

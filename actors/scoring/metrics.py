@@ -1,0 +1,48 @@
+"""What the scorers did between two looks at their counters (actors/fleets/scorers.py, `stats`), as metrics.
+
+Owns the names `scorer/...`. Knows the counters' names; must not know Ray.
+"""
+
+from collections.abc import Mapping
+
+_SHOWN = (
+    "queue_depth",
+    "queue_depth_max",
+    "busy_s",
+    "encoded",
+    "truncated_texts",
+    "truncated_tokens",
+    "translated",
+    "translations_unfinished",
+    "comet_segments",
+    "failures",
+    "expired",
+    "retries",
+    "given_up",
+)
+_MEANS = {
+    "texts_per_s": ("texts", "busy_s"),
+    "batch_size": ("texts", "batches"),
+    "latency_s": ("latency_s", "groups"),
+    "encoded_per_group": ("encoded", "groups"),
+}
+
+
+def over_step(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """What the scorers' counters say of the time between two looks at them: differences, but of the states of the queue
+    what was seen last."""
+    return {
+        name: value if name.startswith("queue_depth") else value - before.get(name, 0.0)
+        for name, value in after.items()
+    }
+
+
+def scorer_metrics(counters: Mapping[str, float]) -> dict[str, float]:
+    """Of counters over a step; a mean over nothing is left out.
+
+    texts_per_s is responses per busy second of a scorer, batch_size is in responses, latency_s a group's mean seconds
+    from its arrival at a scorer to its scores.
+    """
+    metrics = {name: counters[name] for name in _SHOWN if name in counters}
+    metrics |= {name: counters[of] / counters[per] for name, (of, per) in _MEANS.items() if counters.get(per)}
+    return {f"scorer/{name}": value for name, value in metrics.items()}

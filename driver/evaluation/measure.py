@@ -1,0 +1,276 @@
+"""How good the policy is, per language: accuracy, language consistency, and both at once.
+
+Owns the measure, its result and evaluation.json. Asks for answers only through the Generator port; must not know Ray
+or an engine. Gold answers are read here and in the metrics, never by a reward.
+"""
+
+import asyncio
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from contracts.errors import BadInput
+from contracts.ports import Generator
+from contracts.rollouts import Problem, Rollout, SamplingRequest
+from rewards.answers.final import final_answer, kind_of, last_number, plain_answer, same_answer
+from rewards.reading import PIVOT_LANGUAGE
+
+Moment = Literal["before", "after"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One evaluated response, kept for people to read."""
+
+    item_id: str
+    question: str
+    gold: str
+    response: str
+    is_correct: bool
+    is_in_language: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LanguageResult:
+    """What was measured in one language. Shares are in [0, 1], of `num_items` responses, one an item."""
+
+    language: str
+    num_items: int
+    accuracy: float  # the final answer is gold: the declared one, else the last number
+    language_consistency: float  # the response is in the asked language
+    accuracy_in_language: float  # both
+    declared_rate: float  # a final answer was declared
+    truncated_rate: float
+    mean_length: float  # tokens
+    examples: tuple[Example, ...]
+
+    @property
+    def accuracy_error(self) -> float:
+        return standard_error(self.accuracy, self.num_items)
+
+    @property
+    def accuracy_in_language_error(self) -> float:
+        return standard_error(self.accuracy_in_language, self.num_items)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overall:
+    """One share in English, its mean over the other languages, and how far those are behind.
+
+    None where no language of that kind was measured. The mean's error takes the languages as fully correlated: they
+    are asked the same items, so more languages do not make it smaller.
+    """
+
+    english: float | None
+    others: float | None
+    others_error: float | None
+
+    @property
+    def gap(self) -> float | None:
+        return None if self.english is None or self.others is None else self.english - self.others
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationResult:
+    """One evaluation of one policy."""
+
+    languages: tuple[LanguageResult, ...]
+    measured_on: Mapping[str, str] = field(default_factory=dict)
+    """What was measured: source, split, model, policy version, limits; whatever makes two results comparable."""
+
+    @property
+    def accuracy(self) -> Overall:
+        return _overall([(r.language, r.accuracy, r.accuracy_error) for r in self.languages])
+
+    @property
+    def accuracy_in_language(self) -> Overall:
+        return _overall([(r.language, r.accuracy_in_language, r.accuracy_in_language_error) for r in self.languages])
+
+    def to_json(self) -> str:
+        """Errors and overall numbers are written for readers; `from_json` computes them again."""
+        languages = [
+            {
+                **asdict(result),
+                "accuracy_error": result.accuracy_error,
+                "accuracy_in_language_error": result.accuracy_in_language_error,
+            }
+            for result in self.languages
+        ]
+        overall = {
+            name: {**asdict(value), "gap": value.gap}
+            for name, value in (("accuracy", self.accuracy), ("accuracy_in_language", self.accuracy_in_language))
+        }
+        record = {"measured_on": dict(self.measured_on), "overall": overall, "languages": languages}
+        return json.dumps(record, ensure_ascii=False, indent=2)
+
+    @staticmethod
+    def from_json(text: str) -> "EvaluationResult":
+        record = json.loads(text)
+        return EvaluationResult(
+            languages=tuple(_language_from_record(found) for found in record["languages"]),
+            measured_on=record["measured_on"],
+        )
+
+
+def _language_from_record(record: Mapping) -> LanguageResult:
+    derived = ("accuracy_error", "accuracy_in_language_error", "examples")
+    plain = {name: value for name, value in record.items() if name not in derived}
+    return LanguageResult(**plain, examples=tuple(Example(**example) for example in record["examples"]))
+
+
+def standard_error(share: float, num_items: int) -> float:
+    """Of a share of independent items: sqrt(p (1 - p) / n)."""
+    return math.sqrt(share * (1 - share) / num_items)
+
+
+def _overall(shares: list[tuple[str, float, float]]) -> Overall:
+    english = [share for language, share, _ in shares if language == PIVOT_LANGUAGE]
+    others = [share for language, share, _ in shares if language != PIVOT_LANGUAGE]
+    errors = [error for language, _, error in shares if language != PIVOT_LANGUAGE]
+    return Overall(
+        english=english[0] if english else None,
+        others=fmean(others) if others else None,
+        others_error=fmean(errors) if errors else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationSettings:
+    """How responses are drawn, what is said about it, and how many are kept."""
+
+    max_tokens: int
+    measured_on: Mapping[str, str]
+    max_in_flight: int = 64
+    num_examples: int = 3  # kept per language, the first ones: the same items before and after
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Judged:
+    problem: Problem
+    rollout: Rollout
+    is_declared: bool
+    is_correct: bool
+    is_in_language: bool
+
+
+async def evaluate(
+    policy: Generator,
+    problems: Iterable[Problem],
+    *,
+    prompter: Callable[[Problem], tuple[int, ...]],
+    language_is: Callable[[str, str], bool],
+    settings: EvaluationSettings,
+    on_progress: Callable[[int], None] = lambda num_done: None,
+) -> EvaluationResult:
+    """One greedy response to every problem, judged. Problems are drawn as they are needed, so many at once;
+    the result does not depend on the order in which the engines finish."""
+    numbered = iter(enumerate(problems))
+    judged: dict[int, _Judged] = {}
+
+    async def judge_next_until_none_is_left() -> None:
+        for index, problem in numbered:
+            gold = _require_gold(problem)
+            request = SamplingRequest(
+                request_id=f"evaluation/{problem.group_key}",
+                prompt_token_ids=prompter(problem),
+                seeds=(0,),
+                max_tokens=settings.max_tokens,
+                temperature=0.0,
+            )
+            (rollout,) = await policy.sample(request)
+            judged[index] = _judge(problem, gold, rollout, is_in_language=language_is(rollout.text, problem.language))
+            on_progress(len(judged))
+
+    workers = [asyncio.create_task(judge_next_until_none_is_left()) for _ in range(settings.max_in_flight)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+    if not judged:
+        raise BadInput("there is no problem to evaluate on; check evaluation.source, its path and its split")
+    in_order = [judged[index] for index in sorted(judged)]
+    return EvaluationResult(
+        languages=_summarise(in_order, num_examples=settings.num_examples), measured_on=dict(settings.measured_on)
+    )
+
+
+def gold_number(problem: Problem) -> str | None:
+    """The problem's answer as a canonical number; None where it has none or it is no number."""
+    answer = None if problem.answer is None else plain_answer(problem.answer, PIVOT_LANGUAGE)
+    return answer if answer is not None and kind_of(answer) == "number" else None
+
+
+def _require_gold(problem: Problem) -> str:
+    if (gold := gold_number(problem)) is None:
+        raise BadInput(
+            f"problem {problem.group_key} can't be evaluated: its answer is {problem.answer!r}, and it must be a "
+            "number; give one in evaluation's source, or switch evaluation.before and evaluation.after off"
+        )
+    return gold
+
+
+def _judge(problem: Problem, gold: str, rollout: Rollout, *, is_in_language: bool) -> _Judged:
+    declared = final_answer(rollout.text, problem.language)
+    answer = declared if declared is not None else last_number(rollout.text, problem.language)
+    return _Judged(
+        problem=problem,
+        rollout=rollout,
+        is_declared=declared is not None,
+        is_correct=answer is not None and same_answer(answer, gold),
+        is_in_language=is_in_language,
+    )
+
+
+def _summarise(judged: list[_Judged], *, num_examples: int) -> tuple[LanguageResult, ...]:
+    """Languages in the order of their first problem."""
+    by_language: dict[str, list[_Judged]] = {}
+    for response in judged:
+        by_language.setdefault(response.problem.language, []).append(response)
+    return tuple(
+        LanguageResult(
+            language=language,
+            num_items=len(found),
+            accuracy=fmean(r.is_correct for r in found),
+            language_consistency=fmean(r.is_in_language for r in found),
+            accuracy_in_language=fmean(r.is_correct and r.is_in_language for r in found),
+            declared_rate=fmean(r.is_declared for r in found),
+            truncated_rate=fmean(r.rollout.is_truncated for r in found),
+            mean_length=fmean(len(r.rollout.token_ids) for r in found),
+            examples=tuple(_example(response) for response in found[:num_examples]),
+        )
+        for language, found in by_language.items()
+    )
+
+
+def _example(response: _Judged) -> Example:
+    return Example(
+        item_id=response.problem.item_id,
+        question=response.problem.question,
+        gold=response.problem.answer or "",
+        response=response.rollout.text,
+        is_correct=response.is_correct,
+        is_in_language=response.is_in_language,
+    )
+
+
+def record_evaluation(path: Path, moment: Moment, result: EvaluationResult) -> None:
+    """Put a result into evaluation.json beside what it already holds; the file is replaced whole or not at all."""
+    records = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    records[moment] = json.loads(result.to_json())
+    aside = path.with_name(path.name + ".writing")
+    aside.write_text(json.dumps(records, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def read_evaluations(path: Path) -> dict[str, EvaluationResult]:
+    """evaluation.json by moment ("before", "after"). No file: nothing was evaluated yet."""
+    if not path.exists():
+        return {}
+    records = json.loads(path.read_text(encoding="utf-8"))
+    return {moment: EvaluationResult.from_json(json.dumps(record)) for moment, record in records.items()}

@@ -1,0 +1,199 @@
+"""The Hugging Face hub, as far as a run needs it: may the trained model go there, and sending it.
+
+Owns the checks before the start and the upload at the end. Knows the hub through a small Protocol; must not know what
+is in the exported folder. The hub's own client waits without a limit, so every call here has a deadline.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from huggingface_hub import HfApi, get_token
+from huggingface_hub.errors import (
+    HFValidationError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage] - of whatever library it calls the hub with
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import disable_progress_bars, validate_repo_id
+
+from contracts.config.learning import ExportConfig
+from contracts.errors import BadInput, RunFailed
+
+Answer = TypeVar("Answer")
+
+CHECK_S = 60.0
+"""Longest that the checks before the start may take, each."""
+_START_S = 600.0
+_LEAST_BYTES_PER_S = 250_000  # a slow uplink: 2 Mbit/s
+
+
+class HubFailed(Exception):
+    """The hub refused, or could not be reached. The message is one line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """Who a token belongs to."""
+
+    name: str
+    organisations: tuple[str, ...]
+    role: str  # "read", "write", or "fineGrained": what it may do is then known only when it is tried
+
+
+class Hub(Protocol):
+    """What is asked of the hub. Every method raises HubFailed."""
+
+    def account(self) -> Account:
+        """Of the token in use."""
+        ...
+
+    def is_private(self, repo: str) -> bool | None:
+        """None where there is no such model, or none that this account sees."""
+        ...
+
+    def create(self, repo: str, *, private: bool) -> str:
+        """Make the model's repository unless it is there; its address."""
+        ...
+
+    def send(self, folder: Path, repo: str) -> None:
+        """Upload a folder's files in one commit."""
+        ...
+
+
+class HuggingFaceHub:
+    """The real hub: the one that HF_ENDPOINT names, else huggingface.co."""
+
+    def __init__(self, *, check_s: float = CHECK_S) -> None:
+        self._api = HfApi()
+        self._check_s = check_s
+
+    def account(self) -> Account:
+        found = self._ask("whoami", self._check_s, self._api.whoami)
+        token = found.get("auth", {}).get("accessToken", {})
+        return Account(
+            name=str(found["name"]),
+            organisations=tuple(str(organisation["name"]) for organisation in found.get("orgs", ())),
+            role=str(token.get("role", "")),
+        )
+
+    def is_private(self, repo: str) -> bool | None:
+        def look() -> bool | None:
+            try:
+                return bool(self._api.model_info(repo, timeout=self._check_s).private)
+            except RepositoryNotFoundError:
+                return None
+
+        return self._ask(f"looking for {repo}", self._check_s, look)
+
+    def create(self, repo: str, *, private: bool) -> str:
+        return self._ask(
+            f"making {repo}", _START_S, lambda: str(self._api.create_repo(repo, private=private, exist_ok=True))
+        )
+
+    def send(self, folder: Path, repo: str) -> None:
+        disable_progress_bars()  # they would be drawn over the run's own
+        num_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        self._ask(
+            f"uploading {num_bytes / 2**20:.0f} MiB",
+            _START_S + num_bytes // _LEAST_BYTES_PER_S,
+            lambda: self._api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Trained with PB-RLSVR"),
+        )
+
+    def _ask(self, what: str, seconds: float, call: Callable[[], Answer]) -> Answer:
+        if not get_token():
+            raise HubFailed("there is no token: set HF_TOKEN, or log in with `hf auth login`")
+        try:
+            return _within(seconds, what, call)
+        except OfflineModeIsEnabled:
+            raise HubFailed("HF_HUB_OFFLINE is set: unset it") from None
+        except (HTTPError, OSError, ValueError) as error:
+            told = " ".join(str(error).split()) or type(error).__name__
+            raise HubFailed(f"{what} at {self._api.endpoint}: {told}") from error
+
+
+def check_hub(config: ExportConfig, hub: Hub | None = None) -> None:
+    """Refuse, before anything is started, an upload that can't succeed at the end. No `hub`: the real one.
+
+    Raises:
+        BadInput: the name has no such form, there is no valid token, it may not write there, or the hub can't be
+            reached.
+    """
+    if not config.hub_repo:
+        return
+    where = f"export.hub_repo = {config.hub_repo!r}"
+    _check_name(config.hub_repo, where)
+    hub = hub or HuggingFaceHub()
+    try:
+        _check_account(hub.account(), config.hub_repo, where)
+        is_private = hub.is_private(config.hub_repo)
+    except HubFailed as failure:
+        raise BadInput(f"{where} can't be uploaded to ({failure}); empty it to keep the export local") from None
+    if is_private is False and config.hub_private:
+        raise BadInput(
+            f"{where} is there already and public, and export.hub_private asks for a private one; choose another "
+            "name, or set export.hub_private=false"
+        )
+
+
+def upload(folder: Path, config: ExportConfig, hub: Hub | None = None) -> str:
+    """Send an exported folder to `config.hub_repo`; its address there. No `hub`: the real one.
+
+    Raises:
+        RunFailed: the hub did not take it; the folder is as it was, and the message says how to send it by hand.
+    """
+    if not config.hub_repo:
+        raise ValueError("export.hub_repo is empty: there is nowhere to upload to")
+    hub = hub or HuggingFaceHub()
+    try:
+        address = hub.create(config.hub_repo, private=config.hub_private)
+        hub.send(folder, config.hub_repo)
+    except HubFailed as failure:
+        raise RunFailed(
+            f"the trained policy could not be uploaded to {config.hub_repo} ({failure}); it is complete in {folder}, "
+            f"and `hf upload {config.hub_repo} {folder}` sends it again"
+        ) from failure
+    return address
+
+
+def _check_name(repo: str, where: str) -> None:
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise BadInput(f"{where} is no name on the hub: {' '.join(str(error).split())}") from None
+    if repo.count("/") != 1:
+        raise BadInput(f"{where} has no owner; write it as owner/name")
+
+
+def _check_account(account: Account, repo: str, where: str) -> None:
+    owner = repo.split("/")[0]
+    if account.role == "read":
+        raise BadInput(f"{where}: the token of {account.name} may only read; make one that may write")
+    known = (account.name, *account.organisations)
+    # A fine-grained token may write to an organisation that it isn't allowed to list.
+    if account.role != "fineGrained" and owner.lower() not in (name.lower() for name in known):
+        raise BadInput(f"{where}: the token may write to {', '.join(known)}, not to {owner}; choose one of them")
+
+
+def _within(seconds: float, what: str, call: Callable[[], Answer]) -> Answer:
+    """What the call gives or raises; TimeoutError, an OSError, where it takes longer. Its thread never holds up the
+    end of the process."""
+    outcome: list[Answer] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name=f"hub: {what}", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return outcome[0]

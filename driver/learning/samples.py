@@ -1,0 +1,259 @@
+"""From scored groups to what the learner is fed: candidates, then samples with an advantage for every token.
+
+    scored groups -> candidates, or dropped with a reason -> (measured by the learner) -> train samples
+
+Owns which responses may be learned from, and which baseline goes with which advantage. Pure: the maths is
+driver/learning/advantages.py, the models' measures come from the learner. A group keeps its place, and a response
+its place in the group: what comes out has the order of the problems.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+
+from contracts.batches import TokenMeasures, TrainSample
+from contracts.config.learning import GROUP_BASELINES, AlgorithmConfig
+from contracts.config.reward import RewardConfig
+from contracts.rollouts import Candidate, DroppedGroup, ScoredGroup, Unscored
+from driver.learning.advantages import (
+    Floats,
+    gae,
+    group_relative,
+    has_signal,
+    kl_penalties,
+    leave_one_out,
+    reinforce_plus_plus,
+    whitened,
+)
+from rewards.compose import combination
+
+NOT_MEASURED = np.zeros(0, dtype=np.float32)
+
+_UNKNOWN = TokenMeasures(logprobs=NOT_MEASURED, reference_logprobs=NOT_MEASURED, values=NOT_MEASURED)
+
+
+def learnable(
+    groups: Sequence[ScoredGroup | DroppedGroup],
+    *,
+    policy_version: int,
+    step: int,
+    algorithm: AlgorithmConfig,
+    reward: RewardConfig,
+) -> tuple[list[list[Candidate]], list[DroppedGroup]]:
+    """Every group ends in exactly one of the two: its responses may be learned from, or it is dropped with a reason.
+
+    `policy_version` is that of the weights that are about to learn. Staleness is bounded by the order of a step, and
+    checked here again, where samples are consumed.
+    """
+    chosen: list[list[Candidate]] = []
+    dropped: list[DroppedGroup] = []
+    for group in groups:
+        if isinstance(group, DroppedGroup):
+            dropped.append(group)
+            continue
+        why = why_not_learnable(group, policy_version=policy_version, step=step, algorithm=algorithm, reward=reward)
+        if why is not None:
+            dropped.append(why)
+        else:
+            chosen.append(_candidates(group, combination(reward).signals(group.scores, step=step)))
+    return chosen, dropped
+
+
+def why_not_learnable(
+    scored: ScoredGroup, *, policy_version: int, step: int, algorithm: AlgorithmConfig, reward: RewardConfig
+) -> DroppedGroup | None:
+    """Why a group can't be learned from; None where it can.
+
+    Only a baseline of siblings needs rewards that differ: the others learn from equal ones too.
+    """
+    signals = combination(reward).signals(scored.scores, step=step)
+    rollouts = scored.group.rollouts
+
+    def dropped(reason: str, detail: str = "") -> DroppedGroup:
+        return DroppedGroup(group_id=scored.group.group_id, problem=scored.group.problem, reason=reason, detail=detail)
+
+    age = policy_version - oldest_version(scored)
+    if age > algorithm.max_staleness:
+        return dropped("too_stale", f"drawn {age} policy versions ago")
+    if all(signal is None for signal in signals):
+        return dropped("unscored", next(score.reason for score in scored.scores if isinstance(score, Unscored)))
+    if algorithm.advantage in GROUP_BASELINES and not has_signal(signals, min_spread=reward.min_group_spread):
+        return dropped("no_signal")
+    is_whole = [not rollout.is_truncated for rollout, s in zip(rollouts, signals, strict=True) if s is not None]
+    if algorithm.mask_truncated and not any(is_whole):
+        return dropped("truncated", "algorithm.mask_truncated leaves none of its responses")
+    return None
+
+
+def oldest_version(scored: ScoredGroup) -> int:
+    """The policy version that drew the group's oldest token."""
+    return min(rollout.policy_version for rollout in scored.group.rollouts)
+
+
+def _candidates(scored: ScoredGroup, signals: Sequence[float | None]) -> list[Candidate]:
+    """The scored responses: an unscored one leaves the baseline and the loss."""
+    group = scored.group
+    return [
+        Candidate(
+            group_id=group.group_id,
+            prompt_token_ids=group.prompt_token_ids,
+            response_token_ids=rollout.token_ids,
+            sampling_logprobs=rollout.logprobs,
+            signal=signal,
+            is_truncated=rollout.is_truncated,
+            policy_version=rollout.policy_version,
+        )
+        for rollout, signal in zip(group.rollouts, signals, strict=True)
+        if signal is not None
+    ]
+
+
+def to_measure(candidate: Candidate) -> TrainSample:
+    """The candidate as the learner reads it to measure it: nothing is learned, no advantage is needed."""
+    return TrainSample(
+        group_id=candidate.group_id,
+        prompt_token_ids=candidate.prompt_token_ids,
+        response_token_ids=candidate.response_token_ids,
+        sampling_logprobs=candidate.sampling_logprobs,
+        advantages=(0.0,) * len(candidate.response_token_ids),
+        policy_version=candidate.policy_version,
+        is_truncated=candidate.is_truncated,
+    )
+
+
+def against_rewards(
+    groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: AlgorithmConfig
+) -> list[list[TrainSample]]:
+    """The groups' samples, each reward compared with those of its siblings or of the batch.
+
+    `measures` are in the order of the candidates; none where the algorithm needs none.
+
+    Raises:
+        ValueError: there are measures for some of the candidates only, or they lack what the algorithm reads.
+    """
+    candidates = [candidate for group in groups for candidate in group]
+    known = list(measures) if algorithm.needs_measuring else [_UNKNOWN] * len(candidates)
+    _check(candidates, known, algorithm)
+    penalties = [_penalties(*pair, algorithm) for pair in zip(candidates, known, strict=True)]
+    if algorithm.advantage == "reinforce++":
+        signals = [candidate.signal for candidate in candidates]
+        advantages = [tuple(of_tokens.tolist()) for of_tokens in reinforce_plus_plus(signals, penalties)]
+    else:
+        advantages = _against_siblings(groups, penalties, algorithm)
+    no_returns: list[tuple[float, ...]] = [()] * len(candidates)
+    samples = [
+        _sample(*facts, algorithm=algorithm) for facts in zip(candidates, known, advantages, no_returns, strict=True)
+    ]
+    return _as_groups(samples, groups)
+
+
+def against_critic(
+    groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: AlgorithmConfig
+) -> list[list[TrainSample]]:
+    """The groups' samples, each token compared with what the critic expected; whitened if asked.
+
+    The returns, which the critic learns, never are.
+
+    Raises:
+        ValueError: as above.
+    """
+    candidates = [candidate for group in groups for candidate in group]
+    _check(candidates, measures, algorithm)
+    pairs = [
+        gae(
+            candidate.signal,
+            _penalties(candidate, measured, algorithm),
+            measured.values.astype(np.float64),
+            gamma=algorithm.gae_gamma,
+            lam=algorithm.gae_lambda,
+        )
+        for candidate, measured in zip(candidates, measures, strict=True)
+    ]
+    advantages = [advantage for advantage, _ in pairs]
+    if algorithm.whiten_advantages:
+        advantages = whitened(advantages)
+    advantages = [tuple(of_tokens.tolist()) for of_tokens in advantages]
+    returns = [tuple(of_tokens.tolist()) for _, of_tokens in pairs]
+    samples = [
+        _sample(*facts, algorithm=algorithm) for facts in zip(candidates, measures, advantages, returns, strict=True)
+    ]
+    return _as_groups(samples, groups)
+
+
+def _check(candidates: Sequence[Candidate], known: Sequence[TokenMeasures], algorithm: AlgorithmConfig) -> None:
+    if len(known) != len(candidates):
+        raise ValueError(f"{len(known)} measures for {len(candidates)} candidates")
+    needed = {
+        "logprobs": algorithm.needs_measuring,
+        "reference_logprobs": algorithm.kl != "none",
+        "values": algorithm.advantage == "gae",
+    }
+    for candidate, measured in zip(candidates, known, strict=True):
+        for name in (name for name, is_needed in needed.items() if is_needed):
+            if (num := getattr(measured, name).size) != len(candidate.response_token_ids):
+                raise ValueError(
+                    f"a response of group {candidate.group_id} has {len(candidate.response_token_ids)} tokens, and the "
+                    f"learner measured {num} {name}"
+                )
+
+
+def _penalties(candidate: Candidate, measured: TokenMeasures, algorithm: AlgorithmConfig) -> Floats:
+    """[T] what each token costs; zeros unless the distance to the reference is charged in the reward."""
+    if algorithm.kl != "reward":
+        return np.zeros(len(candidate.response_token_ids))
+    return kl_penalties(
+        measured.logprobs,
+        measured.reference_logprobs,
+        estimator=algorithm.kl_estimator,
+        beta=algorithm.kl_coefficient,
+    )
+
+
+def _against_siblings(
+    groups: Sequence[Sequence[Candidate]], penalties: Sequence[Floats], algorithm: AlgorithmConfig
+) -> list[tuple[float, ...]]:
+    """One advantage a response, the same number for its tokens; what its tokens cost is part of its reward."""
+    costs = iter(penalties)
+    advantages: list[tuple[float, ...]] = []
+    for group in groups:
+        rewards = [candidate.signal + float(next(costs).sum()) for candidate in group]
+        if algorithm.advantage == "leave_one_out":
+            relative = leave_one_out(rewards)
+        else:
+            relative = group_relative(rewards, scale_by_std=algorithm.scale_by_std)
+        for candidate, advantage in zip(group, relative, strict=True):
+            assert advantage is not None, "a candidate has a reward"
+            advantages.append((advantage,) * len(candidate.response_token_ids))
+    return advantages
+
+
+def _sample(
+    candidate: Candidate,
+    measured: TokenMeasures,
+    advantages: tuple[float, ...],
+    returns: tuple[float, ...],
+    *,
+    algorithm: AlgorithmConfig,
+) -> TrainSample:
+    """With one optimiser step a batch the weights that learn are those that were measured: the ratio starts at 1, and
+    the learner's own log-probabilities say so more exactly."""
+    is_reused = algorithm.optimizer_steps > 1
+    return TrainSample(
+        group_id=candidate.group_id,
+        prompt_token_ids=candidate.prompt_token_ids,
+        response_token_ids=candidate.response_token_ids,
+        sampling_logprobs=candidate.sampling_logprobs,
+        advantages=advantages,
+        policy_version=candidate.policy_version,
+        is_truncated=candidate.is_truncated,
+        old_logprobs=tuple(measured.logprobs.tolist()) if is_reused else (),
+        reference_logprobs=tuple(measured.reference_logprobs.tolist()),
+        returns=returns,
+        old_values=tuple(measured.values.tolist()),
+    )
+
+
+def _as_groups(samples: Sequence[TrainSample], groups: Sequence[Sequence[Candidate]]) -> list[list[TrainSample]]:
+    rest = iter(samples)
+    return [list(islice(rest, len(group))) for group in groups]

@@ -1,0 +1,190 @@
+"""Parallel solutions: the same worked problems in several languages, for calibration and the audit.
+
+Owns the two shapes of files and the built-in source. Must not know what is measured on them.
+
+Files:
+- `.jsonl`: a row per item and language with the columns item_id, language, question and solution; every item has a row
+  in "en". A solution closes as its language closes ("The answer is 18.").
+- `.json`: the shape of MGSM's exemplars (Shi et al. 2022, arXiv 2210.03057), {language: {number: {"q": "", "a": ""}}}.
+  The labels before their questions and answers are cut.
+"""
+
+import json
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+from contracts.errors import BadInput
+from contracts.rollouts import ParallelSolution
+from driver.problems.builtin.generate import builtin_items
+from driver.problems.builtin.texts import TEXTS
+from driver.problems.index import is_text
+from driver.problems.tables import JsonlTable
+from languages.facts import LANGUAGES
+
+BUILTIN = "builtin"
+_ENGLISH = "en"
+_SOLUTION_LABELS = {
+    "bn": "ধাপে ধাপে উত্তর:",
+    "de": "Schritt-für-Schritt-Antwort:",
+    "en": "Step-by-Step Answer:",
+    "es": "Respuesta paso a paso:",
+    "fr": "Réponse étape par étape :",
+    "ja": "ステップごとの答え：",
+    "ru": "Пошаговое решение:",
+    "sw": "Jibu la Hatua kwa Hatua:",
+    "te": "దశలవారీగా సమాధానం:",
+    "th": "คำตอบทีละขั้นตอน:",
+    "zh": "逐步解答：",
+}
+
+_Texts = dict[str, dict[str, tuple[str, str]]]  # item -> language -> question and solution, in the file's order
+
+
+def load_solutions(
+    source: str, *, languages: Sequence[str], num_items: int, seed: int, split: Literal["train", "test"]
+) -> list[ParallelSolution]:
+    """The first `num_items` of each language, fewer where there are fewer; an item's languages follow each other.
+
+    `source` is "builtin" or a file's absolute path; `languages` empty means all that it has; `seed` and `split` choose
+    among the built-in problems and nothing else.
+
+    Raises:
+        BadInput: one line about the first thing that is wrong with it.
+    """
+    texts = _builtin(num_items, languages, seed, split) if source == BUILTIN else _read(Path(source))
+    wanted = _wanted(source, texts, languages)
+    counts = dict.fromkeys(wanted, 0)
+    solutions: list[ParallelSolution] = []
+    for item_id, by_language in texts.items():
+        for language in wanted:
+            if language in by_language and counts[language] < num_items:
+                counts[language] += 1
+                solutions.append(_solution(item_id, language, by_language))
+    return solutions
+
+
+def fingerprint(solutions: Sequence[ParallelSolution]) -> str:
+    """Of every text, in order."""
+    digest = blake2b(digest_size=8)
+    for solution in solutions:
+        row = (solution.item_id, solution.language, solution.question, solution.solution)
+        digest.update(json.dumps([*row, solution.question_en, solution.solution_en]).encode())
+    return digest.hexdigest()
+
+
+def _builtin(num_items: int, languages: Sequence[str], seed: int, split: Literal["train", "test"]) -> _Texts:
+    spoken = dict.fromkeys((_ENGLISH, *(languages or TEXTS)))
+    texts: _Texts = {}
+    for item in builtin_items(seed=seed, split=split, num_items=num_items):
+        rendered = {language: item.text(language) for language in spoken}
+        texts[item.item_id] = {
+            language: (text.question, f"{text.solution}\n{LANGUAGES[language].closing.format(answer=text.answer)}")
+            for language, text in rendered.items()
+        }
+    return texts
+
+
+def _wanted(source: str, texts: _Texts, languages: Sequence[str]) -> list[str]:
+    """The languages to give, all of them in the source, known to the project."""
+    present = dict.fromkeys(language for by_language in texts.values() for language in by_language)
+    if unknown := [language for language in present if language not in LANGUAGES]:
+        raise BadInput(f"{source}: unknown language {unknown[0]!r}; known are {', '.join(LANGUAGES)}")
+    if missing := [language for language in languages if language not in present]:
+        raise BadInput(
+            f"{source} has no solution in {', '.join(missing)}; it has {', '.join(present) or 'none at all'}"
+        )
+    return list(languages or present)
+
+
+def _solution(item_id: str, language: str, by_language: Mapping[str, tuple[str, str]]) -> ParallelSolution:
+    question, solution = by_language[language]
+    question_en, solution_en = by_language[_ENGLISH]
+    return ParallelSolution(
+        item_id=item_id,
+        language=language,
+        question=question,
+        solution=solution,
+        question_en=question_en,
+        solution_en=solution_en,
+    )
+
+
+def _read(path: Path) -> _Texts:
+    """The texts of a file, checked: English for every item, none of them empty."""
+    texts: _Texts = {}
+    for where, item_id, language, question, solution in _rows(path) if path.suffix == ".jsonl" else _exemplars(path):
+        for name, text in (("question", question), ("solution", solution)):
+            if not isinstance(text, str) or not text.strip():
+                raise BadInput(f"{where}: the {name} is {text!r}; it must be some text")
+            if not is_text(text):
+                raise BadInput(f"{where}: the {name} has half of a character (a lone surrogate); mend the text")
+        by_language = texts.setdefault(item_id, {})
+        if language in by_language:
+            raise BadInput(f"{where}: item {item_id!r} has a second solution in {language!r}; one per language")
+        by_language[language] = (str(question), str(solution))
+    if not texts:
+        raise BadInput(f"{path} has no solution at all")
+    for item_id, by_language in texts.items():
+        if _ENGLISH not in by_language:
+            raise BadInput(
+                f"{path}: item {item_id!r} has no English solution, only {', '.join(by_language)}; every item needs one"
+            )
+    return texts
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
+    """(place, item, language, question, solution) of every row of a JSONL file."""
+    table = JsonlTable(path)
+    for number, row in enumerate(table.rows()):
+        if missing := [name for name in ("item_id", "language", "question", "solution") if name not in row]:
+            raise BadInput(f"{table.where(number)}: lacks {', '.join(missing)}; it has {', '.join(row)}")
+        yield table.where(number), str(row["item_id"]), str(row["language"]), row["question"], row["solution"]
+
+
+def _exemplars(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
+    """The same of a file shaped as MGSM's exemplars."""
+    for language, items in _json_object(path).items():
+        for item_id, item in _object(items, f"{path}, {language!r}").items():
+            where = f"{path}, {language!r}, {item_id!r}"
+            texts = _object(item, where)
+            question, solution = texts.get("q"), texts.get("a")
+            label = LANGUAGES[language].question_prefix if language in LANGUAGES else ""
+            yield (
+                where,
+                item_id,
+                language,
+                _without_label(question, label),
+                _without_label(solution, _SOLUTION_LABELS.get(language, "")),
+            )
+
+
+def _json_object(path: Path) -> Mapping[str, object]:
+    try:
+        return _object(json.loads(path.read_text(encoding="utf-8-sig")), str(path))
+    except OSError as error:
+        raise BadInput(f"{path} can't be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{path}, line {error.lineno}: broken JSON: {error.msg}; rows go into a .jsonl file") from None
+
+
+def _object(value: object, where: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise BadInput(
+            f"{where}: a {type(value).__name__}; must be an object. Known shapes are "
+            '{language: {number: {"q": question, "a": solution}}} and, in a .jsonl file, rows with item_id, language, '
+            "question, solution"
+        )
+    return value
+
+
+def _without_label(text: object, label: str) -> object:
+    """The text behind "Question:"; as it is where it has no such label, or is no text."""
+    if not isinstance(text, str):
+        return text
+    composed = unicodedata.normalize("NFC", text).strip()
+    return composed.removeprefix(unicodedata.normalize("NFC", label)).strip() if label else composed

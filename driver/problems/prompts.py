@@ -1,0 +1,198 @@
+"""From a problem to prompt token ids: the chat messages in the question's language, the chat template, the tokenizer.
+
+Owns the wording around a question and that tokens are made exactly once: the template is rendered to text with whatever
+special tokens it writes, and encoded without adding any, so none is there twice. Must not know engines: they get ids.
+An answer to be imitated ends as a chat ends it, so that the engine, which stops there, would have drawn these tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, cast
+
+from jinja2 import TemplateError
+
+from contracts.config.run import PromptConfig
+from contracts.errors import BadInput
+from contracts.rollouts import Problem
+from driver.config_paths import absolute
+from driver.problems.builtin.generate import exemplars as builtin_exemplars
+from languages.facts import LANGUAGES, Language
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_SHOWN = 60  # characters of a question that a message repeats
+
+
+class WorkedExample(Protocol):
+    """A problem with its solution, both in one language."""
+
+    @property
+    def question(self) -> str: ...
+
+    @property
+    def steps(self) -> Sequence[str]: ...
+
+    @property
+    def answer(self) -> str: ...
+
+
+class Prompter:
+    """Prompts of one tokenizer: the policy's (any language) or the pivot's (English)."""
+
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        config: PromptConfig,
+        *,
+        exemplars: Mapping[str, Sequence[WorkedExample]],
+        max_prompt_tokens: int,
+    ) -> None:
+        """`exemplars` holds, per language, at least `config.num_exemplars` worked examples."""
+        self._tokenizer = tokenizer
+        self._system = config.system
+        self._num_exemplars = config.num_exemplars
+        self._exemplars = exemplars
+        self._max_prompt_tokens = max_prompt_tokens
+
+    def prompt_token_ids(self, problem: Problem) -> tuple[int, ...]:
+        """What the policy reads: the question in its own language.
+
+        Raises:
+            BadInput: the prompt leaves no room for a response, or the chat template refuses it.
+        """
+        token_ids = self._encode(problem.question, LANGUAGES[problem.language])
+        self._check_length(token_ids, f"item {problem.item_id!r} in {problem.language!r}", "policy")
+        return token_ids
+
+    def reference_prompt(self, question_en: str) -> tuple[int, ...]:
+        """What the pivot reads: the English question, the same for all languages of an item.
+
+        Raises:
+            BadInput: as above.
+        """
+        token_ids = self._encode(question_en, LANGUAGES["en"])
+        shown = question_en if len(question_en) <= _SHOWN else question_en[:_SHOWN] + "..."
+        self._check_length(token_ids, f"the English question {shown!r}", "pivot")
+        return token_ids
+
+    def answer_token_ids(self, problem: Problem, answer: str) -> tuple[int, ...]:
+        """An answer to a problem as the policy would have to draw it after the prompt, end of sequence included.
+
+        It is what the chat template writes behind the prompt for an assistant's turn, up to the last end of sequence;
+        the text as it is where the template writes an assistant's turn in another way than it opens one.
+
+        Raises:
+            BadInput: the chat template refuses the turn, or the tokenizer names no end of sequence.
+        """
+        end = self._tokenizer.eos_token_id
+        if not isinstance(end, int):
+            raise BadInput("the policy's tokenizer names no end of sequence: no answer to be imitated could end")
+        chat = self.messages(problem.question, LANGUAGES[problem.language])
+        prompt = self._render(chat, is_open=True)
+        whole = self._render([*chat, {"role": "assistant", "content": answer}], is_open=False)
+        turn = whole.removeprefix(prompt).rstrip() if whole.startswith(prompt) else answer
+        token_ids = self._tokenizer.encode(turn, add_special_tokens=False)
+        if end in token_ids:
+            after_last = len(token_ids) - token_ids[::-1].index(end)
+            return tuple(token_ids[:after_last])
+        return (*token_ids, end)
+
+    def messages(self, question: str, language: Language) -> list[dict[str, str]]:
+        """The chat: system if any, worked examples as turns that went before, and the question."""
+        chat = [{"role": "system", "content": self._system}] if self._system else []
+        for example in self._examples_in(language):
+            chat.append({"role": "user", "content": _ask(example.question, language)})
+            chat.append({"role": "assistant", "content": _solve(example, language)})
+        return [*chat, {"role": "user", "content": _ask(question, language)}]
+
+    def _examples_in(self, language: Language) -> Sequence[WorkedExample]:
+        examples = self._exemplars.get(language.code, ())[: self._num_exemplars]
+        if len(examples) < self._num_exemplars:
+            raise BadInput(
+                f"{self._num_exemplars} worked examples were asked for and {language.name} has {len(examples)}; lower "
+                "num_exemplars"
+            )
+        return examples
+
+    def _encode(self, question: str, language: Language) -> tuple[int, ...]:
+        text = self._render(self.messages(question, language), is_open=True)
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _render(self, chat: list[dict[str, str]], *, is_open: bool) -> str:
+        """The chat as text; open, it ends where the assistant's answer begins."""
+        try:
+            return cast("str", self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=is_open))
+        except TemplateError as error:
+            hint = "; it may know no system role: empty prompt.system" if self._system else ""
+            raise BadInput(f"the tokenizer's chat template fails: {' '.join(str(error).split())}{hint}") from None
+
+    def _check_length(self, token_ids: tuple[int, ...], what: str, section: str) -> None:
+        if len(token_ids) > self._max_prompt_tokens:
+            raise BadInput(
+                f"{what}: the prompt has {len(token_ids)} tokens, and {section}.max_model_len less "
+                f"{section}.max_response_tokens leaves {self._max_prompt_tokens}; raise the first, or lower the second "
+                "or the number of worked examples"
+            )
+
+
+def worked_examples(
+    languages: Sequence[str], *, num: int, levels: Sequence[int]
+) -> Mapping[str, Sequence[WorkedExample]]:
+    """The built-in set's worked examples by language; they are in neither its train nor its test split."""
+    return {language: builtin_exemplars(language, num=num, levels=levels) for language in languages} if num else {}
+
+
+def load_tokenizer(
+    model: str, *, chat_template: str, trust_remote_code: bool, section: str = "policy"
+) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a local folder or hub name, with a chat template: its own, or the file `chat_template`.
+
+    Raises:
+        BadInput: no such model, no tokenizer in it, or no chat template; `section` is the config section to blame.
+    """
+    tokenizer = plain_tokenizer(model, trust_remote_code=trust_remote_code, section=section)
+    if chat_template:
+        tokenizer.chat_template = _read_template(chat_template, section)
+    if not tokenizer.chat_template:
+        raise BadInput(
+            f"{section}.model = {model!r}: its tokenizer has no chat template; give a file with one, such as "
+            f"{section}.chat_template=template.jinja"
+        )
+    return tokenizer
+
+
+def plain_tokenizer(model: str, *, trust_remote_code: bool, section: str) -> "PreTrainedTokenizerBase":
+    """The tokenizer as it is, with a chat template or without.
+
+    Raises:
+        BadInput: no such model, or no tokenizer in it.
+    """
+    # Loads torch, which takes seconds: whoever only builds messages or reads this module's types does not pay for it.
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    try:
+        return AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        cause = " ".join(str(error).split())
+        raise BadInput(
+            f"{section}.model = {model!r}: no tokenizer can be loaded; give a folder that holds one, or the name of a "
+            f"model on the Hugging Face hub that this machine can reach ({cause})"
+        ) from None
+
+
+def _read_template(path: str, section: str) -> str:
+    file = absolute(path)
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{section}.chat_template = {path!r}: {file} can't be read: {error}") from None
+
+
+def _ask(question: str, language: Language) -> str:
+    prefix = language.question_prefix
+    space = "" if prefix.endswith("：") else " "  # a full-width colon brings its own
+    return f"{prefix}{space}{question.strip()}\n\n{language.instruction}"
+
+
+def _solve(example: WorkedExample, language: Language) -> str:
+    return "\n".join([*example.steps, language.closing.format(answer=example.answer)])

@@ -1,0 +1,254 @@
+"""What only the run's engines can tell about a group before it is scored.
+
+Owns two questions: how the pivot would say each reasoning in English, and how probable the policy finds the pivot's
+answer after each of its own reasonings. Knows the engines through contracts/ports.py, and reads texts as the scorer
+does (rewards/reading.py). Must not know what the answers are worth, nor any gold answer.
+"""
+
+import asyncio
+import math
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from contracts.config.run import Config, EngineConfig
+from contracts.ports import AnswerLikelihood, Generator
+from contracts.rollouts import AnswerProbabilityRequest, Group, Reference, SamplingRequest, ScoreRequest
+from driver.calibration import Similarities
+from driver.problems.prompts import load_tokenizer
+from languages.facts import LANGUAGES
+from rewards.reading import PIVOT_LANGUAGE, Reading, read_group
+from rewards.reasoning.judge import ReasoningPair
+from rewards.texts.clean import clean
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TranslationPrompt = Callable[[str, str], tuple[int, ...]]
+"""(text, its language) -> prompt token ids."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What was found out, one entry a response; empty where the reward does not ask for it."""
+
+    translations: tuple[str, ...] = ()  # of each reasoning into English; "" where there is none
+    answer_probabilities: tuple[float, ...] = ()  # in [0, 1]; NaN where it is unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class PivotTranslations:
+    """Reasonings in English, by the pivot's engine, greedily.
+
+    The pivot reads what the policy wrote: a response may talk to it, and it may mend what it translates.
+    """
+
+    pivot: Generator
+    prompt: TranslationPrompt
+    max_model_len: int  # of the pivot
+    max_tokens: int  # of a translation
+    skips_truncated: bool = True  # where a gate shuts them out anyway
+
+    async def of_group(self, group: Group, reference: Reference) -> tuple[str, ...]:
+        """[N] English; "" for a response that is skipped, and where `translate` has none."""
+        texts = tuple(rollout.text for rollout in group.rollouts)
+        reasonings = [
+            "" if reading.is_truncated and self.skips_truncated else reading.reasoning
+            for reading in _read(group, reference, texts)
+        ]
+        return await self.translate(reasonings, source=group.problem.language, name=group.group_id)
+
+    async def translate(self, texts: Sequence[str], *, source: str, name: str) -> tuple[str, ...]:
+        """[N] English, each distinct text asked for once; "" for an empty text, one whose prompt leaves no room, and
+        where the translation was cut off. `name` tells this call's requests from all others under way.
+        """
+        if source == PIVOT_LANGUAGE:
+            return tuple(texts)
+        distinct = [text for text in dict.fromkeys(texts) if text.strip()]
+        requests = [
+            self._request(text, source=source, request_id=f"translation/{name}/{index}")
+            for index, text in enumerate(distinct)
+        ]
+        translated = dict(zip(distinct, await asyncio.gather(*map(self._answer, requests)), strict=True))
+        return tuple(translated.get(text, "") for text in texts)
+
+    def _request(self, text: str, *, source: str, request_id: str) -> SamplingRequest:
+        prompt_token_ids = self.prompt(text, source)
+        return SamplingRequest(
+            request_id=request_id,
+            prompt_token_ids=prompt_token_ids,
+            seeds=(0,),  # without effect: it is greedy
+            max_tokens=min(self.max_tokens, self.max_model_len - len(prompt_token_ids)),
+            temperature=0.0,
+        )
+
+    async def _answer(self, request: SamplingRequest) -> str:
+        if request.max_tokens < 1:
+            return ""
+        (rollout,) = await self.pivot.sample(request)
+        return "" if rollout.is_truncated else rollout.text.strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyAnswerLikelihood:
+    """How probable the pivot's answer is to the policy after each of its own reasonings.
+
+    The idea is RLPR's (arXiv 2506.18254). Asked is prompt, the response's own tokens up to the end of its reasoning,
+    the closing phrase of its language on a line of its own, and then the pivot's answer in its canonical form.
+    """
+
+    likelihood: AnswerLikelihood
+    tokenizer: "PreTrainedTokenizerBase"  # of the policy
+
+    async def of_group(self, group: Group, reference: Reference) -> tuple[float, ...]:
+        """[N] mean probability of the answer's tokens; NaN where the pivot declares no answer, and where it does not
+        fit into the policy's context.
+        """
+        # The tokenizer's own text, not the engine's: the two may differ in bytes that are no text, and what is looked
+        # for below is a place among the tokens.
+        texts = tuple(self._decode(rollout.token_ids) for rollout in group.rollouts)
+        readings = _read(group, reference, texts)
+        answer = readings[0].task.reference_answer
+        if answer is None:
+            return (math.nan,) * len(readings)
+        phrase, answer_token_ids = self._closing(group.problem.language, answer)
+        reasonings = [
+            self._up_to(reading.reasoning, rollout.token_ids)
+            for reading, rollout in zip(readings, group.rollouts, strict=True)
+        ]
+        request = AnswerProbabilityRequest(
+            request_id=f"answer/{group.group_id}",
+            prompts=tuple(group.prompt_token_ids + reasoning + phrase for reasoning in reasonings),
+            answer_token_ids=answer_token_ids,
+        )
+        return await self.likelihood.answer_probabilities(request)
+
+    def _up_to(self, reasoning: str, token_ids: tuple[int, ...]) -> tuple[int, ...]:
+        """The fewest of the response's own tokens that hold its reasoning: nothing is decoded and encoded again."""
+        fewest, most = 0, len(token_ids)
+        while fewest < most:
+            middle = (fewest + most) // 2
+            if clean(self._decode(token_ids[:middle])).lstrip().startswith(reasoning):
+                most = middle
+            else:
+                fewest = middle + 1
+        return token_ids[:fewest]
+
+    def _closing(self, language: str, answer: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Tokens of the closing phrase up to the answer, and of the answer.
+
+        Encoded together: many tokenizers put the space before a word or a number into its token.
+        """
+        phrase = "\n" + LANGUAGES[language].closing.partition("{answer}")[0]
+        token_ids = tuple(cast("list[int]", self.tokenizer.encode(phrase + answer, add_special_tokens=False)))
+        cut = len(token_ids)
+        while len(self._decode(token_ids[:cut])) > len(phrase):
+            cut -= 1
+        return token_ids[:cut], token_ids[cut:]
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return cast("str", text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceSource:
+    """Asks what the reward wants to know, and nothing else."""
+
+    translations: PivotTranslations | None = None
+    likelihood: PolicyAnswerLikelihood | None = None
+
+    async def gather(self, group: Group, reference: Reference) -> Evidence:
+        """Ask before the policy's weights change: the probabilities are those of the weights that it serves now.
+
+        Raises:
+            RunFailed: an engine failed.
+        """
+        return Evidence(
+            translations=await self.translations.of_group(group, reference) if self.translations else (),
+            answer_probabilities=await self.likelihood.of_group(group, reference) if self.likelihood else (),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatedSimilarities:
+    """The scorers, asked about pairs whose reasonings the pivot has translated: how such a judge is calibrated."""
+
+    scorers: Similarities
+    translations: PivotTranslations
+
+    async def judge_fingerprint(self) -> str:
+        return await self.scorers.judge_fingerprint()
+
+    async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
+        """[N] raw values in order."""
+        languages = dict.fromkeys(pair.language for pair in pairs)
+        english: dict[tuple[str, str], str] = {}
+        for language in languages:
+            texts = [pair.reasoning for pair in pairs if pair.language == language]
+            found = await self.translations.translate(texts, source=language, name=f"calibration/{uuid.uuid4().hex}")
+            english |= {(language, text): said for text, said in zip(texts, found, strict=True)}
+        return await self.scorers.similarities(
+            [replace(pair, translation=english[pair.language, pair.reasoning]) for pair in pairs]
+        )
+
+
+def evidence_source(config: Config, *, policy: AnswerLikelihood, pivot: Generator) -> EvidenceSource | None:
+    """What the configured reward needs of the engines; None where it needs nothing.
+
+    Raises:
+        BadInput: the tokenizer of the engine that would be asked can't be loaded.
+    """
+    match config.reward.reasoning.judge, config.reward.reasoning.translator:
+        case "likelihood", _:
+            return EvidenceSource(
+                likelihood=PolicyAnswerLikelihood(likelihood=policy, tokenizer=_tokenizer(config.policy, "policy"))
+            )
+        case "translation", "pivot":
+            return EvidenceSource(
+                translations=PivotTranslations(
+                    pivot=pivot,
+                    prompt=translation_prompt(_tokenizer(config.pivot, "pivot")),
+                    max_model_len=config.pivot.max_model_len,
+                    max_tokens=config.pivot.max_response_tokens,
+                    skips_truncated=config.reward.gates.truncation,
+                )
+            )
+        case _:
+            return None
+
+
+def translation_prompt(tokenizer: "PreTrainedTokenizerBase") -> TranslationPrompt:
+    """How a chat model is asked for English: one user turn, the model's chat template applied."""
+
+    def encode(text: str, language: str) -> tuple[int, ...]:
+        wanted = (
+            f"Translate this {LANGUAGES[language].name} text into English, sentence by sentence. Keep every number and "
+            "formula as it is. Correct nothing, add nothing and leave nothing out. Write only the translation."
+        )
+        chat = [{"role": "user", "content": f"{wanted}\n\n{text}"}]
+        rendered = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        return tuple(cast("list[int]", tokenizer.encode(cast("str", rendered), add_special_tokens=False)))
+
+    return encode
+
+
+def _tokenizer(engine: EngineConfig, section: str) -> "PreTrainedTokenizerBase":
+    return load_tokenizer(
+        engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
+    )
+
+
+def _read(group: Group, reference: Reference, texts: tuple[str, ...]) -> list[Reading]:
+    """As the scorer will read the group."""
+    return read_group(
+        ScoreRequest(
+            language=group.problem.language,
+            question=group.problem.question,
+            question_en=group.problem.question_en,
+            reference=reference.text,
+            responses=texts,
+            truncated=tuple(rollout.is_truncated for rollout in group.rollouts),
+        )
+    )

@@ -1,0 +1,291 @@
+"""Starting on a folder that holds a run: it is continued, or refused in one line that says why.
+
+    opened = open_run(config, name)                    looks, and touches nothing
+    with enter_run(opened, config) as folder: ...      cuts the record back to where the run goes on
+
+
+Owns what may differ between two starts of one run, and what is left of its record when it goes on from a checkpoint.
+Pure driver: files only.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from contracts.errors import BadInput
+from driver.run_state.checkpoints import FoundCheckpoint, find_checkpoint, set_aside_later, whole_checkpoints
+from driver.run_state.origins import run_origins
+from driver.tracking.metrics import Event, EventLog, cut_events, cut_metrics, read_metrics
+from driver.tracking.run_folder import RunFolder, check_place, create, holds_something, sole_writer
+from driver.tracking.samples_file import cut_samples
+
+_ENGINE = ("num_workers", "tensor_parallel_size", "max_num_seqs", "gpu_memory_utilization", "kv_cache_gib")
+MAY_CHANGE = (
+    # how much, how fast, and what is watched
+    "algorithm.steps",
+    "audit",
+    "checkpoint",
+    "cluster",
+    "evaluation.after",
+    "evaluation.before",
+    "export",
+    "fleet",
+    "run.folder",
+    "run.name",
+    "weights",
+    # where a model or a set lies: its contents are compared, by the checkpoint and by the problem stream
+    "critic.model",
+    "data.path",
+    "pivot.cache",
+    "pivot.model",
+    "policy.model",
+    "scorer.model",
+    # sizes that change no result but for rounding
+    *(f"{section}.{key}" for section in ("policy", "pivot") for key in (*_ENGINE, "num_cpus", "timeout_s")),
+    "policy.min_workers",
+    "policy.max_workers",
+    *(f"scorer.{key}" for key in ("num_workers", "batch_size", "batch_across_groups", "num_cpus", "num_gpus")),
+    *(f"scorer.{key}" for key in ("timeout_s", "attempts", "backoff_s")),
+    "comet.batch_size",
+    "translator.batch_size",
+    *(f"learner.{key}" for key in ("num_ranks", "num_cpus", "timeout_s", "max_skipped_steps", "keep_whole_mib")),
+    *(f"learner.{key}" for key in ("offload_optimizer", "offload_parameters", "gradient_checkpointing")),
+    *(f"learner.{key}" for key in ("attention", "row_tokens", "logprob_chunk_tokens", "share_prompts")),
+    "reward.consistency_floor",
+    "reward.consistency_steps",
+)
+"""Keys, or whole sections, that a run may be continued with other values of; any other change makes it another run.
+The learning rate and its schedule are not here: the optimiser's own are part of the checkpoint."""
+
+_GLOB_CHARACTERS = "*?["
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A folder that a run may start in, and where in the run it does."""
+
+    path: Path
+    is_new: bool
+    checkpoint: FoundCheckpoint | None = None  # None: from the first step
+    changed: tuple[str, ...] = ()  # what the config says otherwise than when the run was started last
+    notes: tuple[str, ...] = ()  # for a person
+    seen: tuple[object, ...] = ()  # how far the run had come when it was looked at
+
+    @property
+    def step(self) -> int:
+        """The last one that is finished; 0 at the start."""
+        return self.checkpoint.state.step if self.checkpoint else 0
+
+
+def open_run(config: Config, name: str) -> OpenedRun:
+    """What the folder holds, and whether the config can go on with it. Reads every file of the newest checkpoint.
+
+    Raises:
+        BadInput: the run is finished, still going, of another config, or can't be continued.
+    """
+    path = check_place(config, name)
+    if config.checkpoint.every_steps and (wrong := [sign for sign in _GLOB_CHARACTERS if sign in str(path)]):
+        raise BadInput(
+            f"{path} has a {wrong[0]!r} in its name, which DeepSpeed can't load a checkpoint from; choose "
+            "another run.name or run.folder"
+        )
+    if not holds_something(path):
+        return OpenedRun(path=path, is_new=True)
+    with sole_writer(path):
+        return _continued(RunFolder(path), config)
+
+
+@contextmanager
+def enter_run(opened: OpenedRun, config: Config) -> Iterator[RunFolder]:
+    """Hold the folder, made new or cut back to the step that the run goes on from.
+
+    Later steps leave metrics, samples and events; events of no step (a failure, a restart) stay. A kill in between
+    costs nothing: the next start does it again.
+
+    Raises:
+        BadInput: another process was faster.
+    """
+    folder = RunFolder(opened.path)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with sole_writer(folder.path):
+        if opened.is_new and holds_something(folder.path):
+            raise BadInput(f"{folder.path} was taken by another run a moment ago; choose another run.name")
+        if not opened.is_new:
+            if _how_far(folder) != opened.seen:
+                raise BadInput(f"{folder.path} was continued by another process a moment ago; start again")
+            _cut_back(folder, opened)
+        if opened.changed:
+            _keep_old_config(folder)
+        create(folder.path, config)
+        yield folder
+
+
+def _continued(folder: RunFolder, config: Config) -> OpenedRun:
+    """What an existing folder can be continued as."""
+    path, asked = folder.path, config.algorithm.steps
+    before = _config_before(folder)
+    changed = _changes(before, config)
+    status = _status(folder)
+    steps = read_metrics(folder.metrics)
+    num_steps = steps[-1].step if steps else 0
+    if num_steps or whole_checkpoints(folder.checkpoints):  # else there is nothing yet that a change could spoil
+        _refuse_another_run(path, changed)
+    if status == "finished" and asked <= num_steps:
+        raise BadInput(
+            f"{path} is finished, with {num_steps} steps; ask for more with algorithm.steps, or choose another run.name"
+        )
+    checkpoint = find_checkpoint(folder.checkpoints, origins=run_origins(config), on_damage=config.checkpoint.on_damage)
+    if checkpoint is None and num_steps and (status == "finished" or not before.checkpoint.every_steps):
+        raise BadInput(
+            f"{path} holds a run of {num_steps} steps without a checkpoint (checkpoint.every_steps is "
+            f"{before.checkpoint.every_steps}), so it can't be continued; choose another run.name or remove it"
+        )
+    if checkpoint is not None and checkpoint.state.step > asked:
+        raise BadInput(
+            f"{path} has a checkpoint of step {checkpoint.state.step}, and algorithm.steps is {asked}; raise it, or "
+            "choose another run.name"
+        )
+    return OpenedRun(
+        path=path,
+        is_new=False,
+        checkpoint=checkpoint,
+        changed=tuple(changed.values()),
+        notes=_notes(checkpoint, num_steps=num_steps),
+        seen=_how_far(folder),
+    )
+
+
+def _how_far(folder: RunFolder) -> tuple[object, ...]:
+    """Different after every start and every step of the run."""
+    files = (folder.metrics, folder.events, folder.summary)
+    return (
+        *((path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None for path in files),
+        tuple(sorted(whole_checkpoints(folder.checkpoints))),
+    )
+
+
+def _notes(checkpoint: FoundCheckpoint | None, *, num_steps: int) -> tuple[str, ...]:
+    """What a person should know of how the run goes on."""
+    if checkpoint is None:
+        lost = f": its {num_steps} steps came before the first checkpoint" if num_steps else ""
+        return (f"the run starts again from the beginning{lost}",)
+    redone = num_steps - checkpoint.state.step
+    again = f"; {redone} later step{'s are' if redone > 1 else ' is'} done again" if redone > 0 else ""
+    goes_on = f"the run goes on after step {checkpoint.state.step}, from {checkpoint.path.name}{again}"
+    return (*checkpoint.notes, goes_on)
+
+
+# --- the config ---------------------------------------------------------------------------------------------------
+
+
+def _config_before(folder: RunFolder) -> Config:
+    if not folder.config.exists():
+        raise BadInput(
+            f"{folder.path} holds a run already, and has no {folder.config.name} to continue it by; choose another "
+            "run.name or remove it"
+        )
+    try:
+        return load_config(folder.config)
+    except BadInput as error:
+        raise BadInput(f"{folder.path} can't be continued by this version of the project: {error}") from None
+
+
+def _changes(before: Config, now: Config) -> dict[str, str]:
+    """What every key that differs was and is, in the order of the config."""
+    was, is_now = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
+    keys = [key for key in dict.fromkeys((*was, *is_now)) if was.get(key) != is_now.get(key)]
+    return {key: f"{key} was {was.get(key)!r} and is {is_now.get(key)!r} now" for key in keys}
+
+
+def _refuse_another_run(path: Path, changed: Mapping[str, str]) -> None:
+    refused = [text for key, text in changed.items() if not _may_change(key)]
+    if refused:
+        more = f" (and {len(refused) - 3} more)" if len(refused) > 3 else ""
+        raise BadInput(
+            f"{path} holds a run of another config: {'; '.join(refused[:3])}{more}; set it back, or choose another "
+            "run.name"
+        )
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def _may_change(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in MAY_CHANGE)
+
+
+def _keep_old_config(folder: RunFolder) -> None:
+    number = 1
+    while (kept := folder.config.with_suffix(f".{number}.toml")).exists():
+        number += 1
+    kept.write_text(folder.config.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+# --- the record ---------------------------------------------------------------------------------------------------
+
+
+def _status(folder: RunFolder) -> str:
+    """Of the run's last end; empty where it is unknown or was a kill.
+
+    Raises:
+        BadInput: another command wrote the folder.
+    """
+    if not folder.summary.exists():
+        return ""
+    summary = _json_object(folder.summary)
+    if summary and "status" not in summary:
+        raise BadInput(
+            f"{folder.path} holds what another command measured, not a training run; choose another run.name"
+        )
+    return str(summary.get("status", ""))
+
+
+def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
+    folder.summary.unlink(missing_ok=True)
+    cut_record(folder, after_step=opened.step)
+    _cut_evaluations(folder.evaluation, keeps_before=opened.step > 0)
+    set_aside_later(folder.checkpoints, opened.step)
+    events = EventLog(folder.events)
+    changes = [f"changed: {change}" for change in opened.changed]
+    events.append(
+        Event(kind="resumed", reason=f"after step {opened.step}", detail="\n".join([*opened.notes, *changes]))
+    )
+    events.close()
+
+
+def cut_record(folder: RunFolder, *, after_step: int) -> None:
+    """Take later steps out of metrics, samples and events; events of no step stay."""
+    cut_metrics(folder.metrics, after_step=after_step)
+    cut_samples(folder.samples, after_step=after_step)
+    cut_events(folder.events, after_step=after_step)
+
+
+def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:
+    """One made after training is of a policy that goes on learning."""
+    if not path.exists():
+        return
+    kept = {moment: result for moment, result in _json_object(path).items() if moment == "before" and keeps_before}
+    if not kept:
+        path.unlink()
+        return
+    aside = path.with_name(path.name + ".writing")
+    aside.write_text(json.dumps(kept, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def _json_object(path: Path) -> Mapping[str, object]:
+    """A small file of the run's own. One that a kill tore, or a hand changed, says nothing."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,218 @@
+"""What a person sees while a run goes on: one live line on a terminal, else one plain line per thing that happened.
+
+Owns everything that is written to the console before the final summary, and waiting with a deadline. Knows metric
+names; must not know Ray, an engine or any file.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from contracts.errors import RunFailed
+
+REPORT_EVERY_S = 30.0
+_STEPS_IN_ETA = 10
+
+Result = TypeVar("Result")
+
+_RATES = {
+    "policy": ("throughput/policy_tokens_per_s", "tok/s"),
+    "pivot": ("throughput/pivot_tokens_per_s", "tok/s"),
+    "scorer": ("throughput/scorer_texts_per_s", "texts/s"),
+    "learner": ("throughput/learner_tokens_per_s", "tok/s"),
+}
+
+
+async def waiting_for(
+    awaitable: Awaitable[Result],
+    what: str,
+    *,
+    timeout_s: float,
+    report: Callable[[str], None],
+    report_every_s: float = REPORT_EVERY_S,
+) -> Result:
+    """The awaitable's result. Says every `report_every_s` what it waits for; past the deadline the wait is cancelled
+    and the run has failed. `what` completes "waiting for ..."."""
+    task = asyncio.ensure_future(awaitable)
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    deadline, next_report = started + timeout_s, started + report_every_s
+    try:
+        while True:
+            await asyncio.wait({task}, timeout=max(0.0, min(deadline, next_report) - clock()))
+            if task.done():
+                return task.result()
+            if clock() >= deadline:
+                raise RunFailed(f"gave up waiting for {what} after {timeout_s:g} s")
+            if clock() >= next_report:
+                limit = f", at most {duration(timeout_s)}" if math.isfinite(timeout_s) else ""
+                report(f"waiting for {what}: {duration(clock() - started)}{limit}")
+                next_report += report_every_s
+    finally:
+        task.cancel()  # does nothing to a task that is done
+
+
+async def patiently(awaitable: Awaitable[Result], what: str, *, report: Callable[[str], None]) -> Result:
+    """The same for a wait that ends by itself: whoever is asked has a deadline of its own."""
+    return await waiting_for(awaitable, what, timeout_s=math.inf, report=report)
+
+
+class Progress:
+    """The run's line. Use it as a context manager; everything else that wants to say something calls `note`.
+
+    With a terminal the line is redrawn in place and notes scroll above it. Without one, every step, phase and note is
+    a line of its own and nothing is ever redrawn.
+    """
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._phases: dict[str, _Phase] = {}
+        self._steps: _Steps | None = None
+        self._wait = ""
+        self._wait_shown_until = 0.0
+        live = Live(get_renderable=self.line, console=console, refresh_per_second=4, transient=True)
+        self._live = live if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def waiting(self, text: str) -> None:
+        """What the run is waiting for; the `report` of `waiting_for`. Gone with the next step, or when it isn't said
+        again."""
+        self._wait = text
+        self._wait_shown_until = self._clock() + REPORT_EVERY_S + 1
+        if text and self._live is None:
+            self.note(text)
+
+    @contextmanager
+    def phase(self, what: str, *, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Shows `what` with its seconds ("loading policy ... 12 s"), and how far it is once told; several may run
+        at once. Gives the function to call with the number that is done."""
+        phase = _Phase(what, total=total, started=self._clock())
+        self._phases[what] = phase
+        if self._live is None:
+            self.note(f"{what} ...")
+        outcome = "failed"
+        try:
+            yield lambda num_done: self._advance(phase, num_done)
+            outcome = "done"
+        finally:
+            del self._phases[what]
+            self._wait = ""
+            self.note(f"{what}: {outcome} in {duration(self._clock() - phase.started)}")
+
+    def start_steps(self, total: int, *, done: int = 0) -> None:
+        """From now on the line counts steps; `done` of them were made by an earlier start of the run."""
+        self._steps = _Steps(total=total, done=done, started=self._clock())
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """A step is finished: its number (the first is 1) and its metrics."""
+        if self._steps is None:
+            raise ValueError("start_steps must be called before step")
+        self._steps.finish(step, metrics, now=self._clock())
+        self._wait = ""
+        if self._live is None:
+            self.note(self._steps.text(now=self._clock()))
+
+    def _advance(self, phase: "_Phase", num_done: int) -> None:
+        tenth_before, tenth = phase.tenths, phase.advance(num_done)
+        if self._live is None and tenth > tenth_before and num_done != phase.total:
+            self.note(phase.text(now=self._clock()))
+
+    def line(self) -> Text:
+        """What the live line says now."""
+        parts = [phase.text(now=self._clock()) for phase in list(self._phases.values())]
+        if self._steps is not None:
+            parts.insert(0, self._steps.text(now=self._clock()))
+        if self._wait and self._clock() < self._wait_shown_until:
+            parts.append(self._wait)
+        return Text("  |  ".join(parts), no_wrap=True, overflow="ellipsis")
+
+
+class _Phase:
+    """A piece of work before, between or after the steps."""
+
+    def __init__(self, what: str, *, total: int | None, started: float) -> None:
+        self.what = what
+        self.total = total
+        self.started = started
+        self._num_done = 0
+
+    @property
+    def tenths(self) -> int:
+        return 10 * self._num_done // self.total if self.total else 0
+
+    def advance(self, num_done: int) -> int:
+        self._num_done = num_done
+        return self.tenths
+
+    def text(self, *, now: float) -> str:
+        count = f" {self._num_done}/{self.total}" if self.total is not None else ""
+        return f"{self.what}{count} ... {duration(now - self.started)}"
+
+
+class _Steps:
+    """The steps so far: where the run is, how fast, and what the last step measured."""
+
+    def __init__(self, *, total: int, done: int, started: float) -> None:
+        self._total = total
+        self._done = done
+        self._metrics: Mapping[str, float] = {}
+        self._last_end = started
+        self._durations: deque[float] = deque(maxlen=_STEPS_IN_ETA)
+
+    def finish(self, step: int, metrics: Mapping[str, float], *, now: float) -> None:
+        self._done = step
+        self._metrics = metrics
+        self._durations.append(now - self._last_end)
+        self._last_end = now
+
+    def text(self, *, now: float) -> str:
+        parts = [f"step {self._done}/{self._total}"]
+        if self._durations:
+            parts.append(f"ETA {duration(self._eta_s(now))}")
+        if (reward := self._metrics.get("reward/mean")) is not None:
+            parts.append(f"reward {reward:.3f}")
+        elif (loss := self._metrics.get("policy/loss")) is not None:  # references are imitated: there is no reward
+            parts.append(f"loss {loss:.3f}")
+        if (accuracy := self._metrics.get("lang/all/accuracy")) is not None:
+            parts.append(f"accuracy {accuracy:.0%}")
+        for stage, (name, unit) in _RATES.items():
+            if (rate := self._metrics.get(name)) is not None:
+                parts.append(f"{stage} {rate:,.0f} {unit}")
+        return "  ".join(parts)
+
+    def _eta_s(self, now: float) -> float:
+        """The mean of the last steps for each that is left, less what the current one has already taken."""
+        mean = sum(self._durations) / len(self._durations)
+        return max(0.0, mean * (self._total - self._done) - (now - self._last_end))
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 2 h 5 min: for people."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

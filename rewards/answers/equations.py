@@ -1,0 +1,126 @@
+"""Whether the equations that a reasoning writes down are true.
+
+Owns finding `a + b × c = d` in running text and working it out. A text can hold all the right numbers and still say
+`6 + 3 = 18`. What can't be worked out (brackets, percents, unknowns, units that change) is no equation here. Knows
+numbers only, no reference.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+
+from languages.facts import LANGUAGES
+from rewards.answers.numbers import NumberSpan, find_numbers, fold
+
+TOLERANCE = Fraction(1, 100)
+"""Relative: results are rounded, and a slip is mostly more."""
+
+_OPERATORS = {"+": "+", "-": "-", "−": "-", "–": "-", "*": "*", "×": "*", "x": "*", "·": "*", "⋅": "*", "∙": "*"}
+_OPERATORS |= {"÷": "/", "/": "/", ":": "/", "=": "=", "≈": "="}  # 20 : 4, but "after 20 years: 30 - 20"
+_LATEX = {r"\times": "×", r"\cdot": "·", r"\div": "÷", r"\approx": "≈"}
+_CURRENCY = r"[\\$€£¥₹₽฿৳\s]*"
+# Between two numbers of one equation: perhaps a unit, one operator, perhaps a currency.
+_GAP = re.compile(
+    rf"{_CURRENCY}(?P<unit>(?:[^\W\d_]{{2,16}}\.?)?){_CURRENCY}"
+    rf"(?P<operator>[-+*×·⋅∙÷/=≈−–]|(?<=\s)[x:](?=\s)){_CURRENCY}"
+)
+_BREAK = re.compile(r"[\n()\[\]{}%]")
+# What goes on before the first or after the last number of a chain: that side is not all of the equation.
+_BEFORE = re.compile(rf"[-+*×·⋅∙÷/−–^√]{_CURRENCY}$")
+_AFTER = re.compile(rf"[^\W\d_](?!\w)|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%^²³!]")
+_LEADING_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A number of a chain and the operator before it."""
+
+    operator: str  # "" begins a chain
+    value: Fraction | None  # None: unknown, and so is its side of the equation
+    is_quotient: bool = False  # "10 / 3" is read as one number; 1/2 is one
+
+
+def true_share(text: str, language: str) -> float:
+    """Share of the text's equations that hold, in [0, 1]; 1 without any.
+
+    Raises:
+        ValueError: a language that the project doesn't have.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"unknown language {language!r}; known are {', '.join(LANGUAGES)}")
+    verdicts = [holds for chain in _chains(text, language) for holds in _verdicts(chain)]
+    return sum(verdicts) / len(verdicts) if verdicts else 1.0
+
+
+def _chains(text: str, language: str) -> Iterator[list[_Term]]:
+    """Runs of numbers with one operator between each two."""
+    folded = fold(text)
+    for command, symbol in _LATEX.items():
+        folded = folded.replace(command, symbol)
+    folded = _LEADING_POINT.sub("0.", folded)
+    chain: list[_Term] = []
+    end = 0  # of the number before
+    for span in find_numbers(folded, LANGUAGES[language]):
+        term = _joined(folded[end : span.start], span) if chain else None
+        if term is None:
+            yield _closed(chain, folded, end)
+            is_whole = not span.is_percent and not _BEFORE.search(folded, max(0, span.start - 8), span.start)
+            is_quotient = "/" in folded[span.start : span.end] and Fraction(span.value) > 1
+            chain = [_Term("", Fraction(span.value) if is_whole else None, is_quotient)]
+        else:
+            chain.append(term)
+        end = span.end
+    yield _closed(chain, folded, end)
+
+
+def _closed(chain: list[_Term], folded: str, end: int) -> list[_Term]:
+    """The chain, its last number unknown where the text goes on with an operator, a bracket or a letter."""
+    if chain and _AFTER.match(folded, end):
+        chain[-1] = replace(chain[-1], value=None)
+    return chain
+
+
+def _joined(gap: str, span: NumberSpan) -> _Term | None:
+    """The number as the next one of a chain; None where the gap is no operator."""
+    value = Fraction(span.value)
+    if span.is_percent or _BREAK.search(gap):
+        return None
+    if not gap.strip() and value < 0:  # "5 -3": the operator was read as a sign
+        return _Term("+", value)
+    found = _GAP.fullmatch(gap)
+    return _Term(_OPERATORS[found["operator"]], value) if found else None
+
+
+def _verdicts(chain: Sequence[_Term]) -> Iterator[bool]:
+    """For each two sides with "=" between them, the left one a sum or product: is the right one its value?"""
+    sides: list[list[_Term]] = [[]]
+    for term in chain:
+        if term.operator == "=":
+            sides.append([])
+        sides[-1].append(term)
+    for left, right in pairwise(sides):
+        if len(left) < 2 and not left[0].is_quotient:  # "2 hours = 120 minutes"
+            continue
+        worth, result = _value(left), _value(right)
+        if worth is not None and result is not None:
+            yield abs(worth - result) <= TOLERANCE * max(abs(worth), abs(result))
+
+
+def _value(side: Sequence[_Term]) -> Fraction | None:
+    """Products before sums, from left to right; None for an unknown and for a division by zero."""
+    addends: list[Fraction] = []
+    for term in side:
+        if term.value is None or (term.operator == "/" and not term.value):
+            return None
+        match term.operator if addends else "+":
+            case "*":
+                addends[-1] *= term.value
+            case "/":
+                addends[-1] /= term.value
+            case "-":
+                addends.append(-term.value)
+            case _:
+                addends.append(term.value)
+    return sum(addends, Fraction(0))

@@ -1,0 +1,269 @@
+"""Hand-written stand-ins at the driver's ports: what a test needs to watch and steer a run without any engine.
+
+They keep every promise of contracts/ports.py. A test decides when something finishes through events, never through
+time.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch
+from contracts.errors import LearnerLost
+from contracts.rollouts import (
+    Draw,
+    Group,
+    Problem,
+    Reference,
+    Rollout,
+    SamplingRequest,
+    Score,
+    ScoredGroup,
+    ScoreRequest,
+    Unscored,
+)
+from driver.problems.stream import DrawState, StreamState
+from driver.tracking.step_record import StepRecord
+
+Scores = tuple[Score | Unscored, ...]
+T = TypeVar("T")
+
+
+def run(work: Coroutine[object, object, T]) -> T:
+    """To its end; what would wait for ever fails instead."""
+
+    async def bounded() -> T:
+        async with asyncio.timeout(20):
+            return await work
+
+    return asyncio.run(bounded())
+
+
+def a_problem(item_id: str = "a", language: str = "de") -> Problem:
+    return Problem(
+        item_id=item_id,
+        language=language,
+        question=f"Frage {item_id} ({language})?",
+        question_en=f"Question {item_id}?",
+    )
+
+
+def a_score(reward: float) -> Score:
+    return Score(reward=reward, parts={"answer": reward, "reasoning": 0.0}, gates={"language": True}, answer="1")
+
+
+def a_scored_group(problem: Problem, scores: Scores, *, number: int = 0, versions: Sequence[int] = (0,)) -> ScoredGroup:
+    """One response a score, each of a token a version."""
+    draw = Draw(number=number, place=number, problem=problem)
+    rollout = Rollout(
+        token_ids=(1,) * len(versions),
+        logprobs=(-1.0,) * len(versions),
+        text="x",
+        finish_reason="stop",
+        token_versions=tuple(versions),
+    )
+    return ScoredGroup(
+        group=Group(group_id=draw.group_id, problem=problem, prompt_token_ids=(1,), rollouts=(rollout,) * len(scores)),
+        reference=Reference(
+            item_id=problem.item_id,
+            key="k",
+            text="The answer is 1.",
+            num_tokens=5,
+            verdict="accepted",
+            num_votes=1,
+            num_drawn=1,
+        ),
+        scores=scores,
+    )
+
+
+def token_ids(text: str) -> tuple[int, ...]:
+    """A tokenizer of fakes: one token a character."""
+    return tuple(ord(character) for character in text)
+
+
+def policy_prompt(problem: Problem) -> tuple[int, ...]:
+    return token_ids(problem.question)
+
+
+@dataclass
+class FakeGenerator:
+    """Answers at once, or when the test opens the gate of a prompt; one token per sample, made from its seed."""
+
+    version: Callable[[], int] = lambda: 0
+    finish_reasons: Mapping[tuple[int, ...], str] = field(default_factory=dict)  # by prompt; others "stop"
+    closed: set[tuple[int, ...]] = field(default_factory=set)  # prompts that wait for `open`
+    failure: Exception | None = None
+    requests: list[SamplingRequest] = field(default_factory=list)
+    asked: "asyncio.Queue[SamplingRequest]" = field(default_factory=asyncio.Queue)  # the same, to be waited for
+    _gates: dict[tuple[int, ...], asyncio.Event] = field(default_factory=dict)
+
+    async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
+        self.requests.append(request)
+        self.asked.put_nowait(request)
+        if self.failure is not None:
+            raise self.failure
+        if request.prompt_token_ids in self.closed:
+            await self._gate(request.prompt_token_ids).wait()
+        finish_reason = self.finish_reasons.get(request.prompt_token_ids, "stop")
+        assert finish_reason in ("stop", "length")
+        return tuple(
+            Rollout(
+                token_ids=(seed % 1000,),
+                logprobs=(-1.0,),
+                text=f"{request.request_id}#{index}",
+                finish_reason=finish_reason,
+                token_versions=(self.version(),),
+            )
+            for index, seed in enumerate(request.seeds)
+        )
+
+    def open(self, prompt: tuple[int, ...]) -> None:
+        self._gate(prompt).set()
+
+    def _gate(self, prompt: tuple[int, ...]) -> asyncio.Event:
+        return self._gates.setdefault(prompt, asyncio.Event())
+
+
+@dataclass
+class FakeScorer:
+    """Rewards 0, 1, 2, ... tenths to the responses of a group, or what the test says about a question."""
+
+    scores: Mapping[str, Scores] = field(default_factory=dict)  # by question
+    scored: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)  # questions, in the order in which they came
+    requests: list[ScoreRequest] = field(default_factory=list)
+
+    async def score(self, request: ScoreRequest) -> Scores:
+        self.requests.append(request)
+        self.scored.put_nowait(request.question)
+        if request.question in self.scores:
+            return self.scores[request.question]
+        return tuple(a_score(index / 10) for index in range(len(request.responses)))
+
+    async def take_stats(self) -> dict[str, float]:
+        return {"scorer/batches": 1.0}
+
+
+@dataclass
+class FakeLearner:
+    """Counts versions as a learner and its policy workers do together; its models know every token alike."""
+
+    policy_version: int = 0  # that the workers serve
+    batches: list[TrainBatch] = field(default_factory=list)  # of optimiser steps, skipped ones too
+    measured: list[TrainBatch] = field(default_factory=list)
+    pushed: list[int] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    lost: "asyncio.Queue[LearnerLost]" = field(default_factory=asyncio.Queue)  # what is found out between two calls
+    skips: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # by number of the step from 0: its sequences
+    logprob: float = -1.0
+    reference_logprob: float = -1.0
+    value: float = 0.0
+
+    async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
+        self.calls.append("measure")
+        self.measured.append(batch)
+        rows = [row for share in batch.rows for row in share]
+        counts = [
+            sum(int(((row.sequence_ids == sequence) & row.loss_mask).sum()) for row in rows)
+            for sequence in range(batch.num_sequences)
+        ]
+        return tuple(
+            TokenMeasures(
+                logprobs=np.full(count, self.logprob, dtype=np.float32),
+                reference_logprobs=np.full(count, self.reference_logprob, dtype=np.float32),
+                values=np.full(count, self.value, dtype=np.float32),
+            )
+            for count in counts
+        )
+
+    async def step(self, batch: TrainBatch) -> StepReport:
+        self.calls.append("step")
+        number = len(self.batches)
+        self.batches.append(batch)
+        if number in self.skips:
+            lost = {"policy/loss": math.nan, "learner/skipped": 1.0}
+            return StepReport(
+                metrics=lost, num_tokens=10, seconds=1.0, is_skipped=True, not_finite=tuple(self.skips[number])
+            )
+        return StepReport(metrics={"policy/loss": 0.5, "learner/skipped": 0.0}, num_tokens=10, seconds=1.0)
+
+    async def push_weights(self, policy_version: int) -> PushReport:
+        self.calls.append("push")
+        self.pushed.append(policy_version)
+        self.policy_version = policy_version
+        return PushReport(policy_version=policy_version, num_tensors=1, num_bytes=8, seconds=0.1)
+
+    async def until_lost(self) -> LearnerLost:
+        return await self.lost.get()
+
+    async def save(self, folder: str) -> None:
+        Path(folder, "weights").write_text(str(len(self.batches)), encoding="utf-8")
+
+    async def load(self, folder: str) -> None:
+        assert Path(folder, "weights").exists()
+
+    async def export(self, folder: str) -> None:
+        Path(folder).mkdir(parents=True)
+
+
+@dataclass
+class FakeRecorder:
+    """Keeps what a recipe would write down."""
+
+    begun: list[int] = field(default_factory=list)
+    records: list[StepRecord] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
+
+    def begin(self, step: int) -> None:
+        self.begun.append(step)
+
+    def record(self, step: StepRecord) -> None:
+        self.records.append(step)
+
+    def waiting(self, what: str) -> None:
+        self.waits.append(what)
+
+
+@dataclass
+class GivenStream:
+    """Problems in the order of a list, as a stream; it ends with the list."""
+
+    problems: Sequence[Problem]
+    drawn: int = 0
+    languages_asked: list[str] = field(default_factory=list)  # "": whoever's turn it was
+    rates: dict[str, float] = field(default_factory=dict)  # success rates that were reported, by group id
+
+    def draw(self, language: str = "") -> Draw:
+        self.languages_asked.append(language)
+        draw = Draw(number=self.drawn, place=self.drawn, problem=self.problems[self.drawn])
+        self.drawn += 1
+        return draw
+
+    def again(self, state: DrawState) -> Draw:
+        return Draw(number=state["number"], place=state["place"], problem=self.problems[state["place"]])
+
+    def saw(self, draw: Draw, success_rate: float) -> None:
+        self.rates[draw.group_id] = success_rate
+
+    def take_passed_over(self) -> int:
+        return 0
+
+    def state(self) -> StreamState:
+        return StreamState(
+            number=self.drawn,
+            places={},
+            turns={},
+            seed=0,
+            languages=[],
+            shares=[],
+            fingerprint="given",
+            curriculum={},
+        )
+
+    def restore(self, state: StreamState) -> None:
+        self.drawn = state["number"]

@@ -1,0 +1,80 @@
+"""A semantic reward for tests: real gates and answers, a judge whose values are written by hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.config.reward import RewardConfig
+from contracts.rollouts import Score, ScoreRequest, Unscored
+from languages.facts import LANGUAGES
+from rewards.calibration import LinearScale
+from rewards.compose import combination
+from rewards.gates.all import build_gates
+from rewards.reasoning.judge import ReasoningPair
+from rewards.reward import CustomReward, Reasoning, SemanticReward, TextAnswers
+
+REFERENCE_REASONING = "Roger started with 5 balls. He bought 6 more, so he has 5 + 6 = 11 balls."
+GOOD = "Roger hatte zuerst 5 Bälle. Er kaufte 6 dazu, also hat er 5 + 6 = 11 Bälle."
+OFF_TOPIC = "Der Himmel ist heute sehr blau und weit, und die Vögel singen schön im Garten."
+VALUES = {GOOD: 1.0, OFF_TOPIC: 0.0}
+WEIGHTS = {"answer": 0.6, "reasoning": 0.25, "numbers": 0.15}
+
+
+@dataclass
+class TableJudge:
+    """Raw values by reasoning, and what it was asked."""
+
+    values: Mapping[str, float] = field(default_factory=lambda: VALUES)
+    calls: list[list[str]] = field(default_factory=list)
+    fingerprint: str = "table"
+
+    def judge(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
+        self.calls.append([pair.reasoning for pair in pairs])
+        return np.array([self.values.get(pair.reasoning, 0.5) for pair in pairs])
+
+
+def a_reward(
+    *,
+    judge: TableJudge | None = None,
+    off: Sequence[str] = (),
+    baseline: str = "language",
+    text_answers: TextAnswers | None = None,
+    custom: CustomReward | None = None,
+    config: RewardConfig | None = None,
+) -> SemanticReward:
+    gates = build_gates(tuple(LANGUAGES), min_length_ratio=0.2, max_length_ratio=4.0)
+    return SemanticReward(
+        gates=gates,
+        switched_off=off,
+        combination=combination(config or RewardConfig()),
+        reasoning=Reasoning(
+            judge=judge or TableJudge(),
+            scale=LinearScale(0.0, 1.0),
+            baseline="question" if baseline == "question" else "language",
+        ),
+        text_answers=text_answers,
+        custom=custom,
+    )
+
+
+def request(
+    *responses: str,
+    truncated: tuple[bool, ...] = (),
+    language: str = "de",
+    reference: str = f"{REFERENCE_REASONING} The answer is 11.",
+) -> ScoreRequest:
+    return ScoreRequest(
+        language=language,
+        question="Wie viele Bälle hat Roger?",
+        question_en="How many balls does Roger have?",
+        reference=reference,
+        responses=responses,
+        truncated=truncated or (False,) * len(responses),
+    )
+
+
+def only(reward: SemanticReward, asked: ScoreRequest) -> Score | Unscored:
+    [[score]] = reward.score([asked])
+    return score

@@ -1,0 +1,192 @@
+"""What the tests of the auditor share: a run folder as a right run leaves it, through the run's own writers.
+
+A run is a list of `Turn`s; nothing is generated, and no learner learns. What is wrong is done to the folder afterwards.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from driver.run_state.checkpoint_files import GROUPS, RunState, write_state
+from contracts.config.run import Config
+from driver.tracking.consistency import ConsistencyWatch
+from driver.run_state.kept_groups import write_groups
+from contracts.batches import PushReport, StepReport
+from driver.tracking.console import Progress
+from driver.tracking.step_record import StepRecord, Update
+from driver.tracking.recorder import RunRecorder
+from driver.references.book import ReferenceCounts
+from driver.tracking.run_folder import RunFolder, create
+from contracts.rollouts import Draw, DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+
+GROUP_SIZE = 3
+LANGUAGES = ("de", "sw")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One step: what became of which draws, and how old their tokens were."""
+
+    learned: tuple[int, ...]  # numbers of draws
+    dull: tuple[int, ...] = ()  # scored, without a signal
+    rejected: tuple[int, ...] = ()  # dropped before they were scored
+    version: int  # of the weights that learned
+    ages: tuple[int, int] = (0, 0)  # of the oldest and the newest token, in versions
+    open: tuple[int, ...] | None = None  # with a checkpoint after it: draws in flight then; the first half is kept
+
+
+def a_draw(number: int) -> Draw:
+    language = LANGUAGES[number % 2]
+    problem = Problem(item_id=f"set/{number // 2}", language=language, question="Wie viele?", question_en="How many?")
+    return Draw(number=number, place=number // 2, problem=problem)
+
+
+def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_dull: bool = False) -> ScoredGroup:
+    """The last response of an even draw that has a signal can't be scored."""
+    draw = a_draw(number)
+    oldest, newest = (max(0, version - age) for age in ages)
+    rollout = Rollout(
+        token_ids=(5, 6), logprobs=(-0.5, -0.5), text="7", finish_reason="stop", token_versions=(oldest, newest)
+    )
+    scores: list[Score | Unscored] = [
+        Score(reward=0.0 if is_dull else index / 4, parts={"answer": 0.0}, gates={"language": True}, answer="7")
+        for index in range(GROUP_SIZE)
+    ]
+    if number % 2 == 0 and not is_dull:
+        scores[-1] = Unscored(reason="timeout")
+    return ScoredGroup(
+        group=Group(
+            group_id=draw.group_id, problem=draw.problem, prompt_token_ids=(1,), rollouts=(rollout,) * GROUP_SIZE
+        ),
+        reference=Reference(
+            item_id=draw.problem.item_id,
+            key="k",
+            text="The answer is 7.",
+            num_tokens=4,
+            verdict="accepted",
+            num_votes=1,
+            num_drawn=1,
+        ),
+        scores=tuple(scores),
+    )
+
+
+def a_config(folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> Config:
+    return Config.model_validate(
+        {
+            "run": {"folder": str(folder), "name": "booked"},
+            "data": {"languages": list(LANGUAGES)},
+            "policy": {"model": "owner/policy"},
+            "pivot": {"model": "owner/pivot"},
+            "scorer": {"model": "owner/scorer"},
+            "algorithm": {
+                "name": algorithm,
+                "steps": 100,
+                "groups_per_step": 4,
+                "group_size": GROUP_SIZE,
+                "max_staleness": max_staleness,
+            },
+        }
+    )
+
+
+class BookedRun:
+    """A run folder under way."""
+
+    def __init__(self, folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> None:
+        config = a_config(folder, max_staleness=max_staleness, algorithm=algorithm)
+        self.folder: RunFolder = create(folder / "booked", config)
+        progress = Progress(Console(file=io.StringIO(), width=200))
+        progress.start_steps(100)
+        self._recorder = RunRecorder(self.folder, progress, watch=ConsistencyWatch(floor=0, steps=1))
+        self._num_steps = 0
+        self._samples = algorithm != "sft"
+
+    def turn(self, turn: Turn) -> None:
+        """A step, and where it asks for one a checkpoint."""
+        self._num_steps += 1
+        learned = [a_group(number, version=turn.version, ages=turn.ages) for number in turn.learned]
+        dull = [a_group(number, version=turn.version, is_dull=True) for number in turn.dull]
+        dropped = [_dropped(number, "no_signal") for number in turn.dull]
+        rejected = [_dropped(number, "reference_truncated") for number in turn.rejected]
+        self._recorder.begin(self._num_steps)
+        self._recorder.record(
+            StepRecord(
+                step=self._num_steps,
+                policy_version=turn.version,
+                groups=[*learned, *dull, *rejected] if self._samples else [],
+                dropped=[*dropped, *rejected],
+                learned=[group.group.group_id for group in learned],
+                num_samples=sum(isinstance(score, Score) for group in learned for score in group.scores),
+                update=_update(turn.version, num_groups=len(learned)) if learned else None,
+                references=ReferenceCounts(),
+                stage_seconds={},
+                scorer={},
+            )
+        )
+        if turn.open is not None:
+            self._checkpoint(turn, turn.open)
+
+    def _checkpoint(self, turn: Turn, in_flight: tuple[int, ...]) -> None:
+        place = self.folder.checkpoints / f"step-{self._num_steps:06d}"
+        place.mkdir()
+        kept, again = in_flight[: len(in_flight) // 2], in_flight[len(in_flight) // 2 :]
+        write_groups(place / GROUPS, [(a_draw(number), a_group(number, version=turn.version)) for number in kept])
+        draws = [a_draw(number) for number in again]
+        write_state(
+            place,
+            RunState(
+                step=self._num_steps,
+                policy_version=turn.version + bool(turn.learned),
+                optimizer_steps=self._num_steps,
+                skipped_in_a_row=0,
+                open={
+                    "stream": {
+                        "number": max([*turn.learned, *turn.dull, *turn.rejected, *in_flight], default=-1) + 1,
+                        "places": {},
+                        "turns": {},
+                        "seed": 7,
+                        "languages": list(LANGUAGES),
+                        "shares": [1, 1],
+                        "fingerprint": "abc",
+                        "curriculum": {},
+                    },
+                    "again": [
+                        {"number": draw.number, "language": draw.problem.language, "place": draw.place}
+                        for draw in draws
+                    ],
+                },
+                num_ranks=2,
+                seed=7,
+            ),
+        )
+
+    def event(self, kind: str, reason: str) -> None:
+        self._recorder.event(kind, reason)
+
+    def kill(self) -> RunFolder:
+        """The driver dies between two steps: no summary, and samples in a file a step."""
+        return self.folder
+
+    def finish(self, *, unused: Sequence[int] = ()) -> RunFolder:
+        """The run comes to its end; `unused` are the draws that were still under way."""
+        self._recorder.dropped([_dropped(number, "run_ended") for number in unused], step=self._num_steps)
+        self._recorder.close()
+        self.folder.write_summary({"status": "finished"})
+        return self.folder
+
+
+def _dropped(number: int, reason: str) -> DroppedGroup:
+    draw = a_draw(number)
+    return DroppedGroup(group_id=draw.group_id, problem=draw.problem, reason=reason)
+
+
+def _update(version: int, *, num_groups: int) -> Update:
+    metrics = {"policy/loss": 0.25, "group/used": float(num_groups)}
+    return Update(
+        step=StepReport(metrics=metrics, num_tokens=10, seconds=1.0),
+        push=PushReport(policy_version=version + 1, num_tensors=1, num_bytes=8, seconds=0.1),
+    )

@@ -1,0 +1,46 @@
+"""References, and caches that hold them, for the tests of the reference cache."""
+
+import hashlib
+from pathlib import Path
+
+from driver.references.cache import ReferenceCache
+from contracts.rollouts import Reference
+
+
+def key(name: object) -> str:
+    return hashlib.blake2b(str(name).encode(), digest_size=16).hexdigest()
+
+
+def reference(name: object = "k") -> Reference:
+    return Reference(
+        item_id=f"item {name}",
+        key=key(name),
+        text=f"The answer is {name}. ไทย",
+        num_tokens=6,
+        verdict="accepted",
+        num_votes=2,
+        num_drawn=3,
+    )
+
+
+def filled(folder: Path, *names: object) -> ReferenceCache:
+    """A cache that saved these as one file of its own."""
+    cache = ReferenceCache(folder)
+    for name in names:
+        cache.add(reference(name))
+    cache.save()
+    return cache
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.parquet"))
+
+
+class Clock:
+    """Stands still until the test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now

@@ -1,0 +1,87 @@
+"""What the tests of checkpoints share: a run's folder with checkpoints, and nothing of a learner but some bytes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from driver.run_state.checkpoint_files import Origin, RunState
+from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint, whole_checkpoints
+from contracts.config.learning import CheckpointConfig
+from driver.tracking.metrics import MetricsLog
+
+ORIGINS = {
+    "policy.model": Origin(told="models/tiny (12ab)", digest="12ab"),
+    "learner.lora": Origin(told="off", digest="off"),
+}
+STATE = RunState(
+    step=10,
+    policy_version=9,
+    optimizer_steps=18,
+    skipped_in_a_row=1,
+    open={
+        "stream": {
+            "number": 40,
+            "places": {"de": 20, "sw": 20},
+            "turns": {"de": 20, "sw": 20},
+            "seed": 7,
+            "languages": ["de", "sw"],
+            "shares": [1, 1],
+            "fingerprint": "abc",
+            "curriculum": {},
+        },
+        "again": [{"number": 38, "language": "de", "place": 19}],
+    },
+    num_ranks=2,
+    seed=7,
+    calibration='{"judge": "embedding"}',
+)
+
+Shards = dict[str, bytes]
+
+
+def writer(shards: Shards) -> Callable[[Path], Awaitable[None]]:
+    async def write(folder: Path) -> None:
+        assert folder.is_dir()
+        assert list(folder.iterdir()) == []
+        for name, content in shards.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+
+    return write
+
+
+class CheckpointedRun:
+    """Checkpoints of one folder, and what they had to say."""
+
+    def __init__(self, folder: Path, *, origins: Mapping[str, Origin] = ORIGINS, **settings: object) -> None:
+        self.folder = folder / "checkpoints"
+        self.metrics = folder / "metrics.jsonl"
+        self.said: list[str] = []
+        self.checkpoints = Checkpoints(
+            self.folder,
+            settings=CheckpointConfig.model_validate({"every_steps": 10, **settings}),
+            origins=origins,
+            metrics=self.metrics,
+            note=self.said.append,
+        )
+
+    def save(self, step: int, shards: Shards | None = None) -> Path:
+        write = writer(shards or {"policy/rank-0.pt": b"weights" * 1000, "policy/rank-1.pt": b"others" * 1000})
+        return asyncio.run(self.checkpoints.save(replace(STATE, step=step), write))
+
+    def log(self, **rewards: float) -> None:
+        """s1=0.5 is step 1 with a mean reward of 0.5."""
+        log = MetricsLog(self.metrics)
+        for name, reward in rewards.items():
+            log.append(int(name[1:]), {"reward/mean": reward})
+        log.close()
+
+    def steps(self) -> list[int]:
+        return sorted(whole_checkpoints(self.folder))
+
+    def pointer(self, name: str) -> str:
+        return (self.folder / name).read_text(encoding="utf-8").strip()
+
+    def find(self, on_damage: str = "previous") -> FoundCheckpoint | None:
+        return find_checkpoint(self.folder, origins=ORIGINS, on_damage=on_damage)

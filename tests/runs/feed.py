@@ -1,0 +1,155 @@
+"""A feed whose engine answers when the test says so, and with which weights."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from driver.rollouts.buffer import GroupFeed
+from driver.rollouts.types import Batch, FeedRules
+from contracts.config.learning import AlgorithmConfig
+from driver.rollouts.pipeline import Sampling, Stages
+from driver.problems.draws import Draws, OpenDraws
+from contracts.config.reward import RewardConfig
+from contracts.rollouts import Problem, Rollout, SamplingRequest, ScoredGroup
+from driver.rollouts.stage_clock import StageClock
+from tests.fakes.ports import FakeGenerator, FakeScorer, GivenStream, Scores, a_problem, a_score, policy_prompt
+from tests.runs.recipe import references
+
+Versions = tuple[int, ...]  # of the tokens of one response
+GROUP_SIZE = 2
+DULL = (a_score(0.5),) * GROUP_SIZE
+PROBLEMS = [a_problem(f"{name}{index}") for index in range(4) for name in "abcdefgh"]
+
+
+def algorithm(*, size: int = 2, **changed: object) -> AlgorithmConfig:
+    values = {"steps": 9, "groups_per_step": size, "group_size": GROUP_SIZE, **changed}
+    return AlgorithmConfig.model_validate(values)
+
+
+async def quiet() -> None:
+    """Until nothing moves any more unless the test does something: no stage of a fake takes as many turns."""
+    for _ in range(40):
+        await asyncio.sleep(0)
+
+
+class GatedPolicy:
+    """Answers a group when it is told to."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.requests: list[SamplingRequest] = []
+        self.waiting: dict[int, asyncio.Future[list[Versions]]] = {}  # by number of the draw, oldest request first
+        self._started: dict[int, int] = {}
+
+    async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
+        self.requests.append(request)
+        number = number_of(request.request_id)
+        self.waiting[number] = answer = asyncio.get_running_loop().create_future()
+        self._started[number] = self.version
+        try:
+            answered = await answer
+        finally:
+            if self.waiting[number] is answer:  # else it was asked again meanwhile
+                del self.waiting[number]
+        return tuple(
+            Rollout(
+                token_ids=(seed % 1000,) * len(versions),
+                logprobs=(-1.0,) * len(versions),
+                text="x",
+                finish_reason="stop",
+                token_versions=versions,
+            )
+            for seed, versions in zip(request.seeds, answered, strict=True)
+        )
+
+    def finish(self, *numbers: int, versions: Versions = ()) -> None:
+        """The weights that drew the tokens: unless told, those of when the group was asked for."""
+        for number in numbers:
+            self.finish_each(number, *[versions or (self._started[number],)] * GROUP_SIZE)
+
+    def finish_each(self, number: int, *versions: Versions) -> None:
+        """One a response."""
+        self.waiting[number].set_result(list(versions))
+
+    def fail(self, number: int, failure: Exception) -> None:
+        self.waiting[number].set_exception(failure)
+
+
+class FeedRun:
+    """A feed on fakes; a group's number is its draw's, and so its problem's place in the list."""
+
+    def __init__(
+        self,
+        rules: AlgorithmConfig,
+        *,
+        problems: Sequence[Problem] = PROBLEMS,
+        scores: Mapping[int, Scores] | None = None,  # by number of the draw
+        draws: Draws | None = None,
+        step: int = 0,
+        version: int = 0,
+    ) -> None:
+        self.policy, self.pivot = GatedPolicy(), FakeGenerator()
+        self.policy.version = version
+        self.stream = GivenStream(problems)
+        self.scorer = FakeScorer(scores={problems[at].question: found for at, found in (scores or {}).items()})
+        self.feed = GroupFeed(
+            draws or Draws(self.stream),
+            stages=Stages(
+                policy=self.policy,
+                references=references(self.pivot),
+                scorer=self.scorer,
+                prompt=policy_prompt,
+                sampling=Sampling(group_size=GROUP_SIZE, max_tokens=8, temperature=1.0, run_seed=1),
+            ),
+            rules=FeedRules(algorithm=rules, reward=RewardConfig()),
+            clock=StageClock(),
+            step=step,
+            version=version,
+        )
+
+    @property
+    def asked(self) -> list[int]:
+        """Draws that the engine has under way, in the order of their requests."""
+        return list(self.policy.waiting)
+
+    async def begin(self, step: int) -> "asyncio.Task[Batch]":
+        """Ask for a step's groups, and let everything happen that can."""
+        waiting = asyncio.ensure_future(self.feed.next_batch(step))
+        await quiet()
+        return waiting
+
+    async def finish(self, *numbers: int, versions: Versions = ()) -> None:
+        self.policy.finish(*numbers, versions=versions)
+        await quiet()
+
+    async def learned(self, version: int) -> None:
+        """The step is through, and its weights are on the workers."""
+        self.policy.version = version
+        self.feed.release(version)
+        await quiet()
+
+
+def number_of(name: str) -> int:
+    """The draw's, of a group's or a request's name."""
+    return int(name.partition("/")[0])
+
+
+def numbers(batch: Batch) -> list[int]:
+    return [
+        number_of(group.group.group_id if isinstance(group, ScoredGroup) else group.group_id) for group in batch.groups
+    ]
+
+
+def set_aside(batch: Batch) -> list[tuple[int, str]]:
+    return [(number_of(aside.dropped.group_id), aside.dropped.reason) for aside in batch.set_aside]
+
+
+async def one_step(live: FeedRun, step: int, *finished: int) -> None:
+    """A step that learns from the groups that finish, and makes a version."""
+    waiting = await live.begin(step)
+    await live.finish(*finished)
+    await waiting
+    await live.learned(step)
+
+
+def open_numbers(state: OpenDraws) -> list[int]:
+    return [draw["number"] for draw in state["again"]]

@@ -1,0 +1,156 @@
+"""One run of a recipe on fakes, and everything that can be seen of it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from contracts.errors import RunFailed
+from driver.rollouts.buffer import GroupFeed
+from driver.rollouts.types import FeedRules
+from contracts.batches import PackedRow, TrainBatch
+from contracts.config.learning import AlgorithmConfig, LearnerConfig
+from driver.rollouts.pipeline import Sampling, Stages
+from driver.problems.draws import Draws
+from driver.recipes.grpo import train_grpo
+from driver.recipes.loop import LearningSettings, Loop, Progress
+from driver.tracking.step_record import StepRecord
+from driver.references.book import PivotSampling, ReferenceBook, ReferenceCache
+from contracts.config.reward import RewardConfig
+from contracts.rollouts import DroppedGroup, Problem, Score, ScoredGroup, Unscored
+from tests.fakes.ports import FakeGenerator, FakeLearner, FakeRecorder, FakeScorer, GivenStream, policy_prompt, run, token_ids
+
+Recipe = Callable[..., Coroutine[object, object, None]]
+
+
+@dataclass
+class FakeCheckpointer:
+    """Keeps where the run stood after each step."""
+
+    kept: list[Progress] = field(default_factory=list)
+
+    async def after_step(self, progress: Progress) -> None:
+        self.kept.append(progress)
+
+
+def settings(
+    algorithm: AlgorithmConfig, *, num_ranks: int = 1, max_skipped_steps: int = 3, row_tokens: int = 1024
+) -> LearningSettings:
+    return LearningSettings(
+        algorithm=algorithm,
+        reward=RewardConfig(),
+        learner=LearnerConfig(num_ranks=num_ranks, max_skipped_steps=max_skipped_steps),
+        max_response_tokens=8,
+        row_tokens=row_tokens,
+        pad_token_id=0,
+        seed=1,
+    )
+
+
+def references(pivot: FakeGenerator) -> ReferenceBook:
+    return ReferenceBook(
+        pivot=pivot,
+        prompt=token_ids,
+        sampling=PivotSampling(fingerprint="pivot", max_tokens=8, temperature=0.0, seed=1),
+        cache=ReferenceCache(None),
+    )
+
+
+@dataclass
+class RecipeRun:
+    """`train_grpo` or `train_ppo` to its end; a RunFailed is kept as `failure`."""
+
+    problems: Sequence[Problem]
+    algorithm: AlgorithmConfig
+    recipe: Recipe = train_grpo
+    learner: FakeLearner = field(default_factory=FakeLearner)
+    scores: Mapping[str, tuple[Score | Unscored, ...]] = field(default_factory=dict)  # by question
+    truncated: Sequence[Problem] = ()  # whose responses are cut off
+    truncated_references: Sequence[Problem] = ()
+    start: Progress = field(default_factory=Progress)
+    drawn: int = 0  # of `problems`, before
+    num_ranks: int = 1
+    max_skipped_steps: int = 3
+    recorder: FakeRecorder = field(default_factory=FakeRecorder)
+    checkpointer: FakeCheckpointer = field(default_factory=FakeCheckpointer)
+    failure: RunFailed | None = None
+    left: Sequence[DroppedGroup] = ()  # that no step learned from, at the end
+
+    def __post_init__(self) -> None:
+        self.policy = FakeGenerator(
+            version=lambda: self.learner.policy_version,
+            finish_reasons={policy_prompt(problem): "length" for problem in self.truncated},
+        )
+        self.pivot = FakeGenerator(
+            finish_reasons={token_ids(problem.question_en): "length" for problem in self.truncated_references}
+        )
+        stages = Stages(
+            policy=self.policy,
+            references=references(self.pivot),
+            scorer=FakeScorer(scores=self.scores),
+            prompt=policy_prompt,
+            sampling=Sampling(group_size=self.algorithm.group_size, max_tokens=8, temperature=1.0, run_seed=1),
+        )
+        self.stream = GivenStream(self.problems, drawn=self.drawn)
+        self.loop = Loop(
+            learner=self.learner,
+            recorder=self.recorder,
+            settings=settings(self.algorithm, num_ranks=self.num_ranks, max_skipped_steps=self.max_skipped_steps),
+            checkpointer=self.checkpointer,
+            progress=self.start,
+        )
+        self.feed = GroupFeed(
+            Draws(self.stream),
+            stages=stages,
+            rules=FeedRules(algorithm=self.algorithm, reward=RewardConfig()),
+            clock=self.loop.clock,
+            step=self.start.step,
+            version=self.start.policy_version,
+        )
+        try:
+            run(self._live())
+        except RunFailed as failure:
+            self.failure = failure
+
+    async def _live(self) -> None:
+        try:
+            await self.recipe(self.feed, loop=self.loop)
+        finally:
+            await asyncio.sleep(0)  # what was started begins
+            await asyncio.sleep(0)
+            self.left = await self.feed.close()
+
+    @property
+    def records(self) -> list[StepRecord]:
+        return self.recorder.records
+
+    def drops(self, step: int) -> list[tuple[str, str]]:
+        """(item, reason) of every group that the step dropped."""
+        return [(group.problem.item_id, group.reason) for group in self.records[step - 1].dropped]
+
+
+def all_rows(batch: TrainBatch) -> list[PackedRow]:
+    return [row for share in batch.rows for row in share]
+
+
+def learned_tokens(batch: TrainBatch) -> list[int]:
+    """The response tokens of a batch; a fake's response is one token that its seed alone decides."""
+    return np.concatenate([row.token_ids[row.loss_mask] for row in all_rows(batch)]).tolist()
+
+
+def advantages_by_token(batch: TrainBatch) -> dict[int, float]:
+    rows = all_rows(batch)
+    return {
+        int(token): float(advantage)
+        for row in rows
+        for token, advantage in zip(row.token_ids[row.loss_mask], row.advantages[row.loss_mask], strict=True)
+    }
+
+
+def drawn_tokens(group: ScoredGroup, *, scored: bool) -> list[int]:
+    return [
+        rollout.token_ids[0]
+        for rollout, score in zip(group.group.rollouts, group.scores, strict=True)
+        if isinstance(score, Score) == scored
+    ]

@@ -1,0 +1,286 @@
+"""Whole runs on fakes that lose their learner and their driver at any moment, and the books that are left of them.
+
+Nothing is on a disk: a checkpoint is what the feed and the loop would write. The driver's own parts are the real ones.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+from driver.run_state.checkpoint_files import RunState
+from driver.run_state.checkpointer import progress_of
+from driver.run_state.checkpoints import FoundCheckpoint
+from contracts.errors import LearnerLost
+from driver.rollouts.buffer import GroupFeed
+from driver.rollouts.types import FeedRules
+from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch
+from contracts.config.learning import AlgorithmConfig
+from driver.rollouts.pipeline import Sampling, Stages
+from driver.problems.draws import Draws, OpenDraws
+from driver.problems.sources import ListSource
+from driver.problems.stream import ProblemStream
+from driver.recipes.grpo import train_grpo
+from driver.recipes.loop import Loop, Progress
+from driver.tracking.step_record import StepRecord
+from driver.recipes.recovery import Recovery
+from contracts.config.reward import RewardConfig
+from contracts.rollouts import Draw, DroppedGroup, Rollout, SamplingRequest, Score, ScoredGroup, ScoreRequest, Unscored
+from tests.fakes.ports import FakeGenerator, FakeLearner, FakeScorer, a_problem, a_score, policy_prompt
+from tests.runs.recipe import references, settings
+
+PROBLEMS = [a_problem(f"i{index}", language) for index in range(7) for language in ("de", "sw")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weather:
+    """What happens to a run, and how likely."""
+
+    lost: float  # that a call of the learner loses it
+    dull: float  # that a group's rewards are equal
+    num_crashes: int  # of the driver
+
+
+class Windy(FakeGenerator):
+    """An engine that takes its time, and whose weights change while it writes."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self.random = random
+        self.serves = 0
+        self.under_way: set[str] = set()
+
+    async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
+        assert request.request_id not in self.under_way, "an engine refuses a name that it has under way"
+        self.under_way.add(request.request_id)
+        for _ in range(self.random.randrange(12)):
+            await asyncio.sleep(0)
+        versions = [self.serves]
+        for _ in range(2):
+            await asyncio.sleep(0)
+            versions.append(self.serves)
+        # Nobody waits for it any more: the engine is not told, and writes to the end.
+        self.under_way.discard(request.request_id)
+        return tuple(
+            Rollout(
+                token_ids=(seed % 1000,) * 3,
+                logprobs=(-1.0,) * 3,
+                text="x",
+                finish_reason="stop",
+                token_versions=tuple(versions),
+            )
+            for seed in request.seeds
+        )
+
+
+class WindyScorer(FakeScorer):
+    """Some groups teach nothing."""
+
+    def __init__(self, random: Random, *, dull: float) -> None:
+        super().__init__()
+        self.random, self.dull = random, dull
+
+    async def score(self, request: ScoreRequest) -> tuple[Score | Unscored, ...]:
+        await asyncio.sleep(0)
+        is_dull = self.random.random() < self.dull
+        return tuple(a_score(0.5 if is_dull else index / 10) for index in range(len(request.responses)))
+
+
+@dataclass(kw_only=True)
+class WindyLearner(FakeLearner):
+    """Lost at any call; and then at all, until it is started again."""
+
+    engine: Windy
+    random: Random
+    risk: float  # that a call, or a wait between two, is when it is lost
+    is_lost: bool = False
+
+    async def _survive(self) -> None:
+        for _ in range(self.random.randrange(4)):
+            await asyncio.sleep(0)
+        self.is_lost = self.is_lost or self.random.random() < self.risk
+        if self.is_lost:
+            raise LearnerLost("learner-0 died")
+
+    async def until_lost(self) -> LearnerLost:
+        for _ in range(self.random.randrange(8)):
+            await asyncio.sleep(0)
+        self.is_lost = self.is_lost or self.random.random() < self.risk
+        if not self.is_lost:
+            await asyncio.Event().wait()
+        return LearnerLost("learner-0 was found dead")
+
+    async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
+        await self._survive()
+        return await super().measure(batch)
+
+    async def step(self, batch: TrainBatch) -> StepReport:
+        await self._survive()
+        return await super().step(batch)
+
+    async def push_weights(self, policy_version: int) -> PushReport:
+        assert policy_version >= self.engine.serves, "versions fall"
+        if self.random.random() < 0.5:
+            self.engine.serves = policy_version  # the workers had it before the learner was lost
+        await self._survive()
+        self.engine.serves = policy_version
+        return await super().push_weights(policy_version)
+
+    async def save(self, folder: str) -> None:
+        await self._survive()
+
+    async def load(self, folder: str) -> None:
+        await self._survive()
+
+
+@dataclass
+class Books:
+    """The surviving record: what a run folder holds."""
+
+    steps: list[StepRecord] = field(default_factory=list)
+    late: list[DroppedGroup] = field(default_factory=list)  # by the end of the run
+    kept: tuple[RunState, Sequence[tuple[Draw, ScoredGroup]]] | None = None  # the last checkpoint
+
+    def begin(self, step: int) -> None:
+        pass
+
+    def record(self, step: StepRecord) -> None:
+        self.steps.append(step)
+
+    def waiting(self, what: str) -> None:
+        pass
+
+    def event(self, kind: str, reason: str, detail: str = "") -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def cut_back(self, step: int) -> None:
+        self.steps = [record for record in self.steps if record.step <= step]
+
+    def found(self) -> FoundCheckpoint | None:
+        return FoundCheckpoint(path=Path("kept"), state=self.kept[0]) if self.kept else None
+
+    @property
+    def learned(self) -> list[tuple[ScoredGroup, int]]:
+        """Every group that was learned from, with the version that did."""
+        return [
+            (group, record.policy_version)
+            for record in self.steps
+            for group in record.groups
+            if isinstance(group, ScoredGroup)
+            and group.group.group_id not in {dropped.group_id for dropped in record.dropped}
+        ]
+
+    @property
+    def dropped(self) -> list[DroppedGroup]:
+        return [dropped for record in self.steps for dropped in record.dropped] + self.late
+
+
+@dataclass
+class Keeper:
+    """The recipe's checkpointer."""
+
+    books: Books
+    feed: GroupFeed
+    learner: WindyLearner
+    every_steps: int
+
+    async def after_step(self, progress: Progress) -> None:
+        if progress.step % self.every_steps:
+            return
+        open_draws, kept = self.feed.state()
+        as_text = json.dumps(open_draws)
+        await self.learner.save("kept")
+        self.books.kept = (state_of(progress, json.loads(as_text)), kept)
+        self.feed.checkpointed()
+
+
+def state_of(progress: Progress, open_draws: OpenDraws) -> RunState:
+    return RunState(
+        step=progress.step,
+        policy_version=progress.policy_version,
+        optimizer_steps=progress.optimizer_steps,
+        skipped_in_a_row=progress.skipped_in_a_row,
+        open=open_draws,
+        num_ranks=1,
+        seed=1,
+    )
+
+
+class Driver:
+    """One process of a run, from where the books stand."""
+
+    def __init__(
+        self, books: Books, algorithm: AlgorithmConfig, *, weather: Weather, every: int, random: Random
+    ) -> None:
+        self.books, self.algorithm = books, algorithm
+        self.random = random
+        self.engine = Windy(random)
+        self.learner = WindyLearner(engine=self.engine, random=random, risk=weather.lost)
+        self.most_in_flight = 0
+        found = books.found()
+        progress = progress_of(found.state) if found else Progress()
+        books.cut_back(progress.step)
+        self.engine.serves = progress.policy_version
+        self.stream = ProblemStream(ListSource(PROBLEMS, name="problems"), languages=("de", "sw"), seed=5)
+        draws = Draws(self.stream)
+        if found is not None:
+            draws.restore(found.state.open)
+        configured = settings(algorithm)
+        self.loop = Loop(learner=self.learner, recorder=books, settings=configured, progress=progress)
+        self.feed = GroupFeed(
+            draws,
+            stages=Stages(
+                policy=self.engine,
+                references=references(FakeGenerator()),
+                scorer=WindyScorer(random, dull=weather.dull),
+                prompt=policy_prompt,
+                sampling=Sampling(group_size=2, max_tokens=8, temperature=1.0, run_seed=1),
+            ),
+            rules=FeedRules(algorithm=algorithm, reward=RewardConfig()),
+            clock=self.loop.clock,
+            step=progress.step,
+            version=progress.policy_version,
+        )
+        if books.kept is not None:
+            self.feed.keep(books.kept[1])
+        self.loop.checkpointer = Keeper(books, self.feed, self.learner, every)
+        self.recovery = Recovery(
+            loop=self.loop,
+            feed=self.feed,
+            record=books,
+            next_wait_s=lambda: 0.0,
+            restart=self.restart,
+            last_checkpoint=books.found,
+        )
+
+    async def restart(self) -> None:
+        self.learner.is_lost = False
+
+    async def to_the_end(self) -> None:
+        await self.recovery.train(lambda: train_grpo(self.feed, loop=self.loop))
+        self.books.late = await self.feed.close()
+
+
+async def lived(algorithm: AlgorithmConfig, *, weather: Weather, every: int, seed: int) -> tuple[Books, ProblemStream]:
+    """A run to its end, however often its driver is killed on the way; and its stream then."""
+    random, books = Random(seed), Books()
+    for _ in range(weather.num_crashes):
+        driver = Driver(books, algorithm, weather=weather, every=every, random=random)
+        process = asyncio.ensure_future(driver.to_the_end())
+        for _ in range(random.randrange(400)):
+            await asyncio.sleep(0)
+        if process.done():
+            await process
+            return books, driver.stream
+        process.cancel()
+        await asyncio.gather(process, return_exceptions=True)
+        await driver.feed.close()  # ends its tasks; what it returns nobody writes down any more
+        books.late = []
+    driver = Driver(books, algorithm, weather=replace(weather), every=every, random=random)
+    await driver.to_the_end()
+    return books, driver.stream

@@ -1,0 +1,282 @@
+"""Which attention is chosen where, and what flash attention is given: transformers' own code around a stand-in kernel.
+
+The kernel itself needs a GPU. What it computes, and with which arguments it may be called, is written down here in
+plain torch, as its documentation has it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    AttentionInterface,
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    Ministral3Config,
+    MistralConfig,
+    PersimmonConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    modeling_flash_attention_utils,
+)
+from transformers.models.llama.modeling_llama import LlamaAttention
+
+from actors.learning import attention as packed_attention
+from actors.learning.attention import FLASH, PACKED_SDPA, attention_for, row_arguments, varlen_flash
+from actors.learning.policy_model import load_causal_model, prepared
+from contracts.batches import Segment
+from contracts.errors import BadInput
+
+SHAPE: dict[str, object] = {
+    "vocab_size": 50,
+    "hidden_size": 24,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+}
+GROUPED = SHAPE | {"num_key_value_heads": 2}
+CONFIGS: dict[str, tuple[type[PretrainedConfig], dict[str, object]]] = {
+    "llama": (LlamaConfig, GROUPED),
+    "mistral": (MistralConfig, GROUPED | {"sliding_window": 4}),
+    "ministral3": (Ministral3Config, GROUPED | {"head_dim": 6, "sliding_window": None}),
+    "persimmon": (PersimmonConfig, SHAPE | {"hidden_size": 32}),
+    "gemma3": (
+        Gemma3TextConfig,
+        GROUPED
+        | {"head_dim": 6, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]}
+        | {"query_pre_attn_scalar": 6},
+    ),
+}
+LENGTHS = (9, 3, 6)
+WHOLE = tuple(Segment(length) for length in LENGTHS)
+SHARING = (Segment(9), Segment(3), Segment(6, prompt_start=0, prompt_length=4), Segment(1, 9, 2), Segment(2, 0, 4))
+"""Three responses alone: two that go on from the first four tokens, one that does from two of the second sequence."""
+HALF = torch.bfloat16
+
+
+def write_model(folder: Path, family: str) -> PreTrainedModel:
+    """Random weights that are large enough for every position to matter to every later one."""
+    made, settings = CONFIGS[family]
+    torch.manual_seed(7)
+    model = AutoModelForCausalLM.from_config(made.from_dict(settings)).float()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.25)
+    model.save_pretrained(folder)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def varlen_kernel(  # noqa: PLR0913 - flash_attn_varlen_func's arguments
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    cu_seqlens_q: Tensor,
+    cu_seqlens_k: Tensor,
+    max_seqlen_q: int,
+    max_seqlen_k: int,
+    softmax_scale: float,
+    causal: bool,
+    window_size: tuple[int, int] = (-1, -1),
+    dropout_p: float = 0.0,
+    deterministic: bool = False,
+) -> Tensor:
+    """query [T, heads, D], key and value [T, fewer heads, D]; each sequence by itself, by explicit softmax."""
+    assert cu_seqlens_q.dtype == cu_seqlens_k.dtype == torch.int32
+    asking, seen = cu_seqlens_q.diff().tolist(), cu_seqlens_k.diff().tolist()
+    assert (type(max_seqlen_q), max_seqlen_q, max_seqlen_k) == (int, max(asking), max(seen))
+    assert causal and dropout_p == 0 and not deterministic
+    outputs = []
+    for q, k, v in zip(query.split(asking), key.split(seen), value.split(seen), strict=True):
+        shared = q.shape[1] // k.shape[1]
+        k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
+        scores = torch.einsum("ihd,jhd->hij", q, k) * softmax_scale
+        # Aligned at the bottom right: the last query sees the last key.
+        distance = torch.arange(len(q))[:, None] + len(k) - len(q) - torch.arange(len(k))
+        hidden = (distance < 0) | ((distance > window_size[0]) & (window_size[0] >= 0))
+        outputs.append(torch.einsum("hij,jhd->ihd", scores.masked_fill(hidden, -torch.inf).softmax(dim=-1), v))
+    return torch.cat(outputs)
+
+
+def row_kernel(*_: object, **__: object) -> Tensor:
+    raise AssertionError("the whole row went to flash attention as one sequence")
+
+
+@pytest.fixture
+def has_flash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the package were there, with the stand-in as its kernel."""
+    kernels = (row_kernel, varlen_kernel, None, None, None)
+    monkeypatch.setattr(modeling_flash_attention_utils, "_lazy_imports", lambda *_, **__: kernels)
+    monkeypatch.setattr(modeling_flash_attention_utils, "_loaded_implementation", None)
+    monkeypatch.setattr(packed_attention, "is_flash_attn_2_available", lambda: True)
+    known = AttentionInterface._global_mapping
+    monkeypatch.setitem(known, FLASH, known[FLASH])  # put back afterwards
+
+
+def flash_model(folder: Path, *, gradient_checkpointing: bool = False) -> PreTrainedModel:
+    """On a CPU, which transformers would refuse flash attention if it were asked for it while loading."""
+    model = load_causal_model(
+        str(folder), dtype=torch.float32, device="cpu", gradient_checkpointing=gradient_checkpointing
+    )
+    model.config._attn_implementation = attention_for("auto", device="cuda", dtype=HALF)
+    assert model.config._attn_implementation == FLASH
+    return model
+
+
+def on_a_row(model: PreTrainedModel, token_ids: Tensor, segments: tuple[Segment, ...] = WHOLE) -> Tensor:
+    position_ids = torch.cat([segment.prompt_length + torch.arange(segment.length) for segment in segments])[None]
+    arguments = row_arguments(model.config, segments, device=token_ids.device)
+    return model.base_model(
+        input_ids=token_ids, position_ids=position_ids, use_cache=False, **arguments
+    ).last_hidden_state[0]
+
+
+def random_tokens(segments: tuple[Segment, ...]) -> Tensor:
+    return torch.randint(1, 50, (1, sum(one.length for one in segments)), generator=torch.Generator().manual_seed(1))
+
+
+FLASH_CASES = [*((family, False) for family in CONFIGS), ("ministral3", True)]
+
+
+@pytest.mark.parametrize(("family", "gradient_checkpointing"), FLASH_CASES)
+@pytest.mark.usefixtures("has_flash")
+def test_flash_attention_is_told_where_the_sequences_of_a_row_begin(
+    tmp_path: Path, family: str, gradient_checkpointing: bool
+) -> None:
+    plain = write_model(tmp_path, family)
+    model = flash_model(tmp_path, gradient_checkpointing=gradient_checkpointing)
+    token_ids = random_tokens(WHOLE)
+    expected = torch.cat([plain.base_model(part).last_hidden_state[0] for part in token_ids.split(LENGTHS, dim=1)])
+    torch.testing.assert_close(on_a_row(model, token_ids), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("family", "gradient_checkpointing"), FLASH_CASES)
+@pytest.mark.usefixtures("has_flash")
+def test_flash_attention_is_given_a_shared_prompt_before_each_response(
+    tmp_path: Path, family: str, gradient_checkpointing: bool
+) -> None:
+    plain = write_model(tmp_path, family)
+    model = flash_model(tmp_path, gradient_checkpointing=gradient_checkpointing)
+    token_ids = random_tokens(SHARING)
+    whole, other, long, short, last = token_ids.split([segment.length for segment in SHARING], dim=1)
+    alone = [(whole, 0), (other, 0), *((torch.cat([whole[:, :4], part], dim=1), 4) for part in (long, last))]
+    alone.insert(3, (torch.cat([other[:, :2], short], dim=1), 2))
+    expected = torch.cat([plain.base_model(part).last_hidden_state[0, start:] for part, start in alone])
+    found = on_a_row(model, token_ids, SHARING)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    scale = torch.linspace(-1, 2, expected.shape[0])[:, None]
+    (found * scale).sum().backward()
+    (expected * scale).sum().backward()
+    for (name, parameter), wanted in zip(
+        model.base_model.named_parameters(), plain.base_model.parameters(), strict=True
+    ):
+        assert parameter.grad is not None and wanted.grad is not None, name
+        torch.testing.assert_close(parameter.grad, wanted.grad, atol=1e-3, rtol=1e-3, msg=name)
+
+
+def test_rows_that_share_prompts_are_not_for_plain_sdpa(tmp_path: Path) -> None:
+    write_model(tmp_path, "llama")
+    model = load_causal_model(str(tmp_path), dtype=torch.float32, device="cpu", attention="sdpa")
+    assert row_arguments(model.config, WHOLE, device=torch.device("cpu")) == {}
+    with pytest.raises(AssertionError, match=r'no rows for learner\.attention "sdpa"'):
+        row_arguments(model.config, SHARING, device=torch.device("cpu"))
+
+
+class Forgetful(LlamaAttention):
+    """Other people's code that hands nothing on to the attention function."""
+
+    def forward(  # noqa: ANN201 - as the class it stands in for
+        self, hidden_states: Tensor, position_embeddings: tuple[Tensor, Tensor], attention_mask: Tensor, **_: object
+    ):
+        return super().forward(hidden_states, position_embeddings, attention_mask)
+
+
+def loaded(folder: Path) -> PreTrainedModel:
+    return load_causal_model(str(folder), dtype=torch.float32, device="cpu")
+
+
+@pytest.mark.parametrize("load", [loaded, flash_model])
+@pytest.mark.usefixtures("has_flash")
+def test_a_model_that_does_not_say_where_sequences_begin_is_refused(
+    tmp_path: Path, load: Callable[[Path], PreTrainedModel]
+) -> None:
+    write_model(tmp_path, "llama")
+    model = load(tmp_path)
+    attentions = [module for module in model.modules() if isinstance(module, LlamaAttention)]
+    for attention in attentions:
+        attention.__class__ = Forgetful
+    assert len(attentions) == 2
+    with pytest.raises(BadInput, match=r"^policy\.model: Forgetful asks for an attention .* \"sdpa\"$"):
+        on_a_row(model, torch.ones(1, sum(LENGTHS), dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("mask", "wish"),
+    [
+        (torch.ones(1, 18), {}),
+        (None, {"s_aux": torch.zeros(4)}),
+        (None, {"position_bias": torch.zeros(1)}),
+        (None, {"is_causal": False}),
+    ],
+)
+@pytest.mark.usefixtures("has_flash")
+def test_what_flash_attention_would_get_wrong_is_refused(
+    tmp_path: Path, mask: Tensor | None, wish: dict[str, Any]
+) -> None:
+    write_model(tmp_path, "llama")
+    model = flash_model(tmp_path)
+    layer = next(module for module in model.modules() if isinstance(module, LlamaAttention))
+    query, key, value = (torch.zeros(1, heads, sum(LENGTHS), 6) for heads in (4, 2, 2))
+    arguments: dict[str, Any] = row_arguments(model.config, WHOLE, device=torch.device("cpu")) | {"scaling": 1.0}
+    output, _ = varlen_flash(layer, query, key, value, None, **arguments)
+    assert output.shape == (1, sum(LENGTHS), 4, 6)
+    with pytest.raises(BadInput, match="LlamaAttention asks for an attention that the learner's packed rows don't"):
+        varlen_flash(layer, query, key, value, mask, **arguments, **wish)
+
+
+def test_an_attention_that_transformers_chose_instead_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path, "llama")
+    model = loaded(tmp_path)
+    model.config._attn_implementation = "flash_attention_3"
+    with pytest.raises(BadInput, match='LlamaForCausalLM runs with attention "flash_attention_3" only'):
+        prepared(model, gradient_checkpointing=False)
+
+
+def test_without_the_package_auto_is_torchs_and_flash_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    assert attention_for("auto", device="cpu", dtype=HALF) == PACKED_SDPA
+    assert attention_for("packed_sdpa", device="cuda", dtype=HALF) == PACKED_SDPA
+    assert not caplog.records
+    assert attention_for("sdpa", device="cpu", dtype=HALF) == "sdpa"
+    assert "square of learner.row_tokens" in caplog.text
+
+
+@pytest.mark.usefixtures("has_flash")
+def test_auto_is_flash_only_where_it_can_be() -> None:
+    assert attention_for("auto", device="cuda", dtype=HALF) == FLASH
+    assert attention_for("auto", device="cuda", dtype=torch.float16) == FLASH
+    assert attention_for("auto", device="cuda", dtype=torch.float32) == PACKED_SDPA
+    assert attention_for("auto", device="cpu", dtype=HALF) == PACKED_SDPA
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "is_installed", "why"),
+    [
+        ("cpu", HALF, True, "needs a GPU, and the learner runs on cpu"),
+        ("cuda", HALF, False, "needs the package flash-attn, 2.3.3 or newer, and it is not installed"),
+        ("cuda", torch.float32, True, "takes half precision only, and learner.dtype is float32"),
+    ],
+)
+def test_flash_attention_is_refused_in_one_line_where_it_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, device: str, dtype: torch.dtype, is_installed: bool, why: str
+) -> None:
+    monkeypatch.setattr(packed_attention, "is_flash_attn_2_available", lambda: is_installed)
+    with pytest.raises(BadInput) as refusal:
+        attention_for("flash_attention_2", device=device, dtype=dtype)
+    assert str(refusal.value) == f'learner.attention "flash_attention_2" {why}; set it to "auto"'

@@ -1,0 +1,202 @@
+"""What is scored together, what a group that breaks its batch does to the others, and what is counted."""
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from actors.scoring.queue import ScoringQueue, in_thread
+from contracts.rollouts import Score, ScoreRequest, Unscored
+from tests.fakes.ports import a_score, run
+
+
+@dataclass
+class FakeReward:
+    """Scores every group of two alike, unless one of them is called "bad". Waits for the test's permission."""
+
+    failure: BaseException = field(default_factory=lambda: ValueError("a bad group"))
+    allowed: threading.Event = field(default_factory=threading.Event)
+    batches: list[list[str]] = field(default_factory=list)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[Score | Unscored, ...]]:
+        assert self.allowed.wait(20)
+        names = [request.question for request in requests]
+        self.batches.append(names)
+        if "bad" in names:
+            raise self.failure
+        return [(a_score(0.5),) * len(request.responses) for request in requests]
+
+
+def a_request(name: str) -> ScoreRequest:
+    return ScoreRequest(
+        language="de", question=name, question_en="?", reference="r", responses=("x", "y"), truncated=(False, False)
+    )
+
+
+async def score_all(
+    queue: ScoringQueue, reward: FakeReward, *names: str
+) -> list[tuple[Score | Unscored, ...] | BaseException]:
+    """All groups are in the line before the first may be scored; those called "late" have no time left for that."""
+    tasks = [
+        asyncio.ensure_future(queue.score(a_request(name), within_s=0 if name == "late" else 60)) for name in names
+    ]
+    await asyncio.sleep(0)
+    reward.allowed.set()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_groups_are_scored_one_by_one_in_the_order_in_which_they_came() -> None:
+    reward = FakeReward()
+    queue = ScoringQueue(reward, across_groups=False)
+    scores = run(score_all(queue, reward, "a", "b", "c"))
+    assert reward.batches == [["a"], ["b"], ["c"]]
+    assert scores == [(a_score(0.5), a_score(0.5))] * 3
+
+
+def test_across_groups_all_that_wait_are_one_batch() -> None:
+    reward = FakeReward()
+    queue = ScoringQueue(reward, across_groups=True)
+    run(score_all(queue, reward, "a", "b", "c"))
+    assert reward.batches == [["a", "b", "c"]]
+
+
+def test_a_group_that_breaks_its_batch_leaves_the_others_their_scores() -> None:
+    reward = FakeReward()
+    queue = ScoringQueue(reward, across_groups=True)
+    first, bad, last = run(score_all(queue, reward, "a", "bad", "c"))
+    assert first == last == (a_score(0.5), a_score(0.5))
+    assert isinstance(bad, ValueError)
+    assert reward.batches == [["a", "bad", "c"], ["a"], ["bad"], ["c"]]
+
+
+def test_a_group_that_fails_alone_is_not_scored_twice() -> None:
+    reward = FakeReward()
+    (bad,) = run(score_all(ScoringQueue(reward, across_groups=True), reward, "bad"))
+    assert isinstance(bad, ValueError)
+    assert reward.batches == [["bad"]]
+
+
+def test_after_a_failure_the_queue_goes_on() -> None:
+    async def watch() -> None:
+        reward = FakeReward()
+        queue = ScoringQueue(reward, across_groups=False)
+        await score_all(queue, reward, "bad")
+        assert await queue.score(a_request("a"), within_s=60) == (a_score(0.5), a_score(0.5))
+
+    run(watch())
+
+
+ENDINGS = [StopIteration("next"), SystemExit(3), asyncio.CancelledError(), concurrent.futures.CancelledError()]
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=repr)
+def test_what_asyncio_does_not_take_for_a_failure_is_one_and_the_queue_goes_on(ending: BaseException) -> None:
+    reward = FakeReward(failure=ending)
+    bad, good = run(score_all(ScoringQueue(reward, across_groups=False), reward, "bad", "a"))
+    assert isinstance(bad, RuntimeError)
+    assert str(bad) == f"{type(ending).__name__} came out of a model or the reward: {ending}"
+    assert good == (a_score(0.5), a_score(0.5))
+
+
+def test_the_same_holds_for_whatever_else_is_done_in_a_thread() -> None:
+    with pytest.raises(RuntimeError, match=r"^StopIteration came out of a model or the reward: $"):
+        run(in_thread(lambda: next(iter(()))))
+
+
+@pytest.mark.parametrize("across_groups", [False, True])
+def test_a_group_whose_turn_comes_too_late_is_not_scored_but_counted(across_groups: bool) -> None:
+    async def watch() -> None:
+        reward = FakeReward()
+        queue = ScoringQueue(reward, across_groups=across_groups)
+        first, late, last = await score_all(queue, reward, "a", "late", "c")
+        assert first == last == (a_score(0.5), a_score(0.5))
+        assert isinstance(late, TimeoutError)
+        assert str(late) == "the group's turn to be scored came after the 0 s that it may wait"
+        assert [name for batch in reward.batches for name in batch] == ["a", "c"]
+        stats = queue.stats()
+        assert (stats["groups"], stats["expired"], stats["failures"]) == (2, 1, 0)
+
+    run(watch())
+
+
+def test_a_line_of_nothing_but_late_groups_asks_the_reward_for_nothing() -> None:
+    reward = FakeReward()
+    outcomes = run(score_all(ScoringQueue(reward, across_groups=True), reward, "late", "late"))
+    assert [type(outcome) for outcome in outcomes] == [TimeoutError, TimeoutError]
+    assert reward.batches == []
+
+
+def test_a_group_that_nobody_waits_for_any_more_is_not_scored() -> None:
+    async def watch() -> None:
+        reward = FakeReward()
+        queue = ScoringQueue(reward, across_groups=False)
+        impatient = asyncio.ensure_future(queue.score(a_request("a"), within_s=60))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        (scores,) = await score_all(queue, reward, "b")
+        assert scores == (a_score(0.5), a_score(0.5))
+        assert reward.batches == [["b"]]
+        assert queue.stats()["expired"] == 1
+
+
+def test_a_group_that_is_given_up_while_it_is_scored_does_no_harm() -> None:
+    async def watch() -> None:
+        reward = FakeReward()
+        queue = ScoringQueue(reward, across_groups=False)
+        impatient = asyncio.ensure_future(queue.score(a_request("a"), within_s=60))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it is in the thread now
+        impatient.cancel()
+        (scores,) = await score_all(queue, reward, "b")
+        assert scores == (a_score(0.5), a_score(0.5))
+        assert reward.batches == [["a"], ["b"]]
+
+    run(watch())
+
+
+def test_groups_texts_batches_failures_and_the_depth_of_the_line_are_counted() -> None:
+    async def watch() -> None:
+        reward = FakeReward()
+        queue = ScoringQueue(reward, across_groups=True)
+        await score_all(queue, reward, "a", "bad", "c")
+        stats = queue.stats()
+        assert {name: stats[name] for name in ("groups", "texts", "batches", "failures")} == {
+            "groups": 2,
+            "texts": 4,
+            "batches": 2,  # "a" and "c", each by itself
+            "failures": 1,
+        }
+        assert (stats["queue_depth"], stats["queue_depth_max"]) == (0, 3)
+        assert queue.stats()["queue_depth_max"] == 0  # since it was last asked
+        assert stats["latency_s"] >= 0 and stats["busy_s"] >= 0
+
+    run(watch())
+
+
+def test_other_work_waits_for_the_group_that_is_being_scored() -> None:
+    async def watch() -> None:
+        reward = FakeReward()
+        queue = ScoringQueue(reward, across_groups=False)
+        scoring = asyncio.ensure_future(queue.score(a_request("a"), within_s=60))
+        await asyncio.sleep(0)
+        other = asyncio.ensure_future(queue.run(lambda: list(reward.batches)))
+        await asyncio.sleep(0)
+        reward.allowed.set()
+        assert await other == [["a"]]
+        await scoring
+
+    run(watch())
+
+
+def test_a_reward_that_gives_too_few_groups_is_an_error_and_no_wait_for_ever() -> None:
+    class Forgetful(FakeReward):
+        def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[Score | Unscored, ...]]:
+            return super().score(requests)[1:]
+
+    reward = Forgetful()
+    (outcome,) = run(score_all(ScoringQueue(reward, across_groups=False), reward, "a"))
+    assert isinstance(outcome, ValueError)
+    assert str(outcome) == "the reward gave 0 groups of scores for 1"

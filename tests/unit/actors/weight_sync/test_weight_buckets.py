@@ -1,0 +1,50 @@
+"""Packing, the manifest and checksums, on plain tensors."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from actors.weight_sync.buckets import WeightBucket, WeightManifest, learner_checksums, tensor_checksum
+
+A = torch.arange(6, dtype=torch.bfloat16).reshape(2, 3)
+B = torch.tensor([1.5, -2.5], dtype=torch.float32)
+C = torch.ones(3, 1, dtype=torch.float32)
+
+
+class Source:
+    """Three tensors in two buckets."""
+
+    def metadata(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
+        return [("a", A.dtype, (2, 3)), ("b", B.dtype, (2,)), ("c", C.dtype, (3, 1))]
+
+    def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
+        yield from ([("a", A), ("b", B)], [("c", C)])
+
+
+def test_bucket_gives_back_what_was_packed() -> None:
+    bucket = WeightBucket.pack([("a", A), ("b", B), ("c", C.T)])
+    bucket.data.flags.writeable = False  # as it comes out of the object store
+    tensors = {spec.name: tensor for spec, tensor in bucket.tensors()}
+    assert torch.equal(tensors["a"], A) and tensors["a"].dtype == torch.bfloat16
+    assert torch.equal(tensors["b"], B)
+    assert torch.equal(tensors["c"], C.T)
+    assert bucket.offsets == (0, 64, 128)  # 12, 8 and 12 bytes, each on a boundary of 64
+    assert bucket.data.nbytes == 140
+
+
+def test_manifest_counts_bytes_and_refuses_a_name_twice() -> None:
+    assert WeightManifest.of(Source()).num_bytes == 12 + 8 + 12
+    spec = WeightManifest.of(Source()).specs[0]
+    with pytest.raises(ValueError, match="names a more than once"):
+        WeightManifest(specs=(spec, spec))
+
+
+def test_checksum_sees_one_changed_bit_and_no_sign_of_zero() -> None:
+    changed = B.clone()
+    changed[1] = float(np.nextafter(np.float32(-2.5), np.float32(0)))
+    assert tensor_checksum(changed) != tensor_checksum(B)
+    assert tensor_checksum(torch.tensor([-0.0, 1.0])) == tensor_checksum(torch.tensor([0.0, 1.0]))
+    assert tensor_checksum(A.T.contiguous().T) == tensor_checksum(A)  # the order in memory does not matter
+    assert set(learner_checksums(Source())) == {"a", "b", "c"}

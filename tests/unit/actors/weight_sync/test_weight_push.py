@@ -1,0 +1,172 @@
+"""The sender's walk, on plain tensors and hand-written mailboxes."""
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+import torch
+
+from actors.weight_sync.buckets import WeightBucket, WeightManifest
+from actors.weight_sync.sender import BucketSender, Missed, PushOrder, PushOutcome, Receivers, Reply
+
+TENSORS = {"a": torch.ones(2, 3), "b": torch.ones(2), "c": torch.ones(3, 1)}
+ORDER = PushOrder(policy_version=7, update=(7, 1), names=("policy-0", "policy-1"))
+
+
+class Source:
+    """Three tensors in two buckets; counts how far the walk went."""
+
+    def __init__(self) -> None:
+        self.walked: list[str] = []
+
+    def metadata(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
+        return [(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()]
+
+    def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
+        for names in (("a", "b"), ("c",)):
+            self.walked.extend(names)
+            yield [(name, TENSORS[name]) for name in names]
+
+
+class Worker:
+    """Writes down what it is told and what was waited for; fails at one of the words, in one way."""
+
+    def __init__(self, *, fails_at: str = "", failure: Exception | None = None) -> None:
+        self.heard: list[str] = []
+        self._fails_at = fails_at
+        self._failure = failure
+
+    def init_transfer(self, info: Mapping[str, object]) -> Reply:
+        return self._hear(f"join {info['rank_offset']}")
+
+    def start(self, manifest: WeightManifest) -> Reply:
+        return self._hear(f"start {len(manifest.specs)} of {manifest.update[0]}.{manifest.update[1]}")
+
+    def receive(self, shared: object) -> Reply:
+        assert isinstance(shared, WeightBucket)
+        return self._hear(
+            f"load {'+'.join(spec.name for spec in shared.specs)} of {shared.update[0]}.{shared.update[1]}"
+        )
+
+    def update(self, info: Mapping[str, object]) -> Reply:
+        return self._hear("update")
+
+    def finish(self, policy_version: int) -> Reply:
+        return self._hear(f"finish {policy_version}")
+
+    def abandon(self) -> None:
+        self.heard.append("abandon")
+
+    def _hear(self, word: str) -> Reply:
+        self.heard.append(word)
+
+        def wait(timeout_s: float) -> None:
+            assert 0 <= timeout_s <= 9
+            self.heard.append(f"{word}: done")
+            if word == self._fails_at:
+                assert self._failure is not None
+                raise self._failure
+
+        return wait
+
+
+def receivers(**workers: Worker) -> Receivers:
+    boxes = {name.replace("_", "-"): worker for name, worker in workers.items()}
+    return Receivers(boxes, share=lambda bucket: bucket, timeout_s=9)
+
+
+def push(source: Source, **workers: Worker) -> PushOutcome:
+    reached = receivers(**workers)
+    return reached.outcome(BucketSender(source).send(ORDER, reached))
+
+
+WHOLE = [
+    "start 3 of 7.1",
+    "start 3 of 7.1: done",
+    "load a+b of 7.1",
+    "load a+b of 7.1: done",
+    "load c of 7.1",
+    "load c of 7.1: done",
+    "finish 7",
+    "finish 7: done",
+]
+
+
+def test_a_push_reaches_every_worker_in_order() -> None:
+    workers = {"policy_0": Worker(), "policy_1": Worker()}
+    outcome = push(Source(), **workers)
+    assert outcome.taken == ("policy-0", "policy-1")
+    assert not outcome.missed and not outcome.gone
+    assert (outcome.num_tensors, outcome.num_bytes) == (3, 4 * (6 + 2 + 3))
+    assert all(worker.heard == WHOLE for worker in workers.values())
+
+
+def test_the_next_bucket_is_gathered_while_the_one_before_is_loaded() -> None:
+    source, worker = Source(), Worker()
+    seen: list[tuple[list[str], list[str]]] = []
+
+    class Watching(Source):
+        def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
+            for bucket in source.buckets():
+                seen.append((list(source.walked), list(worker.heard)))
+                yield bucket
+
+    push(Watching(), policy_0=worker)
+    gathered, heard = seen[1]
+    assert gathered == ["a", "b", "c"] and heard == WHOLE[:3]  # told to load a and b; nobody has waited for it yet
+
+
+@pytest.mark.parametrize("word", ["start 3 of 7.1", "load a+b of 7.1", "load c of 7.1", "finish 7"])
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [(TimeoutError("late"), "within 9 s (weights.timeout_s)"), (Missed("no such tensor"), "no such tensor")],
+)
+def test_a_worker_that_fails_is_left_out_and_the_others_go_on(word: str, failure: Exception, why: str) -> None:
+    source, bad, good = Source(), Worker(fails_at=word, failure=failure), Worker()
+    outcome = push(source, policy_0=bad, policy_1=good)
+    assert outcome.taken == ("policy-1",)
+    assert list(outcome.missed) == ["policy-0"] and outcome.missed["policy-0"].endswith(why)
+    assert bad.heard == [*WHOLE[: WHOLE.index(word) + 2], "abandon"]  # nothing more is sent but that
+    assert good.heard == WHOLE
+    assert source.walked == ["a", "b", "c"]
+
+
+def test_a_dead_process_is_named_as_gone_and_not_told_to_abandon() -> None:
+    dead = Worker(fails_at="load a+b of 7.1", failure=Missed("killed", is_gone=True))
+    outcome = push(Source(), policy_0=dead, policy_1=Worker())
+    assert outcome.gone == {"policy-0"}
+    assert dead.heard == WHOLE[:4]
+
+
+def test_the_walk_goes_to_its_end_though_nobody_listens_any_more() -> None:
+    source = Source()
+    outcome = push(source, policy_0=Worker(fails_at="start 3 of 7.1", failure=Missed("no")))
+    assert source.walked == ["a", "b", "c"]  # the other ranks gather on: this one must too
+    assert outcome.taken == () and set(outcome.missed) == {"policy-0"}
+
+
+def test_a_bucket_that_can_not_be_shared_is_missed_by_all_and_the_walk_goes_on() -> None:
+    def full(bucket: WeightBucket) -> object:
+        raise Missed("the object store is full")
+
+    source, worker = Source(), Worker()
+    reached = Receivers({"policy-0": worker}, share=full, timeout_s=9)
+    outcome = reached.outcome(BucketSender(source).send(ORDER, reached))
+    assert outcome.missed == {"policy-0": "the object store is full"}
+    assert source.walked == ["a", "b", "c"]
+    assert worker.heard == [*WHOLE[:2], "abandon"]
+
+
+def test_giving_up_blames_nobody_where_somebody_is_to_blame_already() -> None:
+    bad, good = Worker(fails_at="update", failure=Missed("no")), Worker()
+    reached = receivers(policy_0=bad, policy_1=good)
+    reached.update({})
+    reached.give_up("the broadcast failed")
+    outcome = reached.outcome(WeightManifest(specs=()))
+    assert set(outcome.missed) == {"policy-0"} and outcome.taken == ()
+    assert good.heard[-1] == "abandon"
+
+
+def test_a_rank_without_receivers_only_walks_along() -> None:
+    source = Source()
+    BucketSender(source).send(ORDER, None)
+    assert source.walked == ["a", "b", "c"]

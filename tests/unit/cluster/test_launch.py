@@ -1,0 +1,152 @@
+"""Finding Ray: which addresses are taken, what is said about the others, and what protects a cluster."""
+
+import io
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ray
+from rich.console import Console
+
+from actors.remote.process import ProcessInfo
+from cluster.environment import QUIET, prepare_process
+from cluster.launch import check_address, collect_logs, connected, first_line
+from contracts.config.run import ClusterConfig
+from contracts.errors import BadInput
+from driver.config_paths import ROOT
+from driver.tracking.console import Progress
+
+
+@pytest.fixture
+def dead_address() -> str:
+    """A port of this machine that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_an_address_where_somebody_listens_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        check_address(f"127.0.0.1:{server.getsockname()[1]}")
+    check_address("auto")
+
+
+def test_a_dead_address_is_refused_by_name(dead_address: str) -> None:
+    with pytest.raises(
+        BadInput, match=rf"RAY_ADDRESS={dead_address}: nobody answers there .*; start Ray there, or unset"
+    ):
+        check_address(dead_address)
+
+
+def test_a_dead_address_ends_a_run_before_ray_is_started(dead_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", dead_address)
+    with (
+        pytest.raises(BadInput, match="nobody answers there"),
+        connected(ClusterConfig(), Progress(Console(file=io.StringIO()))),
+    ):
+        pytest.fail("a run went on without a cluster")
+    assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "ray://127.0.0.1:10001"])
+def test_an_address_of_another_kind_is_told_what_it_is_for(address: str) -> None:
+    with pytest.raises(BadInput, match=r"host:port \(or auto\); http:// is for `ray job submit --address`"):
+        check_address(address)
+
+
+@pytest.mark.parametrize("address", ["somewhere", "somewhere:", ":6379", "host:port"])
+def test_what_is_no_address_is_told_how_one_looks(address: str) -> None:
+    with pytest.raises(BadInput, match=r"expected host:port or auto"):
+        check_address(address)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without any of Ray's tokens; what `prepare_process` sets is taken back afterwards."""
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", *QUIET):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_token_is_presented_to_a_cluster_where_one_lies_and_not_otherwise(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    prepare_process()
+    assert "RAY_AUTH_MODE" not in os.environ
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text("secret", encoding="utf-8")
+    prepare_process()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_a_cluster_of_our_own_finds_its_token_by_itself(home: Path) -> None:
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text("secret", encoding="utf-8")
+    prepare_process()
+    assert "RAY_AUTH_MODE" not in os.environ
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("name", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+def test_a_token_of_the_environment_counts_and_a_chosen_mode_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    monkeypatch.setenv(name, "something")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    prepare_process()
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    prepare_process()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+@pytest.mark.usefixtures("home")
+def test_no_library_reports_usage_but_what_the_user_chose_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", "0")
+    prepare_process()
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert (
+        os.environ["VLLM_NO_USAGE_STATS"] == os.environ["DO_NOT_TRACK"] == os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+    )
+    assert os.environ["TQDM_DISABLE"] == "0"
+
+
+def test_the_token_is_found_before_ray_reads_its_mode() -> None:
+    """Ray keeps what it read when it was imported: presenting a token later would be too late."""
+    program = (
+        "import sys; from driver.cli import main\n"
+        "assert main(['plan', 'policy.model=a/b', 'pivot.model=a/b', 'scorer.model=a/b']) == 0\n"
+        "import cluster.launch\n"
+        "from ray._raylet import AuthenticationMode, get_authentication_mode\n"
+        "sys.exit(get_authentication_mode() != AuthenticationMode.TOKEN)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    environment |= {"RAY_ADDRESS": "127.0.0.1:1", "RAY_AUTH_TOKEN": "0" * 64}
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False).returncode == 0
+
+
+def test_actors_output_is_collected_by_name_and_that_of_other_nodes_stays(tmp_path: Path) -> None:
+    def process(name: str, node: str) -> ProcessInfo:
+        for stream in ("out", "err"):
+            (tmp_path / f"worker-{name}.{stream}").write_text(f"{name} {stream}", encoding="utf-8")
+        return ProcessInfo(
+            pid=1, node=node, stdout=str(tmp_path / f"worker-{name}.out"), stderr=str(tmp_path / f"worker-{name}.err")
+        )
+
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    here = os.uname().nodename
+    gone = ProcessInfo(pid=2, node=here, stdout=str(tmp_path / "none.out"), stderr="/dev/null")
+    collect_logs({"policy-0": process("a", here), "pivot-0": process("b", "elsewhere"), "scorer-0": gone}, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["policy-0.err", "policy-0.out"]
+    assert (folder / "policy-0.err").read_text(encoding="utf-8") == "a err"
+
+
+def test_a_failure_is_told_by_its_first_line_and_by_its_type_where_it_has_none() -> None:
+    assert first_line(RuntimeError("\n  no room \nmore")) == "no room"
+    assert first_line(RuntimeError()) == "RuntimeError"

@@ -1,0 +1,207 @@
+"""Uploading a trained policy: what is refused before the start, and what a failure at the end says."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from contracts.config.learning import ExportConfig
+from contracts.errors import BadInput, RunFailed
+from driver.export.hub import Account, HubFailed, check_hub, upload
+
+ROOT = Path(__file__).resolve().parents[4]
+ADA = Account(name="ada", organisations=("lab",), role="write")
+
+
+@dataclass
+class FakeHub:
+    """A hub of a few repositories: name -> whether it is private."""
+
+    of: Account = ADA
+    repos: dict[str, bool] = field(default_factory=dict)
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    failure: str = ""  # of account() and of send()
+
+    def account(self) -> Account:
+        if self.failure:
+            raise HubFailed(self.failure)
+        return self.of
+
+    def is_private(self, repo: str) -> bool | None:
+        return self.repos.get(repo)
+
+    def create(self, repo: str, *, private: bool) -> str:
+        self.repos.setdefault(repo, private)
+        return f"https://hub.example/{repo}"
+
+    def send(self, folder: Path, repo: str) -> None:
+        if self.failure:
+            raise HubFailed(self.failure)
+        self.sent.append((folder.name, repo))
+
+
+def export(repo: str, *, private: bool = True) -> ExportConfig:
+    return ExportConfig(hub_repo=repo, hub_private=private)
+
+
+def refusal(config: ExportConfig, hub: FakeHub) -> str:
+    with pytest.raises(BadInput) as refused:
+        check_hub(config, hub)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_without_a_repository_nothing_is_asked() -> None:
+    check_hub(ExportConfig(), FakeHub(failure="asked though nothing is to be uploaded"))
+
+
+@pytest.mark.parametrize("repo", ["ada/model", "Ada/model-1.5_b", "lab/model"])
+def test_own_and_an_organisations_names_are_taken(repo: str) -> None:
+    check_hub(export(repo), FakeHub())
+
+
+@pytest.mark.parametrize(
+    ("repo", "why"),
+    [
+        ("model", "has no owner; write it as owner/name"),
+        ("ada/my model", "is no name on the hub"),
+        ("ada/a/b", "is no name on the hub"),
+        ("https://huggingface.co/ada/model", "is no name on the hub"),
+        ("ada/a--b", "is no name on the hub"),
+        ("bob/model", "may write to ada, lab, not to bob"),
+    ],
+)
+def test_a_name_that_can_not_be_uploaded_to_is_refused(repo: str, why: str) -> None:
+    told = refusal(export(repo), FakeHub())
+    assert why in told
+    assert f"export.hub_repo = {repo!r}" in told
+
+
+def test_a_token_that_only_reads_is_refused() -> None:
+    reader = Account(name="ada", organisations=(), role="read")
+    assert "the token of ada may only read" in refusal(export("ada/model"), FakeHub(of=reader))
+
+
+def test_a_fine_grained_token_is_not_judged_by_the_organisations_that_it_lists() -> None:
+    check_hub(export("lab/model"), FakeHub(of=Account(name="ada", organisations=(), role="fineGrained")))
+
+
+def test_a_public_repository_is_refused_where_a_private_one_is_asked_for() -> None:
+    hub = FakeHub(repos={"ada/open": False, "ada/closed": True})
+    assert "public, and export.hub_private asks for a private one" in refusal(export("ada/open"), hub)
+    check_hub(export("ada/open", private=False), hub)
+    check_hub(export("ada/closed"), hub)
+
+
+def test_a_hub_that_refuses_is_told_in_one_line() -> None:
+    told = refusal(export("ada/model"), FakeHub(failure="there is no token"))
+    assert told == (
+        "export.hub_repo = 'ada/model' can't be uploaded to (there is no token); empty it to keep the export local"
+    )
+
+
+def test_upload_makes_the_repository_as_asked_and_gives_its_address(tmp_path: Path) -> None:
+    hub = FakeHub()
+    assert upload(tmp_path, export("ada/model", private=False), hub) == "https://hub.example/ada/model"
+    assert (hub.repos, hub.sent) == ({"ada/model": False}, [(tmp_path.name, "ada/model")])
+
+
+def test_a_failed_upload_says_where_the_model_is_and_how_to_send_it(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed) as failed:
+        upload(tmp_path, export("ada/model"), FakeHub(failure="no answer within 600 s"))
+    assert "(no answer within 600 s)" in str(failed.value)
+    assert f"`hf upload ada/model {tmp_path}` sends it again" in str(failed.value)
+
+
+def test_an_upload_to_nowhere_is_our_own_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nowhere to upload to"):
+        upload(tmp_path, ExportConfig(), FakeHub())
+
+
+@contextmanager
+def served(answers: dict[str, tuple[int, dict[str, object]]]) -> Iterator[str]:
+    """A server on this machine that answers like the hub: path -> (status, JSON). It never answers for "/silent"."""
+    is_over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/silent"):
+                is_over.wait()
+                return
+            status, answer = answers.get(self.path, (404, {"error": "Repository not found"}))
+            body = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            if status == 404:
+                self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the server's talk is no part of a test's output."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        is_over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+ASK = """
+from contracts.errors import BadInput
+from driver.export.hub import HuggingFaceHub, check_hub
+from contracts.config.learning import ExportConfig
+try:
+    check_hub(ExportConfig(hub_repo="ada/model"), HuggingFaceHub(check_s={check_s}))
+    print("taken")
+except BadInput as refused:
+    print(refused)
+"""
+
+
+def asked(endpoint: str, home: Path, *, token: str = "hf_of_ada", offline: bool = False, check_s: float = 30) -> str:
+    """What the real client makes of a hub. In a process of its own: it reads the environment when it is imported."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": str(int(offline))}
+    environment |= {"HF_TOKEN": token} if token else {}
+    program = ASK.format(check_s=check_s)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_real_client_tells_a_wrong_token_from_a_right_one(tmp_path: Path) -> None:
+    right = {"name": "ada", "orgs": [{"name": "lab"}], "auth": {"accessToken": {"role": "write"}}}
+    with served({"/api/whoami-v2": (200, right)}) as endpoint:
+        assert asked(endpoint, tmp_path) == "taken"
+    open_repo: dict[str, object] = {"id": "ada/model", "private": False}
+    with served({"/api/whoami-v2": (200, right), "/api/models/ada/model": (200, open_repo)}) as endpoint:
+        assert "is there already and public" in asked(endpoint, tmp_path)
+    with served({"/api/whoami-v2": (401, {"error": "Invalid credentials"})}) as endpoint:
+        told = asked(endpoint, tmp_path)
+    assert told.startswith("export.hub_repo = 'ada/model' can't be uploaded to (whoami at ")
+    assert "The token from HF_TOKEN environment variable is invalid" in told
+    assert "hf_of_ada" not in told
+
+
+def test_the_real_client_needs_a_token_a_network_and_an_answer(tmp_path: Path) -> None:
+    with served({}) as endpoint:
+        assert "(there is no token: set HF_TOKEN" in asked(endpoint, tmp_path, token="")
+        assert "(HF_HUB_OFFLINE is set: unset it)" in asked(endpoint, tmp_path, offline=True)
+        assert "no answer within 0.2 s" in asked(f"{endpoint}/silent", tmp_path, check_s=0.2)
+    assert "whoami at http://127.0.0.1" in asked(endpoint, tmp_path)  # nobody listens there any more

@@ -1,0 +1,285 @@
+"""The card of an exported policy: the run's facts, nothing else, and nothing of this machine."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from contracts.config.run import Config
+from driver.evaluation.measure import EvaluationResult, LanguageResult, record_evaluation
+from driver.export.model_card import CardFacts, model_card, write_model_card
+from driver.problems.prompts import Prompter
+from driver.report.run_record import RunRecord
+from driver.tracking.metrics import MetricsLog, StepMetrics
+from driver.tracking.run_folder import create
+from languages.facts import LANGUAGES
+from rewards.calibration import Calibration, LanguageScale, Spread
+
+BASE: dict[str, Mapping[str, object]] = {
+    "data": {"languages": ["sw", "th"], "levels": [1, 2]},
+    "policy": {"model": "some-org/policy-1b"},
+    "pivot": {"model": "some-org/pivot-70b"},
+    "scorer": {"model": "some-org/encoder"},
+    "reward": {"reasoning": {"calibration": "off", "low": 0.7, "high": 0.9}},
+    "algorithm": {"steps": 20, "groups_per_step": 6, "group_size": 4},
+}
+
+
+def config(**sections: Mapping[str, object]) -> Config:
+    return Config.model_validate(
+        {name: {**BASE.get(name, {}), **sections.get(name, {})} for name in {**BASE, **sections}}
+    )
+
+
+def measured(**accuracies: float) -> EvaluationResult:
+    """100 items a language, all in the language."""
+    languages = tuple(
+        LanguageResult(
+            language=code,
+            num_items=100,
+            accuracy=accuracy,
+            language_consistency=1.0,
+            accuracy_in_language=accuracy,
+            declared_rate=1.0,
+            truncated_rate=0.0,
+            mean_length=30.0,
+            examples=(),
+        )
+        for code, accuracy in accuracies.items()
+    )
+    return EvaluationResult(languages=languages)
+
+
+def steps(*rewards: float, skipped: float = 0.0) -> tuple[StepMetrics, ...]:
+    return tuple(
+        StepMetrics(
+            step=number, time=0.0, metrics={"reward/mean": reward, "policy/loss": 0.1, "learner/skipped_steps": skipped}
+        )
+        for number, reward in enumerate(rewards, start=1)
+    )
+
+
+def facts(
+    *,
+    taken: tuple[StepMetrics, ...] = (),
+    evaluations: Mapping[str, EvaluationResult] | None = None,
+    calibration: Calibration | None = None,
+    licence: Mapping[str, str] | None = None,
+) -> CardFacts:
+    record = RunRecord(
+        name="run",
+        config_text="",
+        config={},
+        steps=taken,
+        evaluations=evaluations or {},
+        samples=(),
+        events=(),
+        summary={},
+        notes=(),
+    )
+    return CardFacts(
+        record=record, problem_counts={"sw": 900, "th": 800}, calibration=calibration, licence=licence or {}
+    )
+
+
+def section(card: str, name: str) -> str:
+    (found,) = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", card, re.DOTALL | re.MULTILINE)
+    return found
+
+
+def code_blocks(card: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+
+
+def test_metadata_is_what_the_hub_reads() -> None:
+    data = ModelCard(model_card(config(), facts(licence={"license": "apache-2.0"}))).data.to_dict()
+    assert data == {
+        "base_model": "some-org/policy-1b",
+        "language": ["sw", "th"],
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "license": "apache-2.0",
+        "tags": ["pb-rlsvr", "grpo", "multilingual", "reasoning", "arxiv:2509.25543"],
+    }
+
+
+def test_a_dataset_of_the_hub_is_named_in_the_metadata_and_a_local_one_is_not(tmp_path: Path) -> None:
+    on_hub = model_card(config(data={"source": "huggingface", "path": "some-org/problems"}), facts())
+    assert ModelCard(on_hub).data.to_dict()["datasets"] == ["some-org/problems"]
+    local = model_card(config(data={"source": "huggingface", "path": str(tmp_path / "problems")}), facts())
+    assert "datasets" not in ModelCard(local).data.to_dict()
+    assert "the dataset `problems`" in section(local, "Data")
+
+
+def test_no_path_of_this_machine_is_written(tmp_path: Path) -> None:
+    local = {
+        name: {"model": str(tmp_path / name / f"my-{name}")}
+        for name in ("policy", "pivot", "scorer", "comet", "translator")
+    }
+    card = model_card(
+        config(
+            **local,
+            critic={"model": str(tmp_path / "my-critic")},
+            data={"source": "jsonl", "path": str(tmp_path / "train.jsonl"), "languages": ["sw"]},
+            evaluation={"source": "mgsm", "path": str(tmp_path / "mgsm")},
+            algorithm={"name": "ppo", "advantage": "gae", "steps": 2},
+            reward={
+                "unparsed_answers": "comet",
+                "reasoning": {"judge": "translation", "calibration": str(tmp_path / "scale.json")},
+                "custom": {"path": str(tmp_path / "mine.py"), "function": "mine"},
+            },
+        ),
+        facts(evaluations={"after": measured(sw=0.5)}),
+    )
+    assert str(tmp_path) not in card
+    for name in ("my-policy", "my-pivot", "my-scorer", "my-comet", "my-translator", "my-critic", "train.jsonl"):
+        assert f"`{name}`" in card
+    assert "`mine` of `mine.py`" in card
+    assert "base_model" not in ModelCard(card).data.to_dict()
+
+
+def test_a_change_is_called_clear_only_beyond_twice_its_standard_error() -> None:
+    # 100 items each. 40% -> 60%: 20 points, twice the error is 2 * sqrt(.24/100 + .24/100) = 13.9 points.
+    # 40% -> 50%: 10 points, twice the error is 2 * sqrt(.24/100 + .25/100) = 14.0.
+    both = {"before": measured(en=0.8, sw=0.4, th=0.4), "after": measured(en=0.8, sw=0.6, th=0.5)}
+    results = section(model_card(config(), facts(evaluations=both)), "Results")
+    assert "| Swahili | 100 | 40.0% | 60.0% | +20.0 | 100.0% | 100.0% | +0.0 |" in results
+    assert "| Thai | 100 | 40.0% | 50.0% | +10.0 (not clear) | 100.0% | 100.0% | +0.0 |" in results
+    assert "| English | 100 | 80.0% | 80.0% | +0.0 |" in results
+    # The mean over sw and th: 40% -> 55%, as one of 100 items: 2 * (.0490 ** 2 + .0495 ** 2) ** .5 = 13.9 points.
+    assert "40.0% before, 55.0% after (+15.0 points, standard error 7.0): a clear gain." in results
+    assert "The gap to English went from 40.0 to 25.0 points." in results
+
+
+def test_what_was_not_measured_is_said_and_not_invented() -> None:
+    results = section(model_card(config(), facts()), "Results")
+    assert results.strip() == "Accuracy was not measured in this run, neither before nor after training."
+    only_before = model_card(config(), facts(evaluations={"before": measured(sw=0.4)}))
+    assert "| Swahili | 100 | 40.0% | – | – | 100.0% | – | – |" in section(only_before, "Results")
+
+
+def test_reward_trend_and_skipped_steps_are_those_of_the_run() -> None:
+    card = model_card(config(), facts(taken=steps(0.1, 0.3, 0.2, 0.2, 0.5, 0.7, skipped=0.5)))
+    assert "first third of the steps 0.200, over the last third 0.600" in section(card, "Results")
+    assert "| steps | 6 of 20, of 6 problems with 4 responses each |" in section(card, "Training")
+    assert "3 optimiser step(s) were skipped" in section(card, "Training")
+    assert "skipped" not in model_card(config(), facts(taken=steps(0.1)))
+
+
+def test_a_run_without_an_optimiser_step_says_that_the_weights_are_the_base_models() -> None:
+    idle = (StepMetrics(step=1, time=0.0, metrics={"reward/mean": 0.4}),)
+    assert "The weights are the base model's." in section(model_card(config(), facts(taken=idle)), "Training")
+    assert "The weights are the base model's." not in model_card(config(), facts(taken=steps(0.1)))
+
+
+def test_data_names_the_source_and_how_many_problems_each_language_has() -> None:
+    data = section(model_card(config(), facts()), "Data")
+    assert "word problems that the training program generates (split train, level 1, 2)" in data
+    assert "the whole run draws 120 problems" in data
+    assert "| Swahili | 900 |\n| Thai | 800 |" in data
+
+
+def test_reward_tells_weights_gates_and_scale() -> None:
+    reward = {"gates": {"length": False, "copying": False}, "reasoning": BASE["reward"]["reasoning"]}
+    told = section(model_card(config(reward=reward), facts()), "Reward")
+    assert "| answer | 0.6 |" in told
+    assert "| custom |" not in told
+    assert (
+        "Gates: language, answer_language, format, truncation, empty, repetition. Switched off: copying, length."
+        in told
+    )
+    assert "cosine of embeddings by `some-org/encoder`" in told
+    assert "linearly from [0.7, 0.9] to [0, 1]" in told
+
+
+def test_a_schedule_of_weights_is_told_point_by_point() -> None:
+    schedule = [
+        {"step": 0, "answer": 0.5, "reasoning": 0.5, "numbers": 0.0},
+        {"step": 9, "answer": 1.0, "reasoning": 0.0, "numbers": 0.0},
+    ]
+    told = section(model_card(config(reward={"schedule": schedule}), facts()), "Reward")
+    assert "| part | from step 0 | from step 9 | what it is |" in told
+    assert "| answer | 0.5 | 1 |" in told
+
+
+@pytest.mark.parametrize(("baseline", "half"), [("language", "0.0125"), ("question", "0.0250")])
+def test_calibration_is_told_with_the_values_in_use(baseline: str, half: str) -> None:
+    spread = Spread(mean=0.9, sd=0.1, num=96)
+    question = Spread(mean=0.85, sd=0.1, num=96)
+    scale = LanguageScale(
+        floor=0.85, half=0.0125, half_over_question=0.025, faithful=spread, question=question, unrelated=question
+    )
+    calibration = Calibration(judge="embedding-abc", data="d", languages=dict.fromkeys(("en", "sw", "th"), scale))
+    with_it = config(reward={"reasoning": {"baseline": baseline}})
+    told = section(model_card(with_it, facts(calibration=calibration)), "Reward")
+    assert "judge embedding-abc" in told
+    assert f"| Thai | 0.900 | 0.850 | {half} |" in told
+    assert "English |" not in told
+    assert "the statistics are not at hand" in section(model_card(with_it, facts()), "Reward")
+
+
+def test_training_tells_the_settings_that_were_resolved() -> None:
+    told = section(
+        model_card(
+            config(
+                algorithm={"loss": "gspo", "aggregation": "sequence", "kl": "loss", "kl_estimator": "k1", "epochs": 2},
+                learner={"schedule": "cosine", "min_learning_rate": 1e-7, "lora": {"rank": 8, "targets": ["q_proj"]}},
+            ),
+            facts(),
+        ),
+        "Training",
+    )
+    assert "| loss | gspo, ratio clipped to [0.9997, 1.0004] |" in told
+    assert "| KL to the base model | in the loss: k1, coefficient 0.01 |" in told
+    assert "| optimiser steps a batch | 1 mini-batch(es) x 2 epoch(s) |" in told
+    assert "| learning rate | 1e-06, cosine to 1e-07, warm-up 0 step(s) |" in told
+    assert "LoRA of rank 8, alpha 32, on q_proj; merged" in told
+
+
+def test_imitation_has_no_reward_and_claims_none() -> None:
+    card = model_card(config(algorithm={"name": "sft", "sft_target": "translation"}), facts())
+    assert section(card, "Reward").strip() == "None: the policy imitated the translation that the data has."
+    assert "was not rewarded" in section(card, "What it is")
+    assert "reward sees" not in section(card, "Limits")
+    assert "sft: negative log-likelihood" in section(card, "Training")
+
+
+@pytest.mark.parametrize("language", ["de", "zh"])
+def test_the_card_asks_as_training_asked(language: str) -> None:
+    asked = config(data={"languages": [language]}, prompt={"system": "Be 'brief'.\nAlways."})
+    chat, *others = code_blocks(model_card(asked, facts()))
+    found: dict[str, object] = {}
+    exec(chat.replace("question = ...", "question = '2 + 3?'"), found)
+    unused = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
+    prompter = Prompter(unused, asked.prompt, exemplars={}, max_prompt_tokens=100)
+    assert found["messages"] == prompter.messages("2 + 3?", LANGUAGES[language])
+    assert len(others) == 2
+    for code in others:
+        compile(code, "card", "exec")
+
+
+def test_the_card_in_an_export_is_made_of_the_runs_files(tmp_path: Path) -> None:
+    base, export = tmp_path / "base-model", tmp_path / "export"
+    base.mkdir()
+    export.mkdir()
+    (base / "README.md").write_text("---\nlicense: other\nlicense_name: ours\n---\nA model.", encoding="utf-8")
+    used = config(policy={"model": str(base)})
+    folder = create(tmp_path / "run", used)
+    log = MetricsLog(folder.metrics)
+    for step in (1, 2):
+        log.append(step, {"reward/mean": 0.5})
+    log.close()
+    record_evaluation(folder.evaluation, "before", measured(sw=0.25))
+    write_model_card(export, used, folder=folder, problem_counts={"sw": 7})
+    card = (export / "README.md").read_text(encoding="utf-8")
+    data = ModelCard(card).data.to_dict()
+    assert (data["license"], data["license_name"]) == ("other", "ours")
+    assert "- base-model: its licence is other" in section(card, "Licences")
+    assert "- some-org/pivot-70b: its licence is unknown" in section(card, "Licences")
+    assert "| Swahili | 7 |\n| Thai | – |" in section(card, "Data")
+    assert "| steps | 2 of 20," in section(card, "Training")
+    assert "| Swahili | 100 | 25.0% |" in section(card, "Results")

@@ -1,0 +1,202 @@
+"""Prompts: the wording in each language, the chat template applied once, and what is refused."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from contracts.config.run import PromptConfig
+from contracts.errors import BadInput
+from contracts.rollouts import Problem
+from driver.problems.builtin.generate import exemplars as builtin_exemplars
+from driver.problems.builtin.wording import ParallelText
+from driver.problems.prompts import Prompter, WorkedExample, load_tokenizer, worked_examples
+from languages.facts import LANGUAGES
+
+TURNS = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
+OPENING = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+TEMPLATE = TURNS + OPENING
+SPECIAL = ["<s>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
+GERMAN = Problem(item_id="a", language="de", question=" Wie viele? ", question_en="How many?")
+ASKED_IN_GERMAN = (
+    "<|user|>Frage: Wie viele?\n\n"
+    "Denke Schritt für Schritt auf Deutsch und schließe mit „Die Antwort lautet <Zahl>.“<|end|>"
+)
+WORKED = ParallelText(question="Was ist 1 + 2?", steps=("1 + 2 = 3.", "Fertig."), answer="3")
+
+
+def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    """One token per byte; encoding adds <s> in front unless it is told not to, as Llama's tokenizers do."""
+    vocabulary = {
+        token: number for number, token in enumerate([*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())])
+    }
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    made.add_special_tokens(SPECIAL)
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.post_processor = processors.TemplateProcessing(single="<s> $0", special_tokens=[("<s>", 0)])
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="<|end|>")
+    wrapped.chat_template = template
+    return wrapped
+
+
+def prompter(
+    template: str = TEMPLATE,
+    *,
+    exemplars: Mapping[str, Sequence[WorkedExample]] | None = None,
+    limit: int = 10_000,
+    **config: object,
+) -> Prompter:
+    settings = PromptConfig.model_validate(config)
+    return Prompter(tokenizer(template), settings, exemplars=exemplars or {}, max_prompt_tokens=limit)
+
+
+def text_of(token_ids: tuple[int, ...]) -> str:
+    decoded = tokenizer().decode(list(token_ids), clean_up_tokenization_spaces=False)
+    assert isinstance(decoded, str)
+    return decoded
+
+
+def test_a_question_is_asked_in_its_language_with_the_closing_phrase() -> None:
+    assert text_of(prompter().prompt_token_ids(GERMAN)) == ASKED_IN_GERMAN + "<|assistant|>"
+
+
+def test_the_pivot_is_asked_in_english() -> None:
+    assert text_of(prompter().reference_prompt("How many?")) == (
+        '<|user|>Question: How many?\n\nReason step by step in English, and end with "The answer is <number>."<|end|>'
+        "<|assistant|>"
+    )
+
+
+def test_a_full_width_colon_is_followed_by_no_space() -> None:
+    problem = Problem(item_id="a", language="ja", question="何個？", question_en="How many?")
+    assert text_of(prompter().prompt_token_ids(problem)).startswith("<|user|>問題：何個？\n\n日本語で")
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_every_language_has_its_own_wording(language: str) -> None:
+    problem = Problem(item_id="a", language=language, question="1 + 1?", question_en="1 + 1?")
+    facts = LANGUAGES[language]
+    text = text_of(prompter().prompt_token_ids(problem))
+    assert text.startswith(f"<|user|>{facts.question_prefix}")
+    assert text.endswith(f"1 + 1?\n\n{facts.instruction}<|end|><|assistant|>")
+
+
+def test_system_message_and_worked_examples_come_first_as_turns() -> None:
+    made = prompter(exemplars={"de": [WORKED, WORKED]}, num_exemplars=1, system="Be brief.")
+    worked_turn = ASKED_IN_GERMAN.replace("Wie viele?", "Was ist 1 + 2?")
+    assert text_of(made.prompt_token_ids(GERMAN)) == (
+        "<|system|>Be brief.<|end|>"
+        f"{worked_turn}<|assistant|>1 + 2 = 3.\nFertig.\nDie Antwort lautet 3.<|end|>"
+        f"{ASKED_IN_GERMAN}<|assistant|>"
+    )
+
+
+def test_worked_examples_come_from_the_built_in_set() -> None:
+    examples = worked_examples(("en",), num=2, levels=(1, 2))
+    assert [example.question for example in examples["en"]] == [
+        text.question for text in builtin_exemplars("en", num=2)
+    ]
+    assert worked_examples(("en",), num=0, levels=(1,)) == {}
+
+
+def test_too_few_worked_examples_are_refused() -> None:
+    with pytest.raises(BadInput, match="2 worked examples were asked for and German has 1"):
+        prompter(exemplars={"de": [WORKED]}, num_exemplars=2).prompt_token_ids(GERMAN)
+
+
+def test_a_template_that_writes_the_first_token_gives_it_once() -> None:
+    token_ids = prompter("{{ bos_token }}" + TEMPLATE).prompt_token_ids(GERMAN)
+    assert tokenizer().encode("x")[0] == 0  # this tokenizer would add another
+    assert token_ids[0] == 0
+    assert token_ids.count(0) == 1
+
+
+def test_a_template_that_writes_no_first_token_gives_none() -> None:
+    assert prompter().prompt_token_ids(GERMAN).count(0) == 0
+
+
+def test_an_answer_ends_as_the_chat_ends_it() -> None:
+    made = prompter(system="Be brief.")
+    answer = made.answer_token_ids(GERMAN, "1 + 2 = 3.\nDie Antwort lautet 3.")
+    assert text_of(answer) == "1 + 2 = 3.\nDie Antwort lautet 3.<|end|>"
+    whole = made.prompt_token_ids(GERMAN) + answer
+    assert text_of(whole).endswith("<|assistant|>1 + 2 = 3.\nDie Antwort lautet 3.<|end|>")
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{ bos_token }}" + TEMPLATE, "Drei.<|end|>"),  # the first token is the prompt's
+        (TURNS.replace("<|end|>", "<|end|>\n") + OPENING, "Drei.<|end|>"),  # what follows the end is not drawn
+        (TURNS.replace("<|end|>", "\n") + OPENING, "Drei.<|end|>"),  # a template without an end gets it
+        (TURNS + "{% if add_generation_prompt %}<|assistant|>Hm. {% endif %}", "Drei.<|end|>"),  # opened another way
+    ],
+)
+def test_an_answer_has_no_first_token_and_one_end_whatever_the_template_writes(template: str, expected: str) -> None:
+    answer = prompter(template).answer_token_ids(GERMAN, "Drei.")
+    assert text_of(answer) == expected
+    assert answer.count(0) == 0
+
+
+def test_what_a_template_writes_before_an_answer_belongs_to_it() -> None:
+    thinks = TEMPLATE.replace(
+        "{{ m['content'] }}", "{{ '(none)' if m['role'] == 'assistant' else '' }}{{ m['content'] }}"
+    )
+    assert text_of(prompter(thinks).answer_token_ids(GERMAN, "Drei.")) == "(none)Drei.<|end|>"
+
+
+def test_a_tokenizer_without_an_end_of_sequence_cannot_end_an_answer() -> None:
+    endless = tokenizer()
+    endless.eos_token = None
+    with pytest.raises(BadInput, match="names no end of sequence"):
+        Prompter(endless, PromptConfig(), exemplars={}, max_prompt_tokens=1000).answer_token_ids(GERMAN, "Drei.")
+
+
+def test_a_prompt_may_be_as_long_as_the_limit_and_no_longer() -> None:
+    length = len(prompter().prompt_token_ids(GERMAN))
+    assert len(prompter(limit=length).prompt_token_ids(GERMAN)) == length
+    with pytest.raises(BadInput) as caught:
+        prompter(limit=length - 1).prompt_token_ids(GERMAN)
+    assert str(caught.value).startswith(
+        f"item 'a' in 'de': the prompt has {length} tokens, and policy.max_model_len less policy.max_response_tokens "
+        f"leaves {length - 1};"
+    )
+    with pytest.raises(BadInput, match=r"the English question 'x{60}\.\.\.': .* pivot\.max_response_tokens leaves 9"):
+        prompter(limit=9).reference_prompt("x" * 100)
+
+
+def test_a_template_without_a_system_role_is_refused_in_one_line() -> None:
+    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    with pytest.raises(BadInput, match=r"System role not supported; .* empty prompt\.system"):
+        prompter(refuses + TEMPLATE, system="Be brief.").prompt_token_ids(GERMAN)
+
+
+def test_a_tokenizer_is_loaded_with_its_own_template_or_the_file_given(tmp_path: Path) -> None:
+    tokenizer().save_pretrained(tmp_path / "own")
+    tokenizer(None).save_pretrained(tmp_path / "none")
+    (tmp_path / "given.jinja").write_text("given" + TEMPLATE, encoding="utf-8")
+    given = str(tmp_path / "given.jinja")
+    own = load_tokenizer(str(tmp_path / "own"), chat_template="", trust_remote_code=False)
+    assert own.chat_template == TEMPLATE
+    for folder in ("own", "none"):
+        loaded = load_tokenizer(str(tmp_path / folder), chat_template=given, trust_remote_code=False)
+        made = Prompter(loaded, PromptConfig(), exemplars={}, max_prompt_tokens=1000)
+        assert text_of(made.prompt_token_ids(GERMAN)) == f"given{ASKED_IN_GERMAN}<|assistant|>"
+
+
+def test_a_tokenizer_without_a_template_is_refused_with_the_way_to_give_one(tmp_path: Path) -> None:
+    tokenizer(None).save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match=r"no chat template; give a file with one, such as pivot\.chat_template="):
+        load_tokenizer(str(tmp_path), chat_template="", trust_remote_code=False, section="pivot")
+    with pytest.raises(BadInput, match=r"policy\.chat_template = '.*missing\.jinja': .* can't be read"):
+        load_tokenizer(str(tmp_path), chat_template=str(tmp_path / "missing.jinja"), trust_remote_code=False)
+
+
+@pytest.mark.parametrize("folder", ["missing", "."])
+def test_a_folder_without_a_tokenizer_is_refused_in_one_line(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(BadInput, match=r"policy\.model = '.*': no tokenizer can be loaded") as caught:
+        load_tokenizer(str(tmp_path / folder), chat_template="", trust_remote_code=False)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,305 @@
+"""After the learner was lost: what is put back, in which order, from where, and when it is given up."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from contracts.batches import PushReport
+from contracts.config.learning import AlgorithmConfig
+from contracts.errors import BadInput, CheckpointFailed, FleetLost, LearnerLost, RunFailed
+from contracts.rollouts import Draw, DroppedGroup, ScoredGroup
+from driver.problems.draws import OpenDraws
+from driver.recipes.loop import Loop, Progress
+from driver.recipes.recovery import Recovery
+from driver.run_state.checkpoints import FoundCheckpoint
+from driver.run_state.stopping import Stopped
+from tests.fakes.ports import FakeLearner, FakeRecorder, run
+from tests.runs.checkpointed import STATE
+from tests.runs.recipe import settings
+
+CHECKPOINT = FoundCheckpoint(
+    path=Path("step-000010"), state=replace(STATE, step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
+)
+LOST = LearnerLost("learner-1 died: SIGKILL")
+STOOD = Progress(step=14, policy_version=13, optimizer_steps=26)
+
+
+@dataclass
+class Lived:
+    """A run's parts, which write down in one list what is asked of them."""
+
+    recipe_ends: Sequence[Exception | None]  # of each call of the recipe
+    checkpoint: FoundCheckpoint | BadInput | None = CHECKPOINT
+    makes_checkpoints: bool = True
+    waits_s: Iterator[float | None] = field(default_factory=lambda: iter([0.0] * 9))
+    restart_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
+    is_asked_to_stop: bool = False  # when the learner is lost
+    load_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
+    push_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.loop = Loop(
+            learner=Learner(lived=self),
+            recorder=FakeRecorder(),
+            settings=settings(AlgorithmConfig(steps=20)),
+            progress=STOOD,
+            last_version=14,  # the push that was under way
+            is_between_steps=False,
+        )
+        self.recovery = Recovery(
+            loop=self.loop,
+            feed=Feed(self.calls),
+            record=Record(self.calls),
+            next_wait_s=lambda: next(self.waits_s),
+            restart=self.restart,
+            last_checkpoint=self.find if self.makes_checkpoints else None,
+        )
+
+    def find(self) -> FoundCheckpoint | None:
+        if isinstance(self.checkpoint, BadInput):
+            raise self.checkpoint
+        return self.checkpoint
+
+    async def restart(self) -> None:
+        self.calls.append("restart")
+        if failure := next(self.restart_fails, None):
+            raise failure
+
+    def train(self) -> None:
+        ends = iter(self.recipe_ends)
+
+        async def recipe() -> None:
+            self.calls.append(f"recipe after step {self.loop.progress.step}")
+            if self.is_asked_to_stop:
+                self.loop.stop.ask()
+            if failure := next(ends):
+                raise failure
+
+        run(self.recovery.train(recipe))
+
+
+@dataclass(kw_only=True)
+class Learner(FakeLearner):
+    lived: Lived
+
+    async def load(self, folder: str) -> None:
+        self.lived.calls.append(f"load {folder}")
+        if failure := next(self.lived.load_fails, None):
+            raise failure
+
+    async def push_weights(self, policy_version: int) -> PushReport:
+        self.lived.calls.append(f"push {policy_version}")
+        if failure := next(self.lived.push_fails, None):
+            raise failure
+        return await super().push_weights(policy_version)
+
+
+@dataclass
+class Feed:
+    calls: list[str]
+
+    def state(self) -> tuple[OpenDraws, list[tuple[Draw, ScoredGroup]]]:
+        raise AssertionError("nothing is saved on the way back")
+
+    def checkpointed(self) -> None:
+        raise AssertionError("nothing is saved on the way back")
+
+    def step_back(self, *, step: int, version: int) -> None:
+        self.calls.append(f"feed back to step {step}, version {version}")
+
+    async def close(self) -> Sequence[DroppedGroup]:
+        return ()
+
+
+@dataclass
+class Record:
+    calls: list[str]
+
+    def event(self, kind: str, reason: str, detail: str = "") -> None:
+        self.calls.append(f"{kind}: {reason}{' from ' + detail if detail else ''}")
+
+    def note(self, text: str) -> None:
+        self.calls.append(f"said: {text}")
+
+    def waiting(self, what: str) -> None:
+        self.calls.append(f"waits: {what}")
+
+    def cut_back(self, step: int) -> None:
+        self.calls.append(f"record back to step {step}")
+
+
+BACK = [
+    "restart",
+    "load step-000010/learner",
+    "record back to step 10",
+    "push 15",
+    "feed back to step 10, version 15",
+]
+
+
+def test_a_run_that_loses_nothing_is_left_alone() -> None:
+    lived = Lived([None])
+    lived.train()
+    assert lived.calls == ["recipe after step 14"]
+    assert lived.loop.last_version == 14
+
+
+def test_all_is_put_back_before_the_recipe_goes_on_and_the_weights_get_a_version_above_all_before() -> None:
+    """14 was being pushed when the learner was lost: some workers may have it."""
+    lived = Lived([LOST, None])
+    lived.train()
+    assert lived.calls == [
+        "recipe after step 14",
+        "learner_lost: learner-1 died: SIGKILL",
+        "said: learner-1 died: SIGKILL; the learner is started again and goes on after step 10",
+        *BACK,
+        "learner_restarted: after step 10 from step-000010",
+        "recipe after step 10",
+    ]
+    assert lived.loop.progress == Progress(step=10, policy_version=15, optimizer_steps=18, skipped_in_a_row=1)
+    assert lived.loop.last_version == 15
+    assert lived.loop.is_between_steps
+
+
+def test_before_the_first_checkpoint_it_starts_at_the_first_step_with_the_first_weights() -> None:
+    lived = Lived([LOST, None], checkpoint=None)
+    lived.train()
+    assert [call for call in lived.calls if not call.startswith(("said", "learner"))] == [
+        "recipe after step 14",
+        "restart",
+        "record back to step 0",
+        "push 15",
+        "feed back to step 0, version 15",
+        "recipe after step 0",
+    ]
+    assert lived.loop.progress == Progress(step=0, policy_version=15)
+
+
+def test_a_run_without_checkpoints_can_not_go_on() -> None:
+    lived = Lived([LOST], makes_checkpoints=False)
+    with pytest.raises(RunFailed, match=r"learner-1 died: SIGKILL; with checkpoint\.every_steps 0"):
+        lived.train()
+    assert "restart" not in lived.calls
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_has_failed_and_was_not_started_wrongly() -> None:
+    damaged = BadInput("no checkpoint in checkpoints is whole: step-000010/state.json is missing")
+    lived = Lived([LOST], checkpoint=damaged)
+    with pytest.raises(RunFailed, match=r"^learner-1 died: SIGKILL; the learner can't be put back: no checkpoint in"):
+        lived.train()
+    assert not lived.loop.is_between_steps
+
+
+def test_restarts_have_a_budget() -> None:
+    lived = Lived([LOST, LOST, LOST], waits_s=iter([0.0, 0.0, None]))
+    with pytest.raises(RunFailed, match=r"learner-1 died: SIGKILL; it was started again fleet\.max_restarts times"):
+        lived.train()
+    assert lived.calls.count("restart") == 2
+    assert lived.loop.last_version == 16  # each time another
+
+
+@pytest.mark.parametrize("where", ["load", "push"])
+def test_a_learner_that_is_lost_on_the_way_back_is_put_back_again(where: str) -> None:
+    hangs: Iterator[Exception | None] = iter([LearnerLost("learner-0 hangs")])
+    lived = Lived([LOST, None])
+    if where == "load":
+        lived.load_fails = hangs
+    else:
+        lived.push_fails = hangs
+    lived.train()
+    assert lived.calls.count("restart") == 2
+    pushed = [call for call in lived.calls if call.startswith("push")]
+    assert pushed == (["push 15"] if where == "load" else ["push 15", "push 16"])
+    backs = [call for call in lived.calls if call.startswith("feed back")]
+    assert backs == [f"feed back to step 10, version {15 if where == 'load' else 16}"]
+    assert "learner_lost: learner-0 hangs" in lived.calls
+
+
+def test_ranks_that_do_not_start_are_tried_again_within_the_budget() -> None:
+    slow = RunFailed("learner-1 did not start in 600 s")
+    lived = Lived([LOST, None], restart_fails=iter([slow]))
+    lived.train()
+    assert lived.calls.count("restart") == 2
+    assert "learner_lost: the learner could not be started again: learner-1 did not start in 600 s" in lived.calls
+    given_up = Lived([LOST], restart_fails=iter([slow]), waits_s=iter([0.0, None]))
+    with pytest.raises(RunFailed, match="learner-1 did not start in 600 s; it was started again"):
+        given_up.train()
+
+
+def test_a_loss_on_the_way_back_costs_the_budget_too() -> None:
+    lived = Lived([LOST], waits_s=iter([0.0, None]), load_fails=iter([LearnerLost("learner-0 hangs")]))
+    with pytest.raises(RunFailed, match="learner-0 hangs; it was started again"):
+        lived.train()
+
+
+@pytest.mark.parametrize("failure", [RunFailed("optimizer.pt can't be read"), FleetLost("no policy worker is left")])
+def test_what_ends_the_run_on_the_way_back_leaves_no_learner_that_looks_like_a_finished_steps(
+    failure: RunFailed,
+) -> None:
+    """A learner that is lost between two steps (while it saves) holds its first weights after the restart: saved as
+    step 14 they would be a checkpoint of nothing."""
+    is_load = not isinstance(failure, FleetLost)
+    lived = Lived([LOST], load_fails=iter([failure] if is_load else []), push_fails=iter([] if is_load else [failure]))
+    lived.loop.is_between_steps = True
+    with pytest.raises(RunFailed, match=str(failure)):
+        lived.train()
+    assert not lived.loop.is_between_steps
+
+
+def test_a_run_that_was_asked_to_stop_ends_at_its_last_checkpoint_and_starts_no_ranks() -> None:
+    lived = Lived([LOST], is_asked_to_stop=True, waits_s=iter([3600.0]))
+    lived.loop.is_between_steps = True
+    with pytest.raises(Stopped):
+        lived.train()
+    assert lived.calls == [
+        "recipe after step 14",
+        "learner_lost: learner-1 died: SIGKILL",
+        "said: learner-1 died: SIGKILL; the run was asked to stop: it ends after step 10",
+        "record back to step 10",
+    ]
+    assert lived.loop.progress == Progress(step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
+    assert not lived.loop.is_between_steps  # there is nothing to save
+
+
+def test_one_without_a_checkpoint_is_put_back_first_so_that_it_can_be_saved() -> None:
+    lived = Lived([LOST, None], is_asked_to_stop=True, checkpoint=None)
+    lived.train()
+    assert lived.calls[-1] == "recipe after step 0"
+    assert lived.loop.is_between_steps
+
+
+@pytest.mark.parametrize("where", ["restart", "load"])
+@pytest.mark.parametrize("damage", [BadInput("optimizer.pt is damaged"), CheckpointFailed("no space left")])
+def test_files_that_break_on_the_way_back_are_a_failure_and_no_bad_input(where: str, damage: Exception) -> None:
+    """Exit 2 would tell a script that nothing was begun."""
+    fails: Iterator[Exception | None] = iter([damage])
+    lived = Lived([LOST])
+    lived.loop.is_between_steps = True
+    if where == "restart":
+        lived.restart_fails = fails
+    else:
+        lived.load_fails = fails
+    with pytest.raises(RunFailed, match=f"^learner-1 died: SIGKILL; the learner can't be put back: {damage}"):
+        lived.train()
+    assert not lived.loop.is_between_steps
+
+
+def test_any_other_failure_of_the_recipe_is_the_runs() -> None:
+    lived = Lived([FleetLost("no policy worker is left")])
+    with pytest.raises(FleetLost):
+        lived.train()
+    assert lived.calls == ["recipe after step 14"]
+
+
+def test_it_waits_as_long_as_the_budget_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("driver.recipes.recovery.asyncio.sleep", sleep)
+    Lived([LOST, LOST, None], waits_s=iter([1.5, 3.0])).train()
+    assert waited == [1.5, 3.0]

@@ -1,0 +1,57 @@
+"""Several optimiser steps as one report: what is averaged, summed, the largest, the last, or left out."""
+
+import math
+from collections.abc import Mapping
+
+import pytest
+
+from contracts.batches import StepReport
+from driver.recipes.reports import merged
+
+
+def a_report(metrics: Mapping[str, float], *, is_skipped: bool = False) -> StepReport:
+    return StepReport(
+        metrics={**metrics, "learner/skipped": float(is_skipped)}, num_tokens=10, seconds=1.5, is_skipped=is_skipped
+    )
+
+
+def test_one_report_stays_as_it_is() -> None:
+    found = merged([a_report({"policy/loss": 0.5, "learner/forward_s": 2.0})])
+    assert found.metrics == {
+        "policy/loss": 0.5,
+        "learner/forward_s": 2.0,
+        "learner/optimizer_steps": 1.0,
+        "learner/skipped_steps": 0.0,
+    }
+    assert (found.num_tokens, found.seconds, found.is_skipped) == (10, 1.5, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("policy/loss", 0.2),  # (0.1 + 0.3) / 2
+        ("policy/importance_ratio_max", 0.3),
+        ("policy/learning_rate", 0.1),
+        ("critic/learning_rate", 0.1),
+        ("learner/memory_gib", 0.9),  # the skipped step's
+        ("learner/forward_s", 0.3 + 0.9 + 0.1),
+        ("learner/micro_batches", 0.3 + 0.9 + 0.1),
+        ("learner/sequences", 0.3 + 0.9 + 0.1),
+    ],
+)
+def test_every_metric_is_put_together_in_its_own_way(name: str, expected: float) -> None:
+    found = merged([a_report({name: 0.3}), a_report({name: 0.9}, is_skipped=True), a_report({name: 0.1})])
+    assert found.metrics[name] == pytest.approx(expected)
+    assert (found.metrics["learner/optimizer_steps"], found.metrics["learner/skipped_steps"]) == (2, 1)
+    assert (found.num_tokens, found.seconds) == (30, 4.5)
+
+
+def test_what_is_not_finite_or_was_only_measured_by_a_skipped_step_is_left_out() -> None:
+    found = merged(
+        [a_report({"policy/loss": math.nan, "policy/grad_norm": 1.0}), a_report({"policy/grad_norm": math.inf})]
+    )
+    assert "policy/loss" not in found.metrics
+    assert found.metrics["policy/grad_norm"] == 1.0
+    lost = merged([a_report({"policy/loss": 0.5}, is_skipped=True)])
+    assert lost.metrics == {"learner/optimizer_steps": 0.0, "learner/skipped_steps": 1.0}
+    assert lost.is_skipped

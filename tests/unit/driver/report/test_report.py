@@ -1,0 +1,229 @@
+"""report.html of a whole run, of one that is going on, of a damaged one; and that nothing in it is markup but ours."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import BadInput
+from contracts.rollouts import Group, Problem, Reference, Rollout, Score, ScoredGroup
+from driver.evaluation.measure import EvaluationResult, Example, LanguageResult, record_evaluation
+from driver.report.figures import smoothing_window, trailing_mean
+from driver.report.page import element
+from driver.report.results import verdict
+from driver.report.run_record import read_run
+from driver.report.write import write_report
+from driver.tracking.metrics import Event, EventLog, MetricsLog
+from driver.tracking.samples_file import SamplesLog
+
+HOSTILE = '<script>alert("1")</script> & <b>17</b>'
+CONFIG = """[data]
+languages = ["ar"]
+
+[policy]
+model = "tiny"
+
+[algorithm]
+steps = 3
+"""
+METRICS = {
+    "reward/mean": 0.5,
+    "reward/answer/all": 0.5,
+    "gate/format/ar": 0.75,
+    "lang/ar/accuracy": 0.25,
+    "lang/ar/response_length": 40.0,
+    "group/used": 3.0,
+    "group/dropped_no_signal": 1.0,
+    "response_length/mean": 40.0,
+    "policy/mismatch_kl": 0.001,
+    "timing_s/generate": 2.0,
+    "timing_s/learn": 1.0,
+    "throughput/policy_tokens_per_s": 100.0,
+}
+TITLES = ("Reward", "Parts of the reward", "Gate: format", "Mismatch, KL", "Time per stage", "Throughput per stage")
+
+
+class Checker(HTMLParser):
+    """Collects what a browser would see, and fails on a tag that is closed out of turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+        if tag not in ("meta", "br", "hr"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def seen(report: Path) -> Checker:
+    checker = Checker()
+    checker.feed(report.read_text(encoding="utf-8"))
+    checker.close()
+    assert checker.open == []
+    return checker
+
+
+def add_steps(folder: Path, *steps: int) -> None:
+    metrics, samples = MetricsLog(folder / "metrics.jsonl"), SamplesLog(folder / "samples.parquet")
+    for step in steps:
+        metrics.append(step, METRICS)
+        problem = Problem(item_id="a", language="ar", question=HOSTILE, question_en="Q", answer="17")
+        rollout = Rollout(
+            token_ids=(1,), logprobs=(0.0,), text=f"{HOSTILE} {step}", finish_reason="stop", token_versions=(0,)
+        )
+        score = Score(reward=0.5, parts={"answer": 1.0}, gates={"language": False}, answer="17")
+        group = Group(group_id=f"{step}/a/ar", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,))
+        reference = Reference(
+            item_id="a", key="k", text="The answer is 17.", num_tokens=5, verdict="accepted", num_votes=1, num_drawn=1
+        )
+        samples.append(step, [ScoredGroup(group=group, reference=reference, scores=(score,))], learned_by={})
+    metrics.close()
+
+
+def evaluation(share: float, *, english: float = 0.8) -> EvaluationResult:
+    def language(code: str, accuracy: float) -> LanguageResult:
+        example = Example(
+            item_id="t", question=HOSTILE, gold="17", response=HOSTILE, is_correct=True, is_in_language=False
+        )
+        return LanguageResult(
+            language=code,
+            num_items=100,
+            accuracy=accuracy,
+            language_consistency=1.0,
+            accuracy_in_language=accuracy,
+            declared_rate=0.9,
+            truncated_rate=0.0,
+            mean_length=30.0,
+            examples=(example,),
+        )
+
+    return EvaluationResult(languages=(language("en", english), language("ar", share)), measured_on={"source": "test"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run that ended well."""
+    run = tmp_path / "demo<run>"
+    run.mkdir()
+    (run / "config.toml").write_text(CONFIG, encoding="utf-8")
+    (run / "summary.json").write_text('{"status": "finished"}', encoding="utf-8")
+    add_steps(run, 1, 2, 3)
+    SamplesLog(run / "samples.parquet").merge()
+    record_evaluation(run / "evaluation.json", "before", evaluation(0.2))
+    record_evaluation(run / "evaluation.json", "after", evaluation(0.5))
+    events = EventLog(run / "events.jsonl")
+    events.append(Event(kind="group_dropped", reason="no_signal", step=1, group_id="1/a/ar", detail=HOSTILE))
+    events.close()
+    return run
+
+
+def test_a_whole_run_is_shown_with_its_pictures_tables_and_texts(folder: Path) -> None:
+    report = write_report(folder)
+    assert report == folder / "report.html"
+    page = seen(report)
+    text = " ".join(page.text)
+    assert "3 of 3 steps done; finished." in text
+    assert "Arabic" in text
+    assert all(title in text for title in TITLES)
+    assert page.tags.count("svg") >= len(TITLES)
+    assert "Step 1, item a" in text
+    assert "Step 3, item a" in text
+    assert "no_signal" in text
+    assert 'model = "tiny"' in text
+
+
+def test_the_report_asks_for_nothing_outside_itself(folder: Path) -> None:
+    page = seen(write_report(folder))
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert all(address.startswith("#") for address in page.addresses)
+
+
+def test_what_models_and_data_wrote_is_shown_as_text_and_is_never_markup(folder: Path) -> None:
+    report = write_report(folder)
+    page = seen(report)
+    assert HOSTILE in "".join(page.text)
+    assert "<script" not in report.read_text(encoding="utf-8")
+    assert "b" not in page.tags
+
+
+def test_an_attribute_cannot_be_left_by_a_quotation_mark() -> None:
+    assert element("div", "x", lang='"><script>') == '<div lang="&quot;&gt;&lt;script&gt;">x</div>'
+
+
+def test_the_verdict_says_what_changed_and_whether_it_is_clear(folder: Path) -> None:
+    # sqrt(0.2 * 0.8 / 100) = 0.04 and sqrt(0.5 * 0.5 / 100) = 0.05: together sqrt(0.0041) = 6.4 points.
+    assert verdict(read_run(folder, sampled_at_each_end=1)) == (
+        "Right answers in the asked language, mean over the languages other than English: 20.0% before, 50.0% after "
+        "(+30.0 points, standard error 6.4): a clear gain. The gap to English went from 60.0 to 30.0 points."
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "judged"), [(0.25, "no clear change"), (0.02, "a clear loss"), (0.2, "no clear change")]
+)
+def test_a_change_within_two_standard_errors_is_no_gain(folder: Path, after: float, judged: str) -> None:
+    record_evaluation(folder / "evaluation.json", "after", evaluation(after))
+    assert f": {judged}." in verdict(read_run(folder, sampled_at_each_end=1))
+
+
+def test_a_run_that_is_still_going_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
+    add_steps(tmp_path, 1)
+    text = " ".join(seen(write_report(tmp_path)).text)
+    assert "1 of 3 steps done; no summary yet." in text
+    assert "Nothing was evaluated yet." in text
+    assert "Step 1, item a" in text  # samples that are not merged yet
+
+
+def test_only_a_first_evaluation_is_shown_without_inventing_the_second(folder: Path) -> None:
+    (folder / "evaluation.json").unlink()
+    record_evaluation(folder / "evaluation.json", "before", evaluation(0.2))
+    assert verdict(read_run(folder, sampled_at_each_end=1)).startswith(
+        "Before training: 80.0% in English and 20.0% in the other languages on average"
+    )
+    assert "a clear gain" not in " ".join(seen(write_report(folder)).text)
+
+
+def test_an_empty_folder_still_gives_a_page(tmp_path: Path) -> None:
+    text = " ".join(seen(write_report(tmp_path)).text)
+    assert "Nothing has been measured yet." in text
+    assert "There is no config.toml." in text
+
+
+@pytest.mark.parametrize("file", ["config.toml", "metrics.jsonl", "evaluation.json", "samples.parquet", "summary.json"])
+def test_a_damaged_file_is_named_and_the_rest_is_shown(folder: Path, file: str) -> None:
+    (folder / file).write_bytes(b'{"step": 1}\n')
+    text = " ".join(seen(write_report(folder)).text)
+    assert "demo<run>" in text
+    if file != "summary.json":  # any JSON object will do there
+        assert f"{file} could not be read" in text
+
+
+def test_a_folder_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is no folder"):
+        write_report(tmp_path / "nothing")
+
+
+def test_a_report_of_the_same_run_is_the_same_file(folder: Path) -> None:
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+
+
+def test_smoothing_averages_over_the_steps_before_and_starts_at_once() -> None:
+    assert trailing_mean([1.0, 2.0, 6.0, 4.0], window=3) == [1.0, 1.5, 3.0, 4.0]
+    assert [smoothing_window(num_steps) for num_steps in (5, 20, 25, 200)] == [1, 1, 3, 20]

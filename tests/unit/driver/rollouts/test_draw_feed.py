@@ -1,0 +1,82 @@
+"""The draws of a recipe without groups: each is some step's, once, whatever happens to the learner."""
+
+import pytest
+
+from contracts.errors import RunFailed
+from driver.problems.draws import Draws
+from driver.rollouts.draw_feed import DrawFeed
+from tests.fakes.ports import GivenStream, a_problem, run
+
+PROBLEMS = [a_problem(name) for name in "abcdefghij"]
+
+
+def a_feed() -> DrawFeed:
+    return DrawFeed(Draws(GivenStream(PROBLEMS)), per_step=2)
+
+
+def numbers(feed: DrawFeed, step: int) -> list[int]:
+    return [draw.number for draw in feed.next_draws(step)]
+
+
+def test_each_step_has_the_next_draws() -> None:
+    feed = a_feed()
+    for step in (1, 2, 3):
+        assert numbers(feed, step) == [2 * step - 2, 2 * step - 1]
+        feed.release()
+    assert run(feed.close()) == ()
+
+
+def test_what_is_in_a_steps_hands_is_open_in_a_checkpoint_and_what_was_released_is_not() -> None:
+    feed = a_feed()
+    numbers(feed, 1)
+    feed.release()
+    state, kept = feed.state()
+    assert ([draw["number"] for draw in state["again"]], state["stream"]["number"], kept) == ([], 2, [])
+    numbers(feed, 2)
+    state, _ = feed.state()
+    assert [draw["number"] for draw in state["again"]] == [2, 3]
+    again = Draws(GivenStream(PROBLEMS))
+    again.restore(state)
+    assert numbers(DrawFeed(again, per_step=3), 2) == [2, 3, 4]
+
+
+def test_after_a_step_back_the_draws_since_the_checkpoint_come_again_in_order() -> None:
+    feed = a_feed()
+    for step in (1, 2, 3):
+        numbers(feed, step)
+        feed.release()
+        if step == 1:
+            feed.checkpointed()
+    numbers(feed, 4)  # in whose hands they are when the learner is lost
+    feed.step_back(step=1, version=0)
+    assert [numbers(feed, step) for step in (2, 3)] == [[2, 3], [4, 5]]
+    feed.step_back(step=1, version=0)  # lost again: 4 and 5 were in hand, 2 and 3 not released
+    assert sorted(draw["number"] for draw in feed.state()[0]["again"]) == [4, 5, 6, 7]
+
+
+def test_released_draws_come_again_after_each_step_back() -> None:
+    feed = a_feed()
+    for _ in range(2):
+        assert [numbers(feed, 1), feed.release(), numbers(feed, 2)] == [[0, 1], None, [2, 3]]
+        feed.step_back(step=0, version=0)
+
+
+def test_a_step_back_behind_the_last_checkpoint_is_refused() -> None:
+    feed = a_feed()
+    for step in (1, 2):
+        numbers(feed, step)
+        feed.release()
+    feed.checkpointed()
+    with pytest.raises(RunFailed, match="the checkpoint of step 2 can't be used any more"):
+        feed.step_back(step=1, version=0)
+    feed.step_back(step=2, version=0)
+    assert numbers(feed, 3) == [4, 5]
+
+
+def test_steps_that_a_whole_checkpoint_holds_are_not_handed_out_again() -> None:
+    feed = a_feed()
+    for step in (1, 2, 3):
+        numbers(feed, step)
+        feed.release()
+    feed.step_back(step=2, version=0)  # it was written, and could not be said to be
+    assert numbers(feed, 3) == [4, 5]

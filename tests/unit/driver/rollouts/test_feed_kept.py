@@ -1,0 +1,201 @@
+"""What of a feed goes into a checkpoint, and how another process goes on from it, on fakes."""
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+
+from contracts.config.learning import AlgorithmConfig
+from contracts.errors import BadInput
+from contracts.rollouts import Draw, Problem, Score, ScoredGroup, ScoreRequest, Unscored
+from driver.problems.draws import Draws, OpenDraws
+from tests.fakes.ports import FakeScorer, GivenStream, policy_prompt, run
+from tests.runs.feed import (
+    DULL,
+    PROBLEMS,
+    FeedRun,
+    algorithm,
+    number_of,
+    numbers,
+    one_step,
+    open_numbers,
+    quiet,
+    set_aside,
+)
+
+Kept = Sequence[tuple[Draw, ScoredGroup]]
+
+
+def restored(state: OpenDraws, kept: Kept, *, step: int, version: int, max_staleness: int) -> FeedRun:
+    """What another process goes on with."""
+    draws = Draws(GivenStream(PROBLEMS))
+    draws.restore(state)
+    live = FeedRun(algorithm(max_staleness=max_staleness), draws=draws, step=step, version=version)
+    live.feed.keep(kept)
+    return live
+
+
+def test_a_checkpoint_keeps_what_is_ready_and_names_what_must_be_asked_again() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1), scores={2: DULL})
+        await one_step(live, 1, 0, 1)
+        await live.finish(2, 4)
+        state, kept = live.feed.state()
+        assert [draw.number for draw, _ in kept] == [2, 4]
+        assert all(draw.group_id == group.group.group_id for draw, group in kept)
+        assert (open_numbers(state), state["stream"]["number"]) == ([3, 5], 6)
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_group_without_a_prompt_is_asked_again_too() -> None:
+    """There is nothing to keep of it, and it is still some step's to report."""
+
+    def prompt(problem: Problem) -> tuple[int, ...]:
+        if problem == PROBLEMS[3]:
+            raise BadInput("item 'd0': the prompt has 99 tokens")
+        return policy_prompt(problem)
+
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1))
+        live.feed.stages = replace(live.feed.stages, prompt=prompt)
+        await one_step(live, 1, 0, 1)
+        state, kept = live.feed.state()
+        assert live.asked == [2, 4, 5]
+        assert (open_numbers(state), list(kept)) == ([2, 3, 4, 5], [])
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_group_whose_place_was_given_away_and_that_nobody_was_told_of_is_open_in_a_checkpoint() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={2: DULL})
+        await one_step(live, 1, 0, 1)
+        await live.finish(2)
+        assert live.asked == [3, 4, 5, 6]
+        state, kept = live.feed.state()
+        assert (open_numbers(state), list(kept)) == ([2, 3, 4, 5, 6], [])
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_run_that_goes_on_asks_nothing_again_that_was_kept_and_the_rest_with_the_same_names_and_seeds() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1))
+        await one_step(live, 1, 0, 1)
+        await live.finish(3, 4)
+        state, kept = live.feed.state()
+        asked = {request.request_id: request.seeds for request in live.policy.requests}
+        await live.feed.close()
+
+        again = restored(state, kept, step=1, version=1, max_staleness=1)
+        waiting = await again.begin(2)
+        assert again.asked == [2, 5]
+        assert {request.request_id: request.seeds for request in again.policy.requests} == {
+            name: seeds for name, seeds in asked.items() if number_of(name) in (2, 5)
+        }
+        assert numbers(await waiting) == [3, 4]  # of versions 0 and 1; 2 is drawn by version 1 now
+        await again.learned(2)
+        assert again.asked == [2, 5, 6, 7]
+        await again.feed.close()
+
+    run(watch())
+
+
+def test_kept_groups_that_are_too_old_are_asked_again() -> None:
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1))
+        await one_step(live, 1, 0, 1)
+        await live.finish(2, 3, 4)
+        state, kept = live.feed.state()
+        await live.feed.close()
+
+        again = restored(state, kept, step=1, version=2, max_staleness=1)
+        waiting = await again.begin(2)
+        assert again.asked == [2, 3, 5]  # of version 0; 4 is of version 1
+        await again.finish(2)
+        assert numbers(await waiting) == [2, 4]
+        await again.feed.close()
+
+    run(watch())
+
+
+def test_what_is_in_the_hands_of_a_step_is_open_with_what_it_was_told_of() -> None:
+    """The step has not learned yet, and nobody has written down what was replaced on its way."""
+
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={1: DULL})
+        waiting = await live.begin(1)
+        await live.finish(1)
+        await live.finish(0, 2)
+        assert (numbers(await waiting), set_aside(await waiting)) == ([0, 2], [(1, "no_signal")])
+        state, kept = live.feed.state()
+        assert ([draw.number for draw, _ in kept], open_numbers(state)) == ([0, 2], [1, 3, 4])
+        await live.learned(1)
+        state, kept = live.feed.state()
+        assert ([draw.number for draw, _ in kept], open_numbers(state)) == ([], [3, 4, 5, 6])
+        await live.feed.close()
+
+    run(watch())
+
+
+class Parts(dict[str, float]):
+    """A plain dict can't be watched."""
+
+
+class WatchedScorer(FakeScorer):
+    """Knows which of the scores that it gave are held by anybody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[weakref.ref[Parts]] = []
+
+    async def score(self, request: ScoreRequest) -> tuple[Score | Unscored, ...]:
+        parts = Parts(answer=0.5)
+        self.given.append(weakref.ref(parts))
+        return tuple(
+            Score(reward=float(index), parts=parts, gates={}, answer="1") for index in range(len(request.responses))
+        )
+
+    @property
+    def num_groups_held(self) -> int:
+        return sum(parts() is not None for parts in self.given)
+
+
+def watched(rules: AlgorithmConfig) -> tuple[FeedRun, WatchedScorer]:
+    live, scorer = FeedRun(rules), WatchedScorer()
+    live.feed.stages = replace(live.feed.stages, scorer=scorer)
+    return live, scorer
+
+
+def test_what_a_checkpoint_holds_is_forgotten_here() -> None:
+    """Else a long run would fill the driver's memory."""
+
+    async def watch() -> None:
+        live, scorer = watched(algorithm(steps=4, max_staleness=3))
+        for step in (1, 2):
+            await one_step(live, step, 2 * step - 2, 2 * step - 1)
+        assert scorer.num_groups_held == 4
+        live.feed.checkpointed()
+        assert scorer.num_groups_held == 0
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_responses_that_a_step_back_would_draw_again_anyway_are_not_held_for_it() -> None:
+    """On-policy none outlives its step, however far the next checkpoint is."""
+
+    async def watch() -> None:
+        live, scorer = watched(algorithm(steps=4))
+        await one_step(live, 1, 0, 1)
+        assert (len(scorer.given), scorer.num_groups_held) == (2, 0)
+        live.policy.version = 2
+        live.feed.step_back(step=0, version=2)
+        await quiet()
+        assert live.asked == [0, 1]  # they are known all the same
+        await live.feed.close()
+
+    run(watch())

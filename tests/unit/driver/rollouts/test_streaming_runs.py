@@ -1,0 +1,62 @@
+"""Whole runs on fakes through any weather: nothing is learned from twice, nothing is lost, nothing is too old."""
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.config.learning import AlgorithmConfig
+from driver.learning.samples import oldest_version
+from tests.fakes.ports import run
+from tests.runs.feed import number_of
+from tests.runs.streaming import Books, Weather, lived
+
+
+def check_books(books: Books, *, num_draws: int, algorithm: AlgorithmConfig) -> None:
+    """What an auditor would ask of the surviving record."""
+    assert [record.step for record in books.steps] == list(range(1, algorithm.steps + 1))
+    versions = [record.policy_version for record in books.steps]
+    assert all(before <= after for before, after in pairwise(versions)), versions
+    pushed = [record.update.push.policy_version for record in books.steps if record.update and record.update.push]
+    assert all(before < after for before, after in pairwise(pushed)), pushed
+
+    learned = [number_of(group.group.group_id) for group, _ in books.learned]
+    dropped = [number_of(group.group_id) for group in books.dropped]
+    assert Counter(learned + dropped) == Counter(range(num_draws))
+    assert all(group.reason for group in books.dropped)
+    for group, version in books.learned:
+        assert 0 <= version - oldest_version(group) <= algorithm.max_staleness
+    for record in books.steps:
+        assert len(record.groups) - record.metrics["group/replaced"] == algorithm.groups_per_step
+        assert record.metrics["group/replaced"] >= 0
+
+
+# A task that is cancelled before its first turn never begins its stage.
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@settings(max_examples=80, deadline=None)
+@given(
+    algorithm=st.builds(
+        AlgorithmConfig,
+        steps=st.just(7),
+        group_size=st.just(2),
+        groups_per_step=st.integers(1, 3),
+        max_staleness=st.integers(0, 3),
+        max_replacements=st.integers(0, 3),
+        kl=st.sampled_from(["none", "loss"]),  # with it the learner measures, and can be lost then
+    ),
+    weather=st.builds(
+        Weather,
+        lost=st.sampled_from([0.0, 0.05, 0.2]),
+        dull=st.sampled_from([0.0, 0.3, 0.8]),
+        num_crashes=st.integers(0, 3),
+    ),
+    every=st.integers(1, 4),
+    seed=st.integers(0, 2**32),
+)
+def test_every_draw_is_learned_from_once_or_dropped_once_whatever_happens(
+    algorithm: AlgorithmConfig, weather: Weather, every: int, seed: int
+) -> None:
+    books, stream = run(lived(algorithm, weather=weather, every=every, seed=seed))
+    check_books(books, num_draws=stream.state()["number"], algorithm=algorithm)

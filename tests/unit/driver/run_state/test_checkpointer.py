@@ -1,0 +1,199 @@
+"""A run's own checkpoints, from the recipe's step to the disk and back; the learner is a fake."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import CheckpointFailed, RunFailed
+from driver.problems.draws import Draws
+from driver.problems.sources import ListSource
+from driver.problems.stream import ProblemStream
+from driver.recipes.loop import Progress
+from driver.rollouts.draw_feed import DrawFeed
+from driver.run_state.checkpointer import Feed, RunCheckpointer, progress_of
+from driver.run_state.kept_groups import read_groups
+from tests.fakes.ports import FakeLearner, a_problem, run
+from tests.runs.checkpointed import CheckpointedRun
+from tests.runs.feed import FeedRun, algorithm
+
+GROUPS_PER_STEP = 3
+LAST_STEP = 5
+
+
+@dataclass
+class FailingLearner(FakeLearner):
+    """Its disk is full at one save, or it dies."""
+
+    failures: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
+
+    async def save(self, folder: str) -> None:
+        await super().save(folder)
+        if failure := next(self.failures, None):
+            raise failure
+
+
+def a_stream() -> ProblemStream:
+    problems = [a_problem(name, language) for name in "abcdefgh" for language in ("de", "sw")]
+    return ProblemStream(ListSource(problems, name="problems"), languages=("de", "sw"), seed=3)
+
+
+def checkpointer(
+    kept: CheckpointedRun, feed: Feed, *, learner: FakeLearner | None = None, failed: list[str] | None = None
+) -> RunCheckpointer:
+    return RunCheckpointer(
+        checkpoints=kept.checkpoints,
+        learner=learner or FakeLearner(),
+        feed=feed,
+        last_step=LAST_STEP,
+        num_ranks=2,
+        seed=3,
+        calibration="{}",
+        waiting=lambda what: None,
+        failed=(failed if failed is not None else []).append,
+    )
+
+
+@dataclass(kw_only=True)
+class Stepping:
+    """A loop that draws problems and calls the checkpointer, as a recipe's does."""
+
+    folder: Path
+    learner: FakeLearner = field(default_factory=FakeLearner)
+    draws: Draws = field(default_factory=lambda: Draws(a_stream()))
+    failed: list[str] = field(default_factory=list)
+    drawn: list[str] = field(default_factory=list)
+    every_steps: int = 2
+
+    def __post_init__(self) -> None:
+        self.run = CheckpointedRun(self.folder, every_steps=self.every_steps, best_metric="", keep_last=5)
+        self.feed = DrawFeed(self.draws, per_step=GROUPS_PER_STEP)
+
+    def steps(self, first: int, last: int) -> None:
+        writing = checkpointer(self.run, self.feed, learner=self.learner, failed=self.failed)
+        for step in range(first, last + 1):
+            self.drawn += [draw.group_id for draw in self.feed.next_draws(step)]
+            self.feed.release()
+            progress = Progress(step=step, policy_version=step - 1, optimizer_steps=2 * step, skipped_in_a_row=1)
+            run(writing.after_step(progress))
+
+
+def test_due_steps_are_saved_with_the_learners_state_and_the_place_in_the_stream(tmp_path: Path) -> None:
+    stepping = Stepping(folder=tmp_path)
+    stepping.steps(1, LAST_STEP)
+    assert stepping.run.steps() == [2, 4, 5]
+    found = stepping.run.find()
+    assert found is not None
+    assert (found.learner / "weights").read_text(encoding="utf-8") == "0"
+    assert (found.state.open["stream"]["number"], found.state.open["again"]) == (15, [])
+    assert read_groups(found.groups) == []
+    assert (found.state.num_ranks, found.state.seed, found.state.calibration) == (2, 3, "{}")
+    assert progress_of(found.state) == Progress(step=5, policy_version=4, optimizer_steps=10, skipped_in_a_row=1)
+    assert stepping.failed == []
+
+
+def test_a_run_that_was_killed_draws_every_problem_once_and_in_the_same_order(tmp_path: Path) -> None:
+    whole = Stepping(folder=tmp_path / "whole")
+    whole.steps(1, LAST_STEP)
+
+    killed = Stepping(folder=tmp_path / "killed")
+    killed.steps(1, 3)
+    found = killed.run.find()
+    assert found is not None
+    again = Stepping(folder=tmp_path / "killed")
+    again.draws.restore(found.state.open)
+    again.steps(found.state.step + 1, LAST_STEP)
+    assert killed.drawn[: 2 * GROUPS_PER_STEP] + again.drawn == whole.drawn
+    assert again.run.steps() == [2, 4, 5]
+
+
+def test_a_checkpoint_that_could_not_be_written_is_told_of_and_the_run_goes_on(tmp_path: Path) -> None:
+    full = CheckpointFailed("rank-1.pt: No space left on device (rank 1)")
+    stepping = Stepping(folder=tmp_path, learner=FailingLearner(failures=iter((None, full))))
+    stepping.steps(1, LAST_STEP)
+    assert stepping.run.steps() == [2, 5]
+    assert stepping.failed == [
+        "the checkpoint of step 4 could not be written: rank-1.pt: No space left on device (rank 1); whole ones: step 2"
+    ]
+
+
+def test_a_learner_that_dies_while_saving_ends_the_run(tmp_path: Path) -> None:
+    stepping = Stepping(folder=tmp_path, learner=FailingLearner(failures=iter((None, RunFailed("learner-1 died")))))
+    with pytest.raises(RunFailed, match="learner-1 died"):
+        stepping.steps(1, LAST_STEP)
+    assert stepping.run.steps() == [2]
+    assert Stepping(folder=tmp_path).run.find() is not None
+
+
+def test_groups_that_are_ready_and_draws_that_are_open_are_part_of_it(tmp_path: Path) -> None:
+    """Draw 0 is ready when step 1 is kept, draw 1 still under way."""
+
+    async def watch() -> None:
+        live = FeedRun(algorithm(max_staleness=1))
+        await live.begin(1)
+        await live.finish(0)
+        kept = CheckpointedRun(tmp_path, every_steps=1)
+        assert await checkpointer(kept, live.feed).save(Progress())
+        found = kept.find()
+        assert found is not None
+        ((draw, group),) = read_groups(found.groups)
+        assert (draw.number, group.group.group_id) == (0, "0/a0/de")
+        assert [open_draw["number"] for open_draw in found.state.open["again"]] == [1, 2, 3]
+        await live.feed.close()
+
+    run(watch())
+
+
+def test_a_run_that_ends_after_a_due_step_does_not_write_its_checkpoint_twice(tmp_path: Path) -> None:
+    learner = FakeLearner()
+    kept = CheckpointedRun(tmp_path, every_steps=2)
+    writing = checkpointer(kept, DrawFeed(Draws(a_stream()), per_step=1), learner=learner)
+    run(writing.after_step(Progress(step=2)))
+    written = (kept.folder / "step-000002" / "manifest.json").stat()
+    assert run(writing.save_if_lacking(Progress(step=2)))
+    assert (kept.folder / "step-000002" / "manifest.json").stat() == written
+    assert run(writing.save_if_lacking(Progress(step=3)))
+    assert kept.steps() == [2, 3]
+
+
+def test_what_a_run_ends_without_is_told(tmp_path: Path) -> None:
+    full = CheckpointFailed("No space left on device")
+    failed: list[str] = []
+    feed = DrawFeed(Draws(a_stream()), per_step=1)
+    learner = FailingLearner(failures=iter((full,)))
+    writing = checkpointer(CheckpointedRun(tmp_path), feed, learner=learner, failed=failed)
+    assert not run(writing.save_if_lacking(Progress(step=1)))
+    assert len(failed) == 1
+
+
+class CountingFeed(DrawFeed):
+    """Says how often it was told that a checkpoint holds everything."""
+
+    def __init__(self) -> None:
+        super().__init__(Draws(a_stream()), per_step=1)
+        self.told = 0
+
+    def checkpointed(self) -> None:
+        self.told += 1
+        super().checkpointed()
+
+
+def test_the_feed_forgets_only_what_a_whole_checkpoint_holds(tmp_path: Path) -> None:
+    feed = CountingFeed()
+    full = CheckpointFailed("No space left on device")
+    kept = CheckpointedRun(tmp_path, every_steps=2)
+    writing = checkpointer(kept, feed, learner=FailingLearner(failures=iter((full, None))))
+    told = []
+    for step in (1, 2, 3, 4):
+        run(writing.after_step(Progress(step=step)))
+        told.append(feed.told)
+    assert told == [0, 0, 0, 1]
+
+
+def test_a_run_that_never_steps_back_keeps_nothing_for_it(tmp_path: Path) -> None:
+    feed = CountingFeed()
+    writing = checkpointer(CheckpointedRun(tmp_path, every_steps=0), feed)
+    for step in (1, 2):
+        run(writing.after_step(Progress(step=step)))
+    assert feed.told == 2

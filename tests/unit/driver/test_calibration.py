@@ -1,0 +1,190 @@
+"""When a run reads, refuses or measures the scale of its reasoning part, and how the scorers are asked for it."""
+
+import asyncio
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from contracts.config.reward import ReasoningConfig
+from contracts.errors import BadInput, RunFailed
+from driver.calibration import calibrate, calibration_for, calibration_solutions, check_calibration
+from driver.config_paths import HOME_VARIABLE
+from driver.tracking.console import Progress
+from rewards.calibration import Calibration, from_json
+from rewards.reasoning.judge import ReasoningPair
+
+
+class Scorers:
+    """A judge that is right: a solution is close, its question less, anything else far."""
+
+    def __init__(self, fingerprint: str = "judge-1") -> None:
+        self.fingerprint = fingerprint
+        self.num_pairs = 0
+        self.calls: list[int] = []
+
+    async def judge_fingerprint(self) -> str:
+        return self.fingerprint
+
+    async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
+        self.num_pairs += len(pairs)
+        self.calls.append(len(pairs))
+        return [self._value(pair) for pair in pairs]
+
+    def _value(self, pair: ReasoningPair) -> float:
+        return 0.8 if pair.reasoning == pair.question else 0.9 + 0.001 * (len(pair.reasoning) % 10)
+
+
+def config(**settings: object) -> ReasoningConfig:
+    return ReasoningConfig.model_validate({"calibration_items": 8} | settings)
+
+
+def scale_of(scorers: Scorers, reasoning: ReasoningConfig, *languages: str) -> Calibration | None:
+    progress = Progress(Console(file=io.StringIO()))
+    return asyncio.run(calibration_for(reasoning, scorers, languages=languages, progress=progress))
+
+
+def kept_by(scorers: Scorers, reasoning: ReasoningConfig) -> Path:
+    return asyncio.run(calibrate(reasoning, scorers, progress=Progress(Console(file=io.StringIO())))).path
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def test_missing_calibration_is_measured_once_and_kept(home: Path) -> None:
+    scorers = Scorers()
+    first = scale_of(scorers, config(), "de", "th")
+    assert isinstance(first, Calibration)
+    assert (scorers.num_pairs, list(first.languages)) == (2 * 8 * 3, ["de", "th"])
+    assert scale_of(scorers, config(), "de", "th") == first
+    assert scorers.num_pairs == 48
+    (file,) = (home / ".cache" / "calibration").iterdir()
+    assert file.name.endswith(f"-{first.data}.json")
+
+
+def test_another_judge_other_data_and_other_languages_are_measured_anew(home: Path) -> None:
+    scale_of(Scorers("judge-1"), config(), "de")
+    for scorers, reasoning, language in (
+        (Scorers("judge-2"), config(), "de"),
+        (Scorers("judge-1"), config(calibration_items=9), "de"),
+        (Scorers("judge-1"), config(), "th"),
+    ):
+        scale_of(scorers, reasoning, language)
+        assert scorers.num_pairs == 3 * reasoning.calibration_items
+    assert len(list((home / ".cache" / "calibration").iterdir())) == 4
+
+
+def test_calibration_of_all_languages_serves_every_run() -> None:
+    kept_by(Scorers(), config())
+    scorers = Scorers()
+    known = scale_of(scorers, config(), "sw", "te")
+    assert isinstance(known, Calibration)
+    assert len(known.languages) == 12
+    assert scorers.num_pairs == 0
+
+
+def test_off_needs_no_calibration_and_asks_nobody() -> None:
+    scorers = Scorers()
+    assert scale_of(scorers, config(calibration="off"), "de") is None
+    assert scorers.num_pairs == 0
+
+
+def test_named_file_is_used_and_refused_for_another_judge_or_language(home: Path) -> None:
+    named = config(calibration="mine.json")
+    assert kept_by(Scorers("judge-1"), named) == home / "mine.json"
+    record = json.loads((home / "mine.json").read_text(encoding="utf-8"))
+    del record["languages"]["sw"]
+    (home / "mine.json").write_text(json.dumps(record), encoding="utf-8")
+    assert isinstance(scale_of(Scorers("judge-1"), named, "de"), Calibration)
+    with pytest.raises(BadInput, match=r"'mine.json' was made with the judge judge-1 and this run has judge-2.*run.py"):
+        scale_of(Scorers("judge-2"), named, "de")
+    with pytest.raises(BadInput, match=r"'mine\.json': the calibration has no statistics for sw"):
+        scale_of(Scorers("judge-1"), named, "sw")
+    with pytest.raises(BadInput, match="no statistics for sw"):
+        check_calibration(named, ["sw"])
+
+
+def test_file_that_is_missing_or_damaged_is_bad_input_before_anything_starts(home: Path) -> None:
+    with pytest.raises(BadInput, match=r"mine.json can't be read \(No such file.*calibrate"):
+        check_calibration(config(calibration="mine.json"), ["de"])
+    (home / "mine.json").write_text("{", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"mine.json: no calibration, or a damaged one"):
+        check_calibration(config(calibration="mine.json"), ["de"])
+    with pytest.raises(BadInput, match=r"nowhere\.json can't be read"):
+        check_calibration(config(calibration_data="nowhere.json"), ["de"])
+    check_calibration(config(), ["de"])
+
+
+def test_judge_that_can_not_be_calibrated_fails_the_run_and_keeps_no_file(home: Path) -> None:
+    class Blind(Scorers):
+        def _value(self, pair: ReasoningPair) -> float:
+            return 0.5
+
+    with pytest.raises(RunFailed, match="sees no reasoning there"):
+        scale_of(Blind(), config(), "de")
+    assert not (home / ".cache").exists()
+
+
+def test_scorers_that_lose_a_value_fail_the_run() -> None:
+    class Losing(Scorers):
+        async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
+            return (await super().similarities(pairs))[1:]
+
+    with pytest.raises(RunFailed, match="23 values for 24 pairs"):
+        scale_of(Losing(), config(), "de")
+
+
+def test_scorers_are_asked_about_few_pairs_a_call_and_each_call_is_progress() -> None:
+    """Nothing is a terminal here: a line for every tenth that is passed, and 72 pairs are calls of 32, 32 and 8."""
+    scorers, screen = Scorers(), io.StringIO()
+    asyncio.run(
+        calibration_for(
+            config(calibration_items=24), scorers, languages=["de"], progress=Progress(Console(file=screen, width=200))
+        )
+    )
+    assert scorers.calls == [32, 32, 8]
+    told = [line.partition(" ...")[0] for line in screen.getvalue().splitlines()]
+    what = "calibrating the reasoning part"
+    assert told[:3] == [what, f"{what} 32/72", f"{what} 64/72"]
+
+
+def test_after_a_failure_no_scorer_is_asked_for_the_rest() -> None:
+    class Failing(Scorers):
+        async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
+            await super().similarities(pairs)
+            await asyncio.sleep(0)
+            raise RunFailed("no scorer is left alive")
+
+    async def watch() -> int:
+        scorers, progress = Failing(), Progress(Console(file=io.StringIO()))
+        with pytest.raises(RunFailed, match="left alive"):
+            await calibrate(config(calibration_items=96), scorers, progress=progress)
+        asked = len(scorers.calls)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(scorers.calls) == asked
+        return asked
+
+    assert asyncio.run(watch()) < 12 * 3 * 96 / 32  # all calls that there would be
+
+
+def test_two_runs_that_calibrate_at_once_leave_one_whole_file(home: Path) -> None:
+    async def both() -> list[Calibration | None]:
+        screens = [Progress(Console(file=io.StringIO())) for _ in range(2)]
+        runs = [calibration_for(config(), Scorers(), languages=["de"], progress=screen) for screen in screens]
+        return list(await asyncio.gather(*runs))
+
+    first, second = asyncio.run(both())
+    assert first == second
+    (file,) = (home / ".cache" / "calibration").iterdir()
+    assert from_json(file.read_text(encoding="utf-8")) == first
+
+
+def test_builtin_calibration_never_sees_a_test_problem() -> None:
+    assert all(item.item_id.startswith("builtin-train-") for item in calibration_solutions(config(), ["de"]))

@@ -1,0 +1,189 @@
+"""The command line: what a word means, and how a mistake is told: one line, exit 2, never a traceback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import BadInput
+from driver.cli import COMMANDS, DEFAULT_CONFIG, main, parse
+from driver.config_paths import ROOT
+
+CONFIG = """
+[run]
+folder = "{runs}"
+[policy]
+model = "owner/policy"
+[pivot]
+model = "owner/pivot"
+[scorer]
+model = "owner/scorer"
+[algorithm]
+steps = 3
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(CONFIG.format(runs=tmp_path / "runs"), encoding="utf-8")
+    return path
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line of a command that is refused."""
+    assert main(words) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    (line,) = written.err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+# --- what a word means ------------------------------------------------------------------------------------------------
+
+
+def test_without_a_word_the_quickstart_is_trained() -> None:
+    command, arguments = parse([])
+    assert (command, arguments.config, arguments.overrides) == ("train", DEFAULT_CONFIG, [])
+    assert DEFAULT_CONFIG.is_file()
+
+
+def test_a_config_alone_is_trained_and_overrides_are_kept_in_order(config: Path) -> None:
+    command, arguments = parse([str(config), "algorithm.steps=3", "run.name=a=b", "--json"])
+    assert (command, arguments.config, arguments.json) == ("train", config, True)
+    assert arguments.overrides == ["algorithm.steps=3", "run.name=a=b"]
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "plan"])
+def test_a_command_comes_first_but_for_options(command: str, config: Path) -> None:
+    for words in ([command, str(config), "--json"], ["--json", command, str(config)]):
+        parsed, arguments = parse(words)
+        assert (parsed, arguments.config, arguments.json) == (command, config, True)
+
+
+def test_a_config_is_found_from_here_and_then_from_the_projects_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse(["configs/quickstart.toml"])[1].config == ROOT / "configs" / "quickstart.toml"
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "quickstart.toml").touch()
+    assert parse(["configs/quickstart.toml"])[1].config == tmp_path / "configs" / "quickstart.toml"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "-h"])
+    assert stopped.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert COMMANDS[command] in text
+    assert "--json" in text
+
+
+def test_the_overview_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"  {command} " in text for command in COMMANDS)
+    assert "0 done, 1 failed while running, 2 bad input" in text
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_command_is_told_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'evalute' is no command" in (line := refusal(capsys, "evalute"))
+    assert "did you mean 'evaluate'?" in line
+    assert "commands are train, evaluate" in refusal(capsys, "xyz")
+
+
+def test_a_command_behind_the_config_is_told_its_place(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "the command comes first: plan CONFIG.toml" in refusal(capsys, str(config), "plan")
+
+
+def test_an_unknown_key_is_told_its_nearest(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "plan", str(config), "algorithm.step=3")
+    assert "unknown key algorithm.step; did you mean algorithm.steps?" in line
+    assert "did you mean policy.temperature" in refusal(capsys, "plan", str(config), "policy.temprature=1")
+
+
+def test_two_configs_are_one_too_many(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "one config at a time" in refusal(capsys, "plan", str(config), "other.toml")
+
+
+def test_a_config_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"there is no config file {tmp_path / 'none.toml'}" in refusal(capsys, "plan", str(tmp_path / "none.toml"))
+
+
+def test_an_unknown_option_is_one_line_too(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "plan", str(config), "--steps", "3")
+    assert "--steps" in line
+    assert "-h" in line
+
+
+def test_a_report_needs_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "folder" in refusal(capsys, "report")
+    assert f"{tmp_path} is no run folder" in refusal(capsys, "report", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "plan"])
+def test_a_refused_command_makes_no_folder(command: str, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(config.parent.iterdir())
+    refusal(capsys, command, str(config), "policy.model=./nowhere")
+    assert sorted(config.parent.iterdir()) == before
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def test_json_is_the_last_line_and_everything_else_keeps_away_from_stdout(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(config), "--json"]) == 0
+    written = capsys.readouterr()
+    summary = json.loads(written.out)
+    assert [actor["name"] for actor in summary["actors"]] == ["policy-0", "pivot-0", "scorer-0", "learner-0"]
+    assert "policy-0" in written.err
+
+
+def test_a_plan_is_a_table_for_people_and_starts_nothing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(config.parent.iterdir())
+    assert main(["plan", str(config)]) == 0
+    written = capsys.readouterr()
+    assert "learner-0" in written.out
+    assert "in all: 4 CPUs and 0 GPUs" in written.out
+    assert written.err == ""
+    assert sorted(config.parent.iterdir()) == before
+
+
+def test_run_py_works_from_any_directory_and_ends_with_the_exit_code(config: Path, tmp_path: Path) -> None:
+    def run_py(*words: str) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, str(ROOT / "driver" / "run.py"), *words]
+        return subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert run_py("plan", "mine.toml", "--json").returncode == 0
+    refused = run_py("plan", "mine.toml", "policy.modle=x")
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "Traceback" not in refused.stderr
+
+
+def test_help_and_plan_load_neither_torch_nor_ray(config: Path) -> None:
+    program = (
+        "import sys; from driver.cli import main\n"
+        f"assert main(['plan', {str(config)!r}]) == 0\n"
+        "print('loaded:', sorted({'torch', 'ray', 'vllm', 'deepspeed', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_what_a_command_raises_for_bad_input_is_what_the_line_says(config: Path) -> None:
+    with pytest.raises(BadInput, match="is no command"):
+        parse(["nonsense", str(config)])

@@ -1,0 +1,99 @@
+"""What of a reward's settings is checked and said before anything is started."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from contracts.config.run import Config
+from contracts.errors import BadInput
+from contracts.rollouts import Rollout, SamplingRequest
+from driver.commands.calibrate import without_custom_reward
+from driver.inputs import check_comet, check_scorers_suffice, licence_notes
+from driver.rollouts.engine_evidence import PivotTranslations, TranslatedSimilarities
+from rewards.reasoning.judge import ReasoningPair
+from tests.fakes.ports import run, token_ids
+
+HPARAMS = "class_identifier: {kind}\npretrained_model: an-encoder\n"
+
+
+def a_config(**sections: object) -> Config:
+    models = {name: {"model": f"some/{name}"} for name in ("policy", "pivot", "scorer")}
+    return Config.model_validate({**models, "algorithm": {"steps": 1}, **sections})
+
+
+def with_comet(model: str, *, feeding: str = "quality") -> Config:
+    return a_config(reward={"unparsed_answers": "comet"}, comet={"model": model, "feeding": feeding})
+
+
+def test_licences_are_told_of_the_models_that_are_loaded_and_of_no_others() -> None:
+    assert licence_notes(a_config()) == []
+    (comet,) = licence_notes(with_comet("Unbabel/wmt22-cometkiwi-da"))
+    assert "NOT for commercial use" in comet
+    notes = licence_notes(a_config(reward={"reasoning": {"judge": "translation"}}))
+    assert len(notes) == 1 and "nllb" in notes[0] and "NOT for commercial use" in notes[0]
+
+
+def test_a_comet_folder_is_read_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is no COMET folder"):
+        check_comet(with_comet(str(tmp_path)))
+    hparams = tmp_path / "hparams.yaml"
+    hparams.write_text(HPARAMS.format(kind="regression_metric"))
+    with pytest.raises(BadInput, match="which gives no reference, but the model needs one"):
+        check_comet(with_comet(str(tmp_path)))
+    check_comet(with_comet(str(tmp_path), feeding="same"))
+    hparams.write_text(HPARAMS.format(kind="xcomet_metric"))
+    with pytest.raises(BadInput, match="class_identifier 'xcomet_metric'"):
+        check_comet(with_comet(str(tmp_path)))
+    check_comet(a_config(comet={"model": str(tmp_path)}))  # nothing asks for it
+
+
+@pytest.mark.parametrize("reasoning", [{"judge": "likelihood"}, {"judge": "translation", "translator": "pivot"}])
+def test_commands_that_start_scorers_only_refuse_what_asks_an_engine(reasoning: dict[str, str]) -> None:
+    config = a_config(reward={"reasoning": reasoning})
+    with pytest.raises(BadInput, match="this command starts scorers only"):
+        check_scorers_suffice(config.reward.reasoning)
+    check_scorers_suffice(a_config().reward.reasoning)
+
+
+@pytest.mark.parametrize("reasoning", [{"judge": "likelihood"}, {"judge": "translation", "translator": "pivot"}])
+def test_a_judge_by_an_engine_has_no_question_baseline(reasoning: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match='choose "language"'):
+        a_config(reward={"reasoning": {**reasoning, "baseline": "question"}})
+
+
+def test_calibration_runs_no_code_of_the_user() -> None:
+    weights = {"answer": 0.5, "reasoning": 0.25, "numbers": 0.0, "custom": 0.25}
+    config = a_config(reward={"weights": weights, "custom": {"path": "mine.py"}})
+    assert without_custom_reward(config).reward.custom.path == ""
+
+
+class Echo:
+    """A pivot whose every translation is its request's prompt, in capitals."""
+
+    async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
+        text = "".join(map(chr, request.prompt_token_ids)).upper()
+        return (Rollout(token_ids=(1,), logprobs=(0.0,), text=text, finish_reason="stop", token_versions=(0,)),)
+
+
+class Lengths:
+    """Scorers whose judge gives the length of the translation."""
+
+    async def judge_fingerprint(self) -> str:
+        return "lengths"
+
+    async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
+        assert all(pair.translation == pair.reasoning.upper() for pair in pairs if pair.language != "en")
+        assert all(pair.translation == pair.reasoning for pair in pairs if pair.language == "en")
+        return [float(len(pair.translation)) for pair in pairs]
+
+
+def test_pairs_are_calibrated_with_the_translations_that_a_run_would_have() -> None:
+    translations = PivotTranslations(
+        pivot=Echo(), prompt=lambda text, language: token_ids(text), max_model_len=100, max_tokens=10
+    )
+    asked = TranslatedSimilarities(scorers=Lengths(), translations=translations)
+    texts = (("de", "eins"), ("fr", "deux ou"), ("en", "three"))
+    pairs = [ReasoningPair(language=language, reasoning=text, reference="r") for language, text in texts]
+    assert run(asked.similarities(pairs)) == [4.0, 7.0, 5.0]
+    assert run(asked.judge_fingerprint()) == "lengths"

@@ -1,0 +1,110 @@
+"""When a run ends because its policy has left a language, and when it does not."""
+
+from collections import Counter
+
+import pytest
+
+from contracts.errors import RunFailed
+from contracts.rollouts import Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+from driver.tracking.consistency import ConsistencyWatch, LanguageCounts, count_languages, is_in_language
+
+
+def counts(**shares: tuple[int, int]) -> LanguageCounts:
+    """Language -> (in the language, scored)."""
+    return LanguageCounts(
+        in_language=Counter({language: first for language, (first, _) in shares.items()}),
+        scored=Counter({language: second for language, (_, second) in shares.items()}),
+    )
+
+
+def a_score(*, gates: dict[str, bool], parts: dict[str, float] | None = None) -> Score:
+    return Score(reward=0.0, parts=parts or {}, gates=gates, answer=None)
+
+
+def a_group(language: str, *scores: Score | Unscored) -> ScoredGroup:
+    rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text="x", finish_reason="stop", token_versions=(0,))
+    problem = Problem(item_id="a", language=language, question="?", question_en="?")
+    return ScoredGroup(
+        group=Group(group_id="1", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,) * len(scores)),
+        reference=Reference(item_id="a", key="k", text="r", num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1),
+        scores=scores,
+    )
+
+
+def test_a_language_under_the_floor_ends_the_run_with_its_share_and_a_way_out() -> None:
+    watch = ConsistencyWatch(floor=0.25, steps=2)
+    watch.see(counts(de=(8, 8), fr=(2, 8)))
+    with pytest.raises(RunFailed) as caught:
+        watch.see(counts(de=(8, 8), fr=(1, 8)))  # French: 3 of 16 = 18.75 %
+    message = str(caught.value)
+    assert "fr: 18.8% of 16 in the last 2 steps" in message
+    assert "reward.consistency_floor is 25.0%" in message
+    assert "de:" not in message
+    for way_out in ("a model", "prompt.num_exemplars", "reward.consistency_floor = 0"):
+        assert way_out in message
+
+
+def test_exactly_the_floor_is_enough() -> None:
+    ConsistencyWatch(floor=0.25, steps=1).see(counts(fr=(2, 8)))
+
+
+def test_nothing_is_judged_before_the_window_is_full() -> None:
+    watch = ConsistencyWatch(floor=0.5, steps=3)
+    watch.see(counts(fr=(0, 8)))
+    watch.see(counts(fr=(0, 8)))
+    with pytest.raises(RunFailed):
+        watch.see(counts(fr=(0, 8)))
+
+
+def test_what_lies_before_the_window_is_forgotten() -> None:
+    watch = ConsistencyWatch(floor=0.5, steps=2)
+    for in_language in (0, 8, 8, 0, 8):
+        watch.see(counts(fr=(in_language, 8)))  # every two neighbours but the first have at least half
+    with pytest.raises(RunFailed, match=r"fr: 0\.0% of 16"):
+        watch.see(counts(fr=(0, 8)))
+        watch.see(counts(fr=(0, 8)))
+
+
+def test_a_language_that_nothing_was_scored_in_is_not_judged() -> None:
+    watch = ConsistencyWatch(floor=0.5, steps=1)
+    watch.see(counts(fr=(0, 0), de=(8, 8)))
+    watch.see(counts())
+
+
+def test_a_floor_of_zero_never_ends_a_run() -> None:
+    watch = ConsistencyWatch(floor=0, steps=1)
+    for _ in range(3):
+        watch.see(counts(fr=(0, 8)))
+
+
+def test_every_language_under_the_floor_is_named() -> None:
+    with pytest.raises(RunFailed, match=r"de: 0\.0% of 4, sw: 25\.0% of 4"):
+        ConsistencyWatch(floor=0.5, steps=1).see(counts(sw=(1, 4), de=(0, 4), th=(4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("score", "wanted"),
+    [
+        (a_score(gates={"language": True, "answer_language": True, "format": False}), True),
+        (a_score(gates={"language": True, "answer_language": False}), False),
+        (a_score(gates={"language": False, "answer_language": True}), False),
+        (a_score(gates={"answer_language": True}, parts={"language": 0.0}), False),  # switched off, judged all the same
+        (a_score(gates={}, parts={"language": 1.0, "answer_language": 1.0}), True),
+        (a_score(gates={"format": True}), None),
+        (Unscored(reason="no answer"), None),
+    ],
+)
+def test_a_response_is_in_its_language_where_reasoning_and_answer_are(
+    score: Score | Unscored, wanted: bool | None
+) -> None:
+    assert is_in_language(score) is wanted
+
+
+def test_scored_responses_are_counted_by_language() -> None:
+    inside, outside = a_score(gates={"language": True}), a_score(gates={"language": False})
+    groups = [
+        a_group("de", inside, outside, Unscored(reason="no answer")),
+        a_group("de", inside, inside),
+        a_group("fr", outside, outside),
+    ]
+    assert count_languages(groups) == counts(de=(3, 4), fr=(0, 2))

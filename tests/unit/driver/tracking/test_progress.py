@@ -1,0 +1,182 @@
+"""Waiting with a deadline, and what is written with and without a terminal."""
+
+import asyncio
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from contracts.errors import RunFailed
+from driver.tracking.console import Progress, duration, waiting_for
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def after(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "result"
+
+
+def test_a_wait_that_ends_gives_its_result_and_says_nothing() -> None:
+    said: list[str] = []
+    result = asyncio.run(waiting_for(after(0), "the scorer", timeout_s=5, report=said.append))
+    assert (result, said) == ("result", [])
+
+
+def test_a_long_wait_says_again_and_again_what_it_waits_for() -> None:
+    said: list[str] = []
+
+    async def wait_until_it_has_spoken_twice() -> str:
+        done = asyncio.Event()
+
+        def report(text: str) -> None:
+            said.append(text)
+            if len(said) == 2:
+                done.set()
+
+        await waiting_for(done.wait(), "the scorer", timeout_s=60, report=report, report_every_s=0.01)
+        return "ended"
+
+    assert asyncio.run(wait_until_it_has_spoken_twice()) == "ended"
+    assert len(said) == 2
+    assert all(re.fullmatch(r"waiting for the scorer: \d+ s, at most 1 min 0 s", text) for text in said)
+
+
+def test_a_wait_beyond_its_deadline_fails_with_what_it_waited_for_and_cancels_it() -> None:
+    cancelled: list[bool] = []
+
+    async def noticing() -> None:
+        try:
+            await never()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def wait() -> None:
+        with pytest.raises(RunFailed, match=r"gave up waiting for the learner after 0\.02 s"):
+            await waiting_for(noticing(), "the learner", timeout_s=0.02, report=lambda text: None)
+        await asyncio.sleep(0)  # lets the cancelled task end
+
+    asyncio.run(wait())
+    assert cancelled == [True]
+
+
+def test_a_failure_while_waiting_is_the_failure_that_comes_out() -> None:
+    async def broken() -> None:
+        raise ConnectionError("worker is gone")
+
+    with pytest.raises(ConnectionError, match="worker is gone"):
+        asyncio.run(waiting_for(broken(), "the worker", timeout_s=5, report=lambda text: None))
+
+
+def test_cancelling_the_wait_cancels_what_it_waits_for() -> None:
+    async def wait() -> bool:
+        inner = asyncio.ensure_future(never())
+        outer = asyncio.ensure_future(waiting_for(inner, "it", timeout_s=60, report=lambda text: None))
+        await asyncio.sleep(0)
+        outer.cancel()
+        await asyncio.wait({outer, inner}, timeout=5)
+        return outer.cancelled() and inner.cancelled()
+
+    assert asyncio.run(wait())
+
+
+class Clock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def written(use: Callable[[Progress, Clock], None], *, is_terminal: bool = False) -> str:
+    file, clock = io.StringIO(), Clock()
+    console = Console(file=file, force_terminal=is_terminal, width=200, color_system=None)
+    with Progress(console, clock=clock) as progress:
+        use(progress, clock)
+    return file.getvalue()
+
+
+def two_steps(progress: Progress, clock: Clock) -> None:
+    progress.start_steps(5)
+    clock.now = 10.0
+    progress.step(1, {"reward/mean": 0.25, "lang/all/accuracy": 0.5, "throughput/policy_tokens_per_s": 1234.4})
+    clock.now = 40.0
+    progress.step(2, {"reward/mean": 0.5})
+
+
+def test_without_a_terminal_each_step_is_one_plain_line() -> None:
+    # Left are 4 steps of 10 s; then 3 of (10 + 30) / 2 = 20 s.
+    assert written(two_steps).splitlines() == [
+        "step 1/5  ETA 40 s  reward 0.250  accuracy 50%  policy 1,234 tok/s",
+        "step 2/5  ETA 1 min 0 s  reward 0.500",
+    ]
+
+
+def test_a_terminal_gets_one_line_that_is_redrawn_and_removed_at_the_end() -> None:
+    text = written(two_steps, is_terminal=True)
+    assert "\x1b[2K" in text  # erases its line
+    assert "\nstep 1/5" not in text
+
+
+def test_a_phase_says_when_it_begins_how_far_it_is_and_how_long_it_took() -> None:
+    def evaluate(progress: Progress, clock: Clock) -> None:
+        with progress.phase("evaluating", total=40) as advance:
+            clock.now = 3.0
+            for num_done in range(1, 41):
+                advance(num_done)
+            clock.now = 75.0
+
+    lines = written(evaluate).splitlines()
+    assert lines[0] == "evaluating ..."
+    assert lines[1] == "evaluating 4/40 ... 3 s"
+    assert len(lines) == 11  # begun, nine tenths, done
+    assert lines[-1] == "evaluating: done in 1 min 15 s"
+
+
+def test_a_phase_that_fails_says_so() -> None:
+    def load(progress: Progress, clock: Clock) -> None:
+        with pytest.raises(RunFailed), progress.phase("loading policy"):
+            clock.now = 2.0
+            raise RunFailed("no such model")
+
+    assert written(load).splitlines() == ["loading policy ...", "loading policy: failed in 2 s"]
+
+
+def test_text_in_square_brackets_is_shown_as_it_is() -> None:
+    assert written(lambda progress, clock: progress.note("[red]de[/red]: 3")) == "[red]de[/red]: 3\n"
+
+
+def test_what_is_waited_for_is_written_as_a_line() -> None:
+    assert written(lambda progress, clock: progress.waiting("waiting for GPUs")) == "waiting for GPUs\n"
+
+
+def test_the_live_line_shows_steps_phases_and_a_wait_until_it_is_not_said_again() -> None:
+    clock = Clock()
+    progress = Progress(Console(file=io.StringIO()), clock=clock)
+    progress.start_steps(5, done=2)
+    with progress.phase("evaluating", total=40) as advance:
+        clock.now = 12.0
+        advance(7)
+        progress.waiting("waiting for GPUs")
+        assert progress.line().plain == "step 2/5  |  evaluating 7/40 ... 12 s  |  waiting for GPUs"
+        clock.now = 44.0
+        assert progress.line().plain == "step 2/5  |  evaluating 7/40 ... 44 s"
+
+
+def test_a_step_before_start_steps_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="start_steps"):
+        written(lambda progress, clock: progress.step(1, {}))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_are_written_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

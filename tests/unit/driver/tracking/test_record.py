@@ -1,0 +1,265 @@
+"""A finished step on disk: what of it reaches which file, and the few numbers that a run comes down to."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from contracts.batches import PushReport, StepReport
+from contracts.errors import RunFailed
+from contracts.rollouts import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+from driver.references.book import ReferenceCounts
+from driver.tracking.consistency import ConsistencyWatch
+from driver.tracking.console import Progress
+from driver.tracking.metrics import MetricsLog, read_events, read_metrics
+from driver.tracking.recorder import RunRecorder
+from driver.tracking.run_folder import RunFolder
+from driver.tracking.samples_file import read_samples
+from driver.tracking.step_record import SkippedStep, StepRecord, Update
+from driver.tracking.summary import summarise, thirds
+from tests.fakes.ports import a_problem, a_score
+
+
+def a_group(problem: Problem, *scores: Score | Unscored, step: int = 1) -> ScoredGroup:
+    rollout = Rollout(token_ids=(1, 2), logprobs=(0.0, 0.0), text="x", finish_reason="stop", token_versions=(0, 0))
+    return ScoredGroup(
+        group=Group(
+            group_id=f"{step}/{problem.group_key}",
+            problem=problem,
+            prompt_token_ids=(1,),
+            rollouts=(rollout,) * len(scores),
+        ),
+        reference=Reference(
+            item_id=problem.item_id,
+            key="k",
+            text="The answer is 1.",
+            num_tokens=5,
+            verdict="accepted",
+            num_votes=1,
+            num_drawn=1,
+        ),
+        scores=scores,
+    )
+
+
+def a_step(step: int, groups: list[ScoredGroup | DroppedGroup], dropped: list[DroppedGroup]) -> StepRecord:
+    learned = len(groups) > len(dropped)
+    lost = {group.group_id for group in dropped}
+    return StepRecord(
+        step=step,
+        policy_version=step - 1,
+        groups=groups,
+        dropped=dropped,
+        learned=[
+            group.group.group_id
+            for group in groups
+            if isinstance(group, ScoredGroup) and group.group.group_id not in lost
+        ],
+        num_samples=2 if learned else 0,
+        update=Update(
+            step=StepReport(metrics={"policy/loss": 0.25, "packing/efficiency": 0.75}, num_tokens=10, seconds=2.0),
+            push=PushReport(policy_version=step, num_tensors=1, num_bytes=8, seconds=0.5),
+        )
+        if learned
+        else None,
+        references=ReferenceCounts(asked=4, cached=3, requests=1, tokens=6),
+        stage_seconds={"generate": 3.0, "pivot": 2.0},
+        scorer={"scorer/retries": 1.0},
+    )
+
+
+def drop(group: ScoredGroup, reason: str) -> DroppedGroup:
+    return DroppedGroup(group_id=group.group.group_id, problem=group.group.problem, reason=reason, detail="why")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+def recorder(
+    folder: RunFolder, *, said: io.StringIO | None = None, watch: ConsistencyWatch | None = None
+) -> RunRecorder:
+    progress = Progress(Console(file=said or io.StringIO(), width=200))
+    progress.start_steps(3)
+    return RunRecorder(folder, progress, watch=watch or ConsistencyWatch(floor=0, steps=1))
+
+
+def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
+    good, dull = a_group(a_problem("good"), a_score(0.2), a_score(0.6)), a_group(a_problem("dull"), a_score(0.5))
+    log = recorder(folder)
+    log.begin(1)
+    log.record(
+        replace(a_step(1, [good, dull], [drop(dull, "no_signal")]), policy_version=4, metrics={"queue/ready": 3.0})
+    )
+    log.close()
+    (step,) = read_metrics(folder.metrics)
+    assert step.step == 1
+    assert step.metrics["group/used"] == 1
+    assert step.metrics["group/dropped_no_signal"] == 1
+    assert step.metrics["reward/mean"] == pytest.approx((0.2 + 0.6 + 0.5) / 3)
+    assert step.metrics["pivot/requests"] == 1
+    assert step.metrics["pivot/cache_hit_rate"] == 0.75  # 3 of 4
+    assert step.metrics["throughput/pivot_tokens_per_s"] == 3  # 6 tokens in 2 s
+    assert step.metrics["packing/efficiency"] == 0.75
+    assert step.metrics["scorer/retries"] == 1
+    assert step.metrics["queue/ready"] == 3
+    assert step.metrics["staleness/max"] == 4  # of the good group: version 4 learns from tokens of version 0
+    assert step.metrics["policy/loss"] == 0.25
+    (event,) = read_events(folder.events)
+    assert (event.kind, event.step, event.group_id) == ("group_dropped", 1, dull.group.group_id)
+    assert (event.reason, event.detail) == ("no_signal", "why")
+    rows = read_samples(folder.samples, steps=[1])
+    assert [(row["group_id"], row["learned"], row["learner_version"]) for row in rows] == [
+        (good.group.group_id, True, 4),
+        (good.group.group_id, True, 4),
+        (dull.group.group_id, False, None),
+    ]
+
+
+def test_steps_that_are_done_again_are_cut_from_all_files_and_what_is_of_no_step_stays(folder: RunFolder) -> None:
+    """A group that was dropped at step 2 may be learned from when step 2 is done again."""
+    good, dull = a_group(a_problem("good"), a_score(0.2), a_score(0.6)), a_group(a_problem("dull"), a_score(0.5))
+    log = recorder(folder)
+    for step in (1, 2, 3):
+        log.begin(step)
+        log.record(a_step(step, [good, dull], [drop(dull, "no_signal")]))
+    log.event("learner_lost", "learner-0 died")
+    log.cut_back(1)
+    assert [step.step for step in read_metrics(folder.metrics)] == [1]
+    assert {row["step"] for row in read_samples(folder.samples, steps=range(9))} == {1}
+    assert [(event.kind, event.step) for event in read_events(folder.events)] == [
+        ("group_dropped", 1),
+        ("learner_lost", None),
+    ]
+    log.begin(2)
+    log.record(a_step(2, [good, dull], []))
+    log.dropped([drop(dull, "run_ended")], step=3)
+    log.close()
+    assert [step.step for step in read_metrics(folder.metrics)] == [1, 2]
+    assert {row["step"] for row in read_samples(folder.samples, steps=range(9))} == {1, 2}
+    assert [(event.kind, event.reason, event.step) for event in read_events(folder.events)][-1] == (
+        "group_dropped",
+        "run_ended",
+        3,
+    )
+
+
+def test_skipped_optimiser_steps_are_written_down_with_their_groups(folder: RunFolder) -> None:
+    group = a_group(a_problem("a"), a_score(0.2), a_score(0.6))
+    step = a_step(1, [group], [])
+    assert step.update is not None
+    skipped = SkippedStep(optimizer_step=4, group_ids=("0/a/de", "1/b/th"))
+    log = recorder(folder)
+    log.begin(1)
+    log.record(replace(step, update=replace(step.update, push=None, skipped=(skipped,))))
+    log.close()
+    (event,) = read_events(folder.events)
+    assert (event.kind, event.reason, event.step) == ("step_skipped", "not_finite", 1)
+    assert event.detail == "optimiser step 4: loss or gradient is not finite; groups 0/a/de, 1/b/th"
+    assert not any(name.startswith("weights/") for name in read_metrics(folder.metrics)[0].metrics)
+
+
+def test_a_step_that_nothing_was_learned_from_says_nothing_of_a_learner(folder: RunFolder) -> None:
+    problem = a_problem("a")
+    bad = DroppedGroup(group_id="0/a/de", problem=problem, reason="bad_prompt", detail="too long")
+    log = recorder(folder)
+    log.begin(1)
+    log.record(a_step(1, [bad], [bad]))
+    log.close()
+    (step,) = read_metrics(folder.metrics)
+    assert step.metrics["group/used"] == 0
+    assert step.metrics["group/dropped_bad_prompt"] == 1
+    assert not any(name.startswith(("policy/", "weights/", "packing/", "reward/")) for name in step.metrics)
+    assert not folder.samples.exists()
+
+
+def test_what_left_responses_unscored_is_written_out_and_said_once_a_reason(folder: RunFolder) -> None:
+    said = io.StringIO()
+    log = recorder(folder, said=said)
+    first = Unscored(reason="custom reward failed: ValueError", detail="Traceback ...\n  line 3\nValueError: one")
+    again = Unscored(reason="custom reward failed: ValueError", detail="Traceback ...\n  line 3\nValueError: two")
+    other = Unscored(reason="scorer timed out", detail="scorer-0 gave no answer in 5 s")
+    silent = Unscored(reason="the reference is empty")
+    for step, scores in ((1, (first, again, a_score(0.5))), (2, (again, other, silent))):
+        log.begin(step)
+        log.record(a_step(step, [a_group(a_problem("a"), *scores, step=step)], []))
+    log.close()
+    events = read_events(folder.events)
+    assert [(event.kind, event.step, event.group_id, event.reason, event.detail) for event in events] == [
+        ("unscored", 1, "1/a/de", first.reason, first.detail),
+        ("unscored", 2, "2/a/de", other.reason, other.detail),
+    ]
+    notes = [line for line in said.getvalue().splitlines() if line.startswith("responses stay unscored")]
+    assert notes == [
+        "responses stay unscored: custom reward failed: ValueError (ValueError: one); more in events.jsonl",
+        "responses stay unscored: scorer timed out (scorer-0 gave no answer in 5 s); more in events.jsonl",
+    ]
+
+
+def test_a_run_that_is_stopped_for_its_language_has_its_last_step_on_disk(folder: RunFolder) -> None:
+    log = recorder(folder, watch=ConsistencyWatch(floor=0.5, steps=1))
+    english = Score(reward=0.0, parts={}, gates={"language": False}, answer="1")
+    log.begin(1)
+    with pytest.raises(RunFailed, match=r"de: 0\.0% of 2"):
+        log.record(a_step(1, [a_group(a_problem("a"), english, english)], []))
+    assert [step.metrics["lang/de/language_consistency"] for step in read_metrics(folder.metrics)] == [0.0]
+    assert len(read_samples(folder.samples, steps=[1])) == 2
+
+
+def test_finished_steps_are_on_disk_before_the_run_is_over(folder: RunFolder) -> None:
+    log = recorder(folder)
+    for step in (1, 2):
+        log.begin(step)
+        log.record(a_step(step, [a_group(a_problem("a"), a_score(0.2), a_score(0.6), step=step)], []))
+    assert [step.step for step in read_metrics(folder.metrics)] == [1, 2]
+    assert len(read_samples(folder.samples, steps=[1, 2])) == 4
+    log.close()
+    assert len(read_samples(folder.samples, steps=[1, 2])) == 4
+
+
+def test_a_summary_compares_the_first_third_of_the_steps_with_the_last(folder: RunFolder) -> None:
+    log = recorder(folder)
+    for step, reward in enumerate((0.1, 0.3, 0.2), start=1):
+        log.begin(step)
+        log.record(a_step(step, [a_group(a_problem("a"), a_score(reward), step=step)], []))
+    log.close()
+    summary = summarise(folder, status="finished", seconds=1.23)
+    assert (summary["reward_first_third"], summary["reward_last_third"]) == (0.1, 0.2)
+    assert summary["headline"] == "mean reward 0.100 (first third of the steps) -> 0.200 (last third)"
+    assert (summary["steps"], summary["seconds"], summary["evaluation"]) == (3, 1.2, {})
+    assert json.loads(folder.summary.read_text(encoding="utf-8")) == summary
+
+
+def test_a_summary_of_a_run_that_reached_no_step_is_one_all_the_same(folder: RunFolder) -> None:
+    summary = summarise(folder, status="failed: no room", seconds=1)
+    assert (summary["status"], summary["steps"]) == ("failed: no room", 0)
+    assert summary["headline"] == "no step had anything to learn from"
+
+
+def test_a_run_without_rewards_is_summed_up_by_its_loss(folder: RunFolder) -> None:
+    log = MetricsLog(folder.metrics)
+    for step, loss in enumerate((3.0, 2.5, 2.0), start=1):
+        log.append(step, {"policy/loss": loss})
+    log.close()
+    summary = summarise(folder, status="finished", seconds=1)
+    assert summary["headline"] == "loss 3.000 (first third of the steps) -> 2.000 (last third)"
+    assert "reward_first_third" not in summary
+
+
+def test_a_run_that_took_no_optimiser_step_says_so(folder: RunFolder) -> None:
+    log = MetricsLog(folder.metrics)
+    log.append(1, {"reward/mean": 0.5})
+    log.close()
+    headline = summarise(folder, status="finished", seconds=1)["headline"]
+    assert str(headline).endswith("nothing was learned: no step had a sample to learn from")
+
+
+def test_thirds_of_few_steps_overlap_rather_than_vanish() -> None:
+    assert thirds([]) == (0.0, 0.0)
+    assert thirds([0.5]) == (0.5, 0.5)
+    assert thirds([0.25, 0.75]) == (0.25, 0.75)
+    assert thirds([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]) == (0.5, 4.5)

@@ -1,0 +1,62 @@
+"""How old the tokens were that a step learned from, and what its push came to: worked by hand."""
+
+from contracts.batches import PushReport
+from contracts.rollouts import DroppedGroup
+from driver.references.counts import ReferenceCounts
+from driver.tracking.metrics import StepOutcome, step_metrics
+from tests.fakes.ports import a_problem, a_score, a_scored_group
+
+
+def metrics(outcome: StepOutcome) -> dict[str, float]:
+    """Of staleness and weights alone."""
+    return {name: value for name, value in step_metrics(outcome).items() if name.startswith(("staleness/", "weights/"))}
+
+
+def test_staleness_is_of_every_token_that_was_learned_from_and_of_no_other() -> None:
+    """Version 5 learns: tokens of versions 3, 3, 5 are 2, 2 and 0 old; the dropped group's would be 5."""
+    learned = a_scored_group(a_problem("a"), (a_score(0.1),), versions=(3, 3, 5))
+    dull = a_scored_group(a_problem("dull"), (a_score(0.1),), versions=(0, 0, 0))
+    outcome = StepOutcome(
+        groups=(learned, dull),
+        dropped=(DroppedGroup(group_id=dull.group.group_id, problem=dull.group.problem, reason="no_signal"),),
+        stage_seconds={},
+        pivot=ReferenceCounts(),
+        learning=None,
+        push=None,
+        policy_version=5,
+    )
+    assert metrics(outcome) == {"staleness/mean": 4 / 3, "staleness/max": 2.0}
+
+
+def test_a_push_says_how_many_workers_serve_the_version_and_how_many_were_missed() -> None:
+    outcome = StepOutcome(
+        groups=(),
+        dropped=(),
+        stage_seconds={},
+        pivot=ReferenceCounts(),
+        learning=None,
+        push=PushReport(
+            policy_version=6, num_tensors=2, num_bytes=64, seconds=1.5, num_workers=3, missed=("policy-1",), attempts=2
+        ),
+    )
+    assert metrics(outcome) == {
+        "weights/policy_version": 6.0,
+        "weights/num_bytes": 64.0,
+        "weights/push_s": 1.5,
+        "weights/workers": 3.0,
+        "weights/missed": 1.0,
+    }
+
+
+def test_what_the_feed_says_is_among_the_metrics() -> None:
+    outcome = StepOutcome(
+        groups=(),
+        dropped=(),
+        stage_seconds={},
+        pivot=ReferenceCounts(),
+        learning=None,
+        push=None,
+        feed={"queue/in_flight": 7.0, "group/replaced": 2.0},
+    )
+    found = step_metrics(outcome)
+    assert (found["queue/in_flight"], found["group/replaced"]) == (7.0, 2.0)

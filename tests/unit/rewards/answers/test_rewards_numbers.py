@@ -1,0 +1,104 @@
+"""Numbers as people write them: fractions, percents, scale words, and what is too long to be one."""
+
+import pytest
+
+from languages.facts import LANGUAGES
+from rewards.answers.numbers import MAX_DIGITS, find_number, find_numbers, fold, nfc
+
+
+def values(text: str, code: str = "en") -> list[str]:
+    return [number.value for number in find_numbers(fold(text), LANGUAGES[code])]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("½", "0.5"),
+        ("2½ cups", "2.5"),
+        ("1 1/2 cups", "1.5"),
+        ("3 / 4", "0.75"),
+        ("⅔", "2/3"),
+        (r"1\frac{1}{2}", "1.5"),
+        (r"\dfrac{-3}{4}", "-0.75"),
+        (r"-\frac{3}{4}", "-0.75"),
+        (r"\frac12", "0.5"),
+        (r"70{,}000", "70000"),
+        ("−4", "-4"),
+        ("－４", "-4"),
+        ("𝟏𝟐", "12"),
+        ("\u200e18\u200f", "18"),
+    ],
+)
+def test_one_number_is_read_whatever_its_form(text: str, value: str) -> None:
+    assert values(text) == [value]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("en", "50%"),
+        ("en", r"50 \%"),
+        ("en", "50 percent"),
+        ("de", "50 Prozent"),
+        ("es", "50 por ciento"),
+        ("fr", "50 pour cent"),
+        ("ru", "50 процентов"),
+        ("zh", "百分之50"),
+        ("ja", "50パーセントです"),
+        ("th", "ร้อยละ 50"),
+        ("sw", "asilimia 50"),
+        ("bn", "৫০ শতাংশ"),
+        ("te", "50 శాతం"),
+        ("ar", "٥٠٪"),
+        ("ar", "50 في المئة"),
+    ],
+)
+def test_percents_are_known_by_sign_and_by_word(code: str, text: str) -> None:
+    number = find_number(fold(text), LANGUAGES[code])
+    assert number is not None
+    assert (number.value, number.is_percent) == ("50", True)
+
+
+def test_a_percent_word_is_a_whole_word() -> None:
+    number = find_number("50 percentiles", LANGUAGES["en"])
+    assert number is not None
+    assert not number.is_percent
+
+
+def test_a_number_too_long_to_be_one_is_skipped() -> None:
+    assert values("9" * MAX_DIGITS) == ["9" * MAX_DIGITS]
+    assert values(f"{'9' * 5000} and 18") == ["18"]
+    assert values(f"1/{'9' * 5000} and 18") == ["18"]
+
+
+def test_scale_words_do_not_multiply_without_end() -> None:
+    assert values("3" + "万" * 1000, "zh")[0] == "3" + "0" * 16
+
+
+def test_a_list_of_slashes_is_no_fraction() -> None:
+    assert values("1/0") == []
+    assert values("3 5/4") == []
+
+
+@pytest.mark.parametrize("text", ["7" * 100_000, "1/" * 9000, "1," * 50_000, "½" * 9000, "3万" * 9000])
+def test_long_runs_of_digits_are_read_to_their_end(text: str) -> None:
+    spans = find_numbers(fold(text), LANGUAGES["zh"])
+    assert all(0 <= span.start < span.end <= len(text) for span in spans)
+
+
+def test_long_runs_of_combining_marks_are_cut() -> None:
+    assert len(nfc("e" + "\u0301\u0316" * 50_000)) < 100
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_number_words_are_lower_case_and_small(code: str) -> None:
+    words = LANGUAGES[code].small_numbers
+    assert words
+    assert all(word == word.lower() == nfc(word) and " " not in word and "|" not in word for word in words)
+    assert set(words.values()) <= {*range(2, 20), *range(20, 101, 10)}
+
+
+def test_every_language_has_its_own_flores_code() -> None:
+    codes = [language.flores for language in LANGUAGES.values()]
+    assert len(set(codes)) == len(codes)
+    assert all(len(code) == 8 and code[3] == "_" for code in codes)

@@ -1,0 +1,217 @@
+"""COMET's files: what is read, what is refused, and what is converted when."""
+
+import os
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rewards.comet.checkpoint import converted, open_checkpoint, renamed
+from rewards.comet.settings import read_settings
+from rewards.models.licence import licence_note
+
+QUALITY = "class_identifier: referenceless_regression_metric\npretrained_model: some/encoder\n"
+
+
+def save(path: Path, value: float, **more: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"epoch": 1, "state_dict": {"layerwise_attention.gamma": torch.tensor([value])}, **more}, path)
+    return path
+
+
+def test_a_checkpoint_is_converted_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    source = save(tmp_path / "checkpoints" / "model.ckpt", 1.0)
+    weights, first = converted(source, cache_folder=tmp_path / "cache")
+    assert weights == tmp_path / "checkpoints" / "model.safetensors"
+    assert load_file(weights)["mix.gamma"].tolist() == [1.0]
+    written = weights.stat().st_mtime_ns
+    assert converted(source, cache_folder=tmp_path / "cache") == (weights, first)
+    assert weights.stat().st_mtime_ns == written
+
+    save(source, 2.0)
+    os.utime(source, ns=(1, 1))  # of the same size, but of another time and other bytes
+    weights, second = converted(source, cache_folder=tmp_path / "cache")
+    assert load_file(weights)["mix.gamma"].tolist() == [2.0]
+    assert second != first
+
+
+def test_a_copied_folder_keeps_its_conversion(tmp_path: Path) -> None:
+    source = save(tmp_path / "one" / "model.ckpt", 1.0)
+    weights, _ = converted(source, cache_folder=tmp_path / "cache")
+    shutil.copytree(tmp_path / "one", tmp_path / "two", copy_function=shutil.copyfile)  # with times of its own
+    copy = tmp_path / "two" / weights.name
+    before = copy.stat().st_mtime_ns
+    assert converted(tmp_path / "two" / "model.ckpt", cache_folder=tmp_path / "cache")[0] == copy
+    assert copy.stat().st_mtime_ns == before
+
+
+def test_a_damaged_conversion_is_made_again(tmp_path: Path) -> None:
+    source = save(tmp_path / "model.ckpt", 1.0)
+    weights, _ = converted(source, cache_folder=tmp_path / "cache")
+    weights.write_bytes(weights.read_bytes()[:7])
+    assert load_file(converted(source, cache_folder=tmp_path / "cache")[0])["mix.gamma"].tolist() == [1.0]
+
+
+def test_where_the_models_folder_cant_be_written_the_conversion_goes_to_the_cache(tmp_path: Path) -> None:
+    source = save(tmp_path / "model.ckpt", 1.0)
+    (tmp_path / "model.safetensors").mkdir()  # a folder in its place: nothing can be renamed to it
+    weights, sha256 = converted(source, cache_folder=tmp_path / "cache")
+    assert weights.parent == tmp_path / "cache" / "comet"
+    assert converted(source, cache_folder=tmp_path / "cache") == (weights, sha256)
+    assert [path.name for path in (tmp_path / "cache" / "comet").iterdir()] == [weights.name]
+
+
+class Harmful:
+    """What an attacker would put into a checkpoint."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (self.path,)
+
+
+def test_a_checkpoint_that_runs_a_program_is_refused_and_does_not_run_it(tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+    source = save(tmp_path / "model.ckpt", 1.0, callbacks=Harmful(str(trace)))
+    with pytest.raises(ValueError, match=r"refused.*mkdir"):
+        converted(source, cache_folder=tmp_path)
+    assert not trace.exists()
+
+
+def test_what_old_lightning_checkpoints_mention_is_read_as_nothing(tmp_path: Path) -> None:
+    """A class of a library that isn't installed here, as the key of a callback's state."""
+    named = b"cpytorch_lightning.callbacks.model_checkpoint\nModelCheckpoint\n"
+    state = b"}(" + named + b"}u"  # {ModelCheckpoint: {}}
+    tensors = {"state_dict": {"layerwise_attention.gamma": torch.tensor([3.0])}, "callbacks": "HERE"}
+    source = tmp_path / "model.ckpt"
+    torch.save(tensors, source, pickle_protocol=2)
+    replace_in_pickle(source, pickle.dumps("HERE", 2)[2:-1], state)
+    weights, _ = converted(source, cache_folder=tmp_path)
+    assert load_file(weights)["mix.gamma"].tolist() == [3.0]
+
+
+def replace_in_pickle(path: Path, old: bytes, new: bytes) -> None:
+    """Rewrite data.pkl inside the zip that torch.save wrote."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {info.filename: archive.read(info) for info in archive.infolist()}
+    name = next(name for name in parts if name.endswith("data.pkl"))
+    # The memo opcode after the string differs from build to build: only the string itself is replaced.
+    bare = old[: old.index(b"HERE") + 4]
+    assert parts[name].count(bare) == 1
+    parts[name] = parts[name].replace(bare, new)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for part, content in parts.items():
+            archive.writestr(part, content)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", pickle.dumps({"state_dict": 1})])
+def test_a_file_that_is_no_checkpoint_is_a_plain_error(tmp_path: Path, content: bytes) -> None:
+    source = tmp_path / "model.ckpt"
+    source.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.ckpt") as caught:
+        converted(source, cache_folder=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_are_mapped_and_what_scores_dont_need_is_dropped() -> None:
+    one = torch.zeros(1)
+    found = renamed(
+        {
+            "encoder.model.embeddings.word_embeddings.weight": one,
+            "encoder.model.embeddings.position_ids": one,
+            "encoder.model.pooler.dense.weight": one,
+            "layerwise_attention.scalar_parameters.24": one,
+            "layerwise_attention.dropout_mask": one,
+            "estimator.ff.6.bias": one,
+            "hidden2tag.weight": one,
+        },
+        where="model.ckpt",
+    )
+    assert sorted(found) == ["encoder.embeddings.word_embeddings.weight", "head.6.bias", "mix.scalars.24"]
+
+
+def test_tensors_of_no_known_use_are_named() -> None:
+    with pytest.raises(ValueError, match=r"model\.ckpt has tensors of no known use: decoder\.bias"):
+        renamed({"decoder.bias": torch.zeros(1)}, where="model.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("class_identifier: ranking_metric", "class_identifier 'ranking_metric'"),
+        ("[1, 2]", "list"),
+        ("a: !!python/object/apply:os.getcwd []", "no plain YAML"),
+        (QUALITY + "pool: max", "pool 'max'"),
+        (QUALITY + "layer: 3", "layer 3"),
+        (QUALITY + "layer_transformation: entmax", "layer_transformation 'entmax'"),
+        (QUALITY + "encoder_model: BERT", "encoder_model 'BERT'"),
+        (QUALITY + "hidden_sizes: []", r"hidden_sizes \[\]"),
+        ("class_identifier: unified_metric\ninput_segments: [src, mt]", "input_segments"),
+    ],
+)
+def test_settings_that_are_not_supported_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "hparams.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=said):
+        read_settings(path)
+
+
+def test_settings_that_are_left_out_are_the_packages_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "hparams.yaml"
+    path.write_text(QUALITY, encoding="utf-8")
+    found = read_settings(path)
+    assert (found.mix, found.layer_norm, found.hidden_sizes, found.pooling) == ("softmax", True, (2048, 1024), "avg")
+    assert not found.needs_reference
+
+
+def test_the_patched_sparsemax_of_kiwi_is_softmax_and_its_pool_is_the_first_token(tmp_path: Path) -> None:
+    path = tmp_path / "hparams.yaml"
+    path.write_text(
+        "class_identifier: unified_metric\nlayer_transformation: sparsemax_patch\npool: avg\ninput_segments: [mt, src]",
+        encoding="utf-8",
+    )
+    found = read_settings(path)
+    assert (found.mix, found.pooling, found.needs_reference) == ("softmax", "cls", False)
+
+
+def test_a_folder_that_lacks_a_file_says_which(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no hparams\.yaml"):
+        open_checkpoint(str(tmp_path), cache_folder=tmp_path)
+    (tmp_path / "hparams.yaml").write_text(QUALITY, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"no checkpoints/model\.ckpt"):
+        open_checkpoint(str(tmp_path), cache_folder=tmp_path)
+
+
+def test_a_name_that_cant_be_one_is_an_error_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="neither a folder here nor a model on the hub") as caught:
+        open_checkpoint(str(tmp_path / "nothing" / "here"), cache_folder=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "said"),
+    [
+        ("Unbabel/wmt20-comet-qe-da", {}, "apache-2.0"),
+        ("Unbabel/wmt22-cometkiwi-da", {}, "cc-by-nc-sa-4.0: NOT for commercial use"),
+        ("mine", {"README.md": "---\nlicense: cc-by-nc-4.0\n---\nA model."}, "NOT for commercial use"),
+        ("mine", {"README.md": "---\nlicense: mit\n---\n"}, "its licence is mit"),
+        ("mine", {"LICENSE": "Apache License\nVersion 2.0"}, "apache-2.0"),
+        ("mine", {"LICENSE.txt": "Attribution-NonCommercial-ShareAlike"}, "NOT for commercial use"),
+        ("mine", {"README.md": "no front matter"}, "unknown"),
+    ],
+)
+def test_the_licence_is_said(tmp_path: Path, name: str, files: dict[str, str], said: str) -> None:
+    for file, text in files.items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    note = licence_note(name, tmp_path)
+    assert said in note
+    assert ("NOT" in note) == ("NOT" in said)
+
+
+def test_a_translator_that_forbids_commercial_use_says_so_by_its_name_alone() -> None:
+    assert "NOT for commercial use" in licence_note("facebook/nllb-200-distilled-600M", Path("nowhere"))

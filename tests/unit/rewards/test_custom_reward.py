@@ -1,0 +1,219 @@
+"""A reward of the user's own: what reaches it, what it may give back, and what its mistakes look like."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from contracts.config.reward import RewardConfig
+from contracts.errors import BadInput
+from contracts.rollouts import ScoreRequest, Unscored
+from driver.custom_reward import load_source
+from rewards.custom import CustomReward
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "custom_reward.md"
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def a_request(*responses: str, reference: str = "one\ntwo\nThe answer is 2.") -> ScoreRequest:
+    return ScoreRequest(
+        language="de",
+        question="Wie viele Katzen sind es zusammen?",
+        question_en="How many cats are there?",
+        reference=reference,
+        responses=responses,
+        truncated=(False,) * len(responses),
+    )
+
+
+def scored(source: str, *responses: str) -> tuple[float, ...] | Unscored:
+    return CustomReward(source=source, path="/somewhere/mine.py", function="reward").score(a_request(*responses))
+
+
+def failure(source: str, *responses: str) -> Unscored:
+    found = scored(source, *responses)
+    assert isinstance(found, Unscored)
+    return found
+
+
+# --- the page's examples ----------------------------------------------------------------------------------------------
+
+
+def test_the_worked_example_of_the_page_has_at_most_ten_lines_and_does_what_the_page_says(tmp_path: Path) -> None:
+    file = tmp_path / "my_reward.py"
+    file.write_text(EXAMPLES[0], encoding="utf-8")
+    assert len(EXAMPLES[0].splitlines()) <= 10
+    reward = CustomReward(source=load_source(str(file), "reward"), path=str(file), function="reward")
+    # The reference has two line breaks: none is worth 0, one 1/2, two 1, and more are worth no more.
+    assert reward.score(a_request("a", "a\nb", "a\nb\nc", "a\nb\nc\nd")) == (0.0, 0.5, 1.0, 1.0)
+
+
+def test_the_settings_of_the_page_are_valid() -> None:
+    (settings,) = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    config = RewardConfig.model_validate(tomllib.loads(settings)["reward"])
+    assert (config.custom.path, config.custom.function, config.weights.custom) == ("my_reward.py", "reward", 0.15)
+
+
+def test_the_async_example_of_the_page_runs() -> None:
+    assert scored(EXAMPLES[1], "Es sind 2.", "Wie viele Katzen sind es zusammen? 2.") == (1.0, 0.0)
+
+
+# --- what it may give back --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "result", ["[0, 1]", "(0.0, 1.0)", "iter([0, True])", "__import__('numpy').array([0.0, 1.0], dtype='float32')"]
+)
+def test_anything_that_gives_one_number_per_response_will_do(result: str) -> None:
+    assert scored(f"def reward(request):\n    return {result}\n", "a", "b") == (0.0, 1.0)
+
+
+def test_an_event_loop_stays_the_same_from_call_to_call() -> None:
+    source = (
+        "import asyncio\n"
+        "loops = []\n"
+        "async def reward(request):\n"
+        "    loops.append(asyncio.get_running_loop())\n"
+        "    return [float(loops[0] is loops[-1] and len(loops) == 2)]\n"
+    )
+    reward = CustomReward(source=source, path="mine.py", function="reward")
+    assert [reward.score(a_request("a")) for _ in range(2)] == [(0.0,), (1.0,)]
+
+
+def test_a_module_may_hold_dataclasses_with_annotations_as_text() -> None:
+    source = (
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\n"
+        "class Weights:\n"
+        "    length: float = 0.5\n"
+        "def reward(request):\n"
+        "    return [Weights().length]\n"
+    )
+    assert scored(source, "a") == (0.5,)
+
+
+# --- what its mistakes look like --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "told"),
+    [
+        ("[0.5]", "ValueError", "reward gave 1 numbers for 2 responses"),
+        ("[0.5] * 3", "ValueError", "reward gave 3 numbers for 2 responses"),
+        ("[0.5, 1.5]", "ValueError", "reward gave 1.5 for response 1; a reward lies in [0, 1]"),
+        ("[-0.1, 0.5]", "ValueError", "reward gave -0.1 for response 0"),
+        ("[0.5, float('nan')]", "ValueError", "reward gave nan for response 1"),
+        ("[float('inf'), 0.5]", "ValueError", "reward gave inf for response 0"),
+        ("[0.5, None]", "TypeError", "NoneType"),
+        ("None", "TypeError", "NoneType"),
+        ("0.5", "TypeError", "float"),
+        ("{}['nothing']", "KeyError", "'nothing'"),
+        ("__import__('sys').exit(3)", "SystemExit", "3"),
+    ],
+)
+def test_a_wrong_result_or_an_exception_leaves_the_group_unscored_with_the_traceback(
+    result: str, kind: str, told: str
+) -> None:
+    found = failure(f"def reward(request):\n    return {result}\n", "a", "b")
+    assert found.reason == f"custom reward failed: {kind}"
+    assert found.detail.startswith("Traceback (most recent call last):\n")
+    assert told in found.detail.splitlines()[-1]
+
+
+def test_the_traceback_shows_the_users_own_line_though_the_file_is_not_there() -> None:
+    found = failure("def reward(request):\n    return [1 / len('')]  # my own line\n", "a")
+    assert "  File \"/somewhere/mine.py\", line 2, in reward\n    return [1 / len('')]  # my own line" in found.detail
+
+
+@pytest.mark.parametrize("raised", ["RuntimeError('no service')", "asyncio.CancelledError()"])
+def test_what_an_async_function_raises_leaves_the_group_unscored_and_the_next_one_is_scored(raised: str) -> None:
+    source = (
+        "import asyncio\n"
+        "async def reward(request):\n"
+        "    await asyncio.sleep(0)\n"
+        "    if request.responses == ('bad',):\n"
+        f"        raise {raised}\n"
+        "    return [0.5]\n"
+    )
+    reward = CustomReward(source=source, path="mine.py", function="reward")
+    bad = reward.score(a_request("bad"))
+    assert isinstance(bad, Unscored)
+    assert bad.reason == f"custom reward failed: {raised.partition('(')[0].removeprefix('asyncio.')}"
+    assert reward.score(a_request("good")) == (0.5,)
+
+
+def test_a_module_that_can_not_be_run_says_so_when_the_scorer_starts() -> None:
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        CustomReward(source="import no_such_package\n", path="mine.py", function="reward")
+
+
+def test_a_function_that_is_none_says_so_when_the_scorer_starts() -> None:
+    with pytest.raises(ValueError, match=r"^mine.py has no function 'reward'"):
+        CustomReward(source="reward = 3\n", path="mine.py", function="reward")
+
+
+# --- before the start -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def reward(request): return []",
+        "async def reward(request): return []",
+        "def reward(request, scale=2.0, *, power=1): return []",
+        "def reward(*requests): return []",
+        "def other(a, b): return a\ndef reward(request, /): return []",
+    ],
+)
+def test_a_file_that_can_be_called_is_given_back_as_it_is(tmp_path: Path, source: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(source, encoding="utf-8")
+    assert load_source(str(file), "reward") == source
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "told"),
+    [
+        ("x = 1\ndef reward(request)\n    return []\n", 2, "expected ':'"),
+        ("def reward(request):\n  return (\n", 2, "was never closed"),
+        ("x = 1\n", 1, "there is no function 'reward' at the top level (there are: none)"),
+        ("class A:\n    def reward(self, request): ...\ndef rewards(r): ...\n", 1, "(there are: rewards)"),
+        ("\n\ndef reward():\n    return []\n", 3, "reward takes (); it is called with one argument"),
+        ("def reward(request, gold):\n    return []\n", 1, "reward takes (request, gold)"),
+        ("def reward(request, *, gold):\n    return []\n", 1, "reward takes (request, *, gold)"),
+    ],
+)
+def test_what_is_wrong_with_the_file_is_said_with_its_line_before_the_start(
+    tmp_path: Path, source: str, line: int, told: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(source, encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        load_source(str(file), "reward")
+    assert str(caught.value).startswith(f"{file}:{line}: ")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+    latin = tmp_path / "latin.py"
+    latin.write_bytes(b"# caf\xe9\n")
+    null = tmp_path / "null.py"
+    null.write_bytes(b"x = 1\0\n")
+    for file, told in (
+        (tmp_path / "absent.py", "No such file"),
+        (tmp_path, "Is a directory"),
+        (latin, "not UTF-8"),
+        (null, "null bytes"),
+    ):
+        with pytest.raises(BadInput, match=told) as caught:
+            load_source(str(file), "reward")
+        assert str(file) in str(caught.value)
+
+
+def test_nothing_of_the_file_is_run_before_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("raise SystemExit(1)\ndef reward(request): return []\n", encoding="utf-8")
+    assert load_source(str(file), "reward").startswith("raise SystemExit")

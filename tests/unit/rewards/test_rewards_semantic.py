@@ -1,0 +1,175 @@
+"""The semantic reward as a whole: what gates, parts, weights and references do to a score."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from contracts.config.reward import RewardConfig
+from contracts.rollouts import Score, Unscored
+from rewards.reward import NO_REFERENCE, NO_REFERENCE_ANSWER, NOT_FINITE, SEVERAL_ANSWERS, TEXT_ANSWER
+from tests.models.semantic_reward import (
+    GOOD,
+    OFF_TOPIC,
+    REFERENCE_REASONING,
+    WEIGHTS,
+    TableJudge,
+    a_reward,
+    only,
+    request,
+)
+
+
+def scored(response: str, *, truncated: bool = False, off: Sequence[str] = ()) -> Score:
+    score = only(a_reward(off=off), request(response, truncated=(truncated,)))
+    assert isinstance(score, Score), score
+    return score
+
+
+def test_right_answer_same_reasoning_and_same_numbers_earn_everything() -> None:
+    score = scored(f"{GOOD} Die Antwort lautet 11.")
+    assert score.reward == pytest.approx(1.0)
+    assert score.parts == {"answer": 1.0, "reasoning": 1.0, "numbers": 1.0}
+    assert set(score.gates) == {
+        "language",
+        "answer_language",
+        "format",
+        "truncation",
+        "empty",
+        "repetition",
+        "copying",
+        "length",
+    }
+    assert all(score.gates.values())
+    assert score.answer == "11"
+
+
+def test_parts_are_weighted() -> None:
+    wrong_but_close = scored(f"{GOOD} Die Antwort lautet 12.")
+    right_but_off = scored(f"{OFF_TOPIC} Die Antwort lautet 11.")
+    assert wrong_but_close.reward == pytest.approx(WEIGHTS["reasoning"] + WEIGHTS["numbers"])
+    assert right_but_off.reward == pytest.approx(WEIGHTS["answer"])
+
+
+def test_a_wrong_number_on_the_way_costs_though_the_answer_is_right() -> None:
+    slip = f"{GOOD.replace('5 + 6', '5 + 7')} Die Antwort lautet 11."
+    assert scored(slip).parts["numbers"] < 1.0
+    assert scored(slip).parts["answer"] == 1.0
+
+
+def test_answer_is_compared_as_a_number() -> None:
+    assert scored(f"{GOOD} Die Antwort lautet 11,0 Bälle.").parts["answer"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("response", "truncated", "shut"),
+    [
+        (f"{GOOD} The answer is 11.", False, {"answer_language"}),
+        (GOOD, False, {"format"}),
+        (f"{GOOD} Die Antwort lautet 11. Die Antwort lautet 12.", False, {"format"}),
+        (f"{GOOD} Die Antwort lautet 11.", True, {"truncation"}),
+        (f"{REFERENCE_REASONING} Die Antwort lautet 11.", False, {"language"}),
+    ],
+)
+def test_shut_gate_means_no_reward_and_all_is_recorded(response: str, truncated: bool, shut: set[str]) -> None:
+    score = scored(response, truncated=truncated)
+    assert score.reward == 0.0
+    assert {name for name, is_open in score.gates.items() if not is_open} >= shut
+    assert score.parts["reasoning"] == 0.0
+    assert "answer" in score.parts
+
+
+def test_empty_response_earns_nothing() -> None:
+    score = scored("")
+    assert (score.reward, score.gates["format"], score.gates["empty"], score.answer) == (0.0, False, False, None)
+
+
+def test_gate_that_is_off_shuts_nothing_and_is_still_recorded() -> None:
+    english = f"{REFERENCE_REASONING} The answer is 11."
+    score = scored(english, off=("language", "answer_language"))
+    assert score.reward > 0.6
+    assert "language" not in score.gates
+    assert score.parts["language"] == score.parts["answer_language"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("I give up.", NO_REFERENCE_ANSWER),
+        (" \u200e\n", NO_REFERENCE),
+        ("He lives in France. The answer is Paris.", TEXT_ANSWER),
+        (f"{REFERENCE_REASONING} \\boxed{{11}} or \\boxed{{12}}", SEVERAL_ANSWERS),
+    ],
+)
+def test_a_reference_that_says_nothing_leaves_its_group_unscored_and_the_others_scored(
+    reference: str, reason: str
+) -> None:
+    good = request(f"{GOOD} Die Antwort lautet 11.")
+    lost = replace(request("a", "b"), reference=reference)
+    first, second, third = a_reward().score([good, lost, good])
+    assert second == (Unscored(reason=reason),) * 2
+    assert first == third
+    assert isinstance(first[0], Score) and first[0].reward == pytest.approx(1.0)
+
+
+def test_a_reference_whose_steps_have_answers_of_their_own_counts_with_its_last() -> None:
+    reference = f"The answer is 5. {REFERENCE_REASONING} The answer is 11."
+    score = only(a_reward(), request(f"{GOOD} Die Antwort lautet 11.", reference=reference))
+    assert isinstance(score, Score) and score.parts["answer"] == 1.0
+
+
+def test_markup_is_no_part_of_what_a_judge_compares() -> None:
+    judge = TableJudge()
+    listed = "- Roger hatte zuerst **5** Bälle. Er kaufte 6 dazu, also hat er 5 + 6 = 11 Bälle."
+    a_reward(judge=judge).score([request(f"{listed}\n\n**Die Antwort lautet 11.**")])
+    assert judge.calls == [[GOOD]]
+
+
+def test_all_groups_are_judged_together_and_shut_ones_never() -> None:
+    judge = TableJudge()
+    right, off = f"{GOOD} Die Antwort lautet 11.", f"{OFF_TOPIC} Die Antwort lautet 11."
+    a_reward(judge=judge).score([request(right, GOOD, off), request(off, right)])
+    assert judge.calls == [[GOOD, OFF_TOPIC, OFF_TOPIC, GOOD]]
+
+
+def test_nothing_to_judge_asks_no_judge() -> None:
+    judge = TableJudge()
+    reward = a_reward(judge=judge)
+    assert reward.score([]) == []
+    reward.score([request("", "")])
+    assert judge.calls == []
+
+
+def test_a_judge_that_cannot_say_leaves_that_response_alone_unscored() -> None:
+    judge = TableJudge(values={GOOD: math.nan})
+    asked = request(f"{GOOD} Die Antwort lautet 11.", f"{OFF_TOPIC} Die Antwort lautet 11.")
+    [(lost, kept)] = a_reward(judge=judge).score([asked])
+    assert lost == Unscored(reason=NOT_FINITE)
+    assert isinstance(kept, Score)
+
+
+def test_with_the_question_as_baseline_what_the_question_earns_is_zero() -> None:
+    # The question's raw value is 0.5 (the table's default), the reasoning's 0.75: half of the way from 0.5 to 1.
+    judge = TableJudge(values={GOOD: 0.75})
+    score = only(a_reward(judge=judge, baseline="question"), request(f"{GOOD} Die Antwort lautet 11."))
+    assert isinstance(score, Score)
+    assert score.parts["reasoning"] == pytest.approx(0.5)
+
+
+def test_nothing_is_scored_before_the_judge_was_calibrated() -> None:
+    reward = a_reward()
+    reward.reasoning.scale = None
+    with pytest.raises(RuntimeError, match="no calibration"):
+        reward.score([request(f"{GOOD} Die Antwort lautet 11.")])
+
+
+def test_weights_of_the_request_s_own_step_count() -> None:
+    config = RewardConfig.model_validate(
+        {"schedule": [{"step": 0, "answer": 1, "reasoning": 0, "numbers": 0}, {"step": 10, **WEIGHTS}]}
+    )
+    asked = request(f"{OFF_TOPIC} Die Antwort lautet 11.")
+    reward = a_reward(config=config)
+    early, late = only(reward, asked), only(reward, replace(asked, step=10))
+    assert isinstance(early, Score) and isinstance(late, Score)
+    assert (early.reward, late.reward) == (pytest.approx(1.0), pytest.approx(0.6))
