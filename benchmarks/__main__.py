@@ -18,7 +18,8 @@ from benchmarks.measure import Outcome, Sizes
 from benchmarks.show import tables
 from contracts.config.load import load_config
 from contracts.errors import BadInput
-from driver.config_paths import ROOT, with_absolute_paths
+from contracts.paths import ROOT
+from driver.config_paths import with_absolute_paths
 
 NAMES = ("generation", "scoring", "packing", "learning", "push", "step", "cache", "streaming", "driver")
 

@@ -7,18 +7,18 @@ sleeps.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from cluster.launch import Bundles, connected, placed
 from cluster.layout import Layout, Placement, Resources, Role, choose_device
 from contracts.config.run import Config
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 
 
 @contextmanager
 def reserved(config: Config, roles: Sequence[Role], *, threads: int | Mapping[Role, int]) -> Iterator[Bundles]:
     """One bundle an actor, with an even share of Ray's CPUs and GPUs each, and `threads` threads, of all or by role."""
-    with Progress(Console(stderr=True)) as progress, connected(config.cluster, progress) as cluster:
+    with Console(Terminal(stderr=True)) as progress, connected(config.cluster, progress) as cluster:
         gpus = min(1.0, cluster.gpus / len(roles))
         threads_of = {role: threads if isinstance(threads, int) else threads[role] for role in roles}
         layout = Layout(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from contracts.config.learning import AlgorithmConfig, LearnerConfig
 from contracts.config.reward import RewardConfig
@@ -21,15 +21,15 @@ from driver.problems.draws import Draws
 from driver.problems.stream import ProblemStream
 from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import LearningSettings, Loop
-from driver.recipes.loop import Progress as Standing
 from driver.references.book import PivotSampling, ReferenceBook
 from driver.references.cache import ReferenceCache
 from driver.rollouts.buffer import GroupFeed
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.rollouts.stage_clock import StageClock
 from driver.rollouts.types import FeedRules
+from driver.run_state.position import RunPosition
 from driver.tracking.consistency import ConsistencyWatch
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder
 
@@ -90,7 +90,7 @@ class _NoCheckpoints:
 
     feed: GroupFeed
 
-    async def after_step(self, progress: Standing) -> None:
+    async def after_step(self, progress: RunPosition) -> None:
         self.feed.checkpointed()
 
 
@@ -137,7 +137,7 @@ def _tokens(text: str) -> tuple[int, ...]:
 
 
 def _recorder(folder: Path, reward: RewardConfig, num_steps: int, *, screen: TextIO) -> RunRecorder:
-    progress = Progress(Console(file=screen))
+    progress = Console(Terminal(file=screen))
     progress.start_steps(num_steps)
     watch = ConsistencyWatch(floor=reward.consistency_floor, steps=reward.consistency_steps)
     return RunRecorder(RunFolder(folder), progress, watch=watch)

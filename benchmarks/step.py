@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.measure import Sizes, StageSplit
 from contracts.config.load import dump_config
-from driver.config_paths import ROOT
+from contracts.paths import ROOT
 from driver.tracking.metrics import StepMetrics, read_metrics
 
 STAGES = ("generate", "pivot", "score", "learn", "push", "step")

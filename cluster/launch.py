@@ -23,14 +23,14 @@ from cluster.environment import QUIET
 from cluster.layout import Layout, Placement, Resources, check_fits
 from contracts.config.run import ClusterConfig
 from contracts.errors import BadInput, RunFailed
-from driver.config_paths import ROOT
-from driver.tracking.console import Progress
+from contracts.paths import ROOT
+from contracts.ports import Console
 
 PROBE_TIMEOUT_S = 5.0
 
 
 @contextmanager
-def connected(config: ClusterConfig, progress: Progress) -> Iterator[Resources]:
+def connected(config: ClusterConfig, progress: Console) -> Iterator[Resources]:
     """Ray for the time of a run: the cluster of `RAY_ADDRESS`, or one of our own on this machine.
 
     Yields what the cluster has. Raises BadInput in seconds for an address where nobody listens.

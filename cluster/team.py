@@ -29,8 +29,9 @@ from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Placement, Role
 from contracts.config.run import Config, WeightsConfig
 from contracts.errors import RunFailed
-from driver.references.book import model_fingerprint
-from driver.tracking.console import Progress, waiting_for
+from contracts.fingerprints import model_fingerprint
+from contracts.ports import Console
+from contracts.waiting import waiting_for
 
 Result = TypeVar("Result")
 
@@ -42,7 +43,7 @@ class Team:
     """The actors of one run. What was started is known in `processes`, also when a later start fails: by name, an
     actor's earlier processes as "policy-0.1", "policy-0.2"."""
 
-    def __init__(self, config: Config, bundles: Bundles, progress: Progress, *, report: Report | None = None) -> None:
+    def __init__(self, config: Config, bundles: Bundles, progress: Console, *, report: Report | None = None) -> None:
         """`report` hears of every change among the workers; without one, what goes wrong is a note on the console."""
         self._config = config
         self._bundles = bundles

@@ -3,6 +3,8 @@
 Owns the verbs between driver and actors. Knows the schema only; nothing here may import Ray or an engine.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch
@@ -78,4 +80,20 @@ class Learner(Protocol):
 
     async def export(self, folder: str) -> None:
         """Write the current weights as a Hugging Face folder that transformers and vLLM load."""
+        ...
+
+
+class Console(Protocol):
+    """Tell a person what a run does."""
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        ...
+
+    def waiting(self, text: str) -> None:
+        """Show what the run waits for, until the next step or until it is not said again."""
+        ...
+
+    def phase(self, what: str, *, total: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
+        """Show `what` and its seconds while the context is open; yields the function that reports the number done."""
         ...

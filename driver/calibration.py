@@ -8,17 +8,18 @@ import asyncio
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
 from contracts.config.reward import ReasoningConfig
 from contracts.errors import BadInput, RunFailed
+from contracts.paths import absolute
+from contracts.ports import Console
 from contracts.rollouts import ParallelSolution
-from driver.config_paths import absolute
 from driver.problems.parallel import BUILTIN, fingerprint, load_solutions
-from driver.tracking.console import Progress
+from driver.rollouts.engine_evidence import PivotTranslations
 from rewards.calibration import FIT, Calibration, calibration_pairs, fit, from_json
 from rewards.reasoning.judge import ReasoningPair
 
@@ -45,6 +46,29 @@ class Similarities(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class TranslatedSimilarities:
+    """The scorers, asked about pairs whose reasonings the pivot has translated: how such a judge is calibrated."""
+
+    scorers: Similarities
+    translations: PivotTranslations
+
+    async def judge_fingerprint(self) -> str:
+        return await self.scorers.judge_fingerprint()
+
+    async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
+        """[N] raw values in order."""
+        languages = dict.fromkeys(pair.language for pair in pairs)
+        english: dict[tuple[str, str], str] = {}
+        for language in languages:
+            texts = [pair.reasoning for pair in pairs if pair.language == language]
+            found = await self.translations.translate(texts, source=language, name=f"calibration/{uuid.uuid4().hex}")
+            english |= {(language, text): said for text, said in zip(texts, found, strict=True)}
+        return await self.scorers.similarities(
+            [replace(pair, translation=english[pair.language, pair.reasoning]) for pair in pairs]
+        )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
     """A calibration and the file that keeps it."""
@@ -54,7 +78,7 @@ class Measured:
 
 
 async def calibration_for(
-    config: ReasoningConfig, scorers: Similarities, *, languages: Sequence[str], progress: Progress
+    config: ReasoningConfig, scorers: Similarities, *, languages: Sequence[str], progress: Console
 ) -> Calibration | None:
     """The calibration of a run in `languages`: the one that `reward.reasoning.calibration` names, measured and kept
     where missing; None where scorers need none.
@@ -95,7 +119,7 @@ def check_calibration(config: ReasoningConfig, languages: Sequence[str]) -> None
         _read_named(config, languages)
 
 
-async def calibrate(config: ReasoningConfig, scorers: Similarities, *, progress: Progress) -> Measured:
+async def calibrate(config: ReasoningConfig, scorers: Similarities, *, progress: Console) -> Measured:
     """Measure all languages of calibration_data, whatever was measured before, and keep it: in the file that
     `reward.reasoning.calibration` names, or else where every run looks.
 
@@ -108,7 +132,7 @@ async def calibrate(config: ReasoningConfig, scorers: Similarities, *, progress:
 
 
 async def measure(
-    solutions: Sequence[ParallelSolution], scorers: Similarities, *, progress: Progress, path: Path | None = None
+    solutions: Sequence[ParallelSolution], scorers: Similarities, *, progress: Console, path: Path | None = None
 ) -> Measured:
     """Ask the scorers for every pair of the solutions, fit, and write to `path`; None: where every run looks.
 
@@ -168,7 +192,7 @@ def _kept(judge: str, solutions: Sequence[ParallelSolution]) -> Path:
     return absolute(FOLDER) / f"{digest}-{fingerprint(solutions)}.json"
 
 
-async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progress: Progress) -> list[float]:
+async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progress: Console) -> list[float]:
     """[N] the judge's values; what is done is shown call by call."""
     batches = [pairs[start : start + _PAIRS_PER_CALL] for start in range(0, len(pairs), _PAIRS_PER_CALL)]
     turns = asyncio.Semaphore(_CALLS_AT_ONCE)

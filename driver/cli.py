@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from cluster.environment import prepare_process
 from contracts.errors import BadInput, RunFailed
-from driver.config_paths import ROOT
+from contracts.paths import ROOT
 
 DEFAULT_CONFIG = ROOT / "configs" / "quickstart.toml"
 DEFAULT_COMMAND = "train"

@@ -1,49 +1,12 @@
-"""Where relative paths of a config start, wherever the command was started and also inside a submitted Ray job.
+"""Make every path of a config absolute, and check the folders of its models."""
 
-A job's working directory is a copy that Ray deletes: nothing may be written there, and git-ignored folders (models,
-caches) are not in it. Owns that rule and nothing else.
-"""
-
-import os
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from contracts.config.reward import RewardConfig, needs_translator
 from contracts.config.run import Config
 from contracts.config.section import Section
 from contracts.errors import BadInput
-
-ROOT = Path(__file__).resolve().parents[1]
-HOME_VARIABLE = "PB_RLSVR_HOME"
-
-
-def home() -> Path:
-    """The folder that relative paths start from.
-
-    `$PB_RLSVR_HOME` if set; else the project's root; in a job, where that root is a copy, the checkout that the running
-    interpreter's `.venv` belongs to.
-
-    Raises:
-        BadInput: in a job whose interpreter belongs to no checkout.
-    """
-    if named := os.environ.get(HOME_VARIABLE):
-        return Path(named).expanduser().resolve()
-    if not _is_job_copy(ROOT):
-        return ROOT
-    checkout = Path(sys.prefix).parent
-    if (checkout / "driver" / "run.py").exists():
-        return checkout
-    raise BadInput(
-        f"this job runs in a copy ({ROOT.name}), so relative paths have no place to be: "
-        f'submit with --runtime-env-json \'{{"env_vars": {{"{HOME_VARIABLE}": "/a/shared/folder"}}}}\''
-    )
-
-
-def absolute(path: str) -> Path:
-    """A config's path, with `~` and relative paths resolved against `home()`."""
-    expanded = Path(path).expanduser()
-    return expanded if expanded.is_absolute() else home() / expanded
+from contracts.paths import absolute
 
 
 def resolve_model(model: str, key: str) -> str:
@@ -134,7 +97,3 @@ def _data_path(source: str, path: str) -> str:
     if not path or (source == "huggingface" and not absolute(path).exists()):
         return path
     return str(absolute(path))
-
-
-def _is_job_copy(root: Path) -> bool:
-    return "working_dir_files" in root.parts

@@ -3,24 +3,22 @@
 Owns the checks that end in one line and exit 2 while no process has been started and no file written.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from safetensors import safe_open
 
 from contracts.config.reward import ReasoningConfig, needs_translator
 from contracts.config.run import Config
 from contracts.errors import BadInput
-from contracts.rollouts import Problem
 from driver.calibration import check_calibration
 from driver.custom_reward import load_source
-from driver.problems.builtin.templates import LEVELS
+from driver.evaluation.inputs import EvaluationInputs, prepare_evaluation
 from driver.problems.curriculum import Curriculum
-from driver.problems.prompts import Prompter, load_tokenizer, plain_tokenizer, worked_examples
+from driver.problems.engine_prompts import check_context, engine_prompter
+from driver.problems.prompts import Prompter, plain_tokenizer
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.problems.stream import ProblemStream, StreamState
 from driver.references.cache import check_folder
@@ -31,15 +29,6 @@ from rewards.models.licence import licence_note
 
 MAX_CHECKED_PROMPTS = 2000
 """Prompts of the training set that are built before the start; those of a longer set are also checked when drawn."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationInputs:
-    """Problems with known answers, and the prompts of the policy."""
-
-    prompter: Prompter
-    problems: Sequence[Problem]
-    pad_token_id: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,27 +50,6 @@ class ReferenceInputs:
     items: Items
 
 
-def prepare_evaluation(config: Config) -> EvaluationInputs:
-    """The evaluation set of a config whose paths are absolute.
-
-    Raises:
-        BadInput: for the first thing that is wrong.
-    """
-    prompter, pad_token_id = _prompter(config, "policy")
-    source = open_source(config.evaluation, languages=config.evaluation_languages, seed=config.run.seed)
-    problems = list(
-        first_problems(source, config.evaluation_languages, num_items=config.evaluation.num_items),
-    )
-    for problem in problems:
-        if problem.answer is None:
-            raise BadInput(
-                f"{source.name}: {problem.group_key} has no answer to evaluate against; give one, or set "
-                "evaluation.before and evaluation.after to false"
-            )
-        prompter.prompt_token_ids(problem)
-    return EvaluationInputs(prompter=prompter, problems=problems, pad_token_id=pad_token_id)
-
-
 def prepare_training(config: Config, *, stream: StreamState | None = None) -> TrainingInputs:
     """Data, tokenizers and prompts of a training run; `stream` is where one that is continued goes on.
 
@@ -93,11 +61,11 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
     if config.evaluation.before or config.evaluation.after:
         evaluation = prepare_evaluation(config)
     else:
-        prompter, pad_token_id = _prompter(config, "policy")
+        prompter, pad_token_id = engine_prompter(config, "policy")
         evaluation = EvaluationInputs(prompter=prompter, problems=(), pad_token_id=pad_token_id)
     if asks_pivot and config.pivot.cache:
         check_folder(Path(config.pivot.cache))
-    pivot_prompter = _prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks
+    pivot_prompter = engine_prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks
     source = open_source(config.data, languages=languages, seed=config.run.seed)
     num_items = MAX_CHECKED_PROMPTS // len(languages)
     for problem in first_problems(source, languages, num_items=num_items):
@@ -147,7 +115,7 @@ def prepare_references(config: Config) -> ReferenceInputs:
     if not config.pivot.cache:
         raise BadInput('pivot.cache = "" keeps references for one run only, so there is nothing to fill; name a folder')
     check_folder(Path(config.pivot.cache))
-    prompter = _prompter(config, "pivot")[0]
+    prompter = engine_prompter(config, "pivot")[0]
     source = open_source(config.data, languages=config.data.languages, seed=config.run.seed)
     items = distinct_items(source, config.data.languages)
     for problem in islice(items, MAX_CHECKED_PROMPTS):
@@ -250,48 +218,3 @@ def prepare_reward(config: Config, languages: Sequence[str]) -> str:
     check_comet(config)
     custom = config.reward.custom
     return load_source(custom.path, custom.function) if custom.path else ""
-
-
-def _prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prompter, int]:
-    """The prompts of an engine, and the token that its learner pads with."""
-    engine = config.policy if section == "policy" else config.pivot
-    num = config.prompt.num_exemplars if section == "policy" else config.pivot.num_exemplars
-    languages = (
-        dict.fromkeys((*config.data.languages, *config.evaluation_languages)) if section == "policy" else ("en",)
-    )
-    check_context(engine.model, engine.max_model_len, section=section, context=section)
-    levels = config.data.levels if config.data.source == "builtin" else LEVELS
-    tokenizer = load_tokenizer(
-        engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
-    )
-    prompter = Prompter(
-        tokenizer,
-        config.prompt.model_copy(update={"num_exemplars": num}),
-        exemplars=worked_examples(tuple(languages), num=num, levels=levels),
-        max_prompt_tokens=engine.max_model_len - engine.max_response_tokens,
-    )
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return prompter, pad if isinstance(pad, int) else 0
-
-
-def check_context(model: str, max_model_len: int, *, section: str, context: str) -> None:
-    """Refuse a context longer than a local model was made for; a model on a hub is checked by vLLM when it loads.
-
-    `section` names the model, `context` the section whose max_model_len it is.
-
-    Raises:
-        BadInput: with both numbers; or the folder's config.json can't be read.
-    """
-    file = Path(model) / "config.json"
-    if not Path(model).is_dir():
-        return
-    try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-        limit = facts.get("max_position_embeddings", facts.get("n_positions"))  # the second is GPT-2's name
-    except (OSError, ValueError, AttributeError) as error:
-        raise BadInput(f"{section}.model = {model!r} is no model folder: {file} can't be read ({error})") from None
-    if isinstance(limit, int) and max_model_len > limit:
-        raise BadInput(
-            f"{context}.max_model_len {max_model_len} is longer than the own context of {section}.model {model!r}, "
-            f"{limit} tokens"
-        )

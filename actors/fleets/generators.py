@@ -25,7 +25,7 @@ from actors.remote.calls import ready as ready  # benchmarks start their workers
 from actors.remote.process import RemoteActor
 from contracts.errors import FleetLost, RunFailed
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
-from driver.tracking.console import patiently
+from contracts.waiting import patiently
 
 MAX_LOSSES = 5
 """Workers that may fail under one request before it is taken for the cause."""

@@ -6,17 +6,44 @@ run is nobody's silence, and the wall clock is never read.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
-from actors.fleets.states import LOADED
+from actors.fleets.states import LOADED, WorkerState
 from actors.remote.calls import ProcessLost, Unreachable, WorkerRaised, answer
 from actors.remote.process import RemoteActor
 from contracts.config.fleet import FleetConfig
 
-if TYPE_CHECKING:
-    from actors.fleets.supervisor import Supervisor, Worker
+
+class Monitored(Protocol):
+    """A worker whose heartbeat is asked for."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def handle(self) -> RemoteActor: ...
+
+    @property
+    def state(self) -> WorkerState: ...
+
+
+Worker = TypeVar("Worker", bound=Monitored)
+
+
+class Monitor(Protocol[Worker]):
+    """Who names the workers to ask, and is told what was found."""
+
+    def watched(self) -> Sequence[Worker]: ...
+
+    def failed(self, worker: Worker, why: str, *, handle: RemoteActor | None = None) -> None: ...
+
+    def suspect(self, worker: Worker, why: str, *, handle: RemoteActor | None = None) -> None: ...
+
+    def answered(self, worker: Worker) -> None: ...
+
+    def hear_of(self, task: "asyncio.Task[None]") -> None: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -29,13 +56,13 @@ class _Pulse:
     silence_s: float = 0.0
 
 
-class Heartbeats:
+class Heartbeats(Generic[Worker]):
     """Of all workers of one supervisor that have loaded, or are at it: those are asked whether their process answers,
     since a heartbeat proper is the model's."""
 
     def __init__(
         self,
-        supervisor: "Supervisor",
+        supervisor: Monitor[Worker],
         rules: FleetConfig,
         *,
         clock: Callable[[], float],
@@ -64,7 +91,7 @@ class Heartbeats:
             for worker in self._supervisor.watched():
                 self._look(worker, elapsed_s)
 
-    def _look(self, worker: "Worker", elapsed_s: float) -> None:
+    def _look(self, worker: Worker, elapsed_s: float) -> None:
         pulse = self._pulses.get(worker.name)
         if pulse is None or pulse.handle is not worker.handle:
             pulse = self._pulses[worker.name] = _Pulse(worker.handle)
@@ -80,7 +107,7 @@ class Heartbeats:
             pulse.is_asked = True
             self._keep(self._ask(worker, pulse))
 
-    async def _ask(self, worker: "Worker", pulse: _Pulse) -> None:
+    async def _ask(self, worker: Worker, pulse: _Pulse) -> None:
         has_loaded = worker.state in LOADED
         try:
             await answer(pulse.handle.heartbeat.remote() if has_loaded else pulse.handle.process.remote())

@@ -18,7 +18,7 @@ from actors.remote.calls import end_actor, one_line, processes, ready
 from actors.remote.process import ProcessInfo, RemoteActor
 from contracts.config.fleet import FleetConfig
 from contracts.errors import FleetLost, RunFailed
-from driver.tracking.console import waiting_for
+from contracts.waiting import waiting_for
 
 Report = Callable[[str, str, str], None]
 """Takes (kind, reason, detail): a line of events.jsonl."""

@@ -19,7 +19,7 @@ from contracts.config.reward import (
     TranslatorConfig,
     needs_translator,
 )
-from driver.config_paths import absolute
+from contracts.paths import absolute
 from rewards.calibration import Calibration, LinearScale
 from rewards.compose import combination
 from rewards.custom import CustomReward

@@ -31,7 +31,8 @@ from cluster.layout import Role
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
-from driver.config_paths import ROOT, with_absolute_paths
+from contracts.paths import ROOT
+from driver.config_paths import with_absolute_paths
 from driver.inputs import TrainingInputs, prepare_training
 
 AIM = 2.5

@@ -12,11 +12,11 @@ from pathlib import Path
 from actors.fleets.states import RestartBudget
 from cluster.team import Team
 from contracts.config.run import Config
-from driver.calibration import Similarities, calibration_for
+from driver.calibration import Similarities, TranslatedSimilarities, calibration_for
 from driver.inputs import TrainingInputs
 from driver.problems.draws import Draws
 from driver.recipes.grpo import train_grpo
-from driver.recipes.loop import LearningSettings, Loop, Progress
+from driver.recipes.loop import LearningSettings, Loop
 from driver.recipes.ppo import train_ppo
 from driver.recipes.recovery import Recovery
 from driver.recipes.sft import SftStages, train_sft
@@ -24,7 +24,7 @@ from driver.references.book import PivotSampling, ReferenceBook
 from driver.references.cache import ReferenceCache
 from driver.rollouts.buffer import GroupFeed
 from driver.rollouts.draw_feed import DrawFeed
-from driver.rollouts.engine_evidence import EvidenceSource, TranslatedSimilarities
+from driver.rollouts.engine_evidence import EvidenceSource
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.rollouts.stage_clock import StageClock
 from driver.rollouts.types import FeedRules
@@ -32,8 +32,9 @@ from driver.run_state.checkpointer import RunCheckpointer, progress_of
 from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint
 from driver.run_state.kept_groups import read_groups
 from driver.run_state.origins import run_origins
+from driver.run_state.position import RunPosition
 from driver.run_state.stopping import StopRequest
-from driver.tracking.console import Progress as ProgressLine
+from driver.tracking.console import Console
 from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder
 from rewards.calibration import from_json
@@ -54,7 +55,7 @@ class Kept:
 
 
 async def calibrate_scorers(
-    config: Config, team: Team, evidence: EvidenceSource | None, *, kept: Kept, progress: ProgressLine
+    config: Config, team: Team, evidence: EvidenceSource | None, *, kept: Kept, progress: Console
 ) -> None:
     """Give the scorers their scale, and keep it with the run. One that is continued goes on with the scale it had."""
     if not team.scores:
@@ -94,7 +95,7 @@ def prepare_course(
 ) -> Course:
     """Everything at the step that the run starts after. The scorers have their scale by now."""
     clock, found = StageClock(), kept.checkpoint
-    progress = progress_of(found.state) if found else Progress()
+    progress = progress_of(found.state) if found else RunPosition()
     draws = Draws(inputs.stream)
     if found is not None:
         draws.restore(found.state.open)

@@ -9,7 +9,7 @@ import asyncio
 import time
 from dataclasses import replace
 
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import Layout, check_fits, choose_device, layout
@@ -26,7 +26,7 @@ from driver.calibration import calibration_for
 from driver.config_paths import with_absolute_paths
 from driver.inputs import licence_notes, prepare_reward
 from driver.report.write import write_report
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from driver.tracking.logs import quiet_logs
 from driver.tracking.run_folder import RunFolder, check_new, create, run_name
 from rewards.compose import combination
@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("scorer",))
     path = check_new(config, config.run.name or f"audit-{run_name(config, arguments.config)}")
-    console = Console(stderr=arguments.json)
-    with Progress(console) as progress:
+    console = Terminal(stderr=arguments.json)
+    with Console(console) as progress:
         with progress.phase("checking data and building cheats"):
             plan = prepare_audit(config)
             custom_source = prepare_reward(config, plan.languages)
@@ -76,7 +76,7 @@ class _Auditor:
     """One plan, measured with scorers of this config or that."""
 
     def __init__(
-        self, plan: AuditPlan, wanted: Layout, *, custom_source: str, folder: RunFolder, progress: Progress
+        self, plan: AuditPlan, wanted: Layout, *, custom_source: str, folder: RunFolder, progress: Console
     ) -> None:
         self._plan = plan
         self._wanted = wanted

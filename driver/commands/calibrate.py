@@ -5,7 +5,7 @@ import asyncio
 import time
 from dataclasses import asdict
 
-from rich.console import Console
+from rich.console import Console as Terminal
 from rich.table import Table
 
 from cluster.launch import collect_logs, connected, placed
@@ -17,7 +17,7 @@ from contracts.config.run import Config
 from driver.calibration import Measured, calibrate, calibration_solutions
 from driver.config_paths import with_absolute_paths
 from driver.inputs import check_comet, check_scorers_suffice, licence_notes
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from driver.tracking.logs import quiet_logs
 from driver.tracking.run_folder import RunFolder, check_new, create, run_name
 from languages.facts import LANGUAGES
@@ -35,8 +35,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("scorer",))
     config = without_custom_reward(config)
     path = check_new(config, config.run.name or f"calibrate-{run_name(config, arguments.config)}")
-    console = Console(stderr=arguments.json)
-    with Progress(console) as progress:
+    console = Terminal(stderr=arguments.json)
+    with Console(console) as progress:
         with progress.phase("checking data"):
             check_scorers_suffice(config.reward.reasoning)
             check_comet(config)
@@ -92,7 +92,7 @@ def as_table(calibration: Calibration) -> Table:
 
 
 def _measured(
-    config: Config, languages: tuple[str, ...], team: Team, *, folder: RunFolder, progress: Progress
+    config: Config, languages: tuple[str, ...], team: Team, *, folder: RunFolder, progress: Console
 ) -> Measured:
     async def measure() -> Measured:
         await team.start_scorers(languages)

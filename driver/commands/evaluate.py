@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import time
 
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import choose_device, layout
@@ -12,11 +12,11 @@ from cluster.team import Team
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from driver.config_paths import with_absolute_paths
+from driver.evaluation.inputs import EvaluationInputs, prepare_evaluation
 from driver.evaluation.measure import EvaluationResult, record_evaluation
 from driver.evaluation.run import evaluate_policy
 from driver.evaluation.table import as_table
-from driver.inputs import EvaluationInputs, prepare_evaluation
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from driver.tracking.logs import quiet_logs
 from driver.tracking.run_folder import RunFolder, check_new, create, run_name
 from driver.tracking.summary import by_language
@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("policy",))
     path = check_new(config, config.run.name or f"evaluate-{run_name(config, arguments.config)}")
-    console = Console(stderr=arguments.json)
-    with Progress(console) as progress:
+    console = Terminal(stderr=arguments.json)
+    with Console(console) as progress:
         with progress.phase("checking data, model and prompts"):
             inputs = prepare_evaluation(config)
         with connected(config.cluster, progress) as cluster:
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def _measured(
-    config: Config, inputs: EvaluationInputs, team: Team, *, folder: RunFolder, progress: Progress
+    config: Config, inputs: EvaluationInputs, team: Team, *, folder: RunFolder, progress: Console
 ) -> EvaluationResult:
     async def measure() -> EvaluationResult:
         await team.start_frozen_policy()

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import choose_device, layout
@@ -20,7 +20,7 @@ from driver.references.book import KnownReferences, PivotSampling, ReferenceBook
 from driver.references.cache import ReferenceCache
 from driver.references.fill import Items, Sorted, ask_for, num_in_flight, sort_out
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from driver.tracking.logs import quiet_logs
 from driver.tracking.run_folder import RunFolder, check_new, create, run_name
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("pivot",))
     path = check_new(config, config.run.name or f"references-{run_name(config, arguments.config)}")
-    with Progress(Console(stderr=arguments.json)) as progress:
+    with Console(Terminal(stderr=arguments.json)) as progress:
         with progress.phase("checking data, model and prompts"):
             inputs = prepare_references(config)
         with progress.phase("opening the reference cache"):
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     return summary
 
 
-def _ask(config: Config, missing: Items, known: KnownReferences, *, folder: RunFolder, progress: Progress) -> float:
+def _ask(config: Config, missing: Items, known: KnownReferences, *, folder: RunFolder, progress: Console) -> float:
     """Start the pivot's workers and ask for what is missing; the seconds that they took to answer.
 
     Raises:
@@ -77,7 +77,7 @@ def _ask(config: Config, missing: Items, known: KnownReferences, *, folder: RunF
     return asking_s
 
 
-async def _answered(config: Config, missing: Items, known: KnownReferences, *, team: Team, progress: Progress) -> float:
+async def _answered(config: Config, missing: Items, known: KnownReferences, *, team: Team, progress: Console) -> float:
     await team.start_pivot()
     book = ReferenceBook(
         pivot=team.pivot, prompt=known.prompt, sampling=known.sampling, cache=known.cache, counts=known.counts

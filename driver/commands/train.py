@@ -9,7 +9,7 @@ import asyncio
 import time
 from contextlib import suppress
 
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from cluster.launch import Bundles, collect_logs, connected, placed
 from cluster.layout import check_device, choose_device, layout, training_roles
@@ -17,6 +17,7 @@ from cluster.team import Team
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import CheckpointFailed, RunFailed
+from contracts.waiting import patiently
 from driver.commands.assembly import Course, Kept, calibrate_scorers, prepare_course
 from driver.config_paths import with_absolute_paths
 from driver.evaluation.measure import Moment, read_evaluations, record_evaluation
@@ -30,7 +31,7 @@ from driver.run_state.checkpoints import whole_checkpoints
 from driver.run_state.resume import OpenedRun, enter_run, open_run
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
 from driver.tracking.consistency import ConsistencyWatch
-from driver.tracking.console import Progress, patiently
+from driver.tracking.console import Console
 from driver.tracking.logs import quiet_logs
 from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder, run_name
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     config = load_config(arguments.config, arguments.overrides)
     roles = training_roles(config)
     config = with_absolute_paths(config, models=("policy", *(role for role in ("pivot", "scorer") if role in roles)))
-    with Progress(Console(stderr=arguments.json)) as progress:
+    with Console(Terminal(stderr=arguments.json)) as progress:
         with progress.phase("looking at the run folder"):  # every byte of a checkpoint is read
             opened = open_run(config, run_name(config, arguments.config))
         with progress.phase("checking data, models and prompts"):
@@ -86,7 +87,7 @@ def _live(
     *,
     opened: OpenedRun,
     folder: RunFolder,
-    progress: Progress,
+    progress: Console,
 ) -> str:
     """The run on its actors, and how it ended; whatever happens, the files are closed, the logs collected and the
     report written.
@@ -135,7 +136,7 @@ def _write_down(failure: BaseException, kept: Kept, team: Team, *, seconds: floa
     return f"logs and a report of what was done are in {folder.path}"
 
 
-async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, progress: Progress) -> str:
+async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, progress: Console) -> str:
     """From the first actor to the export; "finished", or "stopped" where the run was asked to."""
     stop = StopRequest()
     with stopping_on_sigterm(stop, grace_s=config.checkpoint.grace_s, said=kept.recorder.note):
@@ -156,7 +157,7 @@ async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept
 
 
 async def _begin(
-    config: Config, inputs: TrainingInputs, team: Team, course: Course, *, kept: Kept, progress: Progress
+    config: Config, inputs: TrainingInputs, team: Team, course: Course, *, kept: Kept, progress: Console
 ) -> None:
     """The learner where the run goes on, its weights on the policy workers, and what the policy can do before."""
     if kept.checkpoint is not None:
@@ -218,7 +219,7 @@ async def _save_what_stands(course: Course, *, kept: Kept) -> None:
 
 
 async def _end(
-    config: Config, inputs: TrainingInputs, team: Team, course: Course, *, kept: Kept, progress: Progress
+    config: Config, inputs: TrainingInputs, team: Team, course: Course, *, kept: Kept, progress: Console
 ) -> None:
     """What the policy can do now, and the policy itself."""
     if config.evaluation.after:
@@ -230,13 +231,13 @@ async def _end(
 
 
 async def _evaluate(
-    moment: Moment, config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Progress
+    moment: Moment, config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Console
 ) -> None:
     result = await evaluate_policy(config, inputs.evaluation, team.policy, progress)
     record_evaluation(folder.evaluation, moment, result)
 
 
-async def _export(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Progress) -> None:
+async def _export(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Console) -> None:
     export = folder.checkpoints / EXPORT
     try:
         with progress.phase("exporting the policy"):

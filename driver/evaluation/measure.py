@@ -17,7 +17,8 @@ from typing import Literal
 from contracts.errors import BadInput
 from contracts.ports import Generator
 from contracts.rollouts import Problem, Rollout, SamplingRequest
-from rewards.answers.final import final_answer, kind_of, last_number, plain_answer, same_answer
+from driver.problems.gold import gold_number
+from rewards.answers.final import final_answer, last_number, same_answer
 from rewards.reading import PIVOT_LANGUAGE
 
 Moment = Literal["before", "after"]
@@ -198,12 +199,6 @@ async def evaluate(
     return EvaluationResult(
         languages=_summarise(in_order, num_examples=settings.num_examples), measured_on=dict(settings.measured_on)
     )
-
-
-def gold_number(problem: Problem) -> str | None:
-    """The problem's answer as a canonical number; None where it has none or it is no number."""
-    answer = None if problem.answer is None else plain_answer(problem.answer, PIVOT_LANGUAGE)
-    return answer if answer is not None and kind_of(answer) == "number" else None
 
 
 def _require_gold(problem: Problem) -> str:

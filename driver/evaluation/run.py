@@ -1,15 +1,14 @@
 """Evaluation with a config's settings on a policy's actors; the measuring itself is driver/evaluation/measure.py."""
 
 from contracts.config.run import Config
-from contracts.ports import Generator
+from contracts.ports import Console, Generator
+from driver.evaluation.inputs import EvaluationInputs
 from driver.evaluation.measure import EvaluationResult, EvaluationSettings, evaluate
-from driver.inputs import EvaluationInputs
-from driver.tracking.console import Progress
 from rewards.gates.identify import LanguageJudge
 
 
 async def evaluate_policy(
-    config: Config, inputs: EvaluationInputs, policy: Generator, progress: Progress
+    config: Config, inputs: EvaluationInputs, policy: Generator, progress: Console
 ) -> EvaluationResult:
     """Greedy answers to the evaluation set, judged per language."""
     judge = LanguageJudge(config.evaluation_languages)

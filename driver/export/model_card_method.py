@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contracts.config.reward import ReasoningConfig, RewardConfig, RewardWeights
 from contracts.config.run import Config
-from driver.config_paths import absolute
+from contracts.paths import absolute
 from driver.names import language_name
 from driver.report.run_record import RunRecord
 from rewards.calibration import Calibration

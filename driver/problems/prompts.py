@@ -12,8 +12,8 @@ from jinja2 import TemplateError
 
 from contracts.config.run import PromptConfig
 from contracts.errors import BadInput
+from contracts.paths import absolute
 from contracts.rollouts import Problem
-from driver.config_paths import absolute
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
 from languages.facts import LANGUAGES, Language
 

@@ -16,6 +16,7 @@ from contracts.config.run import Config
 from contracts.errors import RunFailed
 from contracts.ports import Learner
 from contracts.rollouts import Candidate, DroppedGroup
+from contracts.waiting import patiently
 from driver.learning.batching import LossWeighting, budget_efficiency, pack, packing_efficiency, shared_fraction
 from driver.learning.mini_batches import mini_batches
 from driver.learning.samples import to_measure
@@ -23,27 +24,17 @@ from driver.recipes.updates import Attempt, Learned
 from driver.rollouts.buffer import GroupFeed
 from driver.rollouts.stage_clock import StageClock
 from driver.rollouts.types import Batch
+from driver.run_state.position import RunPosition
 from driver.run_state.stopping import Stopped, StopRequest
-from driver.tracking.console import patiently
 from driver.tracking.step_record import Gathered, Recorder, Step, StepRecord, Update
 
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """Where a run stands between two steps: with the learner's state and the stream's, all that going on needs."""
-
-    step: int = 0  # finished
-    policy_version: int = 0  # of the weights that the policy workers serve
-    optimizer_steps: int = 0  # tried so far, skipped ones included
-    skipped_in_a_row: int = 0  # of them, at the end
-
-
 class Checkpointer(Protocol):
     """Whoever keeps a run's state (driver/run_state/checkpoints.py)."""
 
-    async def after_step(self, progress: Progress) -> None:
+    async def after_step(self, progress: RunPosition) -> None:
         """Called when a step has been recorded. One that can't be written must not raise: the run goes on."""
         ...
 
@@ -51,7 +42,7 @@ class Checkpointer(Protocol):
 class NoCheckpoints:
     """Of a run that can't be continued."""
 
-    async def after_step(self, progress: Progress) -> None:
+    async def after_step(self, progress: RunPosition) -> None:
         pass
 
 
@@ -93,7 +84,7 @@ class Loop:
     recorder: Recorder
     settings: LearningSettings
     checkpointer: Checkpointer = field(default_factory=NoCheckpoints)
-    progress: Progress = Progress()  # where to start; then, where the run stands
+    progress: RunPosition = field(default_factory=RunPosition)  # where to start; then, where the run stands
     clock: StageClock = field(default_factory=StageClock)
     stop: StopRequest = field(default_factory=StopRequest)
     last_version: int = 0  # that was pushed, or was about to be: versions only go up, also where the learner steps back
@@ -203,7 +194,7 @@ class Loop:
         )
         if self._is_stuck(learned):
             raise RunFailed(_stuck(learned, self.settings.learner.dtype))
-        self.progress = Progress(
+        self.progress = RunPosition(
             step=step.number,
             policy_version=push.policy_version if push else step.policy_version,
             optimizer_steps=learned.num_tried,

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol, TypeVar
 
 from contracts.errors import BadInput, CheckpointFailed, LearnerLost, RunFailed
-from driver.recipes.loop import Loop, Progress
+from contracts.waiting import patiently
+from driver.recipes.loop import Loop
 from driver.run_state.checkpointer import Feed, progress_of
 from driver.run_state.checkpoints import FoundCheckpoint
+from driver.run_state.position import RunPosition
 from driver.run_state.stopping import Stopped
-from driver.tracking.console import patiently
 
 Result = TypeVar("Result")
 
@@ -72,7 +73,7 @@ class Recovery:
             await self.loop.stop.before(asyncio.sleep(wait_s))
         try:
             found = await self._patiently(asyncio.to_thread(self.last_checkpoint), "the last checkpoint to be read")
-            start = progress_of(found.state) if found else Progress()
+            start = progress_of(found.state) if found else RunPosition()
             if found is not None and self.loop.stop.is_asked:
                 self._end_at(start, lost)
             self.record.note(f"{lost}; the learner is started again and goes on after step {start.step}")
@@ -85,7 +86,7 @@ class Recovery:
         self.loop.is_between_steps = True
         self.record.event("learner_restarted", f"after step {start.step}", found.path.name if found else "")
 
-    def _end_at(self, start: Progress, lost: LearnerLost) -> NoReturn:
+    def _end_at(self, start: RunPosition, lost: LearnerLost) -> NoReturn:
         """No step will follow: what the next start goes on from is there, and ranks would be started for nothing."""
         self.record.note(f"{lost}; the run was asked to stop: it ends after step {start.step}")
         self.record.cut_back(start.step)
@@ -103,7 +104,7 @@ class Recovery:
     async def _patiently(self, work: Awaitable[Result], what: str) -> Result:
         return await patiently(work, what, report=self.record.waiting)
 
-    async def _push(self, start: Progress) -> None:
+    async def _push(self, start: RunPosition) -> None:
         """The old weights under a new version: versions only go up."""
         self.loop.last_version += 1
         version = self.loop.last_version

@@ -6,7 +6,7 @@ Owns the counts and what each counts. Gold answers are compared here, for a pers
 from dataclasses import dataclass
 
 from contracts.rollouts import Problem, Reference
-from driver.evaluation.measure import gold_number
+from driver.problems.gold import gold_number
 from rewards.answers.final import final_answer, same_answer
 
 

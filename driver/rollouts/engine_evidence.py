@@ -7,19 +7,16 @@ does (rewards/reading.py). Must not know what the answers are worth, nor any gol
 
 import asyncio
 import math
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from contracts.config.run import Config, EngineConfig
 from contracts.ports import AnswerLikelihood, Generator
 from contracts.rollouts import AnswerProbabilityRequest, Group, Reference, SamplingRequest, ScoreRequest
-from driver.calibration import Similarities
 from driver.problems.prompts import load_tokenizer
 from languages.facts import LANGUAGES
 from rewards.reading import PIVOT_LANGUAGE, Reading, read_group
-from rewards.reasoning.judge import ReasoningPair
 from rewards.texts.clean import clean
 
 if TYPE_CHECKING:
@@ -168,29 +165,6 @@ class EvidenceSource:
         return Evidence(
             translations=await self.translations.of_group(group, reference) if self.translations else (),
             answer_probabilities=await self.likelihood.of_group(group, reference) if self.likelihood else (),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TranslatedSimilarities:
-    """The scorers, asked about pairs whose reasonings the pivot has translated: how such a judge is calibrated."""
-
-    scorers: Similarities
-    translations: PivotTranslations
-
-    async def judge_fingerprint(self) -> str:
-        return await self.scorers.judge_fingerprint()
-
-    async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
-        """[N] raw values in order."""
-        languages = dict.fromkeys(pair.language for pair in pairs)
-        english: dict[tuple[str, str], str] = {}
-        for language in languages:
-            texts = [pair.reasoning for pair in pairs if pair.language == language]
-            found = await self.translations.translate(texts, source=language, name=f"calibration/{uuid.uuid4().hex}")
-            english |= {(language, text): said for text, said in zip(texts, found, strict=True)}
-        return await self.scorers.similarities(
-            [replace(pair, translation=english[pair.language, pair.reasoning]) for pair in pairs]
         )
 
 

@@ -14,12 +14,12 @@ from typing import Protocol
 from contracts.errors import CheckpointFailed
 from contracts.ports import Learner
 from contracts.rollouts import Draw, DroppedGroup, ScoredGroup
+from contracts.waiting import patiently
 from driver.problems.draws import OpenDraws
-from driver.recipes.loop import Progress
 from driver.run_state.checkpoint_files import GROUPS, RunState
 from driver.run_state.checkpoints import Checkpoints
 from driver.run_state.kept_groups import write_groups
-from driver.tracking.console import patiently
+from driver.run_state.position import RunPosition
 
 POLICY = "policy"
 """Folder of a checkpoint with the policy as transformers and vLLM load it."""
@@ -52,19 +52,19 @@ class RunCheckpointer:
     waiting: Callable[[str], None]
     failed: Callable[[str], None]  # writes the event and tells a person
 
-    async def after_step(self, progress: Progress) -> None:
+    async def after_step(self, progress: RunPosition) -> None:
         """Called between two steps, when the learner does nothing."""
         if self.checkpoints.is_due(progress.step, last_step=self.last_step):
             await self.save(progress)
         elif not self.checkpoints.are_made:
             self.feed.checkpointed()  # nobody will ever step back
 
-    async def save_if_lacking(self, progress: Progress) -> bool:
+    async def save_if_lacking(self, progress: RunPosition) -> bool:
         """For a run that ends here, maybe in a hurry: whether there is a checkpoint of the last finished step. One that
         was due is not written again: what groups have become ready since are drawn again."""
         return self.checkpoints.has(progress.step) or await self.save(progress)
 
-    async def save(self, progress: Progress) -> bool:
+    async def save(self, progress: RunPosition) -> bool:
         """Make a checkpoint, due or not; whether it is there. What can't be written is said, and nothing else."""
         open_draws, kept = self.feed.state()
         state = RunState(
@@ -94,9 +94,9 @@ class RunCheckpointer:
         return True
 
 
-def progress_of(state: RunState) -> Progress:
+def progress_of(state: RunState) -> RunPosition:
     """Where the recipe's loop goes on."""
-    return Progress(
+    return RunPosition(
         step=state.step,
         policy_version=state.policy_version,
         optimizer_steps=state.optimizer_steps,

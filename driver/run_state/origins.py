@@ -5,7 +5,7 @@ Owns which models and choices a checkpoint remembers, so that it is never gone o
 
 from contracts.config.learning import LoraConfig
 from contracts.config.run import Config
-from driver.references.book import model_fingerprint
+from contracts.fingerprints import model_fingerprint
 from driver.run_state.checkpoint_files import Origin
 
 

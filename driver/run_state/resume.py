@@ -20,9 +20,9 @@ from contracts.config.run import Config
 from contracts.errors import BadInput
 from driver.run_state.checkpoints import FoundCheckpoint, find_checkpoint, set_aside_later, whole_checkpoints
 from driver.run_state.origins import run_origins
-from driver.tracking.metrics import Event, EventLog, cut_events, cut_metrics, read_metrics
+from driver.tracking.cut import cut_record
+from driver.tracking.metrics import Event, EventLog, read_metrics
 from driver.tracking.run_folder import RunFolder, check_place, create, holds_something, sole_writer
-from driver.tracking.samples_file import cut_samples
 
 _ENGINE = ("num_workers", "tensor_parallel_size", "max_num_seqs", "gpu_memory_utilization", "kv_cache_gib")
 MAY_CHANGE = (
@@ -260,13 +260,6 @@ def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
         Event(kind="resumed", reason=f"after step {opened.step}", detail="\n".join([*opened.notes, *changes]))
     )
     events.close()
-
-
-def cut_record(folder: RunFolder, *, after_step: int) -> None:
-    """Take later steps out of metrics, samples and events; events of no step stay."""
-    cut_metrics(folder.metrics, after_step=after_step)
-    cut_samples(folder.samples, after_step=after_step)
-    cut_events(folder.events, after_step=after_step)
 
 
 def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:

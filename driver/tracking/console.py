@@ -1,28 +1,23 @@
 """What a person sees while a run goes on: one live line on a terminal, else one plain line per thing that happened.
 
-Owns everything that is written to the console before the final summary, and waiting with a deadline. Knows metric
-names; must not know Ray, an engine or any file.
+Owns everything that is written to the console before the final summary. Knows metric names; must not know Ray, an
+engine or any file.
 """
 
-import asyncio
-import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
-from rich.console import Console
+from rich.console import Console as Terminal
 from rich.live import Live
 from rich.text import Text
 
-from contracts.errors import RunFailed
+from contracts.waiting import REPORT_EVERY_S, duration
 
-REPORT_EVERY_S = 30.0
 _STEPS_IN_ETA = 10
-
-Result = TypeVar("Result")
 
 _RATES = {
     "policy": ("throughput/policy_tokens_per_s", "tok/s"),
@@ -32,48 +27,14 @@ _RATES = {
 }
 
 
-async def waiting_for(
-    awaitable: Awaitable[Result],
-    what: str,
-    *,
-    timeout_s: float,
-    report: Callable[[str], None],
-    report_every_s: float = REPORT_EVERY_S,
-) -> Result:
-    """The awaitable's result. Says every `report_every_s` what it waits for; past the deadline the wait is cancelled
-    and the run has failed. `what` completes "waiting for ..."."""
-    task = asyncio.ensure_future(awaitable)
-    clock = asyncio.get_running_loop().time
-    started = clock()
-    deadline, next_report = started + timeout_s, started + report_every_s
-    try:
-        while True:
-            await asyncio.wait({task}, timeout=max(0.0, min(deadline, next_report) - clock()))
-            if task.done():
-                return task.result()
-            if clock() >= deadline:
-                raise RunFailed(f"gave up waiting for {what} after {timeout_s:g} s")
-            if clock() >= next_report:
-                limit = f", at most {duration(timeout_s)}" if math.isfinite(timeout_s) else ""
-                report(f"waiting for {what}: {duration(clock() - started)}{limit}")
-                next_report += report_every_s
-    finally:
-        task.cancel()  # does nothing to a task that is done
-
-
-async def patiently(awaitable: Awaitable[Result], what: str, *, report: Callable[[str], None]) -> Result:
-    """The same for a wait that ends by itself: whoever is asked has a deadline of its own."""
-    return await waiting_for(awaitable, what, timeout_s=math.inf, report=report)
-
-
-class Progress:
+class Console:
     """The run's line. Use it as a context manager; everything else that wants to say something calls `note`.
 
     With a terminal the line is redrawn in place and notes scroll above it. Without one, every step, phase and note is
     a line of its own and nothing is ever redrawn.
     """
 
-    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, console: Terminal, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
         self._phases: dict[str, _Phase] = {}
@@ -206,13 +167,3 @@ class _Steps:
         """The mean of the last steps for each that is left, less what the current one has already taken."""
         mean = sum(self._durations) / len(self._durations)
         return max(0.0, mean * (self._total - self._done) - (now - self._last_end))
-
-
-def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, 2 h 5 min: for people."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

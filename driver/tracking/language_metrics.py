@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from contracts.rollouts import Score, ScoredGroup
-from driver.evaluation.measure import gold_number
+from driver.problems.gold import gold_number
 from driver.tracking.consistency import is_in_language
 from rewards.answers.final import final_answer, same_answer
 

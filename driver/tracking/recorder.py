@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterable
 
 from contracts.rollouts import DroppedGroup, ScoredGroup, Unscored
-from driver.run_state.resume import cut_record
 from driver.tracking.consistency import ConsistencyWatch, count_languages
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
+from driver.tracking.cut import cut_record
 from driver.tracking.metrics import Event, EventLog, MetricsLog, StepOutcome, step_metrics
 from driver.tracking.run_folder import RunFolder
 from driver.tracking.samples_file import SamplesLog
@@ -19,7 +19,7 @@ from driver.tracking.step_record import SkippedStep, StepRecord
 class RunRecorder:
     """The recipe's `Recorder` on a run folder."""
 
-    def __init__(self, folder: RunFolder, progress: Progress, *, watch: ConsistencyWatch) -> None:
+    def __init__(self, folder: RunFolder, progress: Console, *, watch: ConsistencyWatch) -> None:
         self._folder = folder
         self._open()
         self._progress = progress

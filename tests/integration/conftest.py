@@ -23,11 +23,12 @@ import pytest
 
 from contracts.config.load import load_config
 from contracts.config.run import Config
+from contracts.fingerprints import model_fingerprint
 from contracts.rollouts import Problem, Reference
 from driver.config_paths import with_absolute_paths
 from driver.inputs import TrainingInputs, prepare_training
 from driver.problems.stream import first_draws
-from driver.references.book import PivotSampling, ReferenceCache, model_fingerprint
+from driver.references.book import PivotSampling, ReferenceCache
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
 from tests.commands import MARK, Finished, run_project, stop, survivors
 

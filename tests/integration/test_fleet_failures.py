@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from actors.fleets.generators import GeneratorFleet
 from actors.fleets.policy import PolicyFleet
@@ -29,7 +29,7 @@ from contracts.config.fleet import FleetConfig
 from contracts.config.run import ClusterConfig
 from contracts.errors import FleetLost
 from contracts.rollouts import Rollout
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from tests.fakes.gated_worker import GatedWorker
 from tests.integration.conftest import TinyModels
 from tests.models.tiny import ModelWeights, load_model, request, tiny_policy
@@ -57,7 +57,7 @@ def bundles(environment: dict[str, str]) -> Iterator[Bundles]:
         patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
         patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
         patch.delenv("RAY_AUTH_MODE")
-        config, progress = ClusterConfig(), Progress(Console(file=io.StringIO()))
+        config, progress = ClusterConfig(), Console(Terminal(file=io.StringIO()))
         with connected(config, progress), placed(layout, config, progress.waiting) as reserved:
             yield reserved
 

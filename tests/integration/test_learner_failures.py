@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from actors.fleets.learner import LearnerGroup
 from actors.learner import LearnerWorker, RankArguments
@@ -25,7 +25,7 @@ from contracts.batches import PushReport, StepReport, TrainBatch
 from contracts.config.fleet import FleetConfig
 from contracts.config.run import ClusterConfig
 from contracts.errors import FleetLost, LearnerLost
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels
 from tests.integration.programs.learner_ranks import TEMPERATURE, Job, make_samples, packed
 
@@ -135,7 +135,7 @@ def played(
         patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
         patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
         patch.delenv("RAY_AUTH_MODE")
-        with connected(ClusterConfig(), Progress(Console(file=io.StringIO()))):
+        with connected(ClusterConfig(), Console(Terminal(file=io.StringIO()))):
             yield asyncio.run(play(arguments(tiny_models.policy), tmp_path_factory.mktemp("failures") / "checkpoint"))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
+from rich.console import Console as Terminal
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
@@ -32,9 +32,9 @@ from contracts.config.run import Config
 from contracts.rollouts import Problem, Rollout, SamplingRequest
 from contracts.seeds import sampling_seeds
 from driver.config_paths import with_absolute_paths
-from driver.inputs import prepare_evaluation
+from driver.evaluation.inputs import prepare_evaluation
 from driver.learning.batching import LossWeighting, pack
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels, write_config
 
 pytestmark = pytest.mark.integration
@@ -86,7 +86,7 @@ def team_of(config: Config, patch: pytest.MonkeyPatch, environment: dict[str, st
     patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
     patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
     patch.delenv("RAY_AUTH_MODE")
-    progress = Progress(Console(file=io.StringIO()))
+    progress = Console(Terminal(file=io.StringIO()))
     wanted = layout(config, "cpu", roles=("policy", "learner"))
     with connected(config.cluster, progress), placed(wanted, config.cluster, progress.waiting) as bundles:
         yield Team(config, bundles, progress)

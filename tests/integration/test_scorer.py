@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import ray
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from actors.fleets.scorers import ScorerFleet
 from actors.fleets.supervisor import Staffing, Supervisor
@@ -37,7 +37,7 @@ from contracts.config.reward import (
 from contracts.config.run import ClusterConfig
 from contracts.errors import FleetLost
 from contracts.rollouts import ParallelSolution, Score, ScoreRequest, Unscored
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from rewards.calibration import Calibration, LanguageScale, Spread, calibration_pairs
 from tests.integration.conftest import TinyModels
 
@@ -120,7 +120,7 @@ def starts(environment: dict[str, str]) -> Iterator[Callable[[RewardSetup], list
         patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
         patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
         patch.delenv("RAY_AUTH_MODE")
-        config, progress = ClusterConfig(), Progress(Console(file=io.StringIO()))
+        config, progress = ClusterConfig(), Console(Terminal(file=io.StringIO()))
         with connected(config, progress), placed(layout, config, progress.waiting) as bundles:
             yield lambda setup: [
                 lambda at=at: start_actor(ScorerWorker, at, bundles, (setup, "cpu")) for at in layout.placements

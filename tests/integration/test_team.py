@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from actors.fleets.states import WorkerState
 from actors.remote.process import ProcessInfo
@@ -24,7 +24,7 @@ from contracts.config.load import load_config
 from contracts.errors import LearnerLost
 from contracts.rollouts import Rollout
 from driver.config_paths import with_absolute_paths
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels, write_config
 from tests.models.tiny import request
 
@@ -52,7 +52,7 @@ def seen(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Seen]:
     config = with_absolute_paths(load_config(write_config(tmp_path_factory.mktemp("team"), tiny_models), OVERRIDES))
-    progress, seen = Progress(Console(file=io.StringIO())), Seen()
+    progress, seen = Console(Terminal(file=io.StringIO())), Seen()
     wanted = layout(config, "cpu", roles=("policy", "learner"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)

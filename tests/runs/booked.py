@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from driver.run_state.checkpoint_files import GROUPS, RunState, write_state
 from contracts.config.run import Config
 from driver.tracking.consistency import ConsistencyWatch
 from driver.run_state.kept_groups import write_groups
 from contracts.batches import PushReport, StepReport
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from driver.tracking.step_record import StepRecord, Update
 from driver.tracking.recorder import RunRecorder
 from driver.references.book import ReferenceCounts
@@ -99,7 +99,7 @@ class BookedRun:
     def __init__(self, folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> None:
         config = a_config(folder, max_staleness=max_staleness, algorithm=algorithm)
         self.folder: RunFolder = create(folder / "booked", config)
-        progress = Progress(Console(file=io.StringIO(), width=200))
+        progress = Console(Terminal(file=io.StringIO(), width=200))
         progress.start_steps(100)
         self._recorder = RunRecorder(self.folder, progress, watch=ConsistencyWatch(floor=0, steps=1))
         self._num_steps = 0

@@ -14,7 +14,8 @@ from contracts.config.learning import AlgorithmConfig, LearnerConfig
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.problems.draws import Draws
 from driver.recipes.grpo import train_grpo
-from driver.recipes.loop import LearningSettings, Loop, Progress
+from driver.recipes.loop import LearningSettings, Loop
+from driver.run_state.position import RunPosition
 from driver.tracking.step_record import StepRecord
 from driver.references.book import PivotSampling, ReferenceBook, ReferenceCache
 from contracts.config.reward import RewardConfig
@@ -28,9 +29,9 @@ Recipe = Callable[..., Coroutine[object, object, None]]
 class FakeCheckpointer:
     """Keeps where the run stood after each step."""
 
-    kept: list[Progress] = field(default_factory=list)
+    kept: list[RunPosition] = field(default_factory=list)
 
-    async def after_step(self, progress: Progress) -> None:
+    async def after_step(self, progress: RunPosition) -> None:
         self.kept.append(progress)
 
 
@@ -68,7 +69,7 @@ class RecipeRun:
     scores: Mapping[str, tuple[Score | Unscored, ...]] = field(default_factory=dict)  # by question
     truncated: Sequence[Problem] = ()  # whose responses are cut off
     truncated_references: Sequence[Problem] = ()
-    start: Progress = field(default_factory=Progress)
+    start: RunPosition = field(default_factory=RunPosition)
     drawn: int = 0  # of `problems`, before
     num_ranks: int = 1
     max_skipped_steps: int = 3

@@ -23,7 +23,8 @@ from driver.problems.draws import Draws, OpenDraws
 from driver.problems.sources import ListSource
 from driver.problems.stream import ProblemStream
 from driver.recipes.grpo import train_grpo
-from driver.recipes.loop import Loop, Progress
+from driver.recipes.loop import Loop
+from driver.run_state.position import RunPosition
 from driver.tracking.step_record import StepRecord
 from driver.recipes.recovery import Recovery
 from contracts.config.reward import RewardConfig
@@ -189,7 +190,7 @@ class Keeper:
     learner: WindyLearner
     every_steps: int
 
-    async def after_step(self, progress: Progress) -> None:
+    async def after_step(self, progress: RunPosition) -> None:
         if progress.step % self.every_steps:
             return
         open_draws, kept = self.feed.state()
@@ -199,7 +200,7 @@ class Keeper:
         self.feed.checkpointed()
 
 
-def state_of(progress: Progress, open_draws: OpenDraws) -> RunState:
+def state_of(progress: RunPosition, open_draws: OpenDraws) -> RunState:
     return RunState(
         step=progress.step,
         policy_version=progress.policy_version,
@@ -223,7 +224,7 @@ class Driver:
         self.learner = WindyLearner(engine=self.engine, random=random, risk=weather.lost)
         self.most_in_flight = 0
         found = books.found()
-        progress = progress_of(found.state) if found else Progress()
+        progress = progress_of(found.state) if found else RunPosition()
         books.cut_back(progress.step)
         self.engine.serves = progress.policy_version
         self.stream = ProblemStream(ListSource(PROBLEMS, name="problems"), languages=("de", "sw"), seed=5)

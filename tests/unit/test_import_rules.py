@@ -1,27 +1,31 @@
-"""Who may import what, held over the syntax tree of every module; docs/architecture.md says why."""
+"""Check the import rules of docs/architecture.md on the syntax tree of every module."""
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("actors", "cluster", "driver", "quickstart", "rewards")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
-# Heavy import -> the modules that may have it; a folder stands for all in it.
-OWNERS = {
+FLOORS = ("languages", "contracts", "rewards", "actors", "cluster", "driver")
+"""The packages of the product. A module imports from its own package and from packages to its left."""
+
+APART = ("benchmarks", "quickstart", "tests")
+"""Packages that no module of the product imports."""
+
+DOORS = {
     "ray": (
         "actors/learner.py",
         "actors/pivot.py",
         "actors/policy.py",
         "actors/remote/calls.py",
         "actors/scorer.py",
-        "cluster/launch.py",
         "cluster/elastic/ray_room.py",
+        "cluster/launch.py",
     ),
     "vllm": (
         "actors/generation/engine.py",
@@ -36,70 +40,85 @@ OWNERS = {
         "actors/learning/zero_engine.py",
     ),
     "peft": ("actors/learning/lora.py",),
-    "torch": ("actors/", "quickstart/", "rewards/models/encoder.py", "rewards/comet/", "rewards/models/translator.py"),
+    "torch": ("actors/", "rewards/comet/", "rewards/models/"),
 }
-LEAVES = (
-    "contracts.rollouts",
-    "contracts.batches",
-    "contracts.ports",
-    "contracts.config.section",
-    "contracts.config.learning",
-    "contracts.config.reward",
-    "contracts.config.fleet",
-    "contracts.config.run",
-    "contracts.errors",
-)
+"""Heavy library -> the modules, or folders, that may import it."""
+
+MODULES = {path.relative_to(ROOT).as_posix(): path for floor in FLOORS for path in (ROOT / floor).rglob("*.py")}
 
 
-def imports(source: str, *, module: str) -> Iterator[str]:
-    """Every module that `source` imports, wherever in it, as an absolute dotted name."""
+def imports(source: str) -> Iterator[str]:
+    """Yield every module that `source` imports, anywhere in it and for any purpose, as a dotted name."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            package = module.split(".")[: -node.level] if node.level else []
-            base = ".".join([*package, *([node.module] if node.module else [])])
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            assert node.level == 0, f"line {node.lineno}: a relative import; write the whole name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def faults(path: str, source: str) -> list[str]:
-    """What the module at `path` (from the root) imports and may not."""
-    module = path.removesuffix(".py").replace("/", ".")
-    found = list(imports(source, module=module))
-    return [f"{path} imports {name}: {why}" for name in found if (why := _why_not(path, module, name))]
+def forbidden(path: str, source: str) -> list[str]:
+    """Return the imports of the module at `path` that break the order of the packages or use a door of others."""
+    return [name for name in imports(source) if not _may_import(path, name.split(".")[0])]
 
 
-def _why_not(path: str, module: str, name: str) -> str | None:
-    top = name.split(".")[0]
-    if top in OWNERS and not any(
-        path == owner or (owner.endswith("/") and path.startswith(owner)) for owner in OWNERS[top]
-    ):
-        return f"only {', '.join(OWNERS[top])} may"
-    if top == "quickstart" and not path.startswith("quickstart/"):
-        return "its models are ordinary folders, nothing imports the package"
-    if path.startswith("quickstart/") and top in PACKAGES and top != "quickstart":
-        return "it stands alone"
-    if path.startswith("rewards/") and top in PACKAGES and not _within(name, "rewards", "contracts.rollouts"):
-        return "rewards know nothing of the project but the schema"
-    if module in LEAVES and top in PACKAGES and not _within(name, "languages.facts", *LEAVES):
-        return "the leaf modules know only each other and the languages"
-    if path.startswith("actors/") and top in PACKAGES and not _within(name, "actors", "rewards", "driver"):
-        return "actors don't know where they are placed"
-    return None
+def _may_import(path: str, package: str) -> bool:
+    floor = path.split("/")[0]
+    if package in FLOORS:
+        return FLOORS.index(package) <= FLOORS.index(floor)
+    if package in DOORS:
+        return any(path == door or (door.endswith("/") and path.startswith(door)) for door in DOORS[package])
+    return package not in APART
 
 
-def _within(name: str, *packages: str) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
+def _module_file(name: str) -> str | None:
+    """Return the file that a dotted name comes from; None where it is not the product's."""
+    parts = name.split(".")
+    candidates = ("/".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next(
+        (file for stem in candidates for file in (f"{stem}.py", f"{stem}/__init__.py") if file in MODULES), None
+    )
 
 
-def test_no_module_imports_what_it_may_not() -> None:
-    assert MODULES, "no module found: the test looks in the wrong place"
-    found = [
-        fault
-        for path in MODULES
-        for fault in faults(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
-    ]
-    assert found == []
+def _room(path: str) -> str:
+    """Return the folder of a module, or the module itself where it lies directly in its package."""
+    return path if path.count("/") == 1 else path.rsplit("/", 1)[0]
+
+
+def _graph(*, rooms: bool) -> Mapping[str, set[str]]:
+    """Return who imports whom, between modules or between rooms."""
+    graph: dict[str, set[str]] = {}
+    for path, file in MODULES.items():
+        found = {other for name in imports(file.read_text(encoding="utf-8")) if (other := _module_file(name))}
+        here = _room(path) if rooms else path
+        graph.setdefault(here, set()).update({_room(other) if rooms else other for other in found} - {here})
+    return graph
+
+
+def _cycle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return one cycle of the graph, empty if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+@pytest.mark.parametrize("path", sorted(MODULES))
+def test_imports_go_down_and_heavy_libraries_stay_behind_their_doors(path: str) -> None:
+    assert forbidden(path, MODULES[path].read_text(encoding="utf-8")) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert _cycle(_graph(rooms=False)) == []
+
+
+def test_no_rooms_import_each_other() -> None:
+    assert _cycle(_graph(rooms=True)) == []
+
+
+def test_a_cycle_is_found() -> None:
+    assert _cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) != []
 
 
 @pytest.mark.parametrize(
@@ -110,46 +129,43 @@ def test_no_module_imports_what_it_may_not() -> None:
         ("actors/learning/loss.py", "import ray.util"),
         ("actors/scorer.py", "import vllm as engine"),
         ("cluster/layout.py", "import torch"),
-        ("driver/tracking/metrics.py", "import deepspeed.comm"),
-        ("rewards/compose.py", "from driver import config"),
-        ("rewards/sub/compose.py", "from ...actors import engine"),
-        ("contracts/rollouts.py", "from driver.rollouts.pipeline import run"),
-        ("actors/policy.py", "from cluster import layout"),
+        ("contracts/batches.py", "import torch"),
+        ("rewards/compose.py", "from driver import inputs"),
+        ("languages/facts.py", "from contracts.errors import BadInput"),
+        ("actors/policy.py", "if TYPE_CHECKING:\n    from cluster import layout"),
         ("driver/run.py", "from quickstart import tiny"),
     ],
 )
-def test_a_stray_import_is_caught(path: str, source: str) -> None:
-    assert len(faults(path, source)) == 1
+def test_a_forbidden_import_is_found(path: str, source: str) -> None:
+    assert len(forbidden(path, source)) == 1
 
 
 @pytest.mark.parametrize(
     ("path", "source"),
     [
         ("actors/policy.py", "import ray\nfrom contracts.config.run import PolicyConfig"),
-        ("cluster/launch.py", "import ray"),
         ("actors/learning/loss.py", "import torch\nfrom torch import nn"),
-        (
-            "rewards/compose.py",
-            "from contracts.rollouts import Score\nfrom driver import schema\nfrom . import numbers",
-        ),
+        ("rewards/compose.py", "from contracts.rollouts import Score\nfrom languages import facts\nimport numpy"),
         ("driver/rollouts/pipeline.py", "import rayleigh\nimport asyncio"),
     ],
 )
-def test_an_import_in_its_place_is_not_a_fault(path: str, source: str) -> None:
-    assert faults(path, source) == []
+def test_an_allowed_import_is_not_reported(path: str, source: str) -> None:
+    assert forbidden(path, source) == []
 
 
-def test_config_and_schema_load_neither_torch_nor_an_engine() -> None:
+@pytest.mark.parametrize("floor", ["languages", "contracts"])
+def test_the_lowest_packages_load_no_heavy_library(floor: str) -> None:
+    names = [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in MODULES]
     program = (
-        "import sys, contracts.config.run, contracts.rollouts, contracts.batches, contracts.ports, contracts.errors\n"
-        "print(sorted({'torch', 'ray', 'vllm', 'deepspeed', 'transformers'} & set(sys.modules)))"
+        f"import sys, {', '.join(name for name in names if name.split('.')[0] == floor)}\n"
+        "print(sorted({'torch', 'ray', 'vllm', 'deepspeed', 'transformers', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_no_module_of_the_driver_is_named_like_the_standard_library() -> None:
-    """`python driver/run.py` starts with driver/ on the path: driver/queue.py would be everybody's `queue`."""
+    """`python driver/run.py` starts with driver/ on the path, where driver/queue.py would replace `queue`."""
     names = {path.stem for path in (ROOT / "driver").iterdir()}
-    assert "config" in names
+    assert "recipes" in names
     assert names & sys.stdlib_module_names == set()

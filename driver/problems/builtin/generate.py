@@ -17,9 +17,9 @@ from typing import Literal
 
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
-from driver.problems.builtin.templates import CAST_SIZE, LEVELS, TEMPLATES, Step, Template
 from driver.problems.builtin.texts import TEXTS
-from driver.problems.builtin.wording import LanguageText, ParallelText
+from driver.problems.builtin.texts.templates import CAST_SIZE, LEVELS, TEMPLATES, Step, Template
+from driver.problems.builtin.texts.wording import LanguageText, ParallelText
 from languages.facts import LANGUAGES
 
 Split = Literal["train", "test", "exemplar"]

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 import ray
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from actors.remote.process import ProcessInfo
 from cluster.environment import QUIET, prepare_process
 from cluster.launch import check_address, collect_logs, connected, first_line
 from contracts.config.run import ClusterConfig
 from contracts.errors import BadInput
-from driver.config_paths import ROOT
-from driver.tracking.console import Progress
+from contracts.paths import ROOT
+from driver.tracking.console import Console
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_dead_address_ends_a_run_before_ray_is_started(dead_address: str, monk
     monkeypatch.setenv("RAY_ADDRESS", dead_address)
     with (
         pytest.raises(BadInput, match="nobody answers there"),
-        connected(ClusterConfig(), Progress(Console(file=io.StringIO()))),
+        connected(ClusterConfig(), Console(Terminal(file=io.StringIO()))),
     ):
         pytest.fail("a run went on without a cluster")
     assert not ray.is_initialized()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import BadInput
+from contracts.paths import ROOT
 from driver.cli import COMMANDS, DEFAULT_CONFIG, main, parse
-from driver.config_paths import ROOT
 
 CONFIG = """
 [run]

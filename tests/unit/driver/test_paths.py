@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-import driver.config_paths as paths
+import contracts.paths as paths
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
+from contracts.paths import ROOT, absolute, home
 from contracts.seeds import sampling_seeds
-from driver.config_paths import ROOT, absolute, home, resolve_model, with_absolute_paths
+from driver.config_paths import resolve_model, with_absolute_paths
 from driver.tracking.run_folder import check_new, create, run_name
 
 GOLDEN = (6942726718546763249, 4408804823128103329)

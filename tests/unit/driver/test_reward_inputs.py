@@ -8,9 +8,10 @@ import pytest
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.rollouts import Rollout, SamplingRequest
+from driver.calibration import TranslatedSimilarities
 from driver.commands.calibrate import without_custom_reward
 from driver.inputs import check_comet, check_scorers_suffice, licence_notes
-from driver.rollouts.engine_evidence import PivotTranslations, TranslatedSimilarities
+from driver.rollouts.engine_evidence import PivotTranslations
 from rewards.reasoning.judge import ReasoningPair
 from tests.fakes.ports import run, token_ids
 

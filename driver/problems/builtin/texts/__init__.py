@@ -39,7 +39,7 @@ are in euros in every language. Never leave a sentence in English.
 from collections.abc import Mapping
 
 from driver.problems.builtin.texts import ar, bn, de, en, es, fr, ja, ru, sw, te, th, zh
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 TEXTS: Mapping[str, LanguageText] = {
     "en": en.TEXT,

@@ -4,7 +4,7 @@ A counted noun has three forms: plural after 3 to 10, singular accusative after 
 whole hundreds. What is said of the noun (another, equal, red) stands in the same form.
 """
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 
 def _plural(number: int) -> int:

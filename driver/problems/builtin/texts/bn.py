@@ -4,7 +4,7 @@ Things are counted with টি, written onto the number, and people with জন;
 depends on how it ends.
 """
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 TEXT = LanguageText(
     language="bn",

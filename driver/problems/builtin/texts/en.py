@@ -1,6 +1,6 @@
 """The built-in problems in English: words only. The other languages say what this file says."""
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 TEXT = LanguageText(
     language="en",

@@ -1,6 +1,6 @@
 """The built-in problems in Spanish: words only."""
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 TEXT = LanguageText(
     language="es",

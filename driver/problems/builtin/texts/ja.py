@@ -3,7 +3,7 @@
 A question ends in か and a full stop, as in school books. The counter つ stands only after numbers that stay below 10.
 """
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 TEXT = LanguageText(
     language="ja",

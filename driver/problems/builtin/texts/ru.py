@@ -4,7 +4,7 @@ A counted noun has three forms (21 книга, 3 книги, 5 книг), in the
 in front of the number agrees with the same number.
 """
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 
 def _plural(number: int) -> int:

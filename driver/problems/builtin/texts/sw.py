@@ -4,7 +4,7 @@ A number follows its noun, and the noun's class governs what is said of it, so a
 Leo would read as "today": it is Leon here.
 """
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 TEXT = LanguageText(
     language="sw",

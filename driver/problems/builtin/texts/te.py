@@ -4,7 +4,7 @@ People are counted with మంది, things directly; verbs tell people (ఉన
 A name is its own genitive. U+200C keeps a name's last consonant apart from its dative ending.
 """
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 TEXT = LanguageText(
     language="te",

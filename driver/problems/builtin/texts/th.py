@@ -1,6 +1,6 @@
 """The built-in problems in Thai: words only. Blanks part clauses and set numbers off; a sentence has no end mark."""
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 TEXT = LanguageText(
     language="th",

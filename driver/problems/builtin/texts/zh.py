@@ -1,6 +1,6 @@
 """The built-in problems in simplified Chinese: words only. Numbers stand apart by blanks, as in the closing phrase."""
 
-from driver.problems.builtin.wording import LanguageText
+from driver.problems.builtin.texts.wording import LanguageText
 
 TEXT = LanguageText(
     language="zh",

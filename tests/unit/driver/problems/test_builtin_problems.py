@@ -14,9 +14,9 @@ import pytest
 
 from contracts.errors import BadInput
 from driver.problems.builtin.generate import BuiltinItem, builtin_items, builtin_problems, capacity, exemplars
-from driver.problems.builtin.templates import CAST_SIZE, LEVELS, TEMPLATES, is_showable
 from driver.problems.builtin.texts import TEXTS
-from driver.problems.builtin.wording import ParallelText
+from driver.problems.builtin.texts.templates import CAST_SIZE, LEVELS, TEMPLATES, is_showable
+from driver.problems.builtin.texts.wording import ParallelText
 
 ROOT = Path(__file__).resolve().parents[4]
 ORDER = ("en", "de", "fr", "es", "ru", "zh", "ja", "th", "sw", "bn", "te", "ar")

@@ -11,7 +11,7 @@ from contracts.config.run import PromptConfig
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
-from driver.problems.builtin.wording import ParallelText
+from driver.problems.builtin.texts.wording import ParallelText
 from driver.problems.prompts import Prompter, WorkedExample, load_tokenizer, worked_examples
 from languages.facts import LANGUAGES
 

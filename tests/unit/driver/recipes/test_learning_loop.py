@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.config.learning import AlgorithmConfig
-from driver.recipes.loop import Progress
+from driver.run_state.position import RunPosition
 from tests.fakes.ports import FakeLearner, a_problem
 from tests.runs.recipe import RecipeRun
 
@@ -94,9 +94,9 @@ def test_progress_says_where_the_run_stands_after_every_step() -> None:
     learner = FakeLearner(skips={1: ()})
     done = RecipeRun(PROBLEMS, algorithm(steps=3, mini_batches=2), learner=learner)
     assert done.checkpointer.kept == [
-        Progress(step=1, policy_version=1, optimizer_steps=2, skipped_in_a_row=1),
-        Progress(step=2, policy_version=2, optimizer_steps=4, skipped_in_a_row=0),
-        Progress(step=3, policy_version=3, optimizer_steps=6, skipped_in_a_row=0),
+        RunPosition(step=1, policy_version=1, optimizer_steps=2, skipped_in_a_row=1),
+        RunPosition(step=2, policy_version=2, optimizer_steps=4, skipped_in_a_row=0),
+        RunPosition(step=3, policy_version=3, optimizer_steps=6, skipped_in_a_row=0),
     ]
     assert done.loop.progress == done.checkpointer.kept[-1]
 
@@ -115,5 +115,5 @@ def test_a_run_that_goes_on_does_what_the_one_that_never_stopped_did(after: int)
 
 
 def test_a_finished_run_takes_no_step() -> None:
-    done = RecipeRun(PROBLEMS, algorithm(steps=3), start=Progress(step=3, policy_version=3))
+    done = RecipeRun(PROBLEMS, algorithm(steps=3), start=RunPosition(step=3, policy_version=3))
     assert (done.records, done.learner.calls) == ([], [])

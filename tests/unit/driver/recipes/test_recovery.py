@@ -11,9 +11,10 @@ from contracts.config.learning import AlgorithmConfig
 from contracts.errors import BadInput, CheckpointFailed, FleetLost, LearnerLost, RunFailed
 from contracts.rollouts import Draw, DroppedGroup, ScoredGroup
 from driver.problems.draws import OpenDraws
-from driver.recipes.loop import Loop, Progress
+from driver.recipes.loop import Loop
 from driver.recipes.recovery import Recovery
 from driver.run_state.checkpoints import FoundCheckpoint
+from driver.run_state.position import RunPosition
 from driver.run_state.stopping import Stopped
 from tests.fakes.ports import FakeLearner, FakeRecorder, run
 from tests.runs.checkpointed import STATE
@@ -23,7 +24,7 @@ CHECKPOINT = FoundCheckpoint(
     path=Path("step-000010"), state=replace(STATE, step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
 )
 LOST = LearnerLost("learner-1 died: SIGKILL")
-STOOD = Progress(step=14, policy_version=13, optimizer_steps=26)
+STOOD = RunPosition(step=14, policy_version=13, optimizer_steps=26)
 
 
 @dataclass
@@ -159,7 +160,7 @@ def test_all_is_put_back_before_the_recipe_goes_on_and_the_weights_get_a_version
         "learner_restarted: after step 10 from step-000010",
         "recipe after step 10",
     ]
-    assert lived.loop.progress == Progress(step=10, policy_version=15, optimizer_steps=18, skipped_in_a_row=1)
+    assert lived.loop.progress == RunPosition(step=10, policy_version=15, optimizer_steps=18, skipped_in_a_row=1)
     assert lived.loop.last_version == 15
     assert lived.loop.is_between_steps
 
@@ -175,7 +176,7 @@ def test_before_the_first_checkpoint_it_starts_at_the_first_step_with_the_first_
         "feed back to step 0, version 15",
         "recipe after step 0",
     ]
-    assert lived.loop.progress == Progress(step=0, policy_version=15)
+    assert lived.loop.progress == RunPosition(step=0, policy_version=15)
 
 
 def test_a_run_without_checkpoints_can_not_go_on() -> None:
@@ -260,7 +261,7 @@ def test_a_run_that_was_asked_to_stop_ends_at_its_last_checkpoint_and_starts_no_
         "said: learner-1 died: SIGKILL; the run was asked to stop: it ends after step 10",
         "record back to step 10",
     ]
-    assert lived.loop.progress == Progress(step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
+    assert lived.loop.progress == RunPosition(step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
     assert not lived.loop.is_between_steps  # there is nothing to save
 
 

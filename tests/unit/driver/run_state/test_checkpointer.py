@@ -10,10 +10,10 @@ from contracts.errors import CheckpointFailed, RunFailed
 from driver.problems.draws import Draws
 from driver.problems.sources import ListSource
 from driver.problems.stream import ProblemStream
-from driver.recipes.loop import Progress
 from driver.rollouts.draw_feed import DrawFeed
 from driver.run_state.checkpointer import Feed, RunCheckpointer, progress_of
 from driver.run_state.kept_groups import read_groups
+from driver.run_state.position import RunPosition
 from tests.fakes.ports import FakeLearner, a_problem, run
 from tests.runs.checkpointed import CheckpointedRun
 from tests.runs.feed import FeedRun, algorithm
@@ -75,7 +75,7 @@ class Stepping:
         for step in range(first, last + 1):
             self.drawn += [draw.group_id for draw in self.feed.next_draws(step)]
             self.feed.release()
-            progress = Progress(step=step, policy_version=step - 1, optimizer_steps=2 * step, skipped_in_a_row=1)
+            progress = RunPosition(step=step, policy_version=step - 1, optimizer_steps=2 * step, skipped_in_a_row=1)
             run(writing.after_step(progress))
 
 
@@ -89,7 +89,7 @@ def test_due_steps_are_saved_with_the_learners_state_and_the_place_in_the_stream
     assert (found.state.open["stream"]["number"], found.state.open["again"]) == (15, [])
     assert read_groups(found.groups) == []
     assert (found.state.num_ranks, found.state.seed, found.state.calibration) == (2, 3, "{}")
-    assert progress_of(found.state) == Progress(step=5, policy_version=4, optimizer_steps=10, skipped_in_a_row=1)
+    assert progress_of(found.state) == RunPosition(step=5, policy_version=4, optimizer_steps=10, skipped_in_a_row=1)
     assert stepping.failed == []
 
 
@@ -134,7 +134,7 @@ def test_groups_that_are_ready_and_draws_that_are_open_are_part_of_it(tmp_path: 
         await live.begin(1)
         await live.finish(0)
         kept = CheckpointedRun(tmp_path, every_steps=1)
-        assert await checkpointer(kept, live.feed).save(Progress())
+        assert await checkpointer(kept, live.feed).save(RunPosition())
         found = kept.find()
         assert found is not None
         ((draw, group),) = read_groups(found.groups)
@@ -149,11 +149,11 @@ def test_a_run_that_ends_after_a_due_step_does_not_write_its_checkpoint_twice(tm
     learner = FakeLearner()
     kept = CheckpointedRun(tmp_path, every_steps=2)
     writing = checkpointer(kept, DrawFeed(Draws(a_stream()), per_step=1), learner=learner)
-    run(writing.after_step(Progress(step=2)))
+    run(writing.after_step(RunPosition(step=2)))
     written = (kept.folder / "step-000002" / "manifest.json").stat()
-    assert run(writing.save_if_lacking(Progress(step=2)))
+    assert run(writing.save_if_lacking(RunPosition(step=2)))
     assert (kept.folder / "step-000002" / "manifest.json").stat() == written
-    assert run(writing.save_if_lacking(Progress(step=3)))
+    assert run(writing.save_if_lacking(RunPosition(step=3)))
     assert kept.steps() == [2, 3]
 
 
@@ -163,7 +163,7 @@ def test_what_a_run_ends_without_is_told(tmp_path: Path) -> None:
     feed = DrawFeed(Draws(a_stream()), per_step=1)
     learner = FailingLearner(failures=iter((full,)))
     writing = checkpointer(CheckpointedRun(tmp_path), feed, learner=learner, failed=failed)
-    assert not run(writing.save_if_lacking(Progress(step=1)))
+    assert not run(writing.save_if_lacking(RunPosition(step=1)))
     assert len(failed) == 1
 
 
@@ -186,7 +186,7 @@ def test_the_feed_forgets_only_what_a_whole_checkpoint_holds(tmp_path: Path) -> 
     writing = checkpointer(kept, feed, learner=FailingLearner(failures=iter((full, None))))
     told = []
     for step in (1, 2, 3, 4):
-        run(writing.after_step(Progress(step=step)))
+        run(writing.after_step(RunPosition(step=step)))
         told.append(feed.told)
     assert told == [0, 0, 0, 1]
 
@@ -195,5 +195,5 @@ def test_a_run_that_never_steps_back_keeps_nothing_for_it(tmp_path: Path) -> Non
     feed = CountingFeed()
     writing = checkpointer(CheckpointedRun(tmp_path, every_steps=0), feed)
     for step in (1, 2):
-        run(writing.after_step(Progress(step=step)))
+        run(writing.after_step(RunPosition(step=step)))
     assert feed.told == 2

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from contracts.errors import RunFailed
-from driver.tracking.console import Progress, duration, waiting_for
+from contracts.waiting import duration, waiting_for
+from driver.tracking.console import Console
 
 
 async def never() -> None:
@@ -95,15 +96,15 @@ class Clock:
         return self.now
 
 
-def written(use: Callable[[Progress, Clock], None], *, is_terminal: bool = False) -> str:
+def written(use: Callable[[Console, Clock], None], *, is_terminal: bool = False) -> str:
     file, clock = io.StringIO(), Clock()
-    console = Console(file=file, force_terminal=is_terminal, width=200, color_system=None)
-    with Progress(console, clock=clock) as progress:
+    console = Terminal(file=file, force_terminal=is_terminal, width=200, color_system=None)
+    with Console(console, clock=clock) as progress:
         use(progress, clock)
     return file.getvalue()
 
 
-def two_steps(progress: Progress, clock: Clock) -> None:
+def two_steps(progress: Console, clock: Clock) -> None:
     progress.start_steps(5)
     clock.now = 10.0
     progress.step(1, {"reward/mean": 0.25, "lang/all/accuracy": 0.5, "throughput/policy_tokens_per_s": 1234.4})
@@ -126,7 +127,7 @@ def test_a_terminal_gets_one_line_that_is_redrawn_and_removed_at_the_end() -> No
 
 
 def test_a_phase_says_when_it_begins_how_far_it_is_and_how_long_it_took() -> None:
-    def evaluate(progress: Progress, clock: Clock) -> None:
+    def evaluate(progress: Console, clock: Clock) -> None:
         with progress.phase("evaluating", total=40) as advance:
             clock.now = 3.0
             for num_done in range(1, 41):
@@ -141,7 +142,7 @@ def test_a_phase_says_when_it_begins_how_far_it_is_and_how_long_it_took() -> Non
 
 
 def test_a_phase_that_fails_says_so() -> None:
-    def load(progress: Progress, clock: Clock) -> None:
+    def load(progress: Console, clock: Clock) -> None:
         with pytest.raises(RunFailed), progress.phase("loading policy"):
             clock.now = 2.0
             raise RunFailed("no such model")
@@ -159,7 +160,7 @@ def test_what_is_waited_for_is_written_as_a_line() -> None:
 
 def test_the_live_line_shows_steps_phases_and_a_wait_until_it_is_not_said_again() -> None:
     clock = Clock()
-    progress = Progress(Console(file=io.StringIO()), clock=clock)
+    progress = Console(Terminal(file=io.StringIO()), clock=clock)
     progress.start_steps(5, done=2)
     with progress.phase("evaluating", total=40) as advance:
         clock.now = 12.0

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from contracts.batches import PushReport, StepReport
 from contracts.errors import RunFailed
 from contracts.rollouts import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 from driver.references.book import ReferenceCounts
 from driver.tracking.consistency import ConsistencyWatch
-from driver.tracking.console import Progress
+from driver.tracking.console import Console
 from driver.tracking.metrics import MetricsLog, read_events, read_metrics
 from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder
@@ -83,7 +83,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def recorder(
     folder: RunFolder, *, said: io.StringIO | None = None, watch: ConsistencyWatch | None = None
 ) -> RunRecorder:
-    progress = Progress(Console(file=said or io.StringIO(), width=200))
+    progress = Console(Terminal(file=said or io.StringIO(), width=200))
     progress.start_steps(3)
     return RunRecorder(folder, progress, watch=watch or ConsistencyWatch(floor=0, steps=1))
 

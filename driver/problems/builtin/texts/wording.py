@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from string import Formatter
 
-from driver.problems.builtin.templates import CAST_SIZE, TEMPLATES, Step, Template
+from driver.problems.builtin.texts.templates import CAST_SIZE, TEMPLATES, Step, Template
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

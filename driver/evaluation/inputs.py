@@ -1,0 +1,41 @@
+"""Prepare an evaluation: problems with known answers, and the prompts of the policy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.config.run import Config
+from contracts.errors import BadInput
+from contracts.rollouts import Problem
+from driver.problems.engine_prompts import engine_prompter
+from driver.problems.prompts import Prompter
+from driver.problems.sources import first_problems, open_source
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationInputs:
+    """Problems with known answers, and the prompts of the policy."""
+
+    prompter: Prompter
+    problems: Sequence[Problem]
+    pad_token_id: int
+
+
+def prepare_evaluation(config: Config) -> EvaluationInputs:
+    """The evaluation set of a config whose paths are absolute.
+
+    Raises:
+        BadInput: for the first thing that is wrong.
+    """
+    prompter, pad_token_id = engine_prompter(config, "policy")
+    source = open_source(config.evaluation, languages=config.evaluation_languages, seed=config.run.seed)
+    problems = list(
+        first_problems(source, config.evaluation_languages, num_items=config.evaluation.num_items),
+    )
+    for problem in problems:
+        if problem.answer is None:
+            raise BadInput(
+                f"{source.name}: {problem.group_key} has no answer to evaluate against; give one, or set "
+                "evaluation.before and evaluation.after to false"
+            )
+        prompter.prompt_token_ids(problem)
+    return EvaluationInputs(prompter=prompter, problems=problems, pad_token_id=pad_token_id)

@@ -1,0 +1,55 @@
+"""Make the prompts of an engine's model, and check that its context is long enough for them."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from contracts.config.run import Config
+from contracts.errors import BadInput
+from driver.problems.builtin.texts.templates import LEVELS
+from driver.problems.prompts import Prompter, load_tokenizer, worked_examples
+
+
+def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prompter, int]:
+    """The prompts of an engine, and the token that its learner pads with."""
+    engine = config.policy if section == "policy" else config.pivot
+    num = config.prompt.num_exemplars if section == "policy" else config.pivot.num_exemplars
+    languages = (
+        dict.fromkeys((*config.data.languages, *config.evaluation_languages)) if section == "policy" else ("en",)
+    )
+    check_context(engine.model, engine.max_model_len, section=section, context=section)
+    levels = config.data.levels if config.data.source == "builtin" else LEVELS
+    tokenizer = load_tokenizer(
+        engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
+    )
+    prompter = Prompter(
+        tokenizer,
+        config.prompt.model_copy(update={"num_exemplars": num}),
+        exemplars=worked_examples(tuple(languages), num=num, levels=levels),
+        max_prompt_tokens=engine.max_model_len - engine.max_response_tokens,
+    )
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return prompter, pad if isinstance(pad, int) else 0
+
+
+def check_context(model: str, max_model_len: int, *, section: str, context: str) -> None:
+    """Refuse a context longer than a local model was made for; a model on a hub is checked by vLLM when it loads.
+
+    `section` names the model, `context` the section whose max_model_len it is.
+
+    Raises:
+        BadInput: with both numbers; or the folder's config.json can't be read.
+    """
+    file = Path(model) / "config.json"
+    if not Path(model).is_dir():
+        return
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        limit = facts.get("max_position_embeddings", facts.get("n_positions"))  # the second is GPT-2's name
+    except (OSError, ValueError, AttributeError) as error:
+        raise BadInput(f"{section}.model = {model!r} is no model folder: {file} can't be read ({error})") from None
+    if isinstance(limit, int) and max_model_len > limit:
+        raise BadInput(
+            f"{context}.max_model_len {max_model_len} is longer than the own context of {section}.model {model!r}, "
+            f"{limit} tokens"
+        )
