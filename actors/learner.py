@@ -16,7 +16,7 @@ from actors.remote.calls import one_line
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
 from actors.weight_sync.sender import BucketSender, Missed, PushOrder, PushOutcome, Receivers, Reply, Sender
-from contracts.batches import PackedRow, StepReport, TokenMeasures
+from contracts.batches import PackedRow, StepResult, TokenMeasures
 from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConfig
 
 
@@ -40,8 +40,8 @@ class RankArguments:
     tensor_parallel_size: int  # of a policy worker
 
 
-class PolicyMailbox:
-    """One policy worker, as a sender reaches it (weight_push.Mailbox)."""
+class PolicyWeightReceiver:
+    """One policy worker, as a sender reaches it (weight_push.WeightReceiver)."""
 
     def __init__(self, worker: RemoteActor) -> None:
         self._worker = worker
@@ -68,7 +68,7 @@ class PolicyMailbox:
 def policy_receivers(workers: Mapping[str, RemoteActor], *, timeout_s: float) -> Receivers:
     """These policy workers, for one push from this process."""
     return Receivers(
-        {name: PolicyMailbox(worker) for name, worker in workers.items()}, share=_share, timeout_s=timeout_s
+        {name: PolicyWeightReceiver(worker) for name, worker in workers.items()}, share=_share, timeout_s=timeout_s
     )
 
 
@@ -153,7 +153,7 @@ class LearnerWorker:
     def measure(self, rows: tuple[PackedRow, ...]) -> list[tuple[int, TokenMeasures]]:
         return self._rank.measure(rows)
 
-    def step(self, rows: tuple[PackedRow, ...], num_loss_tokens: int, num_sequences: int) -> StepReport:
+    def step(self, rows: tuple[PackedRow, ...], num_loss_tokens: int, num_sequences: int) -> StepResult:
         return self._rank.step(rows, num_loss_tokens=num_loss_tokens, num_sequences=num_sequences)
 
     def push(self, order: PushOrder, workers: Mapping[str, RemoteActor]) -> PushOutcome:

@@ -13,7 +13,7 @@ from actors.scoring.pulse import ScoringPulse
 from actors.scoring.queue import ScoringQueue, in_thread
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 
 
 @ray.remote

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.fleets.generators import GeneratorFleet
-from actors.fleets.learner import LearnerGroup
+from actors.fleets.learner import LearnerRanks
 from actors.fleets.policy import PolicyFleet
 from actors.fleets.scorers import ScorerFleet
-from actors.fleets.supervisor import Staffing, Supervisor
+from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.learner import RankArguments
 from actors.remote.process import RemoteActor
 from benchmarks.simulated_run import SEED, Engines, RunSize, simulate
@@ -116,7 +116,7 @@ async def _simulate(num_workers: int, *, tokens: int, steps: int, marks: Marks, 
     pivot = _supervisor("pivot", [SimulatedGenerator(english) for _ in range(NUM_PIVOTS)])
     scorers = _supervisor("scorer", [SimulatedScorer() for _ in range(NUM_SCORERS)])
     fleet = PolicyFleet(policy)
-    learner = LearnerGroup(
+    learner = LearnerRanks(
         [SimulatedRank(responses, marks.add if rank == 0 else _nothing) for rank in range(NUM_RANKS)],
         timeout_s=_TIMEOUT_S,
         rules=FleetConfig(),
@@ -143,7 +143,7 @@ async def _simulate(num_workers: int, *, tokens: int, steps: int, marks: Marks, 
 def _supervisor(role: str, handles: Sequence[RemoteActor], *, starts_stale: bool = False) -> Supervisor:
     """With heartbeats, as in a run."""
     supervisor = Supervisor(
-        Staffing(role=role, rules=FleetConfig(), start_timeout_s=_TIMEOUT_S, starts_stale=starts_stale)
+        WorkerPoolConfig(role=role, rules=FleetConfig(), start_timeout_s=_TIMEOUT_S, starts_stale=starts_stale)
     )
     for handle in handles:
         supervisor.hire(lambda handle=handle: handle)

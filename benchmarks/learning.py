@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.fleets.learner import LearnerGroup
+from actors.fleets.learner import LearnerRanks
 from benchmarks.bare_learner import PLAIN, TUNED, Care, bare_step, start_bare
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.ragged import LONGEST_TOKENS, MEAN_TOKENS, ragged_samples
@@ -95,7 +95,7 @@ def ragged_batches(sizes: Sizes) -> tuple[TrainBatch, TrainBatch]:
     return batch(max(sizes.config.row_tokens, LONGEST_TOKENS), is_padded=False), batch(longest, is_padded=True)
 
 
-def _steps(learner: LearnerGroup, batch: TrainBatch, runner: asyncio.Runner) -> Turn:
+def _steps(learner: LearnerRanks, batch: TrainBatch, runner: asyncio.Runner) -> Turn:
     async def step() -> float:
         return float((await learner.step(batch)).num_tokens)
 

@@ -18,7 +18,7 @@ from benchmarks.reserve import reserved
 from cluster.launch import start_actor
 from cluster.layout import Role
 from cluster.team import weight_backend
-from contracts.batches import PushReport
+from contracts.batches import PushResult
 
 
 def run(sizes: Sizes) -> list[Comparison]:
@@ -32,7 +32,7 @@ def run(sizes: Sizes) -> list[Comparison]:
         worker = start_actor(PolicyWorker, policy_at, bundles, (policy, bundles.layout.device, backend))
         processes = runner.run(ready([policy_at.name], [worker]))
         learner, ranks = runner.run(start_learner(config, bundles, places=learner_at, policy_workers=[worker]))
-        reports: list[PushReport] = []
+        reports: list[PushResult] = []
 
         def push(number: int) -> Round:
             async def push() -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from actors.fleets.learner import LearnerGroup
+from actors.fleets.learner import LearnerRanks
 from actors.learner import LearnerWorker, RankArguments
 from actors.remote.calls import processes
 from actors.remote.process import RemoteActor
@@ -34,12 +34,12 @@ class FixedWorkers:
 
 async def start_learner(
     config: Config, bundles: Bundles, *, places: Sequence[Placement], policy_workers: Sequence[RemoteActor]
-) -> tuple[LearnerGroup, tuple[int, ...]]:
+) -> tuple[LearnerRanks, tuple[int, ...]]:
     """Ranks that have loaded the policy's model and met each other, and the ids of their processes."""
     device = bundles.layout.device
     ranks = [start_actor(LearnerWorker, place, bundles, (rank,)) for rank, place in enumerate(places)]
     started = await processes([f"learner-{rank}" for rank in range(len(ranks))], ranks)
-    group = LearnerGroup(
+    group = LearnerRanks(
         ranks, timeout_s=config.learner.timeout_s, rules=config.fleet, policy=FixedWorkers(policy_workers)
     )
     arguments = RankArguments(

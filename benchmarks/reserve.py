@@ -18,7 +18,7 @@ from driver.tracking.console import Console
 @contextmanager
 def reserved(config: Config, roles: Sequence[Role], *, threads: int | Mapping[Role, int]) -> Iterator[Bundles]:
     """One bundle an actor, with an even share of Ray's CPUs and GPUs each, and `threads` threads, of all or by role."""
-    with Console(Terminal(stderr=True)) as progress, connected(config.cluster, progress) as cluster:
+    with Console(Terminal(stderr=True)) as console, connected(config.cluster, console) as cluster:
         gpus = min(1.0, cluster.gpus / len(roles))
         threads_of = {role: threads if isinstance(threads, int) else threads[role] for role in roles}
         layout = Layout(
@@ -33,5 +33,5 @@ def reserved(config: Config, roles: Sequence[Role], *, threads: int | Mapping[Ro
                 for index, role in enumerate(roles)
             ),
         )
-        with placed(layout, config.cluster, progress.waiting) as bundles:
+        with placed(layout, config.cluster, console.waiting) as bundles:
             yield bundles

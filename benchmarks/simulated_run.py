@@ -21,9 +21,9 @@ from driver.problems.draws import Draws
 from driver.problems.stream import ProblemStream
 from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import LearningSettings, Loop
-from driver.references.book import PivotSampling, ReferenceBook
 from driver.references.cache import ReferenceCache
-from driver.rollouts.buffer import GroupFeed
+from driver.references.store import PivotSampling, ReferenceStore
+from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.rollouts.stage_clock import StageClock
 from driver.rollouts.types import FeedRules
@@ -88,9 +88,9 @@ class EndlessProblems:
 class _NoCheckpoints:
     """What a run without checkpoints does after a step: nobody will ever step back."""
 
-    feed: GroupFeed
+    feed: RolloutBuffer
 
-    async def after_step(self, progress: RunPosition) -> None:
+    async def after_step(self, position: RunPosition) -> None:
         self.feed.checkpointed()
 
 
@@ -100,7 +100,7 @@ async def simulate(engines: Engines, *, size: RunSize, folder: Path) -> None:
     (folder / "references").mkdir()
     stages = Stages(
         policy=engines.policy,
-        references=ReferenceBook(
+        references=ReferenceStore(
             pivot=engines.pivot,
             prompt=_tokens,
             sampling=PivotSampling(
@@ -115,7 +115,7 @@ async def simulate(engines: Engines, *, size: RunSize, folder: Path) -> None:
         ),
     )
     stream = ProblemStream(EndlessProblems(size.languages), languages=size.languages, seed=SEED)
-    feed = GroupFeed(Draws(stream), stages=stages, rules=FeedRules(algorithm=algorithm, reward=reward), clock=clock)
+    feed = RolloutBuffer(Draws(stream), stages=stages, rules=FeedRules(algorithm=algorithm, reward=reward), clock=clock)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         recorder = _recorder(folder, reward, algorithm.steps, screen=nowhere)
         loop = Loop(
@@ -137,10 +137,10 @@ def _tokens(text: str) -> tuple[int, ...]:
 
 
 def _recorder(folder: Path, reward: RewardConfig, num_steps: int, *, screen: TextIO) -> RunRecorder:
-    progress = Console(Terminal(file=screen))
-    progress.start_steps(num_steps)
+    console = Console(Terminal(file=screen))
+    console.start_steps(num_steps)
     watch = ConsistencyWatch(floor=reward.consistency_floor, steps=reward.consistency_steps)
-    return RunRecorder(RunFolder(folder), progress, watch=watch)
+    return RunRecorder(RunFolder(folder), console, watch=watch)
 
 
 def _settings(size: RunSize, reward: RewardConfig) -> LearningSettings:

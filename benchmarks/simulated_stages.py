@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from statistics import fmean
 
-from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch
+from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.errors import LearnerLost
 from contracts.rollouts import Rollout, SamplingRequest, Score, ScoreRequest
 
@@ -119,15 +119,15 @@ class TimedLearner:
     async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
         raise AssertionError("one optimiser step a batch needs no measures")
 
-    async def step(self, batch: TrainBatch) -> StepReport:
+    async def step(self, batch: TrainBatch) -> StepResult:
         seconds = self._latency.draw()
         await asyncio.sleep(seconds)
         self.step_ends.append(asyncio.get_running_loop().time())
-        return StepReport(metrics={"policy/loss": 0.5}, num_tokens=batch.num_loss_tokens, seconds=seconds)
+        return StepResult(metrics={"policy/loss": 0.5}, num_tokens=batch.num_loss_tokens, seconds=seconds)
 
-    async def push_weights(self, policy_version: int) -> PushReport:
+    async def push_weights(self, policy_version: int) -> PushResult:
         self._weights.push(policy_version)
-        return PushReport(policy_version=policy_version, num_tensors=1, num_bytes=1, seconds=0.0)
+        return PushResult(policy_version=policy_version, num_tensors=1, num_bytes=1, seconds=0.0)
 
     async def until_lost(self) -> LearnerLost:
         await asyncio.Event().wait()

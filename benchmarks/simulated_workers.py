@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from actors.weight_sync.sender import PushOrder, PushOutcome
-from contracts.batches import PackedRow, StepReport
+from contracts.batches import PackedRow, StepResult
 from contracts.rollouts import Rollout, SamplingRequest, Score, ScoreRequest
 
 MOMENT_S = 0.05
@@ -184,10 +184,10 @@ class SimulatedRank(_Worker):
     async def _setup(self, arguments: object, *, master: tuple[str, int]) -> None:
         pass
 
-    def _step(self, rows: tuple[PackedRow, ...], num_loss_tokens: int, num_sequences: int) -> Awaitable[StepReport]:
+    def _step(self, rows: tuple[PackedRow, ...], num_loss_tokens: int, num_sequences: int) -> Awaitable[StepResult]:
         _sent(rows)
         self.stepped()
-        return self._later(StepReport(metrics={"policy/loss": 0.5}, num_tokens=num_loss_tokens, seconds=MOMENT_S))
+        return self._later(StepResult(metrics={"policy/loss": 0.5}, num_tokens=num_loss_tokens, seconds=MOMENT_S))
 
     def _push(self, order: PushOrder, workers: dict[str, RemoteActor]) -> Awaitable[PushOutcome]:
         _sent(order)

@@ -4,7 +4,7 @@ Owns that both sides get the same, and that no round repeats what a cache may st
 """
 
 from benchmarks.measure import Sizes
-from contracts.rollouts import Draw, SamplingRequest, ScoreRequest
+from contracts.rollouts import PromptDraw, SamplingRequest, ScoreRequest
 from contracts.seeds import sampling_seeds
 from driver.inputs import TrainingInputs, prepare_training
 from driver.problems.builtin.generate import builtin_items
@@ -22,7 +22,7 @@ class Prompts:
         evaluation = sizes.config.evaluation.model_copy(update={"before": False, "after": False})
         self._sizes = sizes
         self._inputs: TrainingInputs = prepare_training(sizes.config.model_copy(update={"evaluation": evaluation}))
-        self._drawn: list[Draw] = []
+        self._drawn: list[PromptDraw] = []
 
     def requests(self, number: int) -> list[SamplingRequest]:
         """One round's groups; every round has other problems."""

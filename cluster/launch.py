@@ -30,7 +30,7 @@ PROBE_TIMEOUT_S = 5.0
 
 
 @contextmanager
-def connected(config: ClusterConfig, progress: Console) -> Iterator[Resources]:
+def connected(config: ClusterConfig, console: Console) -> Iterator[Resources]:
     """Ray for the time of a run: the cluster of `RAY_ADDRESS`, or one of our own on this machine.
 
     Yields what the cluster has. Raises BadInput in seconds for an address where nobody listens.
@@ -52,7 +52,7 @@ def connected(config: ClusterConfig, progress: Console) -> Iterator[Resources]:
             "dashboard_host": "127.0.0.1",
         }
     try:
-        with progress.phase(f"connecting to Ray at {address}" if address else "starting Ray"):
+        with console.phase(f"connecting to Ray at {address}" if address else "starting Ray"):
             ray.init(**start, **options)
     except (ConnectionError, RuntimeError, ValueError) as failure:
         if not address:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from actors.fleets.generators import GeneratorFleet
-from actors.fleets.learner import LearnerGroup
+from actors.fleets.learner import LearnerRanks
 from actors.fleets.policy import PolicyFleet
 from actors.fleets.scorers import ScorerFleet
 from actors.fleets.states import WorkerState
-from actors.fleets.supervisor import Report, Staffing, Supervisor
+from actors.fleets.supervisor import Report, Supervisor, WorkerPoolConfig
 from actors.learner import LearnerWorker, RankArguments
 from actors.pivot import PivotWorker
 from actors.policy import PolicyWorker
@@ -43,11 +43,11 @@ class Team:
     """The actors of one run. What was started is known in `processes`, also when a later start fails: by name, an
     actor's earlier processes as "policy-0.1", "policy-0.2"."""
 
-    def __init__(self, config: Config, bundles: Bundles, progress: Console, *, report: Report | None = None) -> None:
+    def __init__(self, config: Config, bundles: Bundles, console: Console, *, report: Report | None = None) -> None:
         """`report` hears of every change among the workers; without one, what goes wrong is a note on the console."""
         self._config = config
         self._bundles = bundles
-        self._progress = progress
+        self._console = console
         self._report = report or self._note
         self._supervisors: list[Supervisor] = []
         self._room: ClusterRoom | None = None
@@ -56,7 +56,7 @@ class Team:
         self.policy = GeneratorFleet(self._nobody("policy"))
         self.pivot = GeneratorFleet(self._nobody("pivot"))
         self.scorer = self._scorer_fleet(self._nobody("scorer"))
-        self.learner = LearnerGroup((), timeout_s=config.learner.timeout_s, rules=config.fleet, policy=None)
+        self.learner = LearnerRanks((), timeout_s=config.learner.timeout_s, rules=config.fleet, policy=None)
 
     @property
     def scores(self) -> bool:
@@ -167,14 +167,14 @@ class Team:
     ) -> Supervisor:
         """A role's actors, each in its bundle, now and at every restart."""
         supervisor = Supervisor(
-            Staffing(
+            WorkerPoolConfig(
                 role=role,
                 rules=self._config.fleet,
                 start_timeout_s=self._config.cluster.start_timeout_s,
                 min_workers=min_workers,
                 starts_stale=starts_stale,
                 report=self._report,
-                waiting=self._progress.waiting,
+                waiting=self._console.waiting,
                 found=self._found,
             )
         )
@@ -224,15 +224,15 @@ class Team:
 
     def _note(self, kind: str, reason: str, detail: str) -> None:
         if f": {WorkerState.STARTING} -> " not in reason:  # the phases tell of that
-            self._progress.note(f"{kind} {reason}: {detail}")
+            self._console.note(f"{kind} {reason}: {detail}")
 
     async def _started(self, role: str, loading: Awaitable[Result]) -> Result:
-        with self._progress.phase(f"loading {role}"):
+        with self._console.phase(f"loading {role}"):
             return await waiting_for(
                 loading,
                 f"{role} to load",
                 timeout_s=self._config.cluster.start_timeout_s,
-                report=self._progress.waiting,
+                report=self._console.waiting,
             )
 
     def _found(self, name: str, process: ProcessInfo) -> None:

@@ -1,6 +1,6 @@
 """What the learner is given and what it gives back: the second half of a run's data.
 
-    TrainSample -> TrainBatch -> StepReport, PushReport
+    TrainSample -> TrainBatch -> StepResult, PushResult
 
 Owns the shapes and their invariants, checked at birth, as contracts/rollouts.py does for all that comes before. Must
 not know torch, Ray or any engine.
@@ -127,7 +127,7 @@ class TrainBatch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StepReport:
+class StepResult:
     """What one optimiser step did, reduced over ranks. Keys are metric names (docs/learning.md)."""
 
     metrics: Mapping[str, float]
@@ -140,7 +140,7 @@ class StepReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PushReport:
+class PushResult:
     """One transfer of the learner's weights to the policy workers."""
 
     policy_version: int

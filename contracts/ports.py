@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch
+from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.errors import LearnerLost
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest, Score, ScoreRequest, Unscored
 
@@ -50,11 +50,11 @@ class Learner(Protocol):
         """[num_sequences] what the models say of each sequence, by the weights of now. Nothing is learned."""
         ...
 
-    async def step(self, batch: TrainBatch) -> StepReport:
+    async def step(self, batch: TrainBatch) -> StepResult:
         """One optimiser step on all ranks; of the critic too, where the rows have returns."""
         ...
 
-    async def push_weights(self, policy_version: int) -> PushReport:
+    async def push_weights(self, policy_version: int) -> PushResult:
         """Send the current weights to every policy worker and stamp them with `policy_version`."""
         ...
 

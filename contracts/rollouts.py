@@ -1,6 +1,6 @@
 """The data that flows through a run: one frozen dataclass per arrow of the picture in docs/architecture.md.
 
-    Problem -> Reference, Group -> ScoredGroup -> Candidate -> TrainSample -> TrainBatch -> StepReport
+    Problem -> Reference, Group -> ScoredGroup -> Candidate -> TrainSample -> TrainBatch -> StepResult
                                                                (contracts/batches.py)
 
 Owns the shapes and their invariants, checked at birth. Must not know torch, Ray or any engine: the driver, the
@@ -37,7 +37,7 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Draw:
+class PromptDraw:
     """A problem's turn in a run: what becomes one group, learned from exactly once or dropped with a reason."""
 
     number: int  # of the draw in the run, from 0; never used twice
@@ -108,7 +108,7 @@ class Reference:
     """
 
     item_id: str
-    key: str  # cache key, 32 hexadecimal digits: question, pivot and sampling (driver/references/book.py)
+    key: str  # cache key, 32 hexadecimal digits: question, pivot and sampling (driver/references/store.py)
     text: str
     num_tokens: int
     verdict: ReferenceVerdict
@@ -120,7 +120,7 @@ class Reference:
 class Group:
     """The rollouts of one problem; the unit that is scored, learned from or dropped."""
 
-    group_id: str  # Draw.group_id: "<number of the draw>/<item_id>/<language>", unique in a run
+    group_id: str  # PromptDraw.group_id: "<number of the draw>/<item_id>/<language>", unique in a run
     problem: Problem
     prompt_token_ids: tuple[int, ...]  # [P]
     rollouts: tuple[Rollout, ...]

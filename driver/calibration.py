@@ -19,9 +19,9 @@ from contracts.paths import absolute
 from contracts.ports import Console
 from contracts.rollouts import ParallelSolution
 from driver.problems.parallel import BUILTIN, fingerprint, load_solutions
-from driver.rollouts.engine_evidence import PivotTranslations
+from driver.rollouts.engine_features import PivotTranslations
 from rewards.calibration import FIT, Calibration, calibration_pairs, fit, from_json
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 
 FOLDER = ".cache/calibration"
 COMMAND = "python driver/run.py calibrate"
@@ -78,7 +78,7 @@ class Measured:
 
 
 async def calibration_for(
-    config: ReasoningConfig, scorers: Similarities, *, languages: Sequence[str], progress: Console
+    config: ReasoningConfig, scorers: Similarities, *, languages: Sequence[str], console: Console
 ) -> Calibration | None:
     """The calibration of a run in `languages`: the one that `reward.reasoning.calibration` names, measured and kept
     where missing; None where scorers need none.
@@ -98,7 +98,7 @@ async def calibration_for(
                 path = _kept(judge, solutions)
                 if path.exists() and covers(known := read_calibration(path), languages):
                     return known
-            return (await measure(wanted, scorers, progress=progress)).calibration
+            return (await measure(wanted, scorers, console=console)).calibration
         case named:
             known = _read_named(config, languages)
             _check_judge(known, await scorers.judge_fingerprint(), named)
@@ -119,7 +119,7 @@ def check_calibration(config: ReasoningConfig, languages: Sequence[str]) -> None
         _read_named(config, languages)
 
 
-async def calibrate(config: ReasoningConfig, scorers: Similarities, *, progress: Console) -> Measured:
+async def calibrate(config: ReasoningConfig, scorers: Similarities, *, console: Console) -> Measured:
     """Measure all languages of calibration_data, whatever was measured before, and keep it: in the file that
     `reward.reasoning.calibration` names, or else where every run looks.
 
@@ -128,11 +128,11 @@ async def calibrate(config: ReasoningConfig, scorers: Similarities, *, progress:
         RunFailed: the judge's values can't be calibrated.
     """
     path = None if config.calibration in ("auto", "off") else absolute(config.calibration)
-    return await measure(calibration_solutions(config), scorers, progress=progress, path=path)
+    return await measure(calibration_solutions(config), scorers, console=console, path=path)
 
 
 async def measure(
-    solutions: Sequence[ParallelSolution], scorers: Similarities, *, progress: Console, path: Path | None = None
+    solutions: Sequence[ParallelSolution], scorers: Similarities, *, console: Console, path: Path | None = None
 ) -> Measured:
     """Ask the scorers for every pair of the solutions, fit, and write to `path`; None: where every run looks.
 
@@ -140,7 +140,7 @@ async def measure(
         RunFailed: the judge's values can't be calibrated.
     """
     judge = await scorers.judge_fingerprint()
-    values = await _values(calibration_pairs(solutions), scorers, progress)
+    values = await _values(calibration_pairs(solutions), scorers, console)
     try:
         calibration = fit(solutions, values, judge=judge, data=fingerprint(solutions))
     except ValueError as error:
@@ -192,7 +192,7 @@ def _kept(judge: str, solutions: Sequence[ParallelSolution]) -> Path:
     return absolute(FOLDER) / f"{digest}-{fingerprint(solutions)}.json"
 
 
-async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progress: Console) -> list[float]:
+async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, console: Console) -> list[float]:
     """[N] the judge's values; what is done is shown call by call."""
     batches = [pairs[start : start + _PAIRS_PER_CALL] for start in range(0, len(pairs), _PAIRS_PER_CALL)]
     turns = asyncio.Semaphore(_CALLS_AT_ONCE)
@@ -208,7 +208,7 @@ async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, progres
         advance(num_done)
         return values
 
-    with progress.phase("calibrating the reasoning part", total=len(pairs)) as advance:
+    with console.phase("calibrating the reasoning part", total=len(pairs)) as advance:
         calls = [asyncio.ensure_future(ask(batch, advance)) for batch in batches]
         try:
             answers = await asyncio.gather(*calls)

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from contracts.rollouts import ParallelSolution, ScoreRequest
 from rewards.reading import read_group
-from rewards.reasoning.judge import ReasoningPair
 from rewards.reasoning.pairs import reasoning_pair
+from rewards.reasoning.similarity import ReasoningPair
 
 VERSION = 1
 FAITHFUL_EARNS: Mapping[str, float] = {"language": 0.91, "question": 0.80}
@@ -65,7 +65,7 @@ class LanguageScale:
 class Calibration:
     """The scales of one judge, measured on one set of parallel solutions."""
 
-    judge: str  # ReasoningJudge.fingerprint
+    judge: str  # ReasoningSimilarity.fingerprint
     data: str  # of the parallel solutions
     languages: Mapping[str, LanguageScale]
 

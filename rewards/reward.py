@@ -24,8 +24,8 @@ from rewards.compose import Combination
 from rewards.gates.gate import Gate
 from rewards.number_coverage import number_coverage
 from rewards.reading import Reading, Task, read_group
-from rewards.reasoning.judge import ReasoningJudge, ReasoningPair
 from rewards.reasoning.pairs import VERSION, question_pair, reasoning_pair
+from rewards.reasoning.similarity import ReasoningPair, ReasoningSimilarity
 
 _SENTENCE_END = re.compile(r"[.!?]\s|\n")
 
@@ -66,7 +66,7 @@ class CustomReward(Protocol):
 class Reasoning:
     """How reasonings are compared, and what the raw values mean."""
 
-    judge: ReasoningJudge
+    judge: ReasoningSimilarity
     scale: Scale | None  # None until the judge was calibrated: `similarities` works before, `score` does not
     baseline: Literal["language", "question"] = "language"
 

@@ -17,7 +17,7 @@ from actors.learner import RankArguments
 from actors.remote.process import RemoteActor
 from actors.weight_sync.rounds import Membership, PolicyWorkers, PushRounds, Workers
 from actors.weight_sync.sender import PushOrder, PushOutcome
-from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch
+from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.config.fleet import FleetConfig
 from contracts.errors import LearnerLost
 
@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
 
 
-class LearnerGroup:
+class LearnerRanks:
     """The ranks of one run, in whatever processes they live at the moment.
 
     Every method raises LearnerLost where a rank died, was silent for fleet.dead_after_s or raised, or all ranks took
@@ -97,7 +97,7 @@ class LearnerGroup:
         by_sequence = dict(pair for pairs in answers for pair in pairs)
         return tuple(by_sequence[sequence] for sequence in range(batch.num_sequences))
 
-    async def step(self, batch: TrainBatch) -> StepReport:
+    async def step(self, batch: TrainBatch) -> StepResult:
         async with self._lock:
             self._refuse_if_lost()
             before, self._version_of_now = self._version_of_now, None  # also after a step that nobody waited for
@@ -110,7 +110,7 @@ class LearnerGroup:
                 self._version_of_now = before
             return report
 
-    async def push_weights(self, policy_version: int) -> PushReport:
+    async def push_weights(self, policy_version: int) -> PushResult:
         """Send the weights of now to every policy worker, under this version. Returns when those have it that can.
 
         Raises:
@@ -122,7 +122,7 @@ class LearnerGroup:
             self._check_version(policy_version)
             self._last_version = self._version_of_now = policy_version
             if self._rounds is None:  # imitating references without an evaluation: there is nobody to push to
-                return PushReport(policy_version=policy_version, num_tensors=0, num_bytes=0, seconds=0.0, num_workers=0)
+                return PushResult(policy_version=policy_version, num_tensors=0, num_bytes=0, seconds=0.0, num_workers=0)
             return await self._rounds.push(policy_version)
 
     async def bring_up(self) -> None:

@@ -21,7 +21,7 @@ from actors.scoring.metrics import over_step, scorer_metrics
 from contracts.errors import RunFailed
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 
 STATS_TIMEOUT_S = 10.0
 """Longest that counters are waited for: they are not worth holding up a step."""

@@ -40,7 +40,7 @@ class Worker:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Staffing:
+class WorkerPoolConfig:
     """How one role's workers are kept."""
 
     role: str
@@ -58,7 +58,7 @@ class Supervisor:
 
     def __init__(
         self,
-        staffing: Staffing,
+        staffing: WorkerPoolConfig,
         *,
         kill: Callable[[RemoteActor], None] = end_actor,
         clock: Callable[[], float] = time.monotonic,  # never the wall clock: that one jumps
@@ -84,7 +84,7 @@ class Supervisor:
     def around(cls, role: str, handles: Sequence[RemoteActor]) -> Self:
         """Of workers that somebody else has started and loaded: no heartbeats, one that fails is given up, and one
         that can't be reached is asked again."""
-        supervisor = cls(Staffing(role=role, rules=FleetConfig(max_restarts=0), start_timeout_s=0))
+        supervisor = cls(WorkerPoolConfig(role=role, rules=FleetConfig(max_restarts=0), start_timeout_s=0))
         supervisor._is_frozen = True
         for handle in handles:
             supervisor.hire(lambda handle=handle: handle).state = WorkerState.READY

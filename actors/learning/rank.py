@@ -20,7 +20,7 @@ from actors.learning.process_group import join, largest, largest_of, leave, summ
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from actors.learning.row_losses import CriticLosses, PolicyLosses
 from actors.learning.row_tensors import NOTHING, by_sequence, measured
-from contracts.batches import PackedRow, StepReport, TokenMeasures
+from contracts.batches import PackedRow, StepResult, TokenMeasures
 
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
@@ -87,7 +87,7 @@ class LearnerRank:
             for measures in by_sequence(row, logprobs=parts[0], reference=parts[1], values=parts[2])
         ]
 
-    def step(self, rows: Sequence[PackedRow], *, num_loss_tokens: int, num_sequences: int) -> StepReport:
+    def step(self, rows: Sequence[PackedRow], *, num_loss_tokens: int, num_sequences: int) -> StepResult:
         """One optimiser step from this rank's rows; of the critic too, where the batch has returns.
 
         The gradient is that of the sum of all ranks' token losses, each times its weight. Both counts are of the whole
@@ -125,7 +125,7 @@ class LearnerRank:
             "learner/sequences": float(num_sequences),
             "learner/skipped": float(is_skipped),
         }
-        return StepReport(
+        return StepResult(
             metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
             num_tokens=self._num_tokens(rows),
             seconds=seconds,

@@ -24,7 +24,7 @@ from rewards.calibration import Calibration, LinearScale
 from rewards.compose import combination
 from rewards.custom import CustomReward
 from rewards.gates.all import build_gates
-from rewards.reasoning.judge import ReasoningJudge
+from rewards.reasoning.similarity import ReasoningSimilarity
 from rewards.reward import Reasoning, Scale, SemanticReward, TextAnswers
 
 if TYPE_CHECKING:  # each loads torch
@@ -113,20 +113,20 @@ class _Models:
         self._loaded_comet: PairScorer | None = None
         self._loaded_metric: CometMetric | None = None
 
-    def judge(self) -> ReasoningJudge:
+    def judge(self) -> ReasoningSimilarity:
         match self._setup.reward.reasoning.judge:
             case "embedding":
                 return self._embedding_judge()
             case "translation":
                 return self._translation_judge()
             case "comet":
-                from rewards.comet.judge import CometJudge
+                from rewards.comet.judge import CometSimilarity
 
-                return CometJudge(self._comet())
+                return CometSimilarity(self._comet())
             case "likelihood":
-                from rewards.reasoning.likelihood import LikelihoodJudge
+                from rewards.reasoning.likelihood import LikelihoodSimilarity
 
-                return LikelihoodJudge()
+                return LikelihoodSimilarity()
 
     def text_answers(self) -> TextAnswers | None:
         """For answers that no rule can compare; None where such groups stay unscored."""
@@ -152,18 +152,18 @@ class _Models:
             counted["comet_segments"] = self._loaded_metric.num_scored
         return {name: float(value) for name, value in counted.items()}
 
-    def _embedding_judge(self) -> ReasoningJudge:
-        from rewards.reasoning.embedding import EmbeddingJudge
+    def _embedding_judge(self) -> ReasoningSimilarity:
+        from rewards.reasoning.embedding import EmbeddingSimilarity
 
-        return EmbeddingJudge(self._encoder(), chunk_tokens=self._setup.reward.reasoning.chunk_tokens)
+        return EmbeddingSimilarity(self._encoder(), chunk_tokens=self._setup.reward.reasoning.chunk_tokens)
 
-    def _translation_judge(self) -> ReasoningJudge:
+    def _translation_judge(self) -> ReasoningSimilarity:
         from rewards.reasoning.chrf import ChrfComparer
-        from rewards.reasoning.translation import TranslationJudge
+        from rewards.reasoning.translation import TranslationSimilarity
 
         compare = ChrfComparer() if self._setup.reward.reasoning.compare == "chrf" else self._embedding_judge()
         translator = self._translator() if self._setup.reward.reasoning.translator == "seq2seq" else None
-        return TranslationJudge(compare, translator, translated_by=self._setup.translated_by)
+        return TranslationSimilarity(compare, translator, translated_by=self._setup.translated_by)
 
     def _encoder(self) -> "SentenceEncoder":
         from rewards.models.encoder import SentenceEncoder

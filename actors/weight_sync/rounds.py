@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 from actors.remote.process import RemoteActor
 from actors.weight_sync.sender import PushOutcome
-from contracts.batches import PushReport
+from contracts.batches import PushResult
 from contracts.errors import FleetLost
 
 MAX_ATTEMPTS = 6  # at one push: three rounds of workers that miss it, are asked again, and are replaced
@@ -86,7 +86,7 @@ class PushRounds:
         self._send = send
         self._holders: dict[str, RemoteActor] = {}  # of the version that was pushed last
 
-    async def push(self, policy_version: int) -> PushReport:
+    async def push(self, policy_version: int) -> PushResult:
         """To all workers. One that misses is asked once more, alone; the push is done when the others have it.
 
         Raises:
@@ -101,7 +101,7 @@ class PushRounds:
             if not self._policy.receivers():
                 await self._policy.wait_receivers()
             await self._to(self._policy.receivers(), policy_version, tally)
-        return PushReport(
+        return PushResult(
             policy_version=policy_version,
             num_tensors=tally.num_tensors,
             num_bytes=tally.num_bytes,

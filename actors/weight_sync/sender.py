@@ -1,7 +1,7 @@
 """The sender's side of a weight push: what rank 0 tells the policy workers while all ranks walk through the weights.
 
 Owns who still takes part in a push: each worker succeeds or misses by itself, and no worker's failure stops the ranks'
-walk or another worker's update. Knows neither vLLM nor Ray: a shell brings a `Mailbox` for each worker
+walk or another worker's update. Knows neither vLLM nor Ray: a shell brings a `WeightReceiver` for each worker
 (actors/learner.py), vLLM's own transport between GPUs is in actors/weight_sync/vllm_transfer.py. Who is sent what,
 and again: actors/weight_sync/rounds.py.
 """
@@ -47,7 +47,7 @@ class PushOutcome:
     num_bytes: int
 
 
-class Mailbox(Protocol):
+class WeightReceiver(Protocol):
     """How messages reach one policy worker."""
 
     def init_transfer(self, info: Mapping[str, object]) -> Reply:
@@ -79,7 +79,7 @@ class Receivers:
     """The policy workers of one attempt. Who does not do as told within the deadline is left out of the rest of it."""
 
     def __init__(
-        self, mailboxes: Mapping[str, Mailbox], *, share: Callable[[WeightBucket], object], timeout_s: float
+        self, mailboxes: Mapping[str, WeightReceiver], *, share: Callable[[WeightBucket], object], timeout_s: float
     ) -> None:
         """`share` puts a bucket where every worker can read it, or raises Missed; `timeout_s` is each message's."""
         self._listening = dict(mailboxes)
@@ -142,7 +142,7 @@ class Receivers:
             num_bytes=manifest.num_bytes,
         )
 
-    def _tell(self, what: str, ask: Callable[[Mailbox], Reply]) -> Callable[[], None]:
+    def _tell(self, what: str, ask: Callable[[WeightReceiver], Reply]) -> Callable[[], None]:
         """Ask everybody at once; the result waits for their answers."""
         replies = {name: ask(mailbox) for name, mailbox in self._listening.items()}
         return partial(self._hear, what, replies, self._deadline())

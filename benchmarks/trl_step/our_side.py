@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.fleets.generators import GeneratorFleet, ready
-from actors.fleets.learner import LearnerGroup
+from actors.fleets.learner import LearnerRanks
 from actors.fleets.supervisor import Supervisor
 from actors.policy import PolicyWorker
 from benchmarks.ranks import start_learner
@@ -23,9 +23,9 @@ from driver.problems.draws import Draws
 from driver.problems.stream import first_draws
 from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import LearningSettings, Loop
-from driver.references.book import PivotSampling, ReferenceBook
 from driver.references.cache import ReferenceCache
-from driver.rollouts.buffer import GroupFeed
+from driver.references.store import PivotSampling, ReferenceStore
+from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.rollouts.types import FeedRules
 from driver.tracking.step_record import Recorder
@@ -55,7 +55,7 @@ class OurActors:
     """The real parts of a step, loaded; the policy worker serves the learner's weights."""
 
     policy: GeneratorFleet
-    learner: LearnerGroup
+    learner: LearnerRanks
     processes: tuple[int, ...]  # ids, the driver's own first
 
 
@@ -80,7 +80,7 @@ async def train(config: Config, inputs: TrainingInputs, actors: OurActors, recor
     """All steps of the config; the recorder hears of the start and the end of each."""
     stages = Stages(
         policy=actors.policy,
-        references=ReferenceBook(
+        references=ReferenceStore(
             pivot=SilentPivot(),
             prompt=inputs.pivot_prompter.reference_prompt,
             sampling=PivotSampling(fingerprint="silent", max_tokens=1, temperature=0.0, seed=0),
@@ -97,7 +97,7 @@ async def train(config: Config, inputs: TrainingInputs, actors: OurActors, recor
     )
     settings = LearningSettings.of(config, pad_token_id=inputs.evaluation.pad_token_id)
     loop = Loop(learner=actors.learner, recorder=recorder, settings=settings)
-    feed = GroupFeed(
+    feed = RolloutBuffer(
         Draws(open_stream(config, inputs.source)),
         stages=stages,
         rules=FeedRules(algorithm=config.algorithm, reward=config.reward),

@@ -20,18 +20,18 @@ from driver.recipes.loop import LearningSettings, Loop
 from driver.recipes.ppo import train_ppo
 from driver.recipes.recovery import Recovery
 from driver.recipes.sft import SftStages, train_sft
-from driver.references.book import PivotSampling, ReferenceBook
 from driver.references.cache import ReferenceCache
-from driver.rollouts.buffer import GroupFeed
-from driver.rollouts.draw_feed import DrawFeed
-from driver.rollouts.engine_evidence import EvidenceSource
+from driver.references.store import PivotSampling, ReferenceStore
+from driver.rollouts.buffer import RolloutBuffer
+from driver.rollouts.engine_features import EngineFeatureSource
 from driver.rollouts.pipeline import Sampling, Stages
+from driver.rollouts.prompt_buffer import PromptBuffer
 from driver.rollouts.stage_clock import StageClock
 from driver.rollouts.types import FeedRules
-from driver.run_state.checkpointer import RunCheckpointer, progress_of
+from driver.run_state.buffered_groups import read_groups
+from driver.run_state.checkpointer import RunCheckpointer, position_of
 from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint
-from driver.run_state.kept_groups import read_groups
-from driver.run_state.origins import run_origins
+from driver.run_state.model_fingerprints import run_origins
 from driver.run_state.position import RunPosition
 from driver.run_state.stopping import StopRequest
 from driver.tracking.console import Console
@@ -55,7 +55,7 @@ class Kept:
 
 
 async def calibrate_scorers(
-    config: Config, team: Team, evidence: EvidenceSource | None, *, kept: Kept, progress: Console
+    config: Config, team: Team, evidence: EngineFeatureSource | None, *, kept: Kept, console: Console
 ) -> None:
     """Give the scorers their scale, and keep it with the run. One that is continued goes on with the scale it had."""
     if not team.scores:
@@ -67,18 +67,18 @@ async def calibrate_scorers(
         if evidence is not None and evidence.translations is not None:
             asked = TranslatedSimilarities(scorers=team.scorer, translations=evidence.translations)
         reasoning, languages = config.reward.reasoning, config.data.languages
-        calibration = await calibration_for(reasoning, asked, languages=languages, progress=progress)
+        calibration = await calibration_for(reasoning, asked, languages=languages, console=console)
     if calibration is not None:
         await team.scorer.use_calibration(calibration)
         kept.folder.calibration.write_text(calibration.to_json(), encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class RunParts:
     """A run between its first push and its last step: the loop, what feeds it, and what keeps and saves both."""
 
     loop: Loop
-    feed: GroupFeed | DrawFeed
+    feed: RolloutBuffer | PromptBuffer
     checkpointer: RunCheckpointer
     recovery: Recovery
     recipe: Callable[[], Awaitable[None]]
@@ -88,29 +88,29 @@ def prepare_course(
     config: Config,
     inputs: TrainingInputs,
     team: Team,
-    evidence: EvidenceSource | None,
+    evidence: EngineFeatureSource | None,
     *,
     kept: Kept,
     stop: StopRequest,
-) -> Course:
+) -> RunParts:
     """Everything at the step that the run starts after. The scorers have their scale by now."""
     clock, found = StageClock(), kept.checkpoint
-    progress = progress_of(found.state) if found else RunPosition()
+    position = position_of(found.state) if found else RunPosition()
     draws = Draws(inputs.stream)
     if found is not None:
         draws.restore(found.state.open)
     book = references(config, inputs, team, kept=kept)
-    feed: GroupFeed | DrawFeed
+    feed: RolloutBuffer | PromptBuffer
     if config.algorithm.name == "sft":
-        feed = DrawFeed(draws, per_step=config.algorithm.groups_per_step, step=progress.step)
+        feed = PromptBuffer(draws, per_step=config.algorithm.groups_per_step, step=position.step)
     else:
-        feed = GroupFeed(
+        feed = RolloutBuffer(
             draws,
             stages=stages(config, inputs, team, evidence, book=book),
             rules=FeedRules(algorithm=config.algorithm, reward=config.reward),
             clock=clock,
-            step=progress.step,
-            version=progress.policy_version,
+            step=position.step,
+            version=position.policy_version,
         )
         if found is not None:
             feed.keep(read_groups(found.groups))
@@ -120,11 +120,11 @@ def prepare_course(
         recorder=kept.recorder,
         settings=LearningSettings.of(config, pad_token_id=inputs.evaluation.pad_token_id),
         checkpointer=checkpointer,
-        progress=progress,
+        position=position,
         clock=clock,
         stop=stop,
     )
-    return Course(
+    return RunParts(
         loop=loop,
         feed=feed,
         checkpointer=checkpointer,
@@ -133,7 +133,9 @@ def prepare_course(
     )
 
 
-def start_checkpointer(config: Config, team: Team, feed: GroupFeed | DrawFeed, *, kept: Kept) -> RunCheckpointer:
+def start_checkpointer(
+    config: Config, team: Team, feed: RolloutBuffer | PromptBuffer, *, kept: Kept
+) -> RunCheckpointer:
     calibration = kept.folder.calibration
     return RunCheckpointer(
         checkpoints=Checkpoints(
@@ -154,7 +156,9 @@ def start_checkpointer(config: Config, team: Team, feed: GroupFeed | DrawFeed, *
     )
 
 
-def prepare_recovery(config: Config, team: Team, loop: Loop, feed: GroupFeed | DrawFeed, *, kept: Kept) -> Recovery:
+def prepare_recovery(
+    config: Config, team: Team, loop: Loop, feed: RolloutBuffer | PromptBuffer, *, kept: Kept
+) -> Recovery:
     """What is done when the learner is lost."""
     budget = RestartBudget(config.fleet)
     find = partial(
@@ -171,10 +175,10 @@ def prepare_recovery(config: Config, team: Team, loop: Loop, feed: GroupFeed | D
 
 
 async def train(
-    config: Config, inputs: TrainingInputs, book: ReferenceBook, *, feed: GroupFeed | DrawFeed, loop: Loop
+    config: Config, inputs: TrainingInputs, book: ReferenceStore, *, feed: RolloutBuffer | PromptBuffer, loop: Loop
 ) -> None:
     """The config's recipe, on its feed."""
-    if isinstance(feed, DrawFeed):
+    if isinstance(feed, PromptBuffer):
         prompter = inputs.evaluation.prompter
         sft = SftStages(references=book, prompt=prompter.prompt_token_ids, answer=prompter.answer_token_ids)
         await train_sft(feed, stages=sft, loop=loop)
@@ -185,7 +189,7 @@ async def train(
 
 
 def stages(
-    config: Config, inputs: TrainingInputs, team: Team, evidence: EvidenceSource | None, *, book: ReferenceBook
+    config: Config, inputs: TrainingInputs, team: Team, evidence: EngineFeatureSource | None, *, book: ReferenceStore
 ) -> Stages:
     """The config's stages on the team's actors."""
     return Stages(
@@ -203,9 +207,9 @@ def stages(
     )
 
 
-def references(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept) -> ReferenceBook:
+def references(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept) -> ReferenceStore:
     """The pivot's answers, with their cache."""
-    return ReferenceBook(
+    return ReferenceStore(
         pivot=team.pivot,
         prompt=inputs.pivot_prompter.reference_prompt,
         sampling=PivotSampling.of(config),

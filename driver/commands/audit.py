@@ -42,23 +42,23 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("scorer",))
     path = check_new(config, config.run.name or f"audit-{run_name(config, arguments.config)}")
-    console = Terminal(stderr=arguments.json)
-    with Console(console) as progress:
-        with progress.phase("checking data and building cheats"):
+    terminal = Terminal(stderr=arguments.json)
+    with Console(terminal) as console:
+        with console.phase("checking data and building cheats"):
             plan = prepare_audit(config)
             custom_source = prepare_reward(config, plan.languages)
         for note in licence_notes(config):
-            progress.note(note)
-        with connected(config.cluster, progress) as cluster:
+            console.note(note)
+        with connected(config.cluster, console) as cluster:
             wanted = layout(config, choose_device(config, cluster), roles=("scorer",))
             check_fits(wanted, cluster)
             folder = create(path, config)
             quiet_logs(folder.logs / "driver.log")
-            auditor = _Auditor(plan, wanted, custom_source=custom_source, folder=folder, progress=progress)
+            auditor = _Auditor(plan, wanted, custom_source=custom_source, folder=folder, console=console)
             result = auditor.whole(config)
     write_audit(folder.path, result)
     for shown in as_tables(result):
-        console.print(shown)
+        terminal.print(shown)
     summary = _summary(result) | {
         "run_folder": str(folder.path),
         "report": str(folder.path / "report.html"),
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     }
     folder.write_summary(summary)
     report = write_report(folder.path)
-    console.print(f"report: {report}", soft_wrap=True)
+    terminal.print(f"report: {report}", soft_wrap=True)
     if result.lowest_win_rate is None:
         raise RunFailed(f"no response could be compared with its cheats; {unscored_line(result)} See {report}")
     return summary
@@ -76,13 +76,13 @@ class _Auditor:
     """One plan, measured with scorers of this config or that."""
 
     def __init__(
-        self, plan: AuditPlan, wanted: Layout, *, custom_source: str, folder: RunFolder, progress: Console
+        self, plan: AuditPlan, wanted: Layout, *, custom_source: str, folder: RunFolder, console: Console
     ) -> None:
         self._plan = plan
         self._wanted = wanted
         self._custom_source = custom_source
         self._folder = folder
-        self._progress = progress
+        self._console = console
 
     def whole(self, config: Config) -> AuditResult:
         """The audit, and in an ablation what each thing contributes."""
@@ -92,28 +92,28 @@ class _Auditor:
         write_audit(self._folder.path, result)  # what follows takes many times as long
         found: list[Contribution] = []
         for number, variant in enumerate(lacking := variants(config), start=1):
-            self._progress.note(f"ablation {number} of {len(lacking)}: without {variant.switched_off}")
+            self._console.note(f"ablation {number} of {len(lacking)}: without {variant.switched_off}")
             found.append(contribution(variant.switched_off, self._measured(variant.config)))
         return replace(result, contributions=tuple(found))
 
     def _measured(self, config: Config) -> AuditResult:
         """By scorers that know this config and are gone afterwards."""
-        with placed(self._wanted, config.cluster, self._progress.waiting) as bundles:
-            team = Team(config, bundles, self._progress)
+        with placed(self._wanted, config.cluster, self._console.waiting) as bundles:
+            team = Team(config, bundles, self._console)
             try:
                 return asyncio.run(self._measure(config, team))
             finally:
                 collect_logs(team.processes, self._folder.logs)
 
     async def _measure(self, config: Config, team: Team) -> AuditResult:
-        plan, progress = self._plan, self._progress
+        plan, console = self._plan, self._console
         await team.start_scorers(plan.languages, custom_source=self._custom_source)
         calibration = await calibration_for(
-            config.reward.reasoning, team.scorer, languages=plan.languages, progress=progress
+            config.reward.reasoning, team.scorer, languages=plan.languages, console=console
         )
         if calibration is not None:
             await team.scorer.use_calibration(calibration)
-        with progress.phase("auditing", total=plan.num_requests) as done:
+        with console.phase("auditing", total=plan.num_requests) as done:
             return await audit(team.scorer, plan, measured_on=measured_on(config), on_progress=done)
 
 

@@ -35,23 +35,23 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("scorer",))
     config = without_custom_reward(config)
     path = check_new(config, config.run.name or f"calibrate-{run_name(config, arguments.config)}")
-    console = Terminal(stderr=arguments.json)
-    with Console(console) as progress:
-        with progress.phase("checking data"):
+    terminal = Terminal(stderr=arguments.json)
+    with Console(terminal) as console:
+        with console.phase("checking data"):
             check_scorers_suffice(config.reward.reasoning)
             check_comet(config)
             languages = calibrated_languages(config)
         for note in licence_notes(config):
-            progress.note(note)
-        with connected(config.cluster, progress) as cluster:
+            console.note(note)
+        with connected(config.cluster, console) as cluster:
             wanted = layout(config, choose_device(config, cluster), roles=("scorer",))
-            with placed(wanted, config.cluster, progress.waiting) as bundles:
+            with placed(wanted, config.cluster, console.waiting) as bundles:
                 folder = create(path, config)
                 quiet_logs(folder.logs / "driver.log")
-                team = Team(config, bundles, progress)
-                measured = _measured(config, languages, team, folder=folder, progress=progress)
-    console.print(as_table(measured.calibration))
-    console.print(f"written to {measured.path}", soft_wrap=True)
+                team = Team(config, bundles, console)
+                measured = _measured(config, languages, team, folder=folder, console=console)
+    terminal.print(as_table(measured.calibration))
+    terminal.print(f"written to {measured.path}", soft_wrap=True)
     summary: dict[str, object] = {
         "run_folder": str(folder.path),
         "calibration": str(measured.path),
@@ -92,11 +92,11 @@ def as_table(calibration: Calibration) -> Table:
 
 
 def _measured(
-    config: Config, languages: tuple[str, ...], team: Team, *, folder: RunFolder, progress: Console
+    config: Config, languages: tuple[str, ...], team: Team, *, folder: RunFolder, console: Console
 ) -> Measured:
     async def measure() -> Measured:
         await team.start_scorers(languages)
-        return await calibrate(config.reward.reasoning, team.scorer, progress=progress)
+        return await calibrate(config.reward.reasoning, team.scorer, console=console)
 
     try:
         return asyncio.run(measure())

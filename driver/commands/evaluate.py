@@ -32,17 +32,17 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("policy",))
     path = check_new(config, config.run.name or f"evaluate-{run_name(config, arguments.config)}")
-    console = Terminal(stderr=arguments.json)
-    with Console(console) as progress:
-        with progress.phase("checking data, model and prompts"):
+    terminal = Terminal(stderr=arguments.json)
+    with Console(terminal) as console:
+        with console.phase("checking data, model and prompts"):
             inputs = prepare_evaluation(config)
-        with connected(config.cluster, progress) as cluster:
+        with connected(config.cluster, console) as cluster:
             wanted = layout(config, choose_device(config, cluster), roles=("policy",))
-            with placed(wanted, config.cluster, progress.waiting) as bundles:
+            with placed(wanted, config.cluster, console.waiting) as bundles:
                 folder = create(path, config)
                 quiet_logs(folder.logs / "driver.log")
-                result = _measured(config, inputs, Team(config, bundles, progress), folder=folder, progress=progress)
-    console.print(as_table(result))
+                result = _measured(config, inputs, Team(config, bundles, console), folder=folder, console=console)
+    terminal.print(as_table(result))
     summary: dict[str, object] = {
         "run_folder": str(folder.path),
         "seconds": round(time.monotonic() - started, 1),
@@ -54,11 +54,11 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def _measured(
-    config: Config, inputs: EvaluationInputs, team: Team, *, folder: RunFolder, progress: Console
+    config: Config, inputs: EvaluationInputs, team: Team, *, folder: RunFolder, console: Console
 ) -> EvaluationResult:
     async def measure() -> EvaluationResult:
         await team.start_frozen_policy()
-        return await evaluate_policy(config, inputs, team.policy, progress)
+        return await evaluate_policy(config, inputs, team.policy, console)
 
     try:
         result = asyncio.run(measure())

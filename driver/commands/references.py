@@ -16,9 +16,9 @@ from contracts.config.run import Config
 from contracts.errors import RunFailed
 from driver.config_paths import with_absolute_paths
 from driver.inputs import ReferenceInputs, prepare_references
-from driver.references.book import KnownReferences, PivotSampling, ReferenceBook
 from driver.references.cache import ReferenceCache
 from driver.references.fill import Items, Sorted, ask_for, num_in_flight, sort_out
+from driver.references.store import KnownReferences, PivotSampling, ReferenceStore
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
 from driver.tracking.console import Console
 from driver.tracking.logs import quiet_logs
@@ -35,25 +35,25 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides), models=("pivot",))
     path = check_new(config, config.run.name or f"references-{run_name(config, arguments.config)}")
-    with Console(Terminal(stderr=arguments.json)) as progress:
-        with progress.phase("checking data, model and prompts"):
+    with Console(Terminal(stderr=arguments.json)) as console:
+        with console.phase("checking data, model and prompts"):
             inputs = prepare_references(config)
-        with progress.phase("opening the reference cache"):
-            cache = ReferenceCache(Path(config.pivot.cache), note=progress.note)
+        with console.phase("opening the reference cache"):
+            cache = ReferenceCache(Path(config.pivot.cache), note=console.note)
         known = KnownReferences(prompt=inputs.prompter.reference_prompt, sampling=PivotSampling.of(config), cache=cache)
-        with progress.phase("looking for references", total=len(inputs.items)) as done:
+        with console.phase("looking for references", total=len(inputs.items)) as done:
             sorted_items = sort_out(inputs.items, known, on_progress=done)
         folder = create(path, config)
         quiet_logs(folder.logs / "driver.log")
-        asking_s = _ask(config, sorted_items.missing, known, folder=folder, progress=progress)
+        asking_s = _ask(config, sorted_items.missing, known, folder=folder, console=console)
         summary = _summary(inputs, sorted_items, known, asking_s=asking_s)
         summary |= {"run_folder": str(folder.path), "seconds": round(time.monotonic() - started, 1)}
-        progress.note(_headline(summary))
+        console.note(_headline(summary))
     folder.write_summary(summary)
     return summary
 
 
-def _ask(config: Config, missing: Items, known: KnownReferences, *, folder: RunFolder, progress: Console) -> float:
+def _ask(config: Config, missing: Items, known: KnownReferences, *, folder: RunFolder, console: Console) -> float:
     """Start the pivot's workers and ask for what is missing; the seconds that they took to answer.
 
     Raises:
@@ -61,12 +61,12 @@ def _ask(config: Config, missing: Items, known: KnownReferences, *, folder: RunF
     """
     if not missing:
         return 0.0
-    with connected(config.cluster, progress) as cluster:
+    with connected(config.cluster, console) as cluster:
         wanted = layout(config, choose_device(config, cluster), roles=("pivot",))
-        with placed(wanted, config.cluster, progress.waiting) as bundles:
-            team = Team(config, bundles, progress)
+        with placed(wanted, config.cluster, console.waiting) as bundles:
+            team = Team(config, bundles, console)
             try:
-                asking_s = asyncio.run(_answered(config, missing, known, team=team, progress=progress))
+                asking_s = asyncio.run(_answered(config, missing, known, team=team, console=console))
             finally:
                 collect_logs(team.processes, folder.logs)
     if known.cache.num_unsaved:
@@ -77,16 +77,16 @@ def _ask(config: Config, missing: Items, known: KnownReferences, *, folder: RunF
     return asking_s
 
 
-async def _answered(config: Config, missing: Items, known: KnownReferences, *, team: Team, progress: Console) -> float:
+async def _answered(config: Config, missing: Items, known: KnownReferences, *, team: Team, console: Console) -> float:
     await team.start_pivot()
-    book = ReferenceBook(
+    book = ReferenceStore(
         pivot=team.pivot, prompt=known.prompt, sampling=known.sampling, cache=known.cache, counts=known.counts
     )
     started, stop = time.monotonic(), StopRequest()
     with (
-        stopping_on_sigterm(stop, grace_s=config.checkpoint.grace_s, said=progress.note),
+        stopping_on_sigterm(stop, grace_s=config.checkpoint.grace_s, said=console.note),
         suppress(Stopped),  # what was answered is kept; the same command asks for the rest
-        progress.phase("asking for references", total=len(missing)) as done,
+        console.phase("asking for references", total=len(missing)) as done,
     ):
         asking = ask_for(missing, book, num_in_flight=num_in_flight(config.pivot), on_progress=done)
         await stop.before(asking)

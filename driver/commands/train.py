@@ -18,7 +18,7 @@ from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import CheckpointFailed, RunFailed
 from contracts.waiting import patiently
-from driver.commands.assembly import Course, Kept, calibrate_scorers, prepare_course
+from driver.commands.assembly import Kept, RunParts, calibrate_scorers, prepare_course
 from driver.config_paths import with_absolute_paths
 from driver.evaluation.measure import Moment, read_evaluations, record_evaluation
 from driver.evaluation.run import evaluate_policy
@@ -26,7 +26,7 @@ from driver.export.hub import check_hub, upload
 from driver.export.model_card import write_model_card
 from driver.inputs import TrainingInputs, licence_notes, prepare_training
 from driver.report.write import write_report
-from driver.rollouts.engine_evidence import evidence_source
+from driver.rollouts.engine_features import engine_feature_source
 from driver.run_state.checkpoints import whole_checkpoints
 from driver.run_state.resume import OpenedRun, enter_run, open_run
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
@@ -52,31 +52,31 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     config = load_config(arguments.config, arguments.overrides)
     roles = training_roles(config)
     config = with_absolute_paths(config, models=("policy", *(role for role in ("pivot", "scorer") if role in roles)))
-    with Console(Terminal(stderr=arguments.json)) as progress:
-        with progress.phase("looking at the run folder"):  # every byte of a checkpoint is read
+    with Console(Terminal(stderr=arguments.json)) as console:
+        with console.phase("looking at the run folder"):  # every byte of a checkpoint is read
             opened = open_run(config, run_name(config, arguments.config))
-        with progress.phase("checking data, models and prompts"):
+        with console.phase("checking data, models and prompts"):
             found = opened.checkpoint
             inputs = prepare_training(config, stream=found.state.open["stream"] if found else None)
             check_hub(config.export)
         for note in (*licence_notes(config), *opened.notes):
-            progress.note(note)
-        with connected(config.cluster, progress) as cluster:
+            console.note(note)
+        with connected(config.cluster, console) as cluster:
             device = choose_device(config, cluster)
             check_device(config, device)
             wanted = layout(config, device, roles=roles)
             with (
-                placed(wanted, config.cluster, progress.waiting) as bundles,
+                placed(wanted, config.cluster, console.waiting) as bundles,
                 enter_run(opened, config) as folder,
             ):
                 quiet_logs(folder.logs / "driver.log")
-                progress.note(f"run folder: {folder.path}")
-                status = _live(config, inputs, bundles, opened=opened, folder=folder, progress=progress)
+                console.note(f"run folder: {folder.path}")
+                status = _live(config, inputs, bundles, opened=opened, folder=folder, console=console)
                 summary = summarise(folder, status=status, seconds=time.monotonic() - started)
-        progress.note(str(summary["headline"]))
+        console.note(str(summary["headline"]))
         if status == "stopped":
-            progress.note(_how_to_go_on(folder))
-        progress.note(f"report: {write_report(folder.path)}")
+            console.note(_how_to_go_on(folder))
+        console.note(f"report: {write_report(folder.path)}")
     return summary
 
 
@@ -87,7 +87,7 @@ def _live(
     *,
     opened: OpenedRun,
     folder: RunFolder,
-    progress: Console,
+    console: Console,
 ) -> str:
     """The run on its actors, and how it ended; whatever happens, the files are closed, the logs collected and the
     report written.
@@ -96,12 +96,12 @@ def _live(
         RunFailed: an actor failed for good, or a file of the run could not be written.
     """
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
-    recorder = RunRecorder(folder, progress, watch=watch)
+    recorder = RunRecorder(folder, console, watch=watch)
     kept = Kept(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
-    team = Team(config, bundles, progress, report=recorder.worker_changed)
+    team = Team(config, bundles, console, report=recorder.worker_changed)
     started = time.monotonic()
     try:
-        status = asyncio.run(_run(config, inputs, team, kept=kept, progress=progress))
+        status = asyncio.run(_run(config, inputs, team, kept=kept, console=console))
         collect_logs(team.processes, folder.logs)
         recorder.close()
     except BaseException as failure:
@@ -109,7 +109,7 @@ def _live(
         if isinstance(failure, RunFailed | OSError):
             raise RunFailed(f"{failure}; {where}") from failure
         if isinstance(failure, KeyboardInterrupt):
-            progress.note(f"{where}; {_how_to_go_on(folder)}")
+            console.note(f"{where}; {_how_to_go_on(folder)}")
         raise
     return status
 
@@ -136,19 +136,19 @@ def _write_down(failure: BaseException, kept: Kept, team: Team, *, seconds: floa
     return f"logs and a report of what was done are in {folder.path}"
 
 
-async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, progress: Console) -> str:
+async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept, console: Console) -> str:
     """From the first actor to the export; "finished", or "stopped" where the run was asked to."""
     stop = StopRequest()
     with stopping_on_sigterm(stop, grace_s=config.checkpoint.grace_s, said=kept.recorder.note):
         try:
             await stop.before(team.start_all(custom_source=inputs.custom_source))
-            evidence = evidence_source(config, policy=team.policy, pivot=team.pivot)
-            await stop.before(calibrate_scorers(config, team, evidence, kept=kept, progress=progress))
+            evidence = engine_feature_source(config, policy=team.policy, pivot=team.pivot)
+            await stop.before(calibrate_scorers(config, team, evidence, kept=kept, console=console))
             course = prepare_course(config, inputs, team, evidence, kept=kept, stop=stop)
-            await _begin(config, inputs, team, course, kept=kept, progress=progress)
+            await _begin(config, inputs, team, course, kept=kept, console=console)
             if not await _train(course, kept=kept):
                 return "stopped"
-            await _end(config, inputs, team, course, kept=kept, progress=progress)
+            await _end(config, inputs, team, course, kept=kept, console=console)
             return "finished"
         except Stopped:  # before the first step or after the last: there is nothing that a checkpoint lacks
             return "stopped"
@@ -157,25 +157,25 @@ async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept
 
 
 async def _begin(
-    config: Config, inputs: TrainingInputs, team: Team, course: Course, *, kept: Kept, progress: Console
+    config: Config, inputs: TrainingInputs, team: Team, course: RunParts, *, kept: Kept, console: Console
 ) -> None:
     """The learner where the run goes on, its weights on the policy workers, and what the policy can do before."""
     if kept.checkpoint is not None:
-        with progress.phase(f"loading {kept.checkpoint.path.name}"):
+        with console.phase(f"loading {kept.checkpoint.path.name}"):
             loading = team.learner.load(str(kept.checkpoint.learner))
-            await patiently(loading, "the learner to load", report=progress.waiting)
-    with progress.phase("first weight push"):
-        pushing = team.learner.push_weights(course.loop.progress.policy_version)
-        await patiently(pushing, "the weight push", report=progress.waiting)
+            await patiently(loading, "the learner to load", report=console.waiting)
+    with console.phase("first weight push"):
+        pushing = team.learner.push_weights(course.loop.position.policy_version)
+        await patiently(pushing, "the weight push", report=console.waiting)
     if config.evaluation.before and "before" not in read_evaluations(kept.folder.evaluation):
         with suppress(Stopped):  # the loop hears of it too, and writes a checkpoint
             await course.loop.stop.before(
-                _evaluate("before", config, inputs, team, folder=kept.folder, progress=progress)
+                _evaluate("before", config, inputs, team, folder=kept.folder, console=console)
             )
-    progress.start_steps(config.algorithm.steps, done=course.loop.progress.step)
+    console.start_steps(config.algorithm.steps, done=course.loop.position.step)
 
 
-async def _train(course: Course, *, kept: Kept) -> bool:
+async def _train(course: RunParts, *, kept: Kept) -> bool:
     """All steps; whether they were made, or the run was asked to stop, and has a checkpoint of where it stands.
 
     Raises:
@@ -187,13 +187,13 @@ async def _train(course: Course, *, kept: Kept) -> bool:
         await _train_or_save(course, kept=kept)
         if loop.stop.is_asked:
             return False
-        kept.recorder.dropped(await feed.close(), step=loop.progress.step + 1)
+        kept.recorder.dropped(await feed.close(), step=loop.position.step + 1)
         return True
     finally:
         await feed.close()
 
 
-async def _train_or_save(course: Course, *, kept: Kept) -> None:
+async def _train_or_save(course: RunParts, *, kept: Kept) -> None:
     """The recipe; where it ends early or is asked to, a checkpoint of the last finished step."""
     loop = course.loop
     try:
@@ -205,47 +205,47 @@ async def _train_or_save(course: Course, *, kept: Kept) -> None:
             await _save_what_stands(course, kept=kept)
         raise
     if loop.stop.is_asked:
-        kept.recorder.event("stopped", f"after step {loop.progress.step}")
-        if not await course.checkpointer.save_if_lacking(loop.progress):
+        kept.recorder.event("stopped", f"after step {loop.position.step}")
+        if not await course.checkpointer.save_if_lacking(loop.position):
             raise RunFailed("the run was asked to stop, and its checkpoint could not be written")
 
 
-async def _save_what_stands(course: Course, *, kept: Kept) -> None:
+async def _save_what_stands(course: RunParts, *, kept: Kept) -> None:
     """Before a run ends badly. Where the learner is what failed there is nothing to save; the first failure is told."""
     try:
-        await course.checkpointer.save_if_lacking(course.loop.progress)
+        await course.checkpointer.save_if_lacking(course.loop.position)
     except RunFailed as failure:
         kept.recorder.event("checkpoint_failed", str(failure))
 
 
 async def _end(
-    config: Config, inputs: TrainingInputs, team: Team, course: Course, *, kept: Kept, progress: Console
+    config: Config, inputs: TrainingInputs, team: Team, course: RunParts, *, kept: Kept, console: Console
 ) -> None:
     """What the policy can do now, and the policy itself."""
     if config.evaluation.after:
         if config.algorithm.name == "sft":  # which has no use for fresh weights before
             await team.learner.push_weights(course.loop.last_version + 1)
-        evaluating = _evaluate("after", config, inputs, team, folder=kept.folder, progress=progress)
+        evaluating = _evaluate("after", config, inputs, team, folder=kept.folder, console=console)
         await course.loop.stop.before(evaluating)
-    await _export(config, inputs, team, folder=kept.folder, progress=progress)
+    await _export(config, inputs, team, folder=kept.folder, console=console)
 
 
 async def _evaluate(
-    moment: Moment, config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Console
+    moment: Moment, config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, console: Console
 ) -> None:
-    result = await evaluate_policy(config, inputs.evaluation, team.policy, progress)
+    result = await evaluate_policy(config, inputs.evaluation, team.policy, console)
     record_evaluation(folder.evaluation, moment, result)
 
 
-async def _export(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, progress: Console) -> None:
+async def _export(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, console: Console) -> None:
     export = folder.checkpoints / EXPORT
     try:
-        with progress.phase("exporting the policy"):
-            await patiently(team.learner.export(str(export)), "the export", report=progress.waiting)
+        with console.phase("exporting the policy"):
+            await patiently(team.learner.export(str(export)), "the export", report=console.waiting)
     except CheckpointFailed as failure:
         raise RunFailed(f"the trained policy could not be exported: {failure}") from failure
     write_model_card(export, config, folder=folder, problem_counts=inputs.source.counts)
     if config.export.hub_repo:
-        with progress.phase(f"uploading the policy to {config.export.hub_repo}"):
+        with console.phase(f"uploading the policy to {config.export.hub_repo}"):
             url = await asyncio.to_thread(upload, export, config.export)
-        progress.note(f"uploaded: {url}")
+        console.note(f"uploaded: {url}")

@@ -4,14 +4,14 @@ from contracts.config.run import Config
 from contracts.ports import Console, Generator
 from driver.evaluation.inputs import EvaluationInputs
 from driver.evaluation.measure import EvaluationResult, EvaluationSettings, evaluate
-from rewards.gates.identify import LanguageJudge
+from rewards.gates.identify import LanguageIdentifier
 
 
 async def evaluate_policy(
-    config: Config, inputs: EvaluationInputs, policy: Generator, progress: Console
+    config: Config, inputs: EvaluationInputs, policy: Generator, console: Console
 ) -> EvaluationResult:
     """Greedy answers to the evaluation set, judged per language."""
-    judge = LanguageJudge(config.evaluation_languages)
+    judge = LanguageIdentifier(config.evaluation_languages)
     settings = EvaluationSettings(
         max_tokens=config.evaluation.max_response_tokens or config.policy.max_response_tokens,
         measured_on={
@@ -23,7 +23,7 @@ async def evaluate_policy(
             "model": config.policy.model,
         },
     )
-    with progress.phase("evaluating", total=len(inputs.problems)) as done:
+    with console.phase("evaluating", total=len(inputs.problems)) as done:
         return await evaluate(
             policy,
             inputs.problems,

@@ -9,18 +9,18 @@ import heapq
 from collections.abc import Sequence
 from typing import Protocol, TypedDict
 
-from contracts.rollouts import Draw
+from contracts.rollouts import PromptDraw
 from driver.problems.stream import DrawState, StreamState, state_of
 
 
 class Stream(Protocol):
     """driver/problems/stream.py, as it is used here."""
 
-    def draw(self, language: str = "") -> Draw: ...
+    def draw(self, language: str = "") -> PromptDraw: ...
 
-    def again(self, state: DrawState) -> Draw: ...
+    def again(self, state: DrawState) -> PromptDraw: ...
 
-    def saw(self, draw: Draw, success_rate: float) -> None: ...
+    def saw(self, draw: PromptDraw, success_rate: float) -> None: ...
 
     def take_passed_over(self) -> int: ...
 
@@ -41,23 +41,23 @@ class Draws:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._again: list[tuple[int, Draw]] = []  # a heap, by number
+        self._again: list[tuple[int, PromptDraw]] = []  # a heap, by number
 
-    def next(self, *, language: str = "") -> Draw:
+    def next(self, *, language: str = "") -> PromptDraw:
         """The next draw; `language` asks for one of that language, where nothing has to be asked again."""
         if self._again:
             return heapq.heappop(self._again)[1]
         return self._stream.draw(language)
 
-    def again(self, draw: Draw) -> None:
+    def again(self, draw: PromptDraw) -> None:
         """The draw has to be asked again."""
         heapq.heappush(self._again, (draw.number, draw))
 
-    def waiting(self) -> list[Draw]:
+    def waiting(self) -> list[PromptDraw]:
         """What has to be asked again and was not yet, in order."""
         return [draw for _, draw in sorted(self._again, key=lambda pair: pair[0])]
 
-    def saw(self, draw: Draw, success_rate: float) -> None:
+    def saw(self, draw: PromptDraw, success_rate: float) -> None:
         """How often a draw's responses agreed with the pivot's answer: what a curriculum goes by."""
         self._stream.saw(draw, success_rate)
 
@@ -65,7 +65,7 @@ class Draws:
         """Problems that the curriculum passed over since this was last asked."""
         return self._stream.take_passed_over()
 
-    def open(self, in_hand: Sequence[Draw]) -> OpenDraws:
+    def open(self, in_hand: Sequence[PromptDraw]) -> OpenDraws:
         """Where the draws stand; `in_hand` are those that whoever asked has not settled."""
         unsettled = sorted([*in_hand, *self.waiting()], key=lambda draw: draw.number)
         return {"stream": self._stream.state(), "again": [state_of(draw) for draw in unsettled]}

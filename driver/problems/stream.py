@@ -17,7 +17,7 @@ from hashlib import blake2b
 from typing import TypedDict
 
 from contracts.errors import BadInput
-from contracts.rollouts import Draw
+from contracts.rollouts import PromptDraw
 from driver.problems.curriculum import Curriculum
 from driver.problems.sources import ProblemSource
 from driver.problems.turns import Turns
@@ -72,7 +72,7 @@ class ProblemStream:
         self._places = dict.fromkeys(languages, 0)
         self._passed_over = 0
 
-    def draw(self, language: str = "") -> Draw:
+    def draw(self, language: str = "") -> PromptDraw:
         """The next draw: of the language whose turn it is, or of `language`, whose turn then is still to come."""
         language = language or self._turns.take()
         place = self._next_place(language)
@@ -81,13 +81,13 @@ class ProblemStream:
         self._number += 1
         return draw
 
-    def again(self, state: DrawState) -> Draw:
+    def again(self, state: DrawState) -> PromptDraw:
         """A draw that was made before; the stream stays where it is."""
         language, place = state["language"], state["place"]
         problem = self._source.problem(language, self._position(language, place))
-        return Draw(number=state["number"], place=place, problem=problem)
+        return PromptDraw(number=state["number"], place=place, problem=problem)
 
-    def saw(self, draw: Draw, success_rate: float) -> None:
+    def saw(self, draw: PromptDraw, success_rate: float) -> None:
         """How often the responses to a draw agreed with the pivot's answer, in [0, 1]: what a curriculum goes by."""
         if self._curriculum is not None:
             language = draw.problem.language
@@ -153,12 +153,12 @@ class ProblemStream:
         return permuted(index, self._sizes[language], key=f"{self._seed}/{epoch}")
 
 
-def state_of(draw: Draw) -> DrawState:
+def state_of(draw: PromptDraw) -> DrawState:
     """What `ProblemStream.again` makes it from."""
     return {"number": draw.number, "language": draw.problem.language, "place": draw.place}
 
 
-def first_draws(stream: ProblemStream, num: int) -> list[Draw]:
+def first_draws(stream: ProblemStream, num: int) -> list[PromptDraw]:
     """The next `num` draws of a stream."""
     return [stream.draw() for _ in range(num)]
 

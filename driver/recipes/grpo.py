@@ -6,11 +6,11 @@ the ports and the stages only, so a unit test runs it on fakes.
 
 from driver.learning.samples import against_rewards, learnable
 from driver.recipes.loop import Loop
-from driver.rollouts.buffer import GroupFeed
-from driver.tracking.step_record import gathered
+from driver.rollouts.buffer import RolloutBuffer
+from driver.tracking.step_record import step_inputs
 
 
-async def train_grpo(feed: GroupFeed, *, loop: Loop) -> None:
+async def train_grpo(feed: RolloutBuffer, *, loop: Loop) -> None:
     """Every step learns from groups that the feed has ready; above algorithm.max_staleness 0 it goes on meanwhile.
 
     The first push must have happened: a policy worker without the learner's weights refuses to sample.
@@ -32,4 +32,4 @@ async def train_grpo(feed: GroupFeed, *, loop: Loop) -> None:
         learned = await loop.learn(step, samples)
         push = await loop.push(step, learned)
         feed.release(push.policy_version if push else step.policy_version)  # their slots are free for new groups
-        await loop.finish(step, await gathered(batch, dropped, feed.stages), learned, push)
+        await loop.finish(step, await step_inputs(batch, dropped, feed.stages), learned, push)

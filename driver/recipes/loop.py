@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, TypeVar
 
-from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch, TrainSample
+from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch, TrainSample
 from contracts.config.learning import AlgorithmConfig, LearnerConfig
 from contracts.config.reward import RewardConfig
 from contracts.config.run import Config
@@ -20,13 +20,13 @@ from contracts.waiting import patiently
 from driver.learning.batching import LossWeighting, budget_efficiency, pack, packing_efficiency, shared_fraction
 from driver.learning.mini_batches import mini_batches
 from driver.learning.samples import to_measure
-from driver.recipes.updates import Attempt, Learned
-from driver.rollouts.buffer import GroupFeed
+from driver.recipes.updates import BatchUpdate, OptimizerStep
+from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.stage_clock import StageClock
 from driver.rollouts.types import Batch
 from driver.run_state.position import RunPosition
 from driver.run_state.stopping import Stopped, StopRequest
-from driver.tracking.step_record import Gathered, Recorder, Step, StepRecord, Update
+from driver.tracking.step_record import Recorder, Step, StepInputs, StepRecord, Update
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 class Checkpointer(Protocol):
     """Whoever keeps a run's state (driver/run_state/checkpoints.py)."""
 
-    async def after_step(self, progress: RunPosition) -> None:
+    async def after_step(self, position: RunPosition) -> None:
         """Called when a step has been recorded. One that can't be written must not raise: the run goes on."""
         ...
 
@@ -42,7 +42,7 @@ class Checkpointer(Protocol):
 class NoCheckpoints:
     """Of a run that can't be continued."""
 
-    async def after_step(self, progress: RunPosition) -> None:
+    async def after_step(self, position: RunPosition) -> None:
         pass
 
 
@@ -84,7 +84,7 @@ class Loop:
     recorder: Recorder
     settings: LearningSettings
     checkpointer: Checkpointer = field(default_factory=NoCheckpoints)
-    progress: RunPosition = field(default_factory=RunPosition)  # where to start; then, where the run stands
+    position: RunPosition = field(default_factory=RunPosition)  # where to start; then, where the run stands
     clock: StageClock = field(default_factory=StageClock)
     stop: StopRequest = field(default_factory=StopRequest)
     last_version: int = 0  # that was pushed, or was about to be: versions only go up, also where the learner steps back
@@ -92,17 +92,17 @@ class Loop:
     is_between_steps: bool = True  # learner and feed are where the last finished step left them
 
     def __post_init__(self) -> None:
-        self.last_version = max(self.last_version, self.progress.policy_version)
+        self.last_version = max(self.last_version, self.position.policy_version)
 
     def steps(self) -> Iterator[Step]:
         """Each step that is left, until the run is asked to stop."""
-        for number in range(self.progress.step + 1, self.settings.algorithm.steps + 1):
+        for number in range(self.position.step + 1, self.settings.algorithm.steps + 1):
             if self.stop.is_asked:
                 return
             self.recorder.begin(number)
-            yield Step(number=number, policy_version=self.progress.policy_version, clock=self.clock)
+            yield Step(number=number, policy_version=self.position.policy_version, clock=self.clock)
 
-    async def groups(self, step: Step, feed: GroupFeed) -> Batch:
+    async def groups(self, step: Step, feed: RolloutBuffer) -> Batch:
         """The step's groups.
 
         Raises:
@@ -141,28 +141,28 @@ class Loop:
             step.clock.during("measure", self.learner.measure(batch)), "the learner's measures", step
         )
 
-    async def learn(self, step: Step, groups: Sequence[Sequence[TrainSample]]) -> Learned:
+    async def learn(self, step: Step, groups: Sequence[Sequence[TrainSample]]) -> BatchUpdate:
         """The optimiser steps of one batch; they end early where too many in a row were skipped (see `finish`)."""
         algorithm = self.settings.algorithm
         self.is_between_steps = False
-        learned = Learned(
+        learned = BatchUpdate(
             group_sizes={group[0].group_id: len(group) for group in groups},
             attempts=(),
-            tried_before=self.progress.optimizer_steps,
-            skipped_before=self.progress.skipped_in_a_row,
+            tried_before=self.position.optimizer_steps,
+            skipped_before=self.position.skipped_in_a_row,
         )
         for samples in mini_batches(
             groups, num=algorithm.mini_batches, epochs=algorithm.epochs, seed=self.settings.seed, step=step.number
         ):
             batch = self._pack(samples, step)
             report = await self.wait(step.clock.during("learn", self.learner.step(batch)), "the learner", step)
-            attempt = Attempt.at(batch, self._with_packing(report, batch))
+            attempt = OptimizerStep.at(batch, self._with_packing(report, batch))
             learned = replace(learned, attempts=(*learned.attempts, attempt))
             if self._is_stuck(learned):
                 break
         return learned
 
-    async def push(self, step: Step, learned: Learned) -> PushReport | None:
+    async def push(self, step: Step, learned: BatchUpdate) -> PushResult | None:
         """Send the new weights to the policy workers, as the next version; None where no weight has changed."""
         if not learned.has_moved:
             return None
@@ -170,7 +170,7 @@ class Loop:
         pushing = self.learner.push_weights(self.last_version)
         return await self.wait(step.clock.during("push", pushing), "the weight push", step)
 
-    async def finish(self, step: Step, gathered: Gathered, learned: Learned, push: PushReport | None) -> None:
+    async def finish(self, step: Step, step_inputs: StepInputs, learned: BatchUpdate, push: PushResult | None) -> None:
         """The step is written down; then it counts.
 
         Raises:
@@ -181,29 +181,29 @@ class Loop:
             StepRecord(
                 step=step.number,
                 policy_version=step.policy_version,
-                groups=gathered.groups,
-                dropped=[*gathered.dropped, *_not_finite(gathered, learned)],
+                groups=step_inputs.groups,
+                dropped=[*step_inputs.dropped, *_not_finite(step_inputs, learned)],
                 learned=learned.learned,
                 num_samples=learned.num_samples,
                 update=Update(step=report, push=push, skipped=learned.skipped) if report else None,
-                references=gathered.references,
+                references=step_inputs.references,
                 stage_seconds=self.clock.take(),
-                scorer=gathered.scorer,
-                metrics=gathered.metrics,
+                scorer=step_inputs.scorer,
+                metrics=step_inputs.metrics,
             )
         )
         if self._is_stuck(learned):
             raise RunFailed(_stuck(learned, self.settings.learner.dtype))
-        self.progress = RunPosition(
+        self.position = RunPosition(
             step=step.number,
             policy_version=push.policy_version if push else step.policy_version,
             optimizer_steps=learned.num_tried,
             skipped_in_a_row=learned.skipped_in_a_row,
         )
         self.is_between_steps = True
-        await self.checkpointer.after_step(self.progress)
+        await self.checkpointer.after_step(self.position)
 
-    def _is_stuck(self, learned: Learned) -> bool:
+    def _is_stuck(self, learned: BatchUpdate) -> bool:
         return learned.skipped_in_a_row >= self.settings.learner.max_skipped_steps
 
     def _pack(self, samples: Sequence[TrainSample], step: Step) -> TrainBatch:
@@ -222,7 +222,7 @@ class Loop:
             share_prompts=settings.shares_prompts,
         )
 
-    def _with_packing(self, report: StepReport, batch: TrainBatch) -> StepReport:
+    def _with_packing(self, report: StepResult, batch: TrainBatch) -> StepResult:
         packing = {
             "packing/efficiency": packing_efficiency(batch),
             "packing/budget_efficiency": budget_efficiency(batch, row_tokens=self.settings.row_tokens),
@@ -231,13 +231,13 @@ class Loop:
         return replace(report, metrics={**report.metrics, **packing})
 
 
-def _not_finite(gathered: Gathered, learned: Learned) -> Iterator[DroppedGroup]:
+def _not_finite(step_inputs: StepInputs, learned: BatchUpdate) -> Iterator[DroppedGroup]:
     """Every group is learned from or dropped with a reason: these met none but skipped optimiser steps."""
     for group_id in learned.not_learned:
-        yield DroppedGroup(group_id=group_id, problem=gathered.problems[group_id], reason="not_finite")
+        yield DroppedGroup(group_id=group_id, problem=step_inputs.problems[group_id], reason="not_finite")
 
 
-def _stuck(learned: Learned, dtype: str) -> str:
+def _stuck(learned: BatchUpdate, dtype: str) -> str:
     last = learned.skipped[-1]
     return (
         f"{learned.skipped_in_a_row} optimiser steps in a row were skipped because loss or gradient was not finite "

@@ -5,11 +5,11 @@ Owns the order of the stages in a step (Ouyang et al. 2022, arXiv 2203.02155). K
 
 from driver.learning.samples import against_critic, learnable
 from driver.recipes.loop import Loop
-from driver.rollouts.buffer import GroupFeed
-from driver.tracking.step_record import gathered
+from driver.rollouts.buffer import RolloutBuffer
+from driver.tracking.step_record import step_inputs
 
 
-async def train_ppo(feed: GroupFeed, *, loop: Loop) -> None:
+async def train_ppo(feed: RolloutBuffer, *, loop: Loop) -> None:
     """As `train_grpo`; but a response needs no sibling, and equal rewards teach too.
 
     Raises:
@@ -29,4 +29,4 @@ async def train_ppo(feed: GroupFeed, *, loop: Loop) -> None:
         learned = await loop.learn(step, samples)  # policy and critic
         push = await loop.push(step, learned)
         feed.release(push.policy_version if push else step.policy_version)
-        await loop.finish(step, await gathered(batch, dropped, feed.stages), learned, push)
+        await loop.finish(step, await step_inputs(batch, dropped, feed.stages), learned, push)

@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol, TypeVar
 from contracts.errors import BadInput, CheckpointFailed, LearnerLost, RunFailed
 from contracts.waiting import patiently
 from driver.recipes.loop import Loop
-from driver.run_state.checkpointer import Feed, progress_of
+from driver.run_state.checkpointer import Feed, position_of
 from driver.run_state.checkpoints import FoundCheckpoint
 from driver.run_state.position import RunPosition
 from driver.run_state.stopping import Stopped
@@ -73,7 +73,7 @@ class Recovery:
             await self.loop.stop.before(asyncio.sleep(wait_s))
         try:
             found = await self._patiently(asyncio.to_thread(self.last_checkpoint), "the last checkpoint to be read")
-            start = progress_of(found.state) if found else RunPosition()
+            start = position_of(found.state) if found else RunPosition()
             if found is not None and self.loop.stop.is_asked:
                 self._end_at(start, lost)
             self.record.note(f"{lost}; the learner is started again and goes on after step {start.step}")
@@ -82,7 +82,7 @@ class Recovery:
             raise RunFailed(f"{lost}; the learner can't be put back: {damage}") from damage
         self.record.cut_back(start.step)
         await self._push(start)
-        self.feed.step_back(step=start.step, version=self.loop.progress.policy_version)
+        self.feed.step_back(step=start.step, version=self.loop.position.policy_version)
         self.loop.is_between_steps = True
         self.record.event("learner_restarted", f"after step {start.step}", found.path.name if found else "")
 
@@ -90,7 +90,7 @@ class Recovery:
         """No step will follow: what the next start goes on from is there, and ranks would be started for nothing."""
         self.record.note(f"{lost}; the run was asked to stop: it ends after step {start.step}")
         self.record.cut_back(start.step)
-        self.loop.progress = start
+        self.loop.position = start
         raise Stopped
 
     async def _put_back(self, found: FoundCheckpoint | None) -> None:
@@ -109,4 +109,4 @@ class Recovery:
         self.loop.last_version += 1
         version = self.loop.last_version
         await self._patiently(self.loop.learner.push_weights(version), "the weight push")
-        self.loop.progress = replace(start, policy_version=version)
+        self.loop.position = replace(start, policy_version=version)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from contracts.batches import StepReport
+from contracts.batches import StepResult
 
 WORK = ("learner/forward_s", "learner/backward_s", "learner/optimizer_s", "learner/micro_batches", "learner/sequences")
 """Spent by skipped steps too, and summed."""
@@ -17,7 +17,7 @@ LAST = ("policy/learning_rate", "critic/learning_rate")
 COUNTED_HERE = "learner/skipped"  # 0 or 1 in the report of one optimiser step
 
 
-def merged(reports: Sequence[StepReport]) -> StepReport:
+def merged(reports: Sequence[StepResult]) -> StepResult:
     """Of one batch's optimiser steps, in order; at least one.
 
     A metric is the mean over the steps that were taken, each alike; the largest, the last or the sum where that says
@@ -32,7 +32,7 @@ def merged(reports: Sequence[StepReport]) -> StepReport:
             metrics[name] = _together(name, values)
     metrics["learner/optimizer_steps"] = float(len(taken))
     metrics["learner/skipped_steps"] = float(len(reports) - len(taken))
-    return StepReport(
+    return StepResult(
         metrics=metrics,
         num_tokens=sum(report.num_tokens for report in reports),
         seconds=math.fsum(report.seconds for report in reports),

@@ -10,24 +10,24 @@ from dataclasses import dataclass
 
 from contracts.batches import TrainSample
 from contracts.errors import BadInput
-from contracts.rollouts import Draw, DroppedGroup, Problem
+from contracts.rollouts import DroppedGroup, Problem, PromptDraw
 from driver.recipes.loop import Loop
-from driver.references.book import ReferenceBook
-from driver.rollouts.draw_feed import DrawFeed
+from driver.references.store import ReferenceStore
+from driver.rollouts.prompt_buffer import PromptBuffer
 from driver.rollouts.stage_clock import StageClock
-from driver.tracking.step_record import Gathered
+from driver.tracking.step_record import StepInputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class SftStages:
     """Everything that turns problems into text to imitate."""
 
-    references: ReferenceBook
+    references: ReferenceStore
     prompt: Callable[[Problem], tuple[int, ...]]  # prompt token ids, chat template applied: the problem's own language
     answer: Callable[[Problem, str], tuple[int, ...]]  # token ids of an answer to it, with the end of the turn
 
 
-async def train_sft(feed: DrawFeed, *, stages: SftStages, loop: Loop) -> None:
+async def train_sft(feed: PromptBuffer, *, stages: SftStages, loop: Loop) -> None:
     """Each problem is learned from once a time through the data. The weights are pushed by whoever wants to see them.
 
     Raises:
@@ -47,12 +47,12 @@ async def train_sft(feed: DrawFeed, *, stages: SftStages, loop: Loop) -> None:
         learned = await loop.learn(step, [[sample] for sample in samples])
         feed.release()
 
-        gathered = Gathered(
+        step_inputs = StepInputs(
             dropped=dropped,
             problems={draw.group_id: draw.problem for draw in draws},
             references=stages.references.take_counts(),
         )
-        await loop.finish(step, gathered, learned, push=None)
+        await loop.finish(step, step_inputs, learned, push=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class NoText:
 
 
 async def find_texts(
-    problems: Sequence[Problem], references: ReferenceBook, *, is_translated: bool, clock: StageClock
+    problems: Sequence[Problem], references: ReferenceStore, *, is_translated: bool, clock: StageClock
 ) -> list[str | NoText]:
     """One a problem, in order; the pivot is asked only where its own text is wanted."""
     if is_translated:
@@ -78,7 +78,7 @@ async def find_texts(
         references.cache.save()
 
 
-async def _pivot_text(problem: Problem, references: ReferenceBook) -> str | NoText:
+async def _pivot_text(problem: Problem, references: ReferenceStore) -> str | NoText:
     try:
         reference = await references.get(problem)
     except BadInput as error:
@@ -89,7 +89,7 @@ async def _pivot_text(problem: Problem, references: ReferenceBook) -> str | NoTe
 
 
 def imitated(
-    draws: Sequence[Draw], texts: Sequence[str | NoText], *, stages: SftStages, row_tokens: int
+    draws: Sequence[PromptDraw], texts: Sequence[str | NoText], *, stages: SftStages, row_tokens: int
 ) -> tuple[list[TrainSample], list[DroppedGroup]]:
     """Every draw ends in exactly one of the two: as a sample, or dropped with a reason."""
     samples: list[TrainSample] = []

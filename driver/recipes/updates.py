@@ -6,20 +6,20 @@ Owns which groups were learned from, and how long the learner has been stuck. Pu
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from contracts.batches import StepReport, TrainBatch
+from contracts.batches import StepResult, TrainBatch
 from driver.recipes.reports import merged
 from driver.tracking.step_record import SkippedStep
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class OptimizerStep:
     """One optimiser step that the learner was asked for."""
 
     group_ids: tuple[str, ...]  # [num_sequences]
-    report: StepReport
+    report: StepResult
 
     @classmethod
-    def at(cls, batch: TrainBatch, report: StepReport) -> "Attempt":
+    def at(cls, batch: TrainBatch, report: StepResult) -> "OptimizerStep":
         return cls(group_ids=batch.group_ids, report=report)
 
     @property
@@ -30,16 +30,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
+class BatchUpdate:
     """The attempts of one batch, in order; none where it had no sample."""
 
     group_sizes: Mapping[str, int]  # samples of each group of the batch
-    attempts: Sequence[Attempt]
+    attempts: Sequence[OptimizerStep]
     tried_before: int  # optimiser steps of the run before this batch
     skipped_before: int  # of them, in a row, at the end
 
     @property
-    def report(self) -> StepReport | None:
+    def report(self) -> StepResult | None:
         """Of all optimiser steps together; None where none was tried."""
         if not self.attempts:
             return None

@@ -1,7 +1,7 @@
 """The reference cache: a folder of Parquet files that runs share, of which only an index is held in memory.
 
 Owns what the folder's files are to a run: which it knows, when it looks for new ones, and what becomes of one that is
-damaged, written by another version or merged away. Knows no pivot and no key's meaning (driver/references/book.py).
+damaged, written by another version or merged away. Knows no pivot and no key's meaning (driver/references/store.py).
 
 Every file is written aside, renamed and never changed again, so that any number of processes may add to a folder and
 read it. Whatever happens to the folder while a run goes on, the run goes on: a reference that can't be read is asked

@@ -14,7 +14,7 @@ from contracts.config.run import PivotConfig
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.sources import ProblemSource
-from driver.references.book import KnownReferences, ReferenceBook
+from driver.references.store import KnownReferences, ReferenceStore
 
 SAVE_EVERY_S = 5.0
 """At most so many seconds of the pivot's work are lost with the process."""
@@ -76,7 +76,7 @@ def sort_out(items: Items, known: KnownReferences, *, on_progress: Callable[[int
 
 async def ask_for(
     items: Items,
-    book: ReferenceBook,
+    book: ReferenceStore,
     *,
     num_in_flight: int,
     on_progress: Callable[[int], None],

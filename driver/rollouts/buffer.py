@@ -14,25 +14,25 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from contracts.rollouts import Draw, DroppedGroup, ScoredGroup
+from contracts.rollouts import DroppedGroup, PromptDraw, ScoredGroup
 from driver.learning.samples import oldest_version
 from driver.problems.curriculum import success_rate
 from driver.problems.draws import Draws, OpenDraws
 from driver.rollouts.deadlines import choose
-from driver.rollouts.draw_feed import check_step_back
 from driver.rollouts.pipeline import Stages, score_draw
+from driver.rollouts.prompt_buffer import check_step_back
 from driver.rollouts.stage_clock import StageClock
 from driver.rollouts.types import Batch, FeedRules, Finished, Outcome, SetAside
 
 
 @dataclass(frozen=True, kw_only=True)
 class _UnderWay:
-    draw: Draw
+    draw: PromptDraw
     version: int  # of the policy when it was started
     task: "asyncio.Task[None]"
 
 
-class GroupFeed:
+class RolloutBuffer:
     """Starts groups, and hands them to one step after the other. Not started again after `close`."""
 
     def __init__(
@@ -101,7 +101,7 @@ class GroupFeed:
 
     # --- checkpoints and steps back -----------------------------------------------------------------------------------
 
-    def state(self) -> tuple[OpenDraws, list[tuple[Draw, ScoredGroup]]]:
+    def state(self) -> tuple[OpenDraws, list[tuple[PromptDraw, ScoredGroup]]]:
         """What a checkpoint keeps: where the draws stand, with those that must be asked again, and groups that are
         ready to be learned from. To be taken between two steps, after `release`."""
         ready = [*self._ready, *self._handed]  # a step that failed before it learned still has its own in hand
@@ -112,7 +112,7 @@ class GroupFeed:
         again += [done.draw for at, done in self._settled if at == self._step]  # handed over to it as set aside
         return self._draws.open(again), kept
 
-    def keep(self, kept: Sequence[tuple[Draw, ScoredGroup]]) -> None:
+    def keep(self, kept: Sequence[tuple[PromptDraw, ScoredGroup]]) -> None:
         """Groups of a checkpoint are ready, those that are still fresh; the others are asked again."""
         for draw, group in kept:
             self._take_back(Finished(draw=draw, outcome=group, version=oldest_version(group)))
@@ -169,12 +169,12 @@ class GroupFeed:
         while len(self._under_way) + len(self._ready) + len(self._handed) < min(algorithm.groups_in_flight, needed):
             self._start(self._draws.next())
 
-    def _start(self, draw: Draw) -> None:
+    def _start(self, draw: PromptDraw) -> None:
         attempt = self._attempts.get(draw.number, 0)
         task = asyncio.ensure_future(self._follow(draw, attempt=attempt, version=self.version))
         self._under_way[draw.number] = _UnderWay(draw=draw, version=self.version, task=task)
 
-    async def _follow(self, draw: Draw, *, attempt: int, version: int) -> None:
+    async def _follow(self, draw: PromptDraw, *, attempt: int, version: int) -> None:
         """A group through the stages; a failure is the run's, and whoever waits for a batch hears of it."""
         try:
             outcome = await score_draw(draw, step=self._step, attempt=attempt, stages=self.stages, clock=self._clock)
@@ -185,7 +185,7 @@ class GroupFeed:
                 self._failure = failure
         self._changed.set()
 
-    def _is_wanted(self, draw: Draw, attempt: int) -> bool:
+    def _is_wanted(self, draw: PromptDraw, attempt: int) -> bool:
         """Whether nobody has cancelled this attempt. Its task need not have noticed: Python 3.11's `asyncio.wait_for`
         loses a cancellation that comes in the turn of the event loop in which its future is done."""
         return not self._is_closed and attempt == self._attempts.get(draw.number, 0)
@@ -199,7 +199,7 @@ class GroupFeed:
         if self._max_staleness > 0 or not self._under_way:
             self._replace()
 
-    def _count(self, draw: Draw, scored: ScoredGroup) -> None:
+    def _count(self, draw: PromptDraw, scored: ScoredGroup) -> None:
         self._finished_tokens += sum(len(rollout.token_ids) for rollout in scored.group.rollouts)
         self._finished_texts += len(scored.scores)
         if (rate := success_rate(scored)) is not None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from contracts.errors import BadInput
 from contracts.ports import Generator, Scorer
 from contracts.rollouts import (
-    Draw,
     DroppedGroup,
     Group,
     Problem,
+    PromptDraw,
     Reference,
     SamplingRequest,
     Score,
@@ -25,8 +25,8 @@ from contracts.rollouts import (
     Unscored,
 )
 from contracts.seeds import sampling_seeds
-from driver.references.book import ReferenceBook
-from driver.rollouts.engine_evidence import Evidence, EvidenceSource
+from driver.references.store import ReferenceStore
+from driver.rollouts.engine_features import EngineFeatures, EngineFeatureSource
 from driver.rollouts.stage_clock import StageClock
 
 
@@ -45,15 +45,15 @@ class Stages:
     """Everything that turns problems into scored groups."""
 
     policy: Generator
-    references: ReferenceBook
+    references: ReferenceStore
     scorer: Scorer
     prompt: Callable[[Problem], tuple[int, ...]]  # prompt token ids, chat template applied
     sampling: Sampling
-    evidence: EvidenceSource | None = None  # what the reward wants to know from the engines, where it does
+    evidence: EngineFeatureSource | None = None  # what the reward wants to know from the engines, where it does
 
 
 async def score_draw(
-    draw: Draw, *, step: int, attempt: int, stages: Stages, clock: StageClock
+    draw: PromptDraw, *, step: int, attempt: int, stages: Stages, clock: StageClock
 ) -> ScoredGroup | DroppedGroup:
     """One draw's way from prompt to scores. The pivot and the policy answer at the same time.
 
@@ -77,12 +77,12 @@ async def score_draw(
     return ScoredGroup(group=group, reference=reference, scores=scores)
 
 
-async def get_reference(draw: Draw, stages: Stages, clock: StageClock) -> Reference:
+async def get_reference(draw: PromptDraw, stages: Stages, clock: StageClock) -> Reference:
     with clock.busy("pivot"):
         return await stages.references.get(draw.problem)
 
 
-async def sample_group(draw: Draw, *, attempt: int, stages: Stages, clock: StageClock) -> Group:
+async def sample_group(draw: PromptDraw, *, attempt: int, stages: Stages, clock: StageClock) -> Group:
     """The same responses at every attempt, as far as the weights are the same: seeds follow from the draw."""
     sampling = stages.sampling
     prompt_token_ids = stages.prompt(draw.problem)
@@ -99,14 +99,14 @@ async def sample_group(draw: Draw, *, attempt: int, stages: Stages, clock: Stage
     return Group(group_id=draw.group_id, problem=draw.problem, prompt_token_ids=prompt_token_ids, rollouts=rollouts)
 
 
-async def gather_evidence(group: Group, reference: Reference, *, stages: Stages, clock: StageClock) -> Evidence:
+async def gather_evidence(group: Group, reference: Reference, *, stages: Stages, clock: StageClock) -> EngineFeatures:
     """Translations or likelihoods from the engines, for the rewards that read them."""
     if stages.evidence is None:
-        return Evidence()
+        return EngineFeatures()
     return await clock.during("evidence", stages.evidence.gather(group, reference))
 
 
-def score_request(group: Group, reference: Reference, *, step: int, evidence: Evidence) -> ScoreRequest:
+def score_request(group: Group, reference: Reference, *, step: int, evidence: EngineFeatures) -> ScoreRequest:
     """What the scorer may see of a group: text only, no gold answer."""
     return ScoreRequest(
         language=group.problem.language,

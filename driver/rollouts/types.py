@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from contracts.config.learning import AlgorithmConfig
 from contracts.config.reward import RewardConfig
-from contracts.rollouts import Draw, DroppedGroup, ScoredGroup
+from contracts.rollouts import DroppedGroup, PromptDraw, ScoredGroup
 from driver.learning.samples import why_not_learnable
 
 Outcome = ScoredGroup | DroppedGroup
@@ -19,7 +19,7 @@ Outcome = ScoredGroup | DroppedGroup
 class Finished:
     """A group that is through the stages."""
 
-    draw: Draw
+    draw: PromptDraw
     outcome: Outcome
     version: int  # of its oldest token; of the policy when it was started, where it has none
 

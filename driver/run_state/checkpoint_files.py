@@ -3,7 +3,7 @@
     step-000010/
         learner/         what the learner wrote (its own layout)
         policy/          the policy as a Hugging Face folder
-        groups.parquet   groups that were ready and not yet learned from (driver/run_state/kept_groups.py)
+        groups.parquet   groups that were ready and not yet learned from (driver/run_state/buffered_groups.py)
         state.json       where the run stood (`RunState`)
         manifest.json    size and SHA-256 of every other file, what was trained, and a checksum of this list itself
 

@@ -13,12 +13,12 @@ from typing import Protocol
 
 from contracts.errors import CheckpointFailed
 from contracts.ports import Learner
-from contracts.rollouts import Draw, DroppedGroup, ScoredGroup
+from contracts.rollouts import DroppedGroup, PromptDraw, ScoredGroup
 from contracts.waiting import patiently
 from driver.problems.draws import OpenDraws
+from driver.run_state.buffered_groups import write_groups
 from driver.run_state.checkpoint_files import GROUPS, RunState
 from driver.run_state.checkpoints import Checkpoints
-from driver.run_state.kept_groups import write_groups
 from driver.run_state.position import RunPosition
 
 POLICY = "policy"
@@ -26,10 +26,10 @@ POLICY = "policy"
 
 
 class Feed(Protocol):
-    """Where a recipe's work comes from (driver/rollouts/buffer.py, driver/rollouts/draw_feed.py), as checkpoints and
-    steps back see it."""
+    """Where a recipe's work comes from (driver/rollouts/buffer.py, driver/rollouts/prompt_buffer.py), as checkpoints
+    and steps back see it."""
 
-    def state(self) -> tuple[OpenDraws, list[tuple[Draw, ScoredGroup]]]: ...
+    def state(self) -> tuple[OpenDraws, list[tuple[PromptDraw, ScoredGroup]]]: ...
 
     def checkpointed(self) -> None: ...
 
@@ -52,26 +52,26 @@ class RunCheckpointer:
     waiting: Callable[[str], None]
     failed: Callable[[str], None]  # writes the event and tells a person
 
-    async def after_step(self, progress: RunPosition) -> None:
+    async def after_step(self, position: RunPosition) -> None:
         """Called between two steps, when the learner does nothing."""
-        if self.checkpoints.is_due(progress.step, last_step=self.last_step):
-            await self.save(progress)
+        if self.checkpoints.is_due(position.step, last_step=self.last_step):
+            await self.save(position)
         elif not self.checkpoints.are_made:
             self.feed.checkpointed()  # nobody will ever step back
 
-    async def save_if_lacking(self, progress: RunPosition) -> bool:
+    async def save_if_lacking(self, position: RunPosition) -> bool:
         """For a run that ends here, maybe in a hurry: whether there is a checkpoint of the last finished step. One that
         was due is not written again: what groups have become ready since are drawn again."""
-        return self.checkpoints.has(progress.step) or await self.save(progress)
+        return self.checkpoints.has(position.step) or await self.save(position)
 
-    async def save(self, progress: RunPosition) -> bool:
+    async def save(self, position: RunPosition) -> bool:
         """Make a checkpoint, due or not; whether it is there. What can't be written is said, and nothing else."""
         open_draws, kept = self.feed.state()
         state = RunState(
-            step=progress.step,
-            policy_version=progress.policy_version,
-            optimizer_steps=progress.optimizer_steps,
-            skipped_in_a_row=progress.skipped_in_a_row,
+            step=position.step,
+            policy_version=position.policy_version,
+            optimizer_steps=position.optimizer_steps,
+            skipped_in_a_row=position.skipped_in_a_row,
             open=open_draws,
             num_ranks=self.num_ranks,
             seed=self.seed,
@@ -86,7 +86,7 @@ class RunCheckpointer:
 
         saving = self.checkpoints.save(state, write)
         try:
-            await patiently(saving, f"the checkpoint of step {progress.step}", report=self.waiting)
+            await patiently(saving, f"the checkpoint of step {position.step}", report=self.waiting)
         except CheckpointFailed as failure:
             self.failed(str(failure))
             return False
@@ -94,7 +94,7 @@ class RunCheckpointer:
         return True
 
 
-def progress_of(state: RunState) -> RunPosition:
+def position_of(state: RunState) -> RunPosition:
     """Where the recipe's loop goes on."""
     return RunPosition(
         step=state.step,

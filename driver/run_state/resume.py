@@ -19,7 +19,7 @@ from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from driver.run_state.checkpoints import FoundCheckpoint, find_checkpoint, set_aside_later, whole_checkpoints
-from driver.run_state.origins import run_origins
+from driver.run_state.model_fingerprints import run_origins
 from driver.tracking.cut import cut_record
 from driver.tracking.metrics import Event, EventLog, read_metrics
 from driver.tracking.run_folder import RunFolder, check_place, create, holds_something, sole_writer

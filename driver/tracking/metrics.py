@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
 
-from contracts.batches import PushReport, StepReport
+from contracts.batches import PushResult, StepResult
 from contracts.rollouts import DroppedGroup, Rollout, Score, ScoredGroup, Unscored
 from driver.references.counts import ReferenceCounts
 from driver.tracking.json_lines import JsonLines, read_lines, replace_lines
@@ -31,8 +31,8 @@ class StepOutcome:
     dropped: tuple[DroppedGroup, ...]  # all that were not learned from
     stage_seconds: Mapping[str, float]  # generate, pivot, score, learn, push, step; stages may overlap
     pivot: ReferenceCounts  # how the step came by its references
-    learning: StepReport | None  # None: every group was dropped, and the learner had nothing to do
-    push: PushReport | None  # None: no weights were sent
+    learning: StepResult | None  # None: every group was dropped, and the learner had nothing to do
+    push: PushResult | None  # None: no weights were sent
     policy_version: int = 0  # of the weights that learned
     scorer: Mapping[str, float] = field(default_factory=dict)  # scorer/... (actors/scoring/metrics.py)
     feed: Mapping[str, float] = field(default_factory=dict)  # queue/..., group/replaced (driver/rollouts/buffer.py)

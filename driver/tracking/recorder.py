@@ -19,10 +19,10 @@ from driver.tracking.step_record import SkippedStep, StepRecord
 class RunRecorder:
     """The recipe's `Recorder` on a run folder."""
 
-    def __init__(self, folder: RunFolder, progress: Console, *, watch: ConsistencyWatch) -> None:
+    def __init__(self, folder: RunFolder, console: Console, *, watch: ConsistencyWatch) -> None:
         self._folder = folder
         self._open()
-        self._progress = progress
+        self._console = console
         self._watch = watch
         self._told: set[str] = set()  # reasons for unscored responses that were explained already
         self._started = time.monotonic()
@@ -64,7 +64,7 @@ class RunRecorder:
             self._events.append(_skipped_event(step.step, skipped))
         self._explain_unscored(step.step, scored)
         self._metrics.append(step.step, metrics)
-        self._progress.step(step.step, metrics)
+        self._console.step(step.step, metrics)
         self._watch.see(count_languages(scored))
 
     def _imitated(self, step: StepRecord, scored: Iterable[ScoredGroup]) -> None:
@@ -113,13 +113,13 @@ class RunRecorder:
                 )
                 self._events.append(event)
                 last_line = score.detail.strip().splitlines()[-1]
-                self._progress.note(f"responses stay unscored: {score.reason} ({last_line}); more in events.jsonl")
+                self._console.note(f"responses stay unscored: {score.reason} ({last_line}); more in events.jsonl")
 
     def waiting(self, what: str) -> None:
-        self._progress.waiting(what)
+        self._console.waiting(what)
 
     def note(self, text: str) -> None:
-        self._progress.note(text)
+        self._console.note(text)
 
     def event(self, kind: str, reason: str, detail: str = "") -> None:
         """Something of no step: it stays when steps are done again."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from contracts.batches import PushReport, StepReport
+from contracts.batches import PushResult, StepResult
 from contracts.rollouts import DroppedGroup, Problem, ScoredGroup
-from driver.references.book import ReferenceCounts
+from driver.references.store import ReferenceCounts
 from driver.rollouts.pipeline import Stages
 from driver.rollouts.stage_clock import StageClock
 from driver.rollouts.types import Batch, Outcome
@@ -26,7 +26,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gathered:
+class StepInputs:
     """What a step gathered before it learned."""
 
     groups: Sequence[Outcome] = ()  # in the order of their draws; none where nothing is scored
@@ -37,10 +37,10 @@ class Gathered:
     metrics: Mapping[str, float] = field(default_factory=dict)  # of the way here (driver/rollouts/buffer.py)
 
 
-async def gathered(batch: Batch, dropped: Sequence[DroppedGroup], stages: Stages) -> Gathered:
+async def step_inputs(batch: Batch, dropped: Sequence[DroppedGroup], stages: Stages) -> StepInputs:
     """A batch of the feed with all that is told of it: what was replaced meanwhile, what the stages counted."""
     replaced = [aside.finished.outcome for aside in batch.set_aside]
-    return Gathered(
+    return StepInputs(
         groups=[*batch.groups, *replaced],
         dropped=[*dropped, *(aside.dropped for aside in batch.set_aside)],
         problems={
@@ -64,8 +64,8 @@ class SkippedStep:
 class Update:
     """What the learner did with a step's batch."""
 
-    step: StepReport  # of all its optimiser steps together
-    push: PushReport | None  # None: no weight has changed, or the recipe pushes later
+    step: StepResult  # of all its optimiser steps together
+    push: PushResult | None  # None: no weight has changed, or the recipe pushes later
     skipped: tuple[SkippedStep, ...] = ()
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from rewards.comet.alignment import TextPair, align
 from rewards.comet.pairs import PairScorer, weighted_means
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 from rewards.texts.chunks import split_sentences
 
 
-class CometJudge:
+class CometSimilarity:
     """Mean COMET over aligned segments, weighted by their length.
 
     A segment without a counterpart, in the reference (a step left out) or in the reasoning (padding), counts with its

@@ -9,7 +9,7 @@ from rewards.gates.completeness import EmptyGate, TruncationGate
 from rewards.gates.copying import CopyingGate
 from rewards.gates.format import FormatGate
 from rewards.gates.gate import Gate
-from rewards.gates.identify import LanguageJudge
+from rewards.gates.identify import LanguageIdentifier
 from rewards.gates.language import AnswerLanguageGate, LanguageGate
 from rewards.gates.length import LengthGate
 from rewards.gates.repetition import RepetitionGate
@@ -20,7 +20,7 @@ def build_gates(languages: Sequence[str], *, min_length_ratio: float, max_length
 
     Raises ValueError for a language that languages/facts.py doesn't have.
     """
-    judge = LanguageJudge(languages)
+    judge = LanguageIdentifier(languages)
     return (
         LanguageGate(judge),
         AnswerLanguageGate(judge),

@@ -100,7 +100,7 @@ class _Sentence:
 _FOREIGN = _Sentence(is_foreign=True)
 
 
-class LanguageJudge:
+class LanguageIdentifier:
     """Judges texts against any of `languages`."""
 
     def __init__(self, languages: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 Owns the two gates that keep the policy from collapsing to English. How text is judged is rewards/gates/identify.py.
 """
 
-from rewards.gates.identify import LanguageJudge
+from rewards.gates.identify import LanguageIdentifier
 from rewards.reading import Reading
 
 
@@ -12,7 +12,7 @@ class LanguageGate:
 
     name = "language"
 
-    def __init__(self, judge: LanguageJudge) -> None:
+    def __init__(self, judge: LanguageIdentifier) -> None:
         self._judge = judge
 
     def is_open(self, reading: Reading) -> bool:
@@ -25,7 +25,7 @@ class AnswerLanguageGate:
 
     name = "answer_language"
 
-    def __init__(self, judge: LanguageJudge) -> None:
+    def __init__(self, judge: LanguageIdentifier) -> None:
         self._judge = judge
 
     def is_open(self, reading: Reading) -> bool:

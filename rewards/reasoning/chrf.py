@@ -12,7 +12,7 @@ import sacrebleu
 from numpy.typing import NDArray
 from sacrebleu.metrics.chrf import CHRF
 
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 
 
 class ChrfComparer:

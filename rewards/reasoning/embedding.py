@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewards.models.ports import Encoder, all_cosines
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 from rewards.texts.chunks import Chunk, cut_text, text_cost
 
 NOTHING_SAID = -1.0
@@ -33,7 +33,7 @@ class _Cut:
     is_question: bool  # in place of a reasoning
 
 
-class EmbeddingJudge:
+class EmbeddingSimilarity:
     """Cosine of two reasonings, chunk by chunk where one is longer than what is embedded at once.
 
     The value is the harmonic mean (F1) of precision and recall, as BERTScore (Zhang et al. 2020, arXiv 1904.09675)

@@ -1,6 +1,6 @@
 """How likely the pivot's answer is after the policy's own reasoning, as a reasoning judge.
 
-Owns no model: the policy's engine is asked by the driver (driver/rollouts/engine_evidence.py), and the pair carries
+Owns no model: the policy's engine is asked by the driver (driver/rollouts/engine_features.py), and the pair carries
 what it said. The idea is RLPR's (arXiv 2506.18254): the mean probability of the reference answer's tokens, so it
 lies in [0, 1].
 """
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 
 
-class LikelihoodJudge:
+class LikelihoodSimilarity:
     """Passes on what the policy's engine said. Needs no encoder."""
 
     @property

@@ -6,7 +6,7 @@ Owns what of a response is judged, alike for rewards, calibration and the audit.
 from dataclasses import replace
 
 from rewards.reading import Reading
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 from rewards.texts.markup import plain
 
 VERSION = "plain-1"

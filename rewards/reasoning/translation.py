@@ -1,7 +1,7 @@
 """How close a reasoning is to the pivot's once both are in English.
 
 Owns where the English comes from and that each text is translated once. Must not know how a translator works
-(rewards/models/translator.py, or the pivot's engine through driver/rollouts/engine_evidence.py) nor how two English
+(rewards/models/translator.py, or the pivot's engine through driver/rollouts/engine_features.py) nor how two English
 texts are compared: any reasoning judge that knows English will do.
 
 A translator may mend what it reads or make something up: what is judged is the translation.
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewards.reading import PIVOT_LANGUAGE
-from rewards.reasoning.judge import ReasoningJudge, ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair, ReasoningSimilarity
 
 
 class Translator(Protocol):
@@ -31,10 +31,12 @@ class Translator(Protocol):
         ...
 
 
-class TranslationJudge:
+class TranslationSimilarity:
     """The reasoning in English, compared with the pivot's."""
 
-    def __init__(self, compare: ReasoningJudge, translator: Translator | None, *, translated_by: str = "given") -> None:
+    def __init__(
+        self, compare: ReasoningSimilarity, translator: Translator | None, *, translated_by: str = "given"
+    ) -> None:
         """`translator` None takes the translations that the pairs carry; `translated_by` then says whose they are."""
         self._compare = compare
         self._translator = translator

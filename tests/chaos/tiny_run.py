@@ -14,7 +14,7 @@ from contracts.rollouts import Problem, Reference
 from driver.config_paths import with_absolute_paths
 from driver.inputs import prepare_training
 from driver.problems.stream import first_draws
-from driver.references.book import PivotSampling, ReferenceCache
+from driver.references.store import PivotSampling, ReferenceCache
 from driver.tracking.run_folder import RunFolder
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
 

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch
+from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.errors import LearnerLost
 from contracts.rollouts import (
-    Draw,
     Group,
     Problem,
+    PromptDraw,
     Reference,
     Rollout,
     SamplingRequest,
@@ -59,7 +59,7 @@ def a_score(reward: float) -> Score:
 
 def a_scored_group(problem: Problem, scores: Scores, *, number: int = 0, versions: Sequence[int] = (0,)) -> ScoredGroup:
     """One response a score, each of a token a version."""
-    draw = Draw(number=number, place=number, problem=problem)
+    draw = PromptDraw(number=number, place=number, problem=problem)
     rollout = Rollout(
         token_ids=(1,) * len(versions),
         logprobs=(-1.0,) * len(versions),
@@ -181,22 +181,22 @@ class FakeLearner:
             for count in counts
         )
 
-    async def step(self, batch: TrainBatch) -> StepReport:
+    async def step(self, batch: TrainBatch) -> StepResult:
         self.calls.append("step")
         number = len(self.batches)
         self.batches.append(batch)
         if number in self.skips:
             lost = {"policy/loss": math.nan, "learner/skipped": 1.0}
-            return StepReport(
+            return StepResult(
                 metrics=lost, num_tokens=10, seconds=1.0, is_skipped=True, not_finite=tuple(self.skips[number])
             )
-        return StepReport(metrics={"policy/loss": 0.5, "learner/skipped": 0.0}, num_tokens=10, seconds=1.0)
+        return StepResult(metrics={"policy/loss": 0.5, "learner/skipped": 0.0}, num_tokens=10, seconds=1.0)
 
-    async def push_weights(self, policy_version: int) -> PushReport:
+    async def push_weights(self, policy_version: int) -> PushResult:
         self.calls.append("push")
         self.pushed.append(policy_version)
         self.policy_version = policy_version
-        return PushReport(policy_version=policy_version, num_tensors=1, num_bytes=8, seconds=0.1)
+        return PushResult(policy_version=policy_version, num_tensors=1, num_bytes=8, seconds=0.1)
 
     async def until_lost(self) -> LearnerLost:
         return await self.lost.get()
@@ -238,16 +238,16 @@ class GivenStream:
     languages_asked: list[str] = field(default_factory=list)  # "": whoever's turn it was
     rates: dict[str, float] = field(default_factory=dict)  # success rates that were reported, by group id
 
-    def draw(self, language: str = "") -> Draw:
+    def draw(self, language: str = "") -> PromptDraw:
         self.languages_asked.append(language)
-        draw = Draw(number=self.drawn, place=self.drawn, problem=self.problems[self.drawn])
+        draw = PromptDraw(number=self.drawn, place=self.drawn, problem=self.problems[self.drawn])
         self.drawn += 1
         return draw
 
-    def again(self, state: DrawState) -> Draw:
-        return Draw(number=state["number"], place=state["place"], problem=self.problems[state["place"]])
+    def again(self, state: DrawState) -> PromptDraw:
+        return PromptDraw(number=state["number"], place=state["place"], problem=self.problems[state["place"]])
 
-    def saw(self, draw: Draw, success_rate: float) -> None:
+    def saw(self, draw: PromptDraw, success_rate: float) -> None:
         self.rates[draw.group_id] = success_rate
 
     def take_passed_over(self) -> int:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.fleets.learner import LearnerGroup
+from actors.fleets.learner import LearnerRanks
 from actors.learner import RankArguments
 from actors.weight_sync.sender import PushOrder, PushOutcome
-from contracts.batches import StepReport, TokenMeasures, TrainBatch
+from contracts.batches import StepResult, TokenMeasures, TrainBatch
 from contracts.config.fleet import FleetConfig
 from contracts.config.run import AlgorithmConfig, CriticConfig, LearnerConfig
 
@@ -32,7 +32,7 @@ ARGUMENTS = RankArguments(
     tensor_parallel_size=1,
 )
 BATCH = TrainBatch(rows=((), ()), num_loss_tokens=1, num_sequences=2, policy_version=0, group_ids=("a", "b"))
-REPORT = StepReport(metrics={}, num_tokens=1, seconds=1.0)
+REPORT = StepResult(metrics={}, num_tokens=1, seconds=1.0)
 TAKEN = PushOutcome(taken=("policy-0",), missed={}, gone=frozenset(), num_tensors=3, num_bytes=44)
 
 
@@ -106,17 +106,17 @@ def measures(index: int) -> TokenMeasures:
     return TokenMeasures(logprobs=values, reference_logprobs=values[:0], values=values[:0])
 
 
-def group_of(*ranks: Rank, rules: FleetConfig = PATIENT, timeout_s: float = 3600) -> LearnerGroup:
-    return LearnerGroup(ranks, timeout_s=timeout_s, rules=rules, policy=OneWorker())
+def group_of(*ranks: Rank, rules: FleetConfig = PATIENT, timeout_s: float = 3600) -> LearnerRanks:
+    return LearnerRanks(ranks, timeout_s=timeout_s, rules=rules, policy=OneWorker())
 
 
-def replace_worker(group: LearnerGroup) -> None:
+def replace_worker(group: LearnerRanks) -> None:
     """Another process in the one worker's place."""
     assert isinstance(group.policy, OneWorker)
     group.policy.handle = "policy-0/1"
 
 
-def played(group: LearnerGroup, play: Callable[[LearnerGroup], Awaitable[None]]) -> None:
+def played(group: LearnerRanks, play: Callable[[LearnerRanks], Awaitable[None]]) -> None:
     async def whole() -> None:
         await group.setup(ARGUMENTS)
         await play(group)

@@ -8,11 +8,11 @@ import pytest
 from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from actors.fleets.scorers import ScorerFleet
-from actors.fleets.supervisor import Report, Staffing, Supervisor
+from actors.fleets.supervisor import Report, Supervisor, WorkerPoolConfig
 from actors.remote.process import ProcessInfo, RemoteActor
 from contracts.config.fleet import FleetConfig
 from contracts.rollouts import Score, ScoreRequest
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 from tests.fakes.ports import a_score
 
 
@@ -171,7 +171,7 @@ class Watch:
         self._now = 0.0
         self._sleeping: list[tuple[float, asyncio.Future[None]]] = []
         self.supervisor = Supervisor(
-            Staffing(
+            WorkerPoolConfig(
                 role="scorer",
                 rules=FleetConfig(
                     heartbeat_s=1, suspect_after_s=2, dead_after_s=4, max_restarts=max_restarts, backoff_s=1

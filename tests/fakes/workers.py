@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from actors.fleets.states import WorkerState
-from actors.fleets.supervisor import Staffing, Supervisor, Worker
+from actors.fleets.supervisor import Supervisor, Worker, WorkerPoolConfig
 from actors.remote.process import ProcessInfo
 from contracts.config.fleet import FleetConfig
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
@@ -193,7 +193,7 @@ class Shop:
         self.found: list[tuple[str, int]] = []
         self.later = list(later or [])
         self.supervisor = Supervisor(
-            Staffing(
+            WorkerPoolConfig(
                 role="policy",
                 rules=rules,
                 start_timeout_s=start_timeout_s,

@@ -28,7 +28,7 @@ from contracts.rollouts import Problem, Reference
 from driver.config_paths import with_absolute_paths
 from driver.inputs import TrainingInputs, prepare_training
 from driver.problems.stream import first_draws
-from driver.references.book import PivotSampling, ReferenceCache
+from driver.references.store import PivotSampling, ReferenceCache
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
 from tests.commands import MARK, Finished, run_project, stop, survivors
 

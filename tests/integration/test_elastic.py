@@ -18,7 +18,7 @@ from ray import _raylet
 from ray.cluster_utils import Cluster
 
 from actors.fleets.generators import GeneratorFleet
-from actors.fleets.supervisor import Staffing, Supervisor
+from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.remote.process import RemoteActor, RemoteClass, this_process
 from cluster.elastic.decide import Elastic, Limits
 from cluster.elastic.ray_room import ClusterRoom
@@ -167,7 +167,7 @@ def followed(nodes: Nodes, test: Test, *, least: int = 1, most: int = 2) -> None
     @asynccontextmanager
     async def crew(bundles: Bundles) -> AsyncIterator[Crew]:
         events: list[tuple[str, str]] = []
-        staffing = Staffing(
+        staffing = WorkerPoolConfig(
             role="policy",
             rules=FleetConfig(heartbeat_s=0.3, suspect_after_s=1, dead_after_s=3, backoff_s=0.1),
             start_timeout_s=120,

@@ -32,7 +32,7 @@ from actors.generation.engine import GenerationEngine
 from actors.learning.policy_model import num_drawable_tokens
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
-from contracts.batches import StepReport, TrainBatch, TrainSample
+from contracts.batches import StepResult, TrainBatch, TrainSample
 from contracts.config.run import AlgorithmConfig, CriticConfig, EngineConfig, LearnerConfig, PivotConfig
 from contracts.rollouts import Rollout
 from driver.learning.batching import LossWeighting, pack
@@ -77,7 +77,7 @@ FAMILIES = {
 class Trained:
     """What the learner did with one family."""
 
-    report: StepReport
+    report: StepResult
     vocab_size: int | None  # the rows that count, where there are others
     walked: dict[str, NDArray[np.float32]]  # its weights, by the names under which they leave it
 

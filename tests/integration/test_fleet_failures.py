@@ -18,7 +18,7 @@ from rich.console import Console as Terminal
 from actors.fleets.generators import GeneratorFleet
 from actors.fleets.policy import PolicyFleet
 from actors.fleets.states import WorkerState
-from actors.fleets.supervisor import Staffing, Supervisor, Worker
+from actors.fleets.supervisor import Supervisor, Worker, WorkerPoolConfig
 from actors.policy import PolicyWorker
 from actors.remote.calls import end_actor
 from actors.remote.process import ProcessInfo, RemoteActor
@@ -57,8 +57,8 @@ def bundles(environment: dict[str, str]) -> Iterator[Bundles]:
         patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
         patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
         patch.delenv("RAY_AUTH_MODE")
-        config, progress = ClusterConfig(), Console(Terminal(file=io.StringIO()))
-        with connected(config, progress), placed(layout, config, progress.waiting) as reserved:
+        config, console = ClusterConfig(), Console(Terminal(file=io.StringIO()))
+        with connected(config, console), placed(layout, config, console.waiting) as reserved:
             yield reserved
 
 
@@ -69,7 +69,7 @@ class Watched:
         self.events: list[str] = []
         self.processes: list[ProcessInfo] = []
         self.supervisor = Supervisor(
-            Staffing(
+            WorkerPoolConfig(
                 role="policy",
                 rules=HASTY,
                 start_timeout_s=DEADLINE_S,

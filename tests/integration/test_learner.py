@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
-from contracts.batches import StepReport, TokenMeasures, TrainSample
+from contracts.batches import StepResult, TokenMeasures, TrainSample
 from tests.integration.programs.learner_ranks import Job, on_ranks, packed
 from tests.integration.programs.plain_learning import (
     CRITIC,
@@ -32,7 +32,7 @@ class Outcome:
     after: Weights
     metadata: list[tuple[str, torch.dtype, tuple[int, ...]]]
     bucket_names: list[list[str]]
-    reports: list[StepReport]
+    reports: list[StepResult]
     first: dict[int, TokenMeasures]
     last: dict[int, TokenMeasures]
 

@@ -15,13 +15,13 @@ import pytest
 import ray
 from rich.console import Console as Terminal
 
-from actors.fleets.learner import LearnerGroup
+from actors.fleets.learner import LearnerRanks
 from actors.learner import LearnerWorker, RankArguments
 from actors.remote.calls import end_actor, processes
 from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from actors.weight_sync.buckets import WeightBucket, WeightManifest
 from cluster.launch import connected
-from contracts.batches import PushReport, StepReport, TrainBatch
+from contracts.batches import PushResult, StepResult, TrainBatch
 from contracts.config.fleet import FleetConfig
 from contracts.config.run import ClusterConfig
 from contracts.errors import FleetLost, LearnerLost
@@ -106,7 +106,7 @@ class Receivers:
 class Pushed:
     """One push, and what the workers that are left have heard."""
 
-    report: PushReport
+    report: PushResult
     versions: dict[str, int]
     blamed: dict[str, list[str]]
     heard: dict[str, list[str]]
@@ -117,10 +117,10 @@ class Played:
     """What was seen while the scenario was played."""
 
     pushes: dict[str, Pushed]  # by the fault of policy-1
-    undisturbed: StepReport  # after the checkpoint, nothing having happened
+    undisturbed: StepResult  # after the checkpoint, nothing having happened
     killed: BaseException | None  # what a step raises whose rank is killed under it
     afterwards: BaseException | None  # what the next call raises
-    again: StepReport  # after the checkpoint, by the ranks that were started then
+    again: StepResult  # after the checkpoint, by the ranks that were started then
     later_push: Pushed
     stopped: BaseException | None  # what a step raises whose rank is stopped under it
     raised: BaseException | None  # what a step raises in one of whose ranks something breaks
@@ -162,7 +162,7 @@ def arguments(model: Path) -> RankArguments:
 async def play(arguments: RankArguments, checkpoint: Path) -> Played:
     batch = packed(make_samples(), num_ranks=2)
     ranks, found = await started()
-    learner = LearnerGroup(ranks, timeout_s=600, rules=PATIENT, policy=None)
+    learner = LearnerRanks(ranks, timeout_s=600, rules=PATIENT, policy=None)
     await learner.setup(arguments)
     await learner.step(batch)
     pushes = {fault: await pushed(learner, version, fault) for version, fault in enumerate(("dies", "raises", "hangs"))}
@@ -204,7 +204,7 @@ async def started() -> tuple[list[RemoteActor], list[ProcessInfo]]:
     return ranks, list(found.values())
 
 
-async def pushed(learner: LearnerGroup, version: int, fault: str) -> Pushed:
+async def pushed(learner: LearnerRanks, version: int, fault: str) -> Pushed:
     """One push to two new workers, the second of which has a fault."""
     workers = learner.policy = Receivers(policy_0="", policy_1=fault)
     await workers.heard()  # they have started
@@ -214,7 +214,7 @@ async def pushed(learner: LearnerGroup, version: int, fault: str) -> Pushed:
 
 async def stopped(ranks: list[RemoteActor], found: list[ProcessInfo], batch: TrainBatch) -> BaseException | None:
     """A rank that hangs; it goes on afterwards, and so do its step and the others'."""
-    learner = LearnerGroup(ranks, timeout_s=600, rules=HASTY, policy=None)
+    learner = LearnerRanks(ranks, timeout_s=600, rules=HASTY, policy=None)
     os.kill(found[1].pid, signal.SIGSTOP)
     try:
         (outcome,) = await asyncio.gather(learner.step(batch), return_exceptions=True)
@@ -225,7 +225,7 @@ async def stopped(ranks: list[RemoteActor], found: list[ProcessInfo], batch: Tra
 
 async def raised(ranks: list[RemoteActor], batch: TrainBatch) -> BaseException | None:
     """A rank with a token that no vocabulary has; the other waits for it in a collective."""
-    learner = LearnerGroup(ranks, timeout_s=600, rules=PATIENT, policy=None)
+    learner = LearnerRanks(ranks, timeout_s=600, rules=PATIENT, policy=None)
     spoilt = tuple(replace(row, token_ids=row.token_ids + 10**6) for row in batch.rows[1])
     spoilt_batch = replace(batch, rows=(batch.rows[0], spoilt))
     (outcome,) = await asyncio.gather(learner.step(spoilt_batch), return_exceptions=True)

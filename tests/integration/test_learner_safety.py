@@ -9,7 +9,7 @@ import torch
 
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
-from contracts.batches import StepReport, TokenMeasures, TrainSample
+from contracts.batches import StepResult, TokenMeasures, TrainSample
 from tests.integration.programs.learner_ranks import Job, make_samples, on_ranks, packed
 
 Batch = Sequence[TrainSample]
@@ -24,7 +24,7 @@ HUGE_RETURN = 1.5e19
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    reports: list[StepReport]
+    reports: list[StepResult]
     weights: dict[str, torch.Tensor]  # on rank 0
     measures: dict[int, TokenMeasures]  # of this rank's sequences, in the end
 

@@ -26,7 +26,7 @@ from actors.weight_sync.buckets import tensor_checksum
 from cluster.launch import connected, placed
 from cluster.layout import layout
 from cluster.team import Team
-from contracts.batches import PushReport, TrainBatch, TrainSample
+from contracts.batches import PushResult, TrainBatch, TrainSample
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.rollouts import Problem, Rollout, SamplingRequest
@@ -52,7 +52,7 @@ class Played:
     """What was seen while the scenario was played."""
 
     before_any_push: object  # what a worker answers
-    pushes: list[PushReport]
+    pushes: list[PushResult]
     learner_checksums: list[Checksums]  # after each push
     worker_checksums: list[list[Checksums]]  # after each push, of every worker
     worker_versions: list[list[int | None]]
@@ -86,10 +86,10 @@ def team_of(config: Config, patch: pytest.MonkeyPatch, environment: dict[str, st
     patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
     patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
     patch.delenv("RAY_AUTH_MODE")
-    progress = Console(Terminal(file=io.StringIO()))
+    console = Console(Terminal(file=io.StringIO()))
     wanted = layout(config, "cpu", roles=("policy", "learner"))
-    with connected(config.cluster, progress), placed(wanted, config.cluster, progress.waiting) as bundles:
-        yield Team(config, bundles, progress)
+    with connected(config.cluster, console), placed(wanted, config.cluster, console.waiting) as bundles:
+        yield Team(config, bundles, console)
 
 
 async def play(

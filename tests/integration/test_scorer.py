@@ -17,7 +17,7 @@ import ray
 from rich.console import Console as Terminal
 
 from actors.fleets.scorers import ScorerFleet
-from actors.fleets.supervisor import Staffing, Supervisor
+from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.remote.calls import ready
 from actors.remote.process import RemoteActor
 from actors.scorer import ScorerWorker
@@ -120,8 +120,8 @@ def starts(environment: dict[str, str]) -> Iterator[Callable[[RewardSetup], list
         patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
         patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
         patch.delenv("RAY_AUTH_MODE")
-        config, progress = ClusterConfig(), Console(Terminal(file=io.StringIO()))
-        with connected(config, progress), placed(layout, config, progress.waiting) as bundles:
+        config, console = ClusterConfig(), Console(Terminal(file=io.StringIO()))
+        with connected(config, console), placed(layout, config, console.waiting) as bundles:
             yield lambda setup: [
                 lambda at=at: start_actor(ScorerWorker, at, bundles, (setup, "cpu")) for at in layout.placements
             ]
@@ -274,7 +274,7 @@ def test_a_scorer_that_hangs_is_found_ended_and_replaced_and_the_next_one_scores
     """SIGSTOP: the process neither dies nor answers. SIGKILL: it is gone. Nobody waits for the group's deadline."""
     rules = FleetConfig(heartbeat_s=0.5, suspect_after_s=1, dead_after_s=3, max_restarts=3, backoff_s=0.1)
     states: list[str] = []
-    staffing = Staffing(
+    staffing = WorkerPoolConfig(
         role="scorer", rules=rules, start_timeout_s=120, report=lambda _, reason, __: states.append(reason.split()[-1])
     )
 

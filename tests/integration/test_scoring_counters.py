@@ -5,7 +5,7 @@ import pytest
 from actors.scoring.loaded_reward import LoadedReward, RewardSetup
 from actors.scoring.metrics import over_step, scorer_metrics
 from contracts.config.reward import CometConfig, ReasoningConfig, RewardConfig, ScorerConfig, TranslatorConfig
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 from tests.unit.rewards.comet.test_comet_metric import save_model
 from tests.unit.rewards.models.test_translator import NLLB_CODES, build
 

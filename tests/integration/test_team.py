@@ -19,7 +19,7 @@ from actors.remote.process import ProcessInfo
 from cluster.launch import connected, placed
 from cluster.layout import layout
 from cluster.team import Team
-from contracts.batches import PushReport
+from contracts.batches import PushResult
 from contracts.config.load import load_config
 from contracts.errors import LearnerLost
 from contracts.rollouts import Rollout
@@ -41,8 +41,8 @@ class Seen:
     events: list[tuple[str, str, str]] = field(default_factory=list)
     first: tuple[Rollout, ...] = ()
     after_worker: tuple[Rollout, ...] = ()  # once the worker was killed: nobody pushed
-    lost: PushReport | BaseException | None = None  # what a push says after the rank was killed
-    push: PushReport | None = None  # after the restart
+    lost: PushResult | BaseException | None = None  # what a push says after the rank was killed
+    push: PushResult | None = None  # after the restart
     after_learner: tuple[Rollout, ...] = ()
     processes: dict[str, ProcessInfo] = field(default_factory=dict)
 
@@ -52,15 +52,15 @@ def seen(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Seen]:
     config = with_absolute_paths(load_config(write_config(tmp_path_factory.mktemp("team"), tiny_models), OVERRIDES))
-    progress, seen = Console(Terminal(file=io.StringIO())), Seen()
+    console, seen = Console(Terminal(file=io.StringIO())), Seen()
     wanted = layout(config, "cpu", roles=("policy", "learner"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
         patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
         patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
         patch.delenv("RAY_AUTH_MODE")
-        with connected(config.cluster, progress), placed(wanted, config.cluster, progress.waiting) as bundles:
-            team = Team(config, bundles, progress, report=lambda *event: seen.events.append(event))
+        with connected(config.cluster, console), placed(wanted, config.cluster, console.waiting) as bundles:
+            team = Team(config, bundles, console, report=lambda *event: seen.events.append(event))
             asyncio.run(asyncio.wait_for(play(team, seen), DEADLINE_S))
     yield seen
 

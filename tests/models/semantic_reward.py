@@ -12,7 +12,7 @@ from languages.facts import LANGUAGES
 from rewards.calibration import LinearScale
 from rewards.compose import combination
 from rewards.gates.all import build_gates
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 from rewards.reward import CustomReward, Reasoning, SemanticReward, TextAnswers
 
 REFERENCE_REASONING = "Roger started with 5 balls. He bought 6 more, so he has 5 + 6 = 11 balls."

@@ -13,14 +13,14 @@ from rich.console import Console as Terminal
 from driver.run_state.checkpoint_files import GROUPS, RunState, write_state
 from contracts.config.run import Config
 from driver.tracking.consistency import ConsistencyWatch
-from driver.run_state.kept_groups import write_groups
-from contracts.batches import PushReport, StepReport
+from driver.run_state.buffered_groups import write_groups
+from contracts.batches import PushResult, StepResult
 from driver.tracking.console import Console
 from driver.tracking.step_record import StepRecord, Update
 from driver.tracking.recorder import RunRecorder
-from driver.references.book import ReferenceCounts
+from driver.references.store import ReferenceCounts
 from driver.tracking.run_folder import RunFolder, create
-from contracts.rollouts import Draw, DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+from contracts.rollouts import PromptDraw, DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 
 GROUP_SIZE = 3
 LANGUAGES = ("de", "sw")
@@ -38,10 +38,10 @@ class Turn:
     open: tuple[int, ...] | None = None  # with a checkpoint after it: draws in flight then; the first half is kept
 
 
-def a_draw(number: int) -> Draw:
+def a_draw(number: int) -> PromptDraw:
     language = LANGUAGES[number % 2]
     problem = Problem(item_id=f"set/{number // 2}", language=language, question="Wie viele?", question_en="How many?")
-    return Draw(number=number, place=number // 2, problem=problem)
+    return PromptDraw(number=number, place=number // 2, problem=problem)
 
 
 def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_dull: bool = False) -> ScoredGroup:
@@ -99,9 +99,9 @@ class BookedRun:
     def __init__(self, folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> None:
         config = a_config(folder, max_staleness=max_staleness, algorithm=algorithm)
         self.folder: RunFolder = create(folder / "booked", config)
-        progress = Console(Terminal(file=io.StringIO(), width=200))
-        progress.start_steps(100)
-        self._recorder = RunRecorder(self.folder, progress, watch=ConsistencyWatch(floor=0, steps=1))
+        console = Console(Terminal(file=io.StringIO(), width=200))
+        console.start_steps(100)
+        self._recorder = RunRecorder(self.folder, console, watch=ConsistencyWatch(floor=0, steps=1))
         self._num_steps = 0
         self._samples = algorithm != "sft"
 
@@ -187,6 +187,6 @@ def _dropped(number: int, reason: str) -> DroppedGroup:
 def _update(version: int, *, num_groups: int) -> Update:
     metrics = {"policy/loss": 0.25, "group/used": float(num_groups)}
     return Update(
-        step=StepReport(metrics=metrics, num_tokens=10, seconds=1.0),
-        push=PushReport(policy_version=version + 1, num_tensors=1, num_bytes=8, seconds=0.1),
+        step=StepResult(metrics=metrics, num_tokens=10, seconds=1.0),
+        push=PushResult(policy_version=version + 1, num_tensors=1, num_bytes=8, seconds=0.1),
     )

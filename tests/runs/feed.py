@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from driver.rollouts.buffer import GroupFeed
+from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.types import Batch, FeedRules
 from contracts.config.learning import AlgorithmConfig
 from driver.rollouts.pipeline import Sampling, Stages
@@ -91,7 +91,7 @@ class FeedRun:
         self.policy.version = version
         self.stream = GivenStream(problems)
         self.scorer = FakeScorer(scores={problems[at].question: found for at, found in (scores or {}).items()})
-        self.feed = GroupFeed(
+        self.feed = RolloutBuffer(
             draws or Draws(self.stream),
             stages=Stages(
                 policy=self.policy,

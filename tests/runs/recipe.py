@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from contracts.errors import RunFailed
-from driver.rollouts.buffer import GroupFeed
+from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.types import FeedRules
 from contracts.batches import PackedRow, TrainBatch
 from contracts.config.learning import AlgorithmConfig, LearnerConfig
@@ -17,7 +17,7 @@ from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import LearningSettings, Loop
 from driver.run_state.position import RunPosition
 from driver.tracking.step_record import StepRecord
-from driver.references.book import PivotSampling, ReferenceBook, ReferenceCache
+from driver.references.store import PivotSampling, ReferenceStore, ReferenceCache
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import DroppedGroup, Problem, Score, ScoredGroup, Unscored
 from tests.fakes.ports import FakeGenerator, FakeLearner, FakeRecorder, FakeScorer, GivenStream, policy_prompt, run, token_ids
@@ -31,8 +31,8 @@ class FakeCheckpointer:
 
     kept: list[RunPosition] = field(default_factory=list)
 
-    async def after_step(self, progress: RunPosition) -> None:
-        self.kept.append(progress)
+    async def after_step(self, position: RunPosition) -> None:
+        self.kept.append(position)
 
 
 def settings(
@@ -49,8 +49,8 @@ def settings(
     )
 
 
-def references(pivot: FakeGenerator) -> ReferenceBook:
-    return ReferenceBook(
+def references(pivot: FakeGenerator) -> ReferenceStore:
+    return ReferenceStore(
         pivot=pivot,
         prompt=token_ids,
         sampling=PivotSampling(fingerprint="pivot", max_tokens=8, temperature=0.0, seed=1),
@@ -99,9 +99,9 @@ class RecipeRun:
             recorder=self.recorder,
             settings=settings(self.algorithm, num_ranks=self.num_ranks, max_skipped_steps=self.max_skipped_steps),
             checkpointer=self.checkpointer,
-            progress=self.start,
+            position=self.start,
         )
-        self.feed = GroupFeed(
+        self.feed = RolloutBuffer(
             Draws(self.stream),
             stages=stages,
             rules=FeedRules(algorithm=self.algorithm, reward=RewardConfig()),

@@ -11,12 +11,12 @@ from pathlib import Path
 from random import Random
 
 from driver.run_state.checkpoint_files import RunState
-from driver.run_state.checkpointer import progress_of
+from driver.run_state.checkpointer import position_of
 from driver.run_state.checkpoints import FoundCheckpoint
 from contracts.errors import LearnerLost
-from driver.rollouts.buffer import GroupFeed
+from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.types import FeedRules
-from contracts.batches import PushReport, StepReport, TokenMeasures, TrainBatch
+from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.config.learning import AlgorithmConfig
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.problems.draws import Draws, OpenDraws
@@ -28,7 +28,7 @@ from driver.run_state.position import RunPosition
 from driver.tracking.step_record import StepRecord
 from driver.recipes.recovery import Recovery
 from contracts.config.reward import RewardConfig
-from contracts.rollouts import Draw, DroppedGroup, Rollout, SamplingRequest, Score, ScoredGroup, ScoreRequest, Unscored
+from contracts.rollouts import PromptDraw, DroppedGroup, Rollout, SamplingRequest, Score, ScoredGroup, ScoreRequest, Unscored
 from tests.fakes.ports import FakeGenerator, FakeLearner, FakeScorer, a_problem, a_score, policy_prompt
 from tests.runs.recipe import references, settings
 
@@ -117,11 +117,11 @@ class WindyLearner(FakeLearner):
         await self._survive()
         return await super().measure(batch)
 
-    async def step(self, batch: TrainBatch) -> StepReport:
+    async def step(self, batch: TrainBatch) -> StepResult:
         await self._survive()
         return await super().step(batch)
 
-    async def push_weights(self, policy_version: int) -> PushReport:
+    async def push_weights(self, policy_version: int) -> PushResult:
         assert policy_version >= self.engine.serves, "versions fall"
         if self.random.random() < 0.5:
             self.engine.serves = policy_version  # the workers had it before the learner was lost
@@ -142,7 +142,7 @@ class Books:
 
     steps: list[StepRecord] = field(default_factory=list)
     late: list[DroppedGroup] = field(default_factory=list)  # by the end of the run
-    kept: tuple[RunState, Sequence[tuple[Draw, ScoredGroup]]] | None = None  # the last checkpoint
+    kept: tuple[RunState, Sequence[tuple[PromptDraw, ScoredGroup]]] | None = None  # the last checkpoint
 
     def begin(self, step: int) -> None:
         pass
@@ -186,26 +186,26 @@ class Keeper:
     """The recipe's checkpointer."""
 
     books: Books
-    feed: GroupFeed
+    feed: RolloutBuffer
     learner: WindyLearner
     every_steps: int
 
-    async def after_step(self, progress: RunPosition) -> None:
-        if progress.step % self.every_steps:
+    async def after_step(self, position: RunPosition) -> None:
+        if position.step % self.every_steps:
             return
         open_draws, kept = self.feed.state()
         as_text = json.dumps(open_draws)
         await self.learner.save("kept")
-        self.books.kept = (state_of(progress, json.loads(as_text)), kept)
+        self.books.kept = (state_of(position, json.loads(as_text)), kept)
         self.feed.checkpointed()
 
 
-def state_of(progress: RunPosition, open_draws: OpenDraws) -> RunState:
+def state_of(position: RunPosition, open_draws: OpenDraws) -> RunState:
     return RunState(
-        step=progress.step,
-        policy_version=progress.policy_version,
-        optimizer_steps=progress.optimizer_steps,
-        skipped_in_a_row=progress.skipped_in_a_row,
+        step=position.step,
+        policy_version=position.policy_version,
+        optimizer_steps=position.optimizer_steps,
+        skipped_in_a_row=position.skipped_in_a_row,
         open=open_draws,
         num_ranks=1,
         seed=1,
@@ -224,16 +224,16 @@ class Driver:
         self.learner = WindyLearner(engine=self.engine, random=random, risk=weather.lost)
         self.most_in_flight = 0
         found = books.found()
-        progress = progress_of(found.state) if found else RunPosition()
-        books.cut_back(progress.step)
-        self.engine.serves = progress.policy_version
+        position = position_of(found.state) if found else RunPosition()
+        books.cut_back(position.step)
+        self.engine.serves = position.policy_version
         self.stream = ProblemStream(ListSource(PROBLEMS, name="problems"), languages=("de", "sw"), seed=5)
         draws = Draws(self.stream)
         if found is not None:
             draws.restore(found.state.open)
         configured = settings(algorithm)
-        self.loop = Loop(learner=self.learner, recorder=books, settings=configured, progress=progress)
-        self.feed = GroupFeed(
+        self.loop = Loop(learner=self.learner, recorder=books, settings=configured, position=position)
+        self.feed = RolloutBuffer(
             draws,
             stages=Stages(
                 policy=self.engine,
@@ -244,8 +244,8 @@ class Driver:
             ),
             rules=FeedRules(algorithm=algorithm, reward=RewardConfig()),
             clock=self.loop.clock,
-            step=progress.step,
-            version=progress.policy_version,
+            step=position.step,
+            version=position.policy_version,
         )
         if books.kept is not None:
             self.feed.keep(books.kept[1])

@@ -15,7 +15,7 @@ from contracts.paths import HOME_VARIABLE
 from driver.calibration import calibrate, calibration_for, calibration_solutions, check_calibration
 from driver.tracking.console import Console
 from rewards.calibration import Calibration, from_json
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 
 
 class Scorers:
@@ -43,12 +43,12 @@ def config(**settings: object) -> ReasoningConfig:
 
 
 def scale_of(scorers: Scorers, reasoning: ReasoningConfig, *languages: str) -> Calibration | None:
-    progress = Console(Terminal(file=io.StringIO()))
-    return asyncio.run(calibration_for(reasoning, scorers, languages=languages, progress=progress))
+    console = Console(Terminal(file=io.StringIO()))
+    return asyncio.run(calibration_for(reasoning, scorers, languages=languages, console=console))
 
 
 def kept_by(scorers: Scorers, reasoning: ReasoningConfig) -> Path:
-    return asyncio.run(calibrate(reasoning, scorers, progress=Console(Terminal(file=io.StringIO())))).path
+    return asyncio.run(calibrate(reasoning, scorers, console=Console(Terminal(file=io.StringIO())))).path
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +145,7 @@ def test_scorers_are_asked_about_few_pairs_a_call_and_each_call_is_progress() ->
     scorers, screen = Scorers(), io.StringIO()
     asyncio.run(
         calibration_for(
-            config(calibration_items=24), scorers, languages=["de"], progress=Console(Terminal(file=screen, width=200))
+            config(calibration_items=24), scorers, languages=["de"], console=Console(Terminal(file=screen, width=200))
         )
     )
     assert scorers.calls == [32, 32, 8]
@@ -162,9 +162,9 @@ def test_after_a_failure_no_scorer_is_asked_for_the_rest() -> None:
             raise RunFailed("no scorer is left alive")
 
     async def watch() -> int:
-        scorers, progress = Failing(), Console(Terminal(file=io.StringIO()))
+        scorers, console = Failing(), Console(Terminal(file=io.StringIO()))
         with pytest.raises(RunFailed, match="left alive"):
-            await calibrate(config(calibration_items=96), scorers, progress=progress)
+            await calibrate(config(calibration_items=96), scorers, console=console)
         asked = len(scorers.calls)
         for _ in range(5):
             await asyncio.sleep(0)
@@ -177,7 +177,7 @@ def test_after_a_failure_no_scorer_is_asked_for_the_rest() -> None:
 def test_two_runs_that_calibrate_at_once_leave_one_whole_file(home: Path) -> None:
     async def both() -> list[Calibration | None]:
         screens = [Console(Terminal(file=io.StringIO())) for _ in range(2)]
-        runs = [calibration_for(config(), Scorers(), languages=["de"], progress=screen) for screen in screens]
+        runs = [calibration_for(config(), Scorers(), languages=["de"], console=screen) for screen in screens]
         return list(await asyncio.gather(*runs))
 
     first, second = asyncio.run(both())

@@ -11,8 +11,8 @@ from contracts.rollouts import Rollout, SamplingRequest
 from driver.calibration import TranslatedSimilarities
 from driver.commands.calibrate import without_custom_reward
 from driver.inputs import check_comet, check_scorers_suffice, licence_notes
-from driver.rollouts.engine_evidence import PivotTranslations
-from rewards.reasoning.judge import ReasoningPair
+from driver.rollouts.engine_features import PivotTranslations
+from rewards.reasoning.similarity import ReasoningPair
 from tests.fakes.ports import run, token_ids
 
 HPARAMS = "class_identifier: {kind}\npretrained_model: an-encoder\n"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
-from actors.fleets.learner import LearnerGroup
+from actors.fleets.learner import LearnerRanks
 from contracts.errors import BadInput, CheckpointFailed, LearnerLost
 from tests.fakes.ranks import (
     ARGUMENTS,
@@ -31,7 +31,7 @@ def test_every_rank_is_told_where_the_first_one_waits() -> None:
 
 
 def test_measures_come_back_in_the_order_of_the_sequences() -> None:
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         answers = await group.measure(BATCH)
         assert [float(answer.logprobs[0]) for answer in answers] == [0, 1]
 
@@ -51,7 +51,7 @@ def test_a_rank_that_dies_or_raises_is_named_though_the_other_hangs_in_a_collect
 ) -> None:
     monkeypatch.setattr("actors.fleets.rank_calls.SECOND_OPINION_S", 0.01)
 
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         with pytest.raises(LearnerLost, match=message):
             await group.step(BATCH)
         assert group.is_lost
@@ -62,7 +62,7 @@ def test_a_rank_that_dies_or_raises_is_named_though_the_other_hangs_in_a_collect
 def test_who_died_is_named_rather_than_who_lost_the_connection_to_it() -> None:
     lost = task_error(RuntimeError("Connection closed by peer"))
 
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         with pytest.raises(LearnerLost, match="learner-1 has died: killed"):
             await group.step(BATCH)
 
@@ -72,7 +72,7 @@ def test_who_died_is_named_rather_than_who_lost_the_connection_to_it() -> None:
 def test_a_rank_without_a_heartbeat_is_lost_long_before_the_call_is_late() -> None:
     stopped = Rank(1, step=asyncio.Event(), heartbeat=asyncio.Event())
 
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         with pytest.raises(LearnerLost, match=r"learner-1 gave no sign of life for 0.1 s \(fleet.dead_after_s\)"):
             await group.step(BATCH)
 
@@ -99,14 +99,14 @@ def test_a_rank_that_is_out_of_reach_for_a_while_is_not_lost() -> None:
 
     done = asyncio.Event()
 
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         assert await group.step(BATCH) == REPORT
 
     played(group_of(Rank(0), Flickering(1, step=done), rules=HASTY), play)
 
 
 def test_ranks_that_live_and_do_not_answer_are_given_up_in_the_end() -> None:
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         with pytest.raises(LearnerLost, match=r"no answer within 0.05 s \(learner.timeout_s\)"):
             await group.step(BATCH)
 
@@ -119,7 +119,7 @@ def test_what_a_rank_knows_to_be_the_users_or_the_disks_fault_is_told_as_such_an
 ) -> None:
     failure = task_error(kind("the disk is full"))
 
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         with pytest.raises(kind, match="the disk is full"):
             await group.save("folder")
         assert not group.is_lost
@@ -129,7 +129,7 @@ def test_what_a_rank_knows_to_be_the_users_or_the_disks_fault_is_told_as_such_an
 
 
 def test_a_lost_group_refuses_everything_until_other_ranks_are_set_up() -> None:
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         with pytest.raises(LearnerLost):
             await group.step(BATCH)
         for call in (group.step(BATCH), group.measure(BATCH), group.push_weights(1), group.save("f"), group.load("f")):

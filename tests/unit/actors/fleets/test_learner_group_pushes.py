@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from actors.fleets.learner import LearnerGroup
-from contracts.batches import StepReport
+from actors.fleets.learner import LearnerRanks
+from contracts.batches import StepResult
 from tests.fakes.ranks import (
     ARGUMENTS,
     BATCH,
@@ -21,7 +21,7 @@ from tests.fakes.ranks import (
 
 
 def test_versions_only_go_up_and_a_version_names_one_state_of_the_weights() -> None:
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         await group.push_weights(3)
         await group.push_weights(3)  # nothing has changed
         with pytest.raises(ValueError, match="version 2 can't be pushed after version 3: versions only go up"):
@@ -38,7 +38,7 @@ def test_versions_only_go_up_and_a_version_names_one_state_of_the_weights() -> N
 
 
 def test_a_learner_that_was_restarted_goes_on_counting_versions() -> None:
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         await group.push_weights(3)
         group.exchange((Rank(0), Rank(1)))
         await group.setup(ARGUMENTS)
@@ -53,7 +53,7 @@ def test_a_learner_that_was_restarted_goes_on_counting_versions() -> None:
 def test_every_attempt_has_a_name_of_its_own() -> None:
     ranks = Rank(0), Rank(1)
 
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         await group.push_weights(3)
         await group.push_weights(4)
 
@@ -67,11 +67,11 @@ def test_every_attempt_has_a_name_of_its_own() -> None:
     ("report", "is_pushed"), [(REPORT, False), (replace(REPORT, is_skipped=True), True)], ids=["taken", "skipped"]
 )
 def test_a_new_worker_is_brought_up_only_while_the_weights_are_those_of_the_last_version(
-    report: StepReport, is_pushed: bool
+    report: StepResult, is_pushed: bool
 ) -> None:
     ranks = Rank(0, step=report), Rank(1, step=report)
 
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         await group.bring_up()  # nothing was pushed yet: the first push does it
         await group.push_weights(3)
         await group.step(BATCH)
@@ -86,7 +86,7 @@ def test_bringing_up_waits_for_the_step_under_way_and_is_then_not_needed() -> No
     stepping = asyncio.Event()
     ranks = Rank(0, step=stepping), Rank(1)
 
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         await group.push_weights(3)
         step = asyncio.ensure_future(group.step(BATCH))
         await asyncio.sleep(0)
@@ -105,7 +105,7 @@ def test_nccl_meets_anew_only_for_other_processes_or_after_a_failure() -> None:
     failed = replace(TAKEN, taken=())
     ranks = Rank(0, push=iter((TAKEN, TAKEN, TAKEN, failed, TAKEN, TAKEN))), Rank(1)
 
-    async def play(group: LearnerGroup) -> None:
+    async def play(group: LearnerRanks) -> None:
         await group.setup(replace(ARGUMENTS, weight_backend="nccl"))
         await group.push_weights(1)  # the first: meets
         await group.push_weights(2)  # the same process: the group still fits

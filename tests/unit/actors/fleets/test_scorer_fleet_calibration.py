@@ -7,7 +7,7 @@ from ray.exceptions import ActorDiedError
 
 from contracts.errors import RunFailed
 from rewards.calibration import Calibration
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 from tests.fakes.ports import run
 from tests.fakes.scorers import Clock, FakeScorer, a_fleet, a_request, broken
 

@@ -10,7 +10,7 @@ from actors.fleets.states import WorkerState
 from contracts.errors import FleetLost
 from contracts.rollouts import Score, Unscored
 from rewards.calibration import Calibration
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 from tests.fakes.ports import run
 from tests.fakes.scorers import FakeScorer, Watch, a_request, broken, settle, unavailable
 

@@ -7,7 +7,7 @@ import pytest
 
 from actors.weight_sync.rounds import MAX_ATTEMPTS, Membership, PushRounds, Workers
 from actors.weight_sync.sender import PushOutcome
-from contracts.batches import PushReport
+from contracts.batches import PushResult
 from contracts.errors import FleetLost
 
 
@@ -64,7 +64,7 @@ class Ranks:
         )
 
 
-def push(ranks: Ranks, policy_version: int = 7) -> PushReport:
+def push(ranks: Ranks, policy_version: int = 7) -> PushResult:
     return asyncio.run(PushRounds(ranks.fleet, ranks.send).push(policy_version))
 
 

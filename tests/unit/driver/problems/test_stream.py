@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.config.load import load_config
 from contracts.errors import BadInput
-from contracts.rollouts import Draw, Problem
+from contracts.rollouts import Problem, PromptDraw
 from driver.inputs import open_stream
 from driver.problems.curriculum import Curriculum
 from driver.problems.sources import ListSource
@@ -48,7 +48,7 @@ def keys(problems: ProblemStream, num: int) -> list[str]:
     return [draw.problem.group_key for draw in first_draws(problems, num)]
 
 
-def languages(draws: list[Draw]) -> list[str]:
+def languages(draws: list[PromptDraw]) -> list[str]:
     return [draw.problem.language for draw in draws]
 
 
@@ -85,7 +85,7 @@ def test_the_order_is_the_one_that_older_checkpoints_were_made_with() -> None:
         language = ("de", "th")[turn]
         epoch, index = divmod(place, SIZES[language])
         position = permuted(index, SIZES[language], key=f"1/{epoch}")
-        assert draw == Draw(number=number, place=place, problem=source(SIZES).problem(language, position))
+        assert draw == PromptDraw(number=number, place=place, problem=source(SIZES).problem(language, position))
 
 
 def test_an_index_outside_the_range_is_refused() -> None:

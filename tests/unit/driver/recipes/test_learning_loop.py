@@ -65,7 +65,7 @@ def test_too_many_skipped_steps_in_a_row_end_the_run_after_they_were_written_dow
     done = RecipeRun(PROBLEMS, algorithm(steps=6, groups_per_step=1), learner=learner, max_skipped_steps=2)
     assert [record.step for record in done.records] == [1, 2]
     assert done.drops(2) == [("b", "not_finite")]
-    assert [progress.step for progress in done.checkpointer.kept] == [1]  # the last good one stays the last
+    assert [position.step for position in done.checkpointer.kept] == [1]  # the last good one stays the last
     assert str(done.failure) == (
         "2 optimiser steps in a row were skipped because loss or gradient was not finite (learner.max_skipped_steps); "
         "the last, number 2, on the groups 1/b/de. events.jsonl names those of the others; start a run of "
@@ -77,7 +77,7 @@ def test_a_step_that_was_taken_starts_the_count_again() -> None:
     learner = FakeLearner(skips={0: (), 2: (), 4: ()})
     done = RecipeRun(PROBLEMS, algorithm(steps=6, groups_per_step=1), learner=learner, max_skipped_steps=2)
     assert done.failure is None
-    assert [progress.skipped_in_a_row for progress in done.checkpointer.kept] == [1, 0, 1, 0, 1, 0]
+    assert [position.skipped_in_a_row for position in done.checkpointer.kept] == [1, 0, 1, 0, 1, 0]
 
 
 def test_mini_batches_of_one_step_count_one_by_one_and_the_rest_of_the_batch_is_left() -> None:
@@ -98,7 +98,7 @@ def test_progress_says_where_the_run_stands_after_every_step() -> None:
         RunPosition(step=2, policy_version=2, optimizer_steps=4, skipped_in_a_row=0),
         RunPosition(step=3, policy_version=3, optimizer_steps=6, skipped_in_a_row=0),
     ]
-    assert done.loop.progress == done.checkpointer.kept[-1]
+    assert done.loop.position == done.checkpointer.kept[-1]
 
 
 @pytest.mark.parametrize("after", [1, 2])

@@ -150,7 +150,7 @@ def test_a_recipe_that_is_asked_to_stop_finishes_its_step_and_begins_no_other() 
         live.loop.stop.ask()  # while it learns
         await recipe
         assert [progress.step for progress in live.checkpointer.kept] == [1]
-        assert live.loop.progress.step == 1
+        assert live.loop.position.step == 1
         assert live.loop.is_between_steps
         await quiet()
         await live.feed.feed.close()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.batches import PushReport
+from contracts.batches import PushResult
 from contracts.config.learning import AlgorithmConfig
 from contracts.errors import BadInput, CheckpointFailed, FleetLost, LearnerLost, RunFailed
-from contracts.rollouts import Draw, DroppedGroup, ScoredGroup
+from contracts.rollouts import DroppedGroup, PromptDraw, ScoredGroup
 from driver.problems.draws import OpenDraws
 from driver.recipes.loop import Loop
 from driver.recipes.recovery import Recovery
@@ -46,7 +46,7 @@ class Lived:
             learner=Learner(lived=self),
             recorder=FakeRecorder(),
             settings=settings(AlgorithmConfig(steps=20)),
-            progress=STOOD,
+            position=STOOD,
             last_version=14,  # the push that was under way
             is_between_steps=False,
         )
@@ -73,7 +73,7 @@ class Lived:
         ends = iter(self.recipe_ends)
 
         async def recipe() -> None:
-            self.calls.append(f"recipe after step {self.loop.progress.step}")
+            self.calls.append(f"recipe after step {self.loop.position.step}")
             if self.is_asked_to_stop:
                 self.loop.stop.ask()
             if failure := next(ends):
@@ -91,7 +91,7 @@ class Learner(FakeLearner):
         if failure := next(self.lived.load_fails, None):
             raise failure
 
-    async def push_weights(self, policy_version: int) -> PushReport:
+    async def push_weights(self, policy_version: int) -> PushResult:
         self.lived.calls.append(f"push {policy_version}")
         if failure := next(self.lived.push_fails, None):
             raise failure
@@ -102,7 +102,7 @@ class Learner(FakeLearner):
 class Feed:
     calls: list[str]
 
-    def state(self) -> tuple[OpenDraws, list[tuple[Draw, ScoredGroup]]]:
+    def state(self) -> tuple[OpenDraws, list[tuple[PromptDraw, ScoredGroup]]]:
         raise AssertionError("nothing is saved on the way back")
 
     def checkpointed(self) -> None:
@@ -160,7 +160,7 @@ def test_all_is_put_back_before_the_recipe_goes_on_and_the_weights_get_a_version
         "learner_restarted: after step 10 from step-000010",
         "recipe after step 10",
     ]
-    assert lived.loop.progress == RunPosition(step=10, policy_version=15, optimizer_steps=18, skipped_in_a_row=1)
+    assert lived.loop.position == RunPosition(step=10, policy_version=15, optimizer_steps=18, skipped_in_a_row=1)
     assert lived.loop.last_version == 15
     assert lived.loop.is_between_steps
 
@@ -176,7 +176,7 @@ def test_before_the_first_checkpoint_it_starts_at_the_first_step_with_the_first_
         "feed back to step 0, version 15",
         "recipe after step 0",
     ]
-    assert lived.loop.progress == RunPosition(step=0, policy_version=15)
+    assert lived.loop.position == RunPosition(step=0, policy_version=15)
 
 
 def test_a_run_without_checkpoints_can_not_go_on() -> None:
@@ -261,7 +261,7 @@ def test_a_run_that_was_asked_to_stop_ends_at_its_last_checkpoint_and_starts_no_
         "said: learner-1 died: SIGKILL; the run was asked to stop: it ends after step 10",
         "record back to step 10",
     ]
-    assert lived.loop.progress == RunPosition(step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
+    assert lived.loop.position == RunPosition(step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
     assert not lived.loop.is_between_steps  # there is nothing to save
 
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from contracts.batches import StepReport
+from contracts.batches import StepResult
 from driver.recipes.reports import merged
 
 
-def a_report(metrics: Mapping[str, float], *, is_skipped: bool = False) -> StepReport:
-    return StepReport(
+def a_report(metrics: Mapping[str, float], *, is_skipped: bool = False) -> StepResult:
+    return StepResult(
         metrics={**metrics, "learner/skipped": float(is_skipped)}, num_tokens=10, seconds=1.5, is_skipped=is_skipped
     )
 

@@ -12,7 +12,7 @@ from contracts.rollouts import Problem, Rollout, SamplingRequest
 from driver.problems.draws import Draws
 from driver.recipes.loop import Loop
 from driver.recipes.sft import SftStages, train_sft
-from driver.rollouts.draw_feed import DrawFeed
+from driver.rollouts.prompt_buffer import PromptBuffer
 from driver.run_state.stopping import Stopped
 from tests.fakes.ports import (
     FakeGenerator,
@@ -29,8 +29,8 @@ from tests.runs.recipe import FakeCheckpointer, all_rows, references, settings
 END = 999
 
 
-def feed_of(problems: Sequence[Problem], *, per_step: int) -> DrawFeed:
-    return DrawFeed(Draws(GivenStream(problems)), per_step=per_step)
+def feed_of(problems: Sequence[Problem], *, per_step: int) -> PromptBuffer:
+    return PromptBuffer(Draws(GivenStream(problems)), per_step=per_step)
 
 
 def answer(problem: Problem, text: str) -> tuple[int, ...]:

@@ -9,9 +9,9 @@ import pytest
 
 from contracts.errors import RunFailed
 from contracts.rollouts import Problem, Reference, Rollout, SamplingRequest
-from driver.references.book import KnownReferences, PivotSampling, ReferenceBook, model_fingerprint
 from driver.references.cache import ReferenceCache
 from driver.references.counts import ReferenceCounts
+from driver.references.store import KnownReferences, PivotSampling, ReferenceStore, model_fingerprint
 from driver.tracking.metrics import StepOutcome, step_metrics
 from tests.fakes.ports import FakeGenerator, a_problem, run, token_ids
 
@@ -49,8 +49,8 @@ def says(*answers: int | None) -> TextPivot:
 
 def book(
     pivot: FakeGenerator | TextPivot, folder: Path | None = None, *, sampling: PivotSampling = SAMPLING
-) -> ReferenceBook:
-    return ReferenceBook(pivot=pivot, prompt=token_ids, sampling=sampling, cache=ReferenceCache(folder))
+) -> ReferenceStore:
+    return ReferenceStore(pivot=pivot, prompt=token_ids, sampling=sampling, cache=ReferenceCache(folder))
 
 
 def test_the_languages_of_an_item_share_one_request_also_while_it_is_under_way() -> None:
@@ -160,7 +160,7 @@ def test_what_is_known_can_be_looked_for_without_a_pivot(tmp_path: Path) -> None
 
 def asked(
     pivot: TextPivot, *, sampling: PivotSampling, problem: Problem | None = None
-) -> tuple[Reference, ReferenceBook]:
+) -> tuple[Reference, ReferenceStore]:
     references = book(pivot, sampling=sampling)
     return run(references.get(problem or a_problem("a"))), references
 

@@ -8,9 +8,9 @@ import pytest
 from contracts.config.run import PivotConfig
 from contracts.errors import BadInput, RunFailed
 from driver.problems.sources import ListSource
-from driver.references.book import PivotSampling, ReferenceBook
 from driver.references.cache import ReferenceCache
 from driver.references.fill import SAVE_EVERY_S, Items, ask_for, distinct_items, num_in_flight, sort_out
+from driver.references.store import PivotSampling, ReferenceStore
 from tests.fakes.ports import FakeGenerator, a_problem, run, token_ids
 
 SAMPLING = PivotSampling(fingerprint="pivot", max_tokens=8, temperature=0.0, seed=1)
@@ -21,8 +21,8 @@ def items(names: str, *languages: str) -> Items:
     return distinct_items(ListSource(problems, name="some"), languages)
 
 
-def book(pivot: FakeGenerator, folder: Path) -> ReferenceBook:
-    return ReferenceBook(pivot=pivot, prompt=token_ids, sampling=SAMPLING, cache=ReferenceCache(folder))
+def book(pivot: FakeGenerator, folder: Path) -> ReferenceStore:
+    return ReferenceStore(pivot=pivot, prompt=token_ids, sampling=SAMPLING, cache=ReferenceCache(folder))
 
 
 def ignore(number: int) -> None:

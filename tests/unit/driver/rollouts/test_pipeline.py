@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from contracts.errors import BadInput, RunFailed
-from contracts.rollouts import Draw, DroppedGroup, Group, Problem, ScoredGroup, Unscored
-from driver.references.book import PivotSampling, ReferenceBook, ReferenceCache
+from contracts.rollouts import DroppedGroup, Group, Problem, PromptDraw, ScoredGroup, Unscored
+from driver.references.store import PivotSampling, ReferenceCache, ReferenceStore
 from driver.rollouts.pipeline import Sampling, Stages, score_draw
 from driver.rollouts.stage_clock import StageClock
 from tests.fakes.ports import FakeGenerator, FakeScorer, a_problem, policy_prompt, run, token_ids
@@ -21,7 +21,7 @@ def stages(
 ) -> Stages:
     return Stages(
         policy=policy or FakeGenerator(),
-        references=ReferenceBook(
+        references=ReferenceStore(
             pivot=pivot or FakeGenerator(),
             prompt=token_ids,
             sampling=PivotSampling(fingerprint="pivot", max_tokens=8, temperature=0.0, seed=1),
@@ -42,7 +42,7 @@ async def scored(
     on: Stages,
 ) -> list[ScoredGroup | DroppedGroup]:
     """Each problem is a draw, numbered from `first`; all are on their way at the same time."""
-    draws = [Draw(number=number, place=number, problem=problem) for number, problem in enumerate(problems, first)]
+    draws = [PromptDraw(number=number, place=number, problem=problem) for number, problem in enumerate(problems, first)]
     clock = StageClock()
     return await asyncio.gather(
         *(score_draw(draw, step=step, attempt=attempt, stages=on, clock=clock) for draw in draws)
@@ -195,6 +195,6 @@ def test_a_failure_of_an_engine_is_the_callers() -> None:
 
 def test_the_clock_is_told_of_every_stage_that_a_group_goes_through() -> None:
     clock = StageClock()
-    draw = Draw(number=0, place=0, problem=A)
+    draw = PromptDraw(number=0, place=0, problem=A)
     run(score_draw(draw, step=1, attempt=0, stages=stages(), clock=clock))
     assert set(clock.take()) == {"generate", "pivot", "score"}

@@ -10,9 +10,9 @@ from contracts.errors import CheckpointFailed, RunFailed
 from driver.problems.draws import Draws
 from driver.problems.sources import ListSource
 from driver.problems.stream import ProblemStream
-from driver.rollouts.draw_feed import DrawFeed
-from driver.run_state.checkpointer import Feed, RunCheckpointer, progress_of
-from driver.run_state.kept_groups import read_groups
+from driver.rollouts.prompt_buffer import PromptBuffer
+from driver.run_state.buffered_groups import read_groups
+from driver.run_state.checkpointer import Feed, RunCheckpointer, position_of
 from driver.run_state.position import RunPosition
 from tests.fakes.ports import FakeLearner, a_problem, run
 from tests.runs.checkpointed import CheckpointedRun
@@ -68,15 +68,15 @@ class Stepping:
 
     def __post_init__(self) -> None:
         self.run = CheckpointedRun(self.folder, every_steps=self.every_steps, best_metric="", keep_last=5)
-        self.feed = DrawFeed(self.draws, per_step=GROUPS_PER_STEP)
+        self.feed = PromptBuffer(self.draws, per_step=GROUPS_PER_STEP)
 
     def steps(self, first: int, last: int) -> None:
         writing = checkpointer(self.run, self.feed, learner=self.learner, failed=self.failed)
         for step in range(first, last + 1):
             self.drawn += [draw.group_id for draw in self.feed.next_draws(step)]
             self.feed.release()
-            progress = RunPosition(step=step, policy_version=step - 1, optimizer_steps=2 * step, skipped_in_a_row=1)
-            run(writing.after_step(progress))
+            position = RunPosition(step=step, policy_version=step - 1, optimizer_steps=2 * step, skipped_in_a_row=1)
+            run(writing.after_step(position))
 
 
 def test_due_steps_are_saved_with_the_learners_state_and_the_place_in_the_stream(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_due_steps_are_saved_with_the_learners_state_and_the_place_in_the_stream
     assert (found.state.open["stream"]["number"], found.state.open["again"]) == (15, [])
     assert read_groups(found.groups) == []
     assert (found.state.num_ranks, found.state.seed, found.state.calibration) == (2, 3, "{}")
-    assert progress_of(found.state) == RunPosition(step=5, policy_version=4, optimizer_steps=10, skipped_in_a_row=1)
+    assert position_of(found.state) == RunPosition(step=5, policy_version=4, optimizer_steps=10, skipped_in_a_row=1)
     assert stepping.failed == []
 
 
@@ -148,7 +148,7 @@ def test_groups_that_are_ready_and_draws_that_are_open_are_part_of_it(tmp_path: 
 def test_a_run_that_ends_after_a_due_step_does_not_write_its_checkpoint_twice(tmp_path: Path) -> None:
     learner = FakeLearner()
     kept = CheckpointedRun(tmp_path, every_steps=2)
-    writing = checkpointer(kept, DrawFeed(Draws(a_stream()), per_step=1), learner=learner)
+    writing = checkpointer(kept, PromptBuffer(Draws(a_stream()), per_step=1), learner=learner)
     run(writing.after_step(RunPosition(step=2)))
     written = (kept.folder / "step-000002" / "manifest.json").stat()
     assert run(writing.save_if_lacking(RunPosition(step=2)))
@@ -160,14 +160,14 @@ def test_a_run_that_ends_after_a_due_step_does_not_write_its_checkpoint_twice(tm
 def test_what_a_run_ends_without_is_told(tmp_path: Path) -> None:
     full = CheckpointFailed("No space left on device")
     failed: list[str] = []
-    feed = DrawFeed(Draws(a_stream()), per_step=1)
+    feed = PromptBuffer(Draws(a_stream()), per_step=1)
     learner = FailingLearner(failures=iter((full,)))
     writing = checkpointer(CheckpointedRun(tmp_path), feed, learner=learner, failed=failed)
     assert not run(writing.save_if_lacking(RunPosition(step=1)))
     assert len(failed) == 1
 
 
-class CountingFeed(DrawFeed):
+class CountingFeed(PromptBuffer):
     """Says how often it was told that a checkpoint holds everything."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from driver.run_state.checkpoint_files import LEARNER
-from driver.run_state.origins import run_origins
+from driver.run_state.model_fingerprints import run_origins
 from driver.run_state.resume import MAY_CHANGE, OpenedRun, enter_run, open_run
 from driver.tracking.metrics import Event, EventLog, MetricsLog, read_events, read_metrics
 from driver.tracking.run_folder import RunFolder, sole_writer

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.scoring.metrics import over_step, scorer_metrics
-from contracts.batches import PushReport, StepReport
+from contracts.batches import PushResult, StepResult
 from contracts.rollouts import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 from driver.references.counts import ReferenceCounts
 from driver.tracking.metrics import Event, EventLog, MetricsLog, StepOutcome, read_events, read_metrics, step_metrics
@@ -58,8 +58,8 @@ def outcome(*groups: ScoredGroup, dropped: tuple[DroppedGroup, ...] = (), is_lea
         dropped=dropped,
         stage_seconds={"generate": 4.0, "pivot": 2.0, "score": 0.5, "learn": 3.0, "push": 1.0, "step": 9.0},
         pivot=ReferenceCounts(asked=4, cached=3, requests=1, tokens=50),
-        learning=StepReport(metrics={"policy/loss": 0.25}, num_tokens=600, seconds=2.0) if is_learned else None,
-        push=PushReport(policy_version=4, num_tensors=2, num_bytes=1000, seconds=1.0) if is_learned else None,
+        learning=StepResult(metrics={"policy/loss": 0.25}, num_tokens=600, seconds=2.0) if is_learned else None,
+        push=PushResult(policy_version=4, num_tensors=2, num_bytes=1000, seconds=1.0) if is_learned else None,
     )
 
 

@@ -99,17 +99,17 @@ class Clock:
 def written(use: Callable[[Console, Clock], None], *, is_terminal: bool = False) -> str:
     file, clock = io.StringIO(), Clock()
     console = Terminal(file=file, force_terminal=is_terminal, width=200, color_system=None)
-    with Console(console, clock=clock) as progress:
-        use(progress, clock)
+    with Console(console, clock=clock) as console:
+        use(console, clock)
     return file.getvalue()
 
 
-def two_steps(progress: Console, clock: Clock) -> None:
-    progress.start_steps(5)
+def two_steps(console: Console, clock: Clock) -> None:
+    console.start_steps(5)
     clock.now = 10.0
-    progress.step(1, {"reward/mean": 0.25, "lang/all/accuracy": 0.5, "throughput/policy_tokens_per_s": 1234.4})
+    console.step(1, {"reward/mean": 0.25, "lang/all/accuracy": 0.5, "throughput/policy_tokens_per_s": 1234.4})
     clock.now = 40.0
-    progress.step(2, {"reward/mean": 0.5})
+    console.step(2, {"reward/mean": 0.5})
 
 
 def test_without_a_terminal_each_step_is_one_plain_line() -> None:
@@ -127,8 +127,8 @@ def test_a_terminal_gets_one_line_that_is_redrawn_and_removed_at_the_end() -> No
 
 
 def test_a_phase_says_when_it_begins_how_far_it_is_and_how_long_it_took() -> None:
-    def evaluate(progress: Console, clock: Clock) -> None:
-        with progress.phase("evaluating", total=40) as advance:
+    def evaluate(console: Console, clock: Clock) -> None:
+        with console.phase("evaluating", total=40) as advance:
             clock.now = 3.0
             for num_done in range(1, 41):
                 advance(num_done)
@@ -142,8 +142,8 @@ def test_a_phase_says_when_it_begins_how_far_it_is_and_how_long_it_took() -> Non
 
 
 def test_a_phase_that_fails_says_so() -> None:
-    def load(progress: Console, clock: Clock) -> None:
-        with pytest.raises(RunFailed), progress.phase("loading policy"):
+    def load(console: Console, clock: Clock) -> None:
+        with pytest.raises(RunFailed), console.phase("loading policy"):
             clock.now = 2.0
             raise RunFailed("no such model")
 
@@ -151,29 +151,29 @@ def test_a_phase_that_fails_says_so() -> None:
 
 
 def test_text_in_square_brackets_is_shown_as_it_is() -> None:
-    assert written(lambda progress, clock: progress.note("[red]de[/red]: 3")) == "[red]de[/red]: 3\n"
+    assert written(lambda console, clock: console.note("[red]de[/red]: 3")) == "[red]de[/red]: 3\n"
 
 
 def test_what_is_waited_for_is_written_as_a_line() -> None:
-    assert written(lambda progress, clock: progress.waiting("waiting for GPUs")) == "waiting for GPUs\n"
+    assert written(lambda console, clock: console.waiting("waiting for GPUs")) == "waiting for GPUs\n"
 
 
 def test_the_live_line_shows_steps_phases_and_a_wait_until_it_is_not_said_again() -> None:
     clock = Clock()
-    progress = Console(Terminal(file=io.StringIO()), clock=clock)
-    progress.start_steps(5, done=2)
-    with progress.phase("evaluating", total=40) as advance:
+    console = Console(Terminal(file=io.StringIO()), clock=clock)
+    console.start_steps(5, done=2)
+    with console.phase("evaluating", total=40) as advance:
         clock.now = 12.0
         advance(7)
-        progress.waiting("waiting for GPUs")
-        assert progress.line().plain == "step 2/5  |  evaluating 7/40 ... 12 s  |  waiting for GPUs"
+        console.waiting("waiting for GPUs")
+        assert console.line().plain == "step 2/5  |  evaluating 7/40 ... 12 s  |  waiting for GPUs"
         clock.now = 44.0
-        assert progress.line().plain == "step 2/5  |  evaluating 7/40 ... 44 s"
+        assert console.line().plain == "step 2/5  |  evaluating 7/40 ... 44 s"
 
 
 def test_a_step_before_start_steps_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="start_steps"):
-        written(lambda progress, clock: progress.step(1, {}))
+        written(lambda console, clock: console.step(1, {}))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console as Terminal
 
-from contracts.batches import PushReport, StepReport
+from contracts.batches import PushResult, StepResult
 from contracts.errors import RunFailed
 from contracts.rollouts import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
-from driver.references.book import ReferenceCounts
+from driver.references.store import ReferenceCounts
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console
 from driver.tracking.metrics import MetricsLog, read_events, read_metrics
@@ -60,8 +60,8 @@ def a_step(step: int, groups: list[ScoredGroup | DroppedGroup], dropped: list[Dr
         ],
         num_samples=2 if learned else 0,
         update=Update(
-            step=StepReport(metrics={"policy/loss": 0.25, "packing/efficiency": 0.75}, num_tokens=10, seconds=2.0),
-            push=PushReport(policy_version=step, num_tensors=1, num_bytes=8, seconds=0.5),
+            step=StepResult(metrics={"policy/loss": 0.25, "packing/efficiency": 0.75}, num_tokens=10, seconds=2.0),
+            push=PushResult(policy_version=step, num_tensors=1, num_bytes=8, seconds=0.5),
         )
         if learned
         else None,
@@ -83,9 +83,9 @@ def folder(tmp_path: Path) -> RunFolder:
 def recorder(
     folder: RunFolder, *, said: io.StringIO | None = None, watch: ConsistencyWatch | None = None
 ) -> RunRecorder:
-    progress = Console(Terminal(file=said or io.StringIO(), width=200))
-    progress.start_steps(3)
-    return RunRecorder(folder, progress, watch=watch or ConsistencyWatch(floor=0, steps=1))
+    console = Console(Terminal(file=said or io.StringIO(), width=200))
+    console.start_steps(3)
+    return RunRecorder(folder, console, watch=watch or ConsistencyWatch(floor=0, steps=1))
 
 
 def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:

@@ -1,6 +1,6 @@
 """How old the tokens were that a step learned from, and what its push came to: worked by hand."""
 
-from contracts.batches import PushReport
+from contracts.batches import PushResult
 from contracts.rollouts import DroppedGroup
 from driver.references.counts import ReferenceCounts
 from driver.tracking.metrics import StepOutcome, step_metrics
@@ -35,7 +35,7 @@ def test_a_push_says_how_many_workers_serve_the_version_and_how_many_were_missed
         stage_seconds={},
         pivot=ReferenceCounts(),
         learning=None,
-        push=PushReport(
+        push=PushResult(
             policy_version=6, num_tensors=2, num_bytes=64, seconds=1.5, num_workers=3, missed=("policy-1",), attempts=2
         ),
     )

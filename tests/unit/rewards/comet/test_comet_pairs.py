@@ -13,9 +13,9 @@ from rewards.comet.alignment import TextPair, align
 from rewards.comet.answers import CometAnswers
 from rewards.comet.feeding import BackFeeding, ForwardFeeding, QualityFeeding, SameFeeding, make_feeding
 from rewards.comet.inputs import CometInput
-from rewards.comet.judge import CometJudge
+from rewards.comet.judge import CometSimilarity
 from rewards.comet.pairs import PairScorer
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.similarity import ReasoningPair
 
 
 class Dictionary:
@@ -259,7 +259,7 @@ def reasoning(native: Sequence[str], *, reference: Sequence[str] = ENGLISH) -> R
 
 def test_a_reasoning_is_judged_segment_by_segment_and_omissions_and_padding_cost() -> None:
     padding = "Das Wetter war an jenem Tag im Jahr 1987 wirklich sehr angenehm und mild."
-    found = CometJudge(scorer(SharedNumbers())).judge(
+    found = CometSimilarity(scorer(SharedNumbers())).judge(
         [
             reasoning(GERMAN),
             reasoning([GERMAN[0], GERMAN[2]]),
@@ -277,4 +277,4 @@ def test_a_reasoning_is_judged_segment_by_segment_and_omissions_and_padding_cost
 
 
 def test_no_pairs_give_no_values() -> None:
-    assert CometJudge(scorer(SharedNumbers())).judge([]).shape == (0,)
+    assert CometSimilarity(scorer(SharedNumbers())).judge([]).shape == (0,)

@@ -7,7 +7,7 @@ import pytest
 
 from languages.facts import LANGUAGES
 from rewards.gates.disguise import MAX_STRANGE_LETTERS, in_plain_letters, normal, num_strange_letters
-from rewards.gates.identify import LanguageJudge
+from rewards.gates.identify import LanguageIdentifier
 from rewards.gates.latex import without_commands
 
 ENGLISH = "Nina has read 6 × 3 = 18 pages so far.\nThere are 84 - 18 = 66 pages left."
@@ -42,12 +42,12 @@ DISGUISES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def judge() -> LanguageJudge:
-    return LanguageJudge(tuple(LANGUAGES))
+def judge() -> LanguageIdentifier:
+    return LanguageIdentifier(tuple(LANGUAGES))
 
 
 @pytest.mark.parametrize("name", DISGUISES)
-def test_english_in_disguise_is_refused_in_every_language(judge: LanguageJudge, name: str) -> None:
+def test_english_in_disguise_is_refused_in_every_language(judge: LanguageIdentifier, name: str) -> None:
     assert [code for code in TARGETS if judge.is_in(DISGUISES[name](ENGLISH), code)] == []
 
 
@@ -73,12 +73,12 @@ RELATIVES = {
 
 
 @pytest.mark.parametrize("relative", RELATIVES)
-def test_a_relative_of_the_language_is_refused(judge: LanguageJudge, relative: str) -> None:
+def test_a_relative_of_the_language_is_refused(judge: LanguageIdentifier, relative: str) -> None:
     code, text = RELATIVES[relative]
     assert not judge.is_in(text, code)
 
 
-def test_a_sentence_of_a_relative_among_the_languages_own_is_refused(judge: LanguageJudge) -> None:
+def test_a_sentence_of_a_relative_among_the_languages_own_is_refused(judge: LanguageIdentifier) -> None:
     own = "Нина уже прочитала 6 × 3 = 18 страниц. Осталось прочитать 84 - 18 = 66 страниц."
     assert judge.is_in(own, "ru")
     assert not judge.is_in(f"{own} Тя трябва да чете 66 ÷ 6 = 11 страници всеки ден.", "ru")
@@ -95,7 +95,7 @@ NOT_JAPANESE = {
 
 
 @pytest.mark.parametrize("name", NOT_JAPANESE)
-def test_what_only_shares_letters_with_japanese_is_refused(judge: LanguageJudge, name: str) -> None:
+def test_what_only_shares_letters_with_japanese_is_refused(judge: LanguageIdentifier, name: str) -> None:
     assert not judge.is_in(NOT_JAPANESE[name], "ja")
 
 
@@ -117,7 +117,9 @@ def test_what_only_shares_letters_with_japanese_is_refused(judge: LanguageJudge,
         ("es", "El equipo 🇪🇸 ganó 5 partidos y perdió 3, así que jugó 8 partidos."),
     ],
 )
-def test_labels_variables_units_names_and_terse_text_are_tolerated(judge: LanguageJudge, code: str, text: str) -> None:
+def test_labels_variables_units_names_and_terse_text_are_tolerated(
+    judge: LanguageIdentifier, code: str, text: str
+) -> None:
     assert judge.is_in(text, code)
 
 

@@ -8,7 +8,7 @@ import pytest
 from contracts.rollouts import ScoreRequest
 from driver.problems.builtin.generate import builtin_items
 from languages.facts import LANGUAGES
-from rewards.gates.identify import LanguageJudge
+from rewards.gates.identify import LanguageIdentifier
 from rewards.gates.language import AnswerLanguageGate, LanguageGate
 from rewards.reading import Reading, read_group
 
@@ -37,8 +37,8 @@ TARGETS = tuple(code for code in FAITHFUL if code != "en")
 
 
 @pytest.fixture(scope="module")
-def judge() -> LanguageJudge:
-    return LanguageJudge(tuple(LANGUAGES))
+def judge() -> LanguageIdentifier:
+    return LanguageIdentifier(tuple(LANGUAGES))
 
 
 def read(code: str, response: str) -> Reading:
@@ -57,62 +57,64 @@ def respond(code: str, reasoning: str) -> str:
     return f"{reasoning}\n{LANGUAGES[code].closing.format(answer='15')}"
 
 
-def gates_open(judge: LanguageJudge, code: str, response: str) -> tuple[bool, bool]:
+def gates_open(judge: LanguageIdentifier, code: str, response: str) -> tuple[bool, bool]:
     """(language, answer_language)"""
     reading = read(code, response)
     return LanguageGate(judge).is_open(reading), AnswerLanguageGate(judge).is_open(reading)
 
 
 @pytest.mark.parametrize("code", FAITHFUL)
-def test_faithful_response_opens_both_gates(judge: LanguageJudge, code: str) -> None:
+def test_faithful_response_opens_both_gates(judge: LanguageIdentifier, code: str) -> None:
     assert gates_open(judge, code, respond(code, FAITHFUL[code])) == (True, True)
 
 
 @pytest.mark.parametrize("code", TARGETS)
-def test_english_response_shuts_both_gates(judge: LanguageJudge, code: str) -> None:
+def test_english_response_shuts_both_gates(judge: LanguageIdentifier, code: str) -> None:
     assert gates_open(judge, code, respond("en", ENGLISH)) == (False, False)
 
 
 @pytest.mark.parametrize("code", TARGETS)
 def test_english_reasoning_under_a_native_closing_shuts_the_gate_of_the_reasoning(
-    judge: LanguageJudge, code: str
+    judge: LanguageIdentifier, code: str
 ) -> None:
     assert gates_open(judge, code, respond(code, ENGLISH)) == (False, True)
 
 
 @pytest.mark.parametrize("code", TARGETS)
-def test_english_closing_under_native_reasoning_shuts_the_gate_of_the_answer(judge: LanguageJudge, code: str) -> None:
+def test_english_closing_under_native_reasoning_shuts_the_gate_of_the_answer(
+    judge: LanguageIdentifier, code: str
+) -> None:
     assert gates_open(judge, code, respond("en", FAITHFUL[code])) == (True, False)
 
 
-def test_english_sentence_behind_a_native_answer_shuts_the_gate_of_the_answer(judge: LanguageJudge) -> None:
+def test_english_sentence_behind_a_native_answer_shuts_the_gate_of_the_answer(judge: LanguageIdentifier) -> None:
     response = f"{respond('de', FAITHFUL['de'])} That is how many apples she has in the end."
     assert gates_open(judge, "de", response) == (True, False)
 
 
-def test_box_behind_native_reasoning_has_no_language(judge: LanguageJudge) -> None:
+def test_box_behind_native_reasoning_has_no_language(judge: LanguageIdentifier) -> None:
     assert gates_open(judge, "de", f"{FAITHFUL['de']}\n\\boxed{{15}}") == (True, True)
 
 
 @pytest.mark.parametrize("code", TARGETS)
-def test_one_english_sentence_in_two_is_refused(judge: LanguageJudge, code: str) -> None:
+def test_one_english_sentence_in_two_is_refused(judge: LanguageIdentifier, code: str) -> None:
     assert not judge.is_in(f"{FAITHFUL[code]} {ENGLISH}", code)
     assert not judge.is_in(f"{ENGLISH} {FAITHFUL[code]}", code)
 
 
 @pytest.mark.parametrize("code", FAITHFUL)
-def test_every_other_language_is_refused(judge: LanguageJudge, code: str) -> None:
+def test_every_other_language_is_refused(judge: LanguageIdentifier, code: str) -> None:
     assert [other for other in FAITHFUL if judge.is_in(FAITHFUL[other], code)] == [code]
 
 
 @pytest.mark.parametrize("code", TARGETS)
-def test_english_second_half_of_a_sentence_is_refused(judge: LanguageJudge, code: str) -> None:
+def test_english_second_half_of_a_sentence_is_refused(judge: LanguageIdentifier, code: str) -> None:
     half = FAITHFUL[code][: len(FAITHFUL[code]) // 2]
     assert not judge.is_in(f"{half} so now she has 12 + 3 = 15 apples.", code)
 
 
 @pytest.mark.parametrize("code", TARGETS)
-def test_short_english_sentence_before_a_native_one_is_refused(judge: LanguageJudge, code: str) -> None:
+def test_short_english_sentence_before_a_native_one_is_refused(judge: LanguageIdentifier, code: str) -> None:
     assert not judge.is_in(f"She has 15 apples left. {FAITHFUL[code]}", code)
 
 
@@ -134,15 +136,15 @@ def test_short_english_sentence_before_a_native_one_is_refused(judge: LanguageJu
         ("ar", "مریم پنج سیب داشت. علی به او سی سیب دیگر داد. اکنون مریم ۳۶ سیب دارد."),
     ],
 )
-def test_disguised_mixed_or_related_language_is_refused(judge: LanguageJudge, code: str, text: str) -> None:
+def test_disguised_mixed_or_related_language_is_refused(judge: LanguageIdentifier, code: str, text: str) -> None:
     assert not judge.is_in(text, code)
 
 
-def test_english_clause_inside_a_thai_text_is_refused(judge: LanguageJudge) -> None:
+def test_english_clause_inside_a_thai_text_is_refused(judge: LanguageIdentifier) -> None:
     assert not judge.is_in(f"{FAITHFUL['th']} so she has fifteen apples left {FAITHFUL['th']}", "th")
 
 
-def test_single_english_words_all_over_a_text_are_refused_and_one_alone_is_not(judge: LanguageJudge) -> None:
+def test_single_english_words_all_over_a_text_are_refused_and_one_alone_is_not(judge: LanguageIdentifier) -> None:
     first = "Am Anfang hat der Bauer vier große Körbe voller Obst, die neben der Scheune stehen"
     second = "Danach bringt seine Tochter noch drei weitere Körbe von dem Feld hinter dem Haus mit"
     assert judge.is_in(f"{first}. {second}.", "de")
@@ -152,7 +154,7 @@ def test_single_english_words_all_over_a_text_are_refused_and_one_alone_is_not(j
 
 @pytest.mark.parametrize("text", ["", "42", "12 + 3 = 15", "15 kg", "#### 15", r"\[ \frac{30}{2} = 15 \]", "x = 15"])
 @pytest.mark.parametrize("code", ["de", "ja", "te"])
-def test_text_without_words_is_not_judged(judge: LanguageJudge, text: str, code: str) -> None:
+def test_text_without_words_is_not_judged(judge: LanguageIdentifier, text: str, code: str) -> None:
     assert judge.is_in(text, code)
 
 
@@ -167,17 +169,19 @@ def test_text_without_words_is_not_judged(judge: LanguageJudge, text: str, code:
         ("de", "Leo und Will fahren mit May nach New York."),
     ],
 )
-def test_names_units_and_latex_are_tolerated(judge: LanguageJudge, code: str, text: str) -> None:
+def test_names_units_and_latex_are_tolerated(judge: LanguageIdentifier, code: str, text: str) -> None:
     assert judge.is_in(text, code)
 
 
 def test_language_that_the_judge_was_not_built_for_is_an_error() -> None:
     with pytest.raises(ValueError, match="'fr'"):
-        LanguageJudge(("de",)).is_in("Bonjour", "fr")
+        LanguageIdentifier(("de",)).is_in("Bonjour", "fr")
 
 
 @pytest.mark.parametrize("code", FAITHFUL)
-def test_built_in_texts_are_accepted_in_their_language_and_refused_as_english(judge: LanguageJudge, code: str) -> None:
+def test_built_in_texts_are_accepted_in_their_language_and_refused_as_english(
+    judge: LanguageIdentifier, code: str
+) -> None:
     items = list(builtin_items(seed=3, split="test", num_items=60))
     texts = [text for item in items for text in (item.text(code).question, item.text(code).solution)]
     assert [text for text in texts if not judge.is_in(text, code)] == []
@@ -192,7 +196,9 @@ def mgsm_questions(code: str) -> list[str]:
 
 @needs_mgsm
 @pytest.mark.parametrize("code", MGSM_LANGUAGES)
-def test_mgsm_questions_are_accepted_in_their_language_and_refused_as_english(judge: LanguageJudge, code: str) -> None:
+def test_mgsm_questions_are_accepted_in_their_language_and_refused_as_english(
+    judge: LanguageIdentifier, code: str
+) -> None:
     questions = mgsm_questions(code)
     refused = [question for question in questions if not judge.is_in(question, code)]
     assert len(refused) <= 0.01 * len(questions), refused

@@ -27,7 +27,7 @@ TranslationPrompt = Callable[[str, str], tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
+class EngineFeatures:
     """What was found out, one entry a response; empty where the reward does not ask for it."""
 
     translations: tuple[str, ...] = ()  # of each reasoning into English; "" where there is none
@@ -150,25 +150,25 @@ class PolicyAnswerLikelihood:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvidenceSource:
+class EngineFeatureSource:
     """Asks what the reward wants to know, and nothing else."""
 
     translations: PivotTranslations | None = None
     likelihood: PolicyAnswerLikelihood | None = None
 
-    async def gather(self, group: Group, reference: Reference) -> Evidence:
+    async def gather(self, group: Group, reference: Reference) -> EngineFeatures:
         """Ask before the policy's weights change: the probabilities are those of the weights that it serves now.
 
         Raises:
             RunFailed: an engine failed.
         """
-        return Evidence(
+        return EngineFeatures(
             translations=await self.translations.of_group(group, reference) if self.translations else (),
             answer_probabilities=await self.likelihood.of_group(group, reference) if self.likelihood else (),
         )
 
 
-def evidence_source(config: Config, *, policy: AnswerLikelihood, pivot: Generator) -> EvidenceSource | None:
+def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Generator) -> EngineFeatureSource | None:
     """What the configured reward needs of the engines; None where it needs nothing.
 
     Raises:
@@ -176,11 +176,11 @@ def evidence_source(config: Config, *, policy: AnswerLikelihood, pivot: Generato
     """
     match config.reward.reasoning.judge, config.reward.reasoning.translator:
         case "likelihood", _:
-            return EvidenceSource(
+            return EngineFeatureSource(
                 likelihood=PolicyAnswerLikelihood(likelihood=policy, tokenizer=_tokenizer(config.policy, "policy"))
             )
         case "translation", "pivot":
-            return EvidenceSource(
+            return EngineFeatureSource(
                 translations=PivotTranslations(
                     pivot=pivot,
                     prompt=translation_prompt(_tokenizer(config.pivot, "pivot")),

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rewards.reasoning.chrf import ChrfComparer
-from rewards.reasoning.judge import ReasoningPair
-from rewards.reasoning.translation import TranslationJudge
+from rewards.reasoning.similarity import ReasoningPair
+from rewards.reasoning.translation import TranslationSimilarity
 
 GERMAN = "Tom hat 3 Äpfel und kauft 4."
 ENGLISH = "Tom has 3 apples and buys 4."
@@ -50,35 +50,35 @@ def pair(reasoning: str = GERMAN, *, language: str = "de", translation: str = ""
 
 def test_the_comparer_sees_english_against_english() -> None:
     comparer = SameText()
-    assert TranslationJudge(comparer, Dictionary()).judge([pair()]).tolist() == [1.0]
+    assert TranslationSimilarity(comparer, Dictionary()).judge([pair()]).tolist() == [1.0]
     assert comparer.seen == [ReasoningPair(language="en", reasoning=ENGLISH, reference=ENGLISH)]
 
 
 def test_each_distinct_text_of_a_language_is_translated_once_in_one_call() -> None:
     translator = Dictionary({GERMAN: ENGLISH, SPANISH: ENGLISH, "Nein.": "No."})
     pairs = [pair(), pair("Nein."), pair(SPANISH, language="es"), pair()]
-    assert TranslationJudge(SameText(), translator).judge(pairs).tolist() == [1.0, 0.0, 1.0, 1.0]
+    assert TranslationSimilarity(SameText(), translator).judge(pairs).tolist() == [1.0, 0.0, 1.0, 1.0]
     assert translator.asked == [("de", "en", [GERMAN, "Nein."]), ("es", "en", [SPANISH])]
 
 
 def test_a_given_translation_an_english_text_and_an_empty_one_need_no_translator() -> None:
     translator = Dictionary()
     pairs = [pair(translation=ENGLISH), pair(ENGLISH, language="en"), pair(" ")]
-    assert TranslationJudge(SameText(), translator).judge(pairs).tolist() == [1.0, 1.0, 0.0]
+    assert TranslationSimilarity(SameText(), translator).judge(pairs).tolist() == [1.0, 1.0, 0.0]
     assert translator.asked == []
 
 
 def test_without_translation_and_translator_it_cannot_say() -> None:
-    values = TranslationJudge(SameText(), None).judge([pair(), pair(translation=ENGLISH)])
+    values = TranslationSimilarity(SameText(), None).judge([pair(), pair(translation=ENGLISH)])
     assert math.isnan(values[0])
     assert values[1] == 1.0
-    assert np.isnan(TranslationJudge(SameText(), None).judge([pair()])).all()
-    assert TranslationJudge(SameText(), None).judge([]).shape == (0,)
+    assert np.isnan(TranslationSimilarity(SameText(), None).judge([pair()])).all()
+    assert TranslationSimilarity(SameText(), None).judge([]).shape == (0,)
 
 
 def test_a_question_in_place_of_a_reasoning_is_one_in_english_too() -> None:
     comparer = SameText()
-    TranslationJudge(comparer, Dictionary()).judge([pair(question=GERMAN), pair(question="Wie viele?")])
+    TranslationSimilarity(comparer, Dictionary()).judge([pair(question=GERMAN), pair(question="Wie viele?")])
     assert [compared.question for compared in comparer.seen] == [ENGLISH, ""]
 
 
@@ -88,13 +88,15 @@ def test_a_translator_that_loses_a_text_is_an_error_not_a_shift() -> None:
             return []
 
     with pytest.raises(ValueError, match="shorter"):
-        TranslationJudge(SameText(), Forgetful()).judge([pair()])
+        TranslationSimilarity(SameText(), Forgetful()).judge([pair()])
 
 
 def test_fingerprint_names_translator_and_comparer() -> None:
-    assert TranslationJudge(SameText(), Dictionary()).fingerprint == "translation(dictionary;same-text)"
-    assert TranslationJudge(SameText(), None).fingerprint == "translation(given;same-text)"
-    assert TranslationJudge(SameText(), None, translated_by="pivot-1").fingerprint == "translation(pivot-1;same-text)"
+    assert TranslationSimilarity(SameText(), Dictionary()).fingerprint == "translation(dictionary;same-text)"
+    assert TranslationSimilarity(SameText(), None).fingerprint == "translation(given;same-text)"
+    assert (
+        TranslationSimilarity(SameText(), None, translated_by="pivot-1").fingerprint == "translation(pivot-1;same-text)"
+    )
 
 
 def test_chrf_is_the_mean_of_the_n_gram_f_scores() -> None:

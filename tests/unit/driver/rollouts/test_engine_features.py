@@ -21,12 +21,12 @@ from contracts.rollouts import (
     Rollout,
     SamplingRequest,
 )
-from driver.rollouts.engine_evidence import (
-    Evidence,
-    EvidenceSource,
+from driver.rollouts.engine_features import (
+    EngineFeatures,
+    EngineFeatureSource,
     PivotTranslations,
     PolicyAnswerLikelihood,
-    evidence_source,
+    engine_feature_source,
     translation_prompt,
 )
 from tests.fakes.ports import run, token_ids
@@ -243,11 +243,13 @@ def test_only_what_the_reward_wants_is_asked() -> None:
     likelihood, pivot = FakeLikelihood(), Translating()
     asker = PolicyAnswerLikelihood(likelihood=likelihood, tokenizer=TOKENIZER)
     asked = group(rollout("Sieben."))
-    assert run(EvidenceSource(likelihood=asker).gather(asked, reference())) == Evidence(answer_probabilities=(0.1,))
-    assert run(EvidenceSource(translations=translations(pivot)).gather(asked, reference())) == Evidence(
+    assert run(EngineFeatureSource(likelihood=asker).gather(asked, reference())) == EngineFeatures(
+        answer_probabilities=(0.1,)
+    )
+    assert run(EngineFeatureSource(translations=translations(pivot)).gather(asked, reference())) == EngineFeatures(
         translations=("SIEBEN.",)
     )
-    assert run(EvidenceSource().gather(asked, reference())) == Evidence()
+    assert run(EngineFeatureSource().gather(asked, reference())) == EngineFeatures()
 
 
 def config(folder: Path, **reasoning: str) -> Config:
@@ -267,8 +269,8 @@ def test_the_config_decides_which_engine_is_asked(tmp_path: Path) -> None:
     TOKENIZER.save_pretrained(tmp_path)
     likelihood, pivot = FakeLikelihood(), Translating()
 
-    def source(**reasoning: str) -> EvidenceSource | None:
-        return evidence_source(config(tmp_path, **reasoning), policy=likelihood, pivot=pivot)
+    def source(**reasoning: str) -> EngineFeatureSource | None:
+        return engine_feature_source(config(tmp_path, **reasoning), policy=likelihood, pivot=pivot)
 
     assert source() is None
     assert source(judge="embedding", translator="pivot") is None
@@ -277,7 +279,7 @@ def test_the_config_decides_which_engine_is_asked(tmp_path: Path) -> None:
     assert by_policy is not None
     assert by_pivot is not None
     asked = group(rollout("Sieben."))
-    assert run(by_policy.gather(asked, reference())) == Evidence(answer_probabilities=(0.1,))
+    assert run(by_policy.gather(asked, reference())) == EngineFeatures(answer_probabilities=(0.1,))
     assert len(run(by_pivot.gather(asked, reference())).translations) == 1
     assert decode(pivot.requests[0].prompt_token_ids).startswith("<Translate this German text")
     assert pivot.requests[0].max_tokens == 60
@@ -285,4 +287,4 @@ def test_the_config_decides_which_engine_is_asked(tmp_path: Path) -> None:
 
 def test_a_tokenizer_that_cannot_be_loaded_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"policy.model = .* no tokenizer can be loaded"):
-        evidence_source(config(tmp_path, judge="likelihood"), policy=FakeLikelihood(), pivot=Translating())
+        engine_feature_source(config(tmp_path, judge="likelihood"), policy=FakeLikelihood(), pivot=Translating())

@@ -7,11 +7,11 @@ driver/rollouts/buffer.py does.
 from collections.abc import Sequence
 
 from contracts.errors import RunFailed
-from contracts.rollouts import Draw, DroppedGroup, ScoredGroup
+from contracts.rollouts import DroppedGroup, PromptDraw, ScoredGroup
 from driver.problems.draws import Draws, OpenDraws
 
 
-class DrawFeed:
+class PromptBuffer:
     """Hands out draws; they are settled when their step is finished."""
 
     def __init__(self, draws: Draws, *, per_step: int, step: int = 0) -> None:
@@ -19,10 +19,10 @@ class DrawFeed:
         self._draws = draws
         self._per_step = per_step
         self._step = self._kept_step = step  # under way, or finished; of the last checkpoint
-        self._handed: list[Draw] = []
-        self._settled: list[tuple[int, Draw]] = []  # by which step since then
+        self._handed: list[PromptDraw] = []
+        self._settled: list[tuple[int, PromptDraw]] = []  # by which step since then
 
-    def next_draws(self, step: int) -> list[Draw]:
+    def next_draws(self, step: int) -> list[PromptDraw]:
         """Those of a step."""
         self._step = step
         self._handed = [self._draws.next() for _ in range(self._per_step)]
@@ -33,7 +33,7 @@ class DrawFeed:
         self._settled += [(self._step, draw) for draw in self._handed]
         self._handed = []
 
-    def state(self) -> tuple[OpenDraws, list[tuple[Draw, ScoredGroup]]]:
+    def state(self) -> tuple[OpenDraws, list[tuple[PromptDraw, ScoredGroup]]]:
         """What a checkpoint keeps; never a group."""
         return self._draws.open(self._handed), []
 

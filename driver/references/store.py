@@ -94,7 +94,7 @@ class KnownReferences:
 
 
 @dataclass(kw_only=True)
-class ReferenceBook(KnownReferences):
+class ReferenceStore(KnownReferences):
     """Get-or-ask: the reference of a problem's item, from the cache or from the pivot."""
 
     pivot: Generator

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from contracts.config.learning import AlgorithmConfig
 from contracts.errors import BadInput
-from contracts.rollouts import Draw, Problem, Score, ScoredGroup, ScoreRequest, Unscored
+from contracts.rollouts import Problem, PromptDraw, Score, ScoredGroup, ScoreRequest, Unscored
 from driver.problems.draws import Draws, OpenDraws
 from tests.fakes.ports import FakeScorer, GivenStream, policy_prompt, run
 from tests.runs.feed import (
@@ -22,7 +22,7 @@ from tests.runs.feed import (
     set_aside,
 )
 
-Kept = Sequence[tuple[Draw, ScoredGroup]]
+Kept = Sequence[tuple[PromptDraw, ScoredGroup]]
 
 
 def restored(state: OpenDraws, kept: Kept, *, step: int, version: int, max_staleness: int) -> FeedRun:

@@ -4,17 +4,17 @@ import pytest
 
 from contracts.errors import RunFailed
 from driver.problems.draws import Draws
-from driver.rollouts.draw_feed import DrawFeed
+from driver.rollouts.prompt_buffer import PromptBuffer
 from tests.fakes.ports import GivenStream, a_problem, run
 
 PROBLEMS = [a_problem(name) for name in "abcdefghij"]
 
 
-def a_feed() -> DrawFeed:
-    return DrawFeed(Draws(GivenStream(PROBLEMS)), per_step=2)
+def a_feed() -> PromptBuffer:
+    return PromptBuffer(Draws(GivenStream(PROBLEMS)), per_step=2)
 
 
-def numbers(feed: DrawFeed, step: int) -> list[int]:
+def numbers(feed: PromptBuffer, step: int) -> list[int]:
     return [draw.number for draw in feed.next_draws(step)]
 
 
@@ -37,7 +37,7 @@ def test_what_is_in_a_steps_hands_is_open_in_a_checkpoint_and_what_was_released_
     assert [draw["number"] for draw in state["again"]] == [2, 3]
     again = Draws(GivenStream(PROBLEMS))
     again.restore(state)
-    assert numbers(DrawFeed(again, per_step=3), 2) == [2, 3, 4]
+    assert numbers(PromptBuffer(again, per_step=3), 2) == [2, 3, 4]
 
 
 def test_after_a_step_back_the_draws_since_the_checkpoint_come_again_in_order() -> None:

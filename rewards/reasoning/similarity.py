@@ -25,7 +25,7 @@ class ReasoningPair:
     answer_probability: float = math.nan  # of the pivot's answer after the reasoning, where the driver asked for it
 
 
-class ReasoningJudge(Protocol):
+class ReasoningSimilarity(Protocol):
     """Anything that says how close the two reasonings of a pair are, in its own unit."""
 
     @property

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import BadInput
-from contracts.rollouts import Draw, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
-from driver.run_state.kept_groups import read_groups, write_groups
+from contracts.rollouts import Group, Problem, PromptDraw, Reference, Rollout, Score, ScoredGroup, Unscored
+from driver.run_state.buffered_groups import read_groups, write_groups
 
 HALF = "\ud83d"  # the first half of an emoji, as a tokenizer's byte pieces may be decoded
 
@@ -62,8 +62,8 @@ REFERENCES = st.builds(
 
 
 @st.composite
-def kept(draw: st.DrawFn) -> tuple[Draw, ScoredGroup]:
-    turn = Draw(number=draw(st.integers(0, 2**62)), place=draw(st.integers(0, 2**62)), problem=draw(PROBLEMS))
+def kept(draw: st.DrawFn) -> tuple[PromptDraw, ScoredGroup]:
+    turn = PromptDraw(number=draw(st.integers(0, 2**62)), place=draw(st.integers(0, 2**62)), problem=draw(PROBLEMS))
     answers = tuple(draw(st.lists(rollouts(), max_size=3)))
     prompt = tuple(draw(st.lists(INT64, max_size=5)))
     return turn, ScoredGroup(
@@ -73,9 +73,9 @@ def kept(draw: st.DrawFn) -> tuple[Draw, ScoredGroup]:
     )
 
 
-def a_group(number: int = 0, *, logprob: float = -0.5, text: str = "Antwort") -> tuple[Draw, ScoredGroup]:
+def a_group(number: int = 0, *, logprob: float = -0.5, text: str = "Antwort") -> tuple[PromptDraw, ScoredGroup]:
     problem = Problem(item_id="a", language="de", question="Wie viele?", question_en="How many?", answer="17")
-    draw = Draw(number=number, place=number // 2, problem=problem)
+    draw = PromptDraw(number=number, place=number // 2, problem=problem)
     rollout = Rollout(
         token_ids=(5, 6), logprobs=(logprob, -0.0), text=text, finish_reason="stop", token_versions=(3, 4)
     )
@@ -98,7 +98,7 @@ def path(tmp_path: Path) -> Path:
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(groups=st.lists(kept(), max_size=3))
-def test_whatever_waits_comes_back_as_it_was(path: Path, groups: list[tuple[Draw, ScoredGroup]]) -> None:
+def test_whatever_waits_comes_back_as_it_was(path: Path, groups: list[tuple[PromptDraw, ScoredGroup]]) -> None:
     write_groups(path, groups)
     back = read_groups(path)
     assert back == groups

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import BadInput
-from contracts.rollouts import Draw, ScoredGroup
+from contracts.rollouts import PromptDraw, ScoredGroup
 
 _ROWS = 64
 """Groups that are turned into columns, or back, at once: a group of long responses is some hundred thousand numbers."""
@@ -42,7 +42,7 @@ class _Kind:
     from_cell: Callable[[object], object]
 
 
-def write_groups(path: Path, groups: Sequence[tuple[Draw, ScoredGroup]]) -> None:
+def write_groups(path: Path, groups: Sequence[tuple[PromptDraw, ScoredGroup]]) -> None:
     """All of them, in order, into a new file in a folder that counts only when it is whole.
 
     Raises:
@@ -55,7 +55,7 @@ def write_groups(path: Path, groups: Sequence[tuple[Draw, ScoredGroup]]) -> None
             writer.write_table(pa.Table.from_pylist(cast(list[dict[str, object]], rows), schema=_schema()))
 
 
-def read_groups(path: Path) -> list[tuple[Draw, ScoredGroup]]:
+def read_groups(path: Path) -> list[tuple[PromptDraw, ScoredGroup]]:
     """What `write_groups` was given.
 
     Raises:
@@ -72,13 +72,13 @@ def read_groups(path: Path) -> list[tuple[Draw, ScoredGroup]]:
         return [_draw_and_group(cast(_Row, kind.from_cell(cell))) for cell in cells]
 
 
-def _row(draw: Draw, scored: ScoredGroup) -> _Row:
+def _row(draw: PromptDraw, scored: ScoredGroup) -> _Row:
     assert draw.group_id == scored.group.group_id, f"draw {draw.group_id} with group {scored.group.group_id}"
     return _Row(number=draw.number, place=draw.place, scored=scored)
 
 
-def _draw_and_group(row: _Row) -> tuple[Draw, ScoredGroup]:
-    return Draw(number=row.number, place=row.place, problem=row.scored.group.problem), row.scored
+def _draw_and_group(row: _Row) -> tuple[PromptDraw, ScoredGroup]:
+    return PromptDraw(number=row.number, place=row.place, problem=row.scored.group.problem), row.scored
 
 
 @cache

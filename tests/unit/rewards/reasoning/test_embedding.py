@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rewards.reasoning.embedding import NOTHING_SAID, EmbeddingJudge, coverage_f1
-from rewards.reasoning.judge import ReasoningPair
+from rewards.reasoning.embedding import NOTHING_SAID, EmbeddingSimilarity, coverage_f1
+from rewards.reasoning.similarity import ReasoningPair
 
 
 class TableEncoder:
@@ -36,26 +36,26 @@ def pair(reasoning: str, reference: str, question: str = "Wie viele?") -> Reason
 
 def test_whole_texts_are_worth_their_cosine_each_with_its_own_reference() -> None:
     encoder = TableEncoder({"a": (1.0, 0.0), "b": (0.0, 1.0), "x": (0.6, 0.8)})
-    values = EmbeddingJudge(encoder).judge([pair("x", "a"), pair("x", "b"), pair("a", "b")])
+    values = EmbeddingSimilarity(encoder).judge([pair("x", "a"), pair("x", "b"), pair("a", "b")])
     assert values == pytest.approx([0.6, 0.8, 0.0])
 
 
 def test_group_of_eight_costs_its_distinct_texts_and_its_reference_once() -> None:
     texts = [f"response {number % 7}" for number in range(8)]
     encoder = TableEncoder(dict.fromkeys([*texts, "reference"], (1.0, 0.0)))
-    EmbeddingJudge(encoder).judge([pair(text, "reference") for text in texts])
+    EmbeddingSimilarity(encoder).judge([pair(text, "reference") for text in texts])
     assert encoder.calls == [(("reference",), True), (tuple(texts[:7]), False)]
 
 
 def test_question_alone_is_remembered_and_apart_from_reasonings() -> None:
     encoder = TableEncoder({"q": (1.0, 0.0), "r": (0.8, 0.6), "ref": (1.0, 0.0)})
-    values = EmbeddingJudge(encoder).judge([pair("q", "ref", question="q"), pair("r", "ref", question="q")])
+    values = EmbeddingSimilarity(encoder).judge([pair("q", "ref", question="q"), pair("r", "ref", question="q")])
     assert values == pytest.approx([1.0, 0.8])
     assert encoder.calls == [(("ref",), True), (("q",), True), (("r",), False)]
 
 
 def test_empty_reasoning_is_worth_the_least_and_an_empty_reference_nothing_known() -> None:
-    values = EmbeddingJudge(TableEncoder({"a": (1.0, 0.0)})).judge([pair(" \n", "a"), pair("a", ""), pair("", "")])
+    values = EmbeddingSimilarity(TableEncoder({"a": (1.0, 0.0)})).judge([pair(" \n", "a"), pair("a", ""), pair("", "")])
     assert values[0] == NOTHING_SAID == -1.0
     assert math.isnan(values[1]) and math.isnan(values[2])
 
@@ -63,14 +63,14 @@ def test_empty_reasoning_is_worth_the_least_and_an_empty_reference_nothing_known
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
 def test_vector_that_is_not_finite_spoils_its_own_pair_only(broken: float) -> None:
     encoder = TableEncoder({"bad": (broken, 0.0), "good": (0.6, 0.8), "ref": (1.0, 0.0)})
-    values = EmbeddingJudge(encoder).judge([pair("bad", "ref"), pair("good", "ref"), pair("good", "bad")])
+    values = EmbeddingSimilarity(encoder).judge([pair("bad", "ref"), pair("good", "ref"), pair("good", "bad")])
     assert values[1] == pytest.approx(0.6)
     assert math.isnan(values[0]) and math.isnan(values[2])
 
 
 def test_no_pairs_are_no_values() -> None:
     encoder = TableEncoder({})
-    assert EmbeddingJudge(encoder).judge([]).shape == (0,)
+    assert EmbeddingSimilarity(encoder).judge([]).shape == (0,)
     assert encoder.calls == []
 
 
@@ -107,7 +107,7 @@ def test_long_texts_are_cut_and_compared_chunk_by_chunk() -> None:
     english = [f"{word} " * 5 + f"{word}." for word in ("one", "two", "three")]
     axes = np.eye(3).tolist()
     vectors = {text: tuple(axis) for texts in (german, english) for text, axis in zip(texts, axes, strict=True)}
-    judge = EmbeddingJudge(TableEncoder(vectors, max_tokens=9))
+    judge = EmbeddingSimilarity(TableEncoder(vectors, max_tokens=9))
     whole = judge.judge([pair(" ".join(german), " ".join(english))])
     assert whole == pytest.approx([1.0])
     lacking = judge.judge([pair(" ".join(german[:2]), " ".join(english))])
@@ -130,18 +130,18 @@ def test_opposite_texts_are_worth_less_than_unrelated_ones() -> None:
 def test_fingerprint_changes_with_encoder_and_chunk_size() -> None:
     encoder = TableEncoder({}, max_tokens=512)
     prints = {
-        EmbeddingJudge(encoder).fingerprint,
-        EmbeddingJudge(encoder, chunk_tokens=256).fingerprint,
-        EmbeddingJudge(TableEncoder({}, max_tokens=512, fingerprint="other")).fingerprint,
+        EmbeddingSimilarity(encoder).fingerprint,
+        EmbeddingSimilarity(encoder, chunk_tokens=256).fingerprint,
+        EmbeddingSimilarity(TableEncoder({}, max_tokens=512, fingerprint="other")).fingerprint,
     }
     assert len(prints) == 3
-    assert EmbeddingJudge(encoder, chunk_tokens=512).fingerprint == EmbeddingJudge(encoder).fingerprint
+    assert EmbeddingSimilarity(encoder, chunk_tokens=512).fingerprint == EmbeddingSimilarity(encoder).fingerprint
 
 
 @pytest.mark.parametrize(("chunk_tokens", "said"), [(513, "more than the 512"), (5, "at least 9")])
 def test_chunk_size_that_can_not_work_is_refused(chunk_tokens: int, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        EmbeddingJudge(TableEncoder({}, max_tokens=512), chunk_tokens=chunk_tokens)
+        EmbeddingSimilarity(TableEncoder({}, max_tokens=512), chunk_tokens=chunk_tokens)
 
 
 def test_encoder_that_loses_a_text_is_an_error() -> None:
@@ -150,4 +150,4 @@ def test_encoder_that_loses_a_text_is_an_error() -> None:
             return super().encode(texts, remember=remember)[1:]
 
     with pytest.raises(ValueError, match="0 vectors for 1 texts"):
-        EmbeddingJudge(Forgetful({"a": (1.0,)})).judge([pair("a", "a")])
+        EmbeddingSimilarity(Forgetful({"a": (1.0,)})).judge([pair("a", "a")])
