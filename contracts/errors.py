@@ -1,27 +1,50 @@
-"""The two ways a run ends badly, told apart by exit code.
+"""Define the errors that end a command, told apart by class and by the key that they are about.
 
-Owns the error types that `driver/run.py` turns into one line and an exit code. Knows nothing else.
+`driver/run.py` turns them into one line and an exit code: 2 for bad input, 1 for a failure while running. Tests compare
+class and key, never the sentence.
 """
 
 
 class BadInput(ValueError):
-    """The user's config, data or arguments are wrong: one clear line, exit 2, nothing started.
+    """Report a mistake in the user's config, data or arguments: one line, exit 2, nothing lost.
 
-    The message says what is wrong, where, what was got and what to do.
+    Args:
+        message: one line that says what is wrong, where, what was found and what to do.
+        key: what the message is about: a config key ("policy.model"), a column of a data set ("question"), a command
+            line word, or the name of a file ("metrics.jsonl"). Empty if there is no single one.
     """
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class RunFailed(RuntimeError):
-    """Something broke while the run was under way: one clear line, exit 1, details in the run's log files."""
+    """Report a failure while the run was under way: one line, exit 1, details in the run's log files.
+
+    Args:
+        message: one line that says what failed and where to look.
+        key: what failed: a worker ("policy-0"), a role ("scorer"), a phase or a file. Empty if there is no single one.
+    """
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class LearnerLost(RunFailed):
-    """A rank of the learner died, fell silent or raised: all ranks must be started again, from the last checkpoint."""
+    """Report that a rank of the learner died, went silent or raised.
+
+    All ranks have to be started again, from the last checkpoint.
+    """
 
 
 class FleetLost(RunFailed):
-    """No worker of a kind is left, and none may be started again: the message names each and why."""
+    """Report that no worker of a role is left and none may be restarted. The message names each worker and why."""
 
 
 class CheckpointFailed(RuntimeError):
-    """A checkpoint could not be written (a full disk): the ones before stay good and the run goes on."""
+    """Report that a checkpoint could not be written, for example on a full disk.
+
+    Earlier checkpoints stay valid, and the run goes on.
+    """
