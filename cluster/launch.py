@@ -97,7 +97,7 @@ class Bundles:
 
 
 @contextmanager
-def placed(layout: Layout, config: ClusterConfig, report: Callable[[str], None]) -> Iterator[Bundles]:
+def placed(layout: Layout, config: ClusterConfig, on_wait: Callable[[str], None]) -> Iterator[Bundles]:
     """The run's bundles, reserved as a whole. Says every 30 s what it waits for, and gives up with numbers."""
     bundles = [
         {"CPU": placement.bundle.cpus} | ({"GPU": placement.bundle.gpus} if placement.bundle.gpus else {})
@@ -107,13 +107,13 @@ def placed(layout: Layout, config: ClusterConfig, report: Callable[[str], None])
     check_fits(layout, Resources(cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0)))
     group = placement_group(bundles, strategy="PACK")
     try:
-        _wait_placed(group, layout, config.placement_timeout_s, report)
+        _wait_placed(group, layout, config.placement_timeout_s, on_wait)
         yield Bundles(layout, group)
     finally:
         remove_placement_group(group)
 
 
-def _wait_placed(group: PlacementGroup, layout: Layout, timeout_s: float, report: Callable[[str], None]) -> None:
+def _wait_placed(group: PlacementGroup, layout: Layout, timeout_s: float, on_wait: Callable[[str], None]) -> None:
     deadline = time.monotonic() + timeout_s
     while not group.wait(timeout_seconds=min(30.0, max(0.1, deadline - time.monotonic()))):
         free = ray.available_resources()
@@ -123,7 +123,7 @@ def _wait_placed(group: PlacementGroup, layout: Layout, timeout_s: float, report
         )
         if time.monotonic() >= deadline:
             raise RunFailed(f"not placed within {timeout_s:g} s: {state}")
-        report(f"waiting for the cluster: {state}")
+        on_wait(f"waiting for the cluster: {state}")
 
 
 def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args: Sequence[object]) -> RemoteActor:

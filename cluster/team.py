@@ -232,7 +232,7 @@ class Team:
                 loading,
                 f"{role} to load",
                 timeout_s=self._config.cluster.start_timeout_s,
-                report=self._console.waiting,
+                on_wait=self._console.waiting,
             )
 
     def _found(self, name: str, process: ProcessInfo) -> None:

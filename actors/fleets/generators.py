@@ -153,7 +153,7 @@ class GeneratorFleet:
         """Says every half minute that nobody serves. What follows when somebody does, `_hear` sees to."""
         what = f"a {self.supervisor.staffing.role} worker that serves ({self._states()})"
         try:
-            await patiently(self.supervisor.until_serving(), what, report=self.supervisor.staffing.waiting)
+            await patiently(self.supervisor.until_serving(), what, on_wait=self.supervisor.staffing.waiting)
         except FleetLost:
             return  # `_hear` has told it to all that wait
 

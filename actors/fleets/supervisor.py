@@ -210,7 +210,7 @@ class Supervisor:
                 self._load(worker),
                 f"{worker.name} to load",
                 timeout_s=staffing.start_timeout_s,
-                report=staffing.waiting,
+                on_wait=staffing.waiting,
             )
         except Exception as failure:  # noqa: BLE001 - whatever it was is reported, costs budget, and names the end
             self._bury(worker, failure.args[0] if isinstance(failure, RunFailed) else f"did not start: {failure}")

@@ -163,10 +163,10 @@ async def _begin(
     if kept.checkpoint is not None:
         with console.phase(f"loading {kept.checkpoint.path.name}"):
             loading = team.learner.load(str(kept.checkpoint.learner))
-            await patiently(loading, "the learner to load", report=console.waiting)
+            await patiently(loading, "the learner to load", on_wait=console.waiting)
     with console.phase("first weight push"):
         pushing = team.learner.push_weights(course.loop.position.policy_version)
-        await patiently(pushing, "the weight push", report=console.waiting)
+        await patiently(pushing, "the weight push", on_wait=console.waiting)
     if config.evaluation.before and "before" not in read_evaluations(kept.folder.evaluation):
         with suppress(Stopped):  # the loop hears of it too, and writes a checkpoint
             await course.loop.stop.before(
@@ -241,7 +241,7 @@ async def _export(config: Config, inputs: TrainingInputs, team: Team, *, folder:
     export = folder.checkpoints / EXPORT
     try:
         with console.phase("exporting the policy"):
-            await patiently(team.learner.export(str(export)), "the export", report=console.waiting)
+            await patiently(team.learner.export(str(export)), "the export", on_wait=console.waiting)
     except CheckpointFailed as failure:
         raise RunFailed(f"the trained policy could not be exported: {failure}") from failure
     write_model_card(export, config, folder=folder, problem_counts=inputs.source.counts)

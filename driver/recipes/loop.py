@@ -129,7 +129,7 @@ class Loop:
 
     async def wait(self, work: Awaitable[Result], what: str, step: Step) -> Result:
         """The work's result; `what` completes "waiting for ... of step 3"."""
-        return await patiently(work, f"{what} of step {step.number}", report=self.recorder.waiting)
+        return await patiently(work, f"{what} of step {step.number}", on_wait=self.recorder.waiting)
 
     async def measure(self, step: Step, groups: Sequence[Sequence[Candidate]]) -> tuple[TokenMeasures, ...]:
         """What the learner's models say of each candidate, in order; nothing where the algorithm need not know."""

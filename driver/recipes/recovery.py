@@ -102,7 +102,7 @@ class Recovery:
             await self._patiently(self.loop.learner.load(str(found.learner)), f"{found.path.name} to be loaded")
 
     async def _patiently(self, work: Awaitable[Result], what: str) -> Result:
-        return await patiently(work, what, report=self.record.waiting)
+        return await patiently(work, what, on_wait=self.record.waiting)
 
     async def _push(self, start: RunPosition) -> None:
         """The old weights under a new version: versions only go up."""

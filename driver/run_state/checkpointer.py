@@ -86,7 +86,7 @@ class RunCheckpointer:
 
         saving = self.checkpoints.save(state, write)
         try:
-            await patiently(saving, f"the checkpoint of step {position.step}", report=self.waiting)
+            await patiently(saving, f"the checkpoint of step {position.step}", on_wait=self.waiting)
         except CheckpointFailed as failure:
             self.failed(str(failure))
             return False

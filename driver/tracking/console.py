@@ -15,7 +15,7 @@ from rich.console import Console as Terminal
 from rich.live import Live
 from rich.text import Text
 
-from contracts.waiting import REPORT_EVERY_S, duration
+from contracts.waiting import NOTE_EVERY_S, duration
 
 _STEPS_IN_ETA = 10
 
@@ -61,7 +61,7 @@ class Console:
         """What the run is waiting for; the `report` of `waiting_for`. Gone with the next step, or when it isn't said
         again."""
         self._wait = text
-        self._wait_shown_until = self._clock() + REPORT_EVERY_S + 1
+        self._wait_shown_until = self._clock() + NOTE_EVERY_S + 1
         if text and self._live is None:
             self.note(text)
 

@@ -24,7 +24,7 @@ async def after(seconds: float) -> str:
 
 def test_a_wait_that_ends_gives_its_result_and_says_nothing() -> None:
     said: list[str] = []
-    result = asyncio.run(waiting_for(after(0), "the scorer", timeout_s=5, report=said.append))
+    result = asyncio.run(waiting_for(after(0), "the scorer", timeout_s=5, on_wait=said.append))
     assert (result, said) == ("result", [])
 
 
@@ -34,12 +34,12 @@ def test_a_long_wait_says_again_and_again_what_it_waits_for() -> None:
     async def wait_until_it_has_spoken_twice() -> str:
         done = asyncio.Event()
 
-        def report(text: str) -> None:
+        def on_wait(text: str) -> None:
             said.append(text)
             if len(said) == 2:
                 done.set()
 
-        await waiting_for(done.wait(), "the scorer", timeout_s=60, report=report, report_every_s=0.01)
+        await waiting_for(done.wait(), "the scorer", timeout_s=60, on_wait=on_wait, note_every_s=0.01)
         return "ended"
 
     assert asyncio.run(wait_until_it_has_spoken_twice()) == "ended"
@@ -59,7 +59,7 @@ def test_a_wait_beyond_its_deadline_fails_with_what_it_waited_for_and_cancels_it
 
     async def wait() -> None:
         with pytest.raises(RunFailed, match=r"gave up waiting for the learner after 0\.02 s"):
-            await waiting_for(noticing(), "the learner", timeout_s=0.02, report=lambda text: None)
+            await waiting_for(noticing(), "the learner", timeout_s=0.02, on_wait=lambda text: None)
         await asyncio.sleep(0)  # lets the cancelled task end
 
     asyncio.run(wait())
@@ -71,13 +71,13 @@ def test_a_failure_while_waiting_is_the_failure_that_comes_out() -> None:
         raise ConnectionError("worker is gone")
 
     with pytest.raises(ConnectionError, match="worker is gone"):
-        asyncio.run(waiting_for(broken(), "the worker", timeout_s=5, report=lambda text: None))
+        asyncio.run(waiting_for(broken(), "the worker", timeout_s=5, on_wait=lambda text: None))
 
 
 def test_cancelling_the_wait_cancels_what_it_waits_for() -> None:
     async def wait() -> bool:
         inner = asyncio.ensure_future(never())
-        outer = asyncio.ensure_future(waiting_for(inner, "it", timeout_s=60, report=lambda text: None))
+        outer = asyncio.ensure_future(waiting_for(inner, "it", timeout_s=60, on_wait=lambda text: None))
         await asyncio.sleep(0)
         outer.cancel()
         await asyncio.wait({outer, inner}, timeout=5)
