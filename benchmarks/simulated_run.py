@@ -25,8 +25,8 @@ from driver.references.cache import ReferenceCache
 from driver.references.store import PivotSampling, ReferenceStore
 from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.pipeline import Sampling, Stages
+from driver.rollouts.selection import FeedRules
 from driver.rollouts.stage_clock import StageClock
-from driver.rollouts.types import FeedRules
 from driver.run_state.position import RunPosition
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console

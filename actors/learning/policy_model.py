@@ -18,7 +18,7 @@ from transformers import (
 
 from actors.learning.attention import ATTENTIONS, attention_for, row_arguments
 from actors.learning.logprobs import HeadSettings, TokenLogprobs
-from actors.learning.row_inputs import RowInputs
+from actors.learning.rows import RowInputs
 from contracts.errors import BadInput
 
 _LOGIT_CHANGES = {

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from actors.learning.loss import LossSettings
+from actors.learning.policy_loss import LossSettings
 from actors.learning.process_group import join, largest, largest_of, leave, summed
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
-from actors.learning.row_losses import CriticLosses, PolicyLosses
-from actors.learning.row_tensors import NOTHING, by_sequence, measured
+from actors.learning.rows import NOTHING, CriticLosses, PolicyLosses, by_sequence, measured
 from contracts.batches import PackedRow, StepResult, TokenMeasures
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from actors.learning.attention import attention_for, row_arguments
 from actors.learning.policy_model import load_model_config, prepared
-from actors.learning.row_inputs import RowInputs
+from actors.learning.rows import RowInputs
 
 
 class ValueHead(nn.Linear):

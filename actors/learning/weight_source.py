@@ -16,9 +16,9 @@ from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel
 
-from actors.learning.bucket_plan import Metadata, plan_buckets
 from actors.learning.lora import base_parameters
 from actors.learning.policy_model import dropouts
+from actors.weight_sync.buckets import Metadata, plan_buckets
 from contracts.errors import BadInput, CheckpointFailed
 
 

@@ -1,13 +1,14 @@
-"""How a learner's weights are described and packed, whatever carries them.
+"""Describe and pack a learner's weights for their way to the engines: manifest, bucket plan, flat bucket, checksum.
 
-Owns the manifest, the flat bucket and the checksum. Knows torch, and neither vLLM nor Ray: a learner on CPUs sends
-weights without paying for an import of vLLM. Sending: actors/weight_sync/sender.py.
+Must not import vLLM or Ray: a learner on CPUs sends weights without the cost of importing vLLM.
 """
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
 from typing import Literal, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -18,24 +19,51 @@ ALIGNMENT = 64  # bytes; a view as any dtype needs its offset divisible by the i
 
 WeightBackend = Literal["object_store", "nccl"]
 UpdateNumber: TypeAlias = tuple[int, int]
-"""Policy version, and which of a run's attempts to send any: later updates have higher numbers."""
+"""Policy version, and the number of the attempt within the run: a later update has a higher number."""
+Metadata: TypeAlias = list[tuple[str, torch.dtype, tuple[int, ...]]]
+"""Name, dtype and full shape of each parameter."""
+
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class LearnerWeights(Protocol):
-    """The learner's parameters, gathered bucket by bucket. Every rank walks both methods in the same order."""
+    """Give the learner's parameters, gathered bucket by bucket. Every rank calls both methods in the same order."""
 
-    def metadata(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
-        """Name, dtype and full shape of every parameter, in the order of `buckets`; tied duplicates left out."""
+    def metadata(self) -> Metadata:
+        """Return the metadata of every parameter, in the order of `buckets`, without tied duplicates."""
         ...
 
     def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
-        """Full tensors, real on rank 0; a collective on every rank."""
+        """Yield full tensors by name on rank 0, empty lists on the others. A collective: every rank must exhaust it."""
         ...
+
+
+def plan_buckets(metadata: Metadata, max_bytes: int, *, extra_bytes: Mapping[str, int] = _NOTHING) -> list[list[str]]:
+    """Return the parameter names of each bucket, in the given order, at most `max_bytes` a bucket.
+
+    A larger tensor gets a bucket of its own. `extra_bytes`: by name, the size of what must be gathered together with a
+    tensor. Every rank computes the plan from the same metadata and gets the same plan.
+
+    Raises:
+        ValueError: `max_bytes` is below 1.
+    """
+    if max_bytes < 1:
+        raise ValueError(f"a bucket must hold at least 1 byte, got {max_bytes}")
+    buckets: list[list[str]] = []
+    free = 0
+    for name, dtype, shape in metadata:
+        size = prod(shape) * dtype.itemsize + extra_bytes.get(name, 0)
+        if not buckets or size > free:
+            buckets.append([])
+            free = max_bytes
+        buckets[-1].append(name)
+        free -= size
+    return buckets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorSpec:
-    """One parameter as it travels."""
+    """Describe one parameter of an update."""
 
     name: str  # the Hugging Face name
     dtype: str  # "bfloat16"
@@ -46,26 +74,37 @@ class TensorSpec:
 
     @classmethod
     def of(cls, name: str, dtype: torch.dtype | str, shape: Iterable[int]) -> Self:
+        """Return the spec of a tensor."""
         return cls(name=name, dtype=str(dtype).removeprefix("torch."), shape=tuple(int(size) for size in shape))
 
     @property
     def torch_dtype(self) -> torch.dtype:
+        """Return the dtype as torch's object.
+
+        Raises:
+            ValueError: torch has no dtype of that name.
+        """
         dtype = getattr(torch, self.dtype, None)
         if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"{self.name}: {self.dtype!r} is no torch dtype")
+            raise ValueError(f"{self.name}: {self.dtype!r} is not a torch dtype")
         return dtype
 
     @property
     def num_bytes(self) -> int:
+        """Return the size of the tensor in bytes."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.torch_dtype.itemsize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightManifest:
-    """What an update consists of, announced before the first tensor travels."""
+    """List the tensors of an update. Sent before the first tensor.
+
+    Raises:
+        ValueError: a name is listed more than once.
+    """
 
     specs: tuple[TensorSpec, ...]
-    update: UpdateNumber = (0, 0)  # of this update; its buckets bear the same
+    update: UpdateNumber = (0, 0)  # its buckets carry the same number
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.specs]
@@ -74,27 +113,30 @@ class WeightManifest:
 
     @classmethod
     def of(cls, source: LearnerWeights, *, update: UpdateNumber = (0, 0)) -> Self:
+        """Return the manifest of all of a learner's weights."""
         return cls(specs=tuple(TensorSpec.of(*entry) for entry in source.metadata()), update=update)
 
     @property
     def num_bytes(self) -> int:
+        """Return the size of all tensors in bytes."""
         return sum(spec.num_bytes for spec in self.specs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightBucket:
-    """Some tensors end to end in one byte array.
+    """Hold some tensors end to end in one byte array.
 
-    One flat array, because Ray's object store hands numpy buffers to readers on the same node without a copy.
+    One flat array, because Ray's object store gives numpy buffers to readers on the same node without a copy.
     """
 
     specs: tuple[TensorSpec, ...]
     offsets: tuple[int, ...]  # into `data`, one per spec, multiples of ALIGNMENT
-    data: NDArray[np.uint8]
+    data: NDArray[np.uint8]  # [bytes]
     update: UpdateNumber = (0, 0)  # WeightManifest.update
 
     @classmethod
     def pack(cls, tensors: Iterable[tuple[str, torch.Tensor]], *, update: UpdateNumber = (0, 0)) -> Self:
+        """Copy named tensors into one bucket."""
         pairs = [(TensorSpec.of(name, tensor.dtype, tensor.shape), tensor) for name, tensor in tensors]
         offsets: list[int] = []
         end = 0
@@ -107,9 +149,9 @@ class WeightBucket:
         return cls(specs=tuple(spec for spec, _ in pairs), offsets=tuple(offsets), data=data, update=update)
 
     def tensors(self) -> Iterator[tuple[TensorSpec, torch.Tensor]]:
-        """Views of `data`: to be read, never written."""
+        """Yield views of `data` with their specs. Read them only; never write to them."""
         with warnings.catch_warnings():
-            # The object store's buffers are read-only, and so are these views' uses.
+            # The object store's buffers are read-only, and these views are only read.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             flat = torch.from_numpy(self.data)
         for spec, offset in zip(self.specs, self.offsets, strict=True):
@@ -117,15 +159,15 @@ class WeightBucket:
 
 
 def as_bytes(tensor: torch.Tensor) -> NDArray[np.uint8]:
-    """The tensor's bytes in row-major order; numpy knows no bfloat16."""
+    """Return the tensor's bytes [bytes] in row-major order. As bytes, because numpy has no bfloat16."""
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 
 def tensor_checksum(tensor: torch.Tensor) -> str:
-    """SHA-256 of the bytes, with -0.0 counted as 0.0: an engine's packed weights keep no sign of zero."""
+    """Return the SHA-256 of the bytes, with -0.0 taken as 0.0: an engine's packed weights lose the sign of zero."""
     return hashlib.sha256(as_bytes(tensor.detach() + 0.0).tobytes()).hexdigest()
 
 
 def learner_checksums(source: LearnerWeights) -> dict[str, str]:
-    """Checksums of a learner's weights, to compare with an engine's. Every rank must call it: it gathers."""
+    """Return the checksum of each of the learner's tensors by name, to compare with an engine's. A collective."""
     return {name: tensor_checksum(tensor) for bucket in source.buckets() for name, tensor in bucket}

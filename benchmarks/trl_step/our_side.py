@@ -27,7 +27,7 @@ from driver.references.cache import ReferenceCache
 from driver.references.store import PivotSampling, ReferenceStore
 from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.pipeline import Sampling, Stages
-from driver.rollouts.types import FeedRules
+from driver.rollouts.selection import FeedRules
 from driver.tracking.step_record import Recorder
 from languages.facts import LANGUAGES
 

@@ -26,8 +26,8 @@ from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.engine_features import EngineFeatureSource
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.rollouts.prompt_buffer import PromptBuffer
+from driver.rollouts.selection import FeedRules
 from driver.rollouts.stage_clock import StageClock
-from driver.rollouts.types import FeedRules
 from driver.run_state.buffered_groups import read_groups
 from driver.run_state.checkpointer import RunCheckpointer, position_of
 from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint

@@ -1,13 +1,13 @@
-"""Packs the samples of one optimiser step into rows, weighs their tokens, and deals the rows to the learner's ranks.
+"""Cut a batch into the mini-batches of its optimiser steps, pack each into rows, and deal the rows to the ranks.
 
-Owns what a token's loss counts in its batch, which row a sample lies in, on which rank, in which micro-batch. Knows the
-schema; must not know what a row is made of, torch or the loss. Every sample is in exactly one row; every rank has the
-same number of micro-batches, because ZeRO-3's collectives pair the ranks' forward passes one to one; the same samples
-in the same order give the same batch.
+Decides which groups share an optimiser step, the weight of a token's loss in its batch, and the row, rank and
+micro-batch of each sample. Every sample is in exactly one row. Every rank has the same number of micro-batches, because
+ZeRO-3's collectives pair the ranks' forward passes one to one. The same samples in the same order give the same batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Literal
 
 from contracts.batches import PackedRow, TrainBatch, TrainSample
@@ -15,6 +15,45 @@ from driver.learning.packed_rows import PADDING, dummy_row, packed_row
 from driver.learning.packing import Demand, assign_rows, assign_sharing
 
 _MEASURED = ("old_logprobs", "reference_logprobs", "returns", "old_values")  # of all samples of a batch, or of none
+
+
+def mini_batches(
+    groups: Sequence[Sequence[TrainSample]], *, num: int, epochs: int, seed: int, step: int
+) -> Iterator[list[TrainSample]]:
+    """Yield the samples of each optimiser step: `num` mini-batches an epoch, or one a group if there are fewer groups.
+
+    `groups` is [G][samples of the group]. A group is never split, and every group is in exactly one mini-batch an
+    epoch. Only (seed, step, epoch) and the groups decide which: a resumed run cuts the same mini-batches. Within a
+    mini-batch the groups keep their order, so one mini-batch and one epoch give the batch unchanged.
+    """
+    sizes = [sum(sample.num_tokens for sample in group) for group in groups]
+    if not groups:
+        return
+    for epoch in range(epochs):
+        parts = cut(sizes, num_parts=min(num, len(groups)), random=Random(f"{seed}/{step}/{epoch}"))
+        for part in parts:
+            yield [sample for index in sorted(part) for sample in groups[index]]
+
+
+def cut(sizes: Sequence[int], *, num_parts: int, random: Random) -> list[list[int]]:
+    """Return the indices of each part, chosen at random, so that the sums of two parts differ by at most one size.
+
+    `sizes` is [G] in tokens; "one size" is the largest of them. Groups of similar size are dealt together, one to each
+    part in random order. The groups left over at the end go to the emptiest parts.
+    """
+    parts: list[list[int]] = [[] for _ in range(num_parts)]
+    filled = [0] * num_parts
+    largest_first = sorted(range(len(sizes)), key=lambda index: (-sizes[index], index))
+    for start in range(0, len(sizes), num_parts):
+        alike = largest_first[start : start + num_parts]
+        order = random.sample(range(num_parts), num_parts)
+        if len(alike) < num_parts:
+            order.sort(key=lambda part: filled[part])
+        for index, part in zip(alike, order, strict=False):
+            parts[part].append(index)
+            filled[part] += sizes[index]
+    random.shuffle(parts)
+    return parts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,13 +17,19 @@ from contracts.errors import RunFailed
 from contracts.ports import Learner
 from contracts.rollouts import Candidate, DroppedGroup
 from contracts.waiting import patiently
-from driver.learning.batching import LossWeighting, budget_efficiency, pack, packing_efficiency, shared_fraction
-from driver.learning.mini_batches import mini_batches
+from driver.learning.batching import (
+    LossWeighting,
+    budget_efficiency,
+    mini_batches,
+    pack,
+    packing_efficiency,
+    shared_fraction,
+)
 from driver.learning.samples import to_measure
 from driver.recipes.updates import BatchUpdate, OptimizerStep
 from driver.rollouts.buffer import RolloutBuffer
+from driver.rollouts.selection import Batch
 from driver.rollouts.stage_clock import StageClock
-from driver.rollouts.types import Batch
 from driver.run_state.position import RunPosition
 from driver.run_state.stopping import Stopped, StopRequest
 from driver.tracking.step_record import Recorder, Step, StepInputs, StepRecord, Update

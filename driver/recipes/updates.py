@@ -3,12 +3,20 @@
 Owns which groups were learned from, and how long the learner has been stuck. Pure: facts follow from the attempts.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from contracts.batches import StepResult, TrainBatch
-from driver.recipes.reports import merged
 from driver.tracking.step_record import SkippedStep
+
+WORK = ("learner/forward_s", "learner/backward_s", "learner/optimizer_s", "learner/micro_batches", "learner/sequences")
+"""Spent by skipped steps too, and summed."""
+
+MEMORY = "learner/memory_gib"  # taken by skipped steps too; the largest, as of all that end in "_max"
+LAST = ("policy/learning_rate", "critic/learning_rate")
+COUNTED_HERE = "learner/skipped"  # 0 or 1 in the report of one optimiser step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +100,36 @@ class BatchUpdate:
     @property
     def _taken_groups(self) -> set[str]:
         return {group_id for a in self.attempts if not a.report.is_skipped for group_id in a.group_ids}
+
+
+def merged(reports: Sequence[StepResult]) -> StepResult:
+    """Of one batch's optimiser steps, in order; at least one.
+
+    A metric is the mean over the steps that were taken, each alike; the largest, the last or the sum where that says
+    more. What is not finite is left out, and so is what only skipped steps measured.
+    """
+    taken = [report for report in reports if not report.is_skipped]
+    metrics: dict[str, float] = {}
+    for name in dict.fromkeys(name for report in reports for name in report.metrics if name != COUNTED_HERE):
+        sources = reports if name in (*WORK, MEMORY) else taken
+        values = [report.metrics[name] for report in sources if math.isfinite(report.metrics.get(name, math.nan))]
+        if values:
+            metrics[name] = _together(name, values)
+    metrics["learner/optimizer_steps"] = float(len(taken))
+    metrics["learner/skipped_steps"] = float(len(reports) - len(taken))
+    return StepResult(
+        metrics=metrics,
+        num_tokens=sum(report.num_tokens for report in reports),
+        seconds=math.fsum(report.seconds for report in reports),
+        is_skipped=not taken,
+    )
+
+
+def _together(name: str, values: Sequence[float]) -> float:
+    if name in WORK:
+        return math.fsum(values)
+    if name in LAST:
+        return values[-1]
+    if name == MEMORY or name.endswith("_max"):
+        return max(values)
+    return fmean(values)

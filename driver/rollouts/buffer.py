@@ -5,7 +5,7 @@
 
 Owns the slots and the order. A slot is taken when a group is started and free again when its step has learned
 (`release`): at most (max_staleness + 1) x groups_per_step groups are in flight, so no queue can grow, and
-driver/rollouts/deadlines.py picks so that none gets too old. With max_staleness 0 a step's groups start together, in
+driver/rollouts/selection.py picks so that none gets too old. With max_staleness 0 a step's groups start together, in
 the order of their draws, and are handed over when all are there: the same run again asks the same engines the same
 things in the same order. Knows the stages, no Ray and no engine.
 """
@@ -18,11 +18,10 @@ from contracts.rollouts import DroppedGroup, PromptDraw, ScoredGroup
 from driver.learning.samples import oldest_version
 from driver.problems.curriculum import success_rate
 from driver.problems.draws import Draws, OpenDraws
-from driver.rollouts.deadlines import choose
 from driver.rollouts.pipeline import Stages, score_draw
 from driver.rollouts.prompt_buffer import check_step_back
+from driver.rollouts.selection import Batch, FeedRules, Finished, Outcome, SetAside, choose
 from driver.rollouts.stage_clock import StageClock
-from driver.rollouts.types import Batch, FeedRules, Finished, Outcome, SetAside
 
 
 @dataclass(frozen=True, kw_only=True)

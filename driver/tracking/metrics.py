@@ -16,7 +16,7 @@ from statistics import fmean, pstdev
 
 from contracts.batches import PushResult, StepResult
 from contracts.rollouts import DroppedGroup, Rollout, Score, ScoredGroup, Unscored
-from driver.references.counts import ReferenceCounts
+from driver.references.store import ReferenceCounts
 from driver.tracking.json_lines import JsonLines, read_lines, replace_lines
 from driver.tracking.language_metrics import language_metrics
 

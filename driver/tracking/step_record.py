@@ -12,8 +12,8 @@ from contracts.batches import PushResult, StepResult
 from contracts.rollouts import DroppedGroup, Problem, ScoredGroup
 from driver.references.store import ReferenceCounts
 from driver.rollouts.pipeline import Stages
+from driver.rollouts.selection import Batch, Outcome
 from driver.rollouts.stage_clock import StageClock
-from driver.rollouts.types import Batch, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from actors.generation.engine import GenerationEngine
 from actors.generation.step_loop import DeadEngine, StaleEngine
 from actors.learning.logprobs import HeadSettings
 from actors.learning.policy_model import PolicyModel, load_causal_model, num_drawable_tokens
-from actors.learning.row_inputs import RowInputs
+from actors.learning.rows import RowInputs
 from contracts.batches import Segment
 from contracts.config.run import EngineConfig, PivotConfig
 from contracts.rollouts import AnswerProbabilityRequest

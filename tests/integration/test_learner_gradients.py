@@ -23,10 +23,10 @@ def gradients(setup: RankSetup, place: RankPlace, batches: Mapping[str, TrainBat
     """Of each batch by the name of its packing, on ranks that are started once."""
     from deepspeed.utils import safe_get_full_grad
 
-    from actors.learning.loss import LossSettings
+    from actors.learning.policy_loss import LossSettings
     from actors.learning.process_group import join, leave
     from actors.learning.rank_models import build_models
-    from actors.learning.row_losses import PolicyLosses
+    from actors.learning.rows import PolicyLosses
 
     join(place, timeout_s=60)
     models = build_models(setup, place)

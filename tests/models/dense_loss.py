@@ -7,7 +7,7 @@ plain autograd. Shares nothing with the code under test but the settings.
 import torch
 from torch import Tensor
 
-from actors.learning.loss import LossSettings, TokenValues
+from actors.learning.policy_loss import LossSettings, TokenValues
 
 
 def dense_loss(tokens: TokenValues, settings: LossSettings) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor
 
-from actors.learning.loss import LossSettings, TokenValues
+from actors.learning.policy_loss import LossSettings, TokenValues
 
 PPO = LossSettings(
     loss="ppo_clip",

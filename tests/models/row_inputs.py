@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import torch
 
-from actors.learning.row_inputs import RowInputs
+from actors.learning.rows import RowInputs
 from contracts.batches import Segment
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from driver.rollouts.buffer import RolloutBuffer
-from driver.rollouts.types import Batch, FeedRules
+from driver.rollouts.selection import Batch, FeedRules
 from contracts.config.learning import AlgorithmConfig
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.problems.draws import Draws, OpenDraws

@@ -8,7 +8,7 @@ import numpy as np
 
 from contracts.errors import RunFailed
 from driver.rollouts.buffer import RolloutBuffer
-from driver.rollouts.types import FeedRules
+from driver.rollouts.selection import FeedRules
 from contracts.batches import PackedRow, TrainBatch
 from contracts.config.learning import AlgorithmConfig, LearnerConfig
 from driver.rollouts.pipeline import Sampling, Stages

@@ -15,7 +15,7 @@ from driver.run_state.checkpointer import position_of
 from driver.run_state.checkpoints import FoundCheckpoint
 from contracts.errors import LearnerLost
 from driver.rollouts.buffer import RolloutBuffer
-from driver.rollouts.types import FeedRules
+from driver.rollouts.selection import FeedRules
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.config.learning import AlgorithmConfig
 from driver.rollouts.pipeline import Sampling, Stages

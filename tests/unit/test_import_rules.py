@@ -126,7 +126,7 @@ def test_a_cycle_is_found() -> None:
     [
         ("driver/rollouts/pipeline.py", "import ray"),
         ("driver/rollouts/pipeline.py", "def later():\n    from ray.util import metrics"),
-        ("actors/learning/loss.py", "import ray.util"),
+        ("actors/learning/policy_loss.py", "import ray.util"),
         ("actors/scorer.py", "import vllm as engine"),
         ("cluster/layout.py", "import torch"),
         ("contracts/batches.py", "import torch"),
@@ -144,7 +144,7 @@ def test_a_forbidden_import_is_found(path: str, source: str) -> None:
     ("path", "source"),
     [
         ("actors/policy.py", "import ray\nfrom contracts.config.run import PolicyConfig"),
-        ("actors/learning/loss.py", "import torch\nfrom torch import nn"),
+        ("actors/learning/policy_loss.py", "import torch\nfrom torch import nn"),
         ("rewards/compose.py", "from contracts.rollouts import Score\nfrom languages import facts\nimport numpy"),
         ("driver/rollouts/pipeline.py", "import rayleigh\nimport asyncio"),
     ],

@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from actors.learning.bucket_plan import plan_buckets
 from actors.learning.policy_model import load_model_config, num_parameter_bytes
 from actors.learning.rank_setup import PolicySource, RankSetup
 from actors.learning.zero_config import Settings, frozen_settings, stays_whole, training_settings
@@ -118,26 +117,6 @@ def test_only_what_was_drawn_is_judged_at_the_temperature_that_drew_it() -> None
 def test_the_critic_is_the_policys_model_unless_it_has_its_own() -> None:
     assert rank_setup({}).critic_model == "policy"
     assert rank_setup({}, critic="other").critic_model == "other"
-
-
-def test_buckets_keep_the_order_and_the_limit() -> None:
-    # 4, 8, 2 and 2 bytes, then one of 40 that is larger than a bucket, and 2 more.
-    metadata = [
-        ("a", torch.float32, (1,)),
-        ("b", torch.bfloat16, (2, 2)),
-        ("c", torch.bfloat16, (1,)),
-        ("d", torch.bfloat16, (1, 1)),
-        ("large", torch.float32, (10,)),
-        ("e", torch.bfloat16, (1,)),
-    ]
-    assert plan_buckets(metadata, 12) == [["a", "b"], ["c", "d"], ["large"], ["e"]]
-    assert plan_buckets(metadata, 1000) == [["a", "b", "c", "d", "large", "e"]]
-    assert plan_buckets([], 12) == []
-
-
-def test_a_bucket_without_room_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1 byte, got 0"):
-        plan_buckets([], 0)
 
 
 def tiny_config(**changes: object) -> LlamaConfig:

@@ -29,7 +29,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from actors.learning.logprobs import HeadSettings
 from actors.learning.policy_model import PolicyModel, load_causal_model, load_model_config, num_drawable_tokens
-from actors.learning.row_inputs import RowInputs
+from actors.learning.rows import RowInputs
 from contracts.errors import BadInput
 from quickstart.tiny import tiny_tokenizer
 from tests.models.row_inputs import whole_sequences

@@ -10,10 +10,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from actors.learning.logprobs import HeadSettings
 from actors.learning.lora import add_adapters
-from actors.learning.loss import LossSettings
+from actors.learning.policy_loss import LossSettings
 from actors.learning.policy_model import PolicyModel, load_causal_model
-from actors.learning.row_losses import CriticLosses, PolicyLosses
-from actors.learning.row_tensors import NOTHING, RowTensors, by_sequence, measured, predecessors
+from actors.learning.rows import NOTHING, CriticLosses, PolicyLosses, RowTensors, by_sequence, measured, predecessors
 from actors.learning.value_model import load_value_model
 from contracts.batches import PackedRow, Segment, TrainBatch, TrainSample
 from contracts.config.learning import AlgorithmConfig, LoraConfig

@@ -7,7 +7,7 @@ import pytest
 from contracts.errors import LearnerLost, RunFailed
 from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import Loop
-from driver.rollouts.types import Batch
+from driver.rollouts.selection import Batch
 from driver.run_state.stopping import Stopped
 from driver.tracking.step_record import Step
 from tests.fakes.ports import FakeLearner, FakeRecorder, run

@@ -9,7 +9,7 @@ import pytest
 from actors.scoring.metrics import over_step, scorer_metrics
 from contracts.batches import PushResult, StepResult
 from contracts.rollouts import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
-from driver.references.counts import ReferenceCounts
+from driver.references.store import ReferenceCounts
 from driver.tracking.metrics import Event, EventLog, MetricsLog, StepOutcome, read_events, read_metrics, step_metrics
 
 

@@ -2,7 +2,7 @@
 
 from contracts.batches import PushResult
 from contracts.rollouts import DroppedGroup
-from driver.references.counts import ReferenceCounts
+from driver.references.store import ReferenceCounts
 from driver.tracking.metrics import StepOutcome, step_metrics
 from tests.fakes.ports import a_problem, a_score, a_scored_group
 

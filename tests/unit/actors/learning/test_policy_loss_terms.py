@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from actors.learning.loss import TokenTotals, policy_loss
+from actors.learning.policy_loss import policy_loss
+from actors.learning.totals import TokenTotals
 from actors.learning.value_loss import ValueTotals
 from tests.models.loss_rows import PPO, gradient, random_tokens, slice_of, tokens_with
 

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driver.rollouts.deadlines import choose
+from driver.rollouts.selection import choose
 
 
 def test_of_the_ready_the_earliest_deadlines_are_chosen_and_of_equal_ones_the_first() -> None:

@@ -10,8 +10,7 @@ import pytest
 from contracts.errors import RunFailed
 from contracts.rollouts import Problem, Reference, Rollout, SamplingRequest
 from driver.references.cache import ReferenceCache
-from driver.references.counts import ReferenceCounts
-from driver.references.store import KnownReferences, PivotSampling, ReferenceStore, model_fingerprint
+from driver.references.store import KnownReferences, PivotSampling, ReferenceCounts, ReferenceStore, model_fingerprint
 from driver.tracking.metrics import StepOutcome, step_metrics
 from tests.fakes.ports import FakeGenerator, a_problem, run, token_ids
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.batches import TrainSample
-from driver.learning.mini_batches import cut, mini_batches
+from driver.learning.batching import cut, mini_batches
 
 SIZES = st.lists(st.integers(1, 500), min_size=1, max_size=40)
 

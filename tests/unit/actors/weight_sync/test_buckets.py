@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from actors.weight_sync.buckets import WeightBucket, WeightManifest, learner_checksums, tensor_checksum
+from actors.weight_sync.buckets import WeightBucket, WeightManifest, learner_checksums, plan_buckets, tensor_checksum
 
 A = torch.arange(6, dtype=torch.bfloat16).reshape(2, 3)
 B = torch.tensor([1.5, -2.5], dtype=torch.float32)
@@ -48,3 +48,23 @@ def test_checksum_sees_one_changed_bit_and_no_sign_of_zero() -> None:
     assert tensor_checksum(torch.tensor([-0.0, 1.0])) == tensor_checksum(torch.tensor([0.0, 1.0]))
     assert tensor_checksum(A.T.contiguous().T) == tensor_checksum(A)  # the order in memory does not matter
     assert set(learner_checksums(Source())) == {"a", "b", "c"}
+
+
+def test_buckets_keep_the_order_and_the_limit() -> None:
+    # 4, 8, 2 and 2 bytes, then one of 40 that is larger than a bucket, and 2 more.
+    metadata = [
+        ("a", torch.float32, (1,)),
+        ("b", torch.bfloat16, (2, 2)),
+        ("c", torch.bfloat16, (1,)),
+        ("d", torch.bfloat16, (1, 1)),
+        ("large", torch.float32, (10,)),
+        ("e", torch.bfloat16, (1,)),
+    ]
+    assert plan_buckets(metadata, 12) == [["a", "b"], ["c", "d"], ["large"], ["e"]]
+    assert plan_buckets(metadata, 1000) == [["a", "b", "c", "d", "large", "e"]]
+    assert plan_buckets([], 12) == []
+
+
+def test_a_bucket_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 byte, got 0"):
+        plan_buckets([], 0)

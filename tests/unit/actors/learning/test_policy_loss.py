@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from actors.learning.loss import LossSettings, policy_loss
+from actors.learning.policy_loss import LossSettings, policy_loss
 from contracts.config.learning import AlgorithmConfig
 from tests.models.loss_rows import PPO, gradient, tokens_with
 

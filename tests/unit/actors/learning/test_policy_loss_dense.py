@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from actors.learning.loss import LossSettings, TokenValues, policy_loss
+from actors.learning.policy_loss import LossSettings, TokenValues, policy_loss
 from contracts.config.learning import CLIPS
 from tests.models.dense_loss import dense_loss, gspo_sequence_loss
 from tests.models.loss_rows import PPO, gradient, random_tokens

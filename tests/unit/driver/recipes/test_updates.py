@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from contracts.batches import StepResult
-from driver.recipes.reports import merged
+from driver.recipes.updates import merged
 
 
 def a_report(metrics: Mapping[str, float], *, is_skipped: bool = False) -> StepResult:

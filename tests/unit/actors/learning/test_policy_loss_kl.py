@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.learning.kl import LARGEST_LOG_RATIO, KlEstimator, kl_estimate
+from actors.learning.policy_loss import LARGEST_LOG_RATIO, KlEstimator, kl_estimate
 
 KINDS: tuple[KlEstimator, ...] = ("k1", "k2", "k3")
 
