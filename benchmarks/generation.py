@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import ray
 
+from actors.engine import EngineWorker
 from actors.fleets.generators import GeneratorFleet, ready
 from actors.fleets.supervisor import Supervisor
 from actors.learner import policy_receivers
-from actors.policy import PolicyWorker
 from actors.remote.process import ProcessInfo, this_process
 from actors.weight_sync.sender import BucketSender, PushOrder
 from benchmarks.folder_weights import FolderWeights
@@ -85,7 +85,7 @@ def run(sizes: Sizes) -> list[Comparison]:
         ours_at, bare_at = bundles.layout.placements
         device = bundles.layout.device
         backend = weight_backend(config.weights, device)
-        worker = start_actor(PolicyWorker, ours_at, bundles, (policy, device, backend))
+        worker = start_actor(EngineWorker, ours_at, bundles, (policy, device, backend))
         bare = start_actor(BareGenerator, bare_at, bundles, (policy, device, sizes.threads))
         processes = runner.run(ready([ours_at.name, bare_at.name], [worker, bare]))
         # A policy worker serves nothing before it has received weights: here those of its own model.

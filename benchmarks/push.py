@@ -9,8 +9,8 @@ import os
 
 import numpy as np
 
+from actors.engine import EngineWorker
 from actors.fleets.generators import ready
-from actors.policy import PolicyWorker
 from actors.weight_sync.buckets import WeightBackend
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.ranks import start_learner
@@ -29,7 +29,7 @@ def run(sizes: Sizes) -> list[Comparison]:
     with reserved(config, roles, threads=sizes.threads) as bundles, asyncio.Runner() as runner:
         policy_at, *learner_at = bundles.layout.placements
         backend: WeightBackend = weight_backend(config.weights, bundles.layout.device)
-        worker = start_actor(PolicyWorker, policy_at, bundles, (policy, bundles.layout.device, backend))
+        worker = start_actor(EngineWorker, policy_at, bundles, (policy, bundles.layout.device, backend))
         processes = runner.run(ready([policy_at.name], [worker]))
         learner, ranks = runner.run(start_learner(config, bundles, places=learner_at, policy_workers=[worker]))
         reports: list[PushResult] = []

@@ -1,6 +1,6 @@
-"""Environment variables that libraries read when they are imported; set once, before any of them is.
+"""Set the environment variables that libraries read when they are imported, before any of them is imported.
 
-Owns names and values. Imports nothing but the standard library.
+Imports nothing but the standard library.
 """
 
 import os
@@ -14,14 +14,16 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",
 }
-"""For every process of a run: no library reports usage, and no progress bar lands in a log."""
+"""Variables of every process of a run: no library reports usage, and no progress bar lands in a log."""
+ROLE_VARIABLE = "PB_RLSVR_ROLE"
+"""The role of an actor's process ("policy", "pivot", "scorer", "learner"), to tell engines apart in a process list."""
 
 
 def prepare_process() -> None:
-    """Set this process's variables; what the user has set already stays.
+    """Set the variables of this process. Values that the user has set stay.
 
-    Ray turns token authentication on by itself when it starts a cluster, never when it connects to one: a client of a
-    cluster that was started with a token must say so before it imports Ray.
+    Ray turns token authentication on by itself when it starts a cluster, but not when it connects to one: a client of a
+    cluster with a token must turn it on before it imports Ray.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

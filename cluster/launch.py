@@ -19,7 +19,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
-from cluster.environment import QUIET
+from cluster.environment import QUIET, ROLE_VARIABLE
 from cluster.layout import Layout, Placement, Resources, check_fits
 from contracts.config.run import ClusterConfig
 from contracts.errors import BadInput, RunFailed
@@ -130,6 +130,7 @@ def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args
     """One actor in its bundle, with as many threads as it has cores."""
     threads = str(placement.num_threads)
     env = {
+        ROLE_VARIABLE: placement.role,
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "RAYON_NUM_THREADS": threads,

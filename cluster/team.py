@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from actors.engine import EngineWorker
 from actors.fleets.generators import GeneratorFleet
 from actors.fleets.learner import LearnerRanks
 from actors.fleets.policy import PolicyFleet
@@ -16,8 +17,6 @@ from actors.fleets.scorers import ScorerFleet
 from actors.fleets.states import WorkerState
 from actors.fleets.supervisor import Report, Supervisor, WorkerPoolConfig
 from actors.learner import LearnerWorker, RankArguments
-from actors.pivot import PivotWorker
-from actors.policy import PolicyWorker
 from actors.remote.calls import end_actor, processes
 from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from actors.scorer import ScorerWorker
@@ -70,7 +69,7 @@ class Team:
 
     async def start_frozen_policy(self) -> None:
         """Policy workers that serve their own weights, for an evaluation."""
-        supervisor = self._supervised("policy", self._starter(PivotWorker, self._config.policy, self._device))
+        supervisor = self._supervised("policy", self._starter(EngineWorker, self._config.policy, self._device))
         self.policy = GeneratorFleet(supervisor, timeout_s=self._config.policy.timeout_s)
         await self._open(supervisor)
 
@@ -89,7 +88,7 @@ class Team:
             RunFailed: an actor could not load its model, or not within cluster.start_timeout_s.
         """
         config = self._config
-        start_policy = self._starter(PolicyWorker, config.policy, self._device, self._weight_backend)
+        start_policy = self._starter(EngineWorker, config.policy, self._device, self._weight_backend)
         least = config.policy.min_workers
         policy = self._supervised("policy", start_policy, min_workers=least, starts_stale=True)
         fleet = PolicyFleet(policy, timeout_s=config.policy.timeout_s)
@@ -139,7 +138,7 @@ class Team:
         return lambda placement, bundles: start_actor(actor, placement, bundles, arguments)
 
     def _pivots(self) -> Supervisor:
-        supervisor = self._supervised("pivot", self._starter(PivotWorker, self._config.pivot, self._device))
+        supervisor = self._supervised("pivot", self._starter(EngineWorker, self._config.pivot, self._device))
         self.pivot = GeneratorFleet(supervisor, timeout_s=self._config.pivot.timeout_s)
         return supervisor
 

@@ -1,6 +1,6 @@
 """One vLLM engine: requests in, rollouts or answer probabilities out, for a policy the learner's weights in between.
 
-Owns vLLM's arguments and what vLLM has been given. Knows no Ray: its shells are actors/policy.py and actors/pivot.py.
+Owns vLLM's arguments and what vLLM has been given. Knows no Ray: a Ray actor owns one and forwards to it.
 actors/generation/step_loop.py drives the steps, actors/generation/outputs.py reads what comes of them;
 actors/generation/process.py sets what vLLM reads when it is imported.
 """

@@ -9,10 +9,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from actors.engine import EngineWorker
 from actors.fleets.generators import GeneratorFleet, ready
 from actors.fleets.learner import LearnerRanks
 from actors.fleets.supervisor import Supervisor
-from actors.policy import PolicyWorker
 from benchmarks.ranks import start_learner
 from cluster.launch import Bundles, start_actor
 from cluster.team import weight_backend
@@ -63,7 +63,7 @@ async def start_actors(config: Config, bundles: Bundles) -> OurActors:
     """One policy worker and the learner's ranks, in the order of the bundles."""
     policy_at, *learner_at = bundles.layout.placements
     backend = weight_backend(config.weights, bundles.layout.device)
-    worker = start_actor(PolicyWorker, policy_at, bundles, (config.policy, bundles.layout.device, backend))
+    worker = start_actor(EngineWorker, policy_at, bundles, (config.policy, bundles.layout.device, backend))
     loaded, (learner, ranks) = await asyncio.gather(
         ready([policy_at.name], [worker]),
         start_learner(config, bundles, places=learner_at, policy_workers=[worker]),

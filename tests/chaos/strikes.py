@@ -1,29 +1,21 @@
-"""Finding the processes of a run by what they are, and hitting one.
-
-Owns signals and the process table; only processes that carry the run's mark are ever looked at (tests/commands.py).
-"""
+"""Find the processes of a run by their role, and send signals to one. Processes without the run's mark are ignored."""
 
 import os
 import signal
 import time
 from pathlib import Path
 
+from cluster.environment import ROLE_VARIABLE
 from tests.chaos.plan import Actor
 from tests.commands import marked
 
-_TITLES: dict[Actor, str] = {
-    "policy": "ray::PolicyWorker",
-    "pivot": "ray::PivotWorker",
-    "scorer": "ray::ScorerWorker",
-    "learner": "ray::LearnerWorker",
-}
 _STARVED_TURN_S = (0.09, 0.01)
 """Stopped, and let run: a tenth of the time."""
 
 
 def workers(mark: str, actor: Actor) -> list[int]:
-    """Process ids of the workers of a kind that are not stopped."""
-    found = [pid for pid, title in marked(mark).items() if title.startswith(_TITLES[actor])]
+    """Return the process ids of a role's workers that are not stopped. Their own child processes are left out."""
+    found = [pid for pid, title in marked(mark).items() if title.startswith("ray::") and _role(pid) == actor]
     return sorted(pid for pid in found if _state(pid) not in ("T", "Z", ""))
 
 
@@ -52,6 +44,16 @@ def starve(pid: int, lasts_s: float) -> None:
         time.sleep(stopped_s)
         send(pid, signal.SIGCONT)
         time.sleep(running_s)
+
+
+def _role(pid: int) -> str:
+    """Return the role that a process was started for; empty if it has none or is gone."""
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    prefix = f"{ROLE_VARIABLE}="
+    return next((variable.removeprefix(prefix) for variable in variables if variable.startswith(prefix)), "")
 
 
 def _state(pid: int) -> str:

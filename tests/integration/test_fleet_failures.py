@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console as Terminal
 
+from actors.engine import EngineWorker
 from actors.fleets.generators import GeneratorFleet
 from actors.fleets.policy import PolicyFleet
 from actors.fleets.states import WorkerState
 from actors.fleets.supervisor import Supervisor, Worker, WorkerPoolConfig
-from actors.policy import PolicyWorker
 from actors.remote.calls import end_actor
 from actors.remote.process import ProcessInfo, RemoteActor
 from actors.weight_sync.buckets import WeightBucket, WeightManifest
@@ -211,7 +211,7 @@ def test_when_every_restart_is_spent_all_that_wait_hear_who_was_given_up_and_why
 def real_engine(bundles: Bundles, tiny_models: TinyModels) -> Callable[[], RemoteActor]:
     """It loads in a thread: its process answers meanwhile."""
     arguments = (tiny_policy(tiny_models.policy), "cpu", "object_store")
-    return partial(start_actor, PolicyWorker, bundles.layout.placements[0], bundles, arguments)
+    return partial(start_actor, EngineWorker, bundles.layout.placements[0], bundles, arguments)
 
 
 def test_an_engine_that_hangs_while_it_loads_again_is_found_by_its_silence(

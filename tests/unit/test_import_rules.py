@@ -20,8 +20,7 @@ APART = ("benchmarks", "quickstart", "tests")
 DOORS = {
     "ray": (
         "actors/learner.py",
-        "actors/pivot.py",
-        "actors/policy.py",
+        "actors/engine.py",
         "actors/remote/calls.py",
         "actors/scorer.py",
         "cluster/elastic/ray_room.py",
@@ -132,7 +131,7 @@ def test_a_cycle_is_found() -> None:
         ("contracts/batches.py", "import torch"),
         ("rewards/compose.py", "from driver import inputs"),
         ("languages/facts.py", "from contracts.errors import BadInput"),
-        ("actors/policy.py", "if TYPE_CHECKING:\n    from cluster import layout"),
+        ("actors/engine.py", "if TYPE_CHECKING:\n    from cluster import layout"),
         ("driver/run.py", "from quickstart import tiny"),
     ],
 )
@@ -143,7 +142,7 @@ def test_a_forbidden_import_is_found(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("actors/policy.py", "import ray\nfrom contracts.config.run import PolicyConfig"),
+        ("actors/engine.py", "import ray\nfrom contracts.config.run import PolicyConfig"),
         ("actors/learning/policy_loss.py", "import torch\nfrom torch import nn"),
         ("rewards/compose.py", "from contracts.rollouts import Score\nfrom languages import facts\nimport numpy"),
         ("driver/rollouts/pipeline.py", "import rayleigh\nimport asyncio"),

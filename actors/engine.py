@@ -1,4 +1,4 @@
-"""Ray shell of a policy worker: owns a process with a vLLM engine, and forwards to it.
+"""Run one vLLM engine in a Ray actor: a policy worker with the learner's weights, or one whose weights never change.
 
 Imports no vLLM by itself: the driver imports this module to start the workers.
 """
@@ -15,27 +15,26 @@ from actors.generation.step_loop import DeadEngine, StaleEngine
 from actors.remote.calls import RequestFailed
 from actors.remote.process import ProcessInfo, this_process
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
-from contracts.config.run import PolicyConfig
+from contracts.config.run import EngineConfig
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 Samples = tuple[Rollout, ...]
 
-
 Outcome = Samples | StaleEngine | DeadEngine | RequestFailed
-"""Of one request. An error is a value here: it is this request's alone, the others in the message are answered."""
+"""Of one request. An error is a value here: it belongs to this request, and the others in the message are answered."""
 
 
 async def as_they_finish(
     engine: GenerationEngine, requests: Sequence[SamplingRequest]
 ) -> AsyncIterator[tuple[str, Outcome]]:
-    """Each request's id with its group, or with why there is none, as soon as it is finished."""
+    """Yield each request's id with its samples, or with the reason why there are none, as soon as it is finished."""
 
     async def answer(request: SamplingRequest, result: "Future[Samples] | Exception") -> tuple[str, Outcome]:
         try:
             return request.request_id, await _samples(result)
         except (StaleEngine, DeadEngine) as failure:
             return request.request_id, type(failure)(str(failure))
-        except Exception as failure:  # noqa: BLE001 - told to whoever waits; the fleet makes it the caller's error
+        except Exception as failure:  # noqa: BLE001 - the caller gets it as the error of this request
             return request.request_id, RequestFailed(f"{type(failure).__name__}: {failure}")
 
     answers = [answer(*pair) for pair in zip(requests, _submit(engine, requests), strict=True)]
@@ -44,7 +43,7 @@ async def as_they_finish(
 
 
 def _submit(engine: GenerationEngine, requests: Sequence[SamplingRequest]) -> "list[Future[Samples] | Exception]":
-    """All into the same step; where one of them is refused, each by itself."""
+    """Submit all requests into the same step; one by one if the engine refuses one of them."""
     try:
         return list(engine.submit_all(requests))
     except ValueError as failure:
@@ -62,39 +61,49 @@ async def _samples(result: "Future[Samples] | Exception") -> Samples:
 
 
 @ray.remote
-class PolicyWorker:
-    """An engine that follows the learner's weights; it refuses to sample until it has received them."""
+class EngineWorker:
+    """Own a process with one engine and forward calls to it.
 
-    def __init__(self, config: PolicyConfig, device: Device, weight_backend: WeightBackend) -> None:
+    With a `weight_backend` the engine follows the learner's weights, and refuses to sample until it has received them.
+    Without one it keeps the weights of its model, and its rollouts carry version 0: the pivot, or the policy of an
+    evaluation.
+    """
+
+    def __init__(self, config: EngineConfig, device: Device, weight_backend: WeightBackend | None = None) -> None:
         self._start = lambda: GenerationEngine(config, device=device, weight_backend=weight_backend)
 
     async def process(self) -> ProcessInfo:
-        """Answers before the model is loaded: a load that fails leaves its reason in this process's log."""
+        """Return where this process runs, also before the model is loaded: a failed load is explained in its log."""
         return this_process()
 
     async def ready(self) -> ProcessInfo:
-        """Load the model; to be called once, before anything else is asked."""
+        """Load the model. Call it once, before any other question."""
         self._engine = await asyncio.to_thread(self._start)
         return this_process()
 
     async def heartbeat(self) -> None:
-        """Answers between two steps of the engine, so that one that hangs is silent. Raises DeadEngine."""
+        """Answer between two steps of the engine, so that an engine that hangs is silent.
+
+        Raises:
+            DeadEngine: the engine has ended.
+        """
         await asyncio.wrap_future(self._engine.heartbeat())
 
     async def sample(self, requests: list[SamplingRequest]) -> AsyncIterator[tuple[str, Outcome]]:
-        """A stream of groups, in the order in which they finish (call it with num_returns="streaming")."""
+        """Stream the samples in the order in which requests finish (call it with num_returns="streaming")."""
         async for answer in as_they_finish(self._engine, requests):
             yield answer
 
     async def answer_probabilities(self, request: AnswerProbabilityRequest) -> tuple[float, ...]:
-        """By the weights served now; the driver asks before it has the learner push new ones."""
+        """Return [N] probabilities under the weights served now; the driver asks before it pushes new weights."""
         return await asyncio.wrap_future(self._engine.answer_probabilities(request))
 
     async def stats(self) -> dict[str, float]:
+        """Return the engine's counters since the start and its load now."""
         return self._engine.stats()
 
     async def policy_version(self) -> int | None:
-        """None while stale."""
+        """Return the version of the weights that are served; None while the engine is stale."""
         return self._engine.policy_version
 
     async def init_weight_transfer(self, info: Mapping[str, object]) -> None:
@@ -116,4 +125,5 @@ class PolicyWorker:
         await asyncio.wrap_future(self._engine.abandon_weight_update())
 
     async def checksums(self) -> dict[str, str]:
+        """Return the checksum of every tensor of the last update, by the learner's names."""
         return await asyncio.wrap_future(self._engine.weight_checksums())
