@@ -79,6 +79,10 @@ check: install $(DEV_STAMP)  ## Before a commit: format, lint, types, unit tests
 	$(BIN)/pyright
 	$(BIN)/python -m pytest tests/unit $(TESTS)
 
+.PHONY: docs
+docs: install  ## Write the generated pages of docs/ anew
+	$(BIN)/python -m driver.generated_docs
+
 .PHONY: format
 format: $(DEV_STAMP)  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format

@@ -9,10 +9,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-Answer = TypeVar("Answer")
+from actors.scoring.metrics import STATES
 
-STATES = ("queue_depth", "queue_depth_max")
-"""Counters that say how it is now: a process that is gone has none of it."""
+Answer = TypeVar("Answer")
 
 
 @dataclass(eq=False)

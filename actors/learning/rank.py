@@ -122,7 +122,6 @@ class LearnerRank:
             "learner/memory_gib": memory_gib,
             "learner/micro_batches": float(len(rows)),
             "learner/sequences": float(num_sequences),
-            "learner/skipped": float(is_skipped),
         }
         return StepResult(
             metrics={name: value for name, value in metrics.items() if math.isfinite(value)},

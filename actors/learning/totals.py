@@ -1,7 +1,8 @@
-"""Metrics over tokens that add up: over rows, over micro-batches, over ranks.
+"""Add up metrics over tokens: over rows, over micro-batches and over ranks.
 
-Owns the metrics' names and how each is reduced. Must not know a formula: whoever computes a value per token hands it
-over under a name. A name that was measured nowhere is left out in the end; a 0 would be a claim.
+How each metric is reduced follows from its declaration. This module knows no formula: whoever computes a value for each
+token hands it over under the metric's name. A metric that was measured nowhere is left out in the end; a 0 would be a
+claim.
 """
 
 import math
@@ -12,81 +13,85 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from contracts.metrics.learning import POLICY_TOKENS
+from contracts.metrics.metric import Metric, Reduction
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`sums` and `maxima` have the same shapes whatever was measured: add up one and take the maximum of the other over
-    ranks, and the result is the whole batch's."""
+    """Hold sums and maxima over tokens.
 
-    sums: Tensor  # fp64 [2S]: the sum of every name in SUMS, then on how many tokens each was measured
-    maxima: Tensor  # fp64 [M], in the order of MAXIMA; -inf where nothing was measured
+    `sums` and `maxima` have the same shapes whatever was measured: add up one and take the maximum of the other over
+    ranks, and the result is that of the whole batch.
+    """
 
-    SUMS: ClassVar[tuple[str, ...]] = ()
-    MAXIMA: ClassVar[tuple[str, ...]] = ()
-    WEIGHTED: ClassVar[tuple[str, ...]] = ()  # of SUMS: already shares of the batch's loss, never divided again
+    sums: Tensor  # fp64 [2S]: the sum of every name in `summed`, then on how many tokens each was measured
+    maxima: Tensor  # fp64 [M], in the order of `largest`; -inf where nothing was measured
+
+    METRICS: ClassVar[tuple[Metric, ...]] = ()
+    MOMENTS: ClassVar[tuple[str, ...]] = ()  # sums that are no metrics, but that metrics are computed from
 
     @classmethod
     def nothing(cls, device: torch.device) -> Self:
-        """Of no token: neutral for `merged`."""
+        """Return the totals of no token, which are neutral for `merged`."""
         return cls.of({}, device=device)
 
     @classmethod
     def of(cls, values: Mapping[str, Tensor], *, device: torch.device) -> Self:
-        """Of the tokens of one row: `values` [N] by name; names that are missing were not measured."""
-        unknown = values.keys() - {*cls.SUMS, *cls.MAXIMA}
+        """Return the totals of one row's tokens: `values` [N] by name; names that are missing were not measured.
+
+        Raises:
+            ValueError: a name is neither a metric of these totals nor one of their moments.
+        """
+        summed, largest = cls.summed(), cls.largest()
+        unknown = values.keys() - {*summed, *largest}
         if unknown:
-            raise ValueError(f"{cls.__name__} has no metric {sorted(unknown)}; add the name to SUMS or MAXIMA")
+            raise ValueError(f"{cls.__name__} has no metric {sorted(unknown)}; add it to METRICS or MOMENTS")
         zero = torch.zeros((), dtype=torch.float64, device=device)
-        sums = [values[name].detach().sum(dtype=torch.float64) if name in values else zero for name in cls.SUMS]
-        counts = [values[name].numel() if name in values else 0 for name in cls.SUMS]
-        maxima = [_largest(values[name]) if name in values else zero - math.inf for name in cls.MAXIMA]
+        sums = [values[name].detach().sum(dtype=torch.float64) if name in values else zero for name in summed]
+        counts = [values[name].numel() if name in values else 0 for name in summed]
+        maxima = [_largest(values[name]) if name in values else zero - math.inf for name in largest]
         return cls(
             torch.cat([torch.stack(sums), torch.tensor(counts, dtype=torch.float64, device=device)]),
             torch.stack(maxima),
         )
 
+    @classmethod
+    def summed(cls) -> tuple[str, ...]:
+        """Return the names whose values are added up, in the order of `sums`."""
+        return (*(metric.name for metric in cls.METRICS if metric.reduction is not Reduction.MAX), *cls.MOMENTS)
+
+    @classmethod
+    def largest(cls) -> tuple[str, ...]:
+        """Return the names of which the largest value counts, in the order of `maxima`."""
+        return tuple(metric.name for metric in cls.METRICS if metric.reduction is Reduction.MAX)
+
     def merged(self, other: Self) -> Self:
+        """Return the totals of both."""
         return type(self)(self.sums + other.sums, torch.maximum(self.maxima, other.maxima))
 
     def per_token(self, num_loss_tokens: int) -> Mapping[str, float]:
-        """The metrics by name: means over the batch's `num_loss_tokens` response tokens, maxima, weighted sums."""
+        """Return the metrics by name; means are over the batch's `num_loss_tokens` response tokens."""
+        weighted = {metric.name for metric in self.METRICS if metric.reduction is Reduction.WEIGHTED_SUM}
         sums, counts = self.sums.view(2, -1).tolist()
         means = {
-            name: total if name in self.WEIGHTED else total / num_loss_tokens
-            for name, total, count in zip(self.SUMS, sums, counts, strict=True)
+            name: total if name in weighted else total / num_loss_tokens
+            for name, total, count in zip(self.summed(), sums, counts, strict=True)
             if count > 0
         }
-        maxima = zip(self.MAXIMA, self.maxima.tolist(), strict=True)
+        maxima = zip(self.largest(), self.maxima.tolist(), strict=True)
         return means | {name: largest for name, largest in maxima if largest != -math.inf}
 
 
 class TokenTotals(Totals):
-    """Of the policy's loss (docs/learning.md says what each name means)."""
+    """Hold the totals of the policy's loss."""
 
     __slots__ = ()
 
-    SUMS = (
-        "policy/loss",
-        "policy/kl_loss",
-        "policy/entropy",
-        "policy/ratio_mean",
-        "policy/clip_fraction",
-        "policy/clip_fraction_low",
-        "policy/clip_fraction_high",
-        "policy/dual_clip_fraction",
-        "policy/approx_kl",
-        "policy/reference_kl",
-        "policy/logprob_diff_mean",
-        "policy/mismatch_kl",
-        "policy/importance_ratio_mean",
-        "policy/importance_capped_fraction",
-        "policy/importance_masked_fraction",
-    )
-    MAXIMA = ("policy/ratio_max", "policy/logprob_diff_max", "policy/importance_ratio_max")
-    WEIGHTED = ("policy/loss", "policy/kl_loss")
+    METRICS = POLICY_TOKENS
 
 
 def _largest(values: Tensor) -> Tensor:
-    """fp64 scalar; -inf of no values. None of the measured maxima can be -inf."""
+    """Return the largest value as an fp64 scalar; -inf if there is none. No measured maximum can be -inf."""
     no_value = torch.full((1,), -math.inf, dtype=torch.float64, device=values.device)
     return torch.cat([no_value, values.detach().double()]).max()

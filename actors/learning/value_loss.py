@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from actors.learning.totals import Totals
+from contracts.metrics.learning import CRITIC_TOKENS
 
 _MOMENTS = ("return_square", "error", "error_square")
 """Sums that are no metrics of their own: they add up over ranks to the explained variance."""
 
 
 class ValueTotals(Totals):
-    """Of the critic's loss (docs/learning.md says what each name means)."""
+    """Hold the totals of the critic's loss."""
 
     __slots__ = ()
 
-    SUMS = ("critic/loss", "critic/value_mean", "critic/return_mean", "critic/clip_fraction", *_MOMENTS)
-    MAXIMA = ("critic/error_max",)
-    WEIGHTED = ("critic/loss",)
+    METRICS = CRITIC_TOKENS
+    MOMENTS = _MOMENTS
 
     def per_token(self, num_loss_tokens: int) -> Mapping[str, float]:
         """As of all totals, and `critic/explained_variance` = 1 - Var(R - v) / Var(R) where the returns differ."""

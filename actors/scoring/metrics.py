@@ -5,6 +5,12 @@ Owns the names `scorer/...`. Knows the counters' names; must not know Ray.
 
 from collections.abc import Mapping
 
+from contracts.metrics.metric import Reduction
+from contracts.metrics.running import SCORER
+
+STATES = tuple(metric.name.removeprefix("scorer/") for metric in SCORER.metrics if metric.reduction is Reduction.LAST)
+"""Counters that say how it is now: a process that is gone has none of it."""
+
 _SHOWN = (
     "queue_depth",
     "queue_depth_max",
@@ -31,10 +37,7 @@ _MEANS = {
 def over_step(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """What the scorers' counters say of the time between two looks at them: differences, but of the states of the queue
     what was seen last."""
-    return {
-        name: value if name.startswith("queue_depth") else value - before.get(name, 0.0)
-        for name, value in after.items()
-    }
+    return {name: value if name in STATES else value - before.get(name, 0.0) for name, value in after.items()}
 
 
 def scorer_metrics(counters: Mapping[str, float]) -> dict[str, float]:

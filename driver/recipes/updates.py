@@ -6,17 +6,11 @@ Owns which groups were learned from, and how long the learner has been stuck. Pu
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from contracts.batches import StepResult, TrainBatch
+from contracts.metrics.metric import reduced
+from contracts.metrics.registry import metric_named
 from driver.tracking.step_record import SkippedStep
-
-WORK = ("learner/forward_s", "learner/backward_s", "learner/optimizer_s", "learner/micro_batches", "learner/sequences")
-"""Spent by skipped steps too, and summed."""
-
-MEMORY = "learner/memory_gib"  # taken by skipped steps too; the largest, as of all that end in "_max"
-LAST = ("policy/learning_rate", "critic/learning_rate")
-COUNTED_HERE = "learner/skipped"  # 0 or 1 in the report of one optimiser step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +97,25 @@ class BatchUpdate:
 
 
 def merged(reports: Sequence[StepResult]) -> StepResult:
-    """Of one batch's optimiser steps, in order; at least one.
+    """Return one report for the optimiser steps of one batch, in order; at least one.
 
-    A metric is the mean over the steps that were taken, each alike; the largest, the last or the sum where that says
-    more. What is not finite is left out, and so is what only skipped steps measured.
+    How a metric is reduced over them, and whether skipped steps count, follows from its declaration. Values that are
+    not finite are left out, and so are metrics that only skipped steps measured.
+
+    Raises:
+        UnknownMetric: a report has a metric that is not declared.
+        ValueError: a report has a metric that is declared to be measured once a step.
     """
     taken = [report for report in reports if not report.is_skipped]
     metrics: dict[str, float] = {}
-    for name in dict.fromkeys(name for report in reports for name in report.metrics if name != COUNTED_HERE):
-        sources = reports if name in (*WORK, MEMORY) else taken
+    for name in dict.fromkeys(name for report in reports for name in report.metrics):
+        metric = metric_named(name)
+        if metric.over_optimizer_steps is None:
+            raise ValueError(f"{name} is measured once a step and has no place in the report of an optimiser step")
+        sources = reports if metric.counts_skipped_steps else taken
         values = [report.metrics[name] for report in sources if math.isfinite(report.metrics.get(name, math.nan))]
         if values:
-            metrics[name] = _together(name, values)
+            metrics[name] = reduced(values, metric.over_optimizer_steps)
     metrics["learner/optimizer_steps"] = float(len(taken))
     metrics["learner/skipped_steps"] = float(len(reports) - len(taken))
     return StepResult(
@@ -123,13 +124,3 @@ def merged(reports: Sequence[StepResult]) -> StepResult:
         seconds=math.fsum(report.seconds for report in reports),
         is_skipped=not taken,
     )
-
-
-def _together(name: str, values: Sequence[float]) -> float:
-    if name in WORK:
-        return math.fsum(values)
-    if name in LAST:
-        return values[-1]
-    if name == MEMORY or name.endswith("_max"):
-        return max(values)
-    return fmean(values)

@@ -6,6 +6,7 @@ Owns that choice. Knows metric names and the record; drawing is figures.py.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contracts.metrics.registry import UnknownMetric, metric_named
 from driver.names import language_name
 from driver.report.figures import Scale, Series, colour, curves, smoothing_window, stacked_bars
 from driver.report.page import Content, Html, details, element
@@ -18,32 +19,19 @@ class _Choice:
     """One picture with a line a language."""
 
     metric: str
-    title: str
     under: str
     scale: Scale = Scale.SHARE
 
 
 _PER_LANGUAGE = (
-    _Choice(metric="accuracy", title="Accuracy while training", under="sampled responses against gold; only watched"),
-    _Choice(metric="agreement", title="Agreement with the pivot", under="same final answer as the English reference"),
-    _Choice(
-        metric="language_consistency", title="In the asked language", under="responses that pass the language gate"
-    ),
-    _Choice(metric="reward_mean", title="Reward", under="mean of the scored responses", scale=Scale.FROM_ZERO),
-    _Choice(metric="response_length", title="Length", under="tokens a response", scale=Scale.FROM_ZERO),
-    _Choice(metric="truncated", title="Cut off", under="responses that reached the token limit"),
+    _Choice(metric="accuracy", under="sampled responses against gold; only watched"),
+    _Choice(metric="agreement", under="same final answer as the English reference"),
+    _Choice(metric="language_consistency", under="responses that pass the language gate"),
+    _Choice(metric="reward_mean", under="mean of the scored responses", scale=Scale.FROM_ZERO),
+    _Choice(metric="response_length", under="tokens a response", scale=Scale.FROM_ZERO),
+    _Choice(metric="truncated", under="responses that reached the token limit"),
 )
 _MISMATCH = ("mismatch", "logprob_diff", "logprobs_diff", "importance")
-_TITLES = {
-    "policy/lr": "Learning rate",
-    "policy/grad_norm": "Gradient norm",
-    "policy/mismatch_kl": "Mismatch, KL",
-    "policy/logprob_diff_mean": "Mismatch, mean difference of log-probabilities",
-    "policy/logprob_diff_max": "Mismatch, largest difference of log-probabilities",
-    "policy/importance_ratio_mean": "Importance ratio, mean",
-    "policy/importance_ratio_max": "Importance ratio, largest",
-    "policy/importance_capped_fraction": "Importance ratio, share that was capped",
-}
 _STAGES = ("generate", "pivot", "score", "learn", "push")
 _THROUGHPUT = (
     ("policy_tokens_per_s", "policy, tokens/s"),
@@ -185,8 +173,9 @@ def _per_language(record: RunRecord, window: int, choice: _Choice) -> Html | Non
     series = _language_series(record, f"lang/{{}}/{choice.metric}")
     if not series:
         return None
-    alt = f"{choice.title} over steps, by language"
-    return figure_block(choice.title, choice.under, curves(series, alt=alt, window=window, scale=choice.scale))
+    title = metric_named(f"lang/{ALL_LANGUAGES}/{choice.metric}").title
+    alt = f"{title} over steps, by language"
+    return figure_block(title, choice.under, curves(series, alt=alt, window=window, scale=choice.scale))
 
 
 def _gate(record: RunRecord, window: int, gate: str) -> Html | None:
@@ -204,12 +193,22 @@ def _learner(record: RunRecord, window: int) -> list[Html]:
     blocks = []
     for name in [*mismatch, *(name for name in names if name not in mismatch)]:
         series = _all_series(record, [(name, name)])
-        title = _TITLES.get(name, name.removeprefix("policy/").replace("_", " ").replace("/", " ").capitalize())
-        under = "between the engine that sampled and the learner" if name in mismatch else ""
+        title, under = _title_and_unit(name)
+        if name in mismatch:
+            under += ", between the engine that sampled and the learner"
         blocks.append(
             figure_block(title, under, curves(series, alt=f"{title} over steps", window=window, scale=Scale.FREE))
         )
     return blocks
+
+
+def _title_and_unit(name: str) -> tuple[str, str]:
+    """Return what is written over and under a curve; the name alone for a metric of another version's run folder."""
+    try:
+        metric = metric_named(name)
+    except UnknownMetric:
+        return name, ""
+    return metric.title, metric.unit
 
 
 def _time(record: RunRecord) -> Html | None:

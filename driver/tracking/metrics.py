@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 
 from contracts.batches import PushResult, StepResult
+from contracts.metrics.registry import refuse_unknown
 from contracts.rollouts import DroppedGroup, Rollout, Score, ScoredGroup, Unscored
 from driver.references.store import ReferenceCounts
 from driver.tracking.json_lines import JsonLines, read_lines, replace_lines
@@ -180,7 +181,12 @@ class MetricsLog:
         self._clock = clock
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
-        """A number that JSON cannot hold (NaN, infinity) is written as null."""
+        """Write the metrics of a step; a number that JSON cannot hold (NaN, infinity) is written as null.
+
+        Raises:
+            UnknownMetric: a metric is not declared. Nothing is written.
+        """
+        refuse_unknown(metrics)
         finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         self._lines.append({"step": step, "time": self._clock(), "metrics": finite})
 

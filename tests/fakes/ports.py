@@ -186,11 +186,11 @@ class FakeLearner:
         number = len(self.batches)
         self.batches.append(batch)
         if number in self.skips:
-            lost = {"policy/loss": math.nan, "learner/skipped": 1.0}
+            lost = {"policy/loss": math.nan}
             return StepResult(
                 metrics=lost, num_tokens=10, seconds=1.0, is_skipped=True, not_finite=tuple(self.skips[number])
             )
-        return StepResult(metrics={"policy/loss": 0.5, "learner/skipped": 0.0}, num_tokens=10, seconds=1.0)
+        return StepResult(metrics={"policy/loss": 0.5}, num_tokens=10, seconds=1.0)
 
     async def push_weights(self, policy_version: int) -> PushResult:
         self.calls.append("push")

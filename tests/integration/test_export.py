@@ -234,7 +234,7 @@ def test_a_model_with_code_of_its_own_learns_and_is_exported(tiny: Path, tmp_pat
     model = with_own_code(tiny)
     in_a_process(tmp_path / "modules", learn, model, tmp_path / "learned")
     report = json.loads((tmp_path / "learned" / "report.json").read_text(encoding="utf-8"))
-    assert report["policy/grad_norm"] > 0 and report["learner/skipped"] == 0
+    assert report["policy/grad_norm"] > 0  # a skipped step has none
     assert (tmp_path / "learned" / "own_family.py").read_text(encoding="utf-8") == OWN_CODE
     exported = load_file(tmp_path / "learned" / "model.safetensors")
     before = load_file(model / "model.safetensors")

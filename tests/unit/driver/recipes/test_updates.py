@@ -6,13 +6,12 @@ from collections.abc import Mapping
 import pytest
 
 from contracts.batches import StepResult
+from contracts.metrics.registry import UnknownMetric
 from driver.recipes.updates import merged
 
 
 def a_report(metrics: Mapping[str, float], *, is_skipped: bool = False) -> StepResult:
-    return StepResult(
-        metrics={**metrics, "learner/skipped": float(is_skipped)}, num_tokens=10, seconds=1.5, is_skipped=is_skipped
-    )
+    return StepResult(metrics=metrics, num_tokens=10, seconds=1.5, is_skipped=is_skipped)
 
 
 def test_one_report_stays_as_it_is() -> None:
@@ -55,3 +54,14 @@ def test_what_is_not_finite_or_was_only_measured_by_a_skipped_step_is_left_out()
     lost = merged([a_report({"policy/loss": 0.5}, is_skipped=True)])
     assert lost.metrics == {"learner/optimizer_steps": 0.0, "learner/skipped_steps": 1.0}
     assert lost.is_skipped
+
+
+def test_a_metric_that_is_not_declared_is_refused() -> None:
+    with pytest.raises(UnknownMetric) as refused:
+        merged([a_report({"policy/surprise": 1.0})])
+    assert refused.value.name == "policy/surprise"
+
+
+def test_a_metric_that_is_measured_once_a_step_is_refused() -> None:
+    with pytest.raises(ValueError):
+        merged([a_report({"reward/mean": 1.0})])

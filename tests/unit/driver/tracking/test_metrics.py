@@ -8,6 +8,7 @@ import pytest
 
 from actors.scoring.metrics import over_step, scorer_metrics
 from contracts.batches import PushResult, StepResult
+from contracts.metrics.registry import UnknownMetric
 from contracts.rollouts import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 from driver.references.store import ReferenceCounts
 from driver.tracking.metrics import Event, EventLog, MetricsLog, StepOutcome, read_events, read_metrics, step_metrics
@@ -237,6 +238,15 @@ def test_a_number_that_is_not_finite_is_written_as_null_and_read_as_absent(tmp_p
     log.close()
     assert json.loads(path.read_text())["metrics"] == {"policy/loss": None, "reward/mean": 0.5}
     assert read_metrics(path)[0].metrics == {"reward/mean": 0.5}
+
+
+def test_a_metric_that_is_not_declared_can_not_be_written(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    with pytest.raises(UnknownMetric) as refused:
+        log.append(1, {"reward/mean": 0.5, "policy/lr": 1e-6})
+    log.close()
+    assert refused.value.name == "policy/lr"
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
 
 
 def test_a_step_that_is_done_again_replaces_itself_and_all_after_it(tmp_path: Path) -> None:
