@@ -1,4 +1,4 @@
-"""How the report writes languages and numbers. Owns nothing else."""
+"""Write languages and numbers as people read them: in tables, in report.html and in the model card."""
 
 from languages.facts import LANGUAGES
 
@@ -6,25 +6,32 @@ NOT_MEASURED = "\N{EN DASH}"
 
 
 def language_name(code: str) -> str:
-    """In English; a code that the project does not know stays a code."""
+    """Return the English name of a language; a code that the project does not know stays a code."""
     return LANGUAGES[code].name if code in LANGUAGES else code
 
 
 def percent(share: float | None) -> str:
+    """Return a share of 1 in percent: "12.5%"."""
     return NOT_MEASURED if share is None else f"{100 * share:.1f}%"
 
 
 def strict_percent(share: float | None) -> str:
-    """Without the sign; 100 only where it is all of them, 99.9 where one of ten thousand is missing."""
+    """Return a share of 1 in percent, without the sign; "100" only for exactly 1: one missing of 10,000 is "99.9"."""
     if share is None:
         return NOT_MEASURED
     return "100" if share == 1 else f"{min(99.9, 100 * share):.1f}"
 
 
-def points(share: float) -> str:
-    """A share or a difference of shares, in percentage points."""
-    return f"{100 * share:.1f}".replace("-", "\N{MINUS SIGN}")
+def points(share: float | None) -> str:
+    """Return a share, or a difference of shares, in percentage points: "−12.5"."""
+    return NOT_MEASURED if share is None else f"{100 * share:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def signed_points(difference: float) -> str:
-    return f"+{points(difference)}" if difference >= 0 else points(difference)
+def signed_points(difference: float | None) -> str:
+    """Return a difference of shares in percentage points, always with its sign: "+12.5"."""
+    return f"+{points(difference)}" if difference is not None and difference >= 0 else points(difference)
+
+
+def fixed(value: float | None, digits: int = 3) -> str:
+    """Return a number with a fixed number of decimal places."""
+    return NOT_MEASURED if value is None else f"{value:.{digits}f}"

@@ -54,6 +54,11 @@ class GateCell:
     def rejection_rate(self) -> float | None:
         return self.num_rejected / self.num_texts if self.num_texts else None
 
+    @property
+    def is_missed(self) -> bool:
+        """Whether the gate rejects more faithful text than wanted."""
+        return self.rejection_rate is not None and self.rejection_rate > WANTED_REJECTION
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LanguageCell:

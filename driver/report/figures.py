@@ -1,7 +1,6 @@
-"""Pictures as inline SVG: crisp at any size, small, and with their letters left to the reader's browser.
+"""Draw pictures as inline SVG: sharp at any size, small, and with text that the reader's browser draws.
 
-Owns how a curve, a bar and a pair of dots look. Knows numbers and colours only, not what they measure; nothing but
-English goes into a picture, because its fonts are not ours.
+A picture has English text only: its fonts are those of the reader, and not every one has every script.
 """
 
 import io
@@ -11,12 +10,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 import matplotlib
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.typing import RcKeyType
 
-from driver.report.page import Html, element
+from driver.names import strict_percent
 
 COLOURS = (
     "#2b6cb0",
@@ -33,6 +34,12 @@ COLOURS = (
     "#5b6770",
 )
 BEFORE, AFTER = "#9aa5ae", "#2b6cb0"
+
+WIN_BOUNDS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
+WIN_COLOURS = ("#8c1d1d", "#c4473a", "#e58a5f", "#f3bf8b", "#fbe8c8", "#e3efe6")
+"""Colours of a heat map, one between two bounds: dark cells need attention; the last, from 99% on, is wanted."""
+DARK_BELOW = 0.8
+"""A cell below this share is dark, and its number is white."""
 
 _MOST_BARS = 60
 STYLE: dict[RcKeyType, str | int | float | bool] = {
@@ -57,7 +64,7 @@ STYLE: dict[RcKeyType, str | int | float | bool] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Series:
-    """One named run of numbers over steps."""
+    """Hold one named metric over steps."""
 
     label: str
     colour: str
@@ -66,9 +73,9 @@ class Series:
 
 
 class Scale(Enum):
-    """What the vertical axis is."""
+    """Name a vertical axis."""
 
-    FREE = auto()  # as high and low as the numbers
+    FREE = auto()  # from the lowest number to the highest
     FROM_ZERO = auto()
     SHARE = auto()  # from 0%, at most to 100%
     LOG = auto()
@@ -76,7 +83,7 @@ class Scale(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """One language's share before and after; None where it was not measured."""
+    """Hold one language's share before and after; None where it was not measured."""
 
     label: str
     before: float | None
@@ -84,22 +91,23 @@ class Pair:
 
 
 def colour(index: int) -> str:
+    """Return the colour of the line with this index."""
     return COLOURS[index % len(COLOURS)]
 
 
 def smoothing_window(num_steps: int) -> int:
-    """How many steps a smoothed point is the mean of: none up to 20 steps, then a tenth of the run."""
+    """Return how many steps a smoothed point is the mean of: 1 up to 20 steps, then a tenth of the run."""
     return 1 if num_steps <= 20 else max(3, num_steps // 10)
 
 
 def trailing_mean(values: Sequence[float], *, window: int) -> list[float]:
-    """Each value with the up to `window` - 1 before it, averaged."""
+    """Return [N] means: of each value and the up to `window` - 1 values before it."""
     chunks = [values[max(0, end - window) : end] for end in range(1, len(values) + 1)]
     return [sum(chunk) / len(chunk) for chunk in chunks]
 
 
-def curves(series: Sequence[Series], *, alt: str, window: int, scale: Scale = Scale.FROM_ZERO) -> Html:
-    """Lines over steps. Smoothed ones have their raw values behind them, faintly, where there are few lines."""
+def curves(series: Sequence[Series], *, alt: str, window: int, scale: Scale = Scale.FROM_ZERO) -> Markup:
+    """Draw lines over steps. Up to three smoothed lines have their raw values behind them, in a pale colour."""
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes()
         for line in series:
@@ -110,11 +118,11 @@ def curves(series: Sequence[Series], *, alt: str, window: int, scale: Scale = Sc
             axes.plot(line.steps, smooth, color=line.colour, marker=marker, markersize=4)
         _scale(axes, scale, highest=max((value for line in series for value in line.values), default=1.0))
         _count_steps(axes)
-        return as_svg(figure, alt)
+        return _as_svg(figure, alt)
 
 
-def stacked_bars(series: Sequence[Series], *, alt: str) -> Html:
-    """Parts of a whole over steps; beyond 60 steps a bar is the mean of several. All series share their steps."""
+def stacked_bars(series: Sequence[Series], *, alt: str) -> Markup:
+    """Draw the parts of a whole over steps. Series share their steps; beyond 60, a bar is a mean of several."""
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes()
         steps = series[0].steps
@@ -129,11 +137,11 @@ def stacked_bars(series: Sequence[Series], *, alt: str) -> Html:
             axes.bar(centres, heights, bottom=floor, width=width, color=part.colour, linewidth=0)
             floor = [low + height for low, height in zip(floor, heights, strict=True)]
         _count_steps(axes)
-        return as_svg(figure, alt)
+        return _as_svg(figure, alt)
 
 
-def before_and_after(pairs: Sequence[Pair], *, alt: str) -> Html:
-    """One row a language, a dot before, a dot after, and the way between them."""
+def before_and_after(pairs: Sequence[Pair], *, alt: str) -> Markup:
+    """Draw one row per language: a dot before, a dot after, and a line between them."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 0.7 + 0.32 * len(pairs)), layout="constrained")
         axes = figure.add_subplot()
@@ -151,7 +159,33 @@ def before_and_after(pairs: Sequence[Pair], *, alt: str) -> Html:
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.grid(axis="x")
-        return as_svg(figure, alt)
+        return _as_svg(figure, alt)
+
+
+def heat_map(
+    shares: Sequence[Sequence[float | None]], *, rows: Sequence[str], columns: Sequence[str], alt: str
+) -> Markup:
+    """Draw `shares[row][column]` in [0, 1] as coloured cells with their numbers; None: nothing was measured there."""
+    values = [[-1.0 if share is None else share for share in row] for row in shares]
+    colours = ListedColormap(list(WIN_COLOURS)).with_extremes(under="#ffffff")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.2 + 0.52 * len(columns), 0.6 + 0.3 * len(rows)), layout="constrained")
+        axes = figure.add_subplot()
+        norm = BoundaryNorm(WIN_BOUNDS, len(WIN_COLOURS), clip=False)
+        axes.pcolormesh(values, cmap=colours, norm=norm, edgecolors="white", linewidth=1.5)
+        for row, found in enumerate(shares):
+            for column, share in enumerate(found):
+                shade = "white" if share is not None and share < DARK_BELOW else "#1c2329"
+                axes.text(
+                    column + 0.5, row + 0.5, strict_percent(share), ha="center", va="center", color=shade, fontsize=9
+                )
+        axes.set_xticks([place + 0.5 for place in range(len(columns))], columns)
+        axes.set_yticks([place + 0.5 for place in range(len(rows))], rows)
+        axes.invert_yaxis()
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        return _as_svg(figure, alt)
 
 
 def _axes() -> tuple[Figure, Axes]:
@@ -177,13 +211,12 @@ def _count_steps(axes: Axes) -> None:
     axes.set_xlabel("step")
 
 
-def as_svg(figure: Figure, alt: str) -> Html:
-    """Only the <svg> element, free to take the width of its place, named for readers who can't see it."""
+def _as_svg(figure: Figure, alt: str) -> Markup:
+    """Return the <svg> element alone, without a fixed size; `alt` describes it for readers who can't see it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     start = text.index("<svg")
     opening, rest = text[start:].split(">", 1)
     opening = re.sub(r'\s(width|height)="[^"]*"', "", opening)
-    named = element("x", **{"aria-label": alt}).removeprefix("<x ").split("></x>")[0]
-    return Html(f'{opening} role="img" {named}>{rest.strip()}')
+    return Markup(f'{opening} role="img" aria-label="{escape(alt)}">{rest.strip()}')

@@ -1,7 +1,7 @@
-"""A run folder, read for its report: what is there, and what is missing and why.
+"""Read a run folder: what is in it, and what is missing and why.
 
-Owns reading; a piece that is absent or damaged becomes a note, never an error, because a report is also made of runs
-that are still going or have failed. Must not know how anything is shown.
+A file that is absent or damaged becomes a note and no error: report.html is also written for runs that are still going
+or have failed.
 """
 
 import json
@@ -22,12 +22,12 @@ Piece = TypeVar("Piece")
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException)
-"""What the readers raise on a file that was written by hand, cut off or by another version of the project."""
+"""Errors of a file that was written by hand or by another version of the project, or that is cut off."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """Everything that a report shows."""
+    """Hold the contents of a run folder."""
 
     name: str
     config_text: str
@@ -38,21 +38,21 @@ class RunRecord:
     events: tuple[Event, ...]
     summary: Mapping[str, Json]
     notes: tuple[str, ...]  # what is missing or could not be read
-    audit: AuditResult | None = None  # where the folder is an audit's
+    audit: AuditResult | None = None  # of a folder that the command `audit` wrote
 
     @property
     def num_steps(self) -> int:
-        """Steps that are finished."""
+        """Return the number of finished steps."""
         return self.steps[-1].step if self.steps else 0
 
     def setting(self, section: str, key: str) -> Json:
-        """A value of the config, None where it is not set."""
+        """Return a value of the config; None where it is not set."""
         found = self.config.get(section)
         return found.get(key) if isinstance(found, dict) else None
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """In the order of the config, then those that only an evaluation or a metric knows."""
+        """Return the codes of the evaluated languages, then of those in the config, then of those that metrics name."""
         configured = self.setting("data", "languages")
         trained = [str(code) for code in configured] if isinstance(configured, list) else []
         evaluated = [found.language for result in self.evaluations.values() for found in result.languages]
@@ -61,7 +61,7 @@ class RunRecord:
 
 
 def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
-    """The folder's files; samples of the first and the last `sampled_at_each_end` steps that have any."""
+    """Read a run folder, with the samples of the first and the last `sampled_at_each_end` steps that have any."""
     notes: list[str] = []
 
     def piece(file: str, read: Callable[[Path], Piece], otherwise: Piece, *, absent: str) -> Piece:

@@ -1,73 +1,87 @@
-"""Writes report.html of a run folder: one file that asks for nothing outside itself.
+"""Write report.html of a run folder: one file that loads nothing from outside itself.
 
-Owns the order of the parts. Reads the run folder and nothing else; works on a run that is still going or has failed.
+It is made of the files in the run folder alone, so that a run that is still going, or has failed, has one too.
 """
 
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from markupsafe import Markup
+
 from contracts.errors import BadInput
 from driver.names import language_name
-from driver.report.audit_page import audit_body
-from driver.report.curves import curves_section
-from driver.report.page import Content, Html, element, page
-from driver.report.results import results_section, status, verdict
+from driver.report.audit_page import audit_facts
+from driver.report.curves import figure_groups
+from driver.report.figures import AFTER, BEFORE, Pair, before_and_after, smoothing_window
+from driver.report.responses import evaluated_examples, event_summary, sampled_groups
+from driver.report.results import Comparison, compare, status, verdict
 from driver.report.run_record import RunRecord, read_run
-from driver.report.texts import config_section, events_section, examples_section, samples_section
+from driver.templates import render
 
+_TEMPLATES = Path(__file__).parent / "templates"
 _SAMPLED_AT_EACH_END = 8  # steps: enough for every language to have had its turn
 
 
 def write_report(run_folder: Path) -> Path:
-    """report.html inside the folder, written aside and renamed, so that a reader never sees half of it.
+    """Write report.html into the folder, whole or not at all, and return its path.
 
     Raises:
-        BadInput: where there is no such folder.
+        BadInput: there is no such folder.
     """
     if not run_folder.is_dir():
-        raise BadInput(f"{run_folder} is no folder; name a run's folder, e.g. runs/<name>")
+        raise BadInput(f"there is no folder {run_folder}; name the folder of a run, e.g. runs/<name>")
     record = read_run(run_folder, sampled_at_each_end=_SAMPLED_AT_EACH_END)
     path = run_folder / "report.html"
     aside = run_folder / "report.html.writing"
-    aside.write_text(page(f"Run {record.name}", report_body(record)), encoding="utf-8")
+    aside.write_text(report_html(record), encoding="utf-8")
     os.replace(aside, path)
     return path
 
 
-def report_body(record: RunRecord) -> list[Content]:
-    """Everything between <body> and </body>."""
+def report_html(record: RunRecord) -> str:
+    """Return the page of a run, or of a reward audit where the folder holds one."""
     if record.audit is not None:
-        return audit_body(record, record.audit)
-    return [
-        *_opening(record),
-        *results_section(record),
-        *curves_section(record),
-        *samples_section(record),
-        *examples_section(record),
-        *events_section(record),
-        *config_section(record),
+        return render(
+            _TEMPLATES / "audit.html.jinja",
+            record=record,
+            command="audit",
+            roles=("scorer",),
+            **audit_facts(record.audit),
+        )
+    comparison = compare(record.evaluations)
+    return render(
+        _TEMPLATES / "run.html.jinja",
+        record=record,
+        command="train",
+        roles=("policy", "pivot", "scorer"),
+        status=status(record),
+        verdict=verdict(record),
+        last_step_at=datetime.fromtimestamp(record.steps[-1].time, tz=UTC) if record.steps else None,
+        comparison=comparison,
+        comparison_picture=_picture(comparison),
+        moments=[
+            {"label": moment, "colour": colour}
+            for moment, colour in (("before", BEFORE), ("after", AFTER))
+            if moment in record.evaluations
+        ],
+        window=smoothing_window(len(record.steps)),
+        figure_groups=figure_groups(record),
+        sampled_groups=sampled_groups(record),
+        examples=evaluated_examples(record),
+        events=event_summary(record),
+    )
+
+
+def _picture(comparison: Comparison) -> Markup:
+    """Draw the share of responses that are right and in the asked language, before and after training."""
+    pairs = [
+        Pair(
+            label=language_name(found.code),
+            before=found.accuracy_in_language.before,
+            after=found.accuracy_in_language.after,
+        )
+        for found in comparison.languages
     ]
-
-
-def _opening(record: RunRecord) -> list[Html]:
-    parts = [
-        element("h1", record.name),
-        element("p", " ".join([status(record), *_when(record), *_languages(record)]), class_="soft"),
-        element("p", verdict(record), class_="verdict"),
-    ]
-    if record.notes:
-        parts.append(element("ul", [element("li", note) for note in record.notes], class_="soft small"))
-    return parts
-
-
-def _when(record: RunRecord) -> list[str]:
-    if not record.steps:
-        return []
-    moment = datetime.fromtimestamp(record.steps[-1].time, tz=UTC)
-    return [f"Last step {moment:%Y-%m-%d %H:%M} UTC."]
-
-
-def _languages(record: RunRecord) -> list[str]:
-    names = [language_name(code) for code in record.languages]
-    return [f"Languages: {', '.join(names)}."] if names else []
+    alt = "share of responses that are right and in the language, before and after"
+    return before_and_after(pairs, alt=alt) if pairs else Markup()
