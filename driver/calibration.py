@@ -5,7 +5,6 @@ becomes a scale is rewards/calibration.py. Knows no Ray and no encoder: it asks 
 """
 
 import asyncio
-import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Protocol
 
 from contracts.config.reward import ReasoningConfig
 from contracts.errors import BadInput, RunFailed
+from contracts.files import write_whole
 from contracts.paths import absolute
 from contracts.ports import Console
 from contracts.rollouts import ParallelSolution
@@ -244,8 +244,6 @@ def _check_judge(calibration: Calibration, judge: str, named: str) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Aside and renamed: another run that writes the same file at the same time leaves a whole one too."""
+    """Write the file whole, also where another run writes the same file at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+    write_whole(path, text, is_shared=True)

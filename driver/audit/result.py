@@ -4,11 +4,12 @@ Owns the shapes and their JSON (audit.json, with a version). Shares are in [0, 1
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
+
+from contracts.files import write_whole
 
 VERSION = 1
 AUDIT_FILE = "audit.json"
@@ -217,9 +218,7 @@ class AuditResult:
 def write_audit(folder: Path, result: AuditResult) -> Path:
     """audit.json in the folder, replaced whole or not at all."""
     path = folder / AUDIT_FILE
-    aside = path.with_name(path.name + ".writing")
-    aside.write_text(result.to_json() + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    write_whole(path, result.to_json() + "\n")
     return path
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from actors.fleets.states import RestartBudget
 from cluster.team import Team
 from contracts.config.run import Config
+from contracts.files import write_whole
 from driver.calibration import Similarities, TranslatedSimilarities, calibration_for
 from driver.inputs import TrainingInputs
 from driver.problems.draws import Draws
@@ -70,7 +71,7 @@ async def calibrate_scorers(
         calibration = await calibration_for(reasoning, asked, languages=languages, console=console)
     if calibration is not None:
         await team.scorer.use_calibration(calibration)
-        kept.folder.calibration.write_text(calibration.to_json(), encoding="utf-8")
+        write_whole(kept.folder.calibration, calibration.to_json())
 
 
 @dataclass(frozen=True, kw_only=True)

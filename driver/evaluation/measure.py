@@ -7,7 +7,6 @@ or an engine. Gold answers are read here and in the metrics, never by a reward.
 import asyncio
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from statistics import fmean
 from typing import Literal
 
 from contracts.errors import BadInput
+from contracts.files import write_whole
 from contracts.ports import Generator
 from contracts.rollouts import Problem, Rollout, SamplingRequest
 from driver.problems.gold import gold_number
@@ -258,9 +258,7 @@ def record_evaluation(path: Path, moment: Moment, result: EvaluationResult) -> N
     """Put a result into evaluation.json beside what it already holds; the file is replaced whole or not at all."""
     records = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     records[moment] = json.loads(result.to_json())
-    aside = path.with_name(path.name + ".writing")
-    aside.write_text(json.dumps(records, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    write_whole(path, json.dumps(records, ensure_ascii=False, indent=2) + "\n")
 
 
 def read_evaluations(path: Path) -> dict[str, EvaluationResult]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from contracts.files import whole_file
 from contracts.rollouts import Reference
 
 ENDING = ".parquet"
@@ -74,25 +75,20 @@ class FileIndex:
 
 
 def write_file(folder: Path, groups: Iterable[pa.Table]) -> Path:
-    """A new file of these row groups, written aside and renamed.
+    """Write these row groups as a new file of the folder, whole: a merge deletes the files that it replaces.
 
     Raises:
         OSError: it could not be written; nothing of it is left.
     """
-    name = uuid.uuid4().hex
-    aside, path = folder / f".{name}.tmp", folder / f"{name}{ENDING}"
-    try:
-        with pq.ParquetWriter(
+    path = folder / f"{uuid.uuid4().hex}{ENDING}"
+    with (
+        whole_file(path) as aside,
+        pq.ParquetWriter(
             aside, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True
-        ) as writer:
-            for group in groups:
-                writer.write_table(group)
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())  # a merge deletes its sources: what replaces them must survive a power cut
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+        ) as writer,
+    ):
+        for group in groups:
+            writer.write_table(group)
     return path
 
 

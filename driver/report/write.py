@@ -3,13 +3,13 @@
 It is made of the files in the run folder alone, so that a run that is still going, or has failed, has one too.
 """
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from markupsafe import Markup
 
 from contracts.errors import BadInput
+from contracts.files import write_whole
 from driver.names import language_name
 from driver.report.audit_page import audit_facts
 from driver.report.curves import figure_groups
@@ -33,9 +33,7 @@ def write_report(run_folder: Path) -> Path:
         raise BadInput(f"there is no folder {run_folder}; name the folder of a run, e.g. runs/<name>")
     record = read_run(run_folder, sampled_at_each_end=_SAMPLED_AT_EACH_END)
     path = run_folder / "report.html"
-    aside = run_folder / "report.html.writing"
-    aside.write_text(report_html(record), encoding="utf-8")
-    os.replace(aside, path)
+    write_whole(path, report_html(record))
     return path
 
 

@@ -11,7 +11,6 @@ Owns these files. Pure: must not know torch, Ray, or when a checkpoint is made o
 (driver/run_state/checkpoints.py).
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from contracts.files import sync_folder, write_whole
 from driver.problems.draws import OpenDraws
 
 FORMAT = 2
@@ -95,10 +95,7 @@ def seal(folder: Path, *, step: int, metric: str, score: float | None, origins: 
     manifest = Manifest(
         step=step, metric=metric, score=score, origins=origins, files=dict(zip(names, sums, strict=True))
     )
-    with (folder / MANIFEST).open("w", encoding="utf-8") as file:
-        file.write(_with_checksum({"format": FORMAT, **asdict(manifest)}))
-        file.flush()
-        os.fsync(file.fileno())
+    write_whole(folder / MANIFEST, _with_checksum({"format": FORMAT, **asdict(manifest)}))
     for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         sync_folder(place)
     return manifest
@@ -157,29 +154,6 @@ def read_manifest(folder: Path) -> Manifest:
         )
     except (KeyError, TypeError) as error:
         raise DamagedCheckpoint(f"{path} is of another version of this project: {error}") from None
-
-
-def sync_folder(folder: Path) -> None:
-    """The names in a folder are on the disk; some network file systems have no such call, and need none."""
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(place)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(place)
-
-
-def write_pointer(path: Path, name: str) -> None:
-    """A small file that holds a name, replaced whole."""
-    aside = path.with_name(path.name + ".writing")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(name + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-    sync_folder(path.parent)
 
 
 def differences(before: Mapping[str, Origin], now: Mapping[str, Origin]) -> Iterable[tuple[str, Origin, Origin]]:

@@ -20,6 +20,7 @@ from statistics import fmean
 
 from contracts.config.learning import CheckpointConfig
 from contracts.errors import BadInput, CheckpointFailed
+from contracts.files import sync_folder, write_whole
 from driver.run_state.checkpoint_files import (
     GROUPS,
     LEARNER,
@@ -31,9 +32,7 @@ from driver.run_state.checkpoint_files import (
     read_manifest,
     read_state,
     seal,
-    sync_folder,
     verify,
-    write_pointer,
     write_state,
 )
 from driver.tracking.metrics import read_metrics
@@ -132,7 +131,7 @@ class Checkpoints:
         os.replace(partial, final)
         sync_folder(self._folder)
         try:
-            write_pointer(self._folder / LATEST, final.name)
+            write_whole(self._folder / LATEST, f"{final.name}\n")
             self._remove_old()
         except OSError as error:  # the checkpoint is whole: a run goes on from it by its own name
             self._note(
@@ -162,7 +161,7 @@ class Checkpoints:
         whole = whole_checkpoints(self._folder)
         kept = set(sorted(whole)[-self._settings.keep_last :])
         if (best := self._best(whole)) is not None:
-            write_pointer(self._folder / BEST, _name(best))
+            write_whole(self._folder / BEST, f"{_name(best)}\n")
             kept.add(best)
         else:
             (self._folder / BEST).unlink(missing_ok=True)
@@ -219,7 +218,7 @@ def set_aside_later(folder: Path, step: int) -> None:
             shutil.rmtree(aside, ignore_errors=True)
             path.rename(aside)
     if step in whole_checkpoints(folder):
-        write_pointer(folder / LATEST, _name(step))
+        write_whole(folder / LATEST, f"{_name(step)}\n")
 
 
 def whole_checkpoints(folder: Path) -> dict[int, Path]:

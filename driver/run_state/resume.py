@@ -9,7 +9,6 @@ Pure driver: files only.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
+from contracts.files import write_whole
 from driver.run_state.checkpoints import FoundCheckpoint, find_checkpoint, set_aside_later, whole_checkpoints
 from driver.run_state.model_fingerprints import run_origins
 from driver.tracking.cut import cut_record
@@ -227,7 +227,7 @@ def _keep_old_config(folder: RunFolder) -> None:
     number = 1
     while (kept := folder.config.with_suffix(f".{number}.toml")).exists():
         number += 1
-    kept.write_text(folder.config.read_text(encoding="utf-8"), encoding="utf-8")
+    write_whole(kept, folder.config.read_bytes())
 
 
 # --- the record ---------------------------------------------------------------------------------------------------
@@ -270,9 +270,7 @@ def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:
     if not kept:
         path.unlink()
         return
-    aside = path.with_name(path.name + ".writing")
-    aside.write_text(json.dumps(kept, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    write_whole(path, json.dumps(kept, ensure_ascii=False, indent=2) + "\n")
 
 
 def _json_object(path: Path) -> Mapping[str, object]:

@@ -1,9 +1,11 @@
 """Files of JSON lines that outlive a kill. A leaf: knows nothing of what the lines mean."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
+
+from contracts.files import whole_file
 
 
 class JsonLines:
@@ -43,10 +45,6 @@ def replace_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:
     """Write the file anew with these lines, whole or not at all. No file: stays so."""
     if not path.exists():
         return
-    aside = path.with_name(path.name + ".writing")
-    aside.unlink(missing_ok=True)
-    lines = JsonLines(aside)
-    for record in records:
-        lines.append(record)
-    lines.close()
-    os.replace(aside, path)
+    with whole_file(path) as aside, closing(JsonLines(aside)) as lines:
+        for record in records:
+            lines.append(record)

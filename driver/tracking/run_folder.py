@@ -17,6 +17,7 @@ from pathlib import Path
 from contracts.config.load import dump_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
+from contracts.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class RunFolder:
         return self.path / "logs"
 
     def write_summary(self, summary: dict[str, object]) -> None:
-        self.summary.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+        write_whole(self.summary, json.dumps(summary, ensure_ascii=False, indent=1))
 
 
 def run_name(config: Config, config_path: Path) -> str:
@@ -112,9 +113,7 @@ def create(path: Path, config: Config) -> RunFolder:
 
 def write_config(folder: RunFolder, config: Config) -> None:
     """Save the resolved config; whole or not at all."""
-    aside = folder.config.with_name(folder.config.name + ".writing")
-    aside.write_text(dump_config(config), encoding="utf-8")
-    os.replace(aside, folder.config)
+    write_whole(folder.config, dump_config(config))
 
 
 @contextmanager

@@ -5,7 +5,6 @@ aside, then renamed), and `merge` folds them into samples.parquet, one row group
 resume) replaces itself and all steps after it. Knows the schema only.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from contracts.files import whole_file
 from contracts.rollouts import Reference, Rollout, Score, ScoredGroup, Unscored
 
 _COLUMNS = pa.schema(
@@ -57,7 +57,7 @@ class SamplesLog:
                 part.unlink()
         rows = [row for group in groups for row in _rows(step, group, learned_by.get(group.group.group_id))]
         table = pa.Table.from_pylist(rows, schema=_schema(rows))
-        _write_aside(self._folder / f"step-{step:08d}.parquet", [table], table.schema)
+        _write_tables(self._folder / f"step-{step:08d}.parquet", [table], table.schema)
 
     def merge(self) -> None:
         """Fold all steps into samples.parquet. A kill at any moment loses and doubles nothing."""
@@ -65,7 +65,7 @@ class SamplesLog:
             return
         sources = _sources(self._path)
         schema = pa.unify_schemas([pq.read_schema(path) for path, _ in sources])
-        _write_aside(self._path, _row_groups(sources, schema), schema)
+        _write_tables(self._path, _row_groups(sources, schema), schema)
         shutil.rmtree(self._folder)
 
 
@@ -78,7 +78,7 @@ def cut_samples(path: Path, *, after_step: int) -> None:
         return
     if any(step <= after_step for step in sampled_steps(path)):
         schema = pq.read_schema(path)
-        _write_aside(path, _row_groups([(path, after_step + 1)], schema), schema)
+        _write_tables(path, _row_groups([(path, after_step + 1)], schema), schema)
     else:
         path.unlink()
 
@@ -191,14 +191,9 @@ def _in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_aside(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
-    """A file under its own name is whole: written beside it, flushed to the disk, then renamed."""
-    aside = path.with_name(path.name + ".writing")
-    with aside.open("wb") as file:
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for table in tables:
-                if table.num_rows:
-                    writer.write_table(table)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+def _write_tables(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write tables of one schema as a file, whole or not at all."""
+    with whole_file(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+        for table in tables:
+            if table.num_rows:
+                writer.write_table(table)

@@ -7,9 +7,7 @@ tensors compute: that is rewards/comet/models.py.
 """
 
 import hashlib
-import os
 import pickle
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationE
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from contracts.files import whole_file
 from rewards.comet.settings import CometSettings, read_settings
 
 CONVERSION = "1"
@@ -184,7 +183,7 @@ def _made_of(source: Path, place: Path) -> str | None:
 
 
 def _write(place: Path, tensors: dict[str, torch.Tensor], *, source: Path, sha256: str) -> bool:
-    """Write aside, then rename: nobody ever sees half a file. False where the folder can't be written."""
+    """Write the tensors as a whole file; return False where the folder can't be written."""
     status = source.stat()
     metadata = {
         "conversion": CONVERSION,
@@ -194,10 +193,8 @@ def _write(place: Path, tensors: dict[str, torch.Tensor], *, source: Path, sha25
     }
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".converting-") as aside:
-            unfinished = Path(aside) / place.name
-            save_file(tensors, unfinished, metadata=metadata)
-            os.replace(unfinished, place)
+        with whole_file(place, is_shared=True) as aside:
+            save_file(tensors, aside, metadata=metadata)
     except (OSError, SafetensorError):
         return False
     return True

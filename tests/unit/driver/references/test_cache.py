@@ -56,7 +56,7 @@ def test_a_file_appears_under_its_name_only_when_it_is_whole_and_is_never_change
 
 def test_what_a_kill_left_half_written_is_not_read(tmp_path: Path) -> None:
     filled(tmp_path, 1)
-    (tmp_path / ".0123.tmp").write_bytes(b"PAR1 and then nothing")
+    (tmp_path / "0123.parquet.writing").write_bytes(b"PAR1 and then nothing")
     said: list[str] = []
     assert len(ReferenceCache(tmp_path, note=said.append)) == 1
     assert said == []

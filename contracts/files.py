@@ -1,0 +1,62 @@
+"""Write files that are whole under their own name, also after a kill, a full disk or a power cut."""
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_whole(path: Path, content: str | bytes, *, is_shared: bool = False) -> None:
+    """Replace the file at `path` by `content` (text as UTF-8), whole or not at all.
+
+    `is_shared` says that several processes may write this path at the same time: then the last to finish wins.
+
+    Raises:
+        OSError: it could not be written; the file that was there stays.
+    """
+    with whole_file(path, is_shared=is_shared) as aside:
+        aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_file(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
+    """Yield a path beside `path` for the body to write to; afterwards that file takes the place of the one at `path`.
+
+    The new file and its name are on the disk when this returns. A body that raises leaves nothing behind, and the file
+    that was at `path` stays. A file that a kill has left behind is written over, except where `is_shared` says that
+    several processes may write this path at the same time: each then has a file of its own.
+
+    Raises:
+        OSError: the file could not be written, or the body wrote none.
+    """
+    name = f".{path.name}.{uuid.uuid4().hex}.writing" if is_shared else f"{path.name}.writing"
+    aside = path.with_name(name)
+    try:
+        aside.unlink(missing_ok=True)
+        yield aside
+        with aside.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        if aside.is_file():
+            aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; some network file systems have no such call, and need none.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(place)
