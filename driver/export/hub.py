@@ -1,7 +1,6 @@
-"""The Hugging Face hub, as far as a run needs it: may the trained model go there, and sending it.
+"""Upload a trained model to the Hugging Face hub, and check before the run that the upload can succeed.
 
-Owns the checks before the start and the upload at the end. Knows the hub through a small Protocol; must not know what
-is in the exported folder. The hub's own client waits without a limit, so every call here has a deadline.
+The hub's own client waits without a limit, so every call here has a deadline.
 """
 
 import threading
@@ -25,37 +24,38 @@ from contracts.errors import BadInput, RunFailed
 Answer = TypeVar("Answer")
 
 CHECK_S = 60.0
-"""Longest that the checks before the start may take, each."""
+"""Deadline of each check before the start, in seconds."""
 _START_S = 600.0
 _LEAST_BYTES_PER_S = 250_000  # a slow uplink: 2 Mbit/s
+_KEY = "export.hub_repo"
 
 
 class HubFailed(Exception):
-    """The hub refused, or could not be reached. The message is one line."""
+    """Say in one line why the hub refused or could not be reached."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """Who a token belongs to."""
+    """Hold the owner of a token."""
 
     name: str
     organisations: tuple[str, ...]
-    role: str  # "read", "write", or "fineGrained": what it may do is then known only when it is tried
+    role: str  # "read", "write", or "fineGrained": only trying shows what such a token may do
 
 
 class Hub(Protocol):
-    """What is asked of the hub. Every method raises HubFailed."""
+    """Answer a run's questions to the hub. Every method raises HubFailed."""
 
     def account(self) -> Account:
-        """Of the token in use."""
+        """Return the owner of the token in use."""
         ...
 
     def is_private(self, repo: str) -> bool | None:
-        """None where there is no such model, or none that this account sees."""
+        """Return whether a model is private; None where there is none that this account can see."""
         ...
 
     def create(self, repo: str, *, private: bool) -> str:
-        """Make the model's repository unless it is there; its address."""
+        """Create the model's repository unless it exists, and return its address."""
         ...
 
     def send(self, folder: Path, repo: str) -> None:
@@ -64,7 +64,7 @@ class Hub(Protocol):
 
 
 class HuggingFaceHub:
-    """The real hub: the one that HF_ENDPOINT names, else huggingface.co."""
+    """Talk to the real hub: the one that HF_ENDPOINT names, else huggingface.co."""
 
     def __init__(self, *, check_s: float = CHECK_S) -> None:
         self._api = HfApi()
@@ -90,11 +90,11 @@ class HuggingFaceHub:
 
     def create(self, repo: str, *, private: bool) -> str:
         return self._ask(
-            f"making {repo}", _START_S, lambda: str(self._api.create_repo(repo, private=private, exist_ok=True))
+            f"creating {repo}", _START_S, lambda: str(self._api.create_repo(repo, private=private, exist_ok=True))
         )
 
     def send(self, folder: Path, repo: str) -> None:
-        disable_progress_bars()  # they would be drawn over the run's own
+        disable_progress_bars()  # they would overwrite the run's own line
         num_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         self._ask(
             f"uploading {num_bytes / 2**20:.0f} MiB",
@@ -110,39 +110,42 @@ class HuggingFaceHub:
         except OfflineModeIsEnabled:
             raise HubFailed("HF_HUB_OFFLINE is set: unset it") from None
         except (HTTPError, OSError, ValueError) as error:
-            told = " ".join(str(error).split()) or type(error).__name__
-            raise HubFailed(f"{what} at {self._api.endpoint}: {told}") from error
+            message = " ".join(str(error).split()) or type(error).__name__
+            raise HubFailed(f"{what} at {self._api.endpoint}: {message}") from error
 
 
 def check_hub(config: ExportConfig, hub: Hub | None = None) -> None:
-    """Refuse, before anything is started, an upload that can't succeed at the end. No `hub`: the real one.
+    """Refuse, before anything is started, an upload that can't succeed at the end. `hub` is the real one by default.
 
     Raises:
-        BadInput: the name has no such form, there is no valid token, it may not write there, or the hub can't be
+        BadInput: the name is malformed, there is no valid token, the token may not write there, or the hub can't be
             reached.
     """
     if not config.hub_repo:
         return
-    where = f"export.hub_repo = {config.hub_repo!r}"
+    where = f"{_KEY} = {config.hub_repo!r}"
     _check_name(config.hub_repo, where)
     hub = hub or HuggingFaceHub()
     try:
         _check_account(hub.account(), config.hub_repo, where)
         is_private = hub.is_private(config.hub_repo)
     except HubFailed as failure:
-        raise BadInput(f"{where} can't be uploaded to ({failure}); empty it to keep the export local") from None
+        raise BadInput(
+            f'{where}: uploading is not possible ({failure}); set it to "" to keep the export local', key=_KEY
+        ) from None
     if is_private is False and config.hub_private:
         raise BadInput(
-            f"{where} is there already and public, and export.hub_private asks for a private one; choose another "
-            "name, or set export.hub_private=false"
+            f"{where} exists already and is public, but export.hub_private asks for a private repository; choose "
+            "another name, or set export.hub_private=false",
+            key="export.hub_private",
         )
 
 
 def upload(folder: Path, config: ExportConfig, hub: Hub | None = None) -> str:
-    """Send an exported folder to `config.hub_repo`; its address there. No `hub`: the real one.
+    """Upload an exported folder to `config.hub_repo`, and return its address. `hub` is the real one by default.
 
     Raises:
-        RunFailed: the hub did not take it; the folder is as it was, and the message says how to send it by hand.
+        RunFailed: the upload failed; the folder is unchanged, and the message says how to upload it by hand.
     """
     if not config.hub_repo:
         raise ValueError("export.hub_repo is empty: there is nowhere to upload to")
@@ -152,8 +155,9 @@ def upload(folder: Path, config: ExportConfig, hub: Hub | None = None) -> str:
         hub.send(folder, config.hub_repo)
     except HubFailed as failure:
         raise RunFailed(
-            f"the trained policy could not be uploaded to {config.hub_repo} ({failure}); it is complete in {folder}, "
-            f"and `hf upload {config.hub_repo} {folder}` sends it again"
+            f"the trained policy could not be uploaded to {config.hub_repo} ({failure}); it is complete in {folder}: "
+            f"upload it with `hf upload {config.hub_repo} {folder}`",
+            key="upload",
         ) from failure
     return address
 
@@ -162,31 +166,36 @@ def _check_name(repo: str, where: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise BadInput(f"{where} is no name on the hub: {' '.join(str(error).split())}") from None
+        raise BadInput(f"{where} is not a valid name: {' '.join(str(error).split())}", key=_KEY) from None
     if repo.count("/") != 1:
-        raise BadInput(f"{where} has no owner; write it as owner/name")
+        raise BadInput(f"{where} has no owner; write it as owner/name", key=_KEY)
 
 
 def _check_account(account: Account, repo: str, where: str) -> None:
     owner = repo.split("/")[0]
     if account.role == "read":
-        raise BadInput(f"{where}: the token of {account.name} may only read; make one that may write")
+        raise BadInput(f"{where}: the token of {account.name} may only read; create one that may write", key=_KEY)
     known = (account.name, *account.organisations)
     # A fine-grained token may write to an organisation that it isn't allowed to list.
     if account.role != "fineGrained" and owner.lower() not in (name.lower() for name in known):
-        raise BadInput(f"{where}: the token may write to {', '.join(known)}, not to {owner}; choose one of them")
+        raise BadInput(
+            f"{where}: the token may write to {', '.join(known)}, but not to {owner}; choose one of those", key=_KEY
+        )
 
 
 def _within(seconds: float, what: str, call: Callable[[], Answer]) -> Answer:
-    """What the call gives or raises; TimeoutError, an OSError, where it takes longer. Its thread never holds up the
-    end of the process."""
+    """Return or raise what the call returns or raises; its thread never delays the end of the process.
+
+    Raises:
+        TimeoutError: the call takes longer than `seconds`.
+    """
     outcome: list[Answer] = []
     failure: list[BaseException] = []
 
     def run() -> None:
         try:
             outcome.append(call())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             failure.append(error)
 
     thread = threading.Thread(target=run, name=f"hub: {what}", daemon=True)

@@ -1,4 +1,4 @@
-"""Uploading a trained policy: what is refused before the start, and what a failure at the end says."""
+"""Test uploading a trained policy: what is refused before the start, and what a failure at the end says."""
 
 import json
 import os
@@ -52,11 +52,11 @@ def export(repo: str, *, private: bool = True) -> ExportConfig:
     return ExportConfig(hub_repo=repo, hub_private=private)
 
 
-def refusal(config: ExportConfig, hub: FakeHub) -> str:
-    with pytest.raises(BadInput) as refused:
+def refused(config: ExportConfig, hub: FakeHub) -> BadInput:
+    with pytest.raises(BadInput) as caught:
         check_hub(config, hub)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
+    assert "\n" not in str(caught.value)
+    return caught.value
 
 
 def test_without_a_repository_nothing_is_asked() -> None:
@@ -69,25 +69,23 @@ def test_own_and_an_organisations_names_are_taken(repo: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("repo", "why"),
-    [
-        ("model", "has no owner; write it as owner/name"),
-        ("ada/my model", "is no name on the hub"),
-        ("ada/a/b", "is no name on the hub"),
-        ("https://huggingface.co/ada/model", "is no name on the hub"),
-        ("ada/a--b", "is no name on the hub"),
-        ("bob/model", "may write to ada, lab, not to bob"),
-    ],
+    "repo", ["model", "ada/my model", "ada/a/b", "https://huggingface.co/ada/model", "ada/a--b", "bob/model"]
 )
-def test_a_name_that_can_not_be_uploaded_to_is_refused(repo: str, why: str) -> None:
-    told = refusal(export(repo), FakeHub())
-    assert why in told
-    assert f"export.hub_repo = {repo!r}" in told
+def test_a_name_that_can_not_be_uploaded_to_is_refused(repo: str) -> None:
+    error = refused(export(repo), FakeHub())
+    assert error.key == "export.hub_repo"
+    assert repr(repo) in str(error)
+
+
+def test_a_refused_owner_is_told_with_those_that_the_token_may_write_to() -> None:
+    message = str(refused(export("bob/model"), FakeHub()))
+    assert "ada, lab" in message
+    assert "bob" in message
 
 
 def test_a_token_that_only_reads_is_refused() -> None:
     reader = Account(name="ada", organisations=(), role="read")
-    assert "the token of ada may only read" in refusal(export("ada/model"), FakeHub(of=reader))
+    assert refused(export("ada/model"), FakeHub(of=reader)).key == "export.hub_repo"
 
 
 def test_a_fine_grained_token_is_not_judged_by_the_organisations_that_it_lists() -> None:
@@ -96,16 +94,15 @@ def test_a_fine_grained_token_is_not_judged_by_the_organisations_that_it_lists()
 
 def test_a_public_repository_is_refused_where_a_private_one_is_asked_for() -> None:
     hub = FakeHub(repos={"ada/open": False, "ada/closed": True})
-    assert "public, and export.hub_private asks for a private one" in refusal(export("ada/open"), hub)
+    assert refused(export("ada/open"), hub).key == "export.hub_private"
     check_hub(export("ada/open", private=False), hub)
     check_hub(export("ada/closed"), hub)
 
 
 def test_a_hub_that_refuses_is_told_in_one_line() -> None:
-    told = refusal(export("ada/model"), FakeHub(failure="there is no token"))
-    assert told == (
-        "export.hub_repo = 'ada/model' can't be uploaded to (there is no token); empty it to keep the export local"
-    )
+    error = refused(export("ada/model"), FakeHub(failure="there is no token"))
+    assert error.key == "export.hub_repo"
+    assert "there is no token" in str(error)
 
 
 def test_upload_makes_the_repository_as_asked_and_gives_its_address(tmp_path: Path) -> None:
@@ -118,11 +115,12 @@ def test_a_failed_upload_says_where_the_model_is_and_how_to_send_it(tmp_path: Pa
     with pytest.raises(RunFailed) as failed:
         upload(tmp_path, export("ada/model"), FakeHub(failure="no answer within 600 s"))
     assert "(no answer within 600 s)" in str(failed.value)
-    assert f"`hf upload ada/model {tmp_path}` sends it again" in str(failed.value)
+    assert f"`hf upload ada/model {tmp_path}`" in str(failed.value)
+    assert failed.value.key == "upload"
 
 
 def test_an_upload_to_nowhere_is_our_own_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nowhere to upload to"):
+    with pytest.raises(ValueError):
         upload(tmp_path, ExportConfig(), FakeHub())
 
 
@@ -169,12 +167,12 @@ try:
     check_hub(ExportConfig(hub_repo="ada/model"), HuggingFaceHub(check_s={check_s}))
     print("taken")
 except BadInput as refused:
-    print(refused)
+    print(f"{{refused.key}}: {{refused}}")
 """
 
 
 def asked(endpoint: str, home: Path, *, token: str = "hf_of_ada", offline: bool = False, check_s: float = 30) -> str:
-    """What the real client makes of a hub. In a process of its own: it reads the environment when it is imported."""
+    """Return what the real client says of a hub, from a process of its own: it reads the environment at import."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": str(int(offline))}
     environment |= {"HF_TOKEN": token} if token else {}
@@ -191,10 +189,11 @@ def test_the_real_client_tells_a_wrong_token_from_a_right_one(tmp_path: Path) ->
         assert asked(endpoint, tmp_path) == "taken"
     open_repo: dict[str, object] = {"id": "ada/model", "private": False}
     with served({"/api/whoami-v2": (200, right), "/api/models/ada/model": (200, open_repo)}) as endpoint:
-        assert "is there already and public" in asked(endpoint, tmp_path)
+        assert asked(endpoint, tmp_path).startswith("export.hub_private: ")
     with served({"/api/whoami-v2": (401, {"error": "Invalid credentials"})}) as endpoint:
         told = asked(endpoint, tmp_path)
-    assert told.startswith("export.hub_repo = 'ada/model' can't be uploaded to (whoami at ")
+    assert told.startswith("export.hub_repo: ")
+    assert "whoami at " in told
     assert "The token from HF_TOKEN environment variable is invalid" in told
     assert "hf_of_ada" not in told
 
