@@ -1,4 +1,4 @@
-"""`verify`: whether a run's folder proves that every group was learned from exactly once or dropped with a reason."""
+"""Run `verify`: check that a folder proves that every group was learned from exactly once or dropped with a reason."""
 
 import argparse
 from dataclasses import asdict
@@ -9,8 +9,8 @@ from rich.console import Console
 
 from contracts.errors import BadInput
 from driver.tracking.run_folder import RunFolder, sole_writer
-from driver.tracking.verify.ledger import read_ledger
-from driver.tracking.verify.statement import audit
+from driver.tracking.verify.check_run import check_run, summarise_run
+from driver.tracking.verify.records import read_records
 
 
 def one_line(failure: BaseException) -> str:
@@ -18,7 +18,7 @@ def one_line(failure: BaseException) -> str:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
-    """Read the folder, say what was seen and name every violation; under "violations", the lines.
+    """Print what a run did and every violation; return both, the violations as lines under "violations".
 
     Raises:
         BadInput: the folder holds no training run, or one that is still going.
@@ -30,14 +30,14 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         raise BadInput(f"{folder} holds no training run: there is no record of one")
     with sole_writer(folder):
         try:
-            ledger = read_ledger(folder)
+            records = read_records(folder)
         except (pa.ArrowException, OSError, KeyError, TypeError) as damage:
             raise BadInput(f"{folder} can't be read to its end: {type(damage).__name__}: {one_line(damage)}") from None
-    statement = audit(ledger)
+    summary, violations = summarise_run(records), [violation.text for violation in check_run(records)]
     console = Console(stderr=arguments.json, highlight=False, markup=False)
-    for line in statement.lines():
+    for line in summary.lines():
         console.print(line, soft_wrap=True)
-    for violation in statement.violations:
+    for violation in violations:
         console.print(f"violation: {violation}", soft_wrap=True)
-    console.print(f"{len(statement.violations) or 'no'} violations: {folder}", soft_wrap=True)
-    return {"run_folder": str(folder), **asdict(statement)}
+    console.print(f"{len(violations) or 'no'} violations: {folder}", soft_wrap=True)
+    return {"run_folder": str(folder), "violations": violations, **asdict(summary)}

@@ -8,8 +8,8 @@ from transformers import AutoModelForCausalLM
 from driver.evaluation.measure import read_evaluations
 from driver.tracking.metrics import read_events, read_metrics
 from driver.tracking.run_folder import RunFolder
-from driver.tracking.verify.ledger import read_ledger
-from driver.tracking.verify.statement import audit
+from driver.tracking.verify.check_run import check_run, summarise_run
+from driver.tracking.verify.records import read_records
 from tests.commands import run_project
 from tests.integration.conftest import GROUPS_PER_STEP, TinyModels, prepare_tiny
 
@@ -72,6 +72,7 @@ def test_fine_tuning_on_translations_asks_neither_pivot_nor_scorer_and_is_contin
     assert set(read_evaluations(folder.evaluation)) == {"after"}
     assert [event.reason for event in read_events(folder.events) if event.kind == "resumed"] == ["after step 2"]
     AutoModelForCausalLM.from_pretrained(folder.checkpoints / "final")
-    statement = audit(read_ledger(folder.path))
-    assert (statement.violations, statement.not_recorded) == ((), ())
-    assert statement.learned + sum(statement.dropped.values()) == 6 * GROUPS_PER_STEP
+    records = read_records(folder.path)
+    summary = summarise_run(records)
+    assert (check_run(records), summary.not_recorded) == ((), ())
+    assert summary.learned + sum(summary.dropped.values()) == 6 * GROUPS_PER_STEP

@@ -1,6 +1,6 @@
-"""What the tests of the auditor share: a run folder as a right run leaves it, through the run's own writers.
+"""Build the folder of a right run for the tests of `verify`, with the run's own writers.
 
-A run is a list of `Turn`s; nothing is generated, and no learner learns. What is wrong is done to the folder afterwards.
+A run is a list of `RecordedStep`s; nothing is generated, and no learner learns. Tests damage the folder afterwards.
 """
 
 import io
@@ -27,15 +27,15 @@ LANGUAGES = ("de", "sw")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
-    """One step: what became of which draws, and how old their tokens were."""
+class RecordedStep:
+    """Hold one step: what became of which draws, and how old their tokens were."""
 
     learned: tuple[int, ...]  # numbers of draws
-    dull: tuple[int, ...] = ()  # scored, without a signal
+    no_signal: tuple[int, ...] = ()  # scored, and dropped because all rewards are the same
     rejected: tuple[int, ...] = ()  # dropped before they were scored
     version: int  # of the weights that learned
     ages: tuple[int, int] = (0, 0)  # of the oldest and the newest token, in versions
-    open: tuple[int, ...] | None = None  # with a checkpoint after it: draws in flight then; the first half is kept
+    open: tuple[int, ...] | None = None  # draws in flight at a checkpoint after the step; the first half is ready
 
 
 def a_draw(number: int) -> PromptDraw:
@@ -44,18 +44,18 @@ def a_draw(number: int) -> PromptDraw:
     return PromptDraw(number=number, place=number // 2, problem=problem)
 
 
-def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_dull: bool = False) -> ScoredGroup:
-    """The last response of an even draw that has a signal can't be scored."""
+def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_equal: bool = False) -> ScoredGroup:
+    """Return a scored group; the last response of an even draw with different rewards is unscored."""
     draw = a_draw(number)
     oldest, newest = (max(0, version - age) for age in ages)
     rollout = Rollout(
         token_ids=(5, 6), logprobs=(-0.5, -0.5), text="7", finish_reason="stop", token_versions=(oldest, newest)
     )
     scores: list[Score | Unscored] = [
-        Score(reward=0.0 if is_dull else index / 4, parts={"answer": 0.0}, gates={"language": True}, answer="7")
+        Score(reward=0.0 if is_equal else index / 4, parts={"answer": 0.0}, gates={"language": True}, answer="7")
         for index in range(GROUP_SIZE)
     ]
-    if number % 2 == 0 and not is_dull:
+    if number % 2 == 0 and not is_equal:
         scores[-1] = Unscored(reason="timeout")
     return ScoredGroup(
         group=Group(
@@ -77,7 +77,7 @@ def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_dul
 def a_config(folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> Config:
     return Config.model_validate(
         {
-            "run": {"folder": str(folder), "name": "booked"},
+            "run": {"folder": str(folder), "name": "recorded"},
             "data": {"languages": list(LANGUAGES)},
             "policy": {"model": "owner/policy"},
             "pivot": {"model": "owner/pivot"},
@@ -93,59 +93,59 @@ def a_config(folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -
     )
 
 
-class BookedRun:
-    """A run folder under way."""
+class RecordedRun:
+    """Write a run folder step by step."""
 
     def __init__(self, folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> None:
         config = a_config(folder, max_staleness=max_staleness, algorithm=algorithm)
-        self.folder: RunFolder = create(folder / "booked", config)
+        self.folder: RunFolder = create(folder / "recorded", config)
         console = Console(Terminal(file=io.StringIO(), width=200))
         console.start_steps(100)
         self._recorder = RunRecorder(self.folder, console, watch=ConsistencyWatch(floor=0, steps=1))
         self._num_steps = 0
         self._samples = algorithm != "sft"
 
-    def turn(self, turn: Turn) -> None:
-        """A step, and where it asks for one a checkpoint."""
+    def step(self, done: RecordedStep) -> None:
+        """Write a step, and a checkpoint where the step asks for one."""
         self._num_steps += 1
-        learned = [a_group(number, version=turn.version, ages=turn.ages) for number in turn.learned]
-        dull = [a_group(number, version=turn.version, is_dull=True) for number in turn.dull]
-        dropped = [_dropped(number, "no_signal") for number in turn.dull]
-        rejected = [_dropped(number, "reference_truncated") for number in turn.rejected]
+        learned = [a_group(number, version=done.version, ages=done.ages) for number in done.learned]
+        no_signal = [a_group(number, version=done.version, is_equal=True) for number in done.no_signal]
+        dropped = [_dropped(number, "no_signal") for number in done.no_signal]
+        rejected = [_dropped(number, "reference_truncated") for number in done.rejected]
         self._recorder.begin(self._num_steps)
         self._recorder.record(
             StepRecord(
                 step=self._num_steps,
-                policy_version=turn.version,
-                groups=[*learned, *dull, *rejected] if self._samples else [],
+                policy_version=done.version,
+                groups=[*learned, *no_signal, *rejected] if self._samples else [],
                 dropped=[*dropped, *rejected],
                 learned=[group.group.group_id for group in learned],
                 num_samples=sum(isinstance(score, Score) for group in learned for score in group.scores),
-                update=_update(turn.version, num_groups=len(learned)) if learned else None,
+                update=_update(done.version, num_groups=len(learned)) if learned else None,
                 references=ReferenceCounts(),
                 stage_seconds={},
                 scorer={},
             )
         )
-        if turn.open is not None:
-            self._checkpoint(turn, turn.open)
+        if done.open is not None:
+            self._checkpoint(done, done.open)
 
-    def _checkpoint(self, turn: Turn, in_flight: tuple[int, ...]) -> None:
+    def _checkpoint(self, done: RecordedStep, in_flight: tuple[int, ...]) -> None:
         place = self.folder.checkpoints / f"step-{self._num_steps:06d}"
         place.mkdir()
-        kept, again = in_flight[: len(in_flight) // 2], in_flight[len(in_flight) // 2 :]
-        write_groups(place / GROUPS, [(a_draw(number), a_group(number, version=turn.version)) for number in kept])
+        ready, again = in_flight[: len(in_flight) // 2], in_flight[len(in_flight) // 2 :]
+        write_groups(place / GROUPS, [(a_draw(number), a_group(number, version=done.version)) for number in ready])
         draws = [a_draw(number) for number in again]
         write_state(
             place,
             RunState(
                 step=self._num_steps,
-                policy_version=turn.version + bool(turn.learned),
+                policy_version=done.version + bool(done.learned),
                 optimizer_steps=self._num_steps,
                 skipped_in_a_row=0,
                 open={
                     "stream": {
-                        "number": max([*turn.learned, *turn.dull, *turn.rejected, *in_flight], default=-1) + 1,
+                        "number": max([*done.learned, *done.no_signal, *done.rejected, *in_flight], default=-1) + 1,
                         "places": {},
                         "turns": {},
                         "seed": 7,
@@ -168,11 +168,11 @@ class BookedRun:
         self._recorder.event(kind, reason)
 
     def kill(self) -> RunFolder:
-        """The driver dies between two steps: no summary, and samples in a file a step."""
+        """Leave the folder as a kill between two steps does: no summary, and the samples of each step in a file."""
         return self.folder
 
     def finish(self, *, unused: Sequence[int] = ()) -> RunFolder:
-        """The run comes to its end; `unused` are the draws that were still under way."""
+        """End the run; `unused` are the draws that were still under way."""
         self._recorder.dropped([_dropped(number, "run_ended") for number in unused], step=self._num_steps)
         self._recorder.close()
         self.folder.write_summary({"status": "finished"})

@@ -1,8 +1,7 @@
-"""A run folder as an auditor reads it: every line and row that counts, none made better than it is.
+"""Read a run folder for verification: every line and every row that counts, as it lies on the disk.
 
-Owns the way from files to plain records. The run's own readers forgive (a step that is written twice counts in its last
-form); these do not, because whether there is anything to forgive is the question. Nothing is written. Knows the
-folder's files; must not know what is right about them (step_checks.py, draw_checks.py).
+The run's own readers forgive: of a step that was written twice they take the last form. These readers do not, because
+the checks have to find such a step. Nothing is written.
 """
 
 import json
@@ -24,11 +23,13 @@ from driver.tracking.metrics import Event, read_events
 from driver.tracking.run_folder import RunFolder
 
 KILLED = "killed"
-"""The status of a run that left no summary: nobody was there to write one."""
+"""Status of a run without a summary: it was killed before it could write one."""
 
 RUN_ENDED = "run_ended"
-"""Why a draw was dropped that was under way when the last step was finished. The checkpoint of that step is older, and
-still has the draw among the open ones, for a run that is given more steps."""
+"""Reason of a draw that was dropped because it was under way when the run's last step ended.
+
+The checkpoint of that step is older. It still has the draw among the open ones, for a run that is given more steps.
+"""
 
 _COLUMNS = (
     *("step", "group_id", "learned", "learner_version", "policy_version", "last_policy_version"),
@@ -38,15 +39,22 @@ _CHECKPOINT = re.compile(r"step-(\d{6,})")
 _PART = re.compile(r"step-(\d{8,})\.parquet")
 
 
+class Violation(NamedTuple):
+    """Hold one thing that is wrong with a run."""
+
+    about: str  # the step, group, draw, checkpoint or file that is wrong, e.g. "step 3"
+    text: str  # the whole sentence, for a person
+
+
 class StepLine(NamedTuple):
-    """One line of metrics.jsonl."""
+    """Hold one line of metrics.jsonl."""
 
     step: int
     metrics: Mapping[str, float | None]  # None: a number that was not finite
 
 
 class SampleRow(NamedTuple):
-    """What the auditor wants to know of one response."""
+    """Hold what the checks need of one response."""
 
     learned: bool
     learner_version: int | None  # None: its group was not learned from
@@ -58,7 +66,7 @@ class SampleRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupRows:
-    """The rows of one group in one step."""
+    """Hold the rows of one group in one step."""
 
     step: int
     group_id: str
@@ -66,12 +74,12 @@ class GroupRows:
 
     @property
     def learner_version(self) -> int | None:
-        """None: it was not learned from."""
+        """Return the version of the weights that learned from the group; None where none did."""
         return max((row.learner_version for row in self.rows if row.learner_version is not None), default=None)
 
 
 class OpenDraw(NamedTuple):
-    """A draw that a checkpoint has as neither learned from nor dropped."""
+    """Hold a draw that a checkpoint keeps as neither learned from nor dropped."""
 
     number: int
     group_id: str  # empty where only its language is known
@@ -80,18 +88,18 @@ class OpenDraw(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointRecord:
-    """What a checkpoint says of the groups."""
+    """Hold what a checkpoint says of the groups."""
 
     name: str
     step: int
     policy_version: int
-    next_number: int  # draws below it were handed out
-    open: tuple[OpenDraw, ...]  # to be asked again, or ready to be learned from
+    next_number: int  # of the next draw: all draws with lower numbers were started
+    open: tuple[OpenDraw, ...]  # to be sampled again, or ready to be learned from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ledger:
-    """Everything that a run folder says of its groups."""
+class RunRecords:
+    """Hold everything that a run folder says of its groups."""
 
     folder: Path
     status: str
@@ -104,34 +112,36 @@ class Ledger:
     imitated: tuple[Event, ...]  # group_learned: groups without samples that were learned from
     events: tuple[Event, ...]  # all others
     checkpoints: tuple[CheckpointRecord, ...]  # oldest first
-    steps_told: int | None  # by summary.json; None: it says nothing, because the run was killed
-    not_finished: tuple[str, ...]  # what a step left that the run did not finish; the next start cuts it off
+    steps_in_summary: int | None  # by summary.json; None: it has none, because the run was killed
+    unfinished_steps: tuple[int, ...]  # steps with samples that the run did not finish; the next start removes them
 
     @property
     def is_finished(self) -> bool:
         return self.status == "finished"
 
 
-def read_ledger(path: Path) -> Ledger:
-    """The folder's books. A run that was stopped or killed may have begun a step that it has no metrics of: what that
-    left behind counts for nothing, here as in the run that is started again.
+def read_records(path: Path) -> RunRecords:
+    """Return what the folder at `path` says of its run.
+
+    A run that was stopped or killed may have begun a step that it has no metrics of. The files of such a step count for
+    nothing, as they do when the run is started again.
 
     Raises:
         BadInput: the folder holds no training run, or one of an earlier version of this project.
     """
     folder = RunFolder(path)
     if not folder.config.exists():
-        raise BadInput(f"{path} is no run folder: it has no config.toml")
+        raise BadInput(f"{path} is not a run folder: it has no config.toml", key="config.toml")
     config = load_config(folder.config)
-    status, steps_told = _status(folder.summary)
+    status, steps_in_summary = _status(folder.summary)
     steps = tuple(_steps(folder.metrics))
     last_step = max((line.step for line in steps), default=0)
     groups = _groups(folder.samples)
     events = read_events(folder.events)
     counted = [group for group in groups if status == "finished" or group.step <= last_step]
     known = [event for event in events if status == "finished" or (event.step or 0) <= last_step]
-    cut = sorted({group.step for group in groups} - {group.step for group in counted})
-    return Ledger(
+    unfinished = sorted({group.step for group in groups} - {group.step for group in counted})
+    return RunRecords(
         folder=path,
         status=status,
         group_size=config.algorithm.group_size,
@@ -143,20 +153,20 @@ def read_ledger(path: Path) -> Ledger:
         imitated=tuple(event for event in known if event.kind == "group_learned"),
         events=tuple(event for event in known if event.kind not in ("group_dropped", "group_learned")),
         checkpoints=tuple(_checkpoints(folder.checkpoints)),
-        steps_told=steps_told,
-        not_finished=tuple(f"samples of step {step}, which was not finished" for step in cut),
+        steps_in_summary=steps_in_summary,
+        unfinished_steps=tuple(unfinished),
     )
 
 
 def _status(summary: Path) -> tuple[str, int | None]:
-    """How the run ended, and after how many steps."""
+    """Return how the run ended, and after how many steps."""
     try:
         found = json.loads(summary.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # a kill tore it
         return KILLED, None
     status = found.get("status") if isinstance(found, dict) else None
     if not isinstance(status, str):
-        raise BadInput(f"{summary.parent} holds what another command measured, not a training run")
+        raise BadInput(f"{summary.parent} holds the results of another command, not a training run", key=summary.name)
     return status, found.get("steps")
 
 
@@ -166,7 +176,7 @@ def _steps(path: Path) -> Iterator[StepLine]:
 
 
 def _groups(path: Path) -> list[GroupRows]:
-    """By step and group, in the order of their first rows."""
+    """Return the groups of each step, in the order of their first rows."""
     found: dict[tuple[int, str], list[SampleRow]] = defaultdict(list)
     for record in _sample_records(path):
         found[record["step"], record["group_id"]].append(
@@ -183,8 +193,10 @@ def _groups(path: Path) -> list[GroupRows]:
 
 
 def _sample_records(path: Path) -> Iterator[dict]:
-    """The columns of interest, row by row. Steps that have a file of their own are not in the merged file yet, whatever
-    is in it of them: a kill came between the two."""
+    """Yield the columns that the checks need, row by row.
+
+    A step that has a file of its own does not count in the merged file: a kill came between the merge and the removal.
+    """
     parts = sorted(
         (int(name[1]), file)
         for file in path.with_suffix("").glob("step-*.parquet")
@@ -202,14 +214,15 @@ def _records(path: Path) -> Iterator[dict]:
         if missing := [name for name in _COLUMNS if name not in file.schema_arrow.names]:
             raise BadInput(
                 f"{path} has no column {', '.join(missing)}: it was written by an earlier version of this project, "
-                "which did not record enough to be verified"
+                "which did not record enough to be verified",
+                key=path.name,
             )
         for batch in file.iter_batches(columns=list(_COLUMNS)):
             yield from batch.to_pylist()
 
 
 def _checkpoints(folder: Path) -> Iterator[CheckpointRecord]:
-    """The whole ones: another name says that it is being written, or was set aside."""
+    """Yield the whole checkpoints, oldest first; one that is half written or damaged has another name."""
     found = ((name, path) for path in folder.glob("step-*") if (name := _CHECKPOINT.fullmatch(path.name)))
     for _, path in sorted((int(name[1]), path) for name, path in found):
         if (path / STATE).exists():
@@ -220,9 +233,11 @@ def _checkpoint(path: Path) -> CheckpointRecord:
     try:
         state = read_state(path)
     except (TypeError, KeyError, ValueError) as error:
-        raise BadInput(f"{path / STATE} is of another version of this project, or damaged: {error}") from None
+        raise BadInput(
+            f"{path / STATE} is damaged, or of another version of this project: {error}", key=STATE
+        ) from None
     again = [OpenDraw(draw["number"], "", draw["language"]) for draw in state.open["again"]]
-    kept = [
+    ready = [
         OpenDraw(draw.number, draw.group_id, draw.problem.language)
         for draw, _ in (read_groups(path / GROUPS) if (path / GROUPS).exists() else ())
     ]
@@ -231,5 +246,5 @@ def _checkpoint(path: Path) -> CheckpointRecord:
         step=state.step,
         policy_version=state.policy_version,
         next_number=state.open["stream"]["number"],
-        open=tuple(sorted([*again, *kept])),
+        open=tuple(sorted([*again, *ready])),
     )
