@@ -28,8 +28,7 @@ from contracts.config.run import ScorerConfig
 from contracts.rollouts import Score, ScoreRequest
 from driver.tracking.consistency import LANGUAGE_GATES
 from rewards.answers.final import same_answer
-from rewards.gates.all import build_gates
-from rewards.gates.gate import Gate
+from rewards.gates.gates import Gate, build_gates
 from rewards.reading import read_group
 
 Texts = list[str]

@@ -142,7 +142,7 @@ async def measure(
     judge = await scorers.judge_fingerprint()
     values = await _values(calibration_pairs(solutions), scorers, console)
     try:
-        calibration = fit(solutions, values, judge=judge, data=fingerprint(solutions))
+        calibration = fit(solutions, values, similarity=judge, data=fingerprint(solutions))
     except ValueError as error:
         raise RunFailed(str(error)) from None
     path = path or _kept(judge, solutions)
@@ -236,10 +236,10 @@ def _read_named(config: ReasoningConfig, languages: Sequence[str]) -> Calibratio
 
 
 def _check_judge(calibration: Calibration, judge: str, named: str) -> None:
-    if calibration.judge != judge:
+    if calibration.similarity != judge:
         raise BadInput(
-            f"reward.reasoning.calibration = {named!r} was made with the judge {calibration.judge} and this run has "
-            f"{judge}: another encoder, prefix, precision or chunk size; `{COMMAND}` makes one for it"
+            f"reward.reasoning.calibration = {named!r} was made with the judge {calibration.similarity} and this run "
+            f"has {judge}: another encoder, prefix, precision or chunk size; `{COMMAND}` makes one for it"
         )
 
 

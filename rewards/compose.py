@@ -1,15 +1,15 @@
-"""From named parts and gates to one reward, and from a group's rewards to what its advantages are taken of.
+"""Combine named parts and gates into one reward, and a group's rewards into the inputs of its advantages.
 
-Owns the three ways to combine parts and the weights by step. Pure; knows no text and no encoder.
+There are three ways to combine parts x_p with the weights w_p of a step:
 
     sum            R = 0 where a gate is shut, else sum of w_p * x_p
     answer_gated   R = 0 where a gate is shut, else w_answer * A + A * (sum of the other w_p * x_p)
     normalised     as sum; but advantages are taken of  sum of w_p * (x_p - mean_p) / max(std_p, floor)
 
-mean_p and std_p are over the scored responses of the group: GDPO (arXiv 2601.05242) without its normalisation over the
-batch. Summed first, parts of different spread would drown each other. A part of a response that a gate shuts out is 0.
-With w_answer above the sum of the others, a wrong answer never outranks a right one in `sum`, and in `answer_gated` a
-wrong one earns nothing.
+A is the part "answer". mean_p and std_p are over the scored responses of the group: this is GDPO (arXiv 2601.05242)
+without its normalisation over the batch. If parts of different spread were summed first, the widest would hide the
+others. A part of a response that a gate shuts out is 0. With w_answer above the sum of the other weights, a wrong
+answer never outranks a right one in `sum`; in `answer_gated` a wrong answer earns nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,14 @@ from typing import Literal, Protocol
 from contracts.rollouts import Score, Unscored
 
 PARTS = ("answer", "reasoning", "numbers", "custom")
-"""What may be weighted. Other parts of a score are recorded, not paid for."""
+"""Parts that may have a weight. Other parts of a score are recorded and have no effect on the reward."""
 
 Combine = Literal["sum", "normalised", "answer_gated"]
 
 
 class WeightSettings(Protocol):
+    """Give the weight of each part, at least 0; together they are 1."""
+
     @property
     def answer(self) -> float: ...
     @property
@@ -38,12 +40,14 @@ class WeightSettings(Protocol):
 
 
 class WeightPointSettings(WeightSettings, Protocol):
+    """Give the weights at one step of a schedule."""
+
     @property
     def step(self) -> int: ...
 
 
 class CombinationSettings(Protocol):
-    """What a run says about combining; the config's section has this shape."""
+    """Give a run's settings for combining parts; the config's section has this shape."""
 
     @property
     def weights(self) -> WeightSettings: ...
@@ -57,19 +61,24 @@ class CombinationSettings(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Combination:
-    """Weights by step, and how parts become one number."""
+    """Hold the weights by step and the way in which parts become one number."""
 
     points: tuple[tuple[int, Mapping[str, float]], ...]  # (step, weight by part), steps ascending; weights sum to 1
     combine: Combine
     spread_floor: float
 
     def __post_init__(self) -> None:
+        """Check the weights.
+
+        Raises:
+            ValueError: a weight is below 0, or the weights of a point do not sum to 1.
+        """
         for _, weights in self.points:
             if min(weights.values()) < 0 or not isclose(fsum(weights.values()), 1, abs_tol=1e-6):
                 raise ValueError(f"reward weights must be >= 0 and sum to 1, got {dict(weights)}")
 
     def weights(self, step: int) -> dict[str, float]:
-        """By part; linear between two points, constant before the first and after the last."""
+        """Return the weights by part: linear between two points, constant before the first and after the last."""
         before = [point for point in self.points if point[0] <= step]
         after = [point for point in self.points if point[0] > step]
         if not before or not after:
@@ -79,7 +88,7 @@ class Combination:
         return {part: (1 - share) * low[part] + share * high[part] for part in low}
 
     def reward(self, parts: Mapping[str, float], gates: Mapping[str, bool], *, step: int) -> float:
-        """In [0, 1].
+        """Return the reward in [0, 1]; 0 where a gate is shut.
 
         Raises:
             ValueError: a part with a weight is missing or outside [0, 1].
@@ -92,7 +101,11 @@ class Combination:
         return fsum(paid.values())
 
     def signals(self, scores: Sequence[Score | Unscored], *, step: int) -> list[float | None]:
-        """What advantages are taken of, response by response; None where it is unscored."""
+        """Return what advantages are taken of, one number per response; None for an unscored response.
+
+        Raises:
+            ValueError: a part with a weight is missing or outside [0, 1].
+        """
         scored = [score for score in scores if isinstance(score, Score)]
         if self.combine != "normalised" or not scored:
             return [score.reward if isinstance(score, Score) else None for score in scores]
@@ -107,7 +120,11 @@ class Combination:
 
 
 def combination(settings: CombinationSettings) -> Combination:
-    """As a config says: the schedule where there is one, else constant weights."""
+    """Return the combination of a config: its schedule where it has one, else constant weights.
+
+    Raises:
+        ValueError: weights are below 0 or do not sum to 1.
+    """
     constant = [(0, settings.weights)]
     points = [(point.step, point) for point in settings.schedule] or constant
     return Combination(

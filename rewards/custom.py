@@ -1,7 +1,7 @@
-"""A reward of the user's own, as one more part (docs/custom_reward.md).
+"""Compute a reward of the user's own, as one more part.
 
-Owns loading the user's module, calling its function, and what a wrong result or an exception means: the whole group is
-unscored, never worth nothing. Knows no model; the file is read and checked before the start by the driver.
+Loads the user's module and calls its function. After a wrong result or an exception the whole group is unscored; its
+reward is never 0 for that reason. The driver has read and checked the file before the start.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from typing import cast
 from contracts.rollouts import ScoreRequest, Unscored
 
 MODULE = "custom_reward"
-"""Name that the user's module has while it runs."""
+"""Name of the user's module while it runs."""
 
 CustomFunction = Callable[[ScoreRequest], Iterable[float] | Awaitable[Iterable[float]]]
 
 
 class CustomReward:
-    """Calls one function of a user's module, which takes a group and gives one number in [0, 1] per response."""
+    """Call one function of a user's module, which takes a group and returns one number in [0, 1] per response."""
 
     def __init__(self, *, source: str, path: str, function: str) -> None:
-        """Runs the module. `source` is the file's text; `path` is only what tracebacks call it.
+        """Run the module. `source` is the text of the file; `path` is only its name in tracebacks.
 
         Raises:
-            Exception: whatever the module raises at its top level.
-            ValueError: it has no such function.
+            Exception: the module raises at its top level.
+            ValueError: the module has no such function.
         """
         found = getattr(_load(source, path), function, None)
         if not callable(found):
@@ -40,7 +40,7 @@ class CustomReward:
         self._runner: asyncio.Runner | None = None
 
     def score(self, request: ScoreRequest) -> tuple[float, ...] | Unscored:
-        """One number in [0, 1] per response, or why the group has none; `detail` is then the traceback."""
+        """Return one number in [0, 1] per response, or why the group has none, with the traceback as `detail`."""
         try:
             return self._checked(self._call(request), num_responses=len(request.responses))
         # The user's code may raise anything; sys.exit() or a cancelled request in it must not end the scorer either.
@@ -55,7 +55,7 @@ class CustomReward:
         return self._run(result) if inspect.isawaitable(result) else result
 
     def _run(self, result: Awaitable[Iterable[float]]) -> Iterable[float]:
-        """On one event loop from call to call, so that the user's clients and sessions stay open."""
+        """Wait for a coroutine's result on one event loop for all calls, so that the user's clients stay open."""
 
         async def finish() -> Iterable[float]:
             return await result
@@ -65,6 +65,7 @@ class CustomReward:
         return self._runner.run(finish())
 
     def _checked(self, result: Iterable[float], *, num_responses: int) -> tuple[float, ...]:
+        """Return the result as numbers; ValueError where their count is wrong or one lies outside [0, 1]."""
         values = tuple(float(value) for value in result)
         if len(values) != num_responses:
             raise ValueError(f"{self._name} gave {len(values)} numbers for {num_responses} responses")
@@ -75,9 +76,10 @@ class CustomReward:
 
 
 def _load(source: str, path: str) -> ModuleType:
+    """Run the user's source as a module."""
     module = ModuleType(MODULE)
     module.__file__ = path
-    # Tracebacks show the user's lines also where the file itself is not: on another node of the cluster.
+    # Tracebacks show the user's lines even on a node of the cluster that lacks the file.
     linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
     sys.modules[MODULE] = module  # as every import does: dataclasses and pickle look a class's module up there
     exec(compile(source, path, "exec"), module.__dict__)

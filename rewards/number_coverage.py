@@ -1,9 +1,7 @@
-"""Whether a reasoning works with the reference's numbers.
+"""Compute the part "numbers": does a reasoning work with the reference's numbers, and are its equations true?
 
-Owns the part "numbers": an embedding hardly sees a wrong number inside a reasoning, and the answer part sees only the
-last one. Compares values, not spellings: digits of any script and grouping, and small numbers that are spelled out. And
-whether its equations hold (rewards/answers/equations.py).
-Must not know which of the numbers is the answer.
+An embedding hardly sees a wrong number inside a reasoning, and the part "answer" sees only the last number. Values are
+compared, not spellings: digits of any script and grouping, and small numbers that are spelled out.
 """
 
 import re
@@ -17,7 +15,7 @@ from rewards.answers.numbers import find_numbers, fold
 from rewards.reading import PIVOT_LANGUAGE, Reading
 
 FREE_WORDS = 2
-"""Number words beside the reference's that cost nothing: "los dos" is "both"."""
+"""Most number words that cost nothing although the reference lacks their values: "los dos" is "both"."""
 
 _LIST_MARK = re.compile(r"(?m)^[ \t*_#>(-]*(?:[^\W\d]+ ?)?\d{1,2}(?:\)|\.|:)[*_]*(?=\s|$)")
 _FRACTION = re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}")
@@ -26,24 +24,24 @@ _WITHOUT_WORD_BREAKS = ("zh", "ja", "th")
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The numbers of a text, without signs: a minus before a number is as often an operator."""
+    """Count the numbers of a text, without signs: a minus before a number is as often an operator."""
 
     digits: Counter[str]  # canonical value -> how often it is written in digits
-    words: Counter[str]  # the same of small numbers that are spelled out
+    words: Counter[str]  # canonical value -> how often it is spelled out; small numbers only
 
 
 def number_coverage(reading: Reading) -> float:
-    """[0, 1]: how well the numbers of the response's reasoning are those of the reference's.
+    """Return in [0, 1] how well the numbers of the response's reasoning match those of the reference's.
 
-    The mean of two F1 (harmonic means of precision and recall): of the sets of values, and of the values as often as
-    they are written. The first makes a number that is missing or made up cost, however often the others are
-    repeated; the second makes a change cost that ends in another number of the reference. Only numbers in digits are
-    asked for; a number word helps where the other text has its value, and more than FREE_WORDS values in words that the
-    reference doesn't have cost as if written in digits. Numbers of list items and steps ("1.", "Step 2:") don't count.
+    The value is the mean of two F1 (harmonic means of precision and recall), times the share of the response's
+    equations that are true: the right numbers in `6 + 3 = 18` are not right. One F1 is over the sets of values: a
+    missing or invented number costs, however often the others are repeated. The other F1 counts a value as often as it
+    is written: a change into another number of the reference costs too.
 
-    A reference without numbers asks for none: 1 without numbers in digits, else less the more of them the reference
-    doesn't have. All of it is multiplied by the share of the response's equations that hold: the right numbers in
-    `6 + 3 = 18` are not right.
+    Only numbers in digits are required. A number word counts where the other text has its value. More than FREE_WORDS
+    values in words that the reference lacks cost as if written in digits. Numbers of list items and steps ("1.",
+    "Step 2:") don't count. A reference without numbers requires none: the F1 is 1 for a reasoning without numbers in
+    digits, else lower, the larger the share of its numbers that the reference lacks.
     """
     response = find_text_numbers(reading.reasoning, reading.task.language)
     reference = _reference_numbers(reading.task.reference_reasoning)
@@ -52,17 +50,17 @@ def number_coverage(reading: Reading) -> float:
 
 
 def coverage(response: Numbers, reference: Numbers) -> float:
-    """F1 of two multisets of numbers."""
+    """Return the F1 of two multisets of numbers."""
     precision = _covered(response.digits, reference, extra=_made_up_words(response, reference))
     recall = _covered(reference.digits, response, extra=0)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def find_text_numbers(text: str, language: str) -> Numbers:
-    """The numbers of a text in a language.
+    """Return the numbers of a text in a language.
 
     Raises:
-        ValueError: a language that the project doesn't have.
+        ValueError: the language is unknown.
     """
     if language not in LANGUAGES:
         raise ValueError(f"unknown language {language!r}; known are {', '.join(LANGUAGES)}")
@@ -80,22 +78,26 @@ def find_text_numbers(text: str, language: str) -> Numbers:
 
 @lru_cache(maxsize=256)
 def _reference_numbers(text: str) -> Numbers:
-    """Of a text that comes again with every response of its item."""
+    """Return the numbers of a reference; cached, as it comes again with every response of its problem."""
     return find_text_numbers(text, PIVOT_LANGUAGE)
 
 
 def _once(numbers: Numbers) -> Numbers:
+    """Return the numbers with each value counted once."""
     return Numbers(digits=Counter(set(numbers.digits)), words=Counter(set(numbers.words)))
 
 
 def _covered(digits: Counter[str], other: Numbers, *, extra: int) -> float:
-    """Share of the numbers in digits, and of `extra` others, that the other text has too; 1 where there are none."""
+    """Return the share of `digits` and `extra` further numbers that the other text has too; 1 where there are none."""
     total = digits.total() + extra
     return (digits & (other.digits + other.words)).total() / total if total else 1.0
 
 
 def _made_up_words(response: Numbers, reference: Numbers) -> int:
-    """Values in words that the reference doesn't have, beyond the free ones: a list of all numbers must not pay."""
+    """Return how many values in words the reference lacks, beyond the free ones.
+
+    Without this a list of all number words would earn something.
+    """
     return max(0, len(set(response.words) - set(reference.digits) - set(reference.words)) - FREE_WORDS)
 
 

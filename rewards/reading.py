@@ -1,6 +1,6 @@
-"""A response and its reference, read once: cleaned text, declared answers, reasoning and closing.
+"""Read a response and its reference once: cleaned text, declared answers, reasoning and closing.
 
-Owns what gates and parts look at, so that no two of them read a text differently or twice. Knows text only.
+All gates and parts look at the same reading, so no two of them read a text differently or twice.
 """
 
 import math
@@ -15,41 +15,42 @@ PIVOT_LANGUAGE = "en"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """What the responses of a group have in common."""
+    """Hold what the responses of a group have in common."""
 
-    language: str
+    language: str  # of the question and the responses, ISO 639-1
     question: str
-    question_en: str
-    reference: str
-    reference_reasoning: str
-    reference_declared: tuple[DeclaredAnswer, ...]
+    question_en: str  # the question in English
+    reference: str  # the pivot's solution, in English
+    reference_reasoning: str  # the text before the reference's declaration
+    reference_declared: tuple[DeclaredAnswer, ...]  # in order; the last one counts
 
     @property
     def reference_answer(self) -> str | None:
-        """The pivot's final answer; None where it declares none."""
+        """Return the pivot's final answer; None where the reference declares none."""
         return self.reference_declared[-1].value if self.reference_declared else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """One response; all text is NFC, without control characters, lone surrogates and direction marks."""
+    """Hold one response. All text is NFC, without control characters, lone surrogates and direction marks."""
 
     task: Task
     text: str
     declared: tuple[DeclaredAnswer, ...]  # in order; the last one counts
-    reasoning: str  # what stands before the declaration
-    closing: str  # the declaration and what follows; empty without one
-    is_truncated: bool
-    translation: str = ""
-    answer_probability: float = math.nan
+    reasoning: str  # the text before the declaration
+    closing: str  # the declaration and the text after it; empty without one
+    is_truncated: bool  # at its token limit
+    translation: str = ""  # of the reasoning into English, where an engine of the run made one
+    answer_probability: float = math.nan  # of the pivot's answer after the reasoning, where the policy was asked
 
     @property
     def answer(self) -> str | None:
-        """The declared final answer; None without one."""
+        """Return the declared final answer; None without a declaration."""
         return self.declared[-1].value if self.declared else None
 
 
 def read_task(request: ScoreRequest) -> Task:
+    """Return what a request's responses have in common: the question and the pivot's reference, read."""
     reference = clean(request.reference)
     declared = declared_answers(reference, PIVOT_LANGUAGE)
     reasoning, _ = split_reasoning(reference, declared)
@@ -64,7 +65,11 @@ def read_task(request: ScoreRequest) -> Task:
 
 
 def read_group(request: ScoreRequest) -> list[Reading]:
-    """The group's responses in order."""
+    """Return the readings of a group's responses, in order.
+
+    Raises:
+        ValueError: the request's language is unknown, or its lists differ in length.
+    """
     task = read_task(request)
     num = len(request.responses)
     translations = request.translations or ("",) * num

@@ -1,13 +1,13 @@
-"""The semantic reward of whole groups: gates, parts and their sum, in one pass over a batch.
+"""Score whole groups with the semantic reward: gates, parts and their combination, in one pass over a batch.
 
-Owns the order of judgement: every response is read once, one that a gate shuts out is never encoded, and all reasonings
-of all groups are judged together. Judges against the pivot's reference alone; gold answers do not reach this module.
+Every response is read once, a response that a gate shuts out is never encoded, and the reasonings of all groups are
+compared together. Responses are compared with the pivot's reference alone: gold answers do not reach this module.
 
-What is recorded in a `Score`, shut or not:
-- every gate that is switched on. One that is switched off is judged all the same and recorded as a part of its name, 0
-  or 1, with no weight.
-- parts "answer" (is the declared answer the pivot's), "reasoning" and "numbers" (0 where a gate is shut: not judged),
-  and "custom" where there is one.
+A `Score` records, whether a gate is shut or not:
+- every gate that is switched on. A gate that is switched off is evaluated all the same and recorded as a part of its
+  name, 0 or 1, without weight.
+- the parts "answer" (is the declared answer the pivot's), "reasoning" and "numbers" (both 0 where a gate is shut,
+  as they are not computed then), and "custom" where there is one.
 """
 
 import re
@@ -21,11 +21,16 @@ from numpy.typing import NDArray
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from rewards.answers.final import same_answer
 from rewards.compose import Combination
-from rewards.gates.gate import Gate
+from rewards.gates.gates import Gate
 from rewards.number_coverage import number_coverage
 from rewards.reading import Reading, Task, read_group
-from rewards.reasoning.pairs import VERSION, question_pair, reasoning_pair
-from rewards.reasoning.similarity import ReasoningPair, ReasoningSimilarity
+from rewards.reasoning.similarity import (
+    VERSION,
+    ReasoningPair,
+    ReasoningSimilarity,
+    question_pair,
+    reasoning_pair,
+)
 
 _SENTENCE_END = re.compile(r"[.!?]\s|\n")
 
@@ -37,43 +42,50 @@ NOT_FINITE = "the reasoning's similarity is not finite"
 
 
 class Scale(Protocol):
-    """Maps a judge's raw values to [0, 1] (rewards/calibration.py)."""
+    """Map raw similarities to [0, 1]."""
 
     def rescale(
         self, values: NDArray[np.float64], languages: Sequence[str], *, baselines: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
-        """[N] in [0, 1], NaN where `values` [N] is NaN; `baselines` [N] are what counts as 0, where that is known."""
+        """Return [N] in [0, 1], NaN where `values` [N] is NaN.
+
+        `languages` [N] are the responses' (ISO 639-1); `baselines` [N] are the raw values that count as 0, where each
+        response has its own.
+        """
         ...
 
 
 class TextAnswers(Protocol):
-    """Compares answers that only a language model can compare."""
+    """Compare answers that only a language model can compare."""
 
-    def judge(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
-        """[N] in [0, 1]: how well each native answer means its English one; NaN where it can't say."""
+    def compare(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
+        """Return [N] in [0, 1]: how well each native answer means its English one; NaN where no value can be given."""
         ...
 
 
 class CustomReward(Protocol):
-    """A user's own part."""
+    """Compute a part of the user's own."""
 
     def score(self, request: ScoreRequest) -> Sequence[float] | Unscored:
-        """One number in [0, 1] per response, or why the whole group has none."""
+        """Return one number in [0, 1] per response, or why the whole group has none."""
         ...
 
 
 @dataclass(slots=True)
 class Reasoning:
-    """How reasonings are compared, and what the raw values mean."""
+    """Hold how reasonings are compared and how the raw values become [0, 1]."""
 
-    judge: ReasoningSimilarity
-    scale: Scale | None  # None until the judge was calibrated: `similarities` works before, `score` does not
+    similarity: ReasoningSimilarity
+    scale: Scale | None  # None until the similarity is calibrated: `similarities` works before, `score` does not
     baseline: Literal["language", "question"] = "language"
 
 
 @dataclass(slots=True)
-class _Judged:
-    """A response on its way: parts are added as they become known; `unscored` ends it."""
+class _Pending:
+    """Hold a response that is being scored: parts are added as they become known.
+
+    A response with `unscored` set gets no score.
+    """
 
     reading: Reading
     gates: dict[str, bool]
@@ -82,11 +94,12 @@ class _Judged:
 
     @property
     def is_open(self) -> bool:
+        """Return whether the response may still earn something."""
         return self.unscored is None and all(self.gates.values())
 
 
 class SemanticReward:
-    """Scores groups of responses against their references."""
+    """Score groups of responses against their references."""
 
     def __init__(
         self,
@@ -98,7 +111,7 @@ class SemanticReward:
         text_answers: TextAnswers | None = None,
         custom: CustomReward | None = None,
     ) -> None:
-        """`switched_off` names the gates that are judged and recorded but shut nothing."""
+        """Score with these gates and parts; `switched_off` names gates that are recorded but shut nothing."""
         self._gates = tuple(gates)
         self._switched_off = frozenset(switched_off)
         self.reasoning = reasoning
@@ -108,48 +121,55 @@ class SemanticReward:
 
     @property
     def fingerprint(self) -> str:
-        """Of the judge and of what it is shown: what a calibration is tied to."""
-        return f"{self.reasoning.judge.fingerprint}/{VERSION}"
+        """Return what a calibration is tied to: the similarity's fingerprint and the version of its texts."""
+        return f"{self.reasoning.similarity.fingerprint}/{VERSION}"
 
     def similarities(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
-        """[N] raw values of the judge, for calibration."""
-        return self.reasoning.judge.judge(pairs)
+        """Return the raw similarities [N] of N pairs, for calibration."""
+        return self.reasoning.similarity.similarities(pairs)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[Score | Unscored, ...]]:
-        """One result per response, in order, group by group. A judge that fails raises: no reward is made up."""
+        """Return one result per response, in order, group by group.
+
+        A similarity that raises stops the scoring: no reward is made up.
+
+        Raises:
+            RuntimeError: the similarity was not calibrated yet.
+            ValueError: a part with a weight lies outside [0, 1], or a language was not calibrated.
+        """
         groups = [self._read(request) for request in requests]
-        everyone = [judged for group in groups for judged in group]
-        self._judge_text_answers(everyone)
-        self._judge_reasonings([judged for judged in everyone if judged.is_open])
+        responses = [response for group in groups for response in group]
+        self._compare_text_answers(responses)
+        self._compare_reasonings([response for response in responses if response.is_open])
         return [
-            tuple(self._score(judged, request.step) for judged in group)
+            tuple(self._score(response, request.step) for response in group)
             for request, group in zip(requests, groups, strict=True)
         ]
 
-    def _read(self, request: ScoreRequest) -> list[_Judged]:
-        """All that is known of a group before any model is asked."""
-        judged = [self._judge_gates(reading) for reading in read_group(request)]
+    def _read(self, request: ScoreRequest) -> list[_Pending]:
+        """Return what is known of a group's responses before any model is asked."""
+        group = [self._through_gates(reading) for reading in read_group(request)]
         custom = self._custom.score(request) if self._custom is not None else ()
-        for index, response in enumerate(judged):
+        for index, response in enumerate(group):
             if isinstance(custom, Unscored):
                 response.unscored = custom
             elif custom:
                 response.parts["custom"] = custom[index]
-        return judged
+        return group
 
-    def _judge_gates(self, reading: Reading) -> _Judged:
+    def _through_gates(self, reading: Reading) -> _Pending:
         opened = {gate.name: gate.is_open(reading) for gate in self._gates}
-        judged = _Judged(
+        response = _Pending(
             reading=reading,
             gates={name: is_open for name, is_open in opened.items() if name not in self._switched_off},
             parts={name: float(is_open) for name, is_open in opened.items() if name in self._switched_off},
         )
-        judged.parts |= {"reasoning": 0.0, "numbers": 0.0, "answer": _answer(reading)}
-        judged.unscored = self._why_unscored(reading)
-        return judged
+        response.parts |= {"reasoning": 0.0, "numbers": 0.0, "answer": _answer(reading)}
+        response.unscored = self._why_unscored(reading)
+        return response
 
     def _why_unscored(self, reading: Reading) -> Unscored | None:
-        """A reference that leaves nothing to compare with says nothing about a response."""
+        """Return why no response to this task can be scored: its reference leaves nothing to compare with."""
         task = reading.task
         if not task.reference.strip():
             return Unscored(reason=NO_REFERENCE)
@@ -161,58 +181,61 @@ class SemanticReward:
             return Unscored(reason=TEXT_ANSWER)
         return None
 
-    def _judge_text_answers(self, everyone: Sequence[_Judged]) -> None:
-        """Answers that no rule can compare: the pivot's is free text, and the response's is not the same text."""
-        asked = [judged for judged in everyone if judged.is_open and _needs_text_judge(judged.reading)]
+    def _compare_text_answers(self, responses: Sequence[_Pending]) -> None:
+        """Compare answers that no rule can: the pivot's is free text, and the response's is not the same text."""
+        asked = [response for response in responses if response.is_open and _needs_text_comparison(response.reading)]
         if self._text_answers is None or not asked:
             return
-        values = self._text_answers.judge(
-            [judged.reading.task.reference_answer or "" for judged in asked],
-            [judged.reading.answer or "" for judged in asked],
-            [judged.reading.task.language for judged in asked],
+        values = self._text_answers.compare(
+            [response.reading.task.reference_answer or "" for response in asked],
+            [response.reading.answer or "" for response in asked],
+            [response.reading.task.language for response in asked],
         )
-        for judged, value in zip(asked, values.tolist(), strict=True):
+        for response, value in zip(asked, values.tolist(), strict=True):
             if np.isfinite(value):
-                judged.parts["answer"] = value
+                response.parts["answer"] = value
             else:
-                judged.unscored = Unscored(reason="the answer's similarity is not finite")
+                response.unscored = Unscored(reason="the answer's similarity is not finite")
 
-    def _judge_reasonings(self, judged: Sequence[_Judged]) -> None:
-        judge, scale = self.reasoning.judge, self.reasoning.scale
+    def _compare_reasonings(self, responses: Sequence[_Pending]) -> None:
+        similarity, scale = self.reasoning.similarity, self.reasoning.scale
         if scale is None:
-            raise RuntimeError("the reward has no calibration yet; score nothing before it was given one")
-        if not judged:
+            raise RuntimeError("the reward has no calibration yet; give it one before scoring")
+        if not responses:
             return
-        pairs = [reasoning_pair(response.reading) for response in judged]
-        raw = judge.judge(pairs)
+        pairs = [reasoning_pair(response.reading) for response in responses]
+        raw = similarity.similarities(pairs)
         asks_questions = self.reasoning.baseline == "question"
-        baselines = judge.judge([question_pair(pair) for pair in pairs]) if asks_questions else None
+        baselines = similarity.similarities([question_pair(pair) for pair in pairs]) if asks_questions else None
         values = scale.rescale(raw, [pair.language for pair in pairs], baselines=baselines)
-        for response, value in zip(judged, values.tolist(), strict=True):
+        for response, value in zip(responses, values.tolist(), strict=True):
             if np.isfinite(value):
                 response.parts |= {"reasoning": value, "numbers": number_coverage(response.reading)}
             else:
                 response.unscored = Unscored(reason=NOT_FINITE)
 
-    def _score(self, judged: _Judged, step: int) -> Score | Unscored:
-        if judged.unscored is not None:
-            return judged.unscored
+    def _score(self, response: _Pending, step: int) -> Score | Unscored:
+        if response.unscored is not None:
+            return response.unscored
         return Score(
-            reward=self._combination.reward(judged.parts, judged.gates, step=step),
-            parts=judged.parts,
-            gates=judged.gates,
-            answer=judged.reading.answer,
+            reward=self._combination.reward(response.parts, response.gates, step=step),
+            parts=response.parts,
+            gates=response.gates,
+            answer=response.reading.answer,
         )
 
 
 def _answer(reading: Reading) -> float:
-    """1 where the declared answer is the pivot's."""
+    """Return 1 where the declared answer is the pivot's, else 0."""
     answer, reference = reading.answer, reading.task.reference_answer
     return float(answer is not None and reference is not None and same_answer(answer, reference))
 
 
 def _is_ambiguous(task: Task) -> bool:
-    """Two different answers in one sentence or box. An earlier sentence may well declare another: a step's result."""
+    """Return whether the reference declares two different answers in one sentence or box.
+
+    An earlier sentence may well declare another answer: the result of a step.
+    """
     if len(task.reference_declared) < 2:
         return False
     first, last = task.reference_declared[-2:]
@@ -220,6 +243,7 @@ def _is_ambiguous(task: Task) -> bool:
     return first.value != last.value and not _SENTENCE_END.search(between)
 
 
-def _needs_text_judge(reading: Reading) -> bool:
+def _needs_text_comparison(reading: Reading) -> bool:
+    """Return whether the pivot's answer is free text that differs from the declared answer."""
     task = reading.task
     return bool(reading.declared) and task.reference_declared[-1].kind == "text" and not _answer(reading)

@@ -23,7 +23,7 @@ from contracts.paths import absolute
 from rewards.calibration import Calibration, LinearScale
 from rewards.compose import combination
 from rewards.custom import CustomReward
-from rewards.gates.all import build_gates
+from rewards.gates.gates import build_gates
 from rewards.reasoning.similarity import ReasoningSimilarity
 from rewards.reward import Reasoning, Scale, SemanticReward, TextAnswers
 
@@ -71,7 +71,7 @@ class LoadedReward:
             ),
             switched_off=setup.gates_off,
             reasoning=Reasoning(
-                judge=self._models.judge(),
+                similarity=self._models.similarity(),
                 scale=_uncalibrated(reasoning),
                 baseline=reasoning.baseline,
             ),
@@ -87,10 +87,10 @@ class LoadedReward:
         Raises:
             ValueError: it was measured with another judge, or without one of the languages.
         """
-        if calibration.judge != self.reward.fingerprint:
+        if calibration.similarity != self.reward.fingerprint:
             raise ValueError(
-                f"the calibration was measured with judge {calibration.judge}, this one is {self.reward.fingerprint}; "
-                "measure it again with `calibrate`"
+                f"the calibration was measured with judge {calibration.similarity}, this one is "
+                f"{self.reward.fingerprint}; measure it again with `calibrate`"
             )
         calibration.require(self._languages)
         self.reward.reasoning.scale = calibration
@@ -113,18 +113,18 @@ class _Models:
         self._loaded_comet: PairScorer | None = None
         self._loaded_metric: CometMetric | None = None
 
-    def judge(self) -> ReasoningSimilarity:
+    def similarity(self) -> ReasoningSimilarity:
         match self._setup.reward.reasoning.judge:
             case "embedding":
-                return self._embedding_judge()
+                return self._by_embedding()
             case "translation":
-                return self._translation_judge()
+                return self._by_translation()
             case "comet":
-                from rewards.comet.judge import CometSimilarity
+                from rewards.comet.similarity import CometSimilarity
 
                 return CometSimilarity(self._comet())
             case "likelihood":
-                from rewards.reasoning.likelihood import LikelihoodSimilarity
+                from rewards.reasoning.without_encoder import LikelihoodSimilarity
 
                 return LikelihoodSimilarity()
 
@@ -132,7 +132,7 @@ class _Models:
         """For answers that no rule can compare; None where such groups stay unscored."""
         if self._setup.reward.unparsed_answers != "comet":
             return None
-        from rewards.comet.answers import CometAnswers
+        from rewards.comet.similarity import CometAnswers
 
         return _Scaled(CometAnswers(self._comet()), LinearScale(self._setup.comet.low, self._setup.comet.high))
 
@@ -152,16 +152,16 @@ class _Models:
             counted["comet_segments"] = self._loaded_metric.num_scored
         return {name: float(value) for name, value in counted.items()}
 
-    def _embedding_judge(self) -> ReasoningSimilarity:
+    def _by_embedding(self) -> ReasoningSimilarity:
         from rewards.reasoning.embedding import EmbeddingSimilarity
 
         return EmbeddingSimilarity(self._encoder(), chunk_tokens=self._setup.reward.reasoning.chunk_tokens)
 
-    def _translation_judge(self) -> ReasoningSimilarity:
-        from rewards.reasoning.chrf import ChrfComparer
+    def _by_translation(self) -> ReasoningSimilarity:
         from rewards.reasoning.translation import TranslationSimilarity
+        from rewards.reasoning.without_encoder import ChrfSimilarity
 
-        compare = ChrfComparer() if self._setup.reward.reasoning.compare == "chrf" else self._embedding_judge()
+        compare = ChrfSimilarity() if self._setup.reward.reasoning.compare == "chrf" else self._by_embedding()
         translator = self._translator() if self._setup.reward.reasoning.translator == "seq2seq" else None
         return TranslationSimilarity(compare, translator, translated_by=self._setup.translated_by)
 
@@ -221,8 +221,8 @@ class _Scaled:
         self._answers = answers
         self._scale = scale
 
-    def judge(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
-        return self._scale.rescale(self._answers.judge(english, native, languages), languages)
+    def compare(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
+        return self._scale.rescale(self._answers.compare(english, native, languages), languages)
 
 
 def _uncalibrated(reasoning: ReasoningConfig) -> Scale | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rewards.comet.inputs import CometInput
+from rewards.comet.feeding import CometInput
 from rewards.comet.metric import load_comet
 
 TOLERANCE = 1e-5

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         "run_folder": str(folder.path),
         "calibration": str(measured.path),
         "seconds": round(time.monotonic() - started, 1),
-        "judge": measured.calibration.judge,
+        "judge": measured.calibration.similarity,
         "data": measured.calibration.data,
         "languages": {code: asdict(scale) for code, scale in measured.calibration.languages.items()},
     }

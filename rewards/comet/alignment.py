@@ -1,8 +1,8 @@
-"""Which sentences of a text stand for which of another, in order, without any model.
+"""Align the sentences of two texts, in order and without any model.
 
-Owns the alignment of sentences by length, after Gale and Church (1993, "A program for aligning sentences in bilingual
-corpora"), with two changes for texts that are no translations of each other: the numbers that two sides share count
-too, and a sentence that stands for nothing costs the same however long it is. Pure text.
+The alignment is by length, after Gale and Church (1993, "A program for aligning sentences in bilingual corpora"), with
+two changes for texts that are no translations of each other: the numbers that two sides share count too, and a sentence
+without a counterpart costs the same however long it is.
 """
 
 import math
@@ -18,15 +18,16 @@ _MOST_TOGETHER = 8
 _MERGED = -math.log(0.089)
 _CLAUSE_MERGED = 0.3
 _CLAUSE_WORD = 5
-"""Thai marks no ends of sentences, only those of clauses, by a space: there, clauses are what is aligned, each
-beginning with a word of at least this many characters, and taking them together costs next to nothing."""
+"""Thai marks only the ends of clauses, by a space. There clauses are aligned instead of sentences: each begins with a
+word of at least this many characters, and taking clauses together costs next to nothing."""
 
 _MOST_COST = 30.0
 _NUMBER_COST = 3.0
-"""Sharing all numbers is worth this much, sharing none costs it: more than a doubtful length, less than a hopeless
+"""Sharing all numbers saves this cost, sharing none adds it: more than a doubtful length costs, less than a hopeless
 one."""
 _MOST_UNITS = 100
-"""The time grows with the product of both sides' units: above this many, neighbouring sentences are taken together."""
+"""Most units of a side. The time grows with the product of both sides' units, so above this number neighbouring
+sentences are taken together."""
 
 # Characters for one of English. The scripts of MGSM's languages: measured on its 250 questions (Shi et al. 2022),
 # rounded; Arabic by the same rule on our built-in problems.
@@ -46,7 +47,7 @@ _UNMARKED: tuple[Script, ...] = ("thai",)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextPair:
-    """An English text and what should say the same in another language; one of them may be empty."""
+    """Hold an English text and what should say the same in another language; one of them may be empty."""
 
     english: str
     native: str
@@ -54,25 +55,30 @@ class TextPair:
 
     @property
     def size(self) -> float:
-        """Characters of both sides, the native ones in characters of English."""
+        """Return the length of both sides, in characters of English."""
         return len(self.english) + len(self.native) / characters_per_english(LANGUAGES[self.language])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Unit:
+    """Hold a sentence or clause of one side."""
+
     text: str
     size: float  # in characters of English
     numbers: frozenset[str]
 
 
 def characters_per_english(language: Language) -> float:
-    """How many characters say what one of English says."""
+    """Return how many characters of the language say what one character of English says."""
     return 1.0 if language.code == "en" else _CHARACTERS[language.script]
 
 
 def align(english: Sequence[str], native: Sequence[str], *, language: str) -> list[TextPair]:
-    """Sentences of both sides as pairs in order; no sentence is lost, and one that has no counterpart is a pair with an
-    empty side. `language` is an ISO 639-1 code of languages/facts.py."""
+    """Return the sentences of both sides as pairs, in order.
+
+    No sentence is lost: one without a counterpart is a pair with an empty side. `language` is the ISO 639-1 code of
+    `native`.
+    """
     ours, theirs = LANGUAGES["en"], LANGUAGES[language]
     is_unmarked = theirs.script in _UNMARKED
     left = [_unit(text, ours) for text in _bundled(english, ours)]
@@ -89,9 +95,11 @@ def align(english: Sequence[str], native: Sequence[str], *, language: str) -> li
 
 
 def _shapes(*, merged: float) -> dict[tuple[int, int], float]:
-    """How many sentences stand for how many, and what that costs: -log of its share among the hand-aligned sentences of
-    Gale and Church (table 5). Each one above two costs what the second does, as some write without full stops; `merged`
-    is that cost on the native side."""
+    """Return the costs of alignments: (number of English units, number of native units) -> cost.
+
+    The cost is -log of the share among the hand-aligned sentences of Gale and Church (table 5). Each unit above two
+    costs what the second one does, as some people write without full stops; `merged` is that cost on the native side.
+    """
     shapes = {(1, 1): -math.log(0.89), (1, 0): -math.log(0.0099), (0, 1): -math.log(0.0099), (2, 2): -math.log(0.011)}
     for num in range(2, _MOST_TOGETHER + 1):
         shapes |= {(num, 1): (num - 1) * _MERGED, (1, num): (num - 1) * merged}
@@ -101,7 +109,10 @@ def _shapes(*, merged: float) -> dict[tuple[int, int], float]:
 def _cheapest_path(
     left: Sequence[_Unit], right: Sequence[_Unit], shapes: Mapping[tuple[int, int], float]
 ) -> list[tuple[int, int]]:
-    """The corners (units of each side that lie behind) of the cheapest alignment, from (0, 0) to the end."""
+    """Return the cheapest alignment as a path from (0, 0) to the end of both sides.
+
+    A point (i, j) of the path means that the first i units of `left` and the first j of `right` are aligned.
+    """
     best: dict[tuple[int, int], float] = {(0, 0): 0.0}
     came_from: dict[tuple[int, int], tuple[int, int]] = {}
     for i in range(len(left) + 1):
@@ -122,7 +133,11 @@ def _cheapest_path(
 
 
 def _match_cost(left: Sequence[_Unit], right: Sequence[_Unit]) -> float:
-    """How unlikely it is that these stand for each other: -log P(|length difference| or more), and the numbers."""
+    """Return how unlikely it is that these units say the same.
+
+    The cost is -log P(a length difference of this size or more) (Gale and Church 1993, section 3.2) plus the cost of
+    the numbers that are not shared. An empty side costs nothing here.
+    """
     if not left or not right:
         return 0.0
     ours, theirs = sum(unit.size for unit in left), sum(unit.size for unit in right)
@@ -133,7 +148,7 @@ def _match_cost(left: Sequence[_Unit], right: Sequence[_Unit]) -> float:
 
 
 def _shared_numbers(left: Sequence[_Unit], right: Sequence[_Unit]) -> float:
-    """Share of the numbers of either side that both have; a half, which says nothing, where there are none."""
+    """Return the share of all numbers that both sides have; 0.5, which is neutral, where there are no numbers."""
     ours = frozenset().union(*(unit.numbers for unit in left))
     theirs = frozenset().union(*(unit.numbers for unit in right))
     either = len(ours | theirs)
@@ -149,8 +164,10 @@ def _unit(text: str, language: Language) -> _Unit:
 
 
 def _clauses(lines: Sequence[str]) -> list[str]:
-    """Each line cut before its long words. Numbers, signs and the short words that count things stay with what is
-    before them."""
+    """Cut each line before its long words.
+
+    Numbers, signs and the short words that count things stay with what is before them.
+    """
     clauses: list[str] = []
     for line in lines:
         start = len(clauses)
@@ -164,7 +181,7 @@ def _clauses(lines: Sequence[str]) -> list[str]:
 
 
 def _bundled(sentences: Sequence[str], language: Language) -> list[str]:
-    """Neighbours taken together so that at most _MOST_UNITS are left; sentences without a character are left out."""
+    """Join neighbouring sentences so that at most _MOST_UNITS are left; drop sentences without a character."""
     kept = [sentence for sentence in sentences if sentence.strip()]
     step = math.ceil(len(kept) / _MOST_UNITS) or 1
     return [_joined(kept[start : start + step], language) for start in range(0, len(kept), step)]

@@ -1,9 +1,8 @@
-"""A COMET checkpoint on disk: found, read safely, converted once to safetensors.
+"""Find a COMET checkpoint on disk or on the hub, read it safely and convert it once to safetensors.
 
-Owns files and the names of tensors. A .ckpt is a pickle, which can run any program when it is read: it is read with
-torch's restricted unpickler, once, and only tensors leave it. The conversion lies beside it, or in a cache folder where
-that can't be written, and says of which file it was made: it is made again for another one. Must not know what the
-tensors compute: that is rewards/comet/models.py.
+A .ckpt is a pickle, which can run any program when it is read. So it is read once, with torch's restricted unpickler,
+and only tensors are taken from it. The converted file is written beside the checkpoint, or in a cache folder where that
+can't be written. It records which file it was made of, and is made again for another one.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ from contracts.files import whole_file
 from rewards.comet.settings import CometSettings, read_settings
 
 CONVERSION = "1"
-"""Of the names below; a conversion with another number is made again."""
+"""Version of the names below. A converted file with another number is made again."""
 
 _PLACES = ("checkpoints/model.ckpt", "model.ckpt")
 _FILES = ["hparams.yaml", *_PLACES, "README.md", "LICENSE*"]
@@ -33,7 +32,7 @@ _RENAMED = {
     "layerwise_attention.gamma": "mix.gamma",
     "estimator.ff.": "head.",
 }
-# What a score doesn't need: buffers that are made anew, a pooler that no pooling reads, dropout, training's own.
+# What a score doesn't need: buffers that are made anew, a pooler that no pooling reads, dropout, parts of training.
 _DROPPED = (
     "encoder.model.embeddings.position_ids",
     "encoder.model.embeddings.token_type_ids",
@@ -45,7 +44,7 @@ _DROPPED = (
 
 
 class _Inert(dict):
-    """Stands for a class of the training library that old checkpoints mention; does nothing."""
+    """Take the place of a class of the training library that old checkpoints mention; do nothing."""
 
 
 # Classes that the .ckpt of a Lightning run may mention beside tensors and plain values, by their pickled name.
@@ -64,7 +63,7 @@ _HARMLESS: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A model on disk, ready to be loaded."""
+    """Hold the files of a model that is ready to be loaded."""
 
     folder: Path
     name: str  # as the user gave it
@@ -74,9 +73,10 @@ class Checkpoint:
 
 
 def open_checkpoint(folder_or_name: str, *, cache_folder: Path) -> Checkpoint:
-    """Find a model by its folder or its name on the hub, and convert its weights where that wasn't done.
+    """Find a model by its folder or its name on the hub, and convert its weights where that was not done yet.
 
-    Raises ValueError, in one line, for a model that is missing, gated, of another make, or not safe to read.
+    Raises:
+        ValueError: the model is missing, gated, of a kind that is not supported, or not safe to read; in one line.
     """
     folder = _find_folder(folder_or_name)
     hparams = folder / "hparams.yaml"
@@ -91,7 +91,11 @@ def open_checkpoint(folder_or_name: str, *, cache_folder: Path) -> Checkpoint:
 
 
 def converted(source: Path, *, cache_folder: Path) -> tuple[Path, str]:
-    """The safetensors file made of `source`, and the sha256 of `source`."""
+    """Return the safetensors file made of the checkpoint `source`, and the sha256 of `source`.
+
+    Raises:
+        ValueError: `source` can't be read safely, or no folder for the converted file can be written.
+    """
     beside = source.with_suffix(".safetensors")
     key = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]
     cached = cache_folder / "comet" / f"{key}.safetensors"
@@ -107,7 +111,11 @@ def converted(source: Path, *, cache_folder: Path) -> tuple[Path, str]:
 
 
 def renamed(state: Mapping[str, torch.Tensor], *, where: str) -> dict[str, torch.Tensor]:
-    """The tensors that a score needs, under our network's names. Raises ValueError that names those of no known use."""
+    """Return the tensors that a score needs, under our network's names.
+
+    Raises:
+        ValueError: there are tensors of no known use; the message names them.
+    """
     tensors: dict[str, torch.Tensor] = {}
     unknown: list[str] = []
     for name, tensor in state.items():
@@ -124,7 +132,7 @@ def renamed(state: Mapping[str, torch.Tensor], *, where: str) -> dict[str, torch
 
 
 def listed(names: Sequence[str], *, most: int = 6) -> str:
-    """The first names, and how many more there are."""
+    """Return the first `most` names and how many more there are, as one text."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
 
@@ -149,7 +157,11 @@ def _find_folder(folder_or_name: str) -> Path:
 
 
 def _read_safely(source: Path) -> dict[str, torch.Tensor]:
-    """The `state_dict` of a Lightning checkpoint. Raises ValueError rather than run anything that the file asks for."""
+    """Return the `state_dict` of a Lightning checkpoint without running anything that the file asks for.
+
+    Raises:
+        ValueError: the file asks for more than tensors and plain values, is damaged, or holds no such tensors.
+    """
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             found = torch.load(source, map_location="cpu", weights_only=True)
@@ -166,7 +178,10 @@ def _read_safely(source: Path) -> dict[str, torch.Tensor]:
 
 
 def _made_of(source: Path, place: Path) -> str | None:
-    """The sha256 of `source` where `place` was made of it; None where it is missing, damaged or made of another."""
+    """Return the sha256 of `source` where `place` was made of it.
+
+    Returns None where `place` is missing, damaged or made of another file.
+    """
     if not place.is_file():
         return None
     try:

@@ -1,60 +1,100 @@
-"""What a COMET metric is fed of an English text and a response: the four ways, by name.
+"""Make a COMET metric's inputs from an English text and a response, in one of four ways.
 
     quality (K)  source = English,   translation = response
     forward (F)  source = English,   translation = response,                 reference = English translated
     back    (B)  source = response,  translation = response translated,      reference = English
     same    (D)  source = English,   translation = response,                 reference = English
 
-Owns the four and which of them a metric can take. COMET was trained on a source, its translation, and a reference in
-the translation's language: quality and forward keep to that, back does with the roles turned round, and same does not
-(its reference is in another language). Which one the paper uses is not known. Must not know what a score means.
+COMET was trained on a source, its translation, and a reference in the translation's language. quality and forward keep
+to that. back does too, with the roles exchanged. same does not: its reference is in another language. Which one the
+paper uses is not known.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rewards.comet.alignment import TextPair
-from rewards.comet.inputs import CometInput
+from rewards.models.ports import Translator
 from rewards.reading import PIVOT_LANGUAGE
-from rewards.reasoning.translation import Translator
 
 FeedingName = Literal["quality", "forward", "back", "same"]
 
 
-class Feeding(Protocol):
-    """One way to make a metric's inputs."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CometInput:
+    """Hold one segment, its translation, and a reference in the translation's language."""
+
+    source: str
+    translation: str
+    reference: str = ""
+
+
+class SegmentMetric(Protocol):
+    """Score segments of limited length."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes with everything that the inputs depend on."""
+        """Return a text that changes with all that the scores depend on."""
+        ...
+
+    @property
+    def needs_reference(self) -> bool:
+        """Return whether an input must have a reference."""
+        ...
+
+    def fits(self, inputs: Sequence[CometInput]) -> list[bool]:
+        """Return for each of N inputs whether the metric can read it whole."""
+        ...
+
+    def score(self, inputs: Sequence[CometInput]) -> NDArray[np.float64]:
+        """Return the raw scores [N] in order; higher is better.
+
+        Raises:
+            ValueError: an input does not fit.
+        """
+        ...
+
+
+class Feeding(Protocol):
+    """Make a metric's inputs in one way."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a text that changes with all that the inputs depend on."""
         ...
 
     def feed(self, pairs: Sequence[TextPair]) -> list[CometInput]:
-        """One input per pair, in order; neither side of a pair is empty."""
+        """Return one input per pair, in order. Neither side of a pair may be empty."""
         ...
 
 
 class QualityFeeding:
-    """K: is the response a faithful translation of the English text? No reference, no translator."""
+    """Ask whether the response is a faithful translation of the English text (K): no reference, no translator."""
 
     fingerprint = "quality"
 
     def feed(self, pairs: Sequence[TextPair]) -> list[CometInput]:
+        """Return one input without reference per pair, in order."""
         return [CometInput(source=pair.english, translation=pair.native) for pair in pairs]
 
 
 class SameFeeding:
-    """D: the English text is source and reference. The easiest to have, and unlike anything COMET was trained on."""
+    """Give the English text as source and as reference (D): needs nothing else, and unlike COMET's training data."""
 
     fingerprint = "same"
 
     def feed(self, pairs: Sequence[TextPair]) -> list[CometInput]:
+        """Return one input with the English text twice per pair, in order."""
         return [CometInput(source=pair.english, translation=pair.native, reference=pair.english) for pair in pairs]
 
 
 class ForwardFeeding:
-    """F: the reference is the English text translated, once for each text and language."""
+    """Give the translated English text as the reference (F): one translation for each text and language."""
 
     def __init__(self, translator: Translator, *, cache_size: int = 8192) -> None:
         self.fingerprint = f"forward({translator.fingerprint})"
@@ -63,6 +103,11 @@ class ForwardFeeding:
         self._cache: OrderedDict[tuple[str, str], str] = OrderedDict()  # (English text, language) -> translation
 
     def feed(self, pairs: Sequence[TextPair]) -> list[CometInput]:
+        """Return one input with a reference in the response's language per pair, in order.
+
+        Raises:
+            ValueError: the translator returns another number of texts than it was given.
+        """
         for language in sorted({pair.language for pair in pairs}):
             self._translate_new([pair.english for pair in pairs if pair.language == language], language)
         inputs = [
@@ -83,13 +128,18 @@ class ForwardFeeding:
 
 
 class BackFeeding:
-    """B: the response is translated to English and compared there. A translator may mend or invent what it reads."""
+    """Translate the response into English and compare there (B). A translator may correct what it reads or invent."""
 
     def __init__(self, translator: Translator) -> None:
         self.fingerprint = f"back({translator.fingerprint})"
         self._translator = translator
 
     def feed(self, pairs: Sequence[TextPair]) -> list[CometInput]:
+        """Return one input with both texts in English per pair, in order.
+
+        Raises:
+            ValueError: the translator returns another number of texts than it was given.
+        """
         english: dict[tuple[str, str], str] = {}  # (response, its language) -> translation
         for language in sorted({pair.language for pair in pairs}):
             texts = list(dict.fromkeys(pair.native for pair in pairs if pair.language == language))
@@ -102,7 +152,11 @@ class BackFeeding:
 
 
 def check_feeding(name: FeedingName, *, needs_reference: bool) -> None:
-    """Raises ValueError, with what to choose, where the metric can't take this feeding."""
+    """Check that a metric can take this feeding.
+
+    Raises:
+        ValueError: it needs a reference and gets none, or gets one that it does not read.
+    """
     if name == "quality" and needs_reference:
         raise ValueError(
             'comet.feeding is "quality", which gives no reference, but the model needs one; choose "forward", "back" '
@@ -116,7 +170,11 @@ def check_feeding(name: FeedingName, *, needs_reference: bool) -> None:
 
 
 def make_feeding(name: FeedingName, *, needs_reference: bool, translator: Translator | None = None) -> Feeding:
-    """The feeding of that name. Raises ValueError where the metric can't take it or the translator is missing."""
+    """Return the feeding of that name.
+
+    Raises:
+        ValueError: the metric can't take it, its translator is missing, or there is no such feeding.
+    """
     check_feeding(name, needs_reference=needs_reference)
     if name in ("forward", "back") and translator is None:
         raise ValueError(f'comet.feeding "{name}" needs a translator; name one in [translator], or choose another')
@@ -133,7 +191,7 @@ def make_feeding(name: FeedingName, *, needs_reference: bool, translator: Transl
 
 
 def _translated(translator: Translator, texts: Sequence[str], *, source: str, target: str) -> list[str]:
-    """In order; what is in the target language already stays as it is."""
+    """Return the translations in order; texts that are in the target language already stay as they are."""
     if source == target or not texts:
         return list(texts)
     found = translator.translate(texts, source=source, target=target)

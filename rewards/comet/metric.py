@@ -1,8 +1,8 @@
-"""A COMET checkpoint as a metric: segments in, raw scores out.
+"""Score segments with a COMET checkpoint.
 
-Owns tokens, batches and the limit on length. Each distinct segment is encoded once a call, so that the source and the
-reference of a group cost one encode each (a unified model reads pairs jointly: there each distinct pair is read once).
-Nothing is ever cut: what doesn't fit is refused. Must not know what the texts are: that is feeding.py.
+Each distinct segment is encoded once per call, so the source and the reference of a group are encoded once each. A
+unified model reads pairs jointly: there each distinct pair is read once. No text is truncated: an input that does not
+fit is refused.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from rewards.comet.checkpoint import Checkpoint, open_checkpoint
-from rewards.comet.inputs import CometInput
+from rewards.comet.feeding import CometInput
 from rewards.comet.models import (
     CometNetwork,
     load_encoder_config,
@@ -30,7 +30,7 @@ from rewards.models.licence import licence_note
 
 logger = logging.getLogger(__name__)
 
-# What of an encoder's config its output depends on, apart from the shapes of its weights.
+# Entries of an encoder's config that its output depends on, apart from the shapes of its weights.
 _ENCODER_SHAPE = ("model_type", "num_attention_heads", "hidden_act", "layer_norm_eps", "max_position_embeddings")
 
 
@@ -43,11 +43,14 @@ def load_comet(
     batch_size: int = 16,
     cache_folder: Path = Path(".cache"),
 ) -> "CometMetric":
-    """Load a model from its folder or the hub; its licence is logged.
+    """Load a model from its folder or the hub, and log its licence.
 
-    `encoder`: folder or name of the config and tokenizer; empty: what hparams.yaml names. Weights come from the
-    checkpoint alone. `cache_folder`: where the converted weights go if the model's own folder can't be written.
-    Raises ValueError, in one line, for a model that can't be had, read or supported.
+    `encoder` is the folder or name of the config and tokenizer; empty is what hparams.yaml names. Weights come from the
+    checkpoint alone. `cache_folder` receives the converted weights if the model's own folder can't be written.
+    `batch_size` is in segments.
+
+    Raises:
+        ValueError: the model can't be found, read or supported; in one line.
     """
     checkpoint = open_checkpoint(folder_or_name, cache_folder=cache_folder)
     home = encoder or checkpoint.settings.pretrained_model
@@ -60,7 +63,7 @@ def load_comet(
 
 
 class CometMetric:
-    """Raw scores of a loaded checkpoint: on the checkpoint's own scale, and unbounded."""
+    """Compute raw scores with a loaded checkpoint. They are unbounded and on the checkpoint's own scale."""
 
     def __init__(
         self,
@@ -70,6 +73,11 @@ class CometMetric:
         *,
         batch_size: int,
     ) -> None:
+        """Take a loaded network; `batch_size` is in segments.
+
+        Raises:
+            ValueError: the batch size is below 1.
+        """
         if batch_size < 1:
             raise ValueError(f"comet.batch_size is {batch_size}; it must be at least 1")
         self._settings = checkpoint.settings
@@ -88,16 +96,20 @@ class CometMetric:
 
     @property
     def num_scored(self) -> int:
-        """Segments that were given a score since the start."""
+        """Return how many inputs were scored since the start."""
         return self._num_scored
 
     def fits(self, inputs: Sequence[CometInput]) -> list[bool]:
-        """Whether each can be read whole."""
+        """Return for each of N inputs whether it can be read whole."""
         tokens = self._tokenize(inputs)
         return [self._excess(sample, tokens) == 0 for sample in inputs]
 
     def score(self, inputs: Sequence[CometInput]) -> NDArray[np.float64]:
-        """[N] raw scores in order. Raises ValueError where an input doesn't fit or has no reference but needs one."""
+        """Return the raw scores [N] in order.
+
+        Raises:
+            ValueError: an input does not fit, or lacks the reference that the model needs.
+        """
         if not inputs:
             return np.zeros(0)
         tokens = self._tokenize(inputs)
@@ -110,7 +122,7 @@ class CometMetric:
         return scores
 
     def _score_apart(self, inputs: Sequence[CometInput], tokens: dict[str, TokenIds]) -> NDArray[np.float64]:
-        """Regression classes: each text is embedded by itself."""
+        """Score with a regression class: each text is embedded by itself."""
         vectors = self._embed([self._joined(tokens[text]) for text in tokens])
         places = {text: place for place, text in enumerate(tokens)}
 
@@ -132,7 +144,7 @@ class CometMetric:
         return torch.cat(scores).double().cpu().numpy()
 
     def _score_jointly(self, inputs: Sequence[CometInput], tokens: dict[str, TokenIds]) -> NDArray[np.float64]:
-        """Unified: translation and source in one sequence; with a reference, the mean over three sequences."""
+        """Score with a unified model: translation and source in one sequence; with a reference, the mean of three."""
         sequences = [
             [self._joined(*(tokens[text] for text in texts)) for texts in self._sequences(sample)] for sample in inputs
         ]
@@ -143,15 +155,16 @@ class CometMetric:
         return np.array(means, dtype=np.float64)
 
     def _sequences(self, sample: CometInput) -> list[tuple[str, ...]]:
-        """The texts of each joint sequence, in order; the translation is first."""
+        """Return the texts of each joint sequence, in order; the translation is first."""
         parts = {"mt": sample.translation, "src": sample.source, "ref": sample.reference}
         segments = self._settings.input_segments
         passes = [segments] if len(segments) == 2 else [("mt", "src"), ("mt", "ref"), segments]
         return [tuple(parts[segment] for segment in one_pass) for one_pass in passes]
 
     def _embed(self, sequences: Sequence[TokenIds]) -> torch.Tensor:
-        """[N, D] float32 in order; batches of like length, the longest first, so that memory runs out at once or never.
+        """Return the vectors [N, D], float32, in order.
 
+        Batches hold sequences of similar length. The longest come first, so that memory runs out at once or never.
         Ties are broken by the tokens: which texts share a batch depends on the set of texts alone.
         """
         order = sorted(range(len(sequences)), key=lambda place: (-len(sequences[place]), sequences[place]))
@@ -167,7 +180,7 @@ class CometMetric:
         return vectors
 
     def _tokenize(self, inputs: Sequence[CometInput]) -> dict[str, TokenIds]:
-        """Tokens of each distinct text that the model reads, without special ones."""
+        """Return the tokens of each distinct text that the model reads, without special ones."""
         texts = [text for sample in inputs for text in self._texts(sample)]
         distinct = list(dict.fromkeys(texts))
         return dict(zip(distinct, self._tokenizer.encode(distinct), strict=True))
@@ -178,14 +191,14 @@ class CometMetric:
         return (sample.source, sample.translation)
 
     def _joined(self, *segments: TokenIds) -> TokenIds:
-        """<s> a </s>, or <s> a </s></s> b </s>: how XLM-R separates segments."""
+        """Return `<s> a </s>`, or `<s> a </s></s> b </s>`: XLM-R separates segments in this way."""
         joined = [self._tokenizer.begin, *segments[0], self._tokenizer.end]
         for segment in segments[1:]:
             joined += [self._tokenizer.end, *segment, self._tokenizer.end]
         return tuple(joined)
 
     def _excess(self, sample: CometInput, tokens: dict[str, TokenIds]) -> int:
-        """By how many tokens the longest sequence of this input is longer than what is read at once."""
+        """Return by how many tokens the longest sequence of this input is above the limit."""
         if self._settings.kind == "unified_metric":
             longest = max(len(self._joined(*(tokens[text] for text in texts))) for texts in self._sequences(sample))
             return max(0, longest - self._max_joint)
@@ -201,17 +214,17 @@ class CometMetric:
             limit = self._max_joint if self._settings.kind == "unified_metric" else self._max_segment
             raise ValueError(
                 f"input {place} is {excess} tokens longer than the {limit} that the model reads at once; split both "
-                "sides into aligned segments (rewards/comet/pairs.py)"
+                "sides into aligned segments"
             )
 
 
 def _fingerprint(checkpoint: Checkpoint, network: CometNetwork, tokenizer: SegmentTokenizer) -> str:
-    """Of weights, settings, encoder config, dtype and tokenizer."""
-    told = (
+    """Return a digest of weights, settings, encoder config, dtype and tokenizer."""
+    parts = (
         checkpoint.sha256,
         sorted(asdict(checkpoint.settings).items()),
         [getattr(network.encoder.config, name) for name in _ENCODER_SHAPE],
         str(network.encoder.dtype),
         tokenizer.fingerprint,
     )
-    return f"comet-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"
+    return f"comet-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"

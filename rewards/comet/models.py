@@ -1,8 +1,7 @@
-"""The networks of the three COMET classes, as torch modules over a transformers encoder.
+"""Define the networks of the three COMET classes as torch modules over a transformers encoder.
 
-Owns layer mix, pooling, the order of features and the head; formulas are those of `unbabel-comet` 2.2.7 (Rei et al.
-2020, 2022), which `make comet-parity` compares with. The head and the mix are float32, whatever the encoder's dtype.
-Must not know texts, files of checkpoints, or how scores are used.
+Layer mix, pooling, order of features and head follow `unbabel-comet` 2.2.7 (Rei et al. 2020, 2022), which
+`make comet-parity` compares with. The head and the mix are float32, whatever the encoder's dtype.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,10 @@ _LEAST_VARIANCE = 1e-12
 
 
 class LayerMix(nn.Module):
-    """gamma · Σ_k p_k h_k over the embeddings' and all layers' outputs, p = softmax or sparsemax of learned scalars."""
+    """Compute gamma · Σ_k p_k h_k over the outputs of the embeddings and of all layers.
+
+    p is the softmax or sparsemax of learned scalars.
+    """
 
     def __init__(
         self, num_layers: int, *, transformation: Literal["softmax", "sparsemax"], layer_norm: bool = False
@@ -35,7 +37,7 @@ class LayerMix(nn.Module):
         self._layer_norm = layer_norm
 
     def forward(self, layers: Sequence[Tensor], mask: Tensor) -> Tensor:
-        """[B, T, D] float32 of K layers [B, T, D] and the mask [B, T], 1 at real tokens."""
+        """Return [B, T, D] float32 of K layers [B, T, D] and the mask [B, T], which is 1 at real tokens."""
         scalars = torch.cat(list(self.scalars))
         weights = sparsemax(scalars) if self._transformation == "sparsemax" else torch.softmax(scalars, dim=0)
         mixed = torch.zeros_like(layers[0], dtype=torch.float32)
@@ -46,7 +48,7 @@ class LayerMix(nn.Module):
 
 
 class CometNetwork(nn.Module):
-    """Encoder, layer mix and head of one checkpoint; built without weights."""
+    """Hold encoder, layer mix and head of one checkpoint; built without weights."""
 
     def __init__(self, settings: CometSettings, config: PretrainedConfig) -> None:
         super().__init__()
@@ -56,9 +58,9 @@ class CometNetwork(nn.Module):
         self._pooling = settings.pooling
 
     def embed(self, token_ids: Tensor, mask: Tensor) -> Tensor:
-        """[B, D] float32 of sequences [B, T] and their mask [B, T].
+        """Return the vectors [B, D], float32, of sequences [B, T] and their mask [B, T].
 
-        avg: mean over all real tokens, special ones included; cls: the first token.
+        Pooling avg is the mean over all real tokens, special ones included; cls is the first token.
         """
         found = self.encoder(input_ids=token_ids, attention_mask=mask, output_hidden_states=True)
         states = self.mix(found.hidden_states, mask)
@@ -68,24 +70,24 @@ class CometNetwork(nn.Module):
         return (states * shown).sum(dim=1) / shown.sum(dim=1)
 
     def rate(self, features: Tensor) -> Tensor:
-        """[N] raw scores of features [N, F], float32."""
+        """Return the raw scores [N], float32, of features [N, F]."""
         return self.head(features.float()).squeeze(-1)
 
 
 def regression_features(translation: Tensor, source: Tensor, reference: Tensor) -> Tensor:
-    """[N, 6D]: [mt, ref, mt·ref, |mt − ref|, mt·src, |mt − src|]; the source itself is not among them."""
+    """Return [N, 6D] of three [N, D]: [mt, ref, mt·ref, |mt − ref|, mt·src, |mt − src|]; src itself is left out."""
     t, s, r = translation, source, reference
     return torch.cat((t, r, t * r, (t - r).abs(), t * s, (t - s).abs()), dim=-1)
 
 
 def referenceless_features(translation: Tensor, source: Tensor) -> Tensor:
-    """[N, 4D]: [mt, src, mt·src, |mt − src|]."""
+    """Return [N, 4D] of two [N, D]: [mt, src, mt·src, |mt − src|]."""
     t, s = translation, source
     return torch.cat((t, s, t * s, (t - s).abs()), dim=-1)
 
 
 def sparsemax(scalars: Tensor) -> Tensor:
-    """[K] Euclidean projection of [K] onto the probability simplex (Martins and Astudillo 2016, algorithm 1)."""
+    """Return the Euclidean projection [K] of [K] onto the probability simplex (Martins and Astudillo 2016, alg. 1)."""
     ordered, _ = torch.sort(scalars, descending=True)
     places = torch.arange(1, len(scalars) + 1, device=scalars.device, dtype=scalars.dtype)
     sums = ordered.cumsum(dim=0)
@@ -95,7 +97,11 @@ def sparsemax(scalars: Tensor) -> Tensor:
 
 
 def load_encoder_config(folder_or_name: str) -> PretrainedConfig:
-    """The encoder's config. Raises ValueError where it can't be had or is of another family."""
+    """Load the encoder's config.
+
+    Raises:
+        ValueError: it can't be loaded, or the encoder is of another family.
+    """
     try:
         config = AutoConfig.from_pretrained(folder_or_name)
     except (OSError, ValueError) as error:
@@ -111,7 +117,11 @@ def load_encoder_config(folder_or_name: str) -> PretrainedConfig:
 def load_network(
     checkpoint: Checkpoint, config: PretrainedConfig, *, dtype: Literal["bfloat16", "float32"], device: str
 ) -> CometNetwork:
-    """The network with the checkpoint's weights, for scoring. Raises ValueError that names tensors that don't fit."""
+    """Load the network with the checkpoint's weights, for scoring.
+
+    Raises:
+        ValueError: tensors don't fit; the message names them.
+    """
     with no_init_weights():  # random ones for half a billion parameters take as long as reading the real ones
         network = CometNetwork(checkpoint.settings, config)
     tensors = load_file(checkpoint.weights)
@@ -135,8 +145,10 @@ def load_network(
 
 
 def _normalised(states: Tensor, mask: Tensor) -> Tensor:
-    """[B, T, D] less the mean and over the deviation of all values of a sentence's real tokens, both one number a
-    sentence."""
+    """Subtract the mean from the states [B, T, D] and divide by the standard deviation.
+
+    Both are one number per sentence, over all values of its real tokens.
+    """
     shown = mask.unsqueeze(-1).float()
     count = mask.sum(dim=1).float().view(-1, 1, 1) * states.shape[-1]
     mean = (states * shown).sum(dim=(1, 2), keepdim=True) / count
@@ -145,7 +157,10 @@ def _normalised(states: Tensor, mask: Tensor) -> Tensor:
 
 
 def _head(settings: CometSettings, num_inputs: int) -> nn.Sequential:
-    """Linear, activation and dropout for each hidden size, then one linear unit; places are those of the checkpoint."""
+    """Return linear, activation and dropout for each hidden size, then one linear unit.
+
+    The order is that of the checkpoint, so that the weights' names fit.
+    """
     modules: list[nn.Module] = []
     for size in settings.hidden_sizes:
         # Dropout does nothing here; it keeps the numbers of the linear layers, which name their weights.

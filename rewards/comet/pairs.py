@@ -1,7 +1,7 @@
-"""COMET of whole texts: cut where they are too long, never short.
+"""Score pairs of whole texts with COMET: texts that are too long are split, and none is truncated.
 
-Owns how a pair of texts that the metric can't read at once is split into aligned pieces, how the pieces' scores become
-one, and what a text without a counterpart earns. Must not know where the texts come from.
+A pair of texts that the metric can't read at once is split into aligned pieces, whose scores become one. A text without
+a counterpart is scored against a fixed sentence.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from languages.facts import LANGUAGES
 from rewards.comet.alignment import TextPair, align
-from rewards.comet.feeding import Feeding
-from rewards.comet.inputs import CometInput, SegmentMetric
+from rewards.comet.feeding import CometInput, Feeding, SegmentMetric
 from rewards.texts.chunks import split_sentences
 
 
 class PairScorer:
-    """Raw scores of pairs of texts of any length."""
+    """Compute raw scores of pairs of texts of any length."""
 
     def __init__(self, metric: SegmentMetric, feeding: Feeding) -> None:
         self._metric = metric
@@ -27,14 +26,18 @@ class PairScorer:
 
     @property
     def fingerprint(self) -> str:
+        """Return the fingerprints of metric and feeding, and the version of this way to split."""
         return f"{self._metric.fingerprint}/{self._feeding.fingerprint}/pairs-1"
 
     def score(self, pairs: Sequence[TextPair]) -> NDArray[np.float64]:
-        """[N] raw scores in order; NaN where both sides are empty, and where the translator gave nothing.
+        """Return the raw scores [N] in order; NaN where both sides are empty or the translator returned nothing.
 
-        A pair that is too long is cut into two at the border of aligned sentences next to its middle, each half
-        likewise if need be; its score is the mean over the pieces, weighted by their length. An empty side is replaced
-        by a sentence that has nothing to do with any text (`against_nothing`): COMET knows no empty translations.
+        A pair that is too long is cut in two at the border of aligned sentences next to its middle, and each half again
+        if needed; its score is the mean over the pieces, weighted by their length. An empty side is replaced by a
+        sentence that has nothing to do with any text (`against_nothing`): COMET knows no empty translations.
+
+        Raises:
+            ValueError: a text of one character is too long for the metric.
         """
         told = [(place, pair) for place, pair in enumerate(pairs) if pair.english.strip() or pair.native.strip()]
         scores = np.full(len(pairs), np.nan)
@@ -51,8 +54,11 @@ class PairScorer:
         return scores
 
     def _fitting(self, told: Sequence[tuple[int, TextPair]]) -> tuple[list["_Piece"], set[int]]:
-        """Pieces of the pairs that the metric can read, each with the place of the pair that it is part of, and the
-        places of pairs that were fed an empty translation: a text left out must not be scored as if it were there."""
+        """Return pieces of the pairs that the metric can read, and the indices of pairs without a translation.
+
+        Each piece names the index of the pair that it belongs to. A pair whose translation is empty is left out: a text
+        that is missing must not be scored as if it were there.
+        """
         waiting = list(told)
         fitting: list[_Piece] = []
         lost: set[int] = set()
@@ -76,14 +82,18 @@ class PairScorer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Piece:
-    owner: int
-    size: float
+    """Hold one input of the metric and the pair that it belongs to."""
+
+    owner: int  # index of the pair
+    size: float  # in characters of English
     fed: CometInput
 
 
 def against_nothing(pair: TextPair) -> TextPair:
-    """The pair, with an empty side filled by a fixed sentence of that side's language: what is said with no counterpart
-    earns what any unrelated text would earn, on the metric's own scale."""
+    """Return the pair with an empty side filled by a fixed sentence of that side's language.
+
+    A text without a counterpart then earns what any unrelated text would earn, on the metric's own scale.
+    """
     return TextPair(
         english=pair.english.strip() or LANGUAGES["en"].instruction,
         native=pair.native.strip() or LANGUAGES[pair.language].instruction,
@@ -92,7 +102,11 @@ def against_nothing(pair: TextPair) -> TextPair:
 
 
 def halves(pair: TextPair) -> list[TextPair]:
-    """Two pieces that together are the pair: cut between aligned sentences, or inside the only one at a space."""
+    """Return two pieces that together are the pair: cut between aligned sentences, or inside the only one at a space.
+
+    Raises:
+        ValueError: both sides have at most one character.
+    """
     aligned = align(split_sentences(pair.english), split_sentences(pair.native), language=pair.language)
     if len(aligned) < 2:
         lefts, rights = _cut(pair.english), _cut(pair.native)
@@ -108,7 +122,10 @@ def halves(pair: TextPair) -> list[TextPair]:
 def weighted_means(
     values: NDArray[np.float64], weights: NDArray[np.float64], owners: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """[max owner + 1] mean of each owner's values [N], weighted; NaN for one that owns none."""
+    """Return the weighted mean of each owner's values, [max owner + 1]; NaN for an owner without values.
+
+    `values`, `weights` and `owners` are [N]; an owner is an index from 0.
+    """
     num = int(owners.max()) + 1 if len(owners) else 0
     totals = np.bincount(owners, weights=weights, minlength=num)
     sums = np.bincount(owners, weights=weights * values, minlength=num)
@@ -124,7 +141,7 @@ def _together(pieces: Sequence[TextPair]) -> TextPair:
 
 
 def _cut(text: str) -> tuple[str, str]:
-    """The text in two, at the space next to its middle, or anywhere where there is none."""
+    """Return the text in two parts, cut at the space next to its middle, or at the middle where there is no space."""
     middle = len(text) // 2
     before, after = text.rfind(" ", 0, middle), text.find(" ", middle)
     spaces = [place for place in (before, after) if place > 0]

@@ -1,7 +1,7 @@
-"""What a checkpoint's hparams.yaml says about the model, read and checked.
+"""Read and check the settings of a COMET checkpoint (hparams.yaml).
 
-Owns the settings that decide scores, and the defaults that the `unbabel-comet` package (2.2.7) gives to those that a
-file leaves out. Must not know weights. What only training needs is not read.
+Only settings that decide scores are read. Where a file leaves one out, it has the default of the package
+`unbabel-comet` 2.2.7.
 """
 
 from collections.abc import Mapping
@@ -33,10 +33,10 @@ _DEFAULTS: Mapping[Kind, Mapping[str, object]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CometSettings:
-    """What decides a score, apart from the weights."""
+    """Hold what decides a score, apart from the weights."""
 
     kind: Kind
-    pretrained_model: str  # whose config and tokenizer the encoder has
+    pretrained_model: str  # the model whose config and tokenizer the encoder has
     pooling: Literal["avg", "cls"]
     mix: Literal["softmax", "sparsemax"]
     layer_norm: bool  # of every layer before the mix
@@ -47,11 +47,16 @@ class CometSettings:
 
     @property
     def needs_reference(self) -> bool:
+        """Return whether an input must have a reference."""
         return self.kind == "regression_metric" or "ref" in self.input_segments
 
 
 def read_settings(path: Path) -> CometSettings:
-    """Read hparams.yaml. Raises ValueError for a file that can't be read safely and for models of another make."""
+    """Read hparams.yaml.
+
+    Raises:
+        ValueError: the file can't be read safely, or the model is of a kind that is not supported.
+    """
     found = _read_yaml(path)
     kinds: list[Kind] = [kind for kind in _KINDS if kind == found.get("class_identifier")]
     if not kinds:

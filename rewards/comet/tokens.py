@@ -1,8 +1,7 @@
-"""The tokens of an XLM-R encoder: ids without special ones, and the special ones.
+"""Load the tokenizer of an XLM-R encoder and turn texts into token ids.
 
-Owns the tokenizer's files. tokenizer.json is taken as it stands: transformers 5 builds some tokenizers anew from their
-vocabulary and then leaves out how the file normalises text, which changes tokens, and with them scores, silently. Must
-not know sequences: that is metric.py.
+tokenizer.json is used as it is. transformers 5 builds some tokenizers anew from their vocabulary and then leaves out
+how the file normalises text. That changes tokens, and with them scores, without any message.
 """
 
 import hashlib
@@ -20,9 +19,14 @@ _FILE = "tokenizer.json"
 
 
 class SegmentTokenizer:
-    """Texts to token ids; never cuts, never adds."""
+    """Turn texts into token ids, without truncation and without special tokens."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        """Take a tokenizer and find its special tokens.
+
+        Raises:
+            ValueError: it lacks a special token of XLM-R.
+        """
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
@@ -30,7 +34,7 @@ class SegmentTokenizer:
         self.fingerprint = hashlib.sha256(tokenizer.to_str().encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
     def encode(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Ids of each text, in order, without special tokens."""
+        """Return the ids of each text, in order, without special tokens."""
         return [tuple(found.ids) for found in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
     def _id(self, token: str) -> int:
@@ -41,8 +45,11 @@ class SegmentTokenizer:
 
 
 def load_tokenizer(folder_or_name: str) -> SegmentTokenizer:
-    """From tokenizer.json, or from the sentencepiece model where there is no such file. Raises ValueError where neither
-    can be had."""
+    """Load a tokenizer from tokenizer.json, or from the sentencepiece model where there is no such file.
+
+    Raises:
+        ValueError: neither can be loaded, or it is not the tokenizer of an XLM-R.
+    """
     try:
         if path := _find_file(folder_or_name):
             return SegmentTokenizer(Tokenizer.from_file(str(path)))

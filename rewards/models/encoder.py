@@ -1,8 +1,7 @@
-"""A sentence-transformers model as an `Encoder` (rewards/models/ports.py).
+"""Encode texts with a sentence-transformers model.
 
-Owns the model, its device and a bounded cache of vectors; the one module of rewards that imports torch. Each distinct
-text is encoded once per call, in batches of like length, and not at all while its vector is in the cache: a reference
-serves every language of its item, call after call.
+Each distinct text is encoded once per call, in batches of similar length, and not at all while its vector is in a
+bounded cache: one reference serves every language of its item, call after call.
 """
 
 import hashlib
@@ -18,18 +17,19 @@ from sentence_transformers import SentenceTransformer
 
 CALL_TOKENS = {"cpu": 64}
 OTHER_CALL_TOKENS = 4096
-"""What one more call of the model costs, in tokens that it could have read in that time. Little on a CPU, where padding
-is real work (measured: 40 to 80 cost the same, e5-small on two cores); a GPU reads thousands of tokens meanwhile."""
+"""Cost of one more call of the model, in tokens that it could have read in that time. It is small on a CPU, where
+padding is real work (measured: 40 to 80 cost the same, e5-small on two cores); a GPU reads thousands of tokens
+meanwhile."""
 
 SAMPLED_VALUES = 256
-"""Values of each weight that are part of the fingerprint."""
+"""Number of values of each weight that are part of the fingerprint."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncoderStats:
-    """Counters since the start."""
+    """Hold counters since the start."""
 
-    num_texts: int = 0  # asked for
+    num_texts: int = 0  # passed to `encode`
     num_encoded: int = 0  # not found in the cache, so run through the model
     num_tokens: int = 0  # of the encoded texts, as far as the model reads
     num_truncated_texts: int = 0  # longer than the model reads
@@ -37,7 +37,7 @@ class EncoderStats:
 
 
 class SentenceEncoder:
-    """Normalised float32 embeddings of texts."""
+    """Compute normalised float32 embeddings of texts."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class SentenceEncoder:
         device: str,
         cache_size: int = 8192,
     ) -> None:
+        """Load `model`, a hub name or folder. `batch_size` is in texts, `cache_size` in vectors."""
         self._model = SentenceTransformer(model, device=device, model_kwargs={"dtype": dtype})
         self._text_prefix = text_prefix
         self._fingerprint = _fingerprint(self._model, text_prefix=text_prefix, dtype=dtype)
@@ -56,21 +57,21 @@ class SentenceEncoder:
         self._call_tokens = CALL_TOKENS.get(device, OTHER_CALL_TOKENS)
         self._cache_size = cache_size
         self._cache: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
-        self._lengths: dict[str, int] = {}  # of the texts that were counted last: encoding them counts no more
+        self._lengths: dict[str, int] = {}  # of the texts that were counted last, so that `encode` need not count them
         self._stats = EncoderStats()
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights, how tokens are pooled, prefix, precision and longest text; the same on every machine."""
+        """Return a digest of weights, pooling, prefix, precision and longest text; the same on every machine."""
         return self._fingerprint
 
     @property
     def max_tokens(self) -> int:
-        """Longest text that is read whole, in tokens, prefix and special ones included; 0: any."""
+        """Return the longest text that is read whole, in tokens, prefix and special ones included; 0 is no limit."""
         return self._model.max_seq_length or 0
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """[N] tokens of each text with its prefix, special ones included, also beyond what the model reads."""
+        """Return the tokens [N] of each text, prefix and special ones included, even beyond what the model reads."""
         if any(text not in self._lengths for text in texts):
             distinct = list(dict.fromkeys(texts))
             prefixed = [self._text_prefix + text for text in distinct]
@@ -81,12 +82,16 @@ class SentenceEncoder:
 
     @property
     def stats(self) -> EncoderStats:
+        """Return the counters since the start."""
         return self._stats
 
     def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
-        """[N, D], one row of length 1 per text, in order; each distinct text is encoded once.
+        """Return [N, D]: one row of length 1 per text, in order. Each distinct text is encoded once.
 
-        `remember` keeps the vectors for later calls: for references, which come again.
+        `remember` keeps the vectors for later calls; use it for references, which come again.
+
+        Raises:
+            TypeError: the model is no sentence encoder.
         """
         distinct = dict.fromkeys(texts)
         missing = [text for text in distinct if text not in self._cache]
@@ -112,7 +117,7 @@ class SentenceEncoder:
         return {texts[index]: unit[position] for position, index in enumerate(order)}
 
     def _encode_batch(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, D] of texts that go through the model together."""
+        """Return [N, D] of texts that go through the model together."""
         embeddings = self._model.encode(
             [self._text_prefix + text for text in texts],
             prompt="",  # text_prefix alone decides, also for a model that brings prompts of its own
@@ -126,7 +131,7 @@ class SentenceEncoder:
         return torch.nn.functional.normalize(embeddings.float(), dim=-1).cpu().numpy()
 
     def _read_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens that the model reads of each text; keeps count of the rest."""
+        """Return the tokens [N] that the model reads of each text; count the rest in the stats."""
         limit = self.max_tokens
         lengths = self.count_tokens(texts)
         excess = [max(0, length - limit) if limit else 0 for length in lengths]
@@ -144,7 +149,7 @@ class SentenceEncoder:
         return self._cache[text]
 
     def _remember(self, text: str, vector: NDArray[np.float32]) -> None:
-        """Not one that is not finite: the next call may do better."""
+        """Keep a vector [D] unless it is not finite: the next call may do better."""
         if not np.isfinite(vector).all():
             return
         self._cache[text] = vector.copy()  # not a view that keeps its whole batch alive
@@ -153,7 +158,10 @@ class SentenceEncoder:
 
 
 def _fingerprint(model: SentenceTransformer, *, text_prefix: str, dtype: str) -> str:
-    """Some values of every weight tell two checkpoints of one training run apart without reading all of them."""
+    """Return a digest of the model's structure and of some values of every weight.
+
+    Some values are enough to tell two checkpoints of one training run apart without reading all of them.
+    """
     modules = [(type(module).__name__, repr(module)) for module in model]
     digest = hashlib.blake2b(repr((modules, model.max_seq_length, text_prefix, dtype)).encode(), digest_size=8)
     for name, weight in model.state_dict().items():
@@ -165,8 +173,11 @@ def _fingerprint(model: SentenceTransformer, *, text_prefix: str, dtype: str) ->
 
 
 def plan_batches(lengths: Sequence[int], *, max_texts: int, call_tokens: int) -> list[slice]:
-    """How to cut texts, longest first, into batches at the least cost: every text is padded to the first of its batch,
-    and every batch costs `call_tokens` more."""
+    """Return the batches, as slices, that cost least for texts of these `lengths` [N] in tokens, longest first.
+
+    Every text is padded to the first of its batch, and every batch costs `call_tokens` more. A batch has at most
+    `max_texts` texts.
+    """
     num_texts = len(lengths)
     cost = [0] * (num_texts + 1)  # of the texts from here on
     end = [num_texts] * num_texts  # where the batch that begins here ends

@@ -1,6 +1,6 @@
-"""What a model's licence allows, said in one line when the model is chosen.
+"""Say in one line what a model's licence allows, when the model is chosen.
 
-Owns the reading of model cards and licence files, and the licences of the known models. Knows no weights.
+The licence comes from the model card, a licence file, or the list of known models.
 """
 
 import re
@@ -29,7 +29,7 @@ _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 
 
 def licence_note(name: str, folder: Path) -> str:
-    """One line: the model, its licence, and whether that forbids commercial use."""
+    """Return one line: the model, its licence, and whether the licence forbids commercial use."""
     licence = _from_card(folder / "README.md") or _from_file(folder) or _KNOWN.get(Path(name).name.lower())
     if licence is None:
         return f"{name}: its licence is unknown; read its model card before you use it, above all for commercial use"
@@ -39,19 +39,20 @@ def licence_note(name: str, folder: Path) -> str:
 
 
 def _from_card(card: Path) -> str | None:
-    """`license` of the YAML that a model card begins with."""
+    """Return `license` of the YAML at the start of a model card; None without one."""
     if not card.is_file():
         return None
     matter = _FRONT_MATTER.match(card.read_text(encoding="utf-8", errors="replace"))
     try:
         found = yaml.safe_load(matter[1]) if matter else None
     except yaml.YAMLError:
-        return None  # a card is prose: one that can't be read says nothing
+        return None  # a card is free text: one that can't be parsed tells nothing
     licence = found.get("license") if isinstance(found, dict) else None
     return str(licence) if licence else None
 
 
 def _from_file(folder: Path) -> str | None:
+    """Return what the first licence file that can be classified allows; None without one."""
     for path in sorted(folder.glob("LICENSE*")):
         text = path.read_text(encoding="utf-8", errors="replace")[:4000]
         if _NON_COMMERCIAL.search(text):

@@ -1,6 +1,6 @@
-"""What a sentence encoder is asked for, and cosines of what it gives.
+"""Define what a sentence encoder and a translator are asked for, and compute cosines of an encoder's vectors.
 
-Owns the Protocol of an encoder. Pure numpy: the encoder itself is rewards/models/encoder.py.
+Imports no heavy library: the models themselves implement these Protocols elsewhere.
 """
 
 from collections.abc import Sequence
@@ -11,33 +11,49 @@ from numpy.typing import NDArray
 
 
 class Encoder(Protocol):
-    """Turns texts into vectors of length 1."""
+    """Turn texts into vectors of length 1."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes with everything that its vectors depend on: weights, prefix, precision, longest text."""
+        """Return a text that changes with all that the vectors depend on: weights, prefix, precision, longest text."""
         ...
 
     @property
     def max_tokens(self) -> int:
-        """Longest text that is read whole, in tokens with what every text costs; 0: any."""
+        """Return the longest text that is read whole, in tokens, prefix and special tokens included; 0 is no limit."""
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """[N] tokens of each text, prefix and special tokens included, also of what is not read any more."""
+        """Return the tokens [N] of each text, prefix and special tokens included, even beyond what is read."""
         ...
 
     def encode(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
-        """[N, D], one row per text in order; each row of length 1. What is remembered is not encoded again."""
+        """Return [N, D]: one row of length 1 per text, in order. `remember` keeps the vectors for later calls."""
+        ...
+
+
+class Translator(Protocol):
+    """Translate texts from one language into another."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a text that changes with all that the translations depend on."""
+        ...
+
+    def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
+        """Return one translation per text, in order, with nothing left out. Languages are ISO 639-1 codes."""
         ...
 
 
 def all_cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """[N, M] cosine of every row of a [N, D] with every row of b [M, D]; NaN where a vector is not finite."""
+    """Return the cosines [N, M] of every row of `a` [N, D] with every row of `b` [M, D].
+
+    Rows have length 1. A cosine is NaN where a vector is not finite.
+    """
     with np.errstate(invalid="ignore"):
         return _finite(a.astype(np.float64) @ b.astype(np.float64).T)
 
 
 def _finite(cosines: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cut to [-1, 1]; an infinite one says as little as a NaN."""
+    """Clip to [-1, 1]; an infinite value becomes NaN, as it says just as little."""
     return np.where(np.isfinite(cosines), np.clip(cosines, -1.0, 1.0), np.nan)

@@ -1,10 +1,8 @@
-"""A seq2seq translation model of the NLLB or M2M-100 family as a `Translator` (rewards/reasoning/translation.py).
+"""Translate texts with a seq2seq model of the NLLB or M2M-100 family.
 
-Owns the model, its device, how a text is cut into segments, and a bounded cache of their translations. Knows no reward.
-
-A text is translated sentence by sentence, as these models were trained; a sentence of more than `max_tokens` is cut
-between words; a sentence without a letter (a formula) stays as it is, its digits made ASCII.
-Nothing is left out: a translation that the model did not end is counted and logged.
+A text is translated sentence by sentence, as these models were trained. A sentence of more than `max_tokens` is cut
+between words. A sentence without a letter (a formula) stays as it is, with its digits made ASCII. Nothing is left out:
+a translation that the model did not end is counted and logged. Translations of segments are kept in a bounded cache.
 """
 
 import hashlib
@@ -24,20 +22,20 @@ from rewards.texts.chunks import cut_text, split_sentences
 log = logging.getLogger(__name__)
 
 ROOM = 16
-"""Tokens that a translation may have beyond twice its source's: short sentences grow most."""
+"""Tokens that a translation may have beyond twice its source's. Short sentences grow most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TranslatorStats:
-    """Counters since the start."""
+    """Hold counters since the start."""
 
-    num_texts: int = 0  # asked for
+    num_texts: int = 0  # passed to `translate`
     num_segments: int = 0  # that went through the model: not in the cache
     num_unfinished: int = 0  # of these, the translations that reached their limit without an end
 
 
 class Seq2SeqTranslator:
-    """Greedy translations; the same text has one translation whatever else is asked for, up to rounding."""
+    """Translate greedily: a text has the same translation whatever other texts are asked for, up to rounding."""
 
     def __init__(
         self,
@@ -49,10 +47,10 @@ class Seq2SeqTranslator:
         device: str,
         cache_size: int = 16384,
     ) -> None:
-        """Load a hub name or local folder. `cache_size` counts segments.
+        """Load `model`, a hub name or folder. `batch_size` and `cache_size` are in segments.
 
         Raises:
-            ValueError: a model that names no languages, such as one made for a single pair.
+            ValueError: the model names no languages, such as one made for a single pair.
         """
         self._name = model
         self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model)
@@ -67,15 +65,16 @@ class Seq2SeqTranslator:
         self._cache_size = cache_size
         self._cache: OrderedDict[tuple[str, str, str], str] = OrderedDict()
         self._stats = TranslatorStats()
-        self._code_id("en")  # refused here, not when the first group is scored
+        self._code_id("en")  # raises here, not when the first group is scored
         self.fingerprint = f"seq2seq({_digest(self._model)};{self._max_tokens};{dtype})"
 
     @property
     def stats(self) -> TranslatorStats:
+        """Return the counters since the start."""
         return self._stats
 
     def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
-        """One translation per text, in order; lines stay lines. Languages are ISO 639-1 codes.
+        """Return one translation per text, in order; lines stay lines. Languages are ISO 639-1 codes.
 
         Raises:
             ValueError: the model does not know one of the languages.
@@ -95,7 +94,7 @@ class Seq2SeqTranslator:
         ]
 
     def _segments(self, line: str) -> list[str]:
-        """Sentences, and of those that are too long their parts."""
+        """Return the sentences of a line; one that is too long comes in parts."""
         return [
             chunk.text
             for sentence in split_sentences(line)
@@ -144,14 +143,17 @@ class Seq2SeqTranslator:
         return [cast("str", self._tokenizer.decode(row, skip_special_tokens=True)).strip() for row in translations]
 
     def _limit(self, source_tokens: int) -> int:
-        """Most tokens that are drawn for a segment, language code included."""
+        """Return the most tokens that are drawn for a segment, language code included."""
         return min(2 * source_tokens + ROOM, self._max_new_tokens)
 
     def _token_ids(self, text: str) -> list[int]:
         return cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
     def _code_id(self, language: str) -> int:
-        """The token that names a language: NLLB has FLORES-200 codes, M2M-100 has ISO 639-1 in underscores."""
+        """Return the token id that names a language.
+
+        NLLB has FLORES-200 codes, M2M-100 has ISO 639-1 codes in underscores.
+        """
         codes = [LANGUAGES[language].flores, f"__{language}__"] if language in LANGUAGES else [f"__{language}__"]
         for code in codes:
             found = self._tokenizer.convert_tokens_to_ids(code)
@@ -174,7 +176,7 @@ def _has_letter(text: str) -> bool:
 
 
 def _digest(model: PreTrainedModel) -> str:
-    """Identity of the weights, wherever they were loaded from: shape, first and last values of every tensor."""
+    """Return a digest of the weights: name, shape, first and last values of every tensor."""
     digest = hashlib.blake2b(digest_size=8)
     for name, tensor in model.state_dict().items():
         flat = tensor.detach().flatten()

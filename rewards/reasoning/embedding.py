@@ -1,7 +1,7 @@
-"""Reasonings compared by sentence embeddings.
+"""Compare reasonings by the cosines of sentence embeddings.
 
-Owns which texts are cut, and how the cosines of their chunks become one value. Pure numpy: the encoder is
-rewards/models/encoder.py. Must not know what a value is worth: rewards/calibration.py maps it.
+Decides which texts are cut into chunks and how the cosines of the chunks become one value. Pure numpy: the encoder is
+passed in. What a value is worth is decided by the calibration.
 """
 
 import hashlib
@@ -17,37 +17,40 @@ from rewards.reasoning.similarity import ReasoningPair
 from rewards.texts.chunks import Chunk, cut_text, text_cost
 
 NOTHING_SAID = -1.0
-"""What an empty reasoning is worth: the least that a cosine can be."""
-LEAST_ROOM = 8
-"""Fewest tokens of a chunk's own: of less, an embedding says nothing."""
+"""Value of an empty reasoning: the least that a cosine can be."""
+MIN_CHUNK_TOKENS = 8
+"""Fewest tokens of a chunk beside prefix and special tokens: an embedding of less says nothing."""
 
 Vectors = dict[str, NDArray[np.float32]]
+"""Text -> its vector [D]."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A pair as it is encoded. Without chunks, that text is empty."""
+    """Hold a pair as it is encoded. A text without chunks is empty."""
 
     reasoning: tuple[Chunk, ...]
     reference: tuple[Chunk, ...]
-    is_question: bool  # in place of a reasoning
+    is_question: bool  # the question takes the place of the reasoning
 
 
 class EmbeddingSimilarity:
-    """Cosine of two reasonings, chunk by chunk where one is longer than what is embedded at once.
+    """Compute the cosine of two reasonings, chunk by chunk where one is too long to be embedded at once.
 
     The value is the harmonic mean (F1) of precision and recall, as BERTScore (Zhang et al. 2020, arXiv 1904.09675)
-    takes them over tokens: each chunk of the reasoning beside its best chunk of the reference, and each of the
-    reference beside its best of the reasoning, means weighed by tokens. So both padding and leaving out cost, however
-    far behind the encoder's limit they stand. Of two texts that are one chunk each it is their cosine.
+    takes them over tokens. Precision compares each chunk of the reasoning with its best chunk of the reference, recall
+    each chunk of the reference with its best chunk of the reasoning; both means are weighted by tokens. So padding and
+    leaving out both cost, however far beyond the encoder's limit they are. For two texts of one chunk each the value is
+    their cosine.
     """
 
     def __init__(self, encoder: Encoder, chunk_tokens: int = 0) -> None:
-        """`chunk_tokens`: longest text that is embedded at once, with prefix and special tokens; 0: what the encoder
-        reads.
+        """Compare with `encoder`, which embeds at most `chunk_tokens` at once.
+
+        `chunk_tokens` counts prefix and special tokens too; 0 is the most that the encoder reads.
 
         Raises:
-            ValueError: more than the encoder reads, or too few for any text.
+            ValueError: `chunk_tokens` is more than the encoder reads, or too few for any text.
         """
         if chunk_tokens and 0 < encoder.max_tokens < chunk_tokens:
             raise ValueError(
@@ -56,26 +59,31 @@ class EmbeddingSimilarity:
             )
         self._encoder = encoder
         self._limit = chunk_tokens or encoder.max_tokens
-        least = text_cost(encoder.count_tokens) + LEAST_ROOM
+        least = text_cost(encoder.count_tokens) + MIN_CHUNK_TOKENS
         if 0 < self._limit < least:
             raise ValueError(
-                f"chunks of {self._limit} tokens are too small: every text costs {least - LEAST_ROOM}; set "
+                f"chunks of {self._limit} tokens are too small: every text costs {least - MIN_CHUNK_TOKENS}; set "
                 f"reward.reasoning.chunk_tokens to at least {least}"
             )
 
     @property
     def fingerprint(self) -> str:
-        """Of the encoder and the limit."""
+        """Return a digest of the encoder's fingerprint and the limit of a chunk."""
         parts = f"embedding {self._limit} {self._encoder.fingerprint}"
         return f"embedding-{hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()}"
 
-    def judge(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
-        """[N] in [-1, 1], in order; -1 for an empty reasoning, NaN for an empty reference or where a vector is not
-        finite. A pair whose reasoning is its question is asked for what a question earns: its vector is remembered.
+    def similarities(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
+        """Return the values [N] in [-1, 1], in order.
+
+        An empty reasoning has -1. The value is NaN for an empty reference and where a vector is not finite. A pair
+        whose reasoning is its question asks what the question earns: the vector of such a question is remembered.
+
+        Raises:
+            ValueError: the encoder returns another number of vectors than it was given texts.
         """
         cuts = self._cut(pairs)
-        # Apart, and no reasoning is remembered: which reasonings share a batch, and with it their last digits, then
-        # depends on the pairs alone and not on what was scored before.
+        # References, questions and reasonings are encoded apart, and no reasoning is remembered. Which reasonings share
+        # a batch, and with it their last digits, then depends on the pairs alone and not on what was scored before.
         references = self._encode_references([cut.reference for cut in cuts])
         questions = self._encode([cut.reasoning for cut in cuts if cut.is_question], remember=True)
         reasonings = self._encode([cut.reasoning for cut in cuts if not cut.is_question], remember=False)
@@ -99,8 +107,10 @@ class EmbeddingSimilarity:
         return result
 
     def _chunk_size(self, longest: int) -> int:
-        """Tokens of the chunks of a pair: the longer text in as few as will do, the other in chunks of that size; 0
-        where both fit whole."""
+        """Return the size of a pair's chunks in tokens; 0 where both texts fit whole.
+
+        The longer text is cut into as few chunks as possible, the other one into chunks of the same size.
+        """
         if not self._limit or longest <= self._limit:
             return 0
         return math.ceil(longest / math.ceil(longest / self._limit))
@@ -113,7 +123,10 @@ class EmbeddingSimilarity:
         return tuple(cut_text(text, count=self._encoder.count_tokens, target=size, limit=self._limit))
 
     def _encode_references(self, chunked: Sequence[tuple[Chunk, ...]]) -> Vectors:
-        """Whole ones together; each that is cut by itself, so that the texts of a batch don't depend on the cache."""
+        """Encode whole references together and each cut one by itself.
+
+        The texts of a batch then don't depend on what the cache holds.
+        """
         vectors = self._encode([chunks for chunks in chunked if len(chunks) == 1], remember=True)
         for chunks in dict.fromkeys(chunks for chunks in chunked if len(chunks) > 1):
             vectors |= self._encode([chunks], remember=True)
@@ -130,6 +143,7 @@ class EmbeddingSimilarity:
 
 
 def _value(cut: _Cut, reasonings: Vectors, references: Vectors) -> float:
+    """Return the similarity of one pair from the vectors of its chunks."""
     if not cut.reference:
         return math.nan
     if not cut.reasoning:
@@ -148,10 +162,11 @@ def _value(cut: _Cut, reasonings: Vectors, references: Vectors) -> float:
 def coverage_f1(
     cosines: NDArray[np.float64], *, reasoning_tokens: Sequence[int], reference_tokens: Sequence[int]
 ) -> float:
-    """2PR / (P + R) of cosines [N, M] between N chunks of a reasoning and M of its reference.
+    """Return F1 = 2PR / (P + R) of the cosines [N, M] between N chunks of a reasoning and M chunks of its reference.
 
-    P is the mean over reasoning chunks of the best cosine in the row, R the mean over reference chunks of the best in
-    the column, weighed by tokens. The smaller of the two where one is not above 0; NaN where a cosine is.
+    P is the mean over the reasoning's chunks of the best cosine in the row, weighted by `reasoning_tokens` [N]. R is
+    the mean over the reference's chunks of the best cosine in the column, weighted by `reference_tokens` [M]. Where P
+    or R is not above 0, the smaller of the two is returned; where a cosine is NaN, NaN.
     """
     precision = float(np.average(cosines.max(axis=1), weights=reasoning_tokens))
     recall = float(np.average(cosines.max(axis=0), weights=reference_tokens))

@@ -1,38 +1,70 @@
-"""What a judge of reasonings is asked and what it answers.
+"""Define how a reasoning is compared with the pivot's: the pair of texts and the Protocol of every comparison.
 
-Owns the Protocol that every way to compare a reasoning with the pivot's keeps: embeddings, translation, COMET,
-likelihood. A new one is one small class. Must not know how raw values become rewards: that is rewards/calibration.py.
+Embeddings, translation, COMET, chrF and likelihood implement `ReasoningSimilarity`; another way to compare is one small
+class. Raw values become rewards in the calibration.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewards.reading import Reading
+from rewards.texts.markup import plain
+
+VERSION = "plain-1"
+"""Part of the fingerprint that a calibration is tied to. Raise it when the texts of a pair are made in another way."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReasoningPair:
-    """A response's reasoning and the pivot's, of one problem, with what else is known of the response."""
+    """Hold a response's reasoning and the pivot's to the same problem, with what else is known of the response."""
 
-    language: str  # of the response; the pivot's is English
+    language: str  # of the response, ISO 639-1; the pivot's reasoning is English
     reasoning: str
     reference: str
     question: str = ""  # in the response's language
-    translation: str = ""  # of the reasoning into English, where the driver's engine made one
-    answer_probability: float = math.nan  # of the pivot's answer after the reasoning, where the driver asked for it
+    translation: str = ""  # of the reasoning into English, where an engine of the run made one
+    answer_probability: float = math.nan  # of the pivot's answer after the reasoning, where the policy was asked
 
 
 class ReasoningSimilarity(Protocol):
-    """Anything that says how close the two reasonings of a pair are, in its own unit."""
+    """Measure how close the two reasonings of a pair are, in a unit of its own."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes with all that its values depend on: models, prefixes, chunk sizes. A calibration is tied to it."""
+        """Return a text that changes with all that the values depend on: models, prefixes, chunk sizes.
+
+        A calibration is tied to it.
+        """
         ...
 
-    def judge(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
-        """[N] raw values in order, higher is closer; NaN where it can't say. All pairs of a batch at once."""
+    def similarities(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
+        """Return the raw values [N] of N pairs, in order; higher is closer, NaN where no value can be given.
+
+        A caller passes all pairs of a batch at once.
+        """
         ...
+
+
+def reasoning_pair(reading: Reading) -> ReasoningPair:
+    """Return the pair that is compared for a response: both reasonings and the question, without markup.
+
+    Rewards, calibration and the reward audit all use this function, so they compare the same texts.
+    """
+    return ReasoningPair(
+        language=reading.task.language,
+        reasoning=plain(reading.reasoning),
+        reference=plain(reading.task.reference_reasoning),
+        question=plain(reading.task.question),
+        translation=plain(reading.translation),
+        answer_probability=reading.answer_probability,
+    )
+
+
+def question_pair(pair: ReasoningPair) -> ReasoningPair:
+    """Return the pair with the question in place of the reasoning: its value is what repeating the topic earns."""
+    return replace(pair, reasoning=pair.question, translation="")

@@ -78,7 +78,7 @@ def test_calibration_is_written_shown_and_leaves_nothing_behind(
     summary = json.loads(done.stdout.splitlines()[-1])
     calibration = from_json((tmp_path / "mine.json").read_text(encoding="utf-8"))
     assert summary["calibration"] == str(tmp_path / "mine.json")
-    assert (summary["judge"], list(summary["languages"])) == (calibration.judge, ["en", "de", "th"])
+    assert (summary["judge"], list(summary["languages"])) == (calibration.similarity, ["en", "de", "th"])
     for scale in calibration.languages.values():
         assert scale.faithful.num == 12
         assert scale.faithful.mean > scale.question.mean > scale.unrelated.mean

@@ -96,7 +96,7 @@ def a_calibration(judge: str) -> Calibration:
     spread = Spread(mean=0.5, sd=0.1, num=8)
     spreads = {"faithful": spread, "question": spread, "unrelated": spread}
     scale = LanguageScale(floor=-1, half=0.5, half_over_question=0.5, **spreads)
-    return Calibration(judge=judge, data="hand-made", languages={"de": scale})
+    return Calibration(similarity=judge, data="hand-made", languages={"de": scale})
 
 
 @dataclass(frozen=True)

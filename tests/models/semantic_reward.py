@@ -1,4 +1,4 @@
-"""A semantic reward for tests: real gates and answers, a judge whose values are written by hand."""
+"""A semantic reward for tests: real gates and answers, a similarity whose values are written by hand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from contracts.rollouts import Score, ScoreRequest, Unscored
 from languages.facts import LANGUAGES
 from rewards.calibration import LinearScale
 from rewards.compose import combination
-from rewards.gates.all import build_gates
+from rewards.gates.gates import build_gates
 from rewards.reasoning.similarity import ReasoningPair
 from rewards.reward import CustomReward, Reasoning, SemanticReward, TextAnswers
 
@@ -23,21 +23,21 @@ WEIGHTS = {"answer": 0.6, "reasoning": 0.25, "numbers": 0.15}
 
 
 @dataclass
-class TableJudge:
+class TableSimilarity:
     """Raw values by reasoning, and what it was asked."""
 
     values: Mapping[str, float] = field(default_factory=lambda: VALUES)
     calls: list[list[str]] = field(default_factory=list)
     fingerprint: str = "table"
 
-    def judge(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
+    def similarities(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
         self.calls.append([pair.reasoning for pair in pairs])
         return np.array([self.values.get(pair.reasoning, 0.5) for pair in pairs])
 
 
 def a_reward(
     *,
-    judge: TableJudge | None = None,
+    similarity: TableSimilarity | None = None,
     off: Sequence[str] = (),
     baseline: str = "language",
     text_answers: TextAnswers | None = None,
@@ -50,7 +50,7 @@ def a_reward(
         switched_off=off,
         combination=combination(config or RewardConfig()),
         reasoning=Reasoning(
-            judge=judge or TableJudge(),
+            similarity=similarity or TableSimilarity(),
             scale=LinearScale(0.0, 1.0),
             baseline="question" if baseline == "question" else "language",
         ),

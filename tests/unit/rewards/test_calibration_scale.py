@@ -34,7 +34,7 @@ def scale(floor: float, half: float, half_over_question: float = 0.05) -> Langua
 
 
 CALIBRATION = Calibration(
-    judge="judge", data="data", languages={"de": scale(0.8, 0.1), "th": scale(0.7, 0.1, half_over_question=0.02)}
+    similarity="judge", data="data", languages={"de": scale(0.8, 0.1), "th": scale(0.7, 0.1, half_over_question=0.02)}
 )
 
 
@@ -118,7 +118,7 @@ def test_faithful_solutions_earn_the_same_in_every_language_and_the_question_not
     """One language lies 0.1 higher than the other and spreads twice as wide."""
     values = {"de": raw(50, faithful=0.95, question=0.88), "th": raw(50, faithful=0.86, question=0.78, sd=0.02, seed=1)}
     items = [item for language in values for item in solutions(50, (language,))]
-    fitted = fit(items, [*values["de"], *values["th"]], judge="j", data="d")
+    fitted = fit(items, [*values["de"], *values["th"]], similarity="j", data="d")
     for language, rows in values.items():
         table = np.array(rows).reshape(50, 3)
         codes = [language] * 50
@@ -134,27 +134,27 @@ def test_values_that_are_not_finite_are_left_out_of_the_fit() -> None:
     values = raw(10, faithful=0.95, question=0.88)
     values[0] = math.nan
     values[4] = math.inf
-    fitted = fit(solutions(10), values, judge="j", data="d")
+    fitted = fit(solutions(10), values, similarity="j", data="d")
     assert fitted.languages["de"].faithful.num == 8
 
 
 def test_too_few_values_are_refused() -> None:
     with pytest.raises(ValueError, match="'de': 7 of 7 parallel solutions have a value, at least 8"):
-        fit(solutions(7), raw(7, faithful=0.95, question=0.88), judge="j", data="d")
+        fit(solutions(7), raw(7, faithful=0.95, question=0.88), similarity="j", data="d")
 
 
 def test_judge_that_sees_no_difference_is_refused() -> None:
     with pytest.raises(ValueError, match=r"only \d+ of 40 parallel solutions are closer .*calibration = \"off\""):
-        fit(solutions(40), raw(40, faithful=0.88, question=0.88), judge="j", data="d")
+        fit(solutions(40), raw(40, faithful=0.88, question=0.88), similarity="j", data="d")
 
 
 def test_values_must_be_three_for_each_solution() -> None:
     with pytest.raises(ValueError, match="25 values for 8 solutions"):
-        fit(solutions(8), [0.0] * 25, judge="j", data="d")
+        fit(solutions(8), [0.0] * 25, similarity="j", data="d")
 
 
 def test_json_gives_the_same_calibration_back() -> None:
-    fitted = fit(solutions(9), raw(9, faithful=0.95, question=0.88), judge="j", data="d")
+    fitted = fit(solutions(9), raw(9, faithful=0.95, question=0.88), similarity="j", data="d")
     assert from_json(fitted.to_json()) == fitted
 
 

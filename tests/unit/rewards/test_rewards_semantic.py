@@ -14,7 +14,7 @@ from tests.models.semantic_reward import (
     OFF_TOPIC,
     REFERENCE_REASONING,
     WEIGHTS,
-    TableJudge,
+    TableSimilarity,
     a_reward,
     only,
     request,
@@ -120,39 +120,39 @@ def test_a_reference_whose_steps_have_answers_of_their_own_counts_with_its_last(
 
 
 def test_markup_is_no_part_of_what_a_judge_compares() -> None:
-    judge = TableJudge()
+    similarity = TableSimilarity()
     listed = "- Roger hatte zuerst **5** Bälle. Er kaufte 6 dazu, also hat er 5 + 6 = 11 Bälle."
-    a_reward(judge=judge).score([request(f"{listed}\n\n**Die Antwort lautet 11.**")])
-    assert judge.calls == [[GOOD]]
+    a_reward(similarity=similarity).score([request(f"{listed}\n\n**Die Antwort lautet 11.**")])
+    assert similarity.calls == [[GOOD]]
 
 
 def test_all_groups_are_judged_together_and_shut_ones_never() -> None:
-    judge = TableJudge()
+    similarity = TableSimilarity()
     right, off = f"{GOOD} Die Antwort lautet 11.", f"{OFF_TOPIC} Die Antwort lautet 11."
-    a_reward(judge=judge).score([request(right, GOOD, off), request(off, right)])
-    assert judge.calls == [[GOOD, OFF_TOPIC, OFF_TOPIC, GOOD]]
+    a_reward(similarity=similarity).score([request(right, GOOD, off), request(off, right)])
+    assert similarity.calls == [[GOOD, OFF_TOPIC, OFF_TOPIC, GOOD]]
 
 
 def test_nothing_to_judge_asks_no_judge() -> None:
-    judge = TableJudge()
-    reward = a_reward(judge=judge)
+    similarity = TableSimilarity()
+    reward = a_reward(similarity=similarity)
     assert reward.score([]) == []
     reward.score([request("", "")])
-    assert judge.calls == []
+    assert similarity.calls == []
 
 
 def test_a_judge_that_cannot_say_leaves_that_response_alone_unscored() -> None:
-    judge = TableJudge(values={GOOD: math.nan})
+    similarity = TableSimilarity(values={GOOD: math.nan})
     asked = request(f"{GOOD} Die Antwort lautet 11.", f"{OFF_TOPIC} Die Antwort lautet 11.")
-    [(lost, kept)] = a_reward(judge=judge).score([asked])
+    [(lost, kept)] = a_reward(similarity=similarity).score([asked])
     assert lost == Unscored(reason=NOT_FINITE)
     assert isinstance(kept, Score)
 
 
 def test_with_the_question_as_baseline_what_the_question_earns_is_zero() -> None:
     # The question's raw value is 0.5 (the table's default), the reasoning's 0.75: half of the way from 0.5 to 1.
-    judge = TableJudge(values={GOOD: 0.75})
-    score = only(a_reward(judge=judge, baseline="question"), request(f"{GOOD} Die Antwort lautet 11."))
+    similarity = TableSimilarity(values={GOOD: 0.75})
+    score = only(a_reward(similarity=similarity, baseline="question"), request(f"{GOOD} Die Antwort lautet 11."))
     assert isinstance(score, Score)
     assert score.parts["reasoning"] == pytest.approx(0.5)
 

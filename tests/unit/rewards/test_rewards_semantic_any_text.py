@@ -20,7 +20,7 @@ from tests.models.semantic_reward import GOOD, a_reward, only, request
 class TableAnswers:
     values: Mapping[str, float]
 
-    def judge(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
+    def compare(self, english: Sequence[str], native: Sequence[str], languages: Sequence[str]) -> NDArray[np.float64]:
         assert set(languages) == {"de"} and set(english) == {"Cologne"}
         return np.array([self.values[text] for text in native])
 

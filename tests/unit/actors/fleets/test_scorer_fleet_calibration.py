@@ -12,7 +12,7 @@ from tests.fakes.ports import run
 from tests.fakes.scorers import Clock, FakeScorer, a_fleet, a_request, broken
 
 PAIR = ReasoningPair(language="de", reasoning="x", reference="y")
-CALIBRATION = Calibration(judge="judge", data="data", languages={})
+CALIBRATION = Calibration(similarity="judge", data="data", languages={})
 
 
 def test_similarities_and_the_fingerprint_come_from_any_scorer_with_the_same_patience() -> None:

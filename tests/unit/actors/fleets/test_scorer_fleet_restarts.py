@@ -15,7 +15,7 @@ from tests.fakes.ports import run
 from tests.fakes.scorers import FakeScorer, Watch, a_request, broken, settle, unavailable
 
 PAIR = ReasoningPair(language="de", reasoning="x", reference="y")
-FIRST, SECOND = (Calibration(judge=name, data="data", languages={}) for name in ("first", "second"))
+FIRST, SECOND = (Calibration(similarity=name, data="data", languages={}) for name in ("first", "second"))
 
 
 def dead() -> FakeScorer:

@@ -19,7 +19,7 @@ from contracts.config.reward import (
 )
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration, LanguageScale, Spread
-from rewards.reasoning.pairs import VERSION
+from rewards.reasoning.similarity import VERSION
 
 ROOT = Path(__file__).resolve().parents[4]
 SPREAD = Spread(mean=0.5, sd=0.1, num=8)
@@ -96,7 +96,7 @@ def test_every_gate_that_can_be_switched_off_is_recorded_as_a_part_then() -> Non
 
 
 def test_a_calibration_of_the_same_judge_is_used_from_the_start_or_later() -> None:
-    calibration = Calibration(judge=JUDGE, data="d", languages={"de": SCALE, "fr": SCALE})
+    calibration = Calibration(similarity=JUDGE, data="d", languages={"de": SCALE, "fr": SCALE})
     later = LoadedReward(a_setup(MEASURED), "cpu")
     later.use_calibration(calibration)
     for loaded in (later, LoadedReward(a_setup(MEASURED, calibration=calibration), "cpu")):
@@ -107,13 +107,13 @@ def test_a_calibration_of_the_same_judge_is_used_from_the_start_or_later() -> No
 def test_a_calibration_of_another_judge_or_without_a_language_is_refused() -> None:
     loaded = LoadedReward(a_setup(MEASURED), "cpu")
     with pytest.raises(ValueError, match="measured with judge e5-large, this one is translation"):
-        loaded.use_calibration(Calibration(judge="e5-large", data="d", languages={"de": SCALE, "fr": SCALE}))
+        loaded.use_calibration(Calibration(similarity="e5-large", data="d", languages={"de": SCALE, "fr": SCALE}))
     with pytest.raises(ValueError, match="no statistics for fr"):
-        loaded.use_calibration(Calibration(judge=JUDGE, data="d", languages={"de": SCALE}))
+        loaded.use_calibration(Calibration(similarity=JUDGE, data="d", languages={"de": SCALE}))
 
 
 def test_with_calibration_off_statistics_that_come_along_are_not_used() -> None:
-    calibration = Calibration(judge=JUDGE, data="d", languages={"de": SCALE, "fr": SCALE})
+    calibration = Calibration(similarity=JUDGE, data="d", languages={"de": SCALE, "fr": SCALE})
     off = MEASURED.model_copy(update={"calibration": "off", "low": 0.0, "high": 2.0})
     loaded = LoadedReward(a_setup(off, calibration=calibration), "cpu")
     assert only_score(loaded, a_request(probability=0.3)).parts["reasoning"] == pytest.approx(0.5)

@@ -21,7 +21,7 @@ from driver.audit.groups import (
 from driver.problems.builtin.generate import builtin_items
 from languages.facts import LANGUAGES
 from rewards.answers.final import declared_answers, final_answer
-from rewards.gates.all import build_gates
+from rewards.gates.gates import build_gates
 from rewards.reading import read_group
 from rewards.texts.clean import clean
 

@@ -211,7 +211,7 @@ def test_calibration_is_told_with_the_values_in_use(baseline: str, half: str) ->
     scale = LanguageScale(
         floor=0.85, half=0.0125, half_over_question=0.025, faithful=spread, question=question, unrelated=question
     )
-    calibration = Calibration(judge="embedding-abc", data="d", languages=dict.fromkeys(("en", "sw", "th"), scale))
+    calibration = Calibration(similarity="embedding-abc", data="d", languages=dict.fromkeys(("en", "sw", "th"), scale))
     with_it = config(reward={"reasoning": {"baseline": baseline}})
     told = section(model_card(with_it, facts(calibration=calibration)), "Reward")
     assert "judge embedding-abc" in told

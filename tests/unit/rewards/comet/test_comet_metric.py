@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
-from rewards.comet.inputs import CometInput
+from rewards.comet.feeding import CometInput
 from rewards.comet.metric import CometMetric, load_comet
 
 WORDS = ("<s>", "<pad>", "</s>", "<unk>", "one", "two", "three", "eins", "zwei", "drei")

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from languages.facts import LANGUAGES
 from rewards.comet.alignment import TextPair, align
-from rewards.comet.answers import CometAnswers
-from rewards.comet.feeding import BackFeeding, ForwardFeeding, QualityFeeding, SameFeeding, make_feeding
-from rewards.comet.inputs import CometInput
-from rewards.comet.judge import CometSimilarity
+from rewards.comet.feeding import BackFeeding, CometInput, ForwardFeeding, QualityFeeding, SameFeeding, make_feeding
 from rewards.comet.pairs import PairScorer
+from rewards.comet.similarity import CometAnswers, CometSimilarity
 from rewards.reasoning.similarity import ReasoningPair
 
 
@@ -248,7 +246,7 @@ def test_a_metric_that_can_read_nothing_is_an_error_and_no_endless_loop() -> Non
 
 def test_answers_are_judged_as_whole_pairs_in_order() -> None:
     answers = CometAnswers(scorer(SharedNumbers()))
-    found = answers.judge(["on day 3", "on day 3", ""], ["an Tag 3", "le jour 4", ""], ["de", "fr", "sw"])
+    found = answers.compare(["on day 3", "on day 3", ""], ["an Tag 3", "le jour 4", ""], ["de", "fr", "sw"])
     assert found[:2].tolist() == [1.0, 0.0]
     assert np.isnan(found[2])
 
@@ -259,7 +257,7 @@ def reasoning(native: Sequence[str], *, reference: Sequence[str] = ENGLISH) -> R
 
 def test_a_reasoning_is_judged_segment_by_segment_and_omissions_and_padding_cost() -> None:
     padding = "Das Wetter war an jenem Tag im Jahr 1987 wirklich sehr angenehm und mild."
-    found = CometSimilarity(scorer(SharedNumbers())).judge(
+    found = CometSimilarity(scorer(SharedNumbers())).similarities(
         [
             reasoning(GERMAN),
             reasoning([GERMAN[0], GERMAN[2]]),
@@ -277,4 +275,4 @@ def test_a_reasoning_is_judged_segment_by_segment_and_omissions_and_padding_cost
 
 
 def test_no_pairs_give_no_values() -> None:
-    assert CometSimilarity(scorer(SharedNumbers())).judge([]).shape == (0,)
+    assert CometSimilarity(scorer(SharedNumbers())).similarities([]).shape == (0,)

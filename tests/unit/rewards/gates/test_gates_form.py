@@ -5,7 +5,7 @@ import pytest
 from contracts.rollouts import ScoreRequest
 from driver.problems.builtin.generate import builtin_items
 from languages.facts import LANGUAGES
-from rewards.gates.all import build_gates
+from rewards.gates.gates import build_gates
 from rewards.reading import Reading, read_group
 from rewards.texts.clean import MAX_MARKS, clean
 from rewards.texts.scripts import num_letters, num_symbols, weigh

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contracts.rollouts import ScoreRequest
 from languages.facts import LANGUAGES
-from rewards.gates.all import build_gates
+from rewards.gates.gates import build_gates
 from rewards.gates.identify import MAX_CHARACTERS
 from rewards.reading import Reading, Task, read_task
 from rewards.texts.clean import clean

@@ -8,8 +8,8 @@ import pytest
 from contracts.rollouts import ScoreRequest
 from driver.problems.builtin.generate import builtin_items
 from languages.facts import LANGUAGES
+from rewards.gates.gates import AnswerLanguageGate, LanguageGate
 from rewards.gates.identify import LanguageIdentifier
-from rewards.gates.language import AnswerLanguageGate, LanguageGate
 from rewards.reading import Reading, read_group
 
 MGSM = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "mgsm"

@@ -36,26 +36,28 @@ def pair(reasoning: str, reference: str, question: str = "Wie viele?") -> Reason
 
 def test_whole_texts_are_worth_their_cosine_each_with_its_own_reference() -> None:
     encoder = TableEncoder({"a": (1.0, 0.0), "b": (0.0, 1.0), "x": (0.6, 0.8)})
-    values = EmbeddingSimilarity(encoder).judge([pair("x", "a"), pair("x", "b"), pair("a", "b")])
+    values = EmbeddingSimilarity(encoder).similarities([pair("x", "a"), pair("x", "b"), pair("a", "b")])
     assert values == pytest.approx([0.6, 0.8, 0.0])
 
 
 def test_group_of_eight_costs_its_distinct_texts_and_its_reference_once() -> None:
     texts = [f"response {number % 7}" for number in range(8)]
     encoder = TableEncoder(dict.fromkeys([*texts, "reference"], (1.0, 0.0)))
-    EmbeddingSimilarity(encoder).judge([pair(text, "reference") for text in texts])
+    EmbeddingSimilarity(encoder).similarities([pair(text, "reference") for text in texts])
     assert encoder.calls == [(("reference",), True), (tuple(texts[:7]), False)]
 
 
 def test_question_alone_is_remembered_and_apart_from_reasonings() -> None:
     encoder = TableEncoder({"q": (1.0, 0.0), "r": (0.8, 0.6), "ref": (1.0, 0.0)})
-    values = EmbeddingSimilarity(encoder).judge([pair("q", "ref", question="q"), pair("r", "ref", question="q")])
+    values = EmbeddingSimilarity(encoder).similarities([pair("q", "ref", question="q"), pair("r", "ref", question="q")])
     assert values == pytest.approx([1.0, 0.8])
     assert encoder.calls == [(("ref",), True), (("q",), True), (("r",), False)]
 
 
 def test_empty_reasoning_is_worth_the_least_and_an_empty_reference_nothing_known() -> None:
-    values = EmbeddingSimilarity(TableEncoder({"a": (1.0, 0.0)})).judge([pair(" \n", "a"), pair("a", ""), pair("", "")])
+    values = EmbeddingSimilarity(TableEncoder({"a": (1.0, 0.0)})).similarities(
+        [pair(" \n", "a"), pair("a", ""), pair("", "")]
+    )
     assert values[0] == NOTHING_SAID == -1.0
     assert math.isnan(values[1]) and math.isnan(values[2])
 
@@ -63,14 +65,14 @@ def test_empty_reasoning_is_worth_the_least_and_an_empty_reference_nothing_known
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
 def test_vector_that_is_not_finite_spoils_its_own_pair_only(broken: float) -> None:
     encoder = TableEncoder({"bad": (broken, 0.0), "good": (0.6, 0.8), "ref": (1.0, 0.0)})
-    values = EmbeddingSimilarity(encoder).judge([pair("bad", "ref"), pair("good", "ref"), pair("good", "bad")])
+    values = EmbeddingSimilarity(encoder).similarities([pair("bad", "ref"), pair("good", "ref"), pair("good", "bad")])
     assert values[1] == pytest.approx(0.6)
     assert math.isnan(values[0]) and math.isnan(values[2])
 
 
 def test_no_pairs_are_no_values() -> None:
     encoder = TableEncoder({})
-    assert EmbeddingSimilarity(encoder).judge([]).shape == (0,)
+    assert EmbeddingSimilarity(encoder).similarities([]).shape == (0,)
     assert encoder.calls == []
 
 
@@ -108,9 +110,9 @@ def test_long_texts_are_cut_and_compared_chunk_by_chunk() -> None:
     axes = np.eye(3).tolist()
     vectors = {text: tuple(axis) for texts in (german, english) for text, axis in zip(texts, axes, strict=True)}
     judge = EmbeddingSimilarity(TableEncoder(vectors, max_tokens=9))
-    whole = judge.judge([pair(" ".join(german), " ".join(english))])
+    whole = judge.similarities([pair(" ".join(german), " ".join(english))])
     assert whole == pytest.approx([1.0])
-    lacking = judge.judge([pair(" ".join(german[:2]), " ".join(english))])
+    lacking = judge.similarities([pair(" ".join(german[:2]), " ".join(english))])
     assert lacking == pytest.approx([2 * (2 / 3) / (2 / 3 + 1)])
 
 
@@ -150,4 +152,4 @@ def test_encoder_that_loses_a_text_is_an_error() -> None:
             return super().encode(texts, remember=remember)[1:]
 
     with pytest.raises(ValueError, match="0 vectors for 1 texts"):
-        EmbeddingSimilarity(Forgetful({"a": (1.0,)})).judge([pair("a", "a")])
+        EmbeddingSimilarity(Forgetful({"a": (1.0,)})).similarities([pair("a", "a")])

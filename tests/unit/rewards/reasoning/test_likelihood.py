@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from rewards.reasoning.likelihood import LikelihoodSimilarity
 from rewards.reasoning.similarity import ReasoningPair
+from rewards.reasoning.without_encoder import LikelihoodSimilarity
 
 
 def pair(answer_probability: float = math.nan) -> ReasoningPair:
@@ -13,17 +13,17 @@ def pair(answer_probability: float = math.nan) -> ReasoningPair:
 
 
 def test_the_value_is_the_probability_and_unknown_stays_unknown() -> None:
-    values = LikelihoodSimilarity().judge([pair(0.25), pair(), pair(1.0), pair(0.0)])
+    values = LikelihoodSimilarity().similarities([pair(0.25), pair(), pair(1.0), pair(0.0)])
     assert values.tolist()[0] == 0.25
     assert math.isnan(values[1])
     assert values.tolist()[2:] == [1.0, 0.0]
-    assert LikelihoodSimilarity().judge([]).shape == (0,)
+    assert LikelihoodSimilarity().similarities([]).shape == (0,)
 
 
 @pytest.mark.parametrize("wrong", [-0.5, 1.5, math.inf])
 def test_what_is_no_probability_is_an_error(wrong: float) -> None:
     with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
-        LikelihoodSimilarity().judge([pair(0.5), pair(wrong)])
+        LikelihoodSimilarity().similarities([pair(0.5), pair(wrong)])
 
 
 def test_the_policy_is_not_in_the_fingerprint() -> None:
