@@ -1,7 +1,7 @@
 """The driver alone, in this process and on one core: its real parts around simulated workers, and what they cost.
 
 Owns the run that is measured and the marks that it leaves. Everything of a driver is real: the fleets with their
-supervisors and heartbeats, the learner's group, feed, recipe, packing, metrics and samples.parquet. Workers are
+supervisors and heartbeats, the learner's group, buffer, recipe, packing, metrics and samples.parquet. Workers are
 simulated (benchmarks/simulated_workers.py), and no checkpoint is made.
 """
 

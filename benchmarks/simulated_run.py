@@ -1,8 +1,8 @@
 """The driver's side of a run, complete, around engines that somebody simulates.
 
-Owns what is real in such a measurement and how large it is: the stream of problems, the feed, the references with their
-cache, the recipe, packing, metrics, events and samples.parquet, in a folder. Knows no engine; whoever measures hands
-them in at the driver's ports.
+Owns what is real in such a measurement and how large it is: the stream of problems, the buffer, the references with
+their cache, the recipe, packing, metrics, events and samples.parquet, in a folder. Knows no engine; whoever measures
+hands them in at the driver's ports.
 """
 
 import os
@@ -25,7 +25,7 @@ from driver.references.cache import ReferenceCache
 from driver.references.store import PivotSampling, ReferenceStore
 from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.pipeline import Sampling, Stages
-from driver.rollouts.selection import FeedRules
+from driver.rollouts.selection import BufferRules
 from driver.rollouts.stage_clock import StageClock
 from driver.run_state.position import RunPosition
 from driver.tracking.consistency import ConsistencyWatch
@@ -88,10 +88,10 @@ class EndlessProblems:
 class _NoCheckpoints:
     """What a run without checkpoints does after a step: nobody will ever step back."""
 
-    feed: RolloutBuffer
+    buffer: RolloutBuffer
 
     async def after_step(self, position: RunPosition) -> None:
-        self.feed.checkpointed()
+        self.buffer.checkpointed()
 
 
 async def simulate(engines: Engines, *, size: RunSize, folder: Path) -> None:
@@ -115,19 +115,21 @@ async def simulate(engines: Engines, *, size: RunSize, folder: Path) -> None:
         ),
     )
     stream = ProblemStream(EndlessProblems(size.languages), languages=size.languages, seed=SEED)
-    feed = RolloutBuffer(Draws(stream), stages=stages, rules=FeedRules(algorithm=algorithm, reward=reward), clock=clock)
+    buffer = RolloutBuffer(
+        Draws(stream), stages=stages, rules=BufferRules(algorithm=algorithm, reward=reward), clock=clock
+    )
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         recorder = _recorder(folder, reward, algorithm.steps, screen=nowhere)
         loop = Loop(
             learner=engines.learner,
             recorder=recorder,
             settings=_settings(size, reward),
-            checkpointer=_NoCheckpoints(feed=feed),
+            checkpointer=_NoCheckpoints(buffer=buffer),
             clock=clock,
         )
         await engines.learner.push_weights(0)
-        await train_grpo(feed, loop=loop)
-        recorder.dropped(await feed.close(), step=algorithm.steps + 1)
+        await train_grpo(buffer, loop=loop)
+        recorder.dropped(await buffer.close(), step=algorithm.steps + 1)
         recorder.close()
 
 

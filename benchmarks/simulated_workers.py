@@ -2,7 +2,7 @@
 
 Owns what stands for a worker of each kind. What a driver sends is pickled and thrown away, and what it gets is
 unpickled for it, as Ray does in the driver's process; Ray's own work beyond that is left out. Knows no fleet and no
-feed.
+buffer.
 """
 
 import asyncio

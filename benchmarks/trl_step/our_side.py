@@ -27,7 +27,7 @@ from driver.references.cache import ReferenceCache
 from driver.references.store import PivotSampling, ReferenceStore
 from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.pipeline import Sampling, Stages
-from driver.rollouts.selection import FeedRules
+from driver.rollouts.selection import BufferRules
 from driver.tracking.step_record import Recorder
 from languages.facts import LANGUAGES
 
@@ -97,16 +97,16 @@ async def train(config: Config, inputs: TrainingInputs, actors: OurActors, recor
     )
     settings = LearningSettings.of(config, pad_token_id=inputs.evaluation.pad_token_id)
     loop = Loop(learner=actors.learner, recorder=recorder, settings=settings)
-    feed = RolloutBuffer(
+    buffer = RolloutBuffer(
         Draws(open_stream(config, inputs.source)),
         stages=stages,
-        rules=FeedRules(algorithm=config.algorithm, reward=config.reward),
+        rules=BufferRules(algorithm=config.algorithm, reward=config.reward),
         clock=loop.clock,
     )
     try:
-        await train_grpo(feed, loop=loop)
+        await train_grpo(buffer, loop=loop)
     finally:
-        await feed.close()
+        await buffer.close()
 
 
 def chats(config: Config, inputs: TrainingInputs) -> Sequence[list[dict[str, str]]]:

@@ -27,7 +27,7 @@ from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.engine_features import EngineFeatureSource
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.rollouts.prompt_buffer import PromptBuffer
-from driver.rollouts.selection import FeedRules
+from driver.rollouts.selection import BufferRules
 from driver.rollouts.stage_clock import StageClock
 from driver.run_state.buffered_groups import read_groups
 from driver.run_state.checkpointer import RunCheckpointer, position_of
@@ -56,7 +56,7 @@ class Kept:
 
 
 async def calibrate_scorers(
-    config: Config, team: Team, evidence: EngineFeatureSource | None, *, kept: Kept, console: Console
+    config: Config, team: Team, engine_features: EngineFeatureSource | None, *, kept: Kept, console: Console
 ) -> None:
     """Give the scorers their scale, and keep it with the run. One that is continued goes on with the scale it had."""
     if not team.scores:
@@ -65,8 +65,8 @@ async def calibrate_scorers(
         calibration = from_json(kept.checkpoint.state.calibration)
     else:
         asked: Similarities = team.scorer
-        if evidence is not None and evidence.translations is not None:
-            asked = TranslatedSimilarities(scorers=team.scorer, translations=evidence.translations)
+        if engine_features is not None and engine_features.translations is not None:
+            asked = TranslatedSimilarities(scorers=team.scorer, translations=engine_features.translations)
         reasoning, languages = config.reward.reasoning, config.data.languages
         calibration = await calibration_for(reasoning, asked, languages=languages, console=console)
     if calibration is not None:
@@ -79,7 +79,7 @@ class RunParts:
     """A run between its first push and its last step: the loop, what feeds it, and what keeps and saves both."""
 
     loop: Loop
-    feed: RolloutBuffer | PromptBuffer
+    buffer: RolloutBuffer | PromptBuffer
     checkpointer: RunCheckpointer
     recovery: Recovery
     recipe: Callable[[], Awaitable[None]]
@@ -89,7 +89,7 @@ def prepare_course(
     config: Config,
     inputs: TrainingInputs,
     team: Team,
-    evidence: EngineFeatureSource | None,
+    engine_features: EngineFeatureSource | None,
     *,
     kept: Kept,
     stop: StopRequest,
@@ -100,22 +100,22 @@ def prepare_course(
     draws = Draws(inputs.stream)
     if found is not None:
         draws.restore(found.state.open)
-    book = references(config, inputs, team, kept=kept)
-    feed: RolloutBuffer | PromptBuffer
+    store = references(config, inputs, team, kept=kept)
+    buffer: RolloutBuffer | PromptBuffer
     if config.algorithm.name == "sft":
-        feed = PromptBuffer(draws, per_step=config.algorithm.groups_per_step, step=position.step)
+        buffer = PromptBuffer(draws, per_step=config.algorithm.groups_per_step, step=position.step)
     else:
-        feed = RolloutBuffer(
+        buffer = RolloutBuffer(
             draws,
-            stages=stages(config, inputs, team, evidence, book=book),
-            rules=FeedRules(algorithm=config.algorithm, reward=config.reward),
+            stages=stages(config, inputs, team, engine_features, store=store),
+            rules=BufferRules(algorithm=config.algorithm, reward=config.reward),
             clock=clock,
             step=position.step,
             version=position.policy_version,
         )
         if found is not None:
-            feed.keep(read_groups(found.groups))
-    checkpointer = start_checkpointer(config, team, feed, kept=kept)
+            buffer.restore(read_groups(found.groups))
+    checkpointer = start_checkpointer(config, team, buffer, kept=kept)
     loop = Loop(
         learner=team.learner,
         recorder=kept.recorder,
@@ -127,15 +127,15 @@ def prepare_course(
     )
     return RunParts(
         loop=loop,
-        feed=feed,
+        buffer=buffer,
         checkpointer=checkpointer,
-        recovery=prepare_recovery(config, team, loop, feed, kept=kept),
-        recipe=partial(train, config, inputs, book, feed=feed, loop=loop),
+        recovery=prepare_recovery(config, team, loop, buffer, kept=kept),
+        recipe=partial(train, config, inputs, store, buffer=buffer, loop=loop),
     )
 
 
 def start_checkpointer(
-    config: Config, team: Team, feed: RolloutBuffer | PromptBuffer, *, kept: Kept
+    config: Config, team: Team, buffer: RolloutBuffer | PromptBuffer, *, kept: Kept
 ) -> RunCheckpointer:
     calibration = kept.folder.calibration
     return RunCheckpointer(
@@ -147,7 +147,7 @@ def start_checkpointer(
             note=kept.recorder.note,
         ),
         learner=team.learner,
-        feed=feed,
+        buffer=buffer,
         last_step=config.algorithm.steps,
         num_ranks=config.learner.num_ranks,
         seed=config.run.seed,
@@ -158,7 +158,7 @@ def start_checkpointer(
 
 
 def prepare_recovery(
-    config: Config, team: Team, loop: Loop, feed: RolloutBuffer | PromptBuffer, *, kept: Kept
+    config: Config, team: Team, loop: Loop, buffer: RolloutBuffer | PromptBuffer, *, kept: Kept
 ) -> Recovery:
     """What is done when the learner is lost."""
     budget = RestartBudget(config.fleet)
@@ -167,7 +167,7 @@ def prepare_recovery(
     )
     return Recovery(
         loop=loop,
-        feed=feed,
+        buffer=buffer,
         record=kept.recorder,
         next_wait_s=lambda: budget.next_wait_s(time.monotonic()),
         restart=team.restart_learner,
@@ -176,26 +176,31 @@ def prepare_recovery(
 
 
 async def train(
-    config: Config, inputs: TrainingInputs, book: ReferenceStore, *, feed: RolloutBuffer | PromptBuffer, loop: Loop
+    config: Config, inputs: TrainingInputs, store: ReferenceStore, *, buffer: RolloutBuffer | PromptBuffer, loop: Loop
 ) -> None:
-    """The config's recipe, on its feed."""
-    if isinstance(feed, PromptBuffer):
+    """The config's recipe, on its buffer."""
+    if isinstance(buffer, PromptBuffer):
         prompter = inputs.evaluation.prompter
-        sft = SftStages(references=book, prompt=prompter.prompt_token_ids, answer=prompter.answer_token_ids)
-        await train_sft(feed, stages=sft, loop=loop)
+        sft = SftStages(references=store, prompt=prompter.prompt_token_ids, answer=prompter.answer_token_ids)
+        await train_sft(buffer, stages=sft, loop=loop)
     elif config.algorithm.name == "ppo":
-        await train_ppo(feed, loop=loop)
+        await train_ppo(buffer, loop=loop)
     else:
-        await train_grpo(feed, loop=loop)
+        await train_grpo(buffer, loop=loop)
 
 
 def stages(
-    config: Config, inputs: TrainingInputs, team: Team, evidence: EngineFeatureSource | None, *, book: ReferenceStore
+    config: Config,
+    inputs: TrainingInputs,
+    team: Team,
+    engine_features: EngineFeatureSource | None,
+    *,
+    store: ReferenceStore,
 ) -> Stages:
     """The config's stages on the team's actors."""
     return Stages(
         policy=team.policy,
-        references=book,
+        references=store,
         scorer=team.scorer,
         prompt=inputs.evaluation.prompter.prompt_token_ids,
         sampling=Sampling(
@@ -204,7 +209,7 @@ def stages(
             temperature=config.policy.temperature,
             run_seed=config.run.seed,
         ),
-        evidence=evidence,
+        engine_features=engine_features,
     )
 
 

@@ -142,9 +142,9 @@ async def _run(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept
     with stopping_on_sigterm(stop, grace_s=config.checkpoint.grace_s, said=kept.recorder.note):
         try:
             await stop.before(team.start_all(custom_source=inputs.custom_source))
-            evidence = engine_feature_source(config, policy=team.policy, pivot=team.pivot)
-            await stop.before(calibrate_scorers(config, team, evidence, kept=kept, console=console))
-            course = prepare_course(config, inputs, team, evidence, kept=kept, stop=stop)
+            engine_features = engine_feature_source(config, policy=team.policy, pivot=team.pivot)
+            await stop.before(calibrate_scorers(config, team, engine_features, kept=kept, console=console))
+            course = prepare_course(config, inputs, team, engine_features, kept=kept, stop=stop)
             await _begin(config, inputs, team, course, kept=kept, console=console)
             if not await _train(course, kept=kept):
                 return "stopped"
@@ -182,15 +182,15 @@ async def _train(course: RunParts, *, kept: Kept) -> bool:
         RunFailed: what can't be outlived, with a checkpoint of the last finished step where the learner still has it;
             or the run was asked to stop, and the checkpoint could not be written.
     """
-    loop, feed = course.loop, course.feed
+    loop, buffer = course.loop, course.buffer
     try:
         await _train_or_save(course, kept=kept)
         if loop.stop.is_asked:
             return False
-        kept.recorder.dropped(await feed.close(), step=loop.position.step + 1)
+        kept.recorder.dropped(await buffer.close(), step=loop.position.step + 1)
         return True
     finally:
-        await feed.close()
+        await buffer.close()
 
 
 async def _train_or_save(course: RunParts, *, kept: Kept) -> None:

@@ -122,7 +122,7 @@ def to_measure(candidate: Candidate) -> TrainSample:
     )
 
 
-def against_rewards(
+def samples_from_rewards(
     groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: AlgorithmConfig
 ) -> list[list[TrainSample]]:
     """The groups' samples, each reward compared with those of its siblings or of the batch.
@@ -148,7 +148,7 @@ def against_rewards(
     return _as_groups(samples, groups)
 
 
-def against_critic(
+def samples_from_critic(
     groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: AlgorithmConfig
 ) -> list[list[TrainSample]]:
     """The groups' samples, each token compared with what the critic expected; whitened if asked.

@@ -1,35 +1,35 @@
-"""GRPO on semantic rewards, readable from top to bottom: the picture of docs/architecture.md as code.
+"""Train by GRPO on semantic rewards. This is the algorithm, readable from top to bottom.
 
-Owns the order of the stages in a step. REINFORCE++ and leave-one-out are the same recipe with another baseline. Knows
-the ports and the stages only, so a unit test runs it on fakes.
+REINFORCE++ and leave-one-out are the same recipe with another baseline. The recipe uses ports and stages only, so a
+unit test runs it on fakes.
 """
 
-from driver.learning.samples import against_rewards, learnable
+from driver.learning.samples import learnable, samples_from_rewards
 from driver.recipes.loop import Loop
 from driver.rollouts.buffer import RolloutBuffer
 from driver.tracking.step_record import step_inputs
 
 
-async def train_grpo(feed: RolloutBuffer, *, loop: Loop) -> None:
-    """Every step learns from groups that the feed has ready; above algorithm.max_staleness 0 it goes on meanwhile.
+async def train_grpo(buffer: RolloutBuffer, *, loop: Loop) -> None:
+    """Learn in every step from finished groups. Above algorithm.max_staleness 0 the buffer prepares more meanwhile.
 
-    The first push must have happened: a policy worker without the learner's weights refuses to sample.
+    The first weight push must be done before: a policy worker without the learner's weights refuses to sample.
 
     Raises:
-        LearnerLost: the learner must be started again; the feed goes on, and so does this function when called again.
+        LearnerLost: the learner must be restarted. The buffer goes on, and so does this function when called again.
         RunFailed: another actor failed, or too many optimiser steps in a row were skipped.
     """
     algorithm, reward = loop.settings.algorithm, loop.settings.reward
     for step in loop.steps():
-        batch = await loop.groups(step, feed)
+        batch = await loop.take_batch(step, buffer)
 
         candidates, dropped = learnable(
             batch.groups, policy_version=step.policy_version, step=step.number, algorithm=algorithm, reward=reward
         )
-        measures = await loop.measure(step, candidates)  # the reference's distance, the ratios' start: where needed
-        samples = against_rewards(candidates, measures, algorithm)
+        measures = await loop.measure(step, candidates)  # if needed: reference and old log-probabilities
+        samples = samples_from_rewards(candidates, measures, algorithm)
 
-        learned = await loop.learn(step, samples)
-        push = await loop.push(step, learned)
-        feed.release(push.policy_version if push else step.policy_version)  # their slots are free for new groups
-        await loop.finish(step, await step_inputs(batch, dropped, feed.stages), learned, push)
+        update = await loop.learn(step, samples)
+        push = await loop.push(step, update)
+        buffer.finish(push.policy_version if push else step.policy_version)  # frees the slots for new groups
+        await loop.finish(step, await step_inputs(batch, dropped, buffer.stages), update, push)

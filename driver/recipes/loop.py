@@ -1,7 +1,7 @@
-"""What all recipes share: the loop over steps, the optimiser steps of a batch, the push, and where the run stands.
+"""Run what all recipes share: the loop over steps, the optimiser steps of a batch, the weight push, the run's position.
 
-Owns mini-batches and epochs, what is done about skipped optimiser steps, and the order in which a step is finished:
-written down, then judged, then kept in a checkpoint. Knows the ports only; must not know any algorithm, file or actor.
+A step is finished in this order: it is recorded, then checked for too many skipped optimiser steps, then saved in a
+checkpoint. The loop uses ports only: no algorithm, no file, no actor.
 """
 
 import asyncio
@@ -38,34 +38,35 @@ Result = TypeVar("Result")
 
 
 class Checkpointer(Protocol):
-    """Whoever keeps a run's state (driver/run_state/checkpoints.py)."""
+    """Save a run's state."""
 
     async def after_step(self, position: RunPosition) -> None:
-        """Called when a step has been recorded. One that can't be written must not raise: the run goes on."""
+        """Save a checkpoint if one is due after this step. It must not raise if it can't write: the run goes on."""
         ...
 
 
 class NoCheckpoints:
-    """Of a run that can't be continued."""
+    """Save nothing: the run can't be continued."""
 
     async def after_step(self, position: RunPosition) -> None:
-        pass
+        """Do nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningSettings:
-    """The sections of a config that a recipe reads, and how rows are packed."""
+    """Hold the sections of a config that a recipe reads, and the settings of packing."""
 
     algorithm: AlgorithmConfig
     reward: RewardConfig
     learner: LearnerConfig
     max_response_tokens: int
-    row_tokens: int
+    row_tokens: int  # the most that a packed row holds
     pad_token_id: int
     seed: int  # of the run
 
     @classmethod
     def of(cls, config: Config, *, pad_token_id: int) -> Self:
+        """Return the settings of a config."""
         return cls(
             algorithm=config.algorithm,
             reward=config.reward,
@@ -78,45 +79,47 @@ class LearningSettings:
 
     @property
     def shares_prompts(self) -> bool:
-        """Plain SDPA knows sequences by their positions alone, and could not tell that two have a prompt in common."""
+        """Return whether rows share prompts.
+
+        Plain SDPA separates sequences by their position ids only, and can't see that two of them share a prompt.
+        """
         return self.learner.share_prompts and self.learner.attention != "sdpa"
 
 
 @dataclass(kw_only=True)
 class Loop:
-    """A run's loop over its steps; a recipe says what happens in one."""
+    """Run the steps of a run; the recipe says what happens in a step."""
 
     learner: Learner
     recorder: Recorder
     settings: LearningSettings
     checkpointer: Checkpointer = field(default_factory=NoCheckpoints)
-    position: RunPosition = field(default_factory=RunPosition)  # where to start; then, where the run stands
+    position: RunPosition = field(default_factory=RunPosition)  # of the start, then of the last finished step
     clock: StageClock = field(default_factory=StageClock)
     stop: StopRequest = field(default_factory=StopRequest)
-    last_version: int = 0  # that was pushed, or was about to be: versions only go up, also where the learner steps back
-
-    is_between_steps: bool = True  # learner and feed are where the last finished step left them
+    last_version: int = 0  # of the last push, done or tried: versions only go up, also when the learner steps back
+    is_between_steps: bool = True  # learner and buffer are in the state after the last finished step
 
     def __post_init__(self) -> None:
         self.last_version = max(self.last_version, self.position.policy_version)
 
     def steps(self) -> Iterator[Step]:
-        """Each step that is left, until the run is asked to stop."""
+        """Yield each remaining step until the run is asked to stop."""
         for number in range(self.position.step + 1, self.settings.algorithm.steps + 1):
             if self.stop.is_asked:
                 return
             self.recorder.begin(number)
             yield Step(number=number, policy_version=self.position.policy_version, clock=self.clock)
 
-    async def groups(self, step: Step, feed: RolloutBuffer) -> Batch:
-        """The step's groups.
+    async def take_batch(self, step: Step, buffer: RolloutBuffer) -> Batch:
+        """Return the step's groups as soon as they are ready.
 
         Raises:
-            Stopped: the run is asked to stop; what is ready or under way stays with the feed.
-            LearnerLost: a rank was lost meanwhile; it may be why no group comes.
+            Stopped: the run is asked to stop; ready and running groups stay in the buffer.
+            LearnerLost: a rank was lost meanwhile, which may be the reason why no group gets ready.
             RunFailed: a stage can't go on.
         """
-        waiting = asyncio.ensure_future(feed.next_batch(step.number))
+        waiting = asyncio.ensure_future(buffer.take_batch(step.number))
         stopping = asyncio.ensure_future(self.stop.wait())
         losing = asyncio.ensure_future(self.learner.until_lost())
         try:
@@ -134,11 +137,15 @@ class Loop:
                 task.cancel()
 
     async def wait(self, work: Awaitable[Result], what: str, step: Step) -> Result:
-        """The work's result; `what` completes "waiting for ... of step 3"."""
+        """Await `work` and return its result, and show the wait; `what` completes "waiting for ... of step 3"."""
         return await patiently(work, f"{what} of step {step.number}", on_wait=self.recorder.waiting)
 
     async def measure(self, step: Step, groups: Sequence[Sequence[Candidate]]) -> tuple[TokenMeasures, ...]:
-        """What the learner's models say of each candidate, in order; nothing where the algorithm need not know."""
+        """Return the measures of the learner's models for each candidate, in order; () if the algorithm needs none.
+
+        Raises:
+            LearnerLost: a rank was lost.
+        """
         samples = [to_measure(candidate) for group in groups for candidate in group]
         if not samples or not self.settings.algorithm.needs_measuring:
             return ()
@@ -148,69 +155,80 @@ class Loop:
         )
 
     async def learn(self, step: Step, groups: Sequence[Sequence[TrainSample]]) -> BatchUpdate:
-        """The optimiser steps of one batch; they end early where too many in a row were skipped (see `finish`)."""
+        """Take the optimiser steps of one batch. They end early if too many in a row are skipped (see `finish`).
+
+        `groups` is [G][samples of the group].
+
+        Raises:
+            LearnerLost: a rank was lost.
+        """
         algorithm = self.settings.algorithm
         self.is_between_steps = False
-        learned = BatchUpdate(
+        update = BatchUpdate(
             group_sizes={group[0].group_id: len(group) for group in groups},
-            attempts=(),
-            tried_before=self.position.optimizer_steps,
+            optimizer_steps=(),
+            num_before=self.position.optimizer_steps,
             skipped_before=self.position.skipped_in_a_row,
         )
         for samples in mini_batches(
             groups, num=algorithm.mini_batches, epochs=algorithm.epochs, seed=self.settings.seed, step=step.number
         ):
             batch = self._pack(samples, step)
-            report = await self.wait(step.clock.during("learn", self.learner.step(batch)), "the learner", step)
-            attempt = OptimizerStep.at(batch, self._with_packing(report, batch))
-            learned = replace(learned, attempts=(*learned.attempts, attempt))
-            if self._is_stuck(learned):
+            result = await self.wait(step.clock.during("learn", self.learner.step(batch)), "the learner", step)
+            taken = OptimizerStep.of(batch, self._with_packing(result, batch))
+            update = replace(update, optimizer_steps=(*update.optimizer_steps, taken))
+            if self._is_stuck(update):
                 break
-        return learned
+        return update
 
-    async def push(self, step: Step, learned: BatchUpdate) -> PushResult | None:
-        """Send the new weights to the policy workers, as the next version; None where no weight has changed."""
-        if not learned.has_moved:
+    async def push(self, step: Step, update: BatchUpdate) -> PushResult | None:
+        """Send the new weights to the policy workers as the next version; return None if no weight has changed.
+
+        Raises:
+            LearnerLost: a rank was lost.
+            RunFailed: no policy worker took the weights.
+        """
+        if not update.has_changed_weights:
             return None
         self.last_version = step.policy_version + 1
         pushing = self.learner.push_weights(self.last_version)
         return await self.wait(step.clock.during("push", pushing), "the weight push", step)
 
-    async def finish(self, step: Step, step_inputs: StepInputs, learned: BatchUpdate, push: PushResult | None) -> None:
-        """The step is written down; then it counts.
+    async def finish(self, step: Step, step_inputs: StepInputs, update: BatchUpdate, push: PushResult | None) -> None:
+        """Record the step, move the run's position behind it, and save a checkpoint if one is due.
 
         Raises:
             RunFailed: too many optimiser steps in a row were skipped.
         """
-        report = learned.report
+        result = update.result
         self.recorder.record(
             StepRecord(
                 step=step.number,
                 policy_version=step.policy_version,
                 groups=step_inputs.groups,
-                dropped=[*step_inputs.dropped, *_not_finite(step_inputs, learned)],
-                learned=learned.learned,
-                num_samples=learned.num_samples,
-                update=Update(step=report, push=push, skipped=learned.skipped) if report else None,
+                dropped=[*step_inputs.dropped, *_not_finite(step_inputs, update)],
+                learned=update.group_ids,
+                num_samples=update.num_samples,
+                update=Update(step=result, push=push, skipped=update.skipped) if result else None,
                 references=step_inputs.references,
                 stage_seconds=self.clock.take(),
                 scorer=step_inputs.scorer,
                 metrics=step_inputs.metrics,
             )
         )
-        if self._is_stuck(learned):
-            raise RunFailed(_stuck(learned, self.settings.learner.dtype))
+        if self._is_stuck(update):
+            raise RunFailed(_stuck_message(update, self.settings.learner.dtype), key="learner.max_skipped_steps")
         self.position = RunPosition(
             step=step.number,
             policy_version=push.policy_version if push else step.policy_version,
-            optimizer_steps=learned.num_tried,
-            skipped_in_a_row=learned.skipped_in_a_row,
+            optimizer_steps=update.num_optimizer_steps,
+            skipped_in_a_row=update.skipped_in_a_row,
         )
         self.is_between_steps = True
         await self.checkpointer.after_step(self.position)
 
-    def _is_stuck(self, learned: BatchUpdate) -> bool:
-        return learned.skipped_in_a_row >= self.settings.learner.max_skipped_steps
+    def _is_stuck(self, update: BatchUpdate) -> bool:
+        return update.skipped_in_a_row >= self.settings.learner.max_skipped_steps
 
     def _pack(self, samples: Sequence[TrainSample], step: Step) -> TrainBatch:
         settings = self.settings
@@ -228,26 +246,27 @@ class Loop:
             share_prompts=settings.shares_prompts,
         )
 
-    def _with_packing(self, report: StepResult, batch: TrainBatch) -> StepResult:
+    def _with_packing(self, result: StepResult, batch: TrainBatch) -> StepResult:
+        """Return the result with the metrics of the batch's packing added."""
         packing = {
             "packing/efficiency": packing_efficiency(batch),
             "packing/budget_efficiency": budget_efficiency(batch, row_tokens=self.settings.row_tokens),
             "packing/shared_fraction": shared_fraction(batch),
         }
-        return replace(report, metrics={**report.metrics, **packing})
+        return replace(result, metrics={**result.metrics, **packing})
 
 
-def _not_finite(step_inputs: StepInputs, learned: BatchUpdate) -> Iterator[DroppedGroup]:
-    """Every group is learned from or dropped with a reason: these met none but skipped optimiser steps."""
-    for group_id in learned.not_learned:
+def _not_finite(step_inputs: StepInputs, update: BatchUpdate) -> Iterator[DroppedGroup]:
+    """Yield the groups whose optimiser steps were all skipped: a group that is not learned from is always dropped."""
+    for group_id in update.skipped_group_ids:
         yield DroppedGroup(group_id=group_id, problem=step_inputs.problems[group_id], reason="not_finite")
 
 
-def _stuck(learned: BatchUpdate, dtype: str) -> str:
-    last = learned.skipped[-1]
+def _stuck_message(update: BatchUpdate, dtype: str) -> str:
+    last = update.skipped[-1]
     return (
-        f"{learned.skipped_in_a_row} optimiser steps in a row were skipped because loss or gradient was not finite "
-        f"(learner.max_skipped_steps); the last, number {last.optimizer_step}, on the groups "
-        f"{', '.join(last.group_ids)}. events.jsonl names those of the others; start a run of another name "
-        f"with a lower learner.learning_rate{' or in learner.dtype float32' if dtype == 'bfloat16' else ''}"
+        f"{update.skipped_in_a_row} optimiser steps in a row were skipped because loss or gradient was not finite "
+        f"(learner.max_skipped_steps). The last was number {last.optimizer_step}, on the groups "
+        f"{', '.join(last.group_ids)}; events.jsonl names the groups of the others. Start a run of another name "
+        f"with a lower learner.learning_rate{' or with learner.dtype float32' if dtype == 'bfloat16' else ''}"
     )

@@ -1,9 +1,7 @@
-"""A run that outlives its learner: when a rank is lost, all are started again, and the run goes on from the last
-checkpoint.
+"""Continue a run that has lost its learner: restart all ranks, and go on from the last checkpoint.
 
-Owns the order of that: new ranks, their state, the record cut back, a new version pushed, and the groups that were
-learned from since handed out again. Policy, pivot and scorers go on meanwhile. Knows the ports and the run's parts; who
-starts ranks is handed in.
+The order is: start new ranks, load their state, cut the record back, push the weights as a new version, and use the
+groups again that were learned from since the checkpoint. Policy, pivot and scorers go on meanwhile.
 """
 
 import asyncio
@@ -15,7 +13,7 @@ from typing import NoReturn, Protocol, TypeVar
 from contracts.errors import BadInput, CheckpointFailed, LearnerLost, RunFailed
 from contracts.waiting import patiently
 from driver.recipes.loop import Loop
-from driver.run_state.checkpointer import Feed, position_of
+from driver.run_state.checkpointer import Buffer, position_of
 from driver.run_state.checkpoints import FoundCheckpoint
 from driver.run_state.position import RunPosition
 from driver.run_state.stopping import Stopped
@@ -24,34 +22,42 @@ Result = TypeVar("Result")
 
 
 class Record(Protocol):
-    """Where it is written down (driver/tracking/recorder.py)."""
+    """Write down what happens."""
 
-    def event(self, kind: str, reason: str, detail: str = "") -> None: ...
+    def event(self, kind: str, reason: str, detail: str = "") -> None:
+        """Write an event."""
+        ...
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        ...
 
-    def waiting(self, what: str) -> None: ...
+    def waiting(self, what: str) -> None:
+        """Show what the run waits for."""
+        ...
 
-    def cut_back(self, step: int) -> None: ...
+    def cut_back(self, step: int) -> None:
+        """Remove the record of all steps after `step`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """Everything that a step back needs."""
+    """Restart a lost learner and step the run back to its last checkpoint."""
 
     loop: Loop
-    feed: Feed
+    buffer: Buffer
     record: Record
-    next_wait_s: Callable[[], float | None]  # before the next restart, which is counted; None: there were too many
-    restart: Callable[[], Awaitable[None]]  # all ranks, with their first weights
-    last_checkpoint: Callable[[], FoundCheckpoint | None] | None  # reads files; None: the run makes none
+    next_wait_s: Callable[[], float | None]  # counts a restart and returns the seconds before it; None: too many
+    restart: Callable[[], Awaitable[None]]  # starts all ranks with their first weights
+    last_checkpoint: Callable[[], FoundCheckpoint | None] | None  # reads files; None: the run saves no checkpoints
 
     async def train(self, recipe: Callable[[], Awaitable[None]]) -> None:
-        """The recipe to its end, however often the learner has to be started again on the way.
+        """Run the recipe to its end, and restart the learner as often as it is lost.
 
         Raises:
-            Stopped: the run was asked to stop, and its last checkpoint is all that is left of it.
-            RunFailed: anything else that the recipe raises; the learner was lost too often, or can't be put back.
+            Stopped: the run was asked to stop while the learner was lost; it ends at its last checkpoint.
+            RunFailed: the learner was lost too often or can't be restored, or the recipe raised it.
         """
         lost: LearnerLost | None = None
         while True:
@@ -64,11 +70,16 @@ class Recovery:
 
     async def _step_back(self, lost: LearnerLost) -> None:
         self.record.event("learner_lost", str(lost))
-        self.loop.is_between_steps = False  # whatever the learner holds until this is through, it is of no step
+        self.loop.is_between_steps = False  # until this is done, the learner's state belongs to no step
         if self.last_checkpoint is None:
-            raise RunFailed(f"{lost}; with checkpoint.every_steps 0 there is nothing to go on from") from lost
+            raise RunFailed(
+                f"{lost}; there is no checkpoint to go on from, because checkpoint.every_steps is 0",
+                key="checkpoint.every_steps",
+            ) from lost
         if (wait_s := self.next_wait_s()) is None:
-            raise RunFailed(f"{lost}; it was started again fleet.max_restarts times before") from lost
+            raise RunFailed(
+                f"{lost}; it has been restarted fleet.max_restarts times already", key="fleet.max_restarts"
+            ) from lost
         with suppress(Stopped):
             await self.loop.stop.before(asyncio.sleep(wait_s))
         try:
@@ -76,28 +87,37 @@ class Recovery:
             start = position_of(found.state) if found else RunPosition()
             if found is not None and self.loop.stop.is_asked:
                 self._end_at(start, lost)
-            self.record.note(f"{lost}; the learner is started again and goes on after step {start.step}")
-            await self._put_back(found)
-        except (BadInput, CheckpointFailed) as damage:  # nobody gave us those files: the run wrote them itself
-            raise RunFailed(f"{lost}; the learner can't be put back: {damage}") from damage
+            self.record.note(f"{lost}; restarting the learner to go on after step {start.step}")
+            await self._restore(found)
+        except (BadInput, CheckpointFailed) as damage:  # not a user's mistake: the run wrote these files itself
+            raise RunFailed(f"{lost}; the learner can't be restored: {damage}", key="learner") from damage
         self.record.cut_back(start.step)
         await self._push(start)
-        self.feed.step_back(step=start.step, version=self.loop.position.policy_version)
+        self.buffer.step_back(step=start.step, version=self.loop.position.policy_version)
         self.loop.is_between_steps = True
         self.record.event("learner_restarted", f"after step {start.step}", found.path.name if found else "")
 
     def _end_at(self, start: RunPosition, lost: LearnerLost) -> NoReturn:
-        """No step will follow: what the next start goes on from is there, and ranks would be started for nothing."""
+        """End the run at its last checkpoint, without new ranks: no step will follow.
+
+        Raises:
+            Stopped: always.
+        """
         self.record.note(f"{lost}; the run was asked to stop: it ends after step {start.step}")
         self.record.cut_back(start.step)
         self.loop.position = start
         raise Stopped
 
-    async def _put_back(self, found: FoundCheckpoint | None) -> None:
+    async def _restore(self, found: FoundCheckpoint | None) -> None:
+        """Start the ranks and load their state.
+
+        Raises:
+            LearnerLost: a rank died again while it was loading; there is another try while restarts are left.
+        """
         try:
             await self.restart()
-        except RunFailed as failure:  # a rank died again while it was loading: one more try, within the budget
-            raise LearnerLost(f"the learner could not be started again: {failure}") from failure
+        except RunFailed as failure:
+            raise LearnerLost(f"the learner could not be restarted: {failure}", key="learner") from failure
         if found is not None:
             await self._patiently(self.loop.learner.load(str(found.learner)), f"{found.path.name} to be loaded")
 
@@ -105,7 +125,7 @@ class Recovery:
         return await patiently(work, what, on_wait=self.record.waiting)
 
     async def _push(self, start: RunPosition) -> None:
-        """The old weights under a new version: versions only go up."""
+        """Push the old weights under a new version, because versions only go up."""
         self.loop.last_version += 1
         version = self.loop.last_version
         await self._patiently(self.loop.learner.push_weights(version), "the weight push")

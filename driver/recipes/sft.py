@@ -1,7 +1,7 @@
-"""Supervised fine-tuning on references, the baseline without sampling and without a reward.
+"""Fine-tune on references (SFT): the baseline without sampling and without a reward.
 
-Owns what is imitated: the pivot's English response to a problem, or the solution in the problem's own language that the
-data has. Knows the ports and the references only; asks neither a policy worker nor a scorer.
+The text to imitate is the pivot's English response to a problem, or the solution in the problem's own language that the
+data has. No policy worker and no scorer is used.
 """
 
 import asyncio
@@ -20,44 +20,44 @@ from driver.tracking.step_record import StepInputs
 
 @dataclass(frozen=True, kw_only=True)
 class SftStages:
-    """Everything that turns problems into text to imitate."""
+    """Hold everything that turns problems into texts to imitate."""
 
     references: ReferenceStore
-    prompt: Callable[[Problem], tuple[int, ...]]  # prompt token ids, chat template applied: the problem's own language
-    answer: Callable[[Problem, str], tuple[int, ...]]  # token ids of an answer to it, with the end of the turn
+    prompt: Callable[[Problem], tuple[int, ...]]  # [P] token ids, in the problem's language, with the chat template
+    answer: Callable[[Problem, str], tuple[int, ...]]  # [T] token ids of an answer, with the end of the turn
 
 
-async def train_sft(feed: PromptBuffer, *, stages: SftStages, loop: Loop) -> None:
-    """Each problem is learned from once a time through the data. The weights are pushed by whoever wants to see them.
+async def train_sft(buffer: PromptBuffer, *, stages: SftStages, loop: Loop) -> None:
+    """Learn from each problem once per pass through the data. No weights are pushed here; an evaluation pushes them.
 
     Raises:
         Stopped: the run is asked to stop while it waits for references.
-        LearnerLost: the learner must be started again; this function goes on when it is called again.
+        LearnerLost: the learner must be restarted; this function goes on when it is called again.
         RunFailed: another actor failed, or too many optimiser steps in a row were skipped.
     """
     is_translated = loop.settings.algorithm.sft_target == "translation"
     for step in loop.steps():
-        draws = feed.next_draws(step.number)
+        draws = buffer.take_batch(step.number)
         found = find_texts(
             [draw.problem for draw in draws], stages.references, is_translated=is_translated, clock=step.clock
         )
         texts = await loop.wait(loop.stop.before(found), f"the {len(draws)} references", step)
 
-        samples, dropped = imitated(draws, texts, stages=stages, row_tokens=loop.settings.row_tokens)
-        learned = await loop.learn(step, [[sample] for sample in samples])
-        feed.release()
+        samples, dropped = samples_to_imitate(draws, texts, stages=stages, row_tokens=loop.settings.row_tokens)
+        update = await loop.learn(step, [[sample] for sample in samples])
+        buffer.finish()
 
         step_inputs = StepInputs(
             dropped=dropped,
             problems={draw.group_id: draw.problem for draw in draws},
             references=stages.references.take_counts(),
         )
-        await loop.finish(step, step_inputs, learned, push=None)
+        await loop.finish(step, step_inputs, update, push=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoText:
-    """Why a problem has nothing to imitate."""
+    """Say why a problem has no text to imitate."""
 
     reason: str  # short and countable
     detail: str = ""
@@ -66,7 +66,11 @@ class NoText:
 async def find_texts(
     problems: Sequence[Problem], references: ReferenceStore, *, is_translated: bool, clock: StageClock
 ) -> list[str | NoText]:
-    """One a problem, in order; the pivot is asked only where its own text is wanted."""
+    """Return the text of each problem [N], in order. The pivot is asked only if its own text is to be imitated.
+
+    Raises:
+        RunFailed: the pivot's workers failed.
+    """
     if is_translated:
         return [problem.translation or NoText(reason="no_translation") for problem in problems]
     tasks = [asyncio.ensure_future(clock.during("pivot", _pivot_text(problem, references))) for problem in problems]
@@ -88,10 +92,10 @@ async def _pivot_text(problem: Problem, references: ReferenceStore) -> str | NoT
     return reference.text if reference.text.strip() else NoText(reason="reference_empty")
 
 
-def imitated(
+def samples_to_imitate(
     draws: Sequence[PromptDraw], texts: Sequence[str | NoText], *, stages: SftStages, row_tokens: int
 ) -> tuple[list[TrainSample], list[DroppedGroup]]:
-    """Every draw ends in exactly one of the two: as a sample, or dropped with a reason."""
+    """Return the samples and the dropped draws. Every draw is in exactly one of the two."""
     samples: list[TrainSample] = []
     dropped: list[DroppedGroup] = []
     for draw, text in zip(draws, texts, strict=True):
@@ -109,7 +113,7 @@ def imitated(
 
 
 def _sample(group_id: str, problem: Problem, text: str, *, stages: SftStages) -> TrainSample | NoText:
-    """The loss is -log p of each token of the answer: no engine drew it, and the advantage is 1."""
+    """Return the sample of one problem. No engine drew its tokens; the advantage is 1, and the loss is -log p."""
     try:
         prompt, answer = stages.prompt(problem), stages.answer(problem, text)
     except BadInput as error:

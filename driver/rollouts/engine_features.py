@@ -1,8 +1,8 @@
-"""What only the run's engines can tell about a group before it is scored.
+"""Ask the run's engines for the inputs of a reward that no text holds: translations, or answer probabilities.
 
-Owns two questions: how the pivot would say each reasoning in English, and how probable the policy finds the pivot's
-answer after each of its own reasonings. Knows the engines through contracts/ports.py, and reads texts as the scorer
-does (rewards/reading.py). Must not know what the answers are worth, nor any gold answer.
+There are two features: the pivot's English translation of each reasoning, and the probability that the policy gives to
+the pivot's answer after each of its own reasonings. Texts are read in the same way as the scorer reads them. No gold
+answer is used here.
 """
 
 import asyncio
@@ -28,27 +28,32 @@ TranslationPrompt = Callable[[str, str], tuple[int, ...]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineFeatures:
-    """What was found out, one entry a response; empty where the reward does not ask for it."""
+    """Hold the features of a group, one entry a response; empty if the reward does not need the feature."""
 
-    translations: tuple[str, ...] = ()  # of each reasoning into English; "" where there is none
-    answer_probabilities: tuple[float, ...] = ()  # in [0, 1]; NaN where it is unknown
+    translations: tuple[str, ...] = ()  # [N] of each reasoning into English; "" if there is none
+    answer_probabilities: tuple[float, ...] = ()  # [N] in [0, 1]; NaN if unknown
 
 
 @dataclass(frozen=True, kw_only=True)
 class PivotTranslations:
-    """Reasonings in English, by the pivot's engine, greedily.
+    """Translate reasonings into English with the pivot's engine, greedily.
 
-    The pivot reads what the policy wrote: a response may talk to it, and it may mend what it translates.
+    The pivot reads what the policy wrote. So a response may contain instructions to the pivot, and the pivot may
+    correct mistakes while it translates.
     """
 
     pivot: Generator
     prompt: TranslationPrompt
-    max_model_len: int  # of the pivot
+    max_model_len: int  # tokens, of the pivot
     max_tokens: int  # of a translation
-    skips_truncated: bool = True  # where a gate shuts them out anyway
+    skips_truncated: bool = True  # set it if a gate gives truncated responses a reward of 0 anyway
 
     async def of_group(self, group: Group, reference: Reference) -> tuple[str, ...]:
-        """[N] English; "" for a response that is skipped, and where `translate` has none."""
+        """Return the English reasoning of each response [N]; "" for a skipped one and for one without translation.
+
+        Raises:
+            RunFailed: the pivot's workers failed.
+        """
         texts = tuple(rollout.text for rollout in group.rollouts)
         reasonings = [
             "" if reading.is_truncated and self.skips_truncated else reading.reasoning
@@ -57,8 +62,13 @@ class PivotTranslations:
         return await self.translate(reasonings, source=group.problem.language, name=group.group_id)
 
     async def translate(self, texts: Sequence[str], *, source: str, name: str) -> tuple[str, ...]:
-        """[N] English, each distinct text asked for once; "" for an empty text, one whose prompt leaves no room, and
-        where the translation was cut off. `name` tells this call's requests from all others under way.
+        """Return the English of each text [N]. Each distinct text is asked for once.
+
+        The result is "" for an empty text, for one whose prompt leaves no room for an answer, and for a translation
+        that was cut off. `name` makes the request ids of this call different from those of all others.
+
+        Raises:
+            RunFailed: the pivot's workers failed.
         """
         if source == PIVOT_LANGUAGE:
             return tuple(texts)
@@ -75,7 +85,7 @@ class PivotTranslations:
         return SamplingRequest(
             request_id=request_id,
             prompt_token_ids=prompt_token_ids,
-            seeds=(0,),  # without effect: it is greedy
+            seeds=(0,),  # without effect at temperature 0
             max_tokens=min(self.max_tokens, self.max_model_len - len(prompt_token_ids)),
             temperature=0.0,
         )
@@ -89,21 +99,26 @@ class PivotTranslations:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyAnswerLikelihood:
-    """How probable the pivot's answer is to the policy after each of its own reasonings.
+    """Ask how probable the pivot's answer is to the policy after each of its own reasonings.
 
-    The idea is RLPR's (arXiv 2506.18254). Asked is prompt, the response's own tokens up to the end of its reasoning,
-    the closing phrase of its language on a line of its own, and then the pivot's answer in its canonical form.
+    The idea is RLPR's (arXiv 2506.18254). The policy is given the prompt, the response's own tokens up to the end of
+    its reasoning, the closing phrase of its language on a line of its own, and then the pivot's answer in its canonical
+    form.
     """
 
     likelihood: AnswerLikelihood
     tokenizer: "PreTrainedTokenizerBase"  # of the policy
 
     async def of_group(self, group: Group, reference: Reference) -> tuple[float, ...]:
-        """[N] mean probability of the answer's tokens; NaN where the pivot declares no answer, and where it does not
-        fit into the policy's context.
+        """Return the mean probability of the answer's tokens after each reasoning [N].
+
+        It is NaN if the pivot declares no answer, or if the answer does not fit into the policy's context.
+
+        Raises:
+            RunFailed: the policy's workers failed.
         """
-        # The tokenizer's own text, not the engine's: the two may differ in bytes that are no text, and what is looked
-        # for below is a place among the tokens.
+        # The tokenizer's own text, not the engine's: the two may differ in bytes that are not text, and below a
+        # position among the tokens is searched.
         texts = tuple(self._decode(rollout.token_ids) for rollout in group.rollouts)
         readings = _read(group, reference, texts)
         answer = readings[0].task.reference_answer
@@ -122,7 +137,10 @@ class PolicyAnswerLikelihood:
         return await self.likelihood.answer_probabilities(request)
 
     def _up_to(self, reasoning: str, token_ids: tuple[int, ...]) -> tuple[int, ...]:
-        """The fewest of the response's own tokens that hold its reasoning: nothing is decoded and encoded again."""
+        """Return the shortest prefix of the response's tokens [T] that holds its reasoning.
+
+        Own tokens, because decoding and encoding again could give others.
+        """
         fewest, most = 0, len(token_ids)
         while fewest < most:
             middle = (fewest + most) // 2
@@ -133,9 +151,9 @@ class PolicyAnswerLikelihood:
         return token_ids[:fewest]
 
     def _closing(self, language: str, answer: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Tokens of the closing phrase up to the answer, and of the answer.
+        """Return the tokens of the closing phrase up to the answer, and the tokens of the answer.
 
-        Encoded together: many tokenizers put the space before a word or a number into its token.
+        They are encoded together, because many tokenizers put the space before a word or a number into its token.
         """
         phrase = "\n" + LANGUAGES[language].closing.partition("{answer}")[0]
         token_ids = tuple(cast("list[int]", self.tokenizer.encode(phrase + answer, add_special_tokens=False)))
@@ -151,13 +169,15 @@ class PolicyAnswerLikelihood:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineFeatureSource:
-    """Asks what the reward wants to know, and nothing else."""
+    """Ask the engines for the features that the configured reward needs."""
 
     translations: PivotTranslations | None = None
     likelihood: PolicyAnswerLikelihood | None = None
 
-    async def gather(self, group: Group, reference: Reference) -> EngineFeatures:
-        """Ask before the policy's weights change: the probabilities are those of the weights that it serves now.
+    async def of_group(self, group: Group, reference: Reference) -> EngineFeatures:
+        """Return the features of a group.
+
+        Call it before the policy's weights change: the probabilities are those of the weights that it serves now.
 
         Raises:
             RunFailed: an engine failed.
@@ -169,10 +189,10 @@ class EngineFeatureSource:
 
 
 def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Generator) -> EngineFeatureSource | None:
-    """What the configured reward needs of the engines; None where it needs nothing.
+    """Return the source of the features that the configured reward needs, or None if it needs none.
 
     Raises:
-        BadInput: the tokenizer of the engine that would be asked can't be loaded.
+        BadInput: the tokenizer of the engine can't be loaded.
     """
     match config.reward.reasoning.judge, config.reward.reasoning.translator:
         case "likelihood", _:
@@ -194,7 +214,7 @@ def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Ge
 
 
 def translation_prompt(tokenizer: "PreTrainedTokenizerBase") -> TranslationPrompt:
-    """How a chat model is asked for English: one user turn, the model's chat template applied."""
+    """Return the function that asks a chat model for English: one user turn, with the model's chat template."""
 
     def encode(text: str, language: str) -> tuple[int, ...]:
         wanted = (
@@ -215,7 +235,7 @@ def _tokenizer(engine: EngineConfig, section: str) -> "PreTrainedTokenizerBase":
 
 
 def _read(group: Group, reference: Reference, texts: tuple[str, ...]) -> list[Reading]:
-    """As the scorer will read the group."""
+    """Read the group in the same way as the scorer will."""
     return read_group(
         ScoreRequest(
             language=group.problem.language,

@@ -1,7 +1,6 @@
-"""The draws of a recipe that generates nothing: the next ones for each step, each settled exactly once.
+"""Give each step its draws, for a recipe that generates nothing. Each draw is finished exactly once.
 
-Owns which draws a step has, and which come up again where the learner steps back; for groups,
-driver/rollouts/buffer.py does.
+Keeps which draws a step has, and which must be used again when the learner steps back.
 """
 
 from collections.abc import Sequence
@@ -12,56 +11,61 @@ from driver.problems.draws import Draws, OpenDraws
 
 
 class PromptBuffer:
-    """Hands out draws; they are settled when their step is finished."""
+    """Give out draws, and keep those of unfinished steps."""
 
     def __init__(self, draws: Draws, *, per_step: int, step: int = 0) -> None:
-        """`step` is the last that is finished."""
+        """Create the buffer of a run whose last finished step is `step`."""
         self._draws = draws
         self._per_step = per_step
-        self._step = self._kept_step = step  # under way, or finished; of the last checkpoint
-        self._handed: list[PromptDraw] = []
-        self._settled: list[tuple[int, PromptDraw]] = []  # by which step since then
+        self._step = self._checkpoint_step = step  # the current or last finished step; that of the last checkpoint
+        self._taken: list[PromptDraw] = []  # by the current step
+        self._finished: list[tuple[int, PromptDraw]] = []  # since the checkpoint, with their step
 
-    def next_draws(self, step: int) -> list[PromptDraw]:
-        """Those of a step."""
+    def take_batch(self, step: int) -> list[PromptDraw]:
+        """Return the draws of a step."""
         self._step = step
-        self._handed = [self._draws.next() for _ in range(self._per_step)]
-        return list(self._handed)
+        self._taken = [self._draws.next() for _ in range(self._per_step)]
+        return list(self._taken)
 
-    def release(self) -> None:
-        """The step has learned from what it was handed."""
-        self._settled += [(self._step, draw) for draw in self._handed]
-        self._handed = []
+    def finish(self) -> None:
+        """Note that the step has learned from its draws."""
+        self._finished += [(self._step, draw) for draw in self._taken]
+        self._taken = []
 
     def state(self) -> tuple[OpenDraws, list[tuple[PromptDraw, ScoredGroup]]]:
-        """What a checkpoint keeps; never a group."""
-        return self._draws.open(self._handed), []
+        """Return what a checkpoint keeps: the draws, and no group."""
+        return self._draws.open(self._taken), []
 
     def checkpointed(self) -> None:
-        """A checkpoint holds all that was settled: no step back goes behind it."""
-        self._kept_step, self._settled = self._step, []
+        """Forget all finished draws: a checkpoint was written, and no step back goes behind it."""
+        self._checkpoint_step, self._finished = self._step, []
 
     def step_back(self, *, step: int, version: int) -> None:
-        """The learner stands after `step` again: what came since comes up again.
+        """Go back to the end of `step`: every draw since then is given out again.
 
         Raises:
-            RunFailed: a checkpoint after `step` was made, and is gone: what it settled is not known here any more.
+            RunFailed: a checkpoint after `step` was made and is lost; its finished draws are not known any more.
         """
-        check_step_back(step, kept_step=self._kept_step)
-        for draw in [*(draw for at, draw in self._settled if at > step), *self._handed]:
+        check_step_back(step, checkpoint_step=self._checkpoint_step)
+        for draw in [*(draw for at, draw in self._finished if at > step), *self._taken]:
             self._draws.again(draw)
-        self._step = self._kept_step = step
-        self._settled, self._handed = [], []
+        self._step = self._checkpoint_step = step
+        self._finished, self._taken = [], []
 
     async def close(self) -> Sequence[DroppedGroup]:
-        """Nothing is ever under way."""
+        """Return no group: none is ever running."""
         return ()
 
 
-def check_step_back(step: int, *, kept_step: int) -> None:
-    """A feed knows what was settled since the last checkpoint, `kept_step`, and nothing before."""
-    if step < kept_step:
+def check_step_back(step: int, *, checkpoint_step: int) -> None:
+    """Refuse to go back behind the last checkpoint: a buffer knows only what was finished since then.
+
+    Raises:
+        RunFailed: `step` is before `checkpoint_step`.
+    """
+    if step < checkpoint_step:
         raise RunFailed(
-            f"the checkpoint of step {kept_step} can't be used any more, and a run under way can't go back to step "
-            f"{step}: start it again with the same command, and it goes on from there"
+            f"the checkpoint of step {checkpoint_step} can't be read, and a run in progress can't go back to step "
+            f"{step}; start the run again with the same command: it continues from there",
+            key="checkpoint",
         )

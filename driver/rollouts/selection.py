@@ -1,4 +1,4 @@
-"""Decide which finished groups a step learns from: the types that the buffer hands over, and the choice by deadline.
+"""Decide which finished groups a step learns from: the types of the buffer, and the choice by deadline.
 
 A group's deadline is the last policy version that may learn from it: the version that drew it plus
 `algorithm.max_staleness`. The group with the earliest deadline is chosen first.
@@ -22,40 +22,40 @@ Outcome = ScoredGroup | DroppedGroup
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A group that is through the stages."""
+class FinishedGroup:
+    """Hold a group that has passed all stages."""
 
     draw: PromptDraw
     outcome: Outcome
-    version: int  # of its oldest token; of the policy when it was started, where it has none
+    version: int  # of its oldest token; without tokens, of the policy when the group was started
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetAside:
-    """A group that no step will learn from: its place was given to another draw."""
+class ReplacedGroup:
+    """Hold a group that no step will learn from: another draw was started in its place."""
 
-    finished: Finished
+    finished: FinishedGroup
     dropped: DroppedGroup
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What one step gets: `groups_per_step` groups, of which some may not be learnable."""
+    """Hold what one step gets: `groups_per_step` groups, of which some may not be learnable."""
 
     groups: Sequence[Outcome]  # in the order of their draws
-    set_aside: Sequence[SetAside] = ()  # since the batch before
+    replaced: Sequence[ReplacedGroup] = ()  # since the last batch
     metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedRules:
-    """What the slots and the replacements follow from."""
+class BufferRules:
+    """Hold the settings that decide on slots and replacements."""
 
     algorithm: AlgorithmConfig
     reward: RewardConfig
 
     def dropped(self, outcome: Outcome, *, version: int, step: int) -> DroppedGroup | None:
-        """Why a group teaches nothing; None where it does."""
+        """Return why policy `version` can't learn from a group, or None if it can."""
         if isinstance(outcome, DroppedGroup):
             return outcome
         return why_not_learnable(
@@ -63,10 +63,12 @@ class FeedRules:
         )
 
 
-def choose(ready: Sequence[int], waiting: Sequence[int], *, version: int, size: int) -> list[int] | None:
-    """Indices into `ready` of the groups that version `version` learns from, those of the earliest deadlines; of equal
-    ones the first. None: wait for another to finish, because too few are ready, or because an older one is still under
-    way whose time would be over.
+def choose(ready: Sequence[int], running: Sequence[int], *, version: int, size: int) -> list[int] | None:
+    """Return the indices into `ready` of the `size` groups that `version` learns from, or None if it must wait.
+
+    `ready` and `running` are the deadlines of the ready and of the running groups. The earliest deadlines are chosen,
+    of equal ones the first. The step must wait if too few groups are ready, or if a running group is older than a
+    chosen one and would be too old afterwards.
     """
     if len(ready) < size:
         return None
@@ -74,9 +76,9 @@ def choose(ready: Sequence[int], waiting: Sequence[int], *, version: int, size: 
     chosen = order[:size]
     latest_chosen = ready[chosen[-1]]
     num_older = 0
-    for deadline, number in sorted(Counter(waiting).items()):
-        # Waiting helps only where an older one could take the place of a younger one that is chosen; of those that are
-        # older, none is left ready.
+    for deadline, number in sorted(Counter(running).items()):
+        # Waiting helps only if an older group could take the place of a younger chosen one. No ready group is left
+        # that is older than the chosen ones.
         if deadline >= latest_chosen:
             break
         num_older += number

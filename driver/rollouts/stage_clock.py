@@ -1,7 +1,7 @@
-"""How long each stage of the pipeline had work to do.
+"""Measure for how long each stage of the pipeline had work to do.
 
-Owns that measure alone. Stages overlap, and above algorithm.max_staleness 0 so do steps: a stage's seconds are those in
-which it had at least one thing under way, however many.
+Stages overlap, and above algorithm.max_staleness 0 steps overlap too: the seconds of a stage are those in which at
+least one call of it was running, no matter how many.
 """
 
 import time
@@ -13,35 +13,35 @@ T = TypeVar("T")
 
 
 class StageClock:
-    """Busy seconds of each stage since they were last taken."""
+    """Count the busy seconds of each stage since they were last taken."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._under_way: dict[str, int] = {}
+        self._num_running: dict[str, int] = {}
         self._since: dict[str, float] = {}
         self._busy: dict[str, float] = {}
 
     async def during(self, stage: str, work: Awaitable[T]) -> T:
-        """The work's result; the stage is busy until then."""
+        """Await `work` and return its result; the stage is busy until then."""
         with self.busy(stage):
             return await work
 
     @contextmanager
     def busy(self, stage: str) -> Iterator[None]:
-        """The stage is busy for as long as the body runs."""
-        if not self._under_way.get(stage):
+        """Count the stage as busy while the body runs."""
+        if not self._num_running.get(stage):
             self._since[stage] = self._now()
-        self._under_way[stage] = self._under_way.get(stage, 0) + 1
+        self._num_running[stage] = self._num_running.get(stage, 0) + 1
         try:
             yield
         finally:
-            self._under_way[stage] -= 1
-            if not self._under_way[stage]:
+            self._num_running[stage] -= 1
+            if not self._num_running[stage]:
                 self._count(stage)
 
     def take(self) -> dict[str, float]:
-        """Seconds by stage; what is under way counts up to now."""
-        for stage, number in self._under_way.items():
+        """Return the seconds by stage and start again at 0. Running calls count up to now."""
+        for stage, number in self._num_running.items():
             if number:
                 self._count(stage)
         taken, self._busy = self._busy, {}

@@ -1,7 +1,7 @@
 """The recipe's `Checkpointer` on a run folder: which steps are followed by a checkpoint, and what is said of one that
 could not be written.
 
-Owns what of a run's state goes into one. Knows the ports and the feed; what a checkpoint is made of on a disk is
+Owns what of a run's state goes into one. Knows the ports and the buffer; what a checkpoint is made of on a disk is
 driver/run_state/checkpoints.py.
 """
 
@@ -25,7 +25,7 @@ POLICY = "policy"
 """Folder of a checkpoint with the policy as transformers and vLLM load it."""
 
 
-class Feed(Protocol):
+class Buffer(Protocol):
     """Where a recipe's work comes from (driver/rollouts/buffer.py, driver/rollouts/prompt_buffer.py), as checkpoints
     and steps back see it."""
 
@@ -44,7 +44,7 @@ class RunCheckpointer:
 
     checkpoints: Checkpoints
     learner: Learner
-    feed: Feed
+    buffer: Buffer
     last_step: int  # algorithm.steps
     num_ranks: int
     seed: int
@@ -57,7 +57,7 @@ class RunCheckpointer:
         if self.checkpoints.is_due(position.step, last_step=self.last_step):
             await self.save(position)
         elif not self.checkpoints.are_made:
-            self.feed.checkpointed()  # nobody will ever step back
+            self.buffer.checkpointed()  # nobody will ever step back
 
     async def save_if_lacking(self, position: RunPosition) -> bool:
         """For a run that ends here, maybe in a hurry: whether there is a checkpoint of the last finished step. One that
@@ -66,7 +66,7 @@ class RunCheckpointer:
 
     async def save(self, position: RunPosition) -> bool:
         """Make a checkpoint, due or not; whether it is there. What can't be written is said, and nothing else."""
-        open_draws, kept = self.feed.state()
+        open_draws, kept = self.buffer.state()
         state = RunState(
             step=position.step,
             policy_version=position.policy_version,
@@ -90,7 +90,7 @@ class RunCheckpointer:
         except CheckpointFailed as failure:
             self.failed(str(failure))
             return False
-        self.feed.checkpointed()
+        self.buffer.checkpointed()
         return True
 
 

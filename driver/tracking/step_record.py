@@ -38,11 +38,11 @@ class StepInputs:
 
 
 async def step_inputs(batch: Batch, dropped: Sequence[DroppedGroup], stages: Stages) -> StepInputs:
-    """A batch of the feed with all that is told of it: what was replaced meanwhile, what the stages counted."""
-    replaced = [aside.finished.outcome for aside in batch.set_aside]
+    """Return the inputs of a step: the buffer's batch, the groups replaced meanwhile, and what the stages counted."""
+    replaced = [group.finished.outcome for group in batch.replaced]
     return StepInputs(
         groups=[*batch.groups, *replaced],
-        dropped=[*dropped, *(aside.dropped for aside in batch.set_aside)],
+        dropped=[*dropped, *(group.dropped for group in batch.replaced)],
         problems={
             group.group.group_id: group.group.problem for group in batch.groups if isinstance(group, ScoredGroup)
         },

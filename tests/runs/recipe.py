@@ -8,7 +8,7 @@ import numpy as np
 
 from contracts.errors import RunFailed
 from driver.rollouts.buffer import RolloutBuffer
-from driver.rollouts.selection import FeedRules
+from driver.rollouts.selection import BufferRules
 from contracts.batches import PackedRow, TrainBatch
 from contracts.config.learning import AlgorithmConfig, LearnerConfig
 from driver.rollouts.pipeline import Sampling, Stages
@@ -101,10 +101,10 @@ class RecipeRun:
             checkpointer=self.checkpointer,
             position=self.start,
         )
-        self.feed = RolloutBuffer(
+        self.buffer = RolloutBuffer(
             Draws(self.stream),
             stages=stages,
-            rules=FeedRules(algorithm=self.algorithm, reward=RewardConfig()),
+            rules=BufferRules(algorithm=self.algorithm, reward=RewardConfig()),
             clock=self.loop.clock,
             step=self.start.step,
             version=self.start.policy_version,
@@ -116,11 +116,11 @@ class RecipeRun:
 
     async def _live(self) -> None:
         try:
-            await self.recipe(self.feed, loop=self.loop)
+            await self.recipe(self.buffer, loop=self.loop)
         finally:
             await asyncio.sleep(0)  # what was started begins
             await asyncio.sleep(0)
-            self.left = await self.feed.close()
+            self.left = await self.buffer.close()
 
     @property
     def records(self) -> list[StepRecord]:

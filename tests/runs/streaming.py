@@ -1,6 +1,6 @@
 """Whole runs on fakes that lose their learner and their driver at any moment, and the books that are left of them.
 
-Nothing is on a disk: a checkpoint is what the feed and the loop would write. The driver's own parts are the real ones.
+Nothing is on a disk: a checkpoint is what the buffer and the loop would write. The driver's own parts are the real ones.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from driver.run_state.checkpointer import position_of
 from driver.run_state.checkpoints import FoundCheckpoint
 from contracts.errors import LearnerLost
 from driver.rollouts.buffer import RolloutBuffer
-from driver.rollouts.selection import FeedRules
+from driver.rollouts.selection import BufferRules
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.config.learning import AlgorithmConfig
 from driver.rollouts.pipeline import Sampling, Stages
@@ -186,18 +186,18 @@ class Keeper:
     """The recipe's checkpointer."""
 
     books: Books
-    feed: RolloutBuffer
+    buffer: RolloutBuffer
     learner: WindyLearner
     every_steps: int
 
     async def after_step(self, position: RunPosition) -> None:
         if position.step % self.every_steps:
             return
-        open_draws, kept = self.feed.state()
+        open_draws, kept = self.buffer.state()
         as_text = json.dumps(open_draws)
         await self.learner.save("kept")
         self.books.kept = (state_of(position, json.loads(as_text)), kept)
-        self.feed.checkpointed()
+        self.buffer.checkpointed()
 
 
 def state_of(position: RunPosition, open_draws: OpenDraws) -> RunState:
@@ -233,7 +233,7 @@ class Driver:
             draws.restore(found.state.open)
         configured = settings(algorithm)
         self.loop = Loop(learner=self.learner, recorder=books, settings=configured, position=position)
-        self.feed = RolloutBuffer(
+        self.buffer = RolloutBuffer(
             draws,
             stages=Stages(
                 policy=self.engine,
@@ -242,17 +242,17 @@ class Driver:
                 prompt=policy_prompt,
                 sampling=Sampling(group_size=2, max_tokens=8, temperature=1.0, run_seed=1),
             ),
-            rules=FeedRules(algorithm=algorithm, reward=RewardConfig()),
+            rules=BufferRules(algorithm=algorithm, reward=RewardConfig()),
             clock=self.loop.clock,
             step=position.step,
             version=position.policy_version,
         )
         if books.kept is not None:
-            self.feed.keep(books.kept[1])
-        self.loop.checkpointer = Keeper(books, self.feed, self.learner, every)
+            self.buffer.restore(books.kept[1])
+        self.loop.checkpointer = Keeper(books, self.buffer, self.learner, every)
         self.recovery = Recovery(
             loop=self.loop,
-            feed=self.feed,
+            buffer=self.buffer,
             record=books,
             next_wait_s=lambda: 0.0,
             restart=self.restart,
@@ -263,8 +263,8 @@ class Driver:
         self.learner.is_lost = False
 
     async def to_the_end(self) -> None:
-        await self.recovery.train(lambda: train_grpo(self.feed, loop=self.loop))
-        self.books.late = await self.feed.close()
+        await self.recovery.train(lambda: train_grpo(self.buffer, loop=self.loop))
+        self.books.late = await self.buffer.close()
 
 
 async def lived(algorithm: AlgorithmConfig, *, weather: Weather, every: int, seed: int) -> tuple[Books, ProblemStream]:
@@ -280,7 +280,7 @@ async def lived(algorithm: AlgorithmConfig, *, weather: Weather, every: int, see
             return books, driver.stream
         process.cancel()
         await asyncio.gather(process, return_exceptions=True)
-        await driver.feed.close()  # ends its tasks; what it returns nobody writes down any more
+        await driver.buffer.close()  # ends its tasks; what it returns nobody writes down any more
         books.late = []
     driver = Driver(books, algorithm, weather=replace(weather), every=every, random=random)
     await driver.to_the_end()

@@ -10,7 +10,7 @@ from contracts.batches import TokenMeasures, TrainSample
 from contracts.config.learning import AlgorithmConfig
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import Candidate, DroppedGroup, Group, Reference, Rollout, Score, ScoredGroup, Unscored
-from driver.learning.samples import against_critic, against_rewards, learnable, to_measure
+from driver.learning.samples import learnable, samples_from_critic, samples_from_rewards, to_measure
 from tests.fakes.ports import a_problem, a_score
 
 MISSING = Unscored(reason="timed out")
@@ -162,7 +162,7 @@ def test_a_candidate_is_measured_as_it_was_drawn() -> None:
 def test_unscored_responses_leave_the_baseline() -> None:
     """Rewards 0.2, nothing, 0.6: the baseline is 0.4, not 0.8 / 3."""
     groups, _ = chosen(scored("a", a_score(0.2), MISSING, a_score(0.6)))
-    ((first, second),) = against_rewards(groups, (), an_algorithm())
+    ((first, second),) = samples_from_rewards(groups, (), an_algorithm())
     assert first.advantages == pytest.approx((-0.2,))
     assert second.advantages == pytest.approx((0.2,) * 3)
 
@@ -170,7 +170,7 @@ def test_unscored_responses_leave_the_baseline() -> None:
 def test_masked_responses_stay_in_their_groups_baseline() -> None:
     algorithm = an_algorithm(mask_truncated=True)
     groups, _ = chosen(scored("a", a_score(0.0), a_score(0.6), truncated=[1]), algorithm=algorithm)
-    ((first, second),) = against_rewards(groups, (), algorithm)
+    ((first, second),) = samples_from_rewards(groups, (), algorithm)
     assert (first.advantages[0], second.advantages[0]) == pytest.approx((-0.3, 0.3))
     assert (first.is_truncated, second.is_truncated) == (False, True)
 
@@ -188,7 +188,7 @@ def test_groups_are_compared_within_themselves(changed: dict[str, object], expec
     groups, _ = chosen(
         scored("a", a_score(0.1), a_score(0.9)), scored("b", a_score(0.4), a_score(0.6)), algorithm=algorithm
     )
-    found = firsts(against_rewards(groups, (), algorithm))
+    found = firsts(samples_from_rewards(groups, (), algorithm))
     assert np.array(found) == pytest.approx(np.array(expected), abs=1e-4)
 
 
@@ -199,7 +199,7 @@ def test_a_distance_charged_in_the_reward_enters_the_baseline() -> None:
     """
     algorithm = an_algorithm(kl="reward", kl_estimator="k1", kl_coefficient=0.1)
     groups, _ = chosen(scored("a", a_score(0.2), a_score(0.6)), algorithm=algorithm)
-    (samples,) = against_rewards(groups, measures(groups, reference=-1.5), algorithm)
+    (samples,) = samples_from_rewards(groups, measures(groups, reference=-1.5), algorithm)
     assert [sample.advantages[0] for sample in samples] == pytest.approx([-0.175, 0.175])
     assert samples[1].reference_logprobs == (-1.5, -1.5)
 
@@ -216,7 +216,7 @@ def test_reinforce_plus_plus_charges_each_token_with_what_follows() -> None:
     """
     algorithm = an_algorithm(advantage="reinforce++", kl="reward", kl_estimator="k1", kl_coefficient=0.1)
     groups, _ = chosen(scored("a", a_score(0.0), a_score(1.0)), algorithm=algorithm)
-    ((first, second),) = against_rewards(groups, measures(groups, reference=-1.5), algorithm)
+    ((first, second),) = samples_from_rewards(groups, measures(groups, reference=-1.5), algorithm)
     std = (0.635 / 3) ** 0.5
     assert first.advantages == pytest.approx((-0.65 / std,), abs=1e-5)
     assert second.advantages == pytest.approx((0.3 / std, 0.35 / std), abs=1e-5)
@@ -229,7 +229,7 @@ def test_a_critic_judges_token_by_token_and_learns_the_returns() -> None:
     """gamma = lambda = 1: what is to come, 1, less the value of 0.25; costs are none."""
     algorithm = an_algorithm(name="ppo", advantage="gae", gae_lambda=1.0, whiten_advantages=False)
     groups, _ = chosen(scored("a", a_score(0.0), a_score(1.0)), algorithm=algorithm)
-    ((first, second),) = against_critic(groups, measures(groups, value=0.25), algorithm)
+    ((first, second),) = samples_from_critic(groups, measures(groups, value=0.25), algorithm)
     assert (first.advantages, first.returns, first.old_values) == ((-0.25,), (0.0,), (0.25,))
     assert (second.advantages, second.returns, second.old_values) == ((0.75, 0.75), (1.0, 1.0), (0.25, 0.25))
 
@@ -237,7 +237,7 @@ def test_a_critic_judges_token_by_token_and_learns_the_returns() -> None:
 def test_whitening_moves_advantages_and_leaves_returns() -> None:
     algorithm = an_algorithm(name="ppo", advantage="gae", gae_lambda=1.0)
     groups, _ = chosen(scored("a", a_score(0.0), a_score(1.0)), algorithm=algorithm)
-    samples = against_critic(groups, measures(groups, value=0.25), algorithm)[0]
+    samples = samples_from_critic(groups, measures(groups, value=0.25), algorithm)[0]
     tokens = [advantage for sample in samples for advantage in sample.advantages]
     assert (np.mean(tokens), np.std(tokens)) == pytest.approx((0.0, 1.0), abs=1e-6)
     assert samples[1].returns == (1.0, 1.0)
@@ -251,7 +251,7 @@ def test_old_logprobs_are_those_measured_where_a_batch_is_stepped_on_more_than_o
     for changed, expected in (({"epochs": 2}, (-1.0, -1.0)), ({"kl": "loss"}, ())):
         algorithm = an_algorithm(**changed)
         groups, _ = chosen(group, algorithm=algorithm)
-        ((_, second),) = against_rewards(groups, measures(groups, reference=-2.0), algorithm)
+        ((_, second),) = samples_from_rewards(groups, measures(groups, reference=-2.0), algorithm)
         assert second.old_logprobs == expected
         assert second.reference_logprobs == (-2.0, -2.0)
         assert second.returns == second.old_values == ()
@@ -266,7 +266,7 @@ def test_a_measure_that_is_not_finite_reaches_only_its_own_group(changed: dict[s
     )
     known = measures(groups, reference=-1.0)
     known[0] = replace(known[0], logprobs=np.array([measure], dtype=np.float32))
-    bad, good = firsts(against_rewards(groups, known, algorithm))
+    bad, good = firsts(samples_from_rewards(groups, known, algorithm))
     assert not np.isfinite(bad).any()
     assert np.sign(good) == pytest.approx([-1, 1])
 
@@ -281,6 +281,6 @@ def test_measures_that_lack_what_the_algorithm_reads_are_refused(
     algorithm = an_algorithm(name="ppo", advantage="gae", kl="loss")
     groups, _ = chosen(scored("a", a_score(1.0)), algorithm=algorithm)
     with pytest.raises(ValueError, match=message):
-        against_critic(groups, measures(groups, reference=reference, value=value), algorithm)
+        samples_from_critic(groups, measures(groups, reference=reference, value=value), algorithm)
     with pytest.raises(ValueError, match="0 measures for 1 candidates"):
-        against_critic(groups, (), algorithm)
+        samples_from_critic(groups, (), algorithm)

@@ -66,11 +66,9 @@ def test_too_many_skipped_steps_in_a_row_end_the_run_after_they_were_written_dow
     assert [record.step for record in done.records] == [1, 2]
     assert done.drops(2) == [("b", "not_finite")]
     assert [position.step for position in done.checkpointer.kept] == [1]  # the last good one stays the last
-    assert str(done.failure) == (
-        "2 optimiser steps in a row were skipped because loss or gradient was not finite (learner.max_skipped_steps); "
-        "the last, number 2, on the groups 1/b/de. events.jsonl names those of the others; start a run of "
-        "another name with a lower learner.learning_rate or in learner.dtype float32"
-    )
+    assert done.failure is not None
+    assert done.failure.key == "learner.max_skipped_steps"
+    assert "1/b/de" in str(done.failure)  # the groups of the last skipped step
 
 
 def test_a_step_that_was_taken_starts_the_count_again() -> None:

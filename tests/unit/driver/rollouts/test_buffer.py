@@ -1,4 +1,4 @@
-"""The feed on fakes, its gates opened by the test: how many groups are under way, and which of them a step gets."""
+"""The buffer on fakes, its gates opened by the test: how many groups are under way, and which of them a step gets."""
 
 from dataclasses import replace
 
@@ -7,22 +7,22 @@ import pytest
 from contracts.errors import BadInput, RunFailed
 from contracts.rollouts import Problem, Unscored
 from tests.fakes.ports import a_problem, policy_prompt, run
-from tests.runs.feed import DULL, GROUP_SIZE, PROBLEMS, FeedRun, algorithm, numbers, quiet, set_aside
+from tests.runs.buffer import DULL, GROUP_SIZE, PROBLEMS, BufferHarness, algorithm, numbers, quiet, replaced
 
 
 @pytest.mark.parametrize("max_staleness", [0, 1, 2])
 def test_never_more_are_under_way_than_there_are_slots(max_staleness: int) -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=max_staleness))
+        harness = BufferHarness(algorithm(max_staleness=max_staleness))
         slots = 2 * (max_staleness + 1)
-        waiting = await live.begin(1)
-        assert live.asked == list(range(slots))
-        await live.finish(*range(slots))  # finished ones keep their slots until they are learned from
+        waiting = await harness.begin(1)
+        assert harness.asked == list(range(slots))
+        await harness.finish(*range(slots))  # finished ones keep their slots until they are learned from
         assert numbers(await waiting) == [0, 1]
-        assert live.asked == []
-        await live.learned(1)
-        assert live.asked == [slots, slots + 1]
-        await live.feed.close()
+        assert harness.asked == []
+        await harness.learned(1)
+        assert harness.asked == [slots, slots + 1]
+        await harness.buffer.close()
 
     run(watch())
 
@@ -32,31 +32,31 @@ def test_on_policy_a_batch_has_the_order_of_its_draws_whoever_finishes_first(ord
     """All requests are made, in that order too, before any is answered: so the same worker gets the same one again."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(size=3))
-        waiting = await live.begin(1)
-        assert [request.request_id for request in live.policy.requests] == ["0/a0/de", "1/b0/de", "2/c0/de"]
+        harness = BufferHarness(algorithm(size=3))
+        waiting = await harness.begin(1)
+        assert [request.request_id for request in harness.policy.requests] == ["0/a0/de", "1/b0/de", "2/c0/de"]
         for number in order:
             assert not waiting.done()
-            await live.finish(number)
+            await harness.finish(number)
         assert numbers(await waiting) == [0, 1, 2]
-        assert live.asked == []  # nothing is drawn by weights that are about to change
-        await live.learned(1)
-        assert live.asked == [3, 4, 5]
-        await live.feed.close()
+        assert harness.asked == []  # nothing is drawn by weights that are about to change
+        await harness.learned(1)
+        assert harness.asked == [3, 4, 5]
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_above_it_generation_goes_on_while_a_step_learns_and_anew_right_after() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        waiting = await live.begin(1)
-        await live.finish(3, 1)
+        harness = BufferHarness(algorithm(max_staleness=1))
+        waiting = await harness.begin(1)
+        await harness.finish(3, 1)
         assert numbers(await waiting) == [1, 3]
-        assert live.asked == [0, 2]  # while the step learns
-        await live.learned(1)
-        assert live.asked == [0, 2, 4, 5]  # before anybody asks for the next step
-        await live.feed.close()
+        assert harness.asked == [0, 2]  # while the step learns
+        await harness.learned(1)
+        assert harness.asked == [0, 2, 4, 5]  # before anybody asks for the next step
+        await harness.buffer.close()
 
     run(watch())
 
@@ -66,36 +66,36 @@ def test_a_step_waits_for_a_group_whose_time_would_be_over() -> None:
     version 1 those two come first, although younger ones are ready."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        waiting = await live.begin(1)
-        await live.finish(0, 1)
+        harness = BufferHarness(algorithm(max_staleness=1))
+        waiting = await harness.begin(1)
+        await harness.finish(0, 1)
         assert numbers(await waiting) == [0, 1]
-        await live.learned(1)
-        waiting = await live.begin(2)
-        await live.finish(4, 5)  # of version 1
+        await harness.learned(1)
+        waiting = await harness.begin(2)
+        await harness.finish(4, 5)  # of version 1
         assert not waiting.done()
-        await live.finish(2)
+        await harness.finish(2)
         assert not waiting.done()
-        await live.finish(3)
+        await harness.finish(3)
         assert numbers(await waiting) == [2, 3]
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_a_straggler_with_time_left_is_overtaken() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=2, size=1))
-        waiting = await live.begin(1)
-        await live.finish(1)
+        harness = BufferHarness(algorithm(max_staleness=2, size=1))
+        waiting = await harness.begin(1)
+        await harness.finish(1)
         assert numbers(await waiting) == [1]
-        await live.learned(1)
-        waiting = await live.begin(2)
-        await live.finish(3)  # of version 1, while 0 and 2 of version 0 are still written
+        await harness.learned(1)
+        waiting = await harness.begin(2)
+        await harness.finish(3)  # of version 1, while 0 and 2 of version 0 are still written
         assert not waiting.done()  # one of them must be learned from by version 1, the other by version 2
-        await live.finish(2)
+        await harness.finish(2)
         assert numbers(await waiting) == [2]  # so 0, that was asked for before, may still take its time
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
@@ -104,43 +104,43 @@ def test_a_group_is_as_old_as_its_oldest_token() -> None:
     """Drawn across two pushes: its first token is of version 0, and version 2 may not learn from it."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        waiting = await live.begin(1)
-        live.feed.version = 2  # as after a learner that came back under a version of its own
-        await live.finish(0, versions=(0, 1, 2))
-        await live.finish(1, 2, 3, versions=(1, 2, 2))
+        harness = BufferHarness(algorithm(max_staleness=1))
+        waiting = await harness.begin(1)
+        harness.buffer.version = 2  # as after a learner that came back under a version of its own
+        await harness.finish(0, versions=(0, 1, 2))
+        await harness.finish(1, 2, 3, versions=(1, 2, 2))
         batch = await waiting
-        assert set_aside(batch) == [(0, "too_stale")]
-        assert batch.set_aside[0].dropped.detail == "drawn 2 policy versions ago"
+        assert replaced(batch) == [(0, "too_stale")]
+        assert batch.replaced[0].dropped.detail == "drawn 2 policy versions ago"
         assert numbers(batch) == [1, 2]
         assert batch.metrics["group/replaced"] == 1
-        assert live.asked == [4]  # in its place
-        await live.feed.close()
+        assert harness.asked == [4]  # in its place
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_of_its_responses_the_oldest_counts() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        waiting = await live.begin(1)
-        live.feed.version = 2
-        live.policy.finish_each(0, (2,), (0, 2))
-        live.policy.finish_each(1, (0, 1, 2), (1,))
-        await live.finish(2, 3, versions=(2,))
-        assert set_aside(await waiting) == [(0, "too_stale"), (1, "too_stale")]
-        await live.feed.close()
+        harness = BufferHarness(algorithm(max_staleness=1))
+        waiting = await harness.begin(1)
+        harness.buffer.version = 2
+        harness.policy.finish_each(0, (2,), (0, 2))
+        harness.policy.finish_each(1, (0, 1, 2), (1,))
+        await harness.finish(2, 3, versions=(2,))
+        assert replaced(await waiting) == [(0, "too_stale"), (1, "too_stale")]
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_of_groups_of_one_age_the_first_drawn_are_learned_from_first() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        waiting = await live.begin(1)
-        live.policy.finish(3, 2, 1)  # in one turn: all three are ready when the step looks
+        harness = BufferHarness(algorithm(max_staleness=1))
+        waiting = await harness.begin(1)
+        harness.policy.finish(3, 2, 1)  # in one turn: all three are ready when the step looks
         assert numbers(await waiting) == [1, 2]
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
@@ -149,46 +149,46 @@ def test_a_group_that_waited_at_the_engine_counts_from_the_weights_that_drew_it(
     """Started at version 0, drawn by version 1: version 2 may still learn from it."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        waiting = await live.begin(1)
-        live.feed.version = 2
-        await live.finish(0, 1, 2, 3, versions=(1, 1))
+        harness = BufferHarness(algorithm(max_staleness=1))
+        waiting = await harness.begin(1)
+        harness.buffer.version = 2
+        await harness.finish(0, 1, 2, 3, versions=(1, 1))
         assert numbers(await waiting) == [0, 1]
-        assert set_aside(await waiting) == []
-        await live.feed.close()
+        assert replaced(await waiting) == []
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_nothing_is_started_that_no_step_will_learn_from() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(steps=2, max_staleness=3))
-        waiting = await live.begin(1)
-        assert live.asked == [0, 1, 2, 3]  # two steps of two; there are slots for eight
-        await live.finish(0, 1, 2, 3)
+        harness = BufferHarness(algorithm(steps=2, max_staleness=3))
+        waiting = await harness.begin(1)
+        assert harness.asked == [0, 1, 2, 3]  # two steps of two; there are slots for eight
+        await harness.finish(0, 1, 2, 3)
         await waiting
-        await live.learned(1)
-        assert numbers(await live.feed.next_batch(2)) == [2, 3]
-        await live.learned(2)
-        assert live.stream.drawn == 4
-        assert await live.feed.close() == []
+        await harness.learned(1)
+        assert numbers(await harness.buffer.take_batch(2)) == [2, 3]
+        await harness.learned(2)
+        assert harness.stream.drawn == 4
+        assert await harness.buffer.close() == []
 
     run(watch())
 
 
 def test_a_failure_of_a_stage_reaches_whoever_waits_for_groups_at_once() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        waiting = await live.begin(1)
-        live.policy.fail(3, RunFailed("no policy worker is left"))
+        harness = BufferHarness(algorithm(max_staleness=1))
+        waiting = await harness.begin(1)
+        harness.policy.fail(3, RunFailed("no policy worker is left"))
         await quiet()
         assert waiting.done()
         with pytest.raises(RunFailed, match="no policy worker is left"):
             await waiting
-        await live.finish(0, 1, 2)
+        await harness.finish(0, 1, 2)
         with pytest.raises(RunFailed, match="no policy worker is left"):
-            await live.feed.next_batch(1)  # enough are there; but nothing goes on
-        await live.feed.close()
+            await harness.buffer.take_batch(1)  # enough are there; but nothing goes on
+        await harness.buffer.close()
 
     run(watch())
 
@@ -200,33 +200,33 @@ def test_a_prompt_that_is_too_long_takes_its_place_in_the_batch_and_ends_nothing
         return policy_prompt(problem)
 
     async def watch() -> None:
-        live = FeedRun(algorithm())
-        live.feed.stages = replace(live.feed.stages, prompt=prompt)
-        waiting = await live.begin(1)
-        await live.finish(0)
+        harness = BufferHarness(algorithm())
+        harness.buffer.stages = replace(harness.buffer.stages, prompt=prompt)
+        waiting = await harness.begin(1)
+        await harness.finish(0)
         assert numbers(await waiting) == [0, 1]
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_a_batch_says_what_was_in_flight_ready_and_finished_since_the_one_before() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        first = await live.begin(1)
-        await live.finish(0)
-        live.policy.finish(1, 2)  # in one turn: when the batch is chosen, three of four are ready
+        harness = BufferHarness(algorithm(max_staleness=1))
+        first = await harness.begin(1)
+        await harness.finish(0)
+        harness.policy.finish(1, 2)  # in one turn: when the batch is chosen, three of four are ready
         found = (await first).metrics
         assert (found["queue/in_flight"], found["queue/ready"]) == (4, 3)
         assert found["group/finished_texts"] == 3 * GROUP_SIZE
         assert found["group/finished_tokens"] == 3 * GROUP_SIZE  # one token each
-        await live.learned(1)
-        second = await live.begin(2)
-        await live.finish(3, versions=(0, 0, 1))
+        await harness.learned(1)
+        second = await harness.begin(2)
+        await harness.finish(3, versions=(0, 0, 1))
         found = (await second).metrics
         assert (found["queue/in_flight"], found["queue/ready"]) == (4, 2)
         assert (found["group/finished_texts"], found["group/finished_tokens"]) == (GROUP_SIZE, 3 * GROUP_SIZE)
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
@@ -235,12 +235,12 @@ def test_the_curriculum_hears_of_every_group_that_was_scored() -> None:
     """A fake's score has its reward as the part "answer": 0 and 0.1 without anything said, so 0.05 in the mean."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(size=3), scores={1: DULL, 2: (Unscored(reason="timed out"),) * GROUP_SIZE})
-        waiting = await live.begin(1)
-        await live.finish(0, 1, 2)
+        harness = BufferHarness(algorithm(size=3), scores={1: DULL, 2: (Unscored(reason="timed out"),) * GROUP_SIZE})
+        waiting = await harness.begin(1)
+        await harness.finish(0, 1, 2)
         await waiting
-        assert live.stream.rates == pytest.approx({"0/a0/de": 0.05, "1/b0/de": 0.5})
-        await live.feed.close()
+        assert harness.stream.rates == pytest.approx({"0/a0/de": 0.05, "1/b0/de": 0.5})
+        await harness.buffer.close()
 
     run(watch())
 
@@ -249,13 +249,13 @@ def test_references_that_were_paid_for_are_kept_after_each_step_and_at_the_end()
     saved: list[int] = []
 
     async def watch() -> None:
-        live = FeedRun(algorithm())
-        live.feed.stages.references.cache.save = lambda: saved.append(len(live.pivot.requests))  # type: ignore[method-assign]
-        waiting = await live.begin(1)
-        await live.finish(0, 1)
+        harness = BufferHarness(algorithm())
+        harness.buffer.stages.references.cache.save = lambda: saved.append(len(harness.pivot.requests))  # type: ignore[method-assign]
+        waiting = await harness.begin(1)
+        await harness.finish(0, 1)
         await waiting
-        await live.learned(1)
-        await live.feed.close()
+        await harness.learned(1)
+        await harness.buffer.close()
 
     run(watch())
     assert saved == [2, 4]
@@ -263,9 +263,9 @@ def test_references_that_were_paid_for_are_kept_after_each_step_and_at_the_end()
 
 def test_languages_of_one_item_share_its_reference() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(), problems=[a_problem("a", "de"), a_problem("a", "sw")])
-        await live.begin(1)
-        assert len(live.pivot.requests) == 1
-        await live.feed.close()
+        harness = BufferHarness(algorithm(), problems=[a_problem("a", "de"), a_problem("a", "sw")])
+        await harness.begin(1)
+        assert len(harness.pivot.requests) == 1
+        await harness.buffer.close()
 
     run(watch())

@@ -1,4 +1,4 @@
-"""Steps back of a feed, and its end, on fakes: every draw ends exactly once."""
+"""Steps back of a buffer, and its end, on fakes: every draw ends exactly once."""
 
 import asyncio
 from dataclasses import replace
@@ -9,48 +9,58 @@ from contracts.errors import RunFailed
 from contracts.rollouts import ScoredGroup, ScoreRequest
 from driver.learning.samples import oldest_version
 from tests.fakes.ports import FakeScorer, Scores, run
-from tests.runs.feed import DULL, FeedRun, algorithm, number_of, numbers, one_step, open_numbers, quiet, set_aside
+from tests.runs.buffer import (
+    DULL,
+    BufferHarness,
+    algorithm,
+    number_of,
+    numbers,
+    one_step,
+    open_numbers,
+    quiet,
+    replaced,
+)
 
 
-def names(live: FeedRun) -> list[str]:
-    return [request.request_id for request in live.policy.requests]
+def names(harness: BufferHarness) -> list[str]:
+    return [request.request_id for request in harness.policy.requests]
 
 
 def test_a_step_back_hands_out_again_what_was_learned_from_since_the_checkpoint_and_is_fresh() -> None:
     """Version 1 learned in step 2 and the learner is lost; the weights of step 1 come back as version 2."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=2))
-        await one_step(live, 1, 0, 1)
-        live.feed.checkpointed()
-        waiting = await live.begin(2)
-        await live.finish(2, 3)
+        harness = BufferHarness(algorithm(max_staleness=2))
+        await one_step(harness, 1, 0, 1)
+        harness.buffer.checkpointed()
+        waiting = await harness.begin(2)
+        await harness.finish(2, 3)
         assert numbers(await waiting) == [2, 3]  # in the hands of the step that is lost
-        asked = len(live.policy.requests)
-        live.feed.step_back(step=1, version=2)
-        assert numbers(await live.feed.next_batch(2)) == [2, 3]
-        assert len(live.policy.requests) == asked  # the engines were asked for nothing twice
-        await live.learned(3)
-        assert 0 not in live.asked and 1 not in live.asked  # the checkpoint has those
-        await live.feed.close()
+        asked = len(harness.policy.requests)
+        harness.buffer.step_back(step=1, version=2)
+        assert numbers(await harness.buffer.take_batch(2)) == [2, 3]
+        assert len(harness.policy.requests) == asked  # the engines were asked for nothing twice
+        await harness.learned(3)
+        assert 0 not in harness.asked and 1 not in harness.asked  # the checkpoint has those
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_what_was_settled_in_several_steps_comes_back_with_what_was_set_aside() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=6, size=1, max_replacements=1), scores={1: DULL})
-        await one_step(live, 1, 0)
-        live.feed.checkpointed()
-        await live.finish(1)  # its place goes to draw 8
-        await one_step(live, 2, 2)  # and is reported here
-        await one_step(live, 3, 3)
-        live.feed.step_back(step=1, version=4)
-        again = await live.feed.next_batch(2)
-        assert (numbers(again), set_aside(again)) == ([2], [(1, "no_signal")])  # it teaches nothing still
-        await live.learned(5)
-        assert numbers(await live.feed.next_batch(3)) == [3]
-        await live.feed.close()
+        harness = BufferHarness(algorithm(max_staleness=6, size=1, max_replacements=1), scores={1: DULL})
+        await one_step(harness, 1, 0)
+        harness.buffer.checkpointed()
+        await harness.finish(1)  # its place goes to draw 8
+        await one_step(harness, 2, 2)  # and is reported here
+        await one_step(harness, 3, 3)
+        harness.buffer.step_back(step=1, version=4)
+        again = await harness.buffer.take_batch(2)
+        assert (numbers(again), replaced(again)) == ([2], [(1, "no_signal")])  # it teaches nothing still
+        await harness.learned(5)
+        assert numbers(await harness.buffer.take_batch(3)) == [3]
+        await harness.buffer.close()
 
     run(watch())
 
@@ -59,40 +69,40 @@ def test_what_is_too_old_after_a_step_back_is_asked_again_under_another_name_wit
     """On-policy nothing outlives a version: ready, handed out and under way alike."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(size=3))
-        waiting = await live.begin(1)
-        await live.finish(0, 1)
-        first = {number_of(request.request_id): request.seeds for request in live.policy.requests}
+        harness = BufferHarness(algorithm(size=3))
+        waiting = await harness.begin(1)
+        await harness.finish(0, 1)
+        first = {number_of(request.request_id): request.seeds for request in harness.policy.requests}
         waiting.cancel()
-        live.policy.version = 1
-        live.feed.step_back(step=0, version=1)
-        waiting = await live.begin(1)
-        assert live.asked == [0, 1, 2]
-        assert names(live)[3:] == ["0/a0/de~1", "1/b0/de~1", "2/c0/de~1"]
-        assert {number_of(request.request_id): request.seeds for request in live.policy.requests[3:]} == first
-        live.policy.version = 2
-        live.feed.step_back(step=0, version=2)
+        harness.policy.version = 1
+        harness.buffer.step_back(step=0, version=1)
+        waiting = await harness.begin(1)
+        assert harness.asked == [0, 1, 2]
+        assert names(harness)[3:] == ["0/a0/de~1", "1/b0/de~1", "2/c0/de~1"]
+        assert {number_of(request.request_id): request.seeds for request in harness.policy.requests[3:]} == first
+        harness.policy.version = 2
+        harness.buffer.step_back(step=0, version=2)
         await quiet()
-        assert names(live)[6:] == ["0/a0/de~2", "1/b0/de~2", "2/c0/de~2"]
-        await live.finish(0, 1, 2)
+        assert names(harness)[6:] == ["0/a0/de~2", "1/b0/de~2", "2/c0/de~2"]
+        await harness.finish(0, 1, 2)
         assert numbers(await waiting) == [0, 1, 2]
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_what_is_under_way_and_fresh_goes_on_through_a_step_back() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        waiting = await live.begin(1)
-        await live.finish(0, 1)
+        harness = BufferHarness(algorithm(max_staleness=1))
+        waiting = await harness.begin(1)
+        await harness.finish(0, 1)
         await waiting
-        live.feed.step_back(step=0, version=1)
+        harness.buffer.step_back(step=0, version=1)
         await quiet()
-        assert live.asked == [2, 3]
-        assert names(live) == ["0/a0/de", "1/b0/de", "2/c0/de", "3/d0/de"]
-        assert numbers(await live.feed.next_batch(1)) == [0, 1]
-        await live.feed.close()
+        assert harness.asked == [2, 3]
+        assert names(harness) == ["0/a0/de", "1/b0/de", "2/c0/de", "3/d0/de"]
+        assert numbers(await harness.buffer.take_batch(1)) == [0, 1]
+        await harness.buffer.close()
 
     run(watch())
 
@@ -101,34 +111,34 @@ def test_a_group_that_failed_while_the_learner_hung_is_asked_again_when_it_is_ba
     """Engines are paused while a learner pushes, and their requests have time limits."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=2))
-        waiting = await live.begin(1)
-        live.policy.fail(1, RunFailed("no policy worker answered in 1800 s"))
+        harness = BufferHarness(algorithm(max_staleness=2))
+        waiting = await harness.begin(1)
+        harness.policy.fail(1, RunFailed("no policy worker answered in 1800 s"))
         with pytest.raises(RunFailed, match="no policy worker answered"):
             await waiting
-        live.feed.step_back(step=0, version=1)
-        waiting = await live.begin(1)
-        assert names(live)[-1] == "1/b0/de~1"
-        assert sorted(live.asked) == [0, 1, 2, 3, 4, 5]
-        await live.finish(0, 1)
+        harness.buffer.step_back(step=0, version=1)
+        waiting = await harness.begin(1)
+        assert names(harness)[-1] == "1/b0/de~1"
+        assert sorted(harness.asked) == [0, 1, 2, 3, 4, 5]
+        await harness.finish(0, 1)
         assert numbers(await waiting) == [0, 1]
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_a_failure_that_outlives_a_step_back_is_the_runs_all_the_same() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=2))
-        await live.begin(1)
-        live.policy.fail(1, RunFailed("no policy worker is left"))
+        harness = BufferHarness(algorithm(max_staleness=2))
+        await harness.begin(1)
+        harness.policy.fail(1, RunFailed("no policy worker is left"))
         await quiet()
-        live.feed.step_back(step=0, version=1)
-        waiting = await live.begin(1)
-        live.policy.fail(1, RunFailed("no policy worker is left"))
+        harness.buffer.step_back(step=0, version=1)
+        waiting = await harness.begin(1)
+        harness.policy.fail(1, RunFailed("no policy worker is left"))
         with pytest.raises(RunFailed, match="no policy worker is left"):
             await waiting
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
@@ -154,40 +164,40 @@ def test_an_attempt_that_goes_on_after_its_group_was_asked_again_is_nobodys() ->
     """On-policy, both attempts of a group answer: it is learned from once, and by its new version."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm())
+        harness = BufferHarness(algorithm())
         deaf = DeafScorer()
-        live.feed.stages = replace(live.feed.stages, scorer=deaf)
-        waiting = await live.begin(1)
-        await live.finish(0, 1)  # and the scorer has them
+        harness.buffer.stages = replace(harness.buffer.stages, scorer=deaf)
+        waiting = await harness.begin(1)
+        await harness.finish(0, 1)  # and the scorer has them
         waiting.cancel()
-        live.policy.version = 1
-        live.feed.step_back(step=0, version=1)
-        waiting = await live.begin(1)
+        harness.policy.version = 1
+        harness.buffer.step_back(step=0, version=1)
+        waiting = await harness.begin(1)
         assert deaf.num_lost == 2
         deaf.release.set()
         await quiet()
         assert not waiting.done()  # the first attempts have ended
-        await live.finish(0, 1)
+        await harness.finish(0, 1)
         batch = await waiting
         assert numbers(batch) == [0, 1]
         assert [oldest_version(group) for group in batch.groups if isinstance(group, ScoredGroup)] == [1, 1]
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_an_attempt_that_goes_on_after_the_end_is_dropped_once() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={0: DULL})
+        harness = BufferHarness(algorithm(max_staleness=1, max_replacements=1), scores={0: DULL})
         deaf = DeafScorer()
-        live.feed.stages = replace(live.feed.stages, scorer=deaf)
-        await live.begin(1)
-        await live.finish(0)
+        harness.buffer.stages = replace(harness.buffer.stages, scorer=deaf)
+        await harness.begin(1)
+        await harness.finish(0)
         asyncio.get_running_loop().call_soon(deaf.release.set)
-        dropped = await live.feed.close()
+        dropped = await harness.buffer.close()
         assert deaf.num_lost == 1
         assert sorted(number_of(group.group_id) for group in dropped) == [0, 1, 2, 3]
-        assert live.stream.drawn == 4  # none was started in the place of the dull one
+        assert harness.stream.drawn == 4  # none was started in the place of the dull one
         await quiet()
 
     run(watch())
@@ -195,38 +205,38 @@ def test_an_attempt_that_goes_on_after_the_end_is_dropped_once() -> None:
 
 def test_two_steps_back_in_a_row_double_nothing() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=5))
-        await one_step(live, 1, 0, 1)
-        live.feed.checkpointed()
-        await one_step(live, 2, 2, 3)
+        harness = BufferHarness(algorithm(max_staleness=5))
+        await one_step(harness, 1, 0, 1)
+        harness.buffer.checkpointed()
+        await one_step(harness, 2, 2, 3)
         for version in (3, 4):
-            live.feed.step_back(step=1, version=version)
-            assert numbers(await live.feed.next_batch(2)) == [2, 3]
-        await live.learned(5)
-        state, kept = live.feed.state()
+            harness.buffer.step_back(step=1, version=version)
+            assert numbers(await harness.buffer.take_batch(2)) == [2, 3]
+        await harness.learned(5)
+        state, kept = harness.buffer.state()
         numbered = [*open_numbers(state), *(draw.number for draw, _ in kept)]
-        assert sorted(numbered) == list(range(4, live.stream.drawn))
-        await live.feed.close()
+        assert sorted(numbered) == list(range(4, harness.stream.drawn))
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_a_step_back_renews_the_budget_and_the_place_in_the_run() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(steps=2, max_replacements=1), scores={0: DULL, 2: DULL})
-        waiting = await live.begin(1)
-        await live.finish(0, 1)
-        await live.finish(2)
-        assert set_aside(await waiting) == [(0, "no_signal")]  # the learner is lost while the step learns
-        live.policy.version = 1
-        live.feed.step_back(step=0, version=1)
-        waiting = await live.begin(1)
-        assert live.asked == [0, 1]  # 2 waits for a slot
-        await live.finish(0, 1)
-        assert live.asked == [2]
-        await live.finish(2)
-        assert (numbers(await waiting), set_aside(await waiting)) == ([1, 2], [(0, "no_signal")])
-        await live.feed.close()
+        harness = BufferHarness(algorithm(steps=2, max_replacements=1), scores={0: DULL, 2: DULL})
+        waiting = await harness.begin(1)
+        await harness.finish(0, 1)
+        await harness.finish(2)
+        assert replaced(await waiting) == [(0, "no_signal")]  # the learner is lost while the step learns
+        harness.policy.version = 1
+        harness.buffer.step_back(step=0, version=1)
+        waiting = await harness.begin(1)
+        assert harness.asked == [0, 1]  # 2 waits for a slot
+        await harness.finish(0, 1)
+        assert harness.asked == [2]
+        await harness.finish(2)
+        assert (numbers(await waiting), replaced(await waiting)) == ([1, 2], [(0, "no_signal")])
+        await harness.buffer.close()
 
     run(watch())
 
@@ -235,15 +245,15 @@ def test_after_a_step_back_groups_are_started_for_all_steps_that_are_left() -> N
     """Before anybody asks for the first of them: generation does not wait for the learner to be ready."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(steps=2, max_staleness=1))
-        await one_step(live, 1, 0, 1)
-        await one_step(live, 2, 2, 3)
-        assert live.asked == []
-        live.policy.version = 9
-        live.feed.step_back(step=0, version=9)
+        harness = BufferHarness(algorithm(steps=2, max_staleness=1))
+        await one_step(harness, 1, 0, 1)
+        await one_step(harness, 2, 2, 3)
+        assert harness.asked == []
+        harness.policy.version = 9
+        harness.buffer.step_back(step=0, version=9)
         await quiet()
-        assert live.asked == [0, 1, 2, 3]
-        await live.feed.close()
+        assert harness.asked == [0, 1, 2, 3]
+        await harness.buffer.close()
 
     run(watch())
 
@@ -252,14 +262,15 @@ def test_a_step_that_a_whole_checkpoint_holds_is_not_handed_out_again_although_i
     """Its last byte was written, and then the disk was full: it is there, and it is what the learner goes on from."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=3))
-        await one_step(live, 1, 0, 1)
-        await one_step(live, 2, 2, 3)
-        live.feed.step_back(step=1, version=3)
-        assert numbers(await live.feed.next_batch(2)) == [2, 3]
-        with pytest.raises(RunFailed, match="the checkpoint of step 1 can't be used any more"):
-            live.feed.step_back(step=0, version=4)  # that one is damaged meanwhile
-        await live.feed.close()
+        harness = BufferHarness(algorithm(max_staleness=3))
+        await one_step(harness, 1, 0, 1)
+        await one_step(harness, 2, 2, 3)
+        harness.buffer.step_back(step=1, version=3)
+        assert numbers(await harness.buffer.take_batch(2)) == [2, 3]
+        with pytest.raises(RunFailed) as error:
+            harness.buffer.step_back(step=0, version=4)  # the checkpoint of step 1 is damaged meanwhile
+        assert error.value.key == "checkpoint"
+        await harness.buffer.close()
 
     run(watch())
 
@@ -269,42 +280,43 @@ def test_a_step_back_behind_the_last_checkpoint_is_refused() -> None:
     checkpoint's own."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=3))
-        await one_step(live, 1, 0, 1)
-        await one_step(live, 2, 2, 3)
-        live.feed.checkpointed()
-        with pytest.raises(RunFailed, match=r"of step 2 can't be used any more.* go back to step 1: start it again"):
-            live.feed.step_back(step=1, version=3)
-        live.feed.step_back(step=2, version=3)
-        await live.feed.close()
+        harness = BufferHarness(algorithm(max_staleness=3))
+        await one_step(harness, 1, 0, 1)
+        await one_step(harness, 2, 2, 3)
+        harness.buffer.checkpointed()
+        with pytest.raises(RunFailed) as error:
+            harness.buffer.step_back(step=1, version=3)
+        assert error.value.key == "checkpoint"
+        harness.buffer.step_back(step=2, version=3)
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_closing_drops_everything_that_is_left_once() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=2, max_replacements=1), scores={2: DULL})
-        await one_step(live, 1, 0, 1)
-        await live.finish(2, 3)
-        live.feed.step_back(step=1, version=9)  # everything must be asked again, of which 8 finds no slot
+        harness = BufferHarness(algorithm(max_staleness=2, max_replacements=1), scores={2: DULL})
+        await one_step(harness, 1, 0, 1)
+        await harness.finish(2, 3)
+        harness.buffer.step_back(step=1, version=9)  # everything must be asked again, of which 8 finds no slot
         await quiet()
-        assert live.asked == [2, 3, 4, 5, 6, 7]
-        await live.finish(4, versions=(9,))
-        dropped = await live.feed.close()
+        assert harness.asked == [2, 3, 4, 5, 6, 7]
+        await harness.finish(4, versions=(9,))
+        dropped = await harness.buffer.close()
         assert sorted(number_of(group.group_id) for group in dropped) == [2, 3, 4, 5, 6, 7, 8]
         assert {group.reason for group in dropped} == {"run_ended"}
-        assert live.asked == []
-        assert await live.feed.close() == []
+        assert harness.asked == []
+        assert await harness.buffer.close() == []
 
     run(watch())
 
 
 def test_a_group_that_was_set_aside_and_not_reported_keeps_its_reason_at_the_end() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={1: DULL})
-        await live.begin(1)
-        await live.finish(1)
-        dropped = await live.feed.close()
+        harness = BufferHarness(algorithm(max_staleness=1, max_replacements=1), scores={1: DULL})
+        await harness.begin(1)
+        await harness.finish(1)
+        dropped = await harness.buffer.close()
         reasons = {number_of(group.group_id): group.reason for group in dropped}
         assert reasons == {0: "run_ended", 1: "no_signal", 2: "run_ended", 3: "run_ended", 4: "run_ended"}
         assert len(dropped) == 5

@@ -1,4 +1,4 @@
-"""What of a feed goes into a checkpoint, and how another process goes on from it, on fakes."""
+"""What of a buffer goes into a checkpoint, and how another process goes on from it, on fakes."""
 
 import weakref
 from collections.abc import Sequence
@@ -9,41 +9,41 @@ from contracts.errors import BadInput
 from contracts.rollouts import Problem, PromptDraw, Score, ScoredGroup, ScoreRequest, Unscored
 from driver.problems.draws import Draws, OpenDraws
 from tests.fakes.ports import FakeScorer, GivenStream, policy_prompt, run
-from tests.runs.feed import (
+from tests.runs.buffer import (
     DULL,
     PROBLEMS,
-    FeedRun,
+    BufferHarness,
     algorithm,
     number_of,
     numbers,
     one_step,
     open_numbers,
     quiet,
-    set_aside,
+    replaced,
 )
 
 Kept = Sequence[tuple[PromptDraw, ScoredGroup]]
 
 
-def restored(state: OpenDraws, kept: Kept, *, step: int, version: int, max_staleness: int) -> FeedRun:
+def restored(state: OpenDraws, kept: Kept, *, step: int, version: int, max_staleness: int) -> BufferHarness:
     """What another process goes on with."""
     draws = Draws(GivenStream(PROBLEMS))
     draws.restore(state)
-    live = FeedRun(algorithm(max_staleness=max_staleness), draws=draws, step=step, version=version)
-    live.feed.keep(kept)
-    return live
+    harness = BufferHarness(algorithm(max_staleness=max_staleness), draws=draws, step=step, version=version)
+    harness.buffer.restore(kept)
+    return harness
 
 
 def test_a_checkpoint_keeps_what_is_ready_and_names_what_must_be_asked_again() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1), scores={2: DULL})
-        await one_step(live, 1, 0, 1)
-        await live.finish(2, 4)
-        state, kept = live.feed.state()
+        harness = BufferHarness(algorithm(max_staleness=1), scores={2: DULL})
+        await one_step(harness, 1, 0, 1)
+        await harness.finish(2, 4)
+        state, kept = harness.buffer.state()
         assert [draw.number for draw, _ in kept] == [2, 4]
         assert all(draw.group_id == group.group.group_id for draw, group in kept)
         assert (open_numbers(state), state["stream"]["number"]) == ([3, 5], 6)
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
@@ -57,38 +57,38 @@ def test_a_group_without_a_prompt_is_asked_again_too() -> None:
         return policy_prompt(problem)
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        live.feed.stages = replace(live.feed.stages, prompt=prompt)
-        await one_step(live, 1, 0, 1)
-        state, kept = live.feed.state()
-        assert live.asked == [2, 4, 5]
+        harness = BufferHarness(algorithm(max_staleness=1))
+        harness.buffer.stages = replace(harness.buffer.stages, prompt=prompt)
+        await one_step(harness, 1, 0, 1)
+        state, kept = harness.buffer.state()
+        assert harness.asked == [2, 4, 5]
         assert (open_numbers(state), list(kept)) == ([2, 3, 4, 5], [])
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_a_group_whose_place_was_given_away_and_that_nobody_was_told_of_is_open_in_a_checkpoint() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={2: DULL})
-        await one_step(live, 1, 0, 1)
-        await live.finish(2)
-        assert live.asked == [3, 4, 5, 6]
-        state, kept = live.feed.state()
+        harness = BufferHarness(algorithm(max_staleness=1, max_replacements=1), scores={2: DULL})
+        await one_step(harness, 1, 0, 1)
+        await harness.finish(2)
+        assert harness.asked == [3, 4, 5, 6]
+        state, kept = harness.buffer.state()
         assert (open_numbers(state), list(kept)) == ([2, 3, 4, 5, 6], [])
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
 
 def test_a_run_that_goes_on_asks_nothing_again_that_was_kept_and_the_rest_with_the_same_names_and_seeds() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        await one_step(live, 1, 0, 1)
-        await live.finish(3, 4)
-        state, kept = live.feed.state()
-        asked = {request.request_id: request.seeds for request in live.policy.requests}
-        await live.feed.close()
+        harness = BufferHarness(algorithm(max_staleness=1))
+        await one_step(harness, 1, 0, 1)
+        await harness.finish(3, 4)
+        state, kept = harness.buffer.state()
+        asked = {request.request_id: request.seeds for request in harness.policy.requests}
+        await harness.buffer.close()
 
         again = restored(state, kept, step=1, version=1, max_staleness=1)
         waiting = await again.begin(2)
@@ -99,25 +99,25 @@ def test_a_run_that_goes_on_asks_nothing_again_that_was_kept_and_the_rest_with_t
         assert numbers(await waiting) == [3, 4]  # of versions 0 and 1; 2 is drawn by version 1 now
         await again.learned(2)
         assert again.asked == [2, 5, 6, 7]
-        await again.feed.close()
+        await again.buffer.close()
 
     run(watch())
 
 
 def test_kept_groups_that_are_too_old_are_asked_again() -> None:
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        await one_step(live, 1, 0, 1)
-        await live.finish(2, 3, 4)
-        state, kept = live.feed.state()
-        await live.feed.close()
+        harness = BufferHarness(algorithm(max_staleness=1))
+        await one_step(harness, 1, 0, 1)
+        await harness.finish(2, 3, 4)
+        state, kept = harness.buffer.state()
+        await harness.buffer.close()
 
         again = restored(state, kept, step=1, version=2, max_staleness=1)
         waiting = await again.begin(2)
         assert again.asked == [2, 3, 5]  # of version 0; 4 is of version 1
         await again.finish(2)
         assert numbers(await waiting) == [2, 4]
-        await again.feed.close()
+        await again.buffer.close()
 
     run(watch())
 
@@ -126,17 +126,17 @@ def test_what_is_in_the_hands_of_a_step_is_open_with_what_it_was_told_of() -> No
     """The step has not learned yet, and nobody has written down what was replaced on its way."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1, max_replacements=1), scores={1: DULL})
-        waiting = await live.begin(1)
-        await live.finish(1)
-        await live.finish(0, 2)
-        assert (numbers(await waiting), set_aside(await waiting)) == ([0, 2], [(1, "no_signal")])
-        state, kept = live.feed.state()
+        harness = BufferHarness(algorithm(max_staleness=1, max_replacements=1), scores={1: DULL})
+        waiting = await harness.begin(1)
+        await harness.finish(1)
+        await harness.finish(0, 2)
+        assert (numbers(await waiting), replaced(await waiting)) == ([0, 2], [(1, "no_signal")])
+        state, kept = harness.buffer.state()
         assert ([draw.number for draw, _ in kept], open_numbers(state)) == ([0, 2], [1, 3, 4])
-        await live.learned(1)
-        state, kept = live.feed.state()
+        await harness.learned(1)
+        state, kept = harness.buffer.state()
         assert ([draw.number for draw, _ in kept], open_numbers(state)) == ([], [3, 4, 5, 6])
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
@@ -164,23 +164,23 @@ class WatchedScorer(FakeScorer):
         return sum(parts() is not None for parts in self.given)
 
 
-def watched(rules: AlgorithmConfig) -> tuple[FeedRun, WatchedScorer]:
-    live, scorer = FeedRun(rules), WatchedScorer()
-    live.feed.stages = replace(live.feed.stages, scorer=scorer)
-    return live, scorer
+def watched(rules: AlgorithmConfig) -> tuple[BufferHarness, WatchedScorer]:
+    harness, scorer = BufferHarness(rules), WatchedScorer()
+    harness.buffer.stages = replace(harness.buffer.stages, scorer=scorer)
+    return harness, scorer
 
 
 def test_what_a_checkpoint_holds_is_forgotten_here() -> None:
     """Else a long run would fill the driver's memory."""
 
     async def watch() -> None:
-        live, scorer = watched(algorithm(steps=4, max_staleness=3))
+        harness, scorer = watched(algorithm(steps=4, max_staleness=3))
         for step in (1, 2):
-            await one_step(live, step, 2 * step - 2, 2 * step - 1)
+            await one_step(harness, step, 2 * step - 2, 2 * step - 1)
         assert scorer.num_groups_held == 4
-        live.feed.checkpointed()
+        harness.buffer.checkpointed()
         assert scorer.num_groups_held == 0
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
@@ -189,13 +189,13 @@ def test_responses_that_a_step_back_would_draw_again_anyway_are_not_held_for_it(
     """On-policy none outlives its step, however far the next checkpoint is."""
 
     async def watch() -> None:
-        live, scorer = watched(algorithm(steps=4))
-        await one_step(live, 1, 0, 1)
+        harness, scorer = watched(algorithm(steps=4))
+        await one_step(harness, 1, 0, 1)
         assert (len(scorer.given), scorer.num_groups_held) == (2, 0)
-        live.policy.version = 2
-        live.feed.step_back(step=0, version=2)
+        harness.policy.version = 2
+        harness.buffer.step_back(step=0, version=2)
         await quiet()
-        assert live.asked == [0, 1]  # they are known all the same
-        await live.feed.close()
+        assert harness.asked == [0, 1]  # they are known all the same
+        await harness.buffer.close()
 
     run(watch())

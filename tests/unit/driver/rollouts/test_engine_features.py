@@ -243,13 +243,13 @@ def test_only_what_the_reward_wants_is_asked() -> None:
     likelihood, pivot = FakeLikelihood(), Translating()
     asker = PolicyAnswerLikelihood(likelihood=likelihood, tokenizer=TOKENIZER)
     asked = group(rollout("Sieben."))
-    assert run(EngineFeatureSource(likelihood=asker).gather(asked, reference())) == EngineFeatures(
+    assert run(EngineFeatureSource(likelihood=asker).of_group(asked, reference())) == EngineFeatures(
         answer_probabilities=(0.1,)
     )
-    assert run(EngineFeatureSource(translations=translations(pivot)).gather(asked, reference())) == EngineFeatures(
+    assert run(EngineFeatureSource(translations=translations(pivot)).of_group(asked, reference())) == EngineFeatures(
         translations=("SIEBEN.",)
     )
-    assert run(EngineFeatureSource().gather(asked, reference())) == EngineFeatures()
+    assert run(EngineFeatureSource().of_group(asked, reference())) == EngineFeatures()
 
 
 def config(folder: Path, **reasoning: str) -> Config:
@@ -279,8 +279,8 @@ def test_the_config_decides_which_engine_is_asked(tmp_path: Path) -> None:
     assert by_policy is not None
     assert by_pivot is not None
     asked = group(rollout("Sieben."))
-    assert run(by_policy.gather(asked, reference())) == EngineFeatures(answer_probabilities=(0.1,))
-    assert len(run(by_pivot.gather(asked, reference())).translations) == 1
+    assert run(by_policy.of_group(asked, reference())) == EngineFeatures(answer_probabilities=(0.1,))
+    assert len(run(by_pivot.of_group(asked, reference())).translations) == 1
     assert decode(pivot.requests[0].prompt_token_ids).startswith("<Translate this German text")
     assert pivot.requests[0].max_tokens == 60
 

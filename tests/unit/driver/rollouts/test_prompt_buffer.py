@@ -14,26 +14,26 @@ def a_feed() -> PromptBuffer:
     return PromptBuffer(Draws(GivenStream(PROBLEMS)), per_step=2)
 
 
-def numbers(feed: PromptBuffer, step: int) -> list[int]:
-    return [draw.number for draw in feed.next_draws(step)]
+def numbers(buffer: PromptBuffer, step: int) -> list[int]:
+    return [draw.number for draw in buffer.take_batch(step)]
 
 
 def test_each_step_has_the_next_draws() -> None:
-    feed = a_feed()
+    buffer = a_feed()
     for step in (1, 2, 3):
-        assert numbers(feed, step) == [2 * step - 2, 2 * step - 1]
-        feed.release()
-    assert run(feed.close()) == ()
+        assert numbers(buffer, step) == [2 * step - 2, 2 * step - 1]
+        buffer.finish()
+    assert run(buffer.close()) == ()
 
 
 def test_what_is_in_a_steps_hands_is_open_in_a_checkpoint_and_what_was_released_is_not() -> None:
-    feed = a_feed()
-    numbers(feed, 1)
-    feed.release()
-    state, kept = feed.state()
+    buffer = a_feed()
+    numbers(buffer, 1)
+    buffer.finish()
+    state, kept = buffer.state()
     assert ([draw["number"] for draw in state["again"]], state["stream"]["number"], kept) == ([], 2, [])
-    numbers(feed, 2)
-    state, _ = feed.state()
+    numbers(buffer, 2)
+    state, _ = buffer.state()
     assert [draw["number"] for draw in state["again"]] == [2, 3]
     again = Draws(GivenStream(PROBLEMS))
     again.restore(state)
@@ -41,42 +41,43 @@ def test_what_is_in_a_steps_hands_is_open_in_a_checkpoint_and_what_was_released_
 
 
 def test_after_a_step_back_the_draws_since_the_checkpoint_come_again_in_order() -> None:
-    feed = a_feed()
+    buffer = a_feed()
     for step in (1, 2, 3):
-        numbers(feed, step)
-        feed.release()
+        numbers(buffer, step)
+        buffer.finish()
         if step == 1:
-            feed.checkpointed()
-    numbers(feed, 4)  # in whose hands they are when the learner is lost
-    feed.step_back(step=1, version=0)
-    assert [numbers(feed, step) for step in (2, 3)] == [[2, 3], [4, 5]]
-    feed.step_back(step=1, version=0)  # lost again: 4 and 5 were in hand, 2 and 3 not released
-    assert sorted(draw["number"] for draw in feed.state()[0]["again"]) == [4, 5, 6, 7]
+            buffer.checkpointed()
+    numbers(buffer, 4)  # in whose hands they are when the learner is lost
+    buffer.step_back(step=1, version=0)
+    assert [numbers(buffer, step) for step in (2, 3)] == [[2, 3], [4, 5]]
+    buffer.step_back(step=1, version=0)  # lost again: 4 and 5 were in hand, 2 and 3 not released
+    assert sorted(draw["number"] for draw in buffer.state()[0]["again"]) == [4, 5, 6, 7]
 
 
 def test_released_draws_come_again_after_each_step_back() -> None:
-    feed = a_feed()
+    buffer = a_feed()
     for _ in range(2):
-        assert [numbers(feed, 1), feed.release(), numbers(feed, 2)] == [[0, 1], None, [2, 3]]
-        feed.step_back(step=0, version=0)
+        assert [numbers(buffer, 1), buffer.finish(), numbers(buffer, 2)] == [[0, 1], None, [2, 3]]
+        buffer.step_back(step=0, version=0)
 
 
 def test_a_step_back_behind_the_last_checkpoint_is_refused() -> None:
-    feed = a_feed()
+    buffer = a_feed()
     for step in (1, 2):
-        numbers(feed, step)
-        feed.release()
-    feed.checkpointed()
-    with pytest.raises(RunFailed, match="the checkpoint of step 2 can't be used any more"):
-        feed.step_back(step=1, version=0)
-    feed.step_back(step=2, version=0)
-    assert numbers(feed, 3) == [4, 5]
+        numbers(buffer, step)
+        buffer.finish()
+    buffer.checkpointed()
+    with pytest.raises(RunFailed) as error:
+        buffer.step_back(step=1, version=0)
+    assert error.value.key == "checkpoint"
+    buffer.step_back(step=2, version=0)
+    assert numbers(buffer, 3) == [4, 5]
 
 
 def test_steps_that_a_whole_checkpoint_holds_are_not_handed_out_again() -> None:
-    feed = a_feed()
+    buffer = a_feed()
     for step in (1, 2, 3):
-        numbers(feed, step)
-        feed.release()
-    feed.step_back(step=2, version=0)  # it was written, and could not be said to be
-    assert numbers(feed, 3) == [4, 5]
+        numbers(buffer, step)
+        buffer.finish()
+    buffer.step_back(step=2, version=0)  # it was written, and could not be said to be
+    assert numbers(buffer, 3) == [4, 5]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contracts.config.learning import AlgorithmConfig
 from driver.learning.samples import oldest_version
 from tests.fakes.ports import run
-from tests.runs.feed import number_of
+from tests.runs.buffer import number_of
 from tests.runs.streaming import Books, Weather, lived
 
 

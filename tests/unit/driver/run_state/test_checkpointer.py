@@ -12,11 +12,11 @@ from driver.problems.sources import ListSource
 from driver.problems.stream import ProblemStream
 from driver.rollouts.prompt_buffer import PromptBuffer
 from driver.run_state.buffered_groups import read_groups
-from driver.run_state.checkpointer import Feed, RunCheckpointer, position_of
+from driver.run_state.checkpointer import Buffer, RunCheckpointer, position_of
 from driver.run_state.position import RunPosition
 from tests.fakes.ports import FakeLearner, a_problem, run
+from tests.runs.buffer import BufferHarness, algorithm
 from tests.runs.checkpointed import CheckpointedRun
-from tests.runs.feed import FeedRun, algorithm
 
 GROUPS_PER_STEP = 3
 LAST_STEP = 5
@@ -40,12 +40,12 @@ def a_stream() -> ProblemStream:
 
 
 def checkpointer(
-    kept: CheckpointedRun, feed: Feed, *, learner: FakeLearner | None = None, failed: list[str] | None = None
+    kept: CheckpointedRun, buffer: Buffer, *, learner: FakeLearner | None = None, failed: list[str] | None = None
 ) -> RunCheckpointer:
     return RunCheckpointer(
         checkpoints=kept.checkpoints,
         learner=learner or FakeLearner(),
-        feed=feed,
+        buffer=buffer,
         last_step=LAST_STEP,
         num_ranks=2,
         seed=3,
@@ -68,13 +68,13 @@ class Stepping:
 
     def __post_init__(self) -> None:
         self.run = CheckpointedRun(self.folder, every_steps=self.every_steps, best_metric="", keep_last=5)
-        self.feed = PromptBuffer(self.draws, per_step=GROUPS_PER_STEP)
+        self.buffer = PromptBuffer(self.draws, per_step=GROUPS_PER_STEP)
 
     def steps(self, first: int, last: int) -> None:
-        writing = checkpointer(self.run, self.feed, learner=self.learner, failed=self.failed)
+        writing = checkpointer(self.run, self.buffer, learner=self.learner, failed=self.failed)
         for step in range(first, last + 1):
-            self.drawn += [draw.group_id for draw in self.feed.next_draws(step)]
-            self.feed.release()
+            self.drawn += [draw.group_id for draw in self.buffer.take_batch(step)]
+            self.buffer.finish()
             position = RunPosition(step=step, policy_version=step - 1, optimizer_steps=2 * step, skipped_in_a_row=1)
             run(writing.after_step(position))
 
@@ -130,17 +130,17 @@ def test_groups_that_are_ready_and_draws_that_are_open_are_part_of_it(tmp_path: 
     """Draw 0 is ready when step 1 is kept, draw 1 still under way."""
 
     async def watch() -> None:
-        live = FeedRun(algorithm(max_staleness=1))
-        await live.begin(1)
-        await live.finish(0)
+        harness = BufferHarness(algorithm(max_staleness=1))
+        await harness.begin(1)
+        await harness.finish(0)
         kept = CheckpointedRun(tmp_path, every_steps=1)
-        assert await checkpointer(kept, live.feed).save(RunPosition())
+        assert await checkpointer(kept, harness.buffer).save(RunPosition())
         found = kept.find()
         assert found is not None
         ((draw, group),) = read_groups(found.groups)
         assert (draw.number, group.group.group_id) == (0, "0/a0/de")
         assert [open_draw["number"] for open_draw in found.state.open["again"]] == [1, 2, 3]
-        await live.feed.close()
+        await harness.buffer.close()
 
     run(watch())
 
@@ -160,9 +160,9 @@ def test_a_run_that_ends_after_a_due_step_does_not_write_its_checkpoint_twice(tm
 def test_what_a_run_ends_without_is_told(tmp_path: Path) -> None:
     full = CheckpointFailed("No space left on device")
     failed: list[str] = []
-    feed = PromptBuffer(Draws(a_stream()), per_step=1)
+    buffer = PromptBuffer(Draws(a_stream()), per_step=1)
     learner = FailingLearner(failures=iter((full,)))
-    writing = checkpointer(CheckpointedRun(tmp_path), feed, learner=learner, failed=failed)
+    writing = checkpointer(CheckpointedRun(tmp_path), buffer, learner=learner, failed=failed)
     assert not run(writing.save_if_lacking(RunPosition(step=1)))
     assert len(failed) == 1
 
@@ -180,20 +180,20 @@ class CountingFeed(PromptBuffer):
 
 
 def test_the_feed_forgets_only_what_a_whole_checkpoint_holds(tmp_path: Path) -> None:
-    feed = CountingFeed()
+    buffer = CountingFeed()
     full = CheckpointFailed("No space left on device")
     kept = CheckpointedRun(tmp_path, every_steps=2)
-    writing = checkpointer(kept, feed, learner=FailingLearner(failures=iter((full, None))))
+    writing = checkpointer(kept, buffer, learner=FailingLearner(failures=iter((full, None))))
     told = []
     for step in (1, 2, 3, 4):
         run(writing.after_step(RunPosition(step=step)))
-        told.append(feed.told)
+        told.append(buffer.told)
     assert told == [0, 0, 0, 1]
 
 
 def test_a_run_that_never_steps_back_keeps_nothing_for_it(tmp_path: Path) -> None:
-    feed = CountingFeed()
-    writing = checkpointer(CheckpointedRun(tmp_path, every_steps=0), feed)
+    buffer = CountingFeed()
+    writing = checkpointer(CheckpointedRun(tmp_path, every_steps=0), buffer)
     for step in (1, 2):
         run(writing.after_step(RunPosition(step=step)))
-    assert feed.told == 2
+    assert buffer.told == 2

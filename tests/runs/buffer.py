@@ -1,10 +1,10 @@
-"""A feed whose engine answers when the test says so, and with which weights."""
+"""A buffer whose engine answers when the test says so, and with which weights."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 
 from driver.rollouts.buffer import RolloutBuffer
-from driver.rollouts.selection import Batch, FeedRules
+from driver.rollouts.selection import Batch, BufferRules
 from contracts.config.learning import AlgorithmConfig
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.problems.draws import Draws, OpenDraws
@@ -74,8 +74,8 @@ class GatedPolicy:
         self.waiting[number].set_exception(failure)
 
 
-class FeedRun:
-    """A feed on fakes; a group's number is its draw's, and so its problem's place in the list."""
+class BufferHarness:
+    """A buffer on fakes; a group's number is its draw's, and so its problem's place in the list."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class FeedRun:
         self.policy.version = version
         self.stream = GivenStream(problems)
         self.scorer = FakeScorer(scores={problems[at].question: found for at, found in (scores or {}).items()})
-        self.feed = RolloutBuffer(
+        self.buffer = RolloutBuffer(
             draws or Draws(self.stream),
             stages=Stages(
                 policy=self.policy,
@@ -100,7 +100,7 @@ class FeedRun:
                 prompt=policy_prompt,
                 sampling=Sampling(group_size=GROUP_SIZE, max_tokens=8, temperature=1.0, run_seed=1),
             ),
-            rules=FeedRules(algorithm=rules, reward=RewardConfig()),
+            rules=BufferRules(algorithm=rules, reward=RewardConfig()),
             clock=StageClock(),
             step=step,
             version=version,
@@ -113,7 +113,7 @@ class FeedRun:
 
     async def begin(self, step: int) -> "asyncio.Task[Batch]":
         """Ask for a step's groups, and let everything happen that can."""
-        waiting = asyncio.ensure_future(self.feed.next_batch(step))
+        waiting = asyncio.ensure_future(self.buffer.take_batch(step))
         await quiet()
         return waiting
 
@@ -124,7 +124,7 @@ class FeedRun:
     async def learned(self, version: int) -> None:
         """The step is through, and its weights are on the workers."""
         self.policy.version = version
-        self.feed.release(version)
+        self.buffer.finish(version)
         await quiet()
 
 
@@ -139,16 +139,16 @@ def numbers(batch: Batch) -> list[int]:
     ]
 
 
-def set_aside(batch: Batch) -> list[tuple[int, str]]:
-    return [(number_of(aside.dropped.group_id), aside.dropped.reason) for aside in batch.set_aside]
+def replaced(batch: Batch) -> list[tuple[int, str]]:
+    return [(number_of(aside.dropped.group_id), aside.dropped.reason) for aside in batch.replaced]
 
 
-async def one_step(live: FeedRun, step: int, *finished: int) -> None:
+async def one_step(harness: BufferHarness, step: int, *finished: int) -> None:
     """A step that learns from the groups that finish, and makes a version."""
-    waiting = await live.begin(step)
-    await live.finish(*finished)
+    waiting = await harness.begin(step)
+    await harness.finish(*finished)
     await waiting
-    await live.learned(step)
+    await harness.learned(step)
 
 
 def open_numbers(state: OpenDraws) -> list[int]:
