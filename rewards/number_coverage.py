@@ -9,7 +9,8 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from languages.facts import LANGUAGES
+from languages.facts import known_language
+from languages.language import Language
 from rewards.answers.equations import true_share
 from rewards.answers.numbers import find_numbers, fold
 from rewards.reading import PIVOT_LANGUAGE, Reading
@@ -19,7 +20,6 @@ FREE_WORDS = 2
 
 _LIST_MARK = re.compile(r"(?m)^[ \t*_#>(-]*(?:[^\W\d]+ ?)?\d{1,2}(?:\)|\.|:)[*_]*(?=\s|$)")
 _FRACTION = re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}")
-_WITHOUT_WORD_BREAKS = ("zh", "ja", "th")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,13 @@ def find_text_numbers(text: str, language: str) -> Numbers:
     Raises:
         ValueError: the language is unknown.
     """
-    if language not in LANGUAGES:
-        raise ValueError(f"unknown language {language!r}; known are {', '.join(LANGUAGES)}")
+    known = known_language(language)
     # 20 / 4 and 20 ÷ 4 are the same two numbers.
     folded = _FRACTION.sub(r"\1 ÷ \2", _LIST_MARK.sub("", fold(text))).replace("/", "÷")
-    spans = find_numbers(folded, LANGUAGES[language])
-    pattern = _word_pattern(language)
+    spans = find_numbers(folded, known)
+    pattern = _word_pattern(known)
     words = [] if pattern is None else pattern.findall(folded.lower())
-    values = LANGUAGES[language].small_numbers
+    values = known.small_numbers
     return Numbers(
         digits=Counter(span.value.removeprefix("-") for span in spans),
         words=Counter(str(values[word]) for word in words),
@@ -102,9 +101,9 @@ def _made_up_words(response: Numbers, reference: Numbers) -> int:
 
 
 @cache
-def _word_pattern(language: str) -> re.Pattern[str] | None:
-    words = sorted((fold(word) for word in LANGUAGES[language].small_numbers), key=len, reverse=True)
+def _word_pattern(language: Language) -> re.Pattern[str] | None:
+    words = sorted((fold(word) for word in language.small_numbers), key=len, reverse=True)
     if not words:
         return None
     joined = "|".join(map(re.escape, words))
-    return re.compile(joined if language in _WITHOUT_WORD_BREAKS else rf"(?<!\w)(?:{joined})(?!\w)")
+    return re.compile(rf"(?<!\w)(?:{joined})(?!\w)" if language.has_spaces else joined)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from random import Random
 
-from driver.audit.disguises import DISGUISES, FLOODS, OR
+from driver.audit.disguises import DISGUISES, FLOODS
 from driver.audit.faithful import (
     WorkedText,
     answer_as_written,
@@ -21,20 +21,19 @@ from driver.audit.faithful import (
     with_other_answer,
 )
 from languages.facts import LANGUAGES
+from languages.language import Language
 from rewards.answers.final import final_answer
 from rewards.texts.chunks import split_sentences
 
 LOOPS = 12
 """How often the first sentence comes in a loop."""
-LONG_CHARACTERS = {"han": 1200, "japanese": 1200}
-OTHER_LONG_CHARACTERS = 2700
+LONG_CHARACTERS, LONG_HAN_CHARACTERS = 2700, 1200
 """Padding that is beyond 600 tokens: at least 2 characters a token in Chinese and Japanese, 4.5 elsewhere."""
 
 _NOT_CONTENT = re.compile(r"[\s\d.,;:!?…。、，；：！？।؟،؛()\[\]{}+\-*/×÷=<>≈−–—%$€£¥₹'’\"“”«»]+")
 _PIECE = 4
 """Characters of a content word, at least: shorter ones are mostly function words. Chinese and Japanese are cut into
 pieces of this length; Thai, which runs words together too, at its spaces."""
-SHORTEST_WORD = {"han": 2, "japanese": 2, "thai": 1}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,11 +131,11 @@ def question_copied(subject: Subject) -> str:
 
 
 def topic_words(subject: Subject) -> str | None:
-    script = LANGUAGES[subject.native.language].script
+    language = LANGUAGES[subject.native.language]
     words = _NOT_CONTENT.split(subject.native.reasoning)
-    if script in ("han", "japanese"):
+    if language.has_han:
         words = [word[start : start + _PIECE] for word in words for start in range(0, len(word), _PIECE)]
-    words = [word for word in words if len(word) >= SHORTEST_WORD.get(script, _PIECE)]
+    words = [word for word in words if len(word) >= _shortest_word(language)]
     if len(words) < 2:
         return None
     subject.random("words").shuffle(words)
@@ -162,8 +161,8 @@ def padding(subject: Subject) -> str | None:
 
 
 def long_padding(subject: Subject) -> str | None:
-    script = LANGUAGES[subject.native.language].script
-    return _padded(subject, num_characters=LONG_CHARACTERS.get(script, OTHER_LONG_CHARACTERS))
+    has_han = LANGUAGES[subject.native.language].has_han
+    return _padded(subject, num_characters=LONG_HAN_CHARACTERS if has_han else LONG_CHARACTERS)
 
 
 def symbol_flood(subject: Subject) -> str:
@@ -189,7 +188,11 @@ def several_answers(subject: Subject) -> str | None:
     if wrong is None or answer is None:
         return None
     both = (answer_as_written(native), answer_as_written(replace(native, closing=wrong, answer=answer)))
-    declared = f"\\boxed{{{', '.join(both)}}}" if subject.position % 2 == 0 else f" {OR[native.language]} ".join(both)
+    declared = (
+        f"\\boxed{{{', '.join(both)}}}"
+        if subject.position % 2 == 0
+        else f" {LANGUAGES[native.language].or_word} ".join(both)
+    )
     return f"{native.reasoning}{native.between}{LANGUAGES[native.language].closing.format(answer=declared)}"
 
 
@@ -226,6 +229,13 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat(name="answer only", imitates="the closing sentence alone", make=answer_only),
     Cheat(name="bare number", imitates="the number alone", make=bare_number),
 )
+
+
+def _shortest_word(language: Language) -> int:
+    """Return the least characters of a content word."""
+    if language.has_spaces:
+        return _PIECE
+    return 2 if language.has_han else 1
 
 
 def _other(subject: Subject) -> WorkedText | None:

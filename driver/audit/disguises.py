@@ -1,11 +1,10 @@
-"""The same letters made to look like others, garbage, and "or" in every language: what some cheats are dressed in.
+"""The same letters made to look like others, and garbage: what some cheats are dressed in.
 
 Owns these dresses. Pure; must not know which cheat wears them: that is driver/audit/cheats.py.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 
 FLOOD = 1_000
 """Characters of one flood: several times a solution's."""
@@ -44,21 +43,3 @@ FLOODS: Sequence[str] = (
     "!?" * (FLOOD // 2),
     "\u200b\u200d.\ufe0f" * FLOOD,  # dots parted by what can't be seen
 )
-
-OR: Mapping[str, str] = MappingProxyType(
-    {
-        "en": "or",
-        "de": "oder",
-        "es": "o",
-        "fr": "ou",
-        "ru": "или",
-        "zh": "或",
-        "ja": "または",
-        "th": "หรือ",
-        "sw": "au",
-        "bn": "বা",
-        "te": "లేదా",
-        "ar": "أو",
-    }
-)
-"""What stands between two alternatives."""

@@ -26,19 +26,6 @@ from languages.facts import LANGUAGES
 
 BUILTIN = "builtin"
 _ENGLISH = "en"
-_SOLUTION_LABELS = {
-    "bn": "ধাপে ধাপে উত্তর:",
-    "de": "Schritt-für-Schritt-Antwort:",
-    "en": "Step-by-Step Answer:",
-    "es": "Respuesta paso a paso:",
-    "fr": "Réponse étape par étape :",
-    "ja": "ステップごとの答え：",
-    "ru": "Пошаговое решение:",
-    "sw": "Jibu la Hatua kwa Hatua:",
-    "te": "దశలవారీగా సమాధానం:",
-    "th": "คำตอบทีละขั้นตอน:",
-    "zh": "逐步解答：",
-}
 
 _Texts = dict[str, dict[str, tuple[str, str]]]  # item -> language -> question and solution, in the file's order
 
@@ -157,7 +144,7 @@ def _exemplars(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
                 item_id,
                 language,
                 _without_label(question, label),
-                _without_label(solution, _SOLUTION_LABELS.get(language, "")),
+                _without_label(solution, LANGUAGES[language].solution_label if language in LANGUAGES else ""),
             )
 
 

@@ -15,7 +15,8 @@ from contracts.errors import BadInput
 from contracts.paths import absolute
 from contracts.rollouts import Problem
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
-from languages.facts import LANGUAGES, Language
+from languages.facts import LANGUAGES
+from languages.language import Language
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

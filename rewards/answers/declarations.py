@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 
-from languages.facts import LANGUAGES, Language
+from languages.facts import known_language
+from languages.language import Language
 from rewards.answers.numbers import nfc
 
 MAX_CONTENT = 300
@@ -55,7 +56,7 @@ def find_marks(folded: str, language: str) -> list[Mark]:
     boxes = [_box(match, folded) for match in opened]
     marks = [box for box in boxes if box.is_box]
     for code in (language, "en") if language != "en" and _ENGLISH.search(folded) else (language,):
-        for pattern in _closing_patterns(code):
+        for pattern in _closing_patterns(known_language(code)):
             phrases = (_phrase(match, folded, code, boxes) for match in _last(pattern.finditer(folded)))
             marks.extend(mark for mark in phrases if mark is not None)
     if "####" in folded:
@@ -68,16 +69,9 @@ def whole_text(folded: str) -> Mark:
     return Mark(start=0, content=0, opened=_skip_opening(folded, 0), stop=len(folded), end=len(folded), language=None)
 
 
-def known_language(code: str) -> Language:
-    """The facts of a language, or a ValueError that names those there are."""
-    if code not in LANGUAGES:
-        raise ValueError(f"unknown language {code!r}; known are {', '.join(LANGUAGES)}")
-    return LANGUAGES[code]
-
-
 @cache
-def _closing_patterns(code: str) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(nfc(pattern), re.IGNORECASE) for pattern in known_language(code).closing_patterns)
+def _closing_patterns(language: Language) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(nfc(pattern), re.IGNORECASE) for pattern in language.declarations)
 
 
 def _last(matches: Iterable[re.Match[str]]) -> list[re.Match[str]]:

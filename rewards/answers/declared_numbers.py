@@ -8,7 +8,7 @@ becomes of several numbers.
 import re
 from fractions import Fraction
 
-from languages.facts import Language
+from languages.language import Language
 from rewards.answers.declarations import Mark
 from rewards.answers.equations import true_share
 from rewards.answers.numbers import NumberSpan, find_number

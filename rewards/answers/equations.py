@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
-from languages.facts import LANGUAGES
+from languages.facts import known_language
 from rewards.answers.numbers import NumberSpan, find_numbers, fold
 
 TOLERANCE = Fraction(1, 100)
@@ -48,8 +48,6 @@ def true_share(text: str, language: str) -> float:
     Raises:
         ValueError: a language that the project doesn't have.
     """
-    if language not in LANGUAGES:
-        raise ValueError(f"unknown language {language!r}; known are {', '.join(LANGUAGES)}")
     verdicts = [holds for chain in _chains(text, language) for holds in _verdicts(chain)]
     return sum(verdicts) / len(verdicts) if verdicts else 1.0
 
@@ -62,7 +60,7 @@ def _chains(text: str, language: str) -> Iterator[list[_Term]]:
     folded = _LEADING_POINT.sub("0.", folded)
     chain: list[_Term] = []
     end = 0  # of the number before
-    for span in find_numbers(folded, LANGUAGES[language]):
+    for span in find_numbers(folded, known_language(language)):
         term = _joined(folded[end : span.start], span) if chain else None
         if term is None:
             yield _closed(chain, folded, end)

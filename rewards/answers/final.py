@@ -12,8 +12,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from languages.facts import Language
-from rewards.answers.declarations import SENTENCE_END, Mark, find_marks, known_language, whole_text
+from languages.facts import known_language
+from languages.language import Language
+from rewards.answers.declarations import SENTENCE_END, Mark, find_marks, whole_text
 from rewards.answers.declared_numbers import declared_numbers
 from rewards.answers.numbers import find_numbers, fold, nfc
 from rewards.answers.options import LETTERS, find_options
@@ -142,7 +143,7 @@ def split_reasoning(text: str, answers: Sequence[DeclaredAnswer]) -> tuple[str, 
 
 def _exact_answers(folded: str, mark: Mark, language: Language) -> list[tuple[DeclaredAnswer, int]]:
     """The options or numbers that a mark declares, each with where it ends; empty for anything else."""
-    options = find_options(folded, mark.content, mark.stop)
+    options = find_options(folded, mark.content, mark.stop, language)
     if options:
         return [(_declared(mark, span.value, "option", span.end), span.end) for span in options]
     if _expression(folded, mark) is not None:

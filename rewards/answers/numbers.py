@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, lru_cache
 
-from languages.facts import Language
+from languages.language import Language
 
 MAX_DIGITS = 100
 """Most digits of a number that is read, far below where Python refuses to (4300)."""
@@ -147,7 +147,7 @@ def _long_runs_of_marks() -> re.Pattern[str]:
 
 def _span(match: re.Match[str], value: Fraction, folded: str, stop: int, language: Language) -> NumberSpan:
     scaled, position = _apply_scales(value, folded, match.end(), stop, language)
-    percent = _percent_pattern(language.code, language.percents).match(folded, position, stop)
+    percent = _percent_pattern(language).match(folded, position, stop)
     before = folded[max(0, match.start() - 12) : match.start()].rstrip().lower()
     return NumberSpan(
         value=canonical(-scaled if match["sign"] else scaled),
@@ -234,31 +234,31 @@ def _join(token: str, thousands: str, decimal: str) -> Fraction | None:
 
 def _apply_scales(value: Fraction, folded: str, position: int, stop: int, language: Language) -> tuple[Fraction, int]:
     """Multiply by the scale words that follow ("7 million", "8万"), and add what follows a myriad ("3万5000")."""
-    pattern = _scale_pattern(language.code, tuple(language.scales))
+    pattern = _scale_pattern(language)
     total, end, num_words = Fraction(0), position, 0
     while num_words < MAX_SCALE_WORDS and (match := pattern.match(folded, end, stop)):
-        value, end = value * language.scales[match["word"].lower()], match.end()
+        value, end = value * language.scale_values[match["word"].lower()], match.end()
         num_words += 1
-        if language.script in ("han", "japanese") and (more := _DIGITS.match(folded, end, stop)):
+        if language.has_han and (more := _DIGITS.match(folded, end, stop)):
             total, value, end = total + value, Fraction(int(more[0])), more.end()
     return (total + value, end) if num_words else (value, position)
 
 
 @cache
-def _scale_pattern(code: str, words: tuple[str, ...]) -> re.Pattern[str]:
-    alternatives = "|".join(re.escape(nfc(word)) for word in sorted(words, key=len, reverse=True))
-    return re.compile(rf" ?(?P<word>{alternatives}){_word_end(code)}", re.IGNORECASE)
+def _scale_pattern(language: Language) -> re.Pattern[str]:
+    alternatives = "|".join(re.escape(nfc(word)) for word in sorted(language.scale_values, key=len, reverse=True))
+    return re.compile(rf" ?(?P<word>{alternatives or '(?!)'}){_word_end(language)}", re.IGNORECASE)
 
 
 @cache
-def _percent_pattern(code: str, words: tuple[str, ...]) -> re.Pattern[str]:
-    alternatives = "|".join(re.escape(nfc(word)) for word in words)
-    return re.compile(rf"\s?(?:\\?%|(?:{alternatives}){_word_end(code)})", re.IGNORECASE)
+def _percent_pattern(language: Language) -> re.Pattern[str]:
+    alternatives = "|".join(re.escape(nfc(word)) for word in language.percents)
+    return re.compile(rf"\s?(?:\\?%|(?:{alternatives or '(?!)'}){_word_end(language)})", re.IGNORECASE)
 
 
-def _word_end(code: str) -> str:
-    """Chinese, Japanese and Thai run words together; elsewhere "mil" must not be read from "miles"."""
-    return "" if code in ("zh", "ja", "th") else r"(?!\w)"
+def _word_end(language: Language) -> str:
+    """Return what must follow a word: "mil" must not be read from "miles" where spaces separate words."""
+    return r"(?!\w)" if language.has_spaces else ""
 
 
 @cache

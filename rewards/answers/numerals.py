@@ -8,7 +8,7 @@ import re
 import unicodedata
 from fractions import Fraction
 
-from languages.facts import Language
+from languages.language import Language
 from rewards.answers.numbers import NumberSpan, canonical
 
 _HAN_DIGITS = dict(zip("零〇一二两兩三四五六七八九", (0, 0, 1, 2, 2, 2, *range(3, 10)), strict=True))
@@ -24,10 +24,10 @@ _PART_OF_SOMETHING = ("<super>", "<sub>", "<fraction>")
 
 def find_han_number(folded: str, language: Language, start: int, end: int) -> NumberSpan | None:
     """The number in Chinese numerals that stands at `start`, in Chinese and Japanese; None elsewhere."""
-    match = _HAN.match(folded, start, end) if language.script in ("han", "japanese") else None
+    match = _HAN.match(folded, start, end) if language.has_han else None
     if match is None or (len(match[0]) == 1 and not _BEHIND_ONE_NUMERAL.match(folded[match.end() : end])):
         return None
-    value = read_han(match[0], is_japanese=language.script == "japanese")
+    value = read_han(match[0], is_japanese=language.has_kana)
     return None if value is None else NumberSpan(value=str(value), start=match.start(), end=match.end())
 
 

@@ -7,22 +7,15 @@ name differs from one exam to the next.
 
 import re
 from dataclasses import dataclass
+from functools import cache
+
+from languages.facts import builtin_languages
+from languages.language import Language
 
 LETTERS = "ABCDEFGHIJ"
 MAX_CHOICE = 60
 """Longest text of the choice itself that is repeated behind its letter: "(B) 15 apples"."""
 
-# "option" and its like in the twelve languages: "the answer is option B", 答案是选项B.
-_WORDS = (
-    r"options?|choice|letter|opción|opcion|inciso|option|lettre|choix|buchstabe|antwort|вариант|буква|选项|選項|選択肢|"
-    r"ข้อ|ตัวเลือก|chaguo|herufi|অপশন|বিকল্প|ఎంపిక|ఆప్షన్|ఐచ్ఛికం|الخيار|الحرف"
-)
-_FIRST = re.compile(
-    r"[\s:*_\"'“”„«「`$]{0,20}"
-    rf"(?:(?:\w{{1,4}}[ '’])?(?i:{_WORDS})[\s:*_]{{0,5}})?"
-    r"(?:\\(?:text|textbf|mathrm|mathbf|bf)\{)?[\s*_]{0,5}"
-    r"(?:(?P<open>[(\[{])\s?\*{0,2})?(?P<letter>[A-J])"
-)
 _CLOSED = re.compile(r"\s?\*{0,2}[)\]}]")
 # What may follow a bare letter. "A dog" and "I think" are words, so those two letters need a mark or the end.
 _ENDS = re.compile(r"[\s\"'”“»」`$}*_]{0,9}(?:\Z|\n|[)\]:;,、。，/|]|\.(?!\d)|[^\W\d_A-Za-zÀ-ɏ])")
@@ -44,9 +37,9 @@ class OptionSpan:
     end: int
 
 
-def find_options(folded: str, start: int, end: int) -> list[OptionSpan]:
+def find_options(folded: str, start: int, end: int, language: Language) -> list[OptionSpan]:
     """The option that stands at `start`, and those listed with it ("B or C"); empty where it is none."""
-    first = _FIRST.match(folded, start, end)
+    first = _first(language).match(folded, start, end)
     if first is None:
         return []
     tail = _letter_end(first, folded, end)
@@ -56,6 +49,18 @@ def find_options(folded: str, start: int, end: int) -> list[OptionSpan]:
     while len(spans) < len(LETTERS) and (another := _ANOTHER.match(folded, spans[-1].end, end)):
         spans.append(_span(another, folded, another.end(), end))
     return [_with_choice(spans[0], folded, end)] if len(spans) == 1 else spans
+
+
+@cache
+def _first(language: Language) -> re.Pattern[str]:
+    """Return the pattern of the first option: perhaps a built-in language's word for it, and a letter."""
+    words = [word for known in (*builtin_languages().values(), language) for word in known.option_words]
+    return re.compile(
+        r"[\s:*_\"'“”„«「`$]{0,20}"
+        rf"(?:(?:\w{{1,4}}[ '’])?(?i:{'|'.join(map(re.escape, words))})[\s:*_]{{0,5}})?"
+        r"(?:\\(?:text|textbf|mathrm|mathbf|bf)\{)?[\s*_]{0,5}"
+        r"(?:(?P<open>[(\[{])\s?\*{0,2})?(?P<letter>[A-J])"
+    )
 
 
 def _letter_end(first: re.Match[str], folded: str, end: int) -> int | None:

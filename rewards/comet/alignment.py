@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from languages.facts import LANGUAGES, Language, Script
+from languages.facts import known_language
+from languages.language import Language
 from rewards.answers.numbers import find_numbers, fold
 
 _VARIANCE = 6.8  # of the length difference, per character: Gale and Church 1993, section 3.2
@@ -29,21 +30,6 @@ _MOST_UNITS = 100
 """Most units of a side. The time grows with the product of both sides' units, so above this number neighbouring
 sentences are taken together."""
 
-# Characters for one of English. The scripts of MGSM's languages: measured on its 250 questions (Shi et al. 2022),
-# rounded; Arabic by the same rule on our built-in problems.
-_CHARACTERS: Mapping[Script, float] = {
-    "latin": 1.1,
-    "cyrillic": 1.0,
-    "bengali": 1.0,
-    "telugu": 1.1,
-    "thai": 0.9,
-    "arabic": 0.8,
-    "japanese": 0.47,
-    "han": 0.35,
-}
-_UNSPACED: tuple[Script, ...] = ("japanese", "han")
-_UNMARKED: tuple[Script, ...] = ("thai",)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextPair:
@@ -56,7 +42,7 @@ class TextPair:
     @property
     def size(self) -> float:
         """Return the length of both sides, in characters of English."""
-        return len(self.english) + len(self.native) / characters_per_english(LANGUAGES[self.language])
+        return len(self.english) + len(self.native) / known_language(self.language).characters_per_english
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,19 +54,14 @@ class _Unit:
     numbers: frozenset[str]
 
 
-def characters_per_english(language: Language) -> float:
-    """Return how many characters of the language say what one character of English says."""
-    return 1.0 if language.code == "en" else _CHARACTERS[language.script]
-
-
 def align(english: Sequence[str], native: Sequence[str], *, language: str) -> list[TextPair]:
     """Return the sentences of both sides as pairs, in order.
 
     No sentence is lost: one without a counterpart is a pair with an empty side. `language` is the ISO 639-1 code of
     `native`.
     """
-    ours, theirs = LANGUAGES["en"], LANGUAGES[language]
-    is_unmarked = theirs.script in _UNMARKED
+    ours, theirs = known_language("en"), known_language(language)
+    is_unmarked = not theirs.marks_sentence_ends
     left = [_unit(text, ours) for text in _bundled(english, ours)]
     right = [_unit(text, theirs) for text in _bundled(_clauses(native) if is_unmarked else native, theirs)]
     shapes = _shapes(merged=_CLAUSE_MERGED if is_unmarked else _MERGED)
@@ -158,7 +139,7 @@ def _shared_numbers(left: Sequence[_Unit], right: Sequence[_Unit]) -> float:
 def _unit(text: str, language: Language) -> _Unit:
     return _Unit(
         text=text,
-        size=len(text) / characters_per_english(language),
+        size=len(text) / language.characters_per_english,
         numbers=frozenset(span.value for span in find_numbers(fold(text), language)),
     )
 
@@ -188,4 +169,4 @@ def _bundled(sentences: Sequence[str], language: Language) -> list[str]:
 
 
 def _joined(sentences: Sequence[str], language: Language) -> str:
-    return ("" if language.script in _UNSPACED else " ").join(sentence.strip() for sentence in sentences)
+    return ("" if language.has_han else " ").join(sentence.strip() for sentence in sentences)

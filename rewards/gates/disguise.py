@@ -9,7 +9,7 @@ import re
 import unicodedata
 from functools import cache
 
-from languages.facts import Language, Script
+from languages.language import Language, Script
 from rewards.texts.scripts import letter_range
 
 MAX_STRANGE_LETTERS = 4
@@ -22,17 +22,6 @@ MIN_GREEK = 3
 MAX_MIXED = 4
 """Most words that mix Greek letters or digits into Latin ones."""
 
-# Letters beyond ASCII, both cases; for other scripts than Latin what of the script's range belongs to the language.
-_ALPHABETS = {
-    "en": "",
-    "de": "äöüßÄÖÜẞ",
-    "es": "áéíóúüñÁÉÍÓÚÜÑªº",
-    "fr": "àâæçéèêëîïôœùûüÿÀÂÆÇÉÈÊËÎÏÔŒÙÛÜŸ",
-    "sw": "",
-    "ru": "\u0401\u0410-\u044f\u0451",
-    "ar": "\u0610-\u061a\u0621-\u063a\u0640-\u065f\u0670\u0671",
-    "bn": "\u0980-\u09e3",
-}
 _MARKS = r"\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 _SINGLES = re.compile(rf"(?<![^\W\d_])[A-Za-z](?:(?:[^\w+=<>≤≥≈×÷/^]|_){{1,4}}[A-Za-z](?![^\W\d_])){{{MAX_SINGLES},}}")
 _LETTER = re.compile("[A-Za-z]")
@@ -62,15 +51,15 @@ def normal(text: str) -> str:
 
 def num_strange_letters(text: str, language: Language) -> int:
     """Latin letters, and letters of the language's script, outside its alphabet; marks that compose with no letter."""
-    strange = _strange(language.code, language.script)
+    strange = _strange(language)
     if not strange.search(text):
         return 0
-    return sum(len(strange.findall(word)) for word in set(_words(language.script).findall(text.lower())))
+    return sum(len(strange.findall(word)) for word in set(_words(language.scripts).findall(text.lower())))
 
 
 def in_plain_letters(text: str, language: Language) -> str:
     """The text with strange letters as the ASCII letters that they are made of, where they are, and without marks."""
-    return _strange(language.code, language.script).sub(_plain_letter, text)
+    return _strange(language).sub(_plain_letter, text)
 
 
 def _letter_of(emoji: re.Match[str]) -> str:
@@ -94,13 +83,17 @@ def _plain_letter(found: re.Match[str]) -> str:
 
 
 @cache
-def _strange(code: str, script: Script) -> re.Pattern[str]:
-    known = _ALPHABETS.get(code)
-    own = "" if known is None else letter_range(script)
-    return re.compile(rf"(?![A-Za-z{known or ''}])[{letter_range('latin')}{own}]|(?<=[^\W\d_])[{_MARKS}]+")
+def _strange(language: Language) -> re.Pattern[str]:
+    """Return the pattern of one strange letter, or of marks behind a letter; marks of the alphabet are not strange."""
+    known = language.alphabet
+    own = "" if known is None else letter_range(language.scripts)
+    return re.compile(
+        rf"(?![A-Za-z{known or ''}])[{letter_range(('Latin',))}{own}]"
+        rf"|(?<=[^\W\d_])(?:{f'(?![{known}])' if known else ''}[{_MARKS}])+"
+    )
 
 
 @cache
-def _words(script: Script) -> re.Pattern[str]:
-    latin, own = letter_range("latin"), letter_range(script)
+def _words(scripts: tuple[Script, ...]) -> re.Pattern[str]:
+    latin, own = letter_range(("Latin",)), letter_range(scripts)
     return re.compile(rf"(?:[{latin}][{_MARKS}]*)+|[{own}{_MARKS}]+")

@@ -6,7 +6,8 @@ however it is written, or a long text after the answer.
 
 import re
 
-from rewards.answers.final import DeclaredAnswer, known_language, same_answer
+from languages.facts import known_language
+from rewards.answers.final import DeclaredAnswer, same_answer
 from rewards.answers.numbers import find_numbers, fold
 from rewards.answers.numerals import find_rare_number
 from rewards.gates.identify import MAX_CHARACTERS

@@ -11,20 +11,20 @@ Decisions on sentences are kept in a bounded cache, as the responses of a group 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from lingua import IsoCode639_1, LanguageDetector, LanguageDetectorBuilder
+from lingua import IsoCode639_1, IsoCode639_3, LanguageDetector, LanguageDetectorBuilder
 from lingua import Language as LinguaLanguage
 
-from languages.facts import Language, Script
-from languages.frequent_words import LANGUAGES_OF
-from rewards.answers.final import known_language
+from languages.facts import known_language
+from languages.frequent_words import frequent_words, own_words
+from languages.language import Language, Script
 from rewards.gates.disguise import in_plain_letters, is_disguised, normal
 from rewards.gates.japanese import is_chinese, is_like_japanese
 from rewards.gates.latex import without_commands
-from rewards.texts.scripts import foreign_letters, latin_word, letters_of
+from rewards.texts.scripts import MARKS, foreign_letters, latin_word, letter_range, letters_of
 
 MAX_CHARACTERS = 50_000
 """What of a text is looked at: the length gate shuts for a longer one."""
@@ -50,6 +50,9 @@ TEXT_SHARE = 0.03
 """The same over a whole text, from two different such words on: single words in every other sentence."""
 OWN_SHARE = 0.25
 """Share of the asked language's frequent words, beside none of another's, that needs no further judging."""
+MAX_OWN_SHARE, MIN_WORDS = 0.05, 12
+"""In a language that lingua does not know: a text of so many words with at most this share of the language's frequent
+words is in another language. Frequent words are about every third word of running text."""
 MIN_SCRIPT_SHARE = 0.4
 """Least share of the asked script among a sentence's letters: the rest is room for names, each counted once."""
 LATIN_SHARE = 0.1
@@ -68,23 +71,15 @@ _UNITS = frozenset(
     ("cm", "dm", "mm", "km", "kg", "mg", "ml", "lb", "lbs", "oz", "ft", "in", "mi", "mph", "hr", "min", "sec")
 )
 
-_NEIGHBOURS: dict[Script, str] = {
-    "latin": "de en es fr sw pt it nl ca id la zu so tl sv vi eo hu",
-    "cyrillic": "ru uk bg sr",
-    "arabic": "ar fa",
+_CANDIDATES: Mapping[Script, str] = {
+    "Latin": "de en es fr sw pt it nl ca id la zu so tl sv vi eo hu",
+    "Cyrillic": "ru uk bg sr",
+    "Arabic": "ar fa",
+    "Devanagari": "hi mr",
 }
-"""Whom lingua chooses among, by script; in the other scripts the letters alone decide. Relatives with letters of their
-own (Turkish, Polish, Romanian, Kazakh, Urdu) are told by those: each language here takes up to 60 MB."""
-
-_LETTERS_PER_WORD: dict[Script, float] = {
-    "cyrillic": 5,
-    "arabic": 4,
-    "han": 1.5,
-    "japanese": 2,
-    "thai": 4,
-    "bengali": 5,
-    "telugu": 6,
-}
+"""The languages among which lingua chooses, by script, beside the asked one; in the other scripts the letters alone
+decide. Relatives with letters of their own (Turkish, Polish, Romanian, Kazakh, Urdu) are told by those: each language
+here takes up to 60 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,10 +99,13 @@ class LanguageIdentifier:
     """Judges texts against any of `languages`."""
 
     def __init__(self, languages: Sequence[str]) -> None:
-        """Raises ValueError for a language that languages/facts.py doesn't have."""
+        """
+        Raises:
+            ValueError: a language is not known.
+        """
         self._asked = {code: known_language(code) for code in languages}
-        scripts = {facts.script for facts in self._asked.values()}
-        self._detectors = {script: _detector(codes) for script, codes in _NEIGHBOURS.items() if script in scripts}
+        self._detectors = {code: _detector_for(language) for code, language in self._asked.items()}
+        self._foreign_words = frequent_words()
         self._judge_cached = lru_cache(maxsize=CACHE_SENTENCES)(self._judge)
 
     def is_in(self, text: str, language: str) -> bool:
@@ -121,7 +119,7 @@ class LanguageIdentifier:
             )
         facts = self._asked[language]
         plain = without_commands(normal(text[:MAX_CHARACTERS])[:MAX_CHARACTERS])
-        if is_disguised(plain, facts) or (facts.script == "japanese" and not is_like_japanese(plain)):
+        if is_disguised(plain, facts) or (facts.has_kana and not is_like_japanese(plain)):
             return False
         plain = in_plain_letters(plain, facts)
         sentences = [piece for part in _SENTENCE_END.split(plain) for piece in _pieces(part.strip())]
@@ -137,24 +135,25 @@ class LanguageIdentifier:
 
     def _judge(self, sentence: str, code: str) -> _Sentence:
         language = self._asked[code]
-        if len(foreign_letters(language.script).findall(sentence)) > MAX_FOREIGN_LETTERS:
+        if len(foreign_letters(language.scripts).findall(sentence)) > MAX_FOREIGN_LETTERS:
             return _FOREIGN
         words = latin_word().findall(sentence)
-        if language.script == "latin":
+        if language.is_latin:
             return self._judge_by_words(sentence, words, language)
         return self._judge_by_script(sentence, words, language)
 
     def _judge_by_words(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
         """Among languages in Latin script: frequent words decide, and where they don't, lingua."""
+        own_list = own_words(language)
         num_own, num_names = 0, 0
         foreign: list[str] = []
         for position, word in enumerate(words):
-            languages = LANGUAGES_OF.get(word.lower())
-            if languages is not None and language.code in languages:
+            is_listed = word.lower() in self._foreign_words
+            if word.lower() in own_list:
                 num_own += 1
-            elif word[0].isupper() and (position > 0 or languages is None):
+            elif word[0].isupper() and (position > 0 or not is_listed):
                 num_names += 1
-            elif languages is not None and len(word) > 1:
+            elif is_listed and len(word) > 1:
                 foreign.append(word.lower())
         num_words = len(words) - num_names
         if _is_mixed(len(foreign), num_words):
@@ -169,15 +168,15 @@ class LanguageIdentifier:
 
     def _judge_by_script(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
         """A language whose script tells it from most others: what is Latin in it, and does it sound like a relative?"""
-        num_own = len(letters_of(language.script).findall(sentence))
+        num_own = len(letters_of(language.scripts).findall(sentence))
         lower_case = [word for word in words if word.islower() and len(word) > 1 and word not in _UNITS]
-        known = [word for word in lower_case if word in LANGUAGES_OF]
-        num_words = num_own / _LETTERS_PER_WORD[language.script] + len(words)
+        known = [word for word in lower_case if word in self._foreign_words]
+        num_words = num_own / language.letters_per_word + len(words)
         is_foreign = (
             len(lower_case) > MAX_LOWER_CASE_WORDS
             or (len(lower_case) >= LATIN_SHARE * num_words and (len(known) > 0 or len(lower_case) > 1))
-            or _is_mostly_latin(words, num_own)
-            or (language.script == "japanese" and is_chinese(sentence))
+            or self._is_mostly_latin(words, num_own)
+            or (language.has_kana and is_chinese(sentence))
         )
         heard = None if is_foreign else self._hears(sentence, language)
         return _Sentence(
@@ -187,15 +186,24 @@ class LanguageIdentifier:
             foreign_words=frozenset(known),
         )
 
+    def _is_mostly_latin(self, words: Sequence[str], num_own: int) -> bool:
+        """More Latin letters than names account for, or words of a language behind capitals."""
+        distinct = {word.lower() for word in words}  # a name that comes again is still one name
+        num_latin = sum(map(len, distinct))
+        if num_latin + num_own >= MIN_LETTERS and num_own < MIN_SCRIPT_SHARE * (num_latin + num_own):
+            return True
+        return sum(len(word) > 1 and word in self._foreign_words for word in distinct - _UNITS) > MAX_KNOWN_CAPITALS
+
     def _hears(self, text: str, language: Language) -> bool | None:
         """Whether lingua takes the text for the language rather than another one of its script; None: it can't say."""
-        if language.script not in self._detectors:
-            return True
+        detector = self._detectors[language.code]
+        if detector is None:
+            return _has_own_words(text, language)
         words = " ".join(_NOT_WORDS.sub(" ", text).split())[:LINGUA_CHARACTERS]
-        num_letters = len(letters_of(language.script).findall(words))
+        num_letters = len(letters_of(language.scripts).findall(words))
         if num_letters < MIN_LETTERS:
             return None
-        values = self._detectors[language.script].compute_language_confidence_values(words)
+        values = detector.compute_language_confidence_values(words)
         own = next(value for value in values if value.language == _lingua_language(language.code))
         needed = MIN_CONFIDENCE if num_letters >= MIN_LETTERS_SURE else MIN_CONFIDENCE_SHORT
         if own.value >= needed:
@@ -223,22 +231,47 @@ def _is_sprinkled(sentences: Sequence[_Sentence]) -> bool:
     return num_foreign > 1 and num_foreign >= TEXT_SHARE * sum(sentence.num_words for sentence in sentences)
 
 
-def _is_mostly_latin(words: Sequence[str], num_own: int) -> bool:
-    """More Latin letters than names account for, or words of a language behind capitals."""
-    distinct = {word.lower() for word in words}  # a name that comes again is still one name
-    num_latin = sum(map(len, distinct))
-    if num_latin + num_own >= MIN_LETTERS and num_own < MIN_SCRIPT_SHARE * (num_latin + num_own):
+def _has_own_words(text: str, language: Language) -> bool | None:
+    """Whether a text is in a language that lingua does not know, by the language's frequent words; None: can't say.
+
+    True if the language has no list of words, or none that can be found: its script alone decides.
+    """
+    own_list = own_words(language)
+    if not own_list or not language.has_spaces:
         return True
-    return sum(len(word) > 1 and word in LANGUAGES_OF for word in distinct - _UNITS) > MAX_KNOWN_CAPITALS
+    words = _own_script_words(language.scripts).findall(text.lower())
+    share = sum(word in own_list for word in words) / max(1, len(words))
+    if share >= OWN_SHARE:
+        return True
+    return False if len(words) >= MIN_WORDS and share <= MAX_OWN_SHARE else None
+
+
+@cache
+def _own_script_words(scripts: tuple[Script, ...]) -> re.Pattern[str]:
+    return re.compile(f"[{letter_range(scripts)}{MARKS}]+")
+
+
+def _detector_for(language: Language) -> LanguageDetector | None:
+    """Return the detector that knows the language; None where its script alone decides, or lingua does not know it."""
+    codes = next((_CANDIDATES[script] for script in language.scripts if script in _CANDIDATES), "")
+    if not codes or _lingua_language(language.code) is None:
+        return None
+    return _detector(codes if language.code in codes.split() else f"{codes} {language.code}")
 
 
 @cache
 def _detector(codes: str) -> LanguageDetector:
     """Loaded at once, a second or more: the first group must not wait for it. Serves all judges of a process."""
-    languages = map(_lingua_language, codes.split())
+    languages = filter(None, map(_lingua_language, codes.split()))
     return LanguageDetectorBuilder.from_languages(*languages).with_preloaded_language_models().build()
 
 
 @cache
-def _lingua_language(code: str) -> LinguaLanguage:
-    return LinguaLanguage.from_iso_code_639_1(IsoCode639_1.from_str(code.upper()))
+def _lingua_language(code: str) -> LinguaLanguage | None:
+    """Return lingua's name of a language; None if lingua does not know it."""
+    try:
+        if len(code) == 2:
+            return LinguaLanguage.from_iso_code_639_1(IsoCode639_1.from_str(code.upper()))
+        return LinguaLanguage.from_iso_code_639_3(IsoCode639_3.from_str(code.upper()))
+    except ValueError:
+        return None

@@ -6,7 +6,8 @@ Owns these checks. Knows characters only.
 import re
 from functools import cache, lru_cache
 
-from rewards.texts.scripts import kana, katakana, letter_range, letters_of
+from languages.language import Script
+from rewards.texts.scripts import KANA, letter_range, letters_of
 
 MIN_LETTERS = 8
 """Shortest clause, or text, in letters, that is judged by its share of kana."""
@@ -23,6 +24,7 @@ many such letters on: headings, notes and formulas with units have none, Japanes
 MAX_UNKNOWN_LETTERS = 2
 """Most characters of a sentence that Japanese doesn't write."""
 
+_SCRIPTS: tuple[Script, ...] = ("Han", *KANA)
 _CLAUSE_END = re.compile(r"[、，,;；]+")
 _SENTENCE_END = re.compile(r"\n+|[!?。！？]+")
 _NO = "の"
@@ -33,14 +35,17 @@ _HIRAGANA = re.compile("[\u3041-\u306d\u306f-\u3096]")
 def is_like_japanese(text: str) -> bool:
     """Whether a whole text has as much kana as Japanese has, hiragana all over it, and not too much katakana; True of a
     short one."""
-    num_letters = len(letters_of("japanese").findall(text))
+    num_letters = len(letters_of(_SCRIPTS).findall(text))
     if num_letters < MIN_LETTERS:
         return True
     # Chinese with a の behind each word is still Chinese.
     num_no = text.count(_NO)
-    if len(kana().findall(text)) - num_no < MIN_TEXT_KANA_SHARE * (num_letters - num_no):
+    if len(letters_of(KANA).findall(text)) - num_no < MIN_TEXT_KANA_SHARE * (num_letters - num_no):
         return False
-    if num_letters >= MIN_KATAKANA_LETTERS and len(katakana().findall(text)) > MAX_KATAKANA_SHARE * num_letters:
+    if (
+        num_letters >= MIN_KATAKANA_LETTERS
+        and len(letters_of(("Katakana",)).findall(text)) > MAX_KATAKANA_SHARE * num_letters
+    ):
         return False
     bare = "".join(part for part in _SENTENCE_END.split(text) if not _HIRAGANA.search(part))
     num_bare = sum(map(len, set(_words().findall(bare))))
@@ -52,21 +57,21 @@ def is_chinese(sentence: str) -> bool:
     if sum(not _is_written_in_japanese(character) for character in sentence) > MAX_UNKNOWN_LETTERS:
         return True
     for clause in _CLAUSE_END.split(sentence):
-        num_letters = len(letters_of("japanese").findall(clause))
-        if num_letters >= MIN_LETTERS and len(kana().findall(clause)) < MIN_KANA_SHARE * num_letters:
+        num_letters = len(letters_of(_SCRIPTS).findall(clause))
+        if num_letters >= MIN_LETTERS and len(letters_of(KANA).findall(clause)) < MIN_KANA_SHARE * num_letters:
             return True
     return False
 
 
 @cache
 def _words() -> re.Pattern[str]:
-    return re.compile(f"[{letter_range('japanese')}]+")
+    return re.compile(f"[{letter_range(_SCRIPTS)}]+")
 
 
 @lru_cache(maxsize=8192)
 def _is_written_in_japanese(character: str) -> bool:
     """False for a Chinese character outside JIS X 0208, as most simplified ones are."""
-    if not letters_of("han").match(character):
+    if not letters_of(("Han",)).match(character):
         return True
     try:
         character.encode("shift_jis")

@@ -6,10 +6,11 @@ Owns the cutting: a word, a number, or, where words are not parted by spaces, a 
 import re
 from collections.abc import Sequence
 
-from languages.facts import LANGUAGES
+from languages.facts import known_language
 
-_TOKEN = re.compile(r"[\u0e01-\u0e4e\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W\d_]{1,20}|\d+")
-_UNSPACED = frozenset({"han", "japanese", "thai"})
+# Thai; Lao; Myanmar; Khmer; kana; Chinese: the scripts that are written without spaces.
+_UNSPACED = r"\u0e01-\u0e4e\u0e81-\u0ecd\u1000-\u103f\u1780-\u17d3\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W\d_]{{1,20}}|\d+")
 
 
 def tokens_of(text: str) -> list[str]:
@@ -22,7 +23,7 @@ def tokens_of(text: str) -> list[str]:
 
 def phrase_length(num_words: int, language: str) -> int:
     """How many tokens say as much as so many words."""
-    return 2 * num_words if LANGUAGES[language].script in _UNSPACED else num_words
+    return num_words if known_language(language).has_spaces else 2 * num_words
 
 
 def phrases(tokens: Sequence[str], length: int) -> list[tuple[str, ...]]:

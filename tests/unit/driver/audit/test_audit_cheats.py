@@ -7,7 +7,7 @@ import pytest
 
 from contracts.errors import BadInput
 from contracts.rollouts import ParallelSolution
-from driver.audit.cheats import CHEATS, LONG_CHARACTERS, LOOPS, OTHER_LONG_CHARACTERS
+from driver.audit.cheats import CHEATS, LONG_CHARACTERS, LONG_HAN_CHARACTERS, LOOPS
 from driver.audit.disguises import DISGUISES, FLOOD, FLOODS
 from driver.audit.faithful import answer_as_written, halves, take_apart, with_numbers_changed, with_other_answer
 from driver.audit.groups import (
@@ -160,7 +160,7 @@ def test_a_wrong_number_is_one_digit_of_the_reasoning(everywhere: list[CheatGrou
 
 def test_long_padding_is_beyond_what_an_encoder_reads(everywhere: list[CheatGroup]) -> None:
     for group in everywhere:
-        longest = LONG_CHARACTERS.get(LANGUAGES[group.request.language].script, OTHER_LONG_CHARACTERS)
+        longest = LONG_HAN_CHARACTERS if LANGUAGES[group.request.language].has_han else LONG_CHARACTERS
         assert len(responses(group)["long padding"]) > longest
 
 
