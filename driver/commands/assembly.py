@@ -1,7 +1,4 @@
-"""A config's parts put together on a team's actors: the scorers' scale, the loop, the stages and the recipe.
-
-Owns which of them goes with which config. What they do is their own matter.
-"""
+"""Assemble a training run on its team's actors: the scorers' calibration, the loop, its stages and the recipe."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -12,7 +9,6 @@ from pathlib import Path
 from actors.fleets.states import RestartBudget
 from cluster.team import Team
 from contracts.config.run import Config
-from contracts.files import write_whole
 from driver.calibration import Similarities, TranslatedSimilarities, calibration_for
 from driver.inputs import TrainingInputs
 from driver.problems.draws import Draws
@@ -40,74 +36,76 @@ from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder
 from rewards.calibration import from_json
 
+Buffer = RolloutBuffer | PromptBuffer
+
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """What a run writes down, and what it goes on from."""
+class RunOutputs:
+    """Hold where a run writes, and the checkpoint that it continues from."""
 
     folder: RunFolder
     recorder: RunRecorder
     checkpoint: FoundCheckpoint | None  # None: the run starts at its first step
 
-    def checkpoint_failed(self, what: str) -> None:
-        """The run goes on without it, and says so."""
-        self.recorder.event("checkpoint_failed", what)
-        self.recorder.note(f"{what}; the run goes on")
+    def checkpoint_failed(self, reason: str) -> None:
+        """Record a checkpoint that could not be written; the run continues without it."""
+        self.recorder.event("checkpoint_failed", reason)
+        self.recorder.note(f"{reason}; the run continues")
 
 
 async def calibrate_scorers(
-    config: Config, team: Team, engine_features: EngineFeatureSource | None, *, kept: Kept, console: Console
+    config: Config, team: Team, engine_features: EngineFeatureSource | None, *, outputs: RunOutputs, console: Console
 ) -> None:
-    """Give the scorers their scale, and keep it with the run. One that is continued goes on with the scale it had."""
+    """Give the scorers their calibration, and keep it in the run folder. A continued run keeps the one that it had."""
     if not team.scores:
         return
-    if kept.checkpoint is not None and kept.checkpoint.state.calibration:
-        calibration = from_json(kept.checkpoint.state.calibration)
+    if outputs.checkpoint is not None and outputs.checkpoint.state.calibration:
+        calibration = from_json(outputs.checkpoint.state.calibration)
     else:
-        asked: Similarities = team.scorer
+        scorers: Similarities = team.scorer
         if engine_features is not None and engine_features.translations is not None:
-            asked = TranslatedSimilarities(scorers=team.scorer, translations=engine_features.translations)
+            scorers = TranslatedSimilarities(scorers=team.scorer, translations=engine_features.translations)
         reasoning, languages = config.reward.reasoning, config.data.languages
-        calibration = await calibration_for(reasoning, asked, languages=languages, console=console)
+        calibration = await calibration_for(reasoning, scorers, languages=languages, console=console)
     if calibration is not None:
         await team.scorer.use_calibration(calibration)
-        write_whole(kept.folder.calibration, calibration.to_json())
+        outputs.folder.calibration.write_text(calibration.to_json(), encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunParts:
-    """A run between its first push and its last step: the loop, what feeds it, and what keeps and saves both."""
+    """Hold the assembled parts of a run: the loop, its buffer, its checkpointer, its recovery and its recipe."""
 
     loop: Loop
-    buffer: RolloutBuffer | PromptBuffer
+    buffer: Buffer
     checkpointer: RunCheckpointer
     recovery: Recovery
     recipe: Callable[[], Awaitable[None]]
 
 
-def prepare_course(
+def assemble_run(
     config: Config,
     inputs: TrainingInputs,
     team: Team,
     engine_features: EngineFeatureSource | None,
     *,
-    kept: Kept,
+    outputs: RunOutputs,
     stop: StopRequest,
 ) -> RunParts:
-    """Everything at the step that the run starts after. The scorers have their scale by now."""
-    clock, found = StageClock(), kept.checkpoint
+    """Return the parts of a run at the step that it starts after. The scorers must have their calibration."""
+    clock, found = StageClock(), outputs.checkpoint
     position = position_of(found.state) if found else RunPosition()
     draws = Draws(inputs.stream)
     if found is not None:
         draws.restore(found.state.open)
-    store = references(config, inputs, team, kept=kept)
-    buffer: RolloutBuffer | PromptBuffer
+    store = reference_store(config, inputs, team, outputs=outputs)
+    buffer: Buffer
     if config.algorithm.name == "sft":
         buffer = PromptBuffer(draws, per_step=config.algorithm.groups_per_step, step=position.step)
     else:
         buffer = RolloutBuffer(
             draws,
-            stages=stages(config, inputs, team, engine_features, store=store),
+            stages=rollout_stages(config, inputs, team, engine_features, store=store),
             rules=BufferRules(algorithm=config.algorithm, reward=config.reward),
             clock=clock,
             step=position.step,
@@ -115,10 +113,10 @@ def prepare_course(
         )
         if found is not None:
             buffer.restore(read_groups(found.groups))
-    checkpointer = start_checkpointer(config, team, buffer, kept=kept)
+    checkpointer = run_checkpointer(config, team, buffer, outputs=outputs)
     loop = Loop(
         learner=team.learner,
-        recorder=kept.recorder,
+        recorder=outputs.recorder,
         settings=LearningSettings.of(config, pad_token_id=inputs.evaluation.pad_token_id),
         checkpointer=checkpointer,
         position=position,
@@ -129,22 +127,21 @@ def prepare_course(
         loop=loop,
         buffer=buffer,
         checkpointer=checkpointer,
-        recovery=prepare_recovery(config, team, loop, buffer, kept=kept),
-        recipe=partial(train, config, inputs, store, buffer=buffer, loop=loop),
+        recovery=learner_recovery(config, team, loop, buffer, outputs=outputs),
+        recipe=partial(run_recipe, config, inputs, store, buffer=buffer, loop=loop),
     )
 
 
-def start_checkpointer(
-    config: Config, team: Team, buffer: RolloutBuffer | PromptBuffer, *, kept: Kept
-) -> RunCheckpointer:
-    calibration = kept.folder.calibration
+def run_checkpointer(config: Config, team: Team, buffer: Buffer, *, outputs: RunOutputs) -> RunCheckpointer:
+    """Return what writes the run's checkpoints."""
+    calibration = outputs.folder.calibration
     return RunCheckpointer(
         checkpoints=Checkpoints(
-            kept.folder.checkpoints,
+            outputs.folder.checkpoints,
             settings=config.checkpoint,
             origins=run_origins(config),
-            metrics=kept.folder.metrics,
-            note=kept.recorder.note,
+            metrics=outputs.folder.metrics,
+            note=outputs.recorder.note,
         ),
         learner=team.learner,
         buffer=buffer,
@@ -152,33 +149,31 @@ def start_checkpointer(
         num_ranks=config.learner.num_ranks,
         seed=config.run.seed,
         calibration=calibration.read_text(encoding="utf-8") if calibration.exists() else "",
-        waiting=kept.recorder.waiting,
-        failed=kept.checkpoint_failed,
+        waiting=outputs.recorder.waiting,
+        failed=outputs.checkpoint_failed,
     )
 
 
-def prepare_recovery(
-    config: Config, team: Team, loop: Loop, buffer: RolloutBuffer | PromptBuffer, *, kept: Kept
-) -> Recovery:
-    """What is done when the learner is lost."""
+def learner_recovery(config: Config, team: Team, loop: Loop, buffer: Buffer, *, outputs: RunOutputs) -> Recovery:
+    """Return what restores the run when the learner is lost."""
     budget = RestartBudget(config.fleet)
     find = partial(
-        find_checkpoint, kept.folder.checkpoints, origins=run_origins(config), on_damage=config.checkpoint.on_damage
+        find_checkpoint, outputs.folder.checkpoints, origins=run_origins(config), on_damage=config.checkpoint.on_damage
     )
     return Recovery(
         loop=loop,
         buffer=buffer,
-        record=kept.recorder,
+        record=outputs.recorder,
         next_wait_s=lambda: budget.next_wait_s(time.monotonic()),
         restart=team.restart_learner,
         last_checkpoint=find if config.checkpoint.every_steps else None,
     )
 
 
-async def train(
-    config: Config, inputs: TrainingInputs, store: ReferenceStore, *, buffer: RolloutBuffer | PromptBuffer, loop: Loop
+async def run_recipe(
+    config: Config, inputs: TrainingInputs, store: ReferenceStore, *, buffer: Buffer, loop: Loop
 ) -> None:
-    """The config's recipe, on its buffer."""
+    """Train by the config's recipe on what its buffer gives."""
     if isinstance(buffer, PromptBuffer):
         prompter = inputs.evaluation.prompter
         sft = SftStages(references=store, prompt=prompter.prompt_token_ids, answer=prompter.answer_token_ids)
@@ -189,7 +184,7 @@ async def train(
         await train_grpo(buffer, loop=loop)
 
 
-def stages(
+def rollout_stages(
     config: Config,
     inputs: TrainingInputs,
     team: Team,
@@ -197,7 +192,7 @@ def stages(
     *,
     store: ReferenceStore,
 ) -> Stages:
-    """The config's stages on the team's actors."""
+    """Return the stages that a group goes through, on the team's actors."""
     return Stages(
         policy=team.policy,
         references=store,
@@ -213,11 +208,11 @@ def stages(
     )
 
 
-def references(config: Config, inputs: TrainingInputs, team: Team, *, kept: Kept) -> ReferenceStore:
-    """The pivot's answers, with their cache."""
+def reference_store(config: Config, inputs: TrainingInputs, team: Team, *, outputs: RunOutputs) -> ReferenceStore:
+    """Return the pivot's references, with their cache."""
     return ReferenceStore(
         pivot=team.pivot,
         prompt=inputs.pivot_prompter.reference_prompt,
         sampling=PivotSampling.of(config),
-        cache=ReferenceCache(Path(config.pivot.cache) if config.pivot.cache else None, note=kept.recorder.note),
+        cache=ReferenceCache(Path(config.pivot.cache) if config.pivot.cache else None, note=outputs.recorder.note),
     )

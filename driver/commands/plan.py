@@ -1,19 +1,25 @@
-"""`plan`: what a config would start, in numbers, without starting anything."""
+"""`plan`: print what a config would start, in numbers, without starting anything."""
 
 import argparse
 import os
+from collections.abc import Mapping
 
 from rich.console import Console
+from rich.table import Table
 
-from cluster.estimate import estimate
-from cluster.layout import Resources, layout, training_roles
+from cluster.estimate import Memory, estimate
+from cluster.layout import Layout, Resources, Role, layout, training_roles
 from contracts.config.load import load_config
-from driver.commands.plan_text import batch_arithmetic, plan_table
+from contracts.config.run import Config
 from driver.config_paths import with_absolute_paths
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
-    """Print the plan; the same as data."""
+    """Print the plan, and return the same as data.
+
+    Raises:
+        BadInput: the config is wrong.
+    """
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
     device = "cuda" if config.cluster.device == "cuda" else "cpu"
     wanted = layout(config, device, roles=training_roles(config))
@@ -23,7 +29,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     for line in batch_arithmetic(config):
         console.print(line, soft_wrap=True)
     here = Resources(cpus=os.cpu_count() or 1, gpus=0)
-    console.print(f"in all: {wanted.total}; this machine has {here.cpus:g} CPUs", soft_wrap=True)
+    console.print(f"in total: {wanted.total}; this machine has {here.cpus:g} CPUs", soft_wrap=True)
     return {
         "device": device,
         "actors": [
@@ -38,3 +44,78 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         ],
         "batch": batch_arithmetic(config),
     }
+
+
+def plan_table(wanted: Layout, memory: Mapping[Role, Memory]) -> Table:
+    """Return one row per actor."""
+    table = Table("actor", "CPUs", "GPUs", "threads", "memory, GiB", "of which", title=f"device: {wanted.device}")
+    for placement in wanted.placements:
+        need = memory[placement.role]
+        table.add_row(
+            placement.name,
+            f"{placement.bundle.cpus:g}",
+            f"{placement.bundle.gpus:g}",
+            str(placement.num_threads),
+            "?" if need.total_gib is None else f"{need.total_gib:.1f}",
+            need.formula,
+        )
+    return table
+
+
+def batch_arithmetic(config: Config) -> list[str]:
+    """Return how many responses and tokens a step, a rank and the run have at most, one sentence each."""
+    algorithm, policy, learner = config.algorithm, config.policy, config.learner
+    per_problem = 1 if algorithm.name == "sft" else algorithm.group_size
+    kind = "targets" if algorithm.name == "sft" else "responses"
+    responses = algorithm.groups_per_step * per_problem
+    drawn = (
+        f"{responses * policy.max_response_tokens:,} response tokens and {responses * policy.max_model_len:,} tokens"
+    )
+    given = f"{responses * config.row_tokens:,} tokens"  # nothing is sampled: only the length of a row is the limit
+    most = given if algorithm.name == "sft" else drawn
+    lines = [
+        f"a step: {algorithm.groups_per_step} problems x {per_problem} {kind} = {responses} {kind}, "
+        f"at most {most} in all",
+        f"a rank: {responses // learner.num_ranks} {kind} a step on each of {learner.num_ranks}, packed into rows "
+        f"of at most {config.row_tokens} tokens",
+        f"the run: {algorithm.steps} steps, {algorithm.steps * responses:,} {kind} to "
+        f"{algorithm.steps * algorithm.groups_per_step:,} problems in {_languages(config)}",
+    ]
+    if algorithm.name != "sft":
+        lines.append(_in_flight(config))
+    if algorithm.optimizer_steps > 1:
+        lines.append(
+            f"a batch: {algorithm.mini_batches} mini-batches x {algorithm.epochs} epochs = "
+            f"{algorithm.optimizer_steps} optimiser steps, {config.total_optimizer_steps:,} in the run"
+        )
+    if algorithm.name != "sft" or algorithm.sft_target == "pivot":
+        workers = config.pivot.num_workers
+        drawn = config.pivot.num_references
+        many = "one" if drawn == 1 else f"one, the majority's of {drawn} responses,"
+        lines.append(f"references: at most {many} for each of those problems' items, from {workers} pivot worker(s)")
+    return lines
+
+
+def _languages(config: Config) -> str:
+    """Return the languages, each with its share of the problems where the shares differ."""
+    data = config.data
+    if not data.shares:
+        return ", ".join(data.languages)
+    shares = zip(data.languages, data.shares, strict=True)
+    return ", ".join(f"{language} {share / sum(data.shares):.0%}" for language, share in shares)
+
+
+def _in_flight(config: Config) -> str:
+    """Return how many groups may be started and not yet learned from."""
+    algorithm, policy = config.algorithm, config.policy
+    workers = f"{policy.num_workers}"
+    if policy.most_workers > policy.num_workers:
+        workers += f" to {policy.most_workers}"
+    staleness = algorithm.max_staleness
+    when = "generation goes on while the learner works" if staleness else "on-policy: generation waits for the learner"
+    replaced = f"; at most {algorithm.max_replacements} more a step for groups without signal"
+    return (
+        f"in flight: at most ({staleness} + 1) x {algorithm.groups_per_step} = {algorithm.groups_in_flight} groups, "
+        f"{algorithm.groups_in_flight * algorithm.group_size} responses over {workers} policy worker(s); {when}"
+        + (replaced if algorithm.max_replacements else "")
+    )

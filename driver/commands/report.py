@@ -10,14 +10,14 @@ from driver.report.write import write_report
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
-    """Write the report; where it is.
+    """Write report.html, and return where it is.
 
     Raises:
         BadInput: the folder holds no run.
     """
     folder = Path(arguments.folder).expanduser().resolve()
     if not (folder / "config.toml").exists():
-        raise BadInput(f"{folder} is no run folder: it has no config.toml")
+        raise BadInput(f"{folder} is not a run folder: it has no config.toml", key="folder")
     report = write_report(folder)
     Console(stderr=arguments.json).print(f"report: {report}", soft_wrap=True)
     return {"report": str(report)}

@@ -1,4 +1,4 @@
-"""Run `verify`: check that a folder proves that every group was learned from exactly once or dropped with a reason."""
+"""`verify`: check that a run folder proves that every group was learned from exactly once or dropped with a reason."""
 
 import argparse
 from dataclasses import asdict
@@ -14,6 +14,7 @@ from driver.tracking.verify.records import read_records
 
 
 def one_line(failure: BaseException) -> str:
+    """Return an error's message without line breaks."""
     return " ".join(str(failure).split())
 
 
@@ -25,14 +26,16 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     """
     folder = Path(arguments.folder).expanduser().resolve()
     if not folder.is_dir():
-        raise BadInput(f"there is no folder {folder}")
+        raise BadInput(f"there is no folder {folder}", key="folder")
     if not RunFolder(folder).config.exists() or not RunFolder(folder).events.exists():
-        raise BadInput(f"{folder} holds no training run: there is no record of one")
+        raise BadInput(f"{folder} holds no training run: it has no config.toml or no events.jsonl", key="folder")
     with sole_writer(folder):
         try:
             records = read_records(folder)
         except (pa.ArrowException, OSError, KeyError, TypeError) as damage:
-            raise BadInput(f"{folder} can't be read to its end: {type(damage).__name__}: {one_line(damage)}") from None
+            raise BadInput(
+                f"{folder} can't be read completely: {type(damage).__name__}: {one_line(damage)}", key="folder"
+            ) from None
     summary, violations = summarise_run(records), [violation.text for violation in check_run(records)]
     console = Console(stderr=arguments.json, highlight=False, markup=False)
     for line in summary.lines():

@@ -20,7 +20,7 @@ from cluster.layout import (
 )
 from contracts.config.run import Config
 from contracts.errors import BadInput
-from driver.commands.plan_text import batch_arithmetic
+from driver.commands.plan import batch_arithmetic
 
 
 def config(**sections: Mapping[str, object]) -> Config:

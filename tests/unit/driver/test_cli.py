@@ -128,7 +128,7 @@ def test_an_unknown_option_is_one_line_too(config: Path, capsys: pytest.CaptureF
 
 def test_a_report_needs_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "folder" in refusal(capsys, "report")
-    assert f"{tmp_path} is no run folder" in refusal(capsys, "report", str(tmp_path))
+    assert f"{tmp_path} is not a run folder" in refusal(capsys, "report", str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,7 +157,7 @@ def test_a_plan_is_a_table_for_people_and_starts_nothing(config: Path, capsys: p
     assert main(["plan", str(config)]) == 0
     written = capsys.readouterr()
     assert "learner-0" in written.out
-    assert "in all: 4 CPUs and 0 GPUs" in written.out
+    assert "in total: 4 CPUs and 0 GPUs" in written.out
     assert written.err == ""
     assert sorted(config.parent.iterdir()) == before
 

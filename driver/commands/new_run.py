@@ -1,0 +1,111 @@
+"""Run a command in a run folder of its own: config, console, Ray, actors, logs and summary.
+
+with new_run(arguments, "evaluate", role="policy") as command:
+    ...                                            checks that start nothing and write nothing
+    with command.cluster() as layout:
+        result = command.on_team(layout, work)     creates the run folder once the actors have a place
+return command.finish({...})
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console as Terminal
+
+from cluster.launch import collect_logs, connected, placed
+from cluster.layout import Layout, Role, choose_device, layout
+from cluster.team import Team
+from contracts.config.load import load_config
+from contracts.config.run import Config
+from driver.config_paths import with_absolute_paths
+from driver.inputs import licence_notes
+from driver.tracking.console import Console
+from driver.tracking.logs import quiet_logs
+from driver.tracking.run_folder import RunFolder, check_new, create, run_name
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """Hold what one command works with; it starts actors of one role only."""
+
+    config: Config  # with absolute paths
+    path: Path  # of the run folder
+    role: Role
+    terminal: Terminal  # for what is printed after the last phase
+    console: Console
+    started: float  # time.monotonic()
+
+    @cached_property
+    def folder(self) -> RunFolder:
+        """Return the run folder; the first call creates it and sends the logs of this process into it."""
+        folder = create(self.path, self.config)
+        quiet_logs(folder.logs / "driver.log")
+        return folder
+
+    @contextmanager
+    def cluster(self) -> Iterator[Layout]:
+        """Connect to Ray, and give the layout of the role's actors there."""
+        with connected(self.config.cluster, self.console) as resources:
+            yield layout(self.config, choose_device(self.config, resources), roles=(self.role,))
+
+    def on_team(
+        self, layout: Layout, work: Callable[[Team], Coroutine[None, None, Result]], *, config: Config | None = None
+    ) -> Result:
+        """Return the result of `work` on a team of its own, whose logs are collected whatever happens.
+
+        Args:
+            config: the config that the actors get, where it differs from the command's.
+
+        Raises:
+            BadInput: the cluster is too small.
+            RunFailed: the actors could not be placed or loaded, or did not live to the end.
+        """
+        config = config or self.config
+        with placed(layout, config.cluster, self.console.waiting) as bundles:
+            folder, team = self.folder, Team(config, bundles, self.console)
+            try:
+                return asyncio.run(work(team))
+            finally:
+                collect_logs(team.processes, folder.logs)
+
+    def finish(self, summary: dict[str, object]) -> dict[str, object]:
+        """Write the summary with the run folder and the time that the command took, and return it."""
+        whole = {"run_folder": str(self.path), "seconds": round(time.monotonic() - self.started, 1), **summary}
+        self.folder.write_summary(whole)
+        return whole
+
+
+@contextmanager
+def new_run(
+    arguments: argparse.Namespace,
+    command: str,
+    *,
+    role: Role,
+    change: Callable[[Config], Config] = lambda config: config,
+) -> Iterator[NewRun]:
+    """Load the config, changed by `change`, and give the command its console. Nothing is started or written yet.
+
+    Raises:
+        BadInput: the config is wrong, or its run folder can't be created or holds a run already.
+    """
+    started = time.monotonic()
+    config = change(with_absolute_paths(load_config(arguments.config, arguments.overrides), models=(role,)))
+    path = check_new(config, config.run.name or f"{command}-{run_name(config, arguments.config)}")
+    terminal = Terminal(stderr=arguments.json)
+    with Console(terminal) as console:
+        yield NewRun(config=config, path=path, role=role, terminal=terminal, console=console, started=started)
+
+
+def print_licence_notes(config: Config, console: Console) -> None:
+    """Print what the licences of the reward's further models allow."""
+    for note in licence_notes(config):
+        console.note(note)
