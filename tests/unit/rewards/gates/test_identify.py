@@ -1,0 +1,368 @@
+"""Texts in the asked language are accepted and all others refused, and each limit holds from both sides."""
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from lingua import Language as Lingua
+
+from driver.problems.builtin.generate import builtin_items
+from languages.facts import LANGUAGES
+from rewards.gates import identify
+from rewards.gates.identify import LanguageIdentifier
+
+MGSM = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "mgsm"
+needs_mgsm = pytest.mark.skipif(
+    not (MGSM / "mgsm_en.tsv").exists(), reason="needs MGSM's TSV files in shared/data/mgsm"
+)
+MGSM_LANGUAGES = ("en", "de", "es", "fr", "ru", "zh", "ja", "th", "sw", "bn", "te")
+
+ENGLISH = "Anna had 12 apples and bought 3 more, so now she has 12 + 3 = 15 apples."
+FAITHFUL = {
+    "en": ENGLISH,
+    "de": "Anna hatte 12 Äpfel und kaufte 3 weitere, also hat sie jetzt 12 + 3 = 15 Äpfel.",
+    "es": "Ana tenía 12 manzanas y compró 3 más, así que ahora tiene 12 + 3 = 15 manzanas.",
+    "fr": "Anna avait 12 pommes et en a acheté 3 autres, elle a donc maintenant 12 + 3 = 15 pommes.",
+    "ru": "У Анны было 12 яблок, она купила ещё 3, значит, теперь у неё 12 + 3 = 15 яблок.",
+    "zh": "安娜有 12 个苹果，又买了 3 个，所以现在她有 12 + 3 = 15 个苹果。",
+    "ja": "アンナはりんごを12個持っていて、さらに3個買ったので、今は12+3=15個のりんごがあります。",
+    "th": "แอนนามีแอปเปิล 12 ผล และซื้อเพิ่มอีก 3 ผล ดังนั้นตอนนี้เธอมี 12 + 3 = 15 ผล",
+    "sw": "Anna alikuwa na matufaha 12 na akanunua mengine 3, kwa hivyo sasa ana matufaha 12 + 3 = 15.",
+    "bn": "আনার 12টি আপেল ছিল এবং সে আরও 3টি কিনেছে, তাই এখন তার 12 + 3 = 15টি আপেল আছে।",
+    "te": "అన్నా వద్ద 12 ఆపిల్స్ ఉన్నాయి, ఆమె మరో 3 కొనుగోలు చేసింది, కాబట్టి ఇప్పుడు 12 + 3 = 15 ఉన్నాయి.",
+    "ar": "كان لدى آنا 12 تفاحة واشترت 3 تفاحات أخرى، لذلك لديها الآن 12 + 3 = 15 تفاحة.",
+}
+TARGETS = tuple(code for code in FAITHFUL if code != "en")
+
+
+@pytest.fixture(scope="module")
+def identifier() -> LanguageIdentifier:
+    return LanguageIdentifier(tuple(LANGUAGES))
+
+
+@pytest.mark.parametrize("code", TARGETS)
+def test_one_english_sentence_in_two_is_refused(identifier: LanguageIdentifier, code: str) -> None:
+    assert not identifier.is_in(f"{FAITHFUL[code]} {ENGLISH}", code)
+    assert not identifier.is_in(f"{ENGLISH} {FAITHFUL[code]}", code)
+
+
+@pytest.mark.parametrize("code", FAITHFUL)
+def test_every_other_language_is_refused(identifier: LanguageIdentifier, code: str) -> None:
+    assert [other for other in FAITHFUL if identifier.is_in(FAITHFUL[other], code)] == [code]
+
+
+@pytest.mark.parametrize("code", TARGETS)
+def test_english_second_half_of_a_sentence_is_refused(identifier: LanguageIdentifier, code: str) -> None:
+    half = FAITHFUL[code][: len(FAITHFUL[code]) // 2]
+    assert not identifier.is_in(f"{half} so now she has 12 + 3 = 15 apples.", code)
+
+
+@pytest.mark.parametrize("code", TARGETS)
+def test_short_english_sentence_before_a_native_one_is_refused(identifier: LanguageIdentifier, code: str) -> None:
+    assert not identifier.is_in(f"She has 15 apples left. {FAITHFUL[code]}", code)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("de", "Rosa now has 33 + 25 = 58 apples."),
+        ("fr", "Il remain 20 - 7 = 13 pommes and they are left."),
+        ("de", "There Are 21 People On The Train."),
+        ("de", "THERE ARE 21 PEOPLE ON THE TRAIN."),
+        ("de", "ｔｈｅｒｅ ａｒｅ 5 ａｐｐｌｅｓ"),
+        ("th", "ตอนนี้มี apples ทั้งหมด 36 ผล"),
+        ("zh", "每个孩子分到 5 颗糖果，それぞれ5個です。"),
+        ("ja", "電車には21人います。每个孩子分到5颗糖果，一共有20颗糖果。"),
+        ("es", "Cada criança recebe 40 ÷ 8 = 5 balas. Então elas têm 5 balas."),
+        ("es", "Ogni bambino riceve 40 ÷ 8 = 5 caramelle."),
+        ("de", "In de trein zitten 26 mensen. Bij het eerste station stappen 5 mensen uit."),
+        ("ru", "У Марії було 5 яблук. Мартін дав їй ще 31 яблуко. Тепер у Марії 36 яблук."),
+        ("ar", "مریم پنج سیب داشت. علی به او سی سیب دیگر داد. اکنون مریم ۳۶ سیب دارد."),
+    ],
+)
+def test_disguised_mixed_or_related_language_is_refused(identifier: LanguageIdentifier, code: str, text: str) -> None:
+    assert not identifier.is_in(text, code)
+
+
+def test_english_clause_inside_a_thai_text_is_refused(identifier: LanguageIdentifier) -> None:
+    assert not identifier.is_in(f"{FAITHFUL['th']} so she has fifteen apples left {FAITHFUL['th']}", "th")
+
+
+def test_single_english_words_all_over_a_text_are_refused_and_one_alone_is_not(identifier: LanguageIdentifier) -> None:
+    first = "Am Anfang hat der Bauer vier große Körbe voller Obst, die neben der Scheune stehen"
+    second = "Danach bringt seine Tochter noch drei weitere Körbe von dem Feld hinter dem Haus mit"
+    assert identifier.is_in(f"{first}. {second}.", "de")
+    assert identifier.is_in(f"{first} today. {second}.", "de")
+    assert not identifier.is_in(f"{first} today. {second} together.", "de")
+
+
+@pytest.mark.parametrize("text", ["", "42", "12 + 3 = 15", "15 kg", "#### 15", r"\[ \frac{30}{2} = 15 \]", "x = 15"])
+@pytest.mark.parametrize("code", ["de", "ja", "te"])
+def test_text_without_words_is_not_judged(identifier: LanguageIdentifier, text: str, code: str) -> None:
+    assert identifier.is_in(text, code)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("zh", "比利在商店卖 DVD。他在周二有 8 位顾客，前 3 位顾客各买了一张 DVD，其他顾客没有买 DVD。"),
+        ("ja", "ブランドンのiPhoneはベンのiPhoneの4倍古いです。ベンのiPhoneは2年目です。"),
+        ("ru", "iPhone Брендона в четыре раза старше, чем iPhone Бена."),
+        ("th", "เธอขับรถ 60 km และซื้อแอปเปิล 3 kg"),
+        ("de", r"Die Fläche ist $\text{Breite} \times \text{Länge} = 3 \cdot 5 = 15$ Quadratmeter."),
+        ("de", "Leo und Will fahren mit May nach New York."),
+    ],
+)
+def test_names_units_and_latex_are_tolerated(identifier: LanguageIdentifier, code: str, text: str) -> None:
+    assert identifier.is_in(text, code)
+
+
+def test_a_language_that_it_was_not_built_for_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'fr'"):
+        LanguageIdentifier(("de",)).is_in("Bonjour", "fr")
+
+
+RELATIVES = {
+    "tr": ("de", "Nina şimdiye kadar 6 × 3 = 18 sayfa okudu. Geriye 84 - 18 = 66 sayfa kaldı."),
+    "vi": ("fr", "Nina đã đọc được 6 × 3 = 18 trang. Còn lại 84 - 18 = 66 trang."),
+    "sv": ("de", "Nina har hittills läst 6 × 3 = 18 sidor. Det finns 84 - 18 = 66 sidor kvar."),
+    "da": ("de", "Nina har indtil videre læst 6 × 3 = 18 sider. Hun skal læse 66 ÷ 6 = 11 sider hver dag."),
+    "la": ("es", "Nina adhuc legit 6 × 3 = 18 paginas. Manent 84 - 18 = 66 paginae. Legere debet 11 paginas cotidie."),
+    "eo": ("de", "Nina ĝis nun legis 6 × 3 = 18 paĝojn. Restas 84 - 18 = 66 paĝoj."),
+    "zu": ("sw", "UNina usefunde amakhasi angu-6 × 3 = 18. Kusele amakhasi angu-84 - 18 = 66."),
+    "so": ("sw", "Nina waxay ilaa hadda akhriday 6 × 3 = 18 bog. Waxaa haray 84 - 18 = 66 bog."),
+    "tl": ("sw", "Nakabasa na si Nina ng 6 × 3 = 18 pahina. May natitirang 84 - 18 = 66 pahina."),
+    "hu": ("es", "Nina eddig 6 × 3 = 18 oldalt olvasott el. 84 - 18 = 66 oldal maradt."),
+    "ro": ("fr", "Nina a citit până acum 6 × 3 = 18 pagini. Au rămas 84 - 18 = 66 de pagini."),
+    "pl": ("de", "Nina przeczytała do tej pory 6 × 3 = 18 stron. Zostało 84 - 18 = 66 stron."),
+    "sr": ("ru", "Нина је до сада прочитала 6 × 3 = 18 страница. Остало је 84 - 18 = 66 страница."),
+    "be": ("ru", "Ніна ўжо прачытала 6 × 3 = 18 старонак. Засталося 84 - 18 = 66 старонак."),
+    "mk": ("ru", "Нина досега прочитала 6 × 3 = 18 страници. Остануваат 84 - 18 = 66 страници."),
+    "kk": ("ru", "Нина осы уақытқа дейін 6 × 3 = 18 бет оқыды. 84 - 18 = 66 бет қалды."),
+    "ur": ("ar", "نینا نے اب تک 6 × 3 = 18 صفحات پڑھے ہیں۔ 84 - 18 = 66 صفحات باقی ہیں۔"),
+}
+
+
+@pytest.mark.parametrize("relative", RELATIVES)
+def test_a_relative_of_the_language_is_refused(identifier: LanguageIdentifier, relative: str) -> None:
+    code, text = RELATIVES[relative]
+    assert not identifier.is_in(text, code)
+
+
+def test_a_sentence_of_a_relative_among_the_languages_own_is_refused(identifier: LanguageIdentifier) -> None:
+    own = "Нина уже прочитала 6 × 3 = 18 страниц. Осталось прочитать 84 - 18 = 66 страниц."
+    assert identifier.is_in(own, "ru")
+    assert not identifier.is_in(f"{own} Тя трябва да чете 66 ÷ 6 = 11 страници всеки ден.", "ru")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("ja", "計算：6×3=18（既読ページ数）、84−18=66（残りページ数）、66÷6=11（1日当たりのページ数）。"),
+        ("ja", "１日６ページ×３日＝１８ページ。８４－１８＝６６ページ。６６÷６＝１１ページ。答えは１１ページです。"),
+        ("ja", "チョコレートクロワッサンは120個です。"),
+        ("ja", "**ステップ1：** 残りは84 − 18 = 66ページです。\n**ステップ2：** 1日あたり66 ÷ 6 = 11ページです。"),
+        ("de", r"Die Fläche ist \[A = \frac{a \cdot b}{2} = \sqrt{x^2 + y^2} \approx 15 \text{ m}^2\]."),
+        ("th", r"\begin{align*} 6 \times 3 &= 18 \\ 84 - 18 &= 66 \end{align*} ดังนั้นเหลือ 66 หน้า"),
+        ("de", "Die Punkte A, B, C, D, E, F und G liegen auf einem Kreis."),
+        ("de", "Es gilt a + b + c + d + e + f = 21, und damit ist x_1 + x_2 + y_1 + y_2 = 10."),
+        ("fr", "Combien de pommes n'y a-t-il pas dans ce panier ? Il y en a 5, c'est tout ce qu'il y a."),
+        ("de", "Der Umfang ist 2πr, der Winkel α und der Widerstand 5 kΩ groß."),
+        ("de", "José, Chloé, Zoë und Łukasz kaufen Äpfel. José isst 3 davon, José hat noch 5, und Chloé bekommt 2."),
+        ("ru", "1️⃣ Нина прочитала 18 страниц. 2️⃣ Осталось прочитать 66 страниц. 3️⃣ Это 11 страниц в день."),
+        ("es", "El equipo 🇪🇸 ganó 5 partidos y perdió 3, así que jugó 8 partidos."),
+    ],
+)
+def test_labels_variables_units_names_and_terse_text_are_tolerated(
+    identifier: LanguageIdentifier, code: str, text: str
+) -> None:
+    assert identifier.is_in(text, code)
+
+
+@pytest.mark.parametrize("code", FAITHFUL)
+def test_built_in_texts_are_accepted_in_their_language_and_refused_as_english(
+    identifier: LanguageIdentifier, code: str
+) -> None:
+    items = list(builtin_items(seed=3, split="test", num_items=60))
+    texts = [text for item in items for text in (item.text(code).question, item.text(code).solution)]
+    assert [text for text in texts if not identifier.is_in(text, code)] == []
+    if code != "en":
+        assert [item.item_id for item in items if identifier.is_in(item.text("en").solution, code)] == []
+
+
+def mgsm_questions(code: str) -> list[str]:
+    with (MGSM / f"mgsm_{code}.tsv").open(encoding="utf-8", newline="") as file:
+        return [question for question, _ in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+
+
+@needs_mgsm
+@pytest.mark.parametrize("code", MGSM_LANGUAGES)
+def test_mgsm_questions_are_accepted_in_their_language_and_refused_as_english(
+    identifier: LanguageIdentifier, code: str
+) -> None:
+    questions = mgsm_questions(code)
+    refused = [question for question in questions if not identifier.is_in(question, code)]
+    assert len(refused) <= 0.01 * len(questions), refused
+    if code != "en":
+        assert sum(identifier.is_in(question, code) for question in mgsm_questions("en")) == 0
+
+
+# --- limits from both sides, with words of no language and with shares that lingua is made to give ---
+
+
+@dataclass(frozen=True)
+class Share:
+    language: Lingua
+    value: float
+
+
+@dataclass
+class FixedLingua:
+    """Give the asked language and another one the same shares for every text, and keep the texts."""
+
+    asked: Lingua
+    own: float
+    other: float
+    texts: list[str] = field(default_factory=list)
+
+    def compute_language_confidence_values(self, text: str) -> list[Share]:
+        self.texts.append(text)
+        shares = [Share(self.asked, self.own), Share(Lingua.LATIN, self.other)]
+        return sorted(shares, key=lambda share: share.value, reverse=True)
+
+
+def german_with(
+    monkeypatch: pytest.MonkeyPatch, *, own: float, other: float = 0.0
+) -> tuple[LanguageIdentifier, FixedLingua]:
+    fixed = FixedLingua(Lingua.GERMAN, own, other)
+    monkeypatch.setattr(identify, "_detector", lambda codes: fixed)
+    return LanguageIdentifier(("de",)), fixed
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "other", "expected"),
+    [
+        ("zxqvwkz", 0.0, 1.0, True),  # seven letters: too few for lingua
+        ("zxqvwkzx", 0.0, 1.0, False),  # eight
+        ("zxqvwkzxqvw", 0.0, 0.79, True),  # eleven letters need 0.8
+        ("zxqvwkzxqvw", 0.0, 0.8, False),
+        ("zxqvwkzxqvwk", 0.0, 0.59, True),  # twelve need 0.6
+        ("zxqvwkzxqvwk", 0.0, 0.6, False),
+        ("zxqvwkzxqvwk", 0.15, 0.8, False),  # and at most 0.15 for the asked language
+        ("zxqvwkzxqvwk", 0.16, 0.8, True),
+        ("zxqvwkzxqvwkzxqvwkz", 0.1, 0.5, True),  # 19 letters
+        ("zxqvwkzxqvwkzxqvwkzx", 0.1, 0.5, False),  # 20 letters: relatives together
+        ("zxqvwkzxqvwkzxqvwkzx", 0.11, 0.5, True),
+        ("zxqvwkz. zxqvwkx", 0.0, 1.0, False),  # two sentences of seven letters are judged together
+    ],
+)
+def test_lingua_needs_letters_and_confidence_to_refuse(
+    monkeypatch: pytest.MonkeyPatch, text: str, own: float, other: float, expected: bool
+) -> None:
+    identifier, _ = german_with(monkeypatch, own=own, other=other)
+    assert identifier.is_in(text, "de") is expected
+
+
+# One English word of six is a loan word only where lingua is sure of the others.
+@pytest.mark.parametrize(
+    ("text", "own", "expected"),
+    [
+        ("zx zx zx zx z at", 0.79, False),  # eleven letters need 0.8
+        ("zx zx zx zx z at", 0.8, True),
+        ("zx zx zx zx zx at", 0.59, False),  # twelve need 0.6
+        ("zx zx zx zx zx at", 0.6, True),
+        ("zx zx zx zx at", 1.0, False),  # one of five
+        ("z z z z z at", 1.0, False),  # seven letters: too few for lingua
+        ("z z zx z z at", 1.0, True),
+    ],
+)
+def test_lingua_needs_letters_and_confidence_to_accept(
+    monkeypatch: pytest.MonkeyPatch, text: str, own: float, expected: bool
+) -> None:
+    identifier, _ = german_with(monkeypatch, own=own)
+    assert identifier.is_in(text, "de") is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("zx zx zx zx at", False),  # 1 of 5 words, 0.2
+        ("zx zx zx zx zx at", True),
+        ("zx " * 14 + "at at", False),  # 2 of 16, 0.125
+        ("zx " * 15 + "at at", True),
+        ("zx " * 6 + "at. " + "zx " * 58 + "by.", False),  # 2 different ones of 66 words of a text, 0.03
+        ("zx " * 6 + "at. " + "zx " * 59 + "by.", True),
+        ("zx " * 6 + "at. " + "zx " * 30 + "at.", True),  # the same one twice
+        ("zx Zx Zx zx zx at zx", False),  # names are no words: 1 of 5
+        ("zx Zx zx zx zx at zx", True),
+        ("Zx zx zx zx zx at", False),  # also at the start, where lingua's words don't know it
+        ("zx zx zx zx At", True),  # an English word with a capital inside a sentence is a name
+        ("At zx zx zx zx", False),  # at its start it is none
+        ("At zx zx zx zx zx", True),
+    ],
+)
+def test_words_of_another_language_are_refused_by_their_share(
+    monkeypatch: pytest.MonkeyPatch, text: str, expected: bool
+) -> None:
+    identifier, _ = german_with(monkeypatch, own=1.0)
+    assert identifier.is_in(text, "de") is expected
+
+
+# Lingua says Latin to all; a quarter of the words need no lingua.
+@pytest.mark.parametrize(
+    ("text", "expected"), [("und zxqv zxqv zxqv", True), ("und zxqv zxqv zxqv zxqv", False), ("zxqv zxqv", False)]
+)
+def test_a_quarter_of_frequent_words_is_enough(monkeypatch: pytest.MonkeyPatch, text: str, expected: bool) -> None:
+    identifier, _ = german_with(monkeypatch, own=0.0, other=1.0)
+    assert identifier.is_in(text, "de") is expected
+
+
+def test_lingua_reads_four_hundred_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    identifier, fixed = german_with(monkeypatch, own=1.0)
+    assert identifier.is_in("zxq " * 120, "de")
+    assert [len(text) for text in fixed.texts] == [400]
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [
+        ("zh", "苹果苹果苹果苹果苹果 аб", True),  # two letters of a third script
+        ("zh", "苹果苹果苹果苹果苹果 абв", False),
+        ("zh", "苹" * 27 + " zx zxq", False),  # 2 of 27 / 1.5 + 2 = 20 words, 0.1
+        ("zh", "苹" * 28 + " zx zxq", True),
+        ("zh", "苹" * 13 + " and", False),  # one word, but of a language: 1 of 13 / 1.5 + 1 = 9.67
+        ("zh", "苹" * 14 + " and", True),
+        ("zh", "苹" * 5 + " zx", True),  # one word of none
+        ("zh", "苹" * 5 + " x y z", True),  # variables
+        ("zh", "苹" * 5 + " km kg", True),  # units
+        ("zh", "苹" * 66 + " zx zxq zxv", True),
+        ("zh", "苹" * 66 + " zx zxq zxv zxw", False),  # more than three
+        ("zh", "苹" * 8 + "ZXQVWKZXQVWK", True),  # 8 of 20 letters, 0.4
+        ("zh", "苹" * 7 + "ZXQVWKZXQVWK", False),
+        ("zh", "苹" * 7 + "ZXQVWK ZXQVWK Zxqvwk", True),  # a name that comes again is one name
+        ("zh", "苹苹ZXQVW", True),  # seven letters: too few
+        ("zh", "苹苹ZXQVWK", False),
+        ("zh", "苹" * 40 + " The And For", True),  # three words of languages behind capitals
+        ("zh", "苹" * 40 + " The And For Not", False),
+        ("zh", "苹" * 40 + " The And For KM A", True),  # neither units nor single letters count
+        ("th", "ก" * 36 + " zx zxq", False),  # 36 / 4 + 2 = 11 words
+        ("th", "ก" * 72 + " zx zxq", False),  # 20
+        ("th", "ก" * 73 + " zx zxq", True),
+    ],
+)
+def test_latin_words_in_another_script_have_limits(code: str, text: str, expected: bool) -> None:
+    assert LanguageIdentifier((code,)).is_in(text, code) is expected
+
+
+# Four words are too many for a sentence; the fourth begins just before and just behind its 500th character.
+@pytest.mark.parametrize(("start", "expected"), [(498, False), (500, True)])
+def test_a_sentence_is_judged_in_pieces_of_five_hundred_characters(start: int, expected: bool) -> None:
+    text = f"zx {'苹' * 100} zx {'苹' * 100} zx ".ljust(start, "苹") + "zx" + "苹" * 300
+    assert LanguageIdentifier(("zh",)).is_in(text, "zh") is expected
+
+
+@pytest.mark.parametrize(("start", "expected"), [(49_900, False), (50_000, True)])
+def test_text_beyond_the_first_fifty_thousand_characters_is_not_read(start: int, expected: bool) -> None:
+    text = ("苹果。" * 17_000)[:start] + "。She has fifteen apples left."
+    assert LanguageIdentifier(("zh",)).is_in(text, "zh") is expected

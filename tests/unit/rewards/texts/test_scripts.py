@@ -1,0 +1,16 @@
+"""Letters are weighed by script, and symbols are counted apart from vowel signs."""
+
+import pytest
+
+from rewards.texts.scripts import num_symbols, weigh
+
+
+def test_letters_are_weighed_by_script() -> None:
+    # Six Chinese characters at 2.83 and the three letters of a name.
+    assert weigh("安娜有苹果 DVD 吗", "zh") == pytest.approx(6 * 2.83 + 3)
+    assert weigh("12 + 3 = 15", "de") == 0
+
+
+def test_vowel_signs_are_no_symbols() -> None:
+    assert num_symbols("ఆమె మిగిలిన", "te") == num_symbols("สวัสดี", "th") == 0
+    assert num_symbols("5 + 6 = 11.", "de") == 7
