@@ -15,7 +15,7 @@ from actors.generation.engine import Device
 from actors.remote.calls import one_line
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
-from actors.weight_sync.sender import BucketSender, Missed, PushOrder, PushOutcome, Receivers, Reply, Sender
+from actors.weight_sync.sender import ActiveReceivers, BucketSender, Missed, PushOrder, PushOutcome, Reply, Sender
 from contracts.batches import PackedRow, StepResult, TokenMeasures
 from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConfig
 
@@ -65,9 +65,9 @@ class PolicyWeightReceiver:
         self._worker.abandon_weight_update.remote()
 
 
-def policy_receivers(workers: Mapping[str, RemoteActor], *, timeout_s: float) -> Receivers:
+def policy_receivers(workers: Mapping[str, RemoteActor], *, timeout_s: float) -> ActiveReceivers:
     """These policy workers, for one push from this process."""
-    return Receivers(
+    return ActiveReceivers(
         {name: PolicyWeightReceiver(worker) for name, worker in workers.items()}, share=_share, timeout_s=timeout_s
     )
 
@@ -87,8 +87,8 @@ def _reply(call: "ray.ObjectRef[None]") -> Reply:
         except GetTimeoutError as failure:
             raise TimeoutError(str(failure)) from failure
         except RayError as failure:
-            is_gone = isinstance(failure, RayActorError) and not isinstance(failure, ActorUnavailableError)
-            raise Missed(one_line(failure), is_gone=is_gone) from failure
+            is_dead = isinstance(failure, RayActorError) and not isinstance(failure, ActorUnavailableError)
+            raise Missed(one_line(failure), is_dead=is_dead) from failure
 
     return wait
 

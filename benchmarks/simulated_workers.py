@@ -192,7 +192,7 @@ class SimulatedRank(_Worker):
     def _push(self, order: PushOrder, workers: dict[str, RemoteActor]) -> Awaitable[PushOutcome]:
         _sent(order)
         self.responses.version = order.policy_version
-        return self._later(PushOutcome(taken=tuple(workers), missed={}, gone=frozenset(), num_tensors=1, num_bytes=1))
+        return self._later(PushOutcome(taken=tuple(workers), missed={}, dead=frozenset(), num_tensors=1, num_bytes=1))
 
     async def _later(self, answer: Answer) -> Answer:
         await asyncio.sleep(MOMENT_S)

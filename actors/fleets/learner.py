@@ -15,7 +15,7 @@ from typing import TypeVar
 from actors.fleets.rank_calls import RankLost, all_answers
 from actors.learner import RankArguments
 from actors.remote.process import RemoteActor
-from actors.weight_sync.rounds import Membership, PolicyWorkers, PushRounds, Workers
+from actors.weight_sync.rounds import PolicyWorkers, PushRounds, TransferGroup, Workers
 from actors.weight_sync.sender import PushOrder, PushOutcome
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.config.fleet import FleetConfig
@@ -44,7 +44,7 @@ class LearnerRanks:
         self._arguments: RankArguments | None = None
         self._why_lost = ""  # empty: not lost
         self._was_lost = asyncio.Event()
-        self._membership = Membership()
+        self._transfer_group = TransferGroup()
         self._attempts = itertools.count(1)
         self._last_version: int | None = None  # that a push was begun for
         self._version_of_now: int | None = None  # under which the weights of now were sent; None: they never were
@@ -73,7 +73,7 @@ class LearnerRanks:
         """New processes, not set up yet, in the place of those that are lost."""
         self.ranks = tuple(ranks)
         self._why_lost = "its ranks were started again and have not loaded yet"
-        self._membership.broken()
+        self._transfer_group.mark_broken()
 
     async def setup(self, arguments: RankArguments) -> None:
         """Have all ranks load the model and meet each other; for the first time, or after `exchange`.
@@ -135,7 +135,7 @@ class LearnerRanks:
             if self.is_lost or self._version_of_now is None or self._rounds is None:
                 return
             try:
-                await self._rounds.bring_up(self._version_of_now)
+                await self._rounds.update_stale(self._version_of_now)
             except LearnerLost as failure:
                 logger.warning("policy workers stay without weights: %s", failure)
 
@@ -166,18 +166,18 @@ class LearnerRanks:
             policy_version=policy_version,
             update=(policy_version, next(self._attempts)),
             names=tuple(workers),
-            meeting=await self._meeting(workers),
+            rendezvous=await self._rendezvous(workers),
         )
-        self._membership.broken()  # unless it is heard that the attempt went well
+        self._transfer_group.mark_broken()  # unless it is heard that the attempt went well
         outcome = (await self._ask("push weights", [rank.push.remote(order, dict(workers)) for rank in self.ranks]))[0]
         if set(outcome.taken) == set(workers):
-            self._membership.built(workers)
+            self._transfer_group.mark_built(workers)
         return outcome
 
-    async def _meeting(self, workers: Workers) -> tuple[str, int] | None:
+    async def _rendezvous(self, workers: Workers) -> tuple[str, int] | None:
         """Where rank 0 and these workers are to build a transfer group, if they need one that they don't have."""
         assert self._arguments is not None
-        if self._arguments.weight_backend != "nccl" or self._membership.fits(workers):
+        if self._arguments.weight_backend != "nccl" or self._transfer_group.is_for(workers):
             return None
         return (await self._ask("give its address", [self.ranks[0].address.remote()]))[0]
 

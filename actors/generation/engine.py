@@ -1,8 +1,7 @@
-"""One vLLM engine: requests in, rollouts or answer probabilities out, for a policy the learner's weights in between.
+"""Run one vLLM engine: requests in, rollouts or answer probabilities out; a policy also gets the learner's weights.
 
-Owns vLLM's arguments and what vLLM has been given. Knows no Ray: a Ray actor owns one and forwards to it.
-actors/generation/step_loop.py drives the steps, actors/generation/outputs.py reads what comes of them;
-actors/generation/process.py sets what vLLM reads when it is imported.
+Sets vLLM's arguments, and keeps which samples vLLM has. The process must be prepared before vLLM is imported. Must not
+import Ray: a Ray actor owns an engine and forwards to it.
 """
 
 import math
@@ -27,77 +26,91 @@ if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so prepare_
 
 Reader: TypeAlias = Callable[[FinishedRequest], Outcome]
 
-FROZEN_VERSION = 0  # of an engine whose weights never change
+FROZEN_VERSION = 0  # the policy version of an engine whose weights never change
 
 
 class GenerationEngine:
-    """Samples responses with vLLM. Safe to use from any thread; only the constructor and `close` block."""
+    """Sample responses with vLLM. Safe to use from any thread; only the constructor and `close` block."""
 
     def __init__(self, config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None = None) -> None:
-        """Load the model. With a `weight_backend` it is a policy: stale until its first weight update."""
+        """Load the model. With a `weight_backend` it is a policy engine: stale until its first weight update.
+
+        Raises:
+            RuntimeError: the installed vLLM is built for another device.
+        """
         self._config = config
         self._loop = StepLoop(
             lambda: VllmDecoder(config, device=device, weight_backend=weight_backend), name="vllm-steps"
         )
 
     def submit(self, request: SamplingRequest) -> "Future[tuple[Rollout, ...]]":
-        """Sample one group: its rollouts, in the order of the seeds. Raises StaleEngine, DeadEngine or ValueError."""
+        """Sample one group; the result is its rollouts in the order of the seeds.
+
+        Raises:
+            StaleEngine: the engine waits for weights.
+            DeadEngine: the engine must be restarted.
+            ValueError: the request is empty or too long.
+        """
         return self.submit_all([request])[0]
 
     def submit_all(self, requests: Sequence[SamplingRequest]) -> "list[Future[tuple[Rollout, ...]]]":
-        """Sample groups that enter the same step, and so are decoded together."""
+        """Sample groups that enter the same step, and so are decoded together. Raises as `submit`."""
         for request in requests:
             check_request(request, max_model_len=self._config.max_model_len)
         return self._loop.submit(requests)
 
     def answer_probabilities(self, request: AnswerProbabilityRequest) -> "Future[tuple[float, ...]]":
-        """Mean probability of the answer's tokens after each prompt, in [0, 1], by the weights served meanwhile.
+        """Return the mean probability of the answer's tokens after each prompt [N], in [0, 1], with the served weights.
 
-        At temperature 1, whatever samples are drawn at. NaN for a prompt that, with the answer, is too long for
-        max_model_len. Raises as `submit`.
+        It is taken at temperature 1, whatever temperature samples are drawn at. It is NaN if prompt and answer together
+        are too long for max_model_len. Raises as `submit`.
         """
         check_answer_request(request)
         return self._loop.submit([request])[0]
 
     def init_weight_transfer(self, info: Mapping[str, object]) -> "Future[None]":
-        """nccl: join the sender's group."""
+        """Join the sender's transfer group (nccl)."""
         return self._loop.call(lambda decoder: decoder.weights.init_transfer(info))
 
     def start_weight_update(self, manifest: WeightManifest) -> "Future[None]":
-        """Pause sampling and expect the tensors of the manifest. Clears an update that was left half-done."""
+        """Pause sampling and expect the tensors of the manifest. Clears an unfinished update."""
         return self._loop.call(lambda decoder: decoder.weights.start(manifest))
 
     def receive_bucket(self, bucket: WeightBucket) -> "Future[None]":
-        """object_store: load one bucket."""
+        """Load one bucket (object_store)."""
         return self.update_weights({"bucket": bucket})
 
     def update_weights(self, info: Mapping[str, object]) -> "Future[None]":
-        """nccl: load what vLLM's own sender announces."""
+        """Load what vLLM's own sender announces (nccl), or one bucket."""
         return self._loop.call(lambda decoder: decoder.weights.update(info))
 
     def finish_weight_update(self, policy_version: int) -> "Future[None]":
-        """Serve the new weights. Samples under way go on with them; each token is stamped with what drew it."""
+        """Serve the new weights. Running samples go on with them; each token keeps the version that drew it."""
         return self._loop.call(lambda decoder: decoder.finish_update(policy_version))
 
     def abandon_weight_update(self) -> "Future[None]":
-        """Clear an update that will not be finished; the engine is stale afterwards."""
+        """Clear an unfinished update; the engine is stale afterwards."""
         return self._loop.call(lambda decoder: decoder.weights.abandon())
 
     def weight_checksums(self) -> "Future[dict[str, str]]":
-        """Checksum of every tensor of the last update, by the learner's names, read from the model that samples."""
+        """Return the checksum of every tensor of the last update in the engine's model, by the learner's names."""
         return self._loop.call(lambda decoder: decoder.weights.checksums())
 
     def heartbeat(self) -> "Future[None]":
-        """Done between two steps: the engine lives and gets on. Raises DeadEngine once it has ended."""
+        """Return a future that is done between two steps: it shows that the engine is alive and makes progress.
+
+        Raises:
+            DeadEngine: the engine has ended.
+        """
         return self._loop.call(lambda decoder: None)
 
     @property
     def policy_version(self) -> int | None:
-        """None while stale."""
+        """Return the version of the served weights; None while stale."""
         return self._loop.version
 
     def stats(self) -> dict[str, float]:
-        """Counters since the start (tokens of finished samples, seconds in steps) and the load now, in samples."""
+        """Return counters since the start (tokens of finished samples, seconds in steps) and the load in samples."""
         stats = self._loop.stats()
         running = min(stats.num_samples, self._config.max_num_seqs)
         return {
@@ -108,13 +121,13 @@ class GenerationEngine:
         }
 
     def close(self) -> None:
-        """Free the model; what is under way fails."""
+        """Free the model; running requests fail."""
         self._loop.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Given:
-    """A sample that vLLM has."""
+class _Sample:
+    """Hold a sample that vLLM has."""
 
     vllm_id: str
     request: Request
@@ -123,7 +136,7 @@ class _Given:
 
 
 class VllmDecoder:
-    """vLLM as the step loop drives it (step_loop.Decoder). Lives in one thread."""
+    """Drive vLLM for the step loop, as its `Decoder`. Used by one thread only."""
 
     def __init__(self, config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None) -> None:
         prepare_process(config, device)
@@ -136,34 +149,46 @@ class VllmDecoder:
             tensor_parallel_size = config.tensor_parallel_size
             self._updates = WeightUpdates(self._vllm, backend=weight_backend, tensor_parallel_size=tensor_parallel_size)
         self._num_updates = 0  # finished
-        self._given: dict[str, _Given] = {}  # samples that vLLM has and has not finished, in the order of their coming
-        self._too_long: list[str] = []  # samples that it has not been given
+        self._samples: dict[str, _Sample] = {}  # that vLLM has and has not finished, in the order of arrival
+        self._too_long: list[str] = []  # ids of samples that vLLM does not get
 
     @property
     def version(self) -> int | None:
+        """Return the version of the weights; None if stale."""
         return self._updates.policy_version if self._updates else FROZEN_VERSION
 
     @property
     def is_paused(self) -> bool:
+        """Return whether a weight update is open."""
         return self._updates is not None and self._updates.is_open
 
     @property
     def weights(self) -> WeightUpdates:
+        """Return the engine's weight updates.
+
+        Raises:
+            ValueError: the engine is frozen.
+        """
         if self._updates is None:
             raise ValueError("this engine is frozen: its weights can't be updated")
         return self._updates
 
     def finish_update(self, policy_version: int) -> None:
-        """Serve the new weights. A sample that waits for its first token starts again: its prompt is computed anew."""
+        """Serve the new weights. A sample that has no token yet starts again: its prompt is computed with them."""
         self.weights.finish(policy_version)
         self._num_updates += 1
         states = self._vllm.output_processor.request_states
-        waiting = {sample_id: given for sample_id, given in self._given.items() if states[given.vllm_id].is_prefilling}
+        waiting = {name: sample for name, sample in self._samples.items() if states[sample.vllm_id].is_prefilling}
         self.abort(list(waiting))
-        for sample_id, given in waiting.items():
-            self.add(sample_id, given.request, index=given.index)
+        for sample_id, sample in waiting.items():
+            self.add(sample_id, sample.request, index=sample.index)
 
     def add(self, sample_id: str, request: Request, *, index: int) -> None:
+        """Give vLLM one sample: the request's seed or prompt with this index.
+
+        Raises:
+            ValueError: vLLM refuses it.
+        """
         from vllm.exceptions import VLLMValidationError
 
         try:
@@ -172,41 +197,44 @@ class VllmDecoder:
                 vllm_id = self._give(sample_id, request.prompt_token_ids, parameters)
             else:
                 prompt = request.prompts[index] + request.answer_token_ids
-                if len(prompt) >= self._max_model_len:  # vLLM always draws a token more
+                if len(prompt) >= self._max_model_len:  # vLLM always draws one more token
                     self._too_long.append(sample_id)
                     return
                 read = partial(read_answer_probability, num_tokens=len(request.answer_token_ids))
                 vllm_id = self._give(sample_id, prompt, _answer_params())
-        except VLLMValidationError as failure:  # no ValueError
+        except VLLMValidationError as failure:  # not a ValueError
             raise ValueError(f"request {request.request_id}: vLLM refuses it: {failure}") from failure
-        self._given[sample_id] = _Given(vllm_id=vllm_id, request=request, index=index, read=read)
+        self._samples[sample_id] = _Sample(vllm_id=vllm_id, request=request, index=index, read=read)
 
     def step(self) -> list[tuple[str, Outcome | Exception]]:
+        """Run one step of vLLM and return the finished samples, by id."""
         from vllm import RequestOutput
 
         finished: list[tuple[str, Outcome | Exception]] = [(sample_id, math.nan) for sample_id in self._too_long]
         self._too_long.clear()
         for output in self._vllm.step():
-            if isinstance(output, RequestOutput) and output.finished and output.request_id in self._given:
-                finished.append((output.request_id, _read_or_error(output, self._given.pop(output.request_id).read)))
+            if isinstance(output, RequestOutput) and output.finished and output.request_id in self._samples:
+                finished.append((output.request_id, _read_or_error(output, self._samples.pop(output.request_id).read)))
         return finished
 
     def abort(self, sample_ids: list[str]) -> None:
+        """Remove these samples from vLLM."""
         for sample_id in sample_ids:
-            self._given.pop(sample_id, None)
+            self._samples.pop(sample_id, None)
         self._too_long = [sample_id for sample_id in self._too_long if sample_id not in sample_ids]
         self._vllm.abort_request(sample_ids)
 
     def _give(self, sample_id: str, prompt: Sequence[int], parameters: "SamplingParams") -> str:
-        """vLLM's own id of the sample."""
+        """Give vLLM a prompt [P], and return vLLM's own id of the sample."""
         from vllm.inputs.engine import tokens_input
 
-        # The salt keeps keys and values from samples that begin under other weights, even those that an update finds
-        # half-way. It counts updates: a learner that was restarted may give other weights the number of a version.
+        # The salt keeps a sample from using cached keys and values of other weights, even of a sample that runs through
+        # an update. It counts updates: after a restart the learner may give other weights the same version number.
         salted = tokens_input(list(prompt), cache_salt=f"update-{self._num_updates}")
         return self._vllm.add_request(sample_id, salted, parameters)
 
     def close(self) -> None:
+        """Free the model."""
         self._vllm.engine_core.shutdown()
 
 
@@ -218,7 +246,10 @@ def _read_or_error(output: "RequestOutput", read: Reader) -> Outcome | Exception
 
 
 def _sampling_params(request: SamplingRequest, seed: int) -> "SamplingParams":
-    """No top-p, no top-k, no penalties: the log-probabilities must be those of the whole distribution."""
+    """Return vLLM's parameters for one seed.
+
+    There is no top-p, no top-k and no penalty: log-probabilities must be those of the whole distribution.
+    """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -228,21 +259,21 @@ def _sampling_params(request: SamplingRequest, seed: int) -> "SamplingParams":
         top_k=-1,
         seed=seed if request.temperature > 0 else None,
         max_tokens=request.max_tokens,
-        logprobs=0,  # the drawn token's alone
+        logprobs=0,  # of the drawn token only
         flat_logprobs=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
 
 
 def _answer_params() -> "SamplingParams":
-    """A pass over the prompt, with the log-probability of each of its tokens; the one token drawn is thrown away."""
+    """Return the parameters of one pass over a prompt with all its log-probabilities; the drawn token is not used."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
     return SamplingParams(
         temperature=0.0,
         max_tokens=1,
-        prompt_logprobs=0,  # the prompt's own, at temperature 1; vLLM reads no prefix cache then, it would have none
+        prompt_logprobs=0,  # of the prompt's tokens, at temperature 1; vLLM then does not read the prefix cache
         flat_logprobs=True,
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
@@ -250,6 +281,11 @@ def _answer_params() -> "SamplingParams":
 
 
 def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None) -> "LLMEngine":
+    """Build vLLM's engine.
+
+    Raises:
+        RuntimeError: the installed vLLM is built for another device.
+    """
     from vllm.config import WeightTransferConfig
     from vllm.engine.arg_utils import EngineArgs
     from vllm.platforms import current_platform
@@ -259,8 +295,8 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
 
     if current_platform.is_cpu() != (device == "cpu"):
         raise RuntimeError(
-            f"the run wants {device}, but the installed vLLM is built for {current_platform.device_type}; install the "
-            "requirements for this device, or set cluster.device"
+            f"cluster.device is {device}, but the installed vLLM is built for {current_platform.device_type}; install "
+            "the requirements for this device, or change cluster.device"
         )
     if weight_backend is not None:
         import actors.weight_sync.vllm_transfer  # noqa: F401 - registers object_store with vLLM
@@ -276,13 +312,14 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         tensor_parallel_size=config.tensor_parallel_size,
         distributed_executor_backend="uni" if config.tensor_parallel_size == 1 else "mp",
         enforce_eager=on_cpu,
-        # A prompt cut into chunks makes vLLM 0.32 rewind the request's random generator, which torch can't on a CPU.
+        # With a chunked prompt vLLM 0.32 rewinds the request's random generator, which torch can't do on a CPU.
         enable_chunked_prefill=None if not on_cpu else False,
         max_num_batched_tokens=max(config.max_model_len, 2048) if on_cpu else None,
         enable_prefix_caching=True,
         logprobs_mode="processed_logprobs",
         generation_config="vllm",  # a model's own temperature or top-p would change what the log-probabilities mean
-        # One step may still run on the GPU while the next is planned: a policy's weights must not change under it.
+        # With it, one step may still run on the GPU while the next is planned. A policy's weights must not change in a
+        # running step.
         async_scheduling=False if weight_backend else None,
         weight_transfer_config=WeightTransferConfig(backend=weight_backend) if weight_backend else None,
         disable_log_stats=True,

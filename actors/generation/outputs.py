@@ -1,6 +1,6 @@
-"""vLLM's outputs as the project's types, checked: each token's log-probability and the weights that drew it.
+"""Read vLLM's outputs into the project's types, and check each token's log-probability and policy version.
 
-Owns the reading. Knows vLLM's outputs by shape only and imports none of it; who asks is actors/generation/engine.py.
+Must not import vLLM: its outputs are described by Protocols.
 """
 
 import math
@@ -11,7 +11,7 @@ from contracts.rollouts import Rollout
 
 
 class VersionSpan(Protocol):
-    """Tokens [start, end) of a response were drawn by the weights of this version."""
+    """Say that the weights of a version drew the tokens [start, end) of a response."""
 
     @property
     def version(self) -> str: ...
@@ -25,7 +25,7 @@ class VersionSpan(Protocol):
 
 @runtime_checkable
 class FlatLogprobs(Protocol):
-    """vLLM's flat form: those of place i are at [start_indices[i], end_indices[i]) of token_ids and logprobs."""
+    """vLLM's flat form: the entries of token i are at [start_indices[i], end_indices[i]) of token_ids and logprobs."""
 
     start_indices: list[int]
     end_indices: list[int]
@@ -53,7 +53,7 @@ class Completion(Protocol):
 
 
 class FinishedRequest(Protocol):
-    """What vLLM returns of a request: here always one response."""
+    """A finished request as vLLM returns it: here always with one response."""
 
     @property
     def outputs(self) -> Sequence[Completion]: ...
@@ -66,13 +66,14 @@ class FinishedRequest(Protocol):
 
 
 def read_rollout(output: FinishedRequest) -> Rollout:
-    """vLLM's output as a rollout.
+    """Return vLLM's output as a rollout.
 
-    Raises ValueError where a log-probability or a version is missing or no number, or the response isn't whole.
+    Raises:
+        ValueError: a log-probability or a version is missing or not a number, or the response was aborted.
     """
     completion = output.outputs[0]
     if completion.finish_reason not in ("stop", "length"):
-        raise ValueError(f"vLLM ended it with finish_reason {completion.finish_reason!r}")
+        raise ValueError(f"vLLM ended the response with finish_reason {completion.finish_reason!r}")
     return Rollout(
         token_ids=tuple(completion.token_ids),
         logprobs=_logprobs_of(completion.token_ids, completion.logprobs),
@@ -83,39 +84,45 @@ def read_rollout(output: FinishedRequest) -> Rollout:
 
 
 def read_answer_probability(output: FinishedRequest, *, num_tokens: int) -> float:
-    """Mean probability of the prompt's last `num_tokens` tokens: (1 / A) sum_t p(a_t | prompt, a_<t).
+    """Return the mean probability of the prompt's last A = `num_tokens` tokens: (1 / A) sum_t p(a_t | prompt, a_<t).
 
-    Raises ValueError where a log-probability is missing or no number.
+    Raises:
+        ValueError: a log-probability is missing or not a number.
     """
     logprobs = _logprobs_of(output.prompt_token_ids or [], output.prompt_logprobs, skip=-num_tokens)
     return sum(math.exp(logprob) for logprob in logprobs) / num_tokens
 
 
 def _logprobs_of(token_ids: Sequence[int], flat: object, *, skip: int = 0) -> tuple[float, ...]:
-    """The log-probability of each token from place `skip` on, negative from the end."""
+    """Return the log-probability of each token from index `skip` on; a negative index counts from the end."""
     if not isinstance(flat, FlatLogprobs) or len(flat.start_indices) != len(token_ids):
         found = str(len(flat.start_indices)) if isinstance(flat, FlatLogprobs) else "no"
         raise ValueError(f"vLLM returned {found} log-probabilities for {len(token_ids)} tokens")
     logprobs = []
-    for place in range(len(token_ids))[skip:]:
-        token, values = token_ids[place], range(flat.start_indices[place], flat.end_indices[place])
-        # By token id, not by rank: the drawn token need not be the first of its position.
+    for index in range(len(token_ids))[skip:]:
+        token, values = token_ids[index], range(flat.start_indices[index], flat.end_indices[index])
+        # By token id, not by rank: the drawn token need not be the first entry of its position.
         found = [flat.logprobs[at] for at in values if flat.token_ids[at] == token]
         if not found or not math.isfinite(found[0]):
-            raise ValueError(f"token {token} at place {place} has log-probability {found[0] if found else 'missing'}")
+            raise ValueError(f"token {token} at index {index} has log-probability {found[0] if found else 'missing'}")
         logprobs.append(float(found[0]))
     return tuple(logprobs)
 
 
 def _token_versions(completion: Completion) -> tuple[int, ...]:
-    """[T] vLLM notes, at every step, the version that the weights of this step were given
-    (actors/weight_sync/receiver.py).
+    """Return the policy version that drew each token [T].
 
-    Tokens are returned by the step that drew them, so the spans are exact: asynchronous scheduling is off in a policy.
+    vLLM notes at every step the version that the weights were given. Tokens are returned by the step that drew them, so
+    the spans are exact: asynchronous scheduling is off in a policy engine.
+
+    Raises:
+        ValueError: the spans have a gap, or a version is not a number.
     """
     versions: list[int] = []
     for span in completion.weight_versions or ():
         if span.start != len(versions) or not span.version.isdecimal():
-            raise ValueError(f"vLLM says that version {span.version!r} drew token {span.start}, after {len(versions)}")
+            raise ValueError(
+                f"vLLM says that version {span.version!r} drew token {span.start}, after {len(versions)} tokens"
+            )
         versions.extend([int(span.version)] * (span.end - span.start))
     return tuple(versions)

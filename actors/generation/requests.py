@@ -1,13 +1,14 @@
-"""What an engine may be asked, checked before vLLM sees it.
-
-Owns the refusals that name a request and say what to change. Knows lengths only; imports no vLLM.
-"""
+"""Check requests before vLLM gets them. Must not import vLLM."""
 
 from contracts.rollouts import AnswerProbabilityRequest, SamplingRequest
 
 
 def check_request(request: SamplingRequest, *, max_model_len: int) -> None:
-    """Raise ValueError for a request that vLLM would refuse, or cut short without a word."""
+    """Refuse a request that vLLM would refuse, or cut short without an error. `max_model_len` is in tokens.
+
+    Raises:
+        ValueError: the request is empty, or too long for the model.
+    """
     length = len(request.prompt_token_ids)
     if not length or not request.seeds or request.max_tokens < 1 or request.temperature < 0:
         raise ValueError(
@@ -23,7 +24,11 @@ def check_request(request: SamplingRequest, *, max_model_len: int) -> None:
 
 
 def check_answer_request(request: AnswerProbabilityRequest) -> None:
-    """Raise ValueError where there is nothing to judge. A prompt that is too long is no fault: its value is NaN."""
+    """Refuse a request without prompt or answer tokens. A prompt that is too long is allowed: its value is NaN.
+
+    Raises:
+        ValueError: a prompt or the answer is empty.
+    """
     if not request.prompts or not all(request.prompts) or not request.answer_token_ids:
         shortest = min((len(prompt) for prompt in request.prompts), default=0)
         raise ValueError(

@@ -1,10 +1,9 @@
-"""A decoder driven step by step in a thread of its own: requests in, finished groups out as futures.
+"""Drive a decoder step by step in a thread of its own: requests in, finished groups out as futures.
 
-Owns the thread, the queues, the gathering of samples into groups, and what happens to waiters when something fails. A
-sample is one response to be drawn, or one prompt whose answer is to be judged; both go through the same steps.
-Knows neither vLLM nor Ray nor torch: the decoder is a Protocol. Invariants: only the loop's thread touches the decoder;
-a control call runs between two steps; a stale decoder is given no request; once the loop breaks, every waiter hears of
-it and nothing more is accepted.
+A sample is one response to be drawn, or one prompt whose answer is evaluated; both go through the same steps. The
+samples of a request are collected into one result. Invariants: only the loop's thread uses the decoder; a control call
+runs between two steps; a stale decoder gets no request; when the loop breaks, every waiting future fails and no more
+requests are accepted. Must not import vLLM, Ray or torch: the decoder is a Protocol.
 """
 
 import threading
@@ -19,40 +18,44 @@ from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingReques
 
 Request: TypeAlias = SamplingRequest | AnswerProbabilityRequest
 Outcome: TypeAlias = Rollout | float
-"""Of one sample: what was drawn, or how probable the answer is there."""
+"""The result of one sample: the response, or the probability of the answer."""
 Futures: TypeAlias = "list[Future[tuple[Rollout, ...]]] | list[Future[tuple[float, ...]]]"
 
 
 class Decoder(Protocol):
-    """What the loop drives."""
+    """The engine that the loop drives."""
 
     @property
     def version(self) -> int | None:
-        """Of the weights; None is stale: waiting for the learner's, not to be sampled from."""
+        """Return the version of the weights; None if stale: it waits for the learner's weights and must not sample."""
         ...
 
     @property
     def is_paused(self) -> bool:
-        """True while its weights are being exchanged: it can't step, and takes no samples."""
+        """Return whether its weights are being replaced: it can't step and takes no samples."""
         ...
 
     def add(self, sample_id: str, request: Request, *, index: int) -> None:
-        """Take in one sample: the request's seed or prompt `index`. Raises ValueError for one that it can't decode."""
+        """Take in one sample: the request's seed or prompt with this index.
+
+        Raises:
+            ValueError: the decoder can't decode it.
+        """
         ...
 
     def step(self) -> list[tuple[str, Outcome | Exception]]:
-        """Decode a token of every running sample, by the weights of now, however many drew the tokens before it.
+        """Decode a token of every running sample, with the current weights even if others drew the tokens before.
 
-        Returns what finished, or why it can't be used.
+        Returns the samples that finished, by id, each with its outcome or with the reason why it can't be used.
         """
         ...
 
     def abort(self, sample_ids: list[str]) -> None:
-        """Forget samples."""
+        """Forget these samples."""
         ...
 
     def close(self) -> None:
-        """Free everything."""
+        """Free all resources."""
         ...
 
 
@@ -61,25 +64,28 @@ Result = TypeVar("Result")
 
 
 class StaleEngine(RuntimeError):
-    """The engine has no weights to draw with: it waits for the learner's, or lost those that a sample began with."""
+    """Report that the engine has no weights to draw with.
+
+    It waits for the learner's weights, or it lost those with which a sample began.
+    """
 
 
 class DeadEngine(RuntimeError):
-    """The engine's loop has ended; it must be restarted."""
+    """Report that the engine's loop has ended; the engine must be restarted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopStats:
-    """Counters since the start, and the load now."""
+    """Hold counters since the start, and the current load."""
 
     tokens: int  # response tokens of finished samples
-    busy_s: float  # spent in steps
+    busy_s: float  # seconds in steps
     num_samples: int  # taken in and not finished
 
 
 @dataclass(eq=False, slots=True)
-class _Group:
-    """A request under way, sample by sample."""
+class _Running:
+    """Hold a running request and its samples."""
 
     request: Request
     result: "Future[tuple[Outcome, ...]]" = field(default_factory=Future)
@@ -92,22 +98,26 @@ class _Group:
 
 
 class StepLoop(Generic[D]):
-    """Runs one decoder. Methods may be called from any thread; only the constructor and `close` block."""
+    """Run one decoder. Methods may be called from any thread; only the constructor and `close` block."""
 
     def __init__(self, build: Callable[[], D], *, name: str) -> None:
-        """Build the decoder in the loop's thread, and wait until it is there."""
+        """Build the decoder in the loop's thread, and wait until it is ready.
+
+        Raises:
+            Exception: what `build` raised.
+        """
         self._wake = threading.Condition()
-        self._inbox: deque[_Group] = deque()
+        self._inbox: deque[_Running] = deque()
         self._controls: deque[tuple[Callable[[D], None], Callable[[Exception], None]]] = deque()
-        self._unanswered: set[_Group] = set()
-        self._samples: dict[str, tuple[_Group, int]] = {}
+        self._unanswered: set[_Running] = set()
+        self._samples: dict[str, tuple[_Running, int]] = {}
         self._stepped_version: int | None = None  # of the last step
         self._end: Exception | None = None
         self._is_closing = False
         self._tokens = 0
         self._busy_s = 0.0
         started: Future[D] = Future()
-        self._thread = threading.Thread(target=self._live, args=(build, started), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(build, started), name=name, daemon=True)
         self._thread.start()
         self._decoder = started.result()
 
@@ -118,19 +128,28 @@ class StepLoop(Generic[D]):
     def submit(self, requests: Sequence[AnswerProbabilityRequest]) -> "list[Future[tuple[float, ...]]]": ...
 
     def submit(self, requests: Sequence[Request]) -> Futures:
-        """One future per group. All enter the same step: what is decoded together must not depend on timing."""
-        groups = [_Group(request) for request in requests]
+        """Return one future per request. All enter the same step: what is decoded together must not depend on timing.
+
+        Raises:
+            StaleEngine: the decoder has no weights.
+            DeadEngine: the loop has ended.
+        """
+        running = [_Running(request) for request in requests]
         with self._wake:
             self._raise_if_ended()
             if self._decoder.version is None and not self._decoder.is_paused:
                 raise _stale()
-            self._inbox.extend(groups)
-            self._unanswered.update(groups)
+            self._inbox.extend(running)
+            self._unanswered.update(running)
             self._wake.notify()
-        return cast("Futures", [group.result for group in groups])  # each request has outcomes of one type
+        return cast("Futures", [one.result for one in running])  # each request has outcomes of one type
 
     def call(self, call: Callable[[D], Result]) -> "Future[Result]":
-        """Run `call` on the decoder between two steps, before anything that waits to be taken in."""
+        """Run `call` on the decoder between two steps, before waiting requests are taken in.
+
+        Raises:
+            DeadEngine: the loop has ended.
+        """
         result: Future[Result] = Future()
 
         def run(decoder: D) -> None:
@@ -144,15 +163,17 @@ class StepLoop(Generic[D]):
 
     @property
     def version(self) -> int | None:
+        """Return the version of the decoder's weights; None if stale."""
         return self._decoder.version
 
     def stats(self) -> LoopStats:
+        """Return the counters and the load."""
         with self._wake:
-            num_samples = len(self._samples) + sum(group.num_samples for group in self._inbox)
+            num_samples = len(self._samples) + sum(running.num_samples for running in self._inbox)
             return LoopStats(tokens=self._tokens, busy_s=self._busy_s, num_samples=num_samples)
 
     def close(self) -> None:
-        """End the loop and free the decoder; what is under way fails."""
+        """End the loop and free the decoder; running requests fail."""
         with self._wake:
             self._is_closing = True
             self._wake.notify()
@@ -164,104 +185,108 @@ class StepLoop(Generic[D]):
 
     # From here on everything runs in the loop's thread.
 
-    def _live(self, build: Callable[[], D], started: "Future[D]") -> None:
+    def _run(self, build: Callable[[], D], started: "Future[D]") -> None:
         try:
             decoder = build()
-        except BaseException as failure:  # noqa: BLE001 - the constructor raises it
+        except BaseException as failure:  # noqa: BLE001 - raised by the constructor
             started.set_exception(failure)
             return
         started.set_result(decoder)
         try:
-            while self._turn(decoder):
+            while self._run_turn(decoder):
                 pass
             end: Exception = RuntimeError("it was closed")
-        except Exception as failure:  # noqa: BLE001 - nobody awaits this thread: the waiters must hear of it
+        except Exception as failure:  # noqa: BLE001 - passed on to all waiting futures
             end = failure
         self._fail_all(end)
         decoder.close()
 
-    def _turn(self, decoder: D) -> bool:
-        """Control calls first, then one step. False once closed."""
+    def _run_turn(self, decoder: D) -> bool:
+        """Run the control calls, then one step. Return False when closed."""
         with self._wake:
             self._wake.wait_for(lambda: self._is_closing or self._has_work(decoder))
             controls, self._controls = self._controls, deque()
         for run, fail in controls:
             try:
                 run(decoder)
-            except Exception as failure:  # noqa: BLE001 - belongs to whoever asked; the loop goes on
+            except Exception as failure:  # noqa: BLE001 - passed to the caller's future; the loop goes on
                 fail(failure)
         if self._is_closing:
             return False
         if not decoder.is_paused:
-            self._drop_stranded(decoder)
+            self._drop_outdated(decoder)
             self._take_in(decoder)
             if self._samples:
                 self._step(decoder)
         return True
 
-    def _drop_stranded(self, decoder: D) -> None:
-        """Drop the samples under way where the weights that drew them have no successor to go on with."""
+    def _drop_outdated(self, decoder: D) -> None:
+        """Drop the running samples if the current weights are no successor of those that drew their tokens."""
         version, before = decoder.version, self._stepped_version
         if version is None:
-            self._drop_all(decoder, _stale())  # an update failed under them: old and new layers would mix
+            self._drop_all(decoder, _stale())  # an update failed: old and new layers would mix
         elif before is not None and version < before:
-            self._drop_all(decoder, StaleEngine(f"the weights went back from version {before} to {version} meanwhile"))
+            self._drop_all(
+                decoder, StaleEngine(f"the weights went back from version {before} to {version} while the sample ran")
+            )
 
     def _has_work(self, decoder: D) -> bool:
         return bool(self._controls) or (not decoder.is_paused and bool(self._inbox or self._samples))
 
     def _take_in(self, decoder: D) -> None:
         with self._wake:
-            groups, self._inbox = self._inbox, deque()
-        for group in groups:
+            waiting, self._inbox = self._inbox, deque()
+        for running in waiting:
             if decoder.version is None:
-                self._drop(decoder, group, _stale())
+                self._drop(decoder, running, _stale())
                 continue
             try:
-                for index in range(group.num_samples):
-                    sample_id = f"{group.request.request_id}#{index}"
+                for index in range(running.num_samples):
+                    sample_id = f"{running.request.request_id}#{index}"
                     if sample_id in self._samples:
-                        raise ValueError(f"request {group.request.request_id} is already under way")
-                    decoder.add(sample_id, group.request, index=index)
-                    self._samples[sample_id] = (group, index)
+                        raise ValueError(f"request {running.request.request_id} is already running")
+                    decoder.add(sample_id, running.request, index=index)
+                    self._samples[sample_id] = (running, index)
             except ValueError as failure:
-                self._drop(decoder, group, failure)
+                self._drop(decoder, running, failure)
 
     def _step(self, decoder: D) -> None:
         started = time.monotonic()
         self._stepped_version = decoder.version
         finished = decoder.step()
         self._busy_s += time.monotonic() - started
-        # All leave first: a group that is dropped must not abort a sample that the decoder has let go of in this step.
-        for (group, index), outcome in [(self._samples.pop(sample_id), outcome) for sample_id, outcome in finished]:
-            if group not in self._unanswered:
+        # All finished samples are removed first: a dropped request must not abort a sample that the decoder has already
+        # removed in this step.
+        for (running, index), outcome in [(self._samples.pop(sample_id), outcome) for sample_id, outcome in finished]:
+            if running not in self._unanswered:
                 continue
             if isinstance(outcome, Exception):
-                self._drop(decoder, group, outcome)
+                self._drop(decoder, running, outcome)
                 continue
             self._tokens += len(outcome.token_ids) if isinstance(outcome, Rollout) else 0
-            group.finished[index] = outcome
-            if len(group.finished) == group.num_samples:
-                self._unanswered.discard(group)
-                group.result.set_result(tuple(group.finished[place] for place in range(group.num_samples)))
+            running.finished[index] = outcome
+            if len(running.finished) == running.num_samples:
+                self._unanswered.discard(running)
+                running.result.set_result(tuple(running.finished[at] for at in range(running.num_samples)))
 
-    def _drop(self, decoder: D, group: _Group, failure: Exception) -> None:
-        """Fail one group, and take the rest of its samples out of the decoder."""
-        rest = [sample_id for sample_id, (owner, _) in self._samples.items() if owner is group]
+    def _drop(self, decoder: D, running: _Running, failure: Exception) -> None:
+        """Fail one request, and remove the rest of its samples from the decoder."""
+        rest = [sample_id for sample_id, (owner, _) in self._samples.items() if owner is running]
         for sample_id in rest:
             del self._samples[sample_id]
         decoder.abort(rest)
-        self._unanswered.discard(group)
-        group.result.set_exception(failure)
+        self._unanswered.discard(running)
+        running.result.set_exception(failure)
 
     def _drop_all(self, decoder: D, failure: Exception) -> None:
-        for group in {owner for owner, _ in self._samples.values()}:
-            self._drop(decoder, group, failure)
+        for running in {owner for owner, _ in self._samples.values()}:
+            self._drop(decoder, running, failure)
 
     def _fail_all(self, end: Exception) -> None:
         with self._wake:
             self._end = end
-            waiters = [group.result.set_exception for group in self._unanswered] + [fail for _, fail in self._controls]
+            waiters = [running.result.set_exception for running in self._unanswered]
+            waiters += [fail for _, fail in self._controls]
         for fail in waiters:
             fail(_dead(end))
 

@@ -1,7 +1,7 @@
-"""What keeps an engine from drawing rows of the output head that stand for no token.
+"""Keep an engine from drawing rows of the output head that stand for no token.
 
-Owns the logits processor; vLLM makes one in each process that samples. Imports vLLM, so a process must be prepared
-(actors/generation/process.py) before it imports this.
+vLLM creates the logits processor in each process that samples. This module imports vLLM, so the process must be
+prepared before it is imported.
 """
 
 import torch
@@ -17,19 +17,19 @@ _NUM_DRAWABLE = "num_drawable_tokens"
 
 
 def mask_padding_rows(arguments: EngineArgs) -> None:
-    """Ask for the mask, where the model's head has more rows than its tokenizer has ids."""
+    """Add the mask to vLLM's arguments if the model's head has more rows than its tokenizer has ids."""
     num_drawable = num_drawable_tokens(arguments.model, trust_remote_code=bool(arguments.trust_remote_code))
     if num_drawable is not None:
-        # By name, so that vLLM's own worker processes find the class too.
+        # By name, so that vLLM's own worker processes also find the class.
         arguments.logits_processors = [f"{VocabularyMask.__module__}:{VocabularyMask.__qualname__}"]
         arguments.additional_config = {_NUM_DRAWABLE: num_drawable}
 
 
 class VocabularyMask(LogitsProcessor, GpuLogitsProcessor):
-    """Probability 0 for padding, before greedy choice, temperature and the processed log-probabilities.
+    """Give padding rows the probability 0, before greedy choice, temperature and the processed log-probabilities.
 
-    vLLM has two model runners with an interface each (the CPU has the older one, a GPU with Triton the newer one), and
-    this is a processor for both. It knows nothing of requests: the mask is the same for all.
+    vLLM has two model runners, each with an interface of its own: the CPU has the older one, a GPU with Triton the
+    newer one. This is a processor for both. The mask is the same for all requests.
     """
 
     def __init__(self, vllm_config: VllmConfig, *_state: object) -> None:
@@ -38,12 +38,13 @@ class VocabularyMask(LogitsProcessor, GpuLogitsProcessor):
         self._num_drawable: int = settings[_NUM_DRAWABLE]
 
     def apply(self, logits: torch.Tensor, *_context: object) -> torch.Tensor:
-        """logits [n, V], in place."""
+        """Mask logits [n, V] in place and return them."""
         logits[:, self._num_drawable :] = -torch.inf
         return logits
 
     def is_argmax_invariant(self) -> bool:
+        """Return False: the mask may change the most probable token."""
         return False
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
-        """The batch does not matter."""
+        """Do nothing: the mask does not depend on the batch."""

@@ -1,7 +1,7 @@
-"""The life cycle of a weight update inside an engine's process, and the version that the engine may serve.
+"""Take weight updates in an engine's process, and keep the policy version that the engine may serve.
 
-Owns the states (stale, updating, serving a version) and the checks on the way: the manifest covers the model, all that
-was announced arrived. Knows vLLM's framework by shape only; how bytes travel is actors/weight_sync/vllm_transfer.py.
+An engine is stale, in an update, or serving a version. The checks on the way: the manifest covers the model, and all
+announced tensors arrived. Must not import vLLM: its engine is described by a Protocol.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,13 +11,13 @@ from typing import Protocol, TypeVar
 import torch
 
 from actors.weight_sync.buckets import UpdateNumber, WeightBackend, WeightBucket, WeightManifest
-from actors.weight_sync.layout import check_covers, engine_checksums, listed
+from actors.weight_sync.layout import check_covers, engine_checksums, format_names
 
 Result = TypeVar("Result")
 
 
 class UpdatableEngine(Protocol):
-    """The part of vLLM's LLMEngine that takes part in an update."""
+    """The part of vLLM's LLMEngine that an update uses."""
 
     def collective_rpc(
         self,
@@ -35,41 +35,52 @@ class UpdatableEngine(Protocol):
 
 
 class _TransferEngine(Protocol):
+    """The part of the weight-transfer engine that is asked here."""
+
     def missing(self) -> list[str]: ...
 
 
 class _Worker(Protocol):
-    """A process of vLLM's that holds (part of) the model."""
+    """A process of vLLM that holds the model, or a part of it."""
 
     weight_transfer_engine: _TransferEngine
 
 
 class WeightUpdates:
-    """The updates of one engine, and the version that it may serve. Every call must come between two of its steps."""
+    """Update the weights of one engine. Call it only between two steps of the engine."""
 
     def __init__(self, engine: UpdatableEngine, *, backend: WeightBackend, tensor_parallel_size: int) -> None:
+        """Start stale.
+
+        Raises:
+            ValueError: the backend can't load into an engine of several processes.
+        """
         if backend == "object_store" and tensor_parallel_size > 1:
             raise ValueError(
-                f"weights.backend = object_store loads into one process, policy.tensor_parallel_size is "
+                f"weights.backend = object_store loads into one process, but policy.tensor_parallel_size is "
                 f"{tensor_parallel_size}; set weights.backend = nccl"
             )
         self.policy_version: int | None = None  # None: stale, serves nothing
-        self.is_open = False  # between start and finish the model can't run
+        self.is_open = False  # True between start and finish: the model can't run
         self._engine = engine
         self._backend = backend
         self._is_sharded = tensor_parallel_size > 1
         self._manifest: WeightManifest | None = None
 
     def init_transfer(self, info: Mapping[str, object]) -> None:
-        """nccl: join the sender's group."""
+        """Join the sender's transfer group (nccl)."""
         self._call("init_weight_transfer_engine", init_info=dict(info))
 
     def start(self, manifest: WeightManifest) -> None:
-        """Expect these tensors; the engine is stale until `finish`. Clears an update that was left half-done."""
+        """Expect these tensors. Clears an unfinished update; the engine is stale until `finish`.
+
+        Raises:
+            ValueError: the manifest does not fit the model, or belongs to an earlier update.
+        """
         self._refuse_if(lambda now: manifest.update < now, manifest.update)
         self.abandon()
         if not self._is_sharded:
-            # Other processes would need functions sent as pickles, which vLLM refuses by default.
+            # With several processes the function would have to be sent as a pickle, which vLLM refuses by default.
             self._engine.apply_model(partial(check_covers, manifest=manifest))
         if self._backend == "object_store":
             self.init_transfer({"manifest": manifest})
@@ -79,7 +90,12 @@ class WeightUpdates:
         self.is_open = True
 
     def update(self, info: Mapping[str, object]) -> None:
-        """Load what one message brings; a failure ends the update."""
+        """Load the tensors of one message; a failure ends the update.
+
+        Raises:
+            RuntimeError: no update is open.
+            ValueError: a bucket belongs to another update, or has a tensor that was not announced.
+        """
         if not self.is_open:
             raise RuntimeError("weights arrived outside an update; call start_weight_update first")
         if isinstance(bucket := info.get("bucket"), WeightBucket):
@@ -89,27 +105,37 @@ class WeightUpdates:
         self.is_open = True
 
     def finish(self, policy_version: int) -> None:
-        """Serve the new weights as `policy_version`; an update that lacks tensors is cleared and raises."""
+        """Serve the new weights as `policy_version`. An incomplete update is cleared.
+
+        Raises:
+            RuntimeError: no update is open.
+            ValueError: tensors are missing.
+        """
         if not self.is_open:
             raise RuntimeError("no weight update to finish; call start_weight_update first")
         missing = self._missing()
         self.is_open = False
         self._call("finish_weight_update")
         if missing:
-            raise ValueError(f"weight update {policy_version} lacks {listed(missing)}; the engine stays stale")
+            raise ValueError(f"weight update {policy_version} lacks {format_names(missing)}; the engine stays stale")
         self._engine.set_weight_version(str(policy_version))
-        # Frees blocks that nothing will ask for again. Those of running requests stay, salted with their version.
+        # Frees cache blocks that are of no more use. Those of running requests stay: their salt names their update.
         self._engine.reset_prefix_cache()
         self.policy_version = policy_version
 
     def abandon(self) -> None:
-        """Clear an update that will not be finished. The engine stays stale."""
+        """Clear an unfinished update. The engine stays stale."""
         if self.is_open:
             self.is_open = False
             self._call("finish_weight_update")
 
     def checksums(self) -> dict[str, str]:
-        """Of what the model computes with, by the learner's names."""
+        """Return the checksum of each tensor that the model computes with, by the learner's names.
+
+        Raises:
+            RuntimeError: the engine has no finished update, or a kernel computes with other values.
+            ValueError: the tensors are split over several processes.
+        """
         if self._manifest is None or self.policy_version is None:
             raise RuntimeError("the engine has no weights of a finished update to check")
         if self._is_sharded:
@@ -117,14 +143,18 @@ class WeightUpdates:
         return self._engine.apply_model(partial(engine_checksums, manifest=self._manifest))[0]
 
     def _refuse_if(self, is_late: Callable[[UpdateNumber], bool], number: UpdateNumber) -> None:
-        """What was still on its way when its update was given up must not get into a later one, nor undo it."""
+        """Refuse a late message: one of a dropped update must not get into a later update, nor undo it.
+
+        Raises:
+            ValueError: `is_late` holds for the current update.
+        """
         if self._manifest is not None and is_late(self._manifest.update):
             now = self._manifest.update
-            raise ValueError(f"a message of weight update {number} came during or after {now}; it is thrown away")
+            raise ValueError(f"a message of weight update {number} came during or after update {now}; it is ignored")
 
     def _missing(self) -> list[str]:
         if self._backend != "object_store":
-            return []  # vLLM's own senders compare every tensor with what they announced
+            return []  # vLLM's own senders compare every tensor with the announced one
         return self._engine.collective_rpc(_missing_in_worker)[0]
 
     def _call(self, method: str, **arguments: object) -> None:

@@ -1,7 +1,7 @@
-"""Who is sent the weights, and again: a push as the driver sees it, attempt by attempt.
+"""Repeat the attempts of a weight push until every policy worker has the weights, was replaced, or is gone.
 
-Owns what is done about a worker that missed a push, which workers hold the version that was pushed last, and when a
-transfer group must be built anew. Knows no Ray and no tensors: the ranks are a function, the fleet a Protocol.
+Keeps which workers hold the last pushed version, and when a transfer group must be built anew. The ranks are a
+function and the fleet is a Protocol: no Ray and no tensors here.
 """
 
 import time
@@ -15,119 +15,123 @@ from actors.weight_sync.sender import PushOutcome
 from contracts.batches import PushResult
 from contracts.errors import FleetLost
 
-MAX_ATTEMPTS = 6  # at one push: three rounds of workers that miss it, are asked again, and are replaced
-NUM_CHANCES = 2  # that a worker has in a push
+MAX_ATTEMPTS = 6  # of one push: three rounds of workers that miss it, are tried again, and are replaced
+NUM_CHANCES = 2  # of each worker in one push
 
 Workers: TypeAlias = Mapping[str, RemoteActor]
 Send: TypeAlias = Callable[[int, Workers], Awaitable[PushOutcome]]
-"""One attempt by all ranks: the version, and whom to send it to."""
+"""Make one attempt on all ranks: send the policy version to the workers."""
 
 
 class PolicyWorkers(Protocol):
-    """What a push must know of the policy's fleet, and the fleet of it."""
+    """The policy's fleet, as a push uses it."""
 
     def receivers(self) -> Workers:
-        """All that are loaded and live, by name, whatever weights they hold."""
+        """Return all workers that are loaded and alive, by name, whatever weights they hold."""
         ...
 
     def received(self, names: Iterable[str], policy_version: int) -> None:
-        """These serve that version now."""
+        """Note that these workers serve that version now."""
         ...
 
     def missed(self, name: str, why: str) -> None:
-        """It did not take a push; the second time in a row the fleet replaces it."""
+        """Note that a worker missed a push; after the second time in a row the fleet replaces it."""
         ...
 
     async def wait_receivers(self) -> None:
-        """Until there is a receiver.
+        """Wait until there is a receiver.
 
         Raises:
-            FleetLost: there will be none.
+            FleetLost: there will never be one.
         """
         ...
 
 
-class Membership:
-    """Whom a transfer group (nccl) was built for: it can't be changed, nor used again after a failure."""
+class TransferGroup:
+    """Keep the workers of a transfer group (nccl). A group can't be changed, nor used again after a failure."""
 
     def __init__(self) -> None:
-        self._members: Workers | None = None
+        self._workers: Workers | None = None
 
-    def fits(self, workers: Workers) -> bool:
-        return self._members == dict(workers)
+    def is_for(self, workers: Workers) -> bool:
+        """Return whether the group can be used for exactly these workers."""
+        return self._workers == dict(workers)
 
-    def built(self, workers: Workers) -> None:
-        self._members = dict(workers)
+    def mark_built(self, workers: Workers) -> None:
+        """Note that the group was built for these workers, and that it works."""
+        self._workers = dict(workers)
 
-    def broken(self) -> None:
-        self._members = None
+    def mark_broken(self) -> None:
+        """Note that the group can't be used any more."""
+        self._workers = None
 
 
 @dataclass(kw_only=True)
-class _Tally:
-    """What one push has come to so far."""
+class _Attempts:
+    """Sum up the attempts of one push so far."""
 
-    attempts: int = 0
+    number: int = 0
     num_tensors: int = 0
     num_bytes: int = 0
-    missed: dict[str, str] = field(default_factory=dict)  # why it last did, by name
+    missed: dict[str, str] = field(default_factory=dict)  # name of a worker -> why it missed the last time
 
     def add(self, outcome: PushOutcome) -> None:
-        self.attempts += 1
+        self.number += 1
         self.num_tensors, self.num_bytes = outcome.num_tensors, outcome.num_bytes
         self.missed |= outcome.missed
 
 
 class PushRounds:
-    """Pushes to a fleet whose workers come and go meanwhile."""
+    """Push to a fleet whose workers may be added and removed meanwhile."""
 
     def __init__(self, policy: PolicyWorkers, send: Send) -> None:
         self._policy = policy
         self._send = send
-        self._holders: dict[str, RemoteActor] = {}  # of the version that was pushed last
+        self._holders: dict[str, RemoteActor] = {}  # the workers that hold the last pushed version
 
     async def push(self, policy_version: int) -> PushResult:
-        """To all workers. One that misses is asked once more, alone; the push is done when the others have it.
+        """Push to all workers. A worker that misses it is tried once more, alone.
 
         Raises:
-            FleetLost: no worker took it, and there are none left or all attempts are used up.
+            FleetLost: no worker took it, and none is left or all attempts are used up.
         """
         started = time.monotonic()
         self._holders = {}
-        tally = _Tally()
+        attempts = _Attempts()
         while not self._holders:
-            if tally.attempts >= MAX_ATTEMPTS:
-                raise FleetLost(_nobody(policy_version, tally))
+            if attempts.number >= MAX_ATTEMPTS:
+                raise FleetLost(_no_worker_message(policy_version, attempts), key="policy")
             if not self._policy.receivers():
                 await self._policy.wait_receivers()
-            await self._to(self._policy.receivers(), policy_version, tally)
+            await self._send_to(self._policy.receivers(), policy_version, attempts)
         return PushResult(
             policy_version=policy_version,
-            num_tensors=tally.num_tensors,
-            num_bytes=tally.num_bytes,
+            num_tensors=attempts.num_tensors,
+            num_bytes=attempts.num_bytes,
             seconds=time.monotonic() - started,
             num_workers=len(self._holders),
-            missed=tuple(tally.missed),
-            attempts=tally.attempts,
+            missed=tuple(attempts.missed),
+            attempts=attempts.number,
         )
 
-    async def bring_up(self, policy_version: int) -> None:
-        """The version that was pushed last, to the workers that do not hold it. None may be left without.
+    async def update_stale(self, policy_version: int) -> None:
+        """Push the last pushed version to the workers that do not hold it.
 
-        Of those that hold it the fleet is told once more: it may have heard, too late, of the time before.
+        The fleet is also told again which workers hold it, in case it took no notice the first time because it was told
+        too late.
         """
         present = self._policy.receivers()
         holding = {name: worker for name, worker in present.items() if self._holders.get(name) == worker}
         self._policy.received(tuple(holding), policy_version)
         behind = {name: worker for name, worker in present.items() if name not in holding}
-        await self._to(behind, policy_version, _Tally())
+        await self._send_to(behind, policy_version, _Attempts())
 
-    async def _to(self, workers: Workers, policy_version: int, tally: _Tally) -> None:
-        """To these, and again to those that missed it, until each has it, was replaced or is gone."""
+    async def _send_to(self, workers: Workers, policy_version: int, attempts: _Attempts) -> None:
+        """Push to these workers, and again to those that missed it, until each has it, was replaced or is gone."""
         misses: Counter[str] = Counter()
-        while workers and tally.attempts < MAX_ATTEMPTS:
+        while workers and attempts.number < MAX_ATTEMPTS:
             outcome = await self._send(policy_version, workers)
-            tally.add(outcome)
+            attempts.add(outcome)
             self._note(outcome, workers, policy_version, misses)
             present = self._policy.receivers()
             workers = {
@@ -137,7 +141,7 @@ class PushRounds:
             }
 
     def _note(self, outcome: PushOutcome, workers: Workers, policy_version: int, misses: Counter[str]) -> None:
-        """Tell the fleet. A worker that was replaced during the attempt is neither praised nor blamed for it."""
+        """Report the outcome to the fleet, except for workers that were replaced during the attempt."""
         present = self._policy.receivers()
         is_same = {name: present.get(name) == worker for name, worker in workers.items()}
         held = {name: workers[name] for name in outcome.taken if is_same[name]}
@@ -146,16 +150,16 @@ class PushRounds:
         for name, why in outcome.missed.items():
             if not is_same[name]:
                 continue
-            # To a process that has ended nothing is sent a second time: the ranks would gather for nobody.
-            chances = NUM_CHANCES if name in outcome.gone else 1
+            # Nothing is sent a second time to a process that has ended: the ranks would gather the weights in vain.
+            chances = NUM_CHANCES if name in outcome.dead else 1
             misses[name] += chances
             for _ in range(chances):
                 self._policy.missed(name, why)
 
 
-def _nobody(policy_version: int, tally: _Tally) -> str:
-    why = "; ".join(f"{name} {reason}" for name, reason in tally.missed.items())
+def _no_worker_message(policy_version: int, attempts: _Attempts) -> str:
+    why = "; ".join(f"{name} {reason}" for name, reason in attempts.missed.items())
     return (
-        f"no policy worker took the weights of version {policy_version} in {tally.attempts} attempts: "
-        f"{why or 'none was there to take them'}; their logs say more"
+        f"no policy worker took the weights of version {policy_version} in {attempts.number} attempts: "
+        f"{why or 'no worker was alive'}; see the workers' logs"
     )

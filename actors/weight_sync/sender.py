@@ -1,9 +1,8 @@
-"""The sender's side of a weight push: what rank 0 tells the policy workers while all ranks walk through the weights.
+"""Send the learner's weights to the policy workers: one attempt of a weight push, on every learner rank.
 
-Owns who still takes part in a push: each worker succeeds or misses by itself, and no worker's failure stops the ranks'
-walk or another worker's update. Knows neither vLLM nor Ray: a shell brings a `WeightReceiver` for each worker
-(actors/learner.py), vLLM's own transport between GPUs is in actors/weight_sync/vllm_transfer.py. Who is sent what,
-and again: actors/weight_sync/rounds.py.
+All ranks gather the weights together; rank 0 also sends them. Each worker succeeds or fails by itself: no worker's
+failure stops the gathering, or the update of another worker. Must not import vLLM or Ray: the learner's shell brings a
+`WeightReceiver` for each worker.
 """
 
 import time
@@ -15,201 +14,214 @@ from typing import Protocol, TypeAlias
 from actors.weight_sync.buckets import LearnerWeights, UpdateNumber, WeightBucket, WeightManifest
 
 Reply: TypeAlias = Callable[[float], None]
-"""Waits for an answer, so many seconds at most. Raises TimeoutError or Missed."""
+"""Wait for the answer to a message, at most the given seconds. Raises TimeoutError or Missed."""
 
 
 class Missed(Exception):
-    """One policy worker could not do what it was told."""
+    """Report that one policy worker could not do what a message asked for."""
 
-    def __init__(self, why: str, *, is_gone: bool = False) -> None:
+    def __init__(self, why: str, *, is_dead: bool = False) -> None:
         super().__init__(why)
-        self.is_gone = is_gone  # its process has ended
+        self.is_dead = is_dead  # its process has ended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushOrder:
-    """One attempt at a push, as every rank hears of it."""
+    """Describe one attempt at a push. Every rank gets the same order."""
 
     policy_version: int
-    update: UpdateNumber  # of the attempt: the workers refuse what is late from another one
+    update: UpdateNumber  # of the attempt: workers refuse late messages of another attempt
     names: tuple[str, ...]  # of the policy workers
-    meeting: tuple[str, int] | None = None  # nccl: where to build a new group; None: the one that there is still fits
+    rendezvous: tuple[str, int] | None = None  # nccl: address and port of a new transfer group; None: use the last one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushOutcome:
-    """What came of an attempt. A worker that is named nowhere is not to blame: another's failure stopped its update."""
+    """Hold the outcome of an attempt.
 
-    taken: tuple[str, ...]  # these serve the version now
-    missed: Mapping[str, str]  # these don't; why, by name
-    gone: frozenset[str]  # of those that missed: their process has ended
+    A worker in neither `taken` nor `missed` did nothing wrong: the failure of another worker stopped its update.
+    """
+
+    taken: tuple[str, ...]  # names of the workers that serve the version now
+    missed: Mapping[str, str]  # name of a worker that failed -> why
+    dead: frozenset[str]  # names of those that missed because their process has ended
     num_tensors: int
     num_bytes: int
 
 
 class WeightReceiver(Protocol):
-    """How messages reach one policy worker."""
+    """Send messages to one policy worker."""
 
     def init_transfer(self, info: Mapping[str, object]) -> Reply:
-        """nccl: join the sender's group."""
+        """Join the sender's transfer group (nccl)."""
         ...
 
     def start(self, manifest: WeightManifest) -> Reply:
-        """Stop sampling and expect these tensors. Clears an update that was left half-done."""
+        """Stop sampling and expect these tensors. Clears an unfinished update."""
         ...
 
     def receive(self, shared: object) -> Reply:
-        """Load one bucket; `shared` is what the receivers' `share` made of it."""
+        """Load one bucket; `shared` is the result of `share` for it."""
         ...
 
     def update(self, info: Mapping[str, object]) -> Reply:
-        """nccl: load what the sender broadcasts."""
+        """Load the tensors that the sender broadcasts (nccl)."""
         ...
 
     def finish(self, policy_version: int) -> Reply:
-        """Check that everything arrived, and serve it as this version."""
+        """Check that all tensors arrived, and serve them as this version."""
         ...
 
     def abandon(self) -> None:
-        """Give up the update: stale until a whole one arrives. Nobody waits for the answer."""
+        """Drop the update: the worker is stale until a whole one arrives. The answer is not waited for."""
         ...
 
 
-class Receivers:
-    """The policy workers of one attempt. Who does not do as told within the deadline is left out of the rest of it."""
+class ActiveReceivers:
+    """Send each message to all policy workers of one attempt. A worker that fails or is late gets no more."""
 
     def __init__(
-        self, mailboxes: Mapping[str, WeightReceiver], *, share: Callable[[WeightBucket], object], timeout_s: float
+        self, receivers: Mapping[str, WeightReceiver], *, share: Callable[[WeightBucket], object], timeout_s: float
     ) -> None:
-        """`share` puts a bucket where every worker can read it, or raises Missed; `timeout_s` is each message's."""
-        self._listening = dict(mailboxes)
+        """Start with all `receivers`, by worker name.
+
+        `share` puts a bucket where every worker can read it, or raises Missed. `timeout_s` is the time limit of each
+        message.
+        """
+        self._active = dict(receivers)
         self._share = share
         self._timeout_s = timeout_s
         self._taken: tuple[str, ...] = ()
         self._missed: dict[str, str] = {}
-        self._gone: set[str] = set()
+        self._dead: set[str] = set()
 
     @property
-    def listening(self) -> tuple[str, ...]:
-        """Who has missed nothing so far."""
-        return tuple(self._listening)
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the workers that have missed nothing so far."""
+        return tuple(self._active)
 
     def init_transfer(self, infos: Mapping[str, Mapping[str, object]]) -> None:
-        replies = {name: box.init_transfer(infos[name]) for name, box in self._listening.items()}
-        self._hear("join the weight transfer", replies, self._deadline())
+        """Let every worker join the sender's transfer group (nccl); `infos` is by worker name."""
+        replies = {name: receiver.init_transfer(infos[name]) for name, receiver in self._active.items()}
+        self._await_replies("join the weight transfer", replies, self._deadline())
 
     def start(self, manifest: WeightManifest) -> None:
-        self._tell("start a weight update", lambda mailbox: mailbox.start(manifest))()
+        """Let every worker start the update."""
+        self._send("start a weight update", lambda receiver: receiver.start(manifest))()
 
     def receive(self, bucket: WeightBucket) -> Callable[[], None]:
-        """Hand over one bucket; the result waits until everybody who listens has loaded it."""
-        if not self._listening:
-            return nothing_under_way
+        """Send one bucket; the returned function waits until all active workers have loaded it."""
+        if not self._active:
+            return _nothing_to_wait_for
         try:
             shared = self._share(bucket)
         except Missed as failure:
-            self.give_up(str(failure))
-            return nothing_under_way
-        return self._tell("load a bucket of weights", lambda mailbox: mailbox.receive(shared))
+            self.cancel(str(failure))
+            return _nothing_to_wait_for
+        return self._send("load a bucket of weights", lambda receiver: receiver.receive(shared))
 
     def update(self, info: Mapping[str, object]) -> None:
-        self._tell("load weights", lambda mailbox: mailbox.update(info))()
+        """Let every worker load the tensors that the sender broadcasts (nccl)."""
+        self._send("load weights", lambda receiver: receiver.update(info))()
 
     def finish(self, policy_version: int) -> None:
-        self._tell(f"finish the weight update to version {policy_version}", lambda box: box.finish(policy_version))()
-        self._taken = self.listening
+        """Let every worker serve the weights as `policy_version`."""
+        self._send(
+            f"finish the weight update to version {policy_version}", lambda receiver: receiver.finish(policy_version)
+        )()
+        self._taken = self.names
 
     @property
     def has_missed(self) -> bool:
-        """Whether anybody has."""
+        """Return whether a worker has missed the update."""
         return bool(self._missed)
 
-    def give_up(self, why: str) -> None:
-        """Nobody takes this update. Where no worker is to blame for it, all of them are told that they missed it."""
-        is_anybody_to_blame = self.has_missed
-        for name in self.listening:
-            if is_anybody_to_blame:
-                self._listening.pop(name).abandon()
+    def cancel(self, why: str) -> None:
+        """Drop the update on all active workers.
+
+        If no worker has missed it so far, all of them are counted as having missed it, because of `why`.
+        """
+        has_missed = self.has_missed
+        for name in self.names:
+            if has_missed:
+                self._active.pop(name).abandon()
             else:
-                self._leave_out(name, why)
+                self._remove(name, why)
 
     def outcome(self, manifest: WeightManifest) -> PushOutcome:
+        """Return the outcome of the attempt."""
         return PushOutcome(
             taken=self._taken,
             missed=dict(self._missed),
-            gone=frozenset(self._gone),
+            dead=frozenset(self._dead),
             num_tensors=len(manifest.specs),
             num_bytes=manifest.num_bytes,
         )
 
-    def _tell(self, what: str, ask: Callable[[WeightReceiver], Reply]) -> Callable[[], None]:
-        """Ask everybody at once; the result waits for their answers."""
-        replies = {name: ask(mailbox) for name, mailbox in self._listening.items()}
-        return partial(self._hear, what, replies, self._deadline())
+    def _send(self, what: str, send: Callable[[WeightReceiver], Reply]) -> Callable[[], None]:
+        """Send a message to all active workers at once; the returned function waits for their answers."""
+        replies = {name: send(receiver) for name, receiver in self._active.items()}
+        return partial(self._await_replies, what, replies, self._deadline())
 
     def _deadline(self) -> float:
         return time.monotonic() + self._timeout_s
 
-    def _hear(self, what: str, replies: Mapping[str, Reply], deadline: float) -> None:
+    def _await_replies(self, what: str, replies: Mapping[str, Reply], deadline: float) -> None:
         for name, reply in replies.items():
-            if name not in self._listening:
+            if name not in self._active:
                 continue
             try:
                 reply(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                self._leave_out(name, f"did not {what} within {self._timeout_s:g} s (weights.timeout_s)")
+                self._remove(name, f"did not {what} within {self._timeout_s:g} s (weights.timeout_s)")
             except Missed as failure:
-                self._leave_out(name, f"could not {what}: {failure}", is_gone=failure.is_gone)
+                self._remove(name, f"could not {what}: {failure}", is_dead=failure.is_dead)
 
-    def _leave_out(self, name: str, why: str, *, is_gone: bool = False) -> None:
-        mailbox = self._listening.pop(name)
+    def _remove(self, name: str, why: str, *, is_dead: bool = False) -> None:
+        receiver = self._active.pop(name)
         self._missed[name] = why
-        if is_gone:
-            self._gone.add(name)
+        if is_dead:
+            self._dead.add(name)
         else:
-            mailbox.abandon()
+            receiver.abandon()
 
 
 class Sender(Protocol):
-    """A way of the weights, on every learner rank."""
+    """Push weights, on every learner rank."""
 
-    def send(self, order: PushOrder, receivers: Receivers | None) -> WeightManifest:
-        """Push all weights; every rank calls it, all but rank 0 with `receivers=None`.
+    def send(self, order: PushOrder, receivers: ActiveReceivers | None) -> WeightManifest:
+        """Push all weights. Every rank calls it, all but rank 0 with `receivers=None`.
 
-        Gathering is a collective: whatever becomes of the receivers, each rank walks through all weights to the end.
+        Gathering is a collective: whatever happens to the receivers, each rank gathers all weights to the end.
         """
         ...
 
 
 class BucketSender:
-    """Pushes bucket by bucket; one is loaded while the next is gathered."""
+    """Push bucket by bucket: the workers load one while the ranks gather the next."""
 
     def __init__(self, source: LearnerWeights) -> None:
         self._source = source
 
-    def send(self, order: PushOrder, receivers: Receivers | None) -> WeightManifest:
+    def send(self, order: PushOrder, receivers: ActiveReceivers | None) -> WeightManifest:
+        """Push all weights, as `Sender.send` says."""
         manifest = WeightManifest.of(self._source, update=order.update)
         if receivers is None:
-            walk(self._source)
+            for _ in self._source.buckets():  # takes part in the gathering and keeps nothing
+                pass
             return manifest
         receivers.start(manifest)
-        loaded = nothing_under_way
+        wait_until_loaded = _nothing_to_wait_for
         for tensors in self._source.buckets():
-            if not receivers.listening:
+            if not receivers.names:
                 continue
             bucket = WeightBucket.pack(tensors, update=order.update)
-            loaded()
-            loaded = receivers.receive(bucket)
-        loaded()
+            wait_until_loaded()
+            wait_until_loaded = receivers.receive(bucket)
+        wait_until_loaded()
         receivers.finish(order.policy_version)
         return manifest
 
 
-def walk(source: LearnerWeights) -> None:
-    """Take part in the gathering, and keep nothing."""
-    for _ in source.buckets():
-        pass
-
-
-def nothing_under_way() -> None:
-    """No bucket is being loaded."""
+def _nothing_to_wait_for() -> None:
+    """Return at once: no bucket is being loaded."""

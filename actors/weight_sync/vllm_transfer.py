@@ -1,11 +1,9 @@
-"""How weights enter vLLM, through its own weight-transfer framework.
+"""Bring weights into vLLM through its own weight-transfer framework.
 
-Owns the engine that takes buckets from Ray's object store ("object_store", registered with vLLM's factory when this
-module is imported) and the sender for vLLM's own transport between GPUs ("nccl"). Knows vLLM and torch, no Ray: buckets
-come as values, workers as `Receivers` (weight_push.py). When an update may begin and what it makes of the engine:
-weight_updates.py.
-
-The NCCL sender follows vLLM's trainer API. That needs two GPUs: tests on a CPU give it another trainer.
+There are two backends. "object_store": an engine that takes buckets from Ray's object store, registered with vLLM's
+factory when this module is imported. "nccl": a sender for vLLM's own transport between GPUs; it follows vLLM's trainer
+API, which needs two GPUs, so tests on a CPU give it another trainer. Must not import Ray: buckets come as values,
+workers as `ActiveReceivers`.
 """
 
 import logging
@@ -28,36 +26,36 @@ from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, i
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 from actors.weight_sync.buckets import LearnerWeights, TensorSpec, WeightBucket, WeightManifest
-from actors.weight_sync.sender import PushOrder, Receivers
+from actors.weight_sync.sender import ActiveReceivers, PushOrder
 
 logger = logging.getLogger(__name__)
 
 
 class _LoadsWeights(Protocol):
-    """What every vLLM model can do."""
+    """The part of a vLLM model that loads weights."""
 
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]: ...
 
 
 @dataclass
 class ObjectStoreInitInfo(WeightTransferInitInfo):
-    """What the next update consists of."""
+    """Announce the next update."""
 
     manifest: WeightManifest
 
 
 @dataclass
 class ObjectStoreUpdateInfo(WeightTransferUpdateInfo):
-    """One bucket of an update."""
+    """Hold one bucket of an update."""
 
     bucket: WeightBucket
 
 
 class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, ObjectStoreUpdateInfo]):
-    """Loads buckets into the model layer by layer: a layer changes when its last tensor has arrived.
+    """Load buckets into the model layer by layer: a layer changes when its last tensor has arrived.
 
     Between start and finish the model can't run. An update that fails leaves a model that runs but mixes old layers
-    with new ones; that nobody samples from it is the caller's duty.
+    with new ones; the caller must not sample from it.
     """
 
     init_info_cls = ObjectStoreInitInfo
@@ -65,12 +63,19 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
     _expected: dict[str, TensorSpec]
 
     def init_transfer_engine(self, init_info: ObjectStoreInitInfo) -> None:
+        """Expect the tensors of a manifest."""
         self._expected = {spec.name: spec for spec in init_info.manifest.specs}
 
     def start_weight_update(self) -> None:
+        """Prepare the model for loading."""
         initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: ObjectStoreUpdateInfo) -> None:
+        """Load the tensors of one bucket.
+
+        Raises:
+            ValueError: a tensor was not announced, came twice, or has another dtype or shape.
+        """
         try:
             for spec, tensor in update_info.bucket.tensors():
                 self._take(spec)
@@ -80,22 +85,23 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
             raise
 
     def finish_weight_update(self) -> None:
+        """Make the model ready to run: with the new weights, or whole again if tensors are missing."""
         if self._expected:
             self._restore()
             return
         finalize_layerwise_reload(self.model, self.model_config)
         for layer in self.model.modules():
             if isinstance(layer, ParallelLMHead):
-                # A tied head is never loaded itself, and on a CPU it computes with a packed copy of the embedding:
-                # without this it would keep the old one.
+                # A tied head is never loaded itself. On a CPU it computes with a packed copy of the embedding: without
+                # this call it would keep the old copy.
                 layer.quant_method.process_weights_after_loading(layer)
 
     def missing(self) -> list[str]:
-        """Announced and not received."""
+        """Return the names of announced tensors that have not arrived."""
         return sorted(self._expected)
 
     def shutdown(self) -> None:
-        """Nothing is held between updates."""
+        """Do nothing: nothing is held between updates."""
 
     def _take(self, spec: TensorSpec) -> None:
         announced = self._expected.pop(spec.name, None)
@@ -105,7 +111,7 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
             raise ValueError(f"weight update: {spec} arrived where {announced} was announced")
 
     def _restore(self) -> None:
-        """Make the model whole again: layers that are incomplete keep their old values."""
+        """Make the model able to run again: incomplete layers keep their old values."""
         for layer in self.model.modules():
             info = get_layerwise_info(layer)
             if info.can_load():
@@ -129,15 +135,15 @@ OpenTrainer: TypeAlias = Callable[[NCCLTrainerInitInfo, "WorkersClient", "Bucket
 
 
 def open_nccl_trainer(info: NCCLTrainerInitInfo, client: "WorkersClient", source: "BucketSource") -> Trainer:
-    """vLLM's own; on rank 0 it returns when all workers have joined."""
+    """Open vLLM's own NCCL trainer; on rank 0 it returns when all workers have joined."""
     return WeightTransferTrainerFactory.trainer_init(info, client=client, source=source)
 
 
 class NcclSender:
-    """vLLM's trainer engine over the learner's buckets, on every learner rank (weight_push.Sender).
+    """Push with vLLM's trainer engine over the learner's buckets, on every learner rank.
 
-    All workers are one group, whose members can't change: an order with a new meeting place builds another. Where one
-    worker fails, nobody takes the update, and those that hang in a broadcast answer nothing until they are replaced.
+    All workers are in one transfer group, which can't be changed: an order with a rendezvous builds a new one. If one
+    worker fails, no worker takes the update, and those that hang in a broadcast answer nothing until they are replaced.
     """
 
     def __init__(
@@ -157,119 +163,131 @@ class NcclSender:
         self._client = WorkersClient(tensor_parallel_size)
         self._trainer: Trainer | None = None
 
-    def send(self, order: PushOrder, receivers: Receivers | None) -> WeightManifest:
+    def send(self, order: PushOrder, receivers: ActiveReceivers | None) -> WeightManifest:
+        """Push all weights, as `Sender.send` says."""
         manifest = WeightManifest.of(self._source.weights, update=order.update)
         self._client.update = _Update(manifest, order.policy_version, receivers)
         self._source.begin()
         try:
-            self._member_of(order).send_weights()
+            self._trainer_for(order).send_weights()
         except Exception as failure:
             if receivers is None:
                 raise
             logger.warning("weight update %s failed: %s", order.update, failure)
-            receivers.give_up(str(failure))
+            receivers.cancel(str(failure))
         if receivers is not None and receivers.has_missed:
-            self._trainer = None  # not shut down: that might wait for the broadcast which just failed
-        self._source.walk_on()
+            self._trainer = None  # not shut down: that might wait for the broadcast that just failed
+        self._source.exhaust()
         return manifest
 
-    def _member_of(self, order: PushOrder) -> Trainer:
-        """The trainer of the group that this order is for."""
-        if order.meeting is not None:
+    def _trainer_for(self, order: PushOrder) -> Trainer:
+        """Return the trainer of the order's transfer group, a new one if the order has a rendezvous."""
+        if order.rendezvous is not None:
             if self._trainer is not None:
                 self._trainer.shutdown()
-            self._trainer = self._open(self._init_info(order, order.meeting), self._client, self._source)
-        assert self._trainer is not None, "the order after a failed one names a meeting place"
+            self._trainer = self._open(self._init_info(order, order.rendezvous), self._client, self._source)
+        assert self._trainer is not None, "the order after a failed one must have a rendezvous"
         return self._trainer
 
-    def _init_info(self, order: PushOrder, meeting: tuple[str, int]) -> NCCLTrainerInitInfo:
+    def _init_info(self, order: PushOrder, rendezvous: tuple[str, int]) -> NCCLTrainerInitInfo:
         return NCCLTrainerInitInfo(
             rank=self._rank,
-            master_address=meeting[0],
-            master_port=meeting[1],
+            master_address=rendezvous[0],
+            master_port=rendezvous[1],
             world_size=1 + len(order.names) * self._tensor_parallel_size,
             packed_buffer_size_bytes=self._bucket_bytes,
         )
 
 
 class BucketSource(WeightSource):
-    """The learner's buckets as vLLM's trainers read them, one tensor at a time."""
+    """Give vLLM's trainers the learner's buckets, one tensor at a time."""
 
     def __init__(self, weights: LearnerWeights) -> None:
         self.weights = weights
-        self._walk: Iterator[list[tuple[str, torch.Tensor]]] = iter(())
+        self._buckets: Iterator[list[tuple[str, torch.Tensor]]] = iter(())
 
     def begin(self) -> None:
-        """The next reading is a new walk."""
-        self._walk = self.weights.buckets()
+        """Start a new pass over the buckets."""
+        self._buckets = self.weights.buckets()
 
-    def walk_on(self) -> None:
-        """To the end of a walk that was broken off, or never begun: the other ranks gather on."""
-        for _ in self._walk:
+    def exhaust(self) -> None:
+        """Gather the rest of a pass that was broken off or never begun, because the other ranks gather all of it."""
+        for _ in self._buckets:
             pass
 
     def metadata(self) -> list[ParamMeta]:
+        """Return name, dtype and shape of every parameter."""
         specs = WeightManifest.of(self.weights).specs
         return [ParamMeta(spec.name, spec.torch_dtype, spec.shape) for spec in specs]
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
-        for bucket in self._walk:
+        for bucket in self._buckets:
             for name, tensor in bucket:
-                # The packed sender collects tensors across our buckets; a gathered parameter may be gone by then.
+                # A copy, because the packed sender collects tensors across buckets, and a gathered parameter may be
+                # freed by then.
                 yield name, tensor.detach().clone()
 
 
 @dataclass(frozen=True)
 class _Update:
-    """What is being sent, and to whom."""
+    """Hold the update that is being sent, and its receivers."""
 
     manifest: WeightManifest
     policy_version: int
-    receivers: Receivers | None
+    receivers: ActiveReceivers | None
 
 
 class WorkersClient:
-    """What vLLM's trainers ask of the inference side, spread over the policy workers. Fails where one of them does."""
+    """Send the messages of vLLM's trainers to all policy workers. Fails if one of them fails."""
 
     def __init__(self, tensor_parallel_size: int) -> None:
         self._tensor_parallel_size = tensor_parallel_size
         self.update: _Update | None = None
 
     def init_weight_transfer_engine(self, init_info: dict[str, object]) -> None:
+        """Let every worker join the transfer group with its own rank offset."""
         offset = init_info["rank_offset"]
         assert isinstance(offset, int)
         self._all(
             lambda workers: workers.init_transfer(
                 {
                     name: init_info | {"rank_offset": offset + index * self._tensor_parallel_size}
-                    for index, name in enumerate(workers.listening)
+                    for index, name in enumerate(workers.names)
                 }
             )
         )
 
     def start_weight_update(self) -> None:
+        """Let every worker start the update."""
         self._all(lambda workers: workers.start(self._current.manifest))
 
     def update_weights(self, update_info: dict[str, object] | list[dict[str, object]]) -> None:
-        assert isinstance(update_info, dict), "nccl sends one message for all"
+        """Let every worker load the tensors that are broadcast next."""
+        assert isinstance(update_info, dict), "nccl sends one message to all workers"
         self._all(lambda workers: workers.update(update_info))
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
-        self._workers.finish(self._current.policy_version)  # each by itself again: the tensors are all there
+        """Let every worker serve the weights. One may fail alone here: all tensors have arrived."""
+        self._workers.finish(self._current.policy_version)
 
-    def _all(self, tell: Callable[[Receivers], None]) -> None:
+    def _all(self, send: Callable[[ActiveReceivers], None]) -> None:
+        """Send a message to all workers.
+
+        Raises:
+            RuntimeError: a worker failed.
+        """
         workers = self._workers
-        before = workers.listening
-        tell(workers)
-        if failed := set(before) - set(workers.listening):
+        before = workers.names
+        send(workers)
+        if failed := set(before) - set(workers.names):
             raise RuntimeError(f"{', '.join(sorted(failed))} failed, and a transfer group can't go on without a member")
 
     @property
-    def _workers(self) -> Receivers:
-        assert self._current.receivers is not None, "only rank 0 talks to the policy workers"
+    def _workers(self) -> ActiveReceivers:
+        assert self._current.receivers is not None, "only rank 0 sends messages to the policy workers"
         return self._current.receivers
 
     @property
     def _current(self) -> _Update:
-        assert self.update is not None, "send() announces the update"
+        assert self.update is not None, "send() must set the update first"
         return self.update

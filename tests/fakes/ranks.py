@@ -33,7 +33,7 @@ ARGUMENTS = RankArguments(
 )
 BATCH = TrainBatch(rows=((), ()), num_loss_tokens=1, num_sequences=2, policy_version=0, group_ids=("a", "b"))
 REPORT = StepResult(metrics={}, num_tokens=1, seconds=1.0)
-TAKEN = PushOutcome(taken=("policy-0",), missed={}, gone=frozenset(), num_tensors=3, num_bytes=44)
+TAKEN = PushOutcome(taken=("policy-0",), missed={}, dead=frozenset(), num_tensors=3, num_bytes=44)
 
 
 @dataclass

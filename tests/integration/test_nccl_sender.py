@@ -11,7 +11,7 @@ import torch
 from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
 from actors.weight_sync.buckets import WeightManifest
-from actors.weight_sync.sender import Missed, PushOrder, PushOutcome, Receivers, Reply
+from actors.weight_sync.sender import ActiveReceivers, Missed, PushOrder, PushOutcome, Reply
 from actors.weight_sync.vllm_transfer import BucketSource, NcclSender, Trainer, WorkersClient
 
 HOST = "10.0.0.1"
@@ -118,13 +118,13 @@ def sender(source: Source, trainers: Trainers, *, rank: int = 0) -> NcclSender:
 
 
 def order(version: int, *names: str, port: int | None = None) -> PushOrder:
-    meeting = None if port is None else (HOST, port)
-    return PushOrder(policy_version=version, update=(version, version), names=names, meeting=meeting)
+    rendezvous = None if port is None else (HOST, port)
+    return PushOrder(policy_version=version, update=(version, version), names=names, rendezvous=rendezvous)
 
 
 def push(pusher: NcclSender, order: PushOrder, **workers: Worker) -> PushOutcome:
     boxes = {name.replace("_", "-"): worker for name, worker in workers.items()}
-    receivers = Receivers(boxes, share=lambda bucket: bucket, timeout_s=9)
+    receivers = ActiveReceivers(boxes, share=lambda bucket: bucket, timeout_s=9)
     return receivers.outcome(pusher.send(order, receivers))
 
 

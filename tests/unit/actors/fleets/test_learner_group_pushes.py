@@ -117,5 +117,5 @@ def test_nccl_meets_anew_only_for_other_processes_or_after_a_failure() -> None:
         await group.push_weights(5)  # another learner: meets
 
     played(group_of(*ranks), play)
-    meets = [order.meeting is not None for order in ranks[0].orders()]
+    meets = [order.rendezvous is not None for order in ranks[0].orders()]
     assert meets == [True, False, True, False, True, True]

@@ -62,33 +62,30 @@ def test_the_oldest_version_is_the_first_tokens_and_the_newest_the_last_ones() -
 
 
 @pytest.mark.parametrize(
-    ("response", "message"),
+    "response",
     [
-        (Response(finish_reason="abort"), "ended it with finish_reason 'abort'"),
-        (Response(logprobs=None), "returned no log-probabilities for 3 tokens"),
-        (Response(logprobs=[{7: -1.0}]), "returned no log-probabilities for 3 tokens"),
-        (Response(logprobs=Flat((7, 8))), "returned 2 log-probabilities for 3 tokens"),
-        (Response(logprobs=Flat((7, 6, 9))), "token 8 at place 1 has log-probability missing"),
-        (Response(weight_versions=None), "3 token ids but 0 token versions"),
-        (Response(weight_versions=[Span("3", 0, 2)]), "3 token ids but 2 token versions"),
-        (Response(weight_versions=[Span("3", 0, 1), Span("4", 2, 3)]), "version '4' drew token 2, after 1"),
-        (Response(weight_versions=[Span("default", 0, 3)]), "version 'default' drew token 0"),
-        (
-            Response(weight_versions=[Span("4", 0, 2), Span("3", 2, 3)]),
-            "the policy version falls from 4 to 3 at token 2 of a rollout",
-        ),
-        (Response(token_ids=(), logprobs=Flat(()), weight_versions=None), "a rollout of 0 tokens"),
+        Response(finish_reason="abort"),
+        Response(logprobs=None),
+        Response(logprobs=[{7: -1.0}]),
+        Response(logprobs=Flat((7, 8))),
+        Response(logprobs=Flat((7, 6, 9))),  # not the drawn token's
+        Response(weight_versions=None),
+        Response(weight_versions=[Span("3", 0, 2)]),
+        Response(weight_versions=[Span("3", 0, 1), Span("4", 2, 3)]),  # a gap
+        Response(weight_versions=[Span("default", 0, 3)]),
+        Response(weight_versions=[Span("4", 0, 2), Span("3", 2, 3)]),  # the version falls
+        Response(token_ids=(), logprobs=Flat(()), weight_versions=None),
     ],
 )
-def test_output_that_does_not_tell_all_of_every_token_is_refused(response: Response, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_output_without_all_values_of_every_token_is_refused(response: Response) -> None:
+    with pytest.raises(ValueError):
         read_rollout(Finished([response]))
 
 
 def test_log_probability_that_is_no_number_is_refused() -> None:
     flat = Flat((7, 8, 9))
     flat.logprobs[3] = math.nan
-    with pytest.raises(ValueError, match="token 8 at place 1 has log-probability nan"):
+    with pytest.raises(ValueError):
         read_rollout(Finished([Response(logprobs=flat)]))
 
 

@@ -124,7 +124,7 @@ def test_answers_are_judged_in_the_steps_of_samples_in_the_order_of_their_prompt
 
 def test_answers_of_a_stale_decoder_are_refused(loop: StepLoop[CountingDecoder]) -> None:
     loop.call(lambda decoder: setattr(decoder, "version", None)).result()
-    with pytest.raises(StaleEngine, match="has not received the learner's weights"):
+    with pytest.raises(StaleEngine):
         loop.submit([answer_request("early", prompts=((1,),))])
 
 
@@ -132,7 +132,7 @@ def test_sample_that_cannot_be_used_fails_its_group_alone(
     loop: StepLoop[CountingDecoder], decoder: CountingDecoder
 ) -> None:
     bad, good = submit(loop, request("bad", seeds=(13, 1)), request("good", max_tokens=4))
-    with pytest.raises(RuntimeError, match="no number"):
+    with pytest.raises(RuntimeError):
         bad.result()
     assert [rollout.text for rollout in good.result()] == ["seed 1"]
     assert decoder.running == {}
@@ -142,7 +142,7 @@ def test_request_that_the_decoder_refuses_leaves_none_of_its_samples_behind(
     loop: StepLoop[CountingDecoder], decoder: CountingDecoder
 ) -> None:
     refused, good = submit(loop, request("refused", seeds=(1, 2, -1)), request("good"))
-    with pytest.raises(ValueError, match="seed -1 is negative"):
+    with pytest.raises(ValueError):
         refused.result()
     good.result()
     assert decoder.admitted[0] == ["good#0"]
@@ -150,7 +150,7 @@ def test_request_that_the_decoder_refuses_leaves_none_of_its_samples_behind(
 
 def test_request_id_under_way_is_refused_and_may_be_used_again(loop: StepLoop[CountingDecoder]) -> None:
     first, second = submit(loop, request("same"), request("same"))
-    with pytest.raises(ValueError, match="request same is already under way"):
+    with pytest.raises(ValueError):
         second.result()
     assert len(first.result()) == 1
     assert len(submit(loop, request("same"))[0].result()) == 1
@@ -161,11 +161,12 @@ def test_broken_step_fails_everyone_who_waits_and_everyone_who_comes(
 ) -> None:
     groups = submit(loop, request("fine"), request("breaks", seeds=(666,)))
     for group in groups:
-        with pytest.raises(DeadEngine, match="must be restarted: RuntimeError: the device fell over"):
+        with pytest.raises(DeadEngine) as dead:
             group.result()
-    with pytest.raises(DeadEngine, match="the device fell over"):
+        assert isinstance(dead.value.__cause__, RuntimeError)
+    with pytest.raises(DeadEngine):
         submit(loop, request("late"))
-    with pytest.raises(DeadEngine, match="the device fell over"):
+    with pytest.raises(DeadEngine):
         loop.call(lambda decoder: decoder.version)
     loop.close()
     assert decoder.is_closed
@@ -175,14 +176,14 @@ def test_failing_call_reaches_its_caller_and_the_loop_goes_on(loop: StepLoop[Cou
     def fail(decoder: CountingDecoder) -> None:
         raise KeyError("asked too much")
 
-    with pytest.raises(KeyError, match="asked too much"):
+    with pytest.raises(KeyError):
         loop.call(fail).result()
     assert len(submit(loop, request("after"))[0].result()) == 1
 
 
 def test_stale_decoder_is_given_nothing(loop: StepLoop[CountingDecoder], decoder: CountingDecoder) -> None:
     loop.call(lambda decoder: setattr(decoder, "version", None)).result()
-    with pytest.raises(StaleEngine, match="has not received the learner's weights"):
+    with pytest.raises(StaleEngine):
         submit(loop, request("early"))
     assert decoder.running == {}
 
@@ -211,7 +212,7 @@ def test_samples_under_way_go_on_with_new_weights_and_what_came_meanwhile_begins
 def test_samples_under_way_fail_when_the_decoder_loses_its_weights(loop: StepLoop[CountingDecoder]) -> None:
     _, long = pause_between_steps(loop, request("short", max_tokens=1), request("long", max_tokens=2))
     loop.call(lambda decoder: resume(decoder, version=None)).result()
-    with pytest.raises(StaleEngine, match="since an update failed"):
+    with pytest.raises(StaleEngine):
         long.result()
 
 
@@ -221,7 +222,7 @@ def test_samples_under_way_fail_when_the_weights_go_back_and_those_that_come_are
     _, long = pause_between_steps(loop, request("short", max_tokens=1), request("long", max_tokens=2))
     (held,) = submit(loop, request("held", max_tokens=2))
     loop.call(lambda decoder: resume(decoder, version=0)).result()
-    with pytest.raises(StaleEngine, match="the weights went back from version 1 to 0 meanwhile"):
+    with pytest.raises(StaleEngine):
         long.result()
     assert [rollout.token_versions for rollout in held.result()] == [(0, 0)]
     assert decoder.running == {}
@@ -237,7 +238,7 @@ def test_decoder_that_cannot_be_built_fails_the_constructor() -> None:
     def build() -> CountingDecoder:
         raise OSError("no such model")
 
-    with pytest.raises(OSError, match="no such model"):
+    with pytest.raises(OSError):
         StepLoop(build, name="test-steps")
 
 
@@ -245,7 +246,7 @@ def test_close_fails_what_is_under_way(loop: StepLoop[CountingDecoder], decoder:
     loop.call(pause).result()
     (held,) = submit(loop, request("held"))
     loop.close()
-    with pytest.raises(DeadEngine, match="it was closed"):
+    with pytest.raises(DeadEngine):
         held.result()
     assert decoder.is_closed
 

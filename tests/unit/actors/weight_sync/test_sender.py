@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from actors.weight_sync.buckets import WeightBucket, WeightManifest
-from actors.weight_sync.sender import BucketSender, Missed, PushOrder, PushOutcome, Receivers, Reply
+from actors.weight_sync.sender import ActiveReceivers, BucketSender, Missed, PushOrder, PushOutcome, Reply
 
 TENSORS = {"a": torch.ones(2, 3), "b": torch.ones(2), "c": torch.ones(3, 1)}
 ORDER = PushOrder(policy_version=7, update=(7, 1), names=("policy-0", "policy-1"))
@@ -69,9 +69,9 @@ class Worker:
         return wait
 
 
-def receivers(**workers: Worker) -> Receivers:
+def receivers(**workers: Worker) -> ActiveReceivers:
     boxes = {name.replace("_", "-"): worker for name, worker in workers.items()}
-    return Receivers(boxes, share=lambda bucket: bucket, timeout_s=9)
+    return ActiveReceivers(boxes, share=lambda bucket: bucket, timeout_s=9)
 
 
 def push(source: Source, **workers: Worker) -> PushOutcome:
@@ -95,7 +95,7 @@ def test_a_push_reaches_every_worker_in_order() -> None:
     workers = {"policy_0": Worker(), "policy_1": Worker()}
     outcome = push(Source(), **workers)
     assert outcome.taken == ("policy-0", "policy-1")
-    assert not outcome.missed and not outcome.gone
+    assert not outcome.missed and not outcome.dead
     assert (outcome.num_tensors, outcome.num_bytes) == (3, 4 * (6 + 2 + 3))
     assert all(worker.heard == WHOLE for worker in workers.values())
 
@@ -131,9 +131,9 @@ def test_a_worker_that_fails_is_left_out_and_the_others_go_on(word: str, failure
 
 
 def test_a_dead_process_is_named_as_gone_and_not_told_to_abandon() -> None:
-    dead = Worker(fails_at="load a+b of 7.1", failure=Missed("killed", is_gone=True))
+    dead = Worker(fails_at="load a+b of 7.1", failure=Missed("killed", is_dead=True))
     outcome = push(Source(), policy_0=dead, policy_1=Worker())
-    assert outcome.gone == {"policy-0"}
+    assert outcome.dead == {"policy-0"}
     assert dead.heard == WHOLE[:4]
 
 
@@ -149,7 +149,7 @@ def test_a_bucket_that_can_not_be_shared_is_missed_by_all_and_the_walk_goes_on()
         raise Missed("the object store is full")
 
     source, worker = Source(), Worker()
-    reached = Receivers({"policy-0": worker}, share=full, timeout_s=9)
+    reached = ActiveReceivers({"policy-0": worker}, share=full, timeout_s=9)
     outcome = reached.outcome(BucketSender(source).send(ORDER, reached))
     assert outcome.missed == {"policy-0": "the object store is full"}
     assert source.walked == ["a", "b", "c"]
@@ -160,7 +160,7 @@ def test_giving_up_blames_nobody_where_somebody_is_to_blame_already() -> None:
     bad, good = Worker(fails_at="update", failure=Missed("no")), Worker()
     reached = receivers(policy_0=bad, policy_1=good)
     reached.update({})
-    reached.give_up("the broadcast failed")
+    reached.cancel("the broadcast failed")
     outcome = reached.outcome(WeightManifest(specs=()))
     assert set(outcome.missed) == {"policy-0"} and outcome.taken == ()
     assert good.heard[-1] == "abandon"
