@@ -1,7 +1,7 @@
-"""The scale of a run's reasoning part: found, read or measured.
+"""Find, read or measure the calibration of a run's reasoning part.
 
-Owns the folder of calibrations, when one is refused, and asking the scorers for the values. What is measured and how it
-becomes a scale is rewards/calibration.py. Knows no Ray and no encoder: it asks through the `Similarities` port.
+Values are asked for through the `Similarities` port; which pairs are measured, and how the values become a scale, is
+defined with the rewards.
 """
 
 import asyncio
@@ -26,44 +26,49 @@ from rewards.reasoning.similarity import ReasoningPair
 FOLDER = ".cache/calibration"
 COMMAND = "python driver/run.py calibrate"
 
-_SEED = 0  # of the built-in solutions: the same for all runs, so that they share a calibration
-_PAIRS_PER_CALL = 32  # a large COMET or translation model on a CPU ends them within the scorers' deadline
-# More than one scorer's: the fleet lets through what its scorers can take. Not all: a pivot that translates first has a
-# deadline too, for whatever is asked at the same time.
+_KEY = "reward.reasoning.calibration"
+
+_SEED = 0  # of the built-in solutions: the same in all runs, so that they share a calibration
+_PAIRS_PER_CALL = 32  # a large COMET or translation model on a CPU finishes them within the scorers' deadline
+# More than one scorer takes at once: the fleet passes on what its scorers can take. Not all calls at once: a pivot that
+# translates first has a deadline too, which covers everything that is asked at the same time.
 _CALLS_AT_ONCE = 16
 
 
 class Similarities(Protocol):
-    """The scorers, asked for a judge's raw values."""
+    """Return a judge's raw values, from the scorers."""
 
     async def judge_fingerprint(self) -> str:
-        """Of the judge that all scorers have."""
+        """Return the fingerprint of the judge, which is the same in all scorers."""
         ...
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
-        """[N] raw values in order; NaN where the judge can't say. Each call has a deadline of its own, which begins
-        when a scorer takes it."""
+        """Return [N] raw values in order, NaN where the judge has none.
+
+        Each call has a deadline of its own, which begins when a scorer takes it.
+        """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class TranslatedSimilarities:
-    """The scorers, asked about pairs whose reasonings the pivot has translated: how such a judge is calibrated."""
+    """Ask the scorers about pairs whose reasonings the pivot translates first, for a judge of translations."""
 
     scorers: Similarities
     translations: PivotTranslations
 
     async def judge_fingerprint(self) -> str:
+        """Return the fingerprint of the scorers' judge."""
         return await self.scorers.judge_fingerprint()
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
-        """[N] raw values in order."""
+        """Return [N] raw values in order."""
         languages = dict.fromkeys(pair.language for pair in pairs)
         english: dict[tuple[str, str], str] = {}
         for language in languages:
             texts = [pair.reasoning for pair in pairs if pair.language == language]
             found = await self.translations.translate(texts, source=language, name=f"calibration/{uuid.uuid4().hex}")
-            english |= {(language, text): said for text, said in zip(texts, found, strict=True)}
+            english |= {(language, text): translation for text, translation in zip(texts, found, strict=True)}
         return await self.scorers.similarities(
             [replace(pair, translation=english[pair.language, pair.reasoning]) for pair in pairs]
         )
@@ -71,7 +76,7 @@ class TranslatedSimilarities:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """A calibration and the file that keeps it."""
+    """Hold a calibration and the path of its file."""
 
     calibration: Calibration
     path: Path
@@ -80,11 +85,13 @@ class Measured:
 async def calibration_for(
     config: ReasoningConfig, scorers: Similarities, *, languages: Sequence[str], console: Console
 ) -> Calibration | None:
-    """The calibration of a run in `languages`: the one that `reward.reasoning.calibration` names, measured and kept
-    where missing; None where scorers need none.
+    """Return the calibration of a run in `languages`; None where scorers need none.
+
+    It is the one that `reward.reasoning.calibration` names. With "auto" it is measured and kept where it is missing.
 
     Raises:
-        BadInput: the named file is none, belongs to another judge or lacks a language; or calibration_data is wrong.
+        BadInput: the named file is no calibration, belongs to another judge or lacks a language; or calibration_data is
+            wrong.
         RunFailed: the judge's values can't be calibrated.
     """
     if not config.is_calibrated:
@@ -93,7 +100,7 @@ async def calibration_for(
         case "auto":
             judge = await scorers.judge_fingerprint()
             wanted = calibration_solutions(config, languages)
-            # One that was made for all languages of the data serves every run.
+            # A calibration that was made for all languages of the data serves every run.
             for solutions in (calibration_solutions(config), wanted):
                 path = _kept(judge, solutions)
                 if path.exists() and covers(known := read_calibration(path), languages):
@@ -106,10 +113,10 @@ async def calibration_for(
 
 
 def check_calibration(config: ReasoningConfig, languages: Sequence[str]) -> None:
-    """What can be wrong before any scorer is started.
+    """Check what can be checked before any scorer is started.
 
     Raises:
-        BadInput: the named file or calibration_data.
+        BadInput: the named file or calibration_data is wrong.
     """
     if not config.is_calibrated:
         return
@@ -120,8 +127,9 @@ def check_calibration(config: ReasoningConfig, languages: Sequence[str]) -> None
 
 
 async def calibrate(config: ReasoningConfig, scorers: Similarities, *, console: Console) -> Measured:
-    """Measure all languages of calibration_data, whatever was measured before, and keep it: in the file that
-    `reward.reasoning.calibration` names, or else where every run looks.
+    """Measure all languages of calibration_data, whatever was measured before, and keep the calibration.
+
+    It is written to the file that `reward.reasoning.calibration` names, or else to where every run looks.
 
     Raises:
         BadInput: calibration_data is wrong.
@@ -134,7 +142,7 @@ async def calibrate(config: ReasoningConfig, scorers: Similarities, *, console: 
 async def measure(
     solutions: Sequence[ParallelSolution], scorers: Similarities, *, console: Console, path: Path | None = None
 ) -> Measured:
-    """Ask the scorers for every pair of the solutions, fit, and write to `path`; None: where every run looks.
+    """Ask the scorers for every pair of the solutions, fit, and write to `path`, by default to where every run looks.
 
     Raises:
         RunFailed: the judge's values can't be calibrated.
@@ -144,14 +152,14 @@ async def measure(
     try:
         calibration = fit(solutions, values, similarity=judge, data=fingerprint(solutions))
     except ValueError as error:
-        raise RunFailed(str(error)) from None
+        raise RunFailed(str(error), key="calibration") from None
     path = path or _kept(judge, solutions)
     _write(path, calibration.to_json())
     return Measured(calibration=calibration, path=path)
 
 
 def calibration_solutions(config: ReasoningConfig, languages: Sequence[str] = ()) -> list[ParallelSolution]:
-    """The parallel solutions of calibration_data in some languages; of none, in all that it has.
+    """Return the parallel solutions of calibration_data in `languages`, by default in all that it has.
 
     Raises:
         BadInput: calibration_data is no such file, or lacks a language.
@@ -167,7 +175,8 @@ def calibration_solutions(config: ReasoningConfig, languages: Sequence[str] = ()
 
 
 def read_calibration(path: Path) -> Calibration:
-    """
+    """Read a calibration file.
+
     Raises:
         BadInput: there is no such file, or it is damaged.
     """
@@ -175,25 +184,25 @@ def read_calibration(path: Path) -> Calibration:
         return from_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(
-            f"the calibration {path} can't be read ({error.strerror or error}); `{COMMAND}` writes one"
+            f"the calibration {path} can't be read ({error.strerror or error}); write one with `{COMMAND}`", key=_KEY
         ) from None
     except ValueError as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise BadInput(f"{path}: {error}", key=_KEY) from None
 
 
 def covers(calibration: Calibration, languages: Sequence[str]) -> bool:
-    """Whether every one of the languages was measured."""
+    """Return whether all of the languages were measured."""
     return set(languages) <= set(calibration.languages)
 
 
 def _kept(judge: str, solutions: Sequence[ParallelSolution]) -> Path:
-    """Where every run looks: a judge's fingerprint may hold anything, so the name is a digest of it."""
+    """Return where every run looks. The name is a digest of the judge's fingerprint, which may hold any character."""
     digest = blake2b(f"{judge} {FIT}".encode(), digest_size=8).hexdigest()
     return absolute(FOLDER) / f"{digest}-{fingerprint(solutions)}.json"
 
 
 async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, console: Console) -> list[float]:
-    """[N] the judge's values; what is done is shown call by call."""
+    """Return the judge's values [N], and show the progress call by call."""
     batches = [pairs[start : start + _PAIRS_PER_CALL] for start in range(0, len(pairs), _PAIRS_PER_CALL)]
     turns = asyncio.Semaphore(_CALLS_AT_ONCE)
     num_done = 0
@@ -203,7 +212,7 @@ async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, console
         async with turns:
             values = await scorers.similarities(batch)
         if len(values) != len(batch):
-            raise RunFailed(f"the scorers gave {len(values)} values for {len(batch)} pairs")
+            raise RunFailed(f"the scorers returned {len(values)} values for {len(batch)} pairs", key="scorer")
         num_done += len(batch)
         advance(num_done)
         return values
@@ -213,24 +222,25 @@ async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, console
         try:
             answers = await asyncio.gather(*calls)
         finally:
-            for call in calls:  # after a failure nobody asks for the rest
+            for call in calls:  # after a failure the other calls are not made
                 call.cancel()
     return [value for values in answers for value in values]
 
 
 def _read_named(config: ReasoningConfig, languages: Sequence[str]) -> Calibration:
-    """The file that the config names, for these languages and of the data that the config names beside it."""
+    """Return the calibration that the config names, for these languages and for its calibration_data."""
     named = config.calibration
     calibration = read_calibration(absolute(named))
     try:
         calibration.require(languages)
     except ValueError as error:
-        raise BadInput(f"reward.reasoning.calibration = {named!r}: {error}") from None
+        raise BadInput(f"{_KEY} = {named!r}: {error}", key=_KEY) from None
     if calibration.data != (data := fingerprint(calibration_solutions(config))):
         raise BadInput(
-            f"reward.reasoning.calibration = {named!r} was measured on other data ({calibration.data}) than "
-            f"calibration_data = {config.calibration_data!r} with calibration_items = {config.calibration_items} is "
-            f"now ({data}); `{COMMAND}` measures it again"
+            f"{_KEY} = {named!r} was measured on other data ({calibration.data}) than calibration_data = "
+            f"{config.calibration_data!r} with calibration_items = {config.calibration_items} is now ({data}); "
+            f"measure it again with `{COMMAND}`",
+            key="reward.reasoning.calibration_data",
         )
     return calibration
 
@@ -238,8 +248,9 @@ def _read_named(config: ReasoningConfig, languages: Sequence[str]) -> Calibratio
 def _check_judge(calibration: Calibration, judge: str, named: str) -> None:
     if calibration.similarity != judge:
         raise BadInput(
-            f"reward.reasoning.calibration = {named!r} was made with the judge {calibration.similarity} and this run "
-            f"has {judge}: another encoder, prefix, precision or chunk size; `{COMMAND}` makes one for it"
+            f"{_KEY} = {named!r} was made with the judge {calibration.similarity}, but this run has {judge}: another "
+            f"encoder, prefix, precision or chunk size; make a calibration for it with `{COMMAND}`",
+            key=_KEY,
         )
 
 

@@ -190,12 +190,15 @@ def check_scorers_suffice(reasoning: ReasoningConfig) -> None:
     """
     if reasoning.judge == "likelihood":
         raise BadInput(
-            'this command starts scorers only, and reward.reasoning.judge "likelihood" asks the policy; choose another '
-            "judge"
+            'this command starts scorers only, but reward.reasoning.judge "likelihood" asks the policy; choose another '
+            "judge",
+            key="reward.reasoning.judge",
         )
     if reasoning.judge == "translation" and reasoning.translator == "pivot":
         raise BadInput(
-            'this command starts scorers only, and reward.reasoning.translator "pivot" asks the pivot; choose "seq2seq"'
+            'this command starts scorers only, but reward.reasoning.translator "pivot" asks the pivot; choose '
+            '"seq2seq"',
+            key="reward.reasoning.translator",
         )
 
 

@@ -1,7 +1,4 @@
-"""An ablation: the same config with one thing of its reward switched off, and what that changes in the audit.
-
-Owns which things are switched off. Pure; must not know how a config is audited.
-"""
+"""Switch off one thing of a config's reward at a time, and tell what that changes in the audit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,24 +9,27 @@ from contracts.config.run import Config
 from driver.audit.result import AuditResult, Contribution
 
 NOTICEABLE = 0.01
-"""Share of groups by which a cheat's win rate must fall for it to count as held back."""
+"""Fall of the win rate against a cheat from which on the cheat counts as held back by what was switched off."""
 NOTICEABLE_REWARD = 0.02
-"""By which a cheat's mean reward must rise for it to count as earning more."""
+"""Rise of a cheat's mean reward from which on the cheat counts as earning more."""
 
 Weights = TypeVar("Weights", bound=RewardWeights)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """A config that lacks one thing."""
+    """Hold a config with one thing switched off."""
 
     switched_off: str
     config: Config
 
 
 def variants(config: Config) -> list[Variant]:
-    """Every gate that is on, every part that has a weight (its weight goes to the others, in their proportions), and
-    the calibration. What the config has switched off already is left out."""
+    """Return a config without each gate, each part that has a weight, and the calibration.
+
+    The weight of a part goes to the other parts, in their proportions. What the config has switched off already is
+    left out.
+    """
     reward = config.reward
     changed: dict[str, RewardConfig] = {}
     for gate in _gates_on(reward.gates):
@@ -47,7 +47,7 @@ def variants(config: Config) -> list[Variant]:
 
 
 def contribution(switched_off: str, result: AuditResult) -> Contribution:
-    """A variant's audit in a few numbers."""
+    """Return a variant's audit in a few numbers."""
     return Contribution(
         switched_off=switched_off,
         lowest_win_rate=result.lowest_win_rate,
@@ -59,14 +59,16 @@ def contribution(switched_off: str, result: AuditResult) -> Contribution:
 
 
 def held_back(whole: AuditResult, lacking: Contribution) -> dict[str, float]:
-    """The cheats that win noticeably more often without it: how much of its win rate faithful text loses, the most
-    first."""
+    """Return the cheats that win noticeably more often in the variant.
+
+    The value is how much of its win rate faithful text loses; the largest loss comes first.
+    """
     before, now = whole.by_cheat, lacking.by_cheat
     return _largest({cheat: rate - now[cheat] for cheat, rate in before.items() if cheat in now}, NOTICEABLE)
 
 
 def earning_more(whole: AuditResult, lacking: Contribution) -> dict[str, float]:
-    """The cheats whose mean reward rises noticeably without it, win or not: by how much, the most first."""
+    """Return the cheats whose mean reward rises noticeably in the variant, and by how much, the largest rise first."""
     before, now = whole.cheat_rewards, lacking.cheat_rewards
     return _largest({cheat: now[cheat] - reward for cheat, reward in before.items() if cheat in now}, NOTICEABLE_REWARD)
 
@@ -82,7 +84,7 @@ def _gates_on(gates: GatesConfig) -> list[str]:
 
 
 def _without_part(reward: RewardConfig, part: str) -> RewardConfig | None:
-    """None where the part has no weight, or is the only one that has."""
+    """Return the reward without a part; None where the part has no weight, or is the only one with a weight."""
     points = (reward.weights, *reward.schedule)
     if not any(getattr(weights, part) for weights in points) or any(getattr(w, part) == 1 for w in points):
         return None

@@ -1,8 +1,6 @@
-"""The ways to cheat that the audit tries: each makes, from one faithful solution, a text that should earn less.
+"""Define the ways to cheat that the audit tries: each makes, from a faithful solution, a text that should earn less.
 
-Owns the list of cheats and what each one imitates. Pure: the same solution, neighbours and seed give the same text.
-A cheat that can't be made from a solution gives None, and one that makes the faithful text again is no cheat; both are
-counted by driver/audit/groups.py. Must not know any reward.
+The same solution, neighbours and seed give the same text. A cheat that can't be made from a solution gives None.
 """
 
 import re
@@ -11,7 +9,6 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from random import Random
 
-from driver.audit.disguises import DISGUISES, FLOODS
 from driver.audit.faithful import (
     WorkedText,
     answer_as_written,
@@ -20,25 +17,26 @@ from driver.audit.faithful import (
     with_numbers_changed,
     with_other_answer,
 )
+from driver.audit.surface_forms import FLOODS, SURFACE_FORMS
 from languages.facts import LANGUAGES
 from languages.language import Language
 from rewards.answers.final import final_answer
 from rewards.texts.chunks import split_sentences
 
 LOOPS = 12
-"""How often the first sentence comes in a loop."""
+"""How often the first sentence is repeated in a loop."""
 LONG_CHARACTERS, LONG_HAN_CHARACTERS = 2700, 1200
-"""Padding that is beyond 600 tokens: at least 2 characters a token in Chinese and Japanese, 4.5 elsewhere."""
+"""Characters of padding that exceed 600 tokens: up to 2 per token in Chinese and Japanese, 4.5 elsewhere."""
 
 _NOT_CONTENT = re.compile(r"[\s\d.,;:!?…。、，；：！？।؟،؛()\[\]{}+\-*/×÷=<>≈−–—%$€£¥₹'’\"“”«»]+")
 _PIECE = 4
-"""Characters of a content word, at least: shorter ones are mostly function words. Chinese and Japanese are cut into
-pieces of this length; Thai, which runs words together too, at its spaces."""
+"""Least characters of a content word: shorter ones are mostly function words. Chinese and Japanese are cut into pieces
+of this length; Thai, which has no spaces between words either, is cut at its spaces."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """What a cheat is made from: one solution and its neighbours."""
+    """Hold what a cheat is made from: one solution and its neighbours."""
 
     item_id: str
     question: str
@@ -51,27 +49,29 @@ class Subject:
     seed: int
 
     def random(self, purpose: str) -> Random:
-        """The same draws for an item in all its languages."""
+        """Return a generator that draws the same for an item in all its languages."""
         return Random(f"{self.seed}/{self.item_id}/{purpose}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cheat:
-    """One way to cheat."""
+    """Hold one way to cheat."""
 
     name: str
     imitates: str
     make: Callable[[Subject], str | None]
-    is_truncated: bool = False  # what the engine says of such a response
+    is_truncated: bool = False  # whether the engine would report the response as cut off
 
 
 def wrong_answer(subject: Subject) -> str | None:
+    """Change the final answer."""
     native = subject.native
     closing = with_other_answer(native.closing, native.language, subject.random("answer"))
     return None if closing is None else f"{native.reasoning}{native.between}{closing}"
 
 
 def wrong_number(subject: Subject) -> str | None:
+    """Change one number of the reasoning."""
     native, random = subject.native, subject.random("number")
     places = number_places(native.reasoning, native.language)
     if not places:
@@ -80,42 +80,50 @@ def wrong_number(subject: Subject) -> str | None:
 
 
 def other_problem(subject: Subject) -> str | None:
+    """Give the solution of another problem, with its answer."""
     found = _other(subject)
     return None if found is None else found.text
 
 
 def other_reasoning(subject: Subject) -> str | None:
+    """Give the reasoning of another problem with the right answer."""
     found = _other(subject)
     return None if found is None else subject.native.close(found.reasoning)
 
 
 def english(subject: Subject) -> str:
+    """Give the solution in English."""
     return subject.english.text
 
 
 def english_reasoning(subject: Subject) -> str:
+    """Give the reasoning in English, and the closing as asked."""
     return subject.native.close(subject.english.reasoning)
 
 
 def english_closing(subject: Subject) -> str:
+    """Give the reasoning as asked, and the closing in English."""
     return f"{subject.native.reasoning}{subject.native.between}{subject.english.closing}"
 
 
 def disguised_english(subject: Subject) -> str | None:
-    """The disguises take turns over the items. English in disguise is no other language for English."""
+    """Give the reasoning in English in another surface form; the forms take turns over the items.
+
+    For an English question this would not be another language.
+    """
     if subject.native.language == "en":
         return None
-    disguise = DISGUISES[subject.position % len(DISGUISES)]
-    return subject.native.close(disguise(subject.english.reasoning))
+    change = SURFACE_FORMS[subject.position % len(SURFACE_FORMS)]
+    return subject.native.close(change(subject.english.reasoning))
 
 
 def other_language(subject: Subject) -> str | None:
-    """The languages take turns over the items."""
+    """Give the solution in a third language; the languages take turns over the items."""
     return subject.elsewhere[subject.position % len(subject.elsewhere)].text if subject.elsewhere else None
 
 
 def code_mixing(subject: Subject) -> str:
-    """Every second sentence in English; of a single sentence, the second half."""
+    """Give every second sentence in English; of a single sentence, the second half."""
     native, foreign = split_sentences(subject.native.reasoning), split_sentences(subject.english.reasoning)
     if min(len(native), len(foreign)) < 2:
         mixed = f"{halves(subject.native.reasoning)[0]} {halves(subject.english.reasoning)[1]}"
@@ -127,10 +135,12 @@ def code_mixing(subject: Subject) -> str:
 
 
 def question_copied(subject: Subject) -> str:
+    """Repeat the question in place of reasoning."""
     return f"{subject.question}\n{subject.native.closing}"
 
 
 def topic_words(subject: Subject) -> str | None:
+    """Give the content words of the reasoning in random order."""
     language = LANGUAGES[subject.native.language]
     words = _NOT_CONTENT.split(subject.native.reasoning)
     if language.has_han:
@@ -143,45 +153,51 @@ def topic_words(subject: Subject) -> str | None:
 
 
 def empty_reasoning(subject: Subject) -> str:
+    """Give dots in place of reasoning."""
     return f"...\n\n{subject.native.closing}"
 
 
 def repeated_sentence(subject: Subject) -> str | None:
+    """Repeat the first sentence in place of reasoning."""
     found = split_sentences(subject.native.reasoning)
     return subject.native.close("\n".join(found[:1] * LOOPS)) if found else None
 
 
 def repeated_solution(subject: Subject) -> str:
+    """Give the reasoning three times."""
     return subject.native.close("\n".join([subject.native.reasoning] * 3))
 
 
 def padding(subject: Subject) -> str | None:
-    """As much again as the reasoning."""
+    """Add sentences of other problems, as long as the reasoning in total."""
     return _padded(subject, num_characters=len(subject.native.reasoning))
 
 
 def long_padding(subject: Subject) -> str | None:
+    """Add sentences of other problems, beyond what an encoder reads."""
     has_han = LANGUAGES[subject.native.language].has_han
     return _padded(subject, num_characters=LONG_HAN_CHARACTERS if has_han else LONG_CHARACTERS)
 
 
 def symbol_flood(subject: Subject) -> str:
-    """The floods take turns over the items."""
+    """Add garbage; the kinds of garbage take turns over the items."""
     return subject.native.close(f"{subject.native.reasoning}\n{FLOODS[subject.position % len(FLOODS)]}")
 
 
 def truncated(subject: Subject) -> str:
+    """Give the first half of the reasoning alone."""
     return halves(subject.native.reasoning)[0]
 
 
 def two_answers(subject: Subject) -> str | None:
+    """Declare a wrong answer, then the right one."""
     native = subject.native
     wrong = with_other_answer(native.closing, native.language, subject.random("answer"))
     return None if wrong is None else f"{native.reasoning}{native.between}{wrong}\n{native.closing}"
 
 
 def several_answers(subject: Subject) -> str | None:
-    """The right answer and another one in one closing: in a box and in words, by turns."""
+    """Declare the right answer and another one in one closing: in a box and in words, by turns."""
     native = subject.native
     wrong = with_other_answer(native.closing, native.language, subject.random("answer"))
     answer = None if wrong is None else final_answer(wrong, native.language)
@@ -197,10 +213,12 @@ def several_answers(subject: Subject) -> str | None:
 
 
 def answer_only(subject: Subject) -> str:
+    """Give the closing sentence alone."""
     return subject.native.closing
 
 
 def bare_number(subject: Subject) -> str:
+    """Give the answer alone, without a sentence."""
     return answer_as_written(subject.native)
 
 
@@ -208,21 +226,21 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat(name="wrong answer", imitates="a slip in the last line", make=wrong_answer),
     Cheat(name="wrong number", imitates="a wrong step that ends in the right answer", make=wrong_number),
     Cheat(name="other problem", imitates="a solution of another problem", make=other_problem),
-    Cheat(name="other reasoning", imitates="a guessed answer behind any reasoning", make=other_reasoning),
+    Cheat(name="other reasoning", imitates="a guessed answer after any reasoning", make=other_reasoning),
     Cheat(name="english", imitates="thinking and answering in English", make=english),
     Cheat(name="english reasoning", imitates="thinking in English, answering as asked", make=english_reasoning),
     Cheat(name="english closing", imitates="thinking as asked, answering in English", make=english_closing),
-    Cheat(name="disguised english", imitates="English that is made to look like none", make=disguised_english),
+    Cheat(name="disguised english", imitates="English in a form that hides it", make=disguised_english),
     Cheat(name="other language", imitates="answering in a third language", make=other_language),
     Cheat(name="code-mixing", imitates="drifting to English now and then", make=code_mixing),
     Cheat(name="question copied", imitates="repeating the question in place of reasoning", make=question_copied),
-    Cheat(name="topic words", imitates="naming the topic without a thought", make=topic_words),
+    Cheat(name="topic words", imitates="naming the topic without reasoning", make=topic_words),
     Cheat(name="empty reasoning", imitates="a placeholder in place of reasoning", make=empty_reasoning),
-    Cheat(name="repeated sentence", imitates="a loop that never gets on", make=repeated_sentence),
+    Cheat(name="repeated sentence", imitates="an endless loop", make=repeated_sentence),
     Cheat(name="repeated solution", imitates="saying it all three times", make=repeated_solution),
-    Cheat(name="padding", imitates="fluent sentences that have nothing to do with it", make=padding),
+    Cheat(name="padding", imitates="fluent sentences about something else", make=padding),
     Cheat(name="long padding", imitates="the same, beyond what an encoder reads", make=long_padding),
-    Cheat(name="symbol flood", imitates="signs and garbage without end", make=symbol_flood),
+    Cheat(name="symbol flood", imitates="endless symbols and garbage", make=symbol_flood),
     Cheat(name="truncated", imitates="running into the token limit", make=truncated, is_truncated=True),
     Cheat(name="two answers", imitates="declaring several answers", make=two_answers),
     Cheat(name="several answers", imitates="hedging inside one declaration", make=several_answers),
@@ -239,12 +257,12 @@ def _shortest_word(language: Language) -> int:
 
 
 def _other(subject: Subject) -> WorkedText | None:
-    """The next problem that has another answer."""
+    """Return the next problem that has another answer."""
     return next((other for other in subject.others if other.answer != subject.native.answer), None)
 
 
 def _padded(subject: Subject, *, num_characters: int) -> str | None:
-    """Sentences of other problems behind the reasoning, at least so many characters; once all are used, again."""
+    """Add at least so many characters of other problems' sentences to the reasoning, all of them in turn."""
     available = [
         sentence
         for other, question in zip(subject.others, subject.other_questions, strict=True)
@@ -252,11 +270,11 @@ def _padded(subject: Subject, *, num_characters: int) -> str | None:
     ]
     if not available:
         return None
-    taken = list(_until(cycle(available), num_characters))
+    taken = list(_take(cycle(available), num_characters))
     return subject.native.close("\n".join([subject.native.reasoning, *taken]))
 
 
-def _until(pieces: Iterator[str], num_characters: int) -> Iterator[str]:
+def _take(pieces: Iterator[str], num_characters: int) -> Iterator[str]:
     while num_characters > 0:
         (piece,) = islice(pieces, 1)
         num_characters -= len(piece)

@@ -1,7 +1,6 @@
-"""A worked solution taken apart: reasoning, numbers, closing; and the small changes that cheats are made of.
+"""Split a worked solution into reasoning, numbers and closing, and make the small changes that cheats consist of.
 
-Owns taking apart and changing. Every change keeps what it does not touch: a number is changed digit by digit in its own
-script and grouping. Must not know what a change is for: that is driver/audit/cheats.py.
+A change leaves everything else as it is: a number is changed digit by digit in its own script and grouping.
 """
 
 import re
@@ -22,7 +21,7 @@ _OPTION = re.compile(r"(?<![^\W_])[A-J](?![^\W_])")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkedText:
-    """A solution in one language. `reasoning + between + closing` is all of it."""
+    """Hold a solution in one language: its text is `reasoning + between + closing`."""
 
     language: str
     reasoning: str
@@ -32,19 +31,20 @@ class WorkedText:
 
     @property
     def text(self) -> str:
+        """Return the whole solution."""
         return self.changed(self.reasoning)
 
     def changed(self, reasoning: str) -> str:
-        """The same text with a reasoning that differs in some characters."""
+        """Return the same text with a reasoning that differs in some characters."""
         return f"{reasoning}{self.between}{self.closing}"
 
     def close(self, reasoning: str) -> str:
-        """Any reasoning, this closing on a line of its own."""
+        """Return any reasoning with this closing on a line of its own."""
         return f"{reasoning}\n{self.closing}"
 
 
 def take_apart(text: str, language: str) -> WorkedText | None:
-    """None where the text declares no final answer."""
+    """Return the parts of a solution; None where the text declares no final answer."""
     cleaned = clean(text).strip()
     declared = declared_answers(cleaned, language)
     if not declared:
@@ -57,17 +57,20 @@ def take_apart(text: str, language: str) -> WorkedText | None:
 
 
 def native_and_english(solution: ParallelSolution) -> tuple[WorkedText, WorkedText]:
-    """Both texts of a solution. A native text whose answer is not recognised is closed as its language closes: the
-    faithful text stays as it is, and the gates say what they think of it.
+    """Return a solution in its own language and in English.
+
+    A native text whose answer is not recognised gets the usual closing of its language, for its cheats only: the
+    faithful text stays as it is, and the gates judge it as such.
 
     Raises:
-        BadInput: the English text declares no answer; there would be nothing to compare with.
+        BadInput: the English text declares no answer, so there is nothing to compare with.
     """
     english = take_apart(solution.solution_en, "en")
     if english is None:
         raise BadInput(
-            f"the English solution of item {solution.item_id} declares no final answer; end it with "
-            f'"{LANGUAGES["en"].closing.format(answer="18")}"'
+            f"the English solution of item {solution.item_id} declares no final answer; end it like this: "
+            f'"{LANGUAGES["en"].closing.format(answer="18")}"',
+            key=solution.item_id,
         )
     native = take_apart(solution.solution, solution.language)
     if native is not None:
@@ -80,7 +83,7 @@ def native_and_english(solution: ParallelSolution) -> tuple[WorkedText, WorkedTe
 
 
 def halves(text: str) -> tuple[str, str]:
-    """The text cut once, at the space nearest to its middle, or in the middle where there is no space."""
+    """Return the text cut in two at the space nearest to its middle, or in the middle where there is no space."""
     middle = len(text) // 2
     spaces = [index for index, character in enumerate(text) if character.isspace() and 0 < index < len(text) - 1]
     cut = min(spaces, key=lambda index: abs(index - middle), default=middle)
@@ -88,13 +91,15 @@ def halves(text: str) -> tuple[str, str]:
 
 
 def number_places(text: str, language: str) -> list[tuple[int, int]]:
-    """(start, end) of every number of an NFC text that is written in digits."""
+    """Return (start, end) of every number of an NFC text that is written in digits."""
     return [(span.start, span.end) for span in find_numbers(fold(text), LANGUAGES[language])]
 
 
 def with_numbers_changed(text: str, places: Sequence[tuple[int, int]], random: Random) -> list[str]:
-    """[len(places) + 1] texts: none of the numbers changed, the first, the first two, ... Each changed number is the
-    same in all the texts that change it."""
+    """Return [len(places) + 1] texts: with none of the numbers changed, with the first, with the first two, ...
+
+    A changed number is the same in all texts that change it.
+    """
     changes = [(_last_digit(text, start, end), random.randrange(1, 9)) for start, end in places]
     characters = list(text)
     texts = [text]
@@ -105,7 +110,7 @@ def with_numbers_changed(text: str, places: Sequence[tuple[int, int]], random: R
 
 
 def with_other_answer(closing: str, language: str, random: Random) -> str | None:
-    """The closing sentence with another answer: another number, or another option letter; None where it has neither."""
+    """Return the closing sentence with another number or option letter as its answer; None where it has neither."""
     declared = declared_answers(closing, language)
     if not declared:
         return None
@@ -121,7 +126,7 @@ def with_other_answer(closing: str, language: str, random: Random) -> str | None
 
 
 def answer_as_written(worked: WorkedText) -> str:
-    """The final answer alone, as the closing writes it."""
+    """Return the final answer alone, as the closing writes it."""
     declared = declared_answers(worked.closing, worked.language)
     if not declared:
         return worked.answer
@@ -131,12 +136,12 @@ def answer_as_written(worked: WorkedText) -> str:
 
 
 def _last_digit(text: str, start: int, end: int) -> int:
-    """Of a number whose scale word, if any, has no digits."""
+    """Return the index of a number's last digit; a scale word behind it, such as "million", has no digits."""
     return max(index for index in range(start, end) if unicodedata.decimal(text[index], None) is not None)
 
 
 def _other_digit(character: str, shift: int) -> str:
-    """Another digit of the same script, never 0: a denominator must stay one. `shift` is 1 to 8."""
+    """Return another digit of the same script, never 0: a denominator must not become 0. `shift` is 1 to 8."""
     digit = unicodedata.decimal(character)
     other = (digit - 1 + shift) % 9 + 1
     return chr(ord(character) - digit + other)

@@ -1,7 +1,4 @@
-"""What the scorer is asked: a faithful solution with its cheats in one group, series of corruptions, bare questions.
-
-Owns which texts stand together in a `ScoreRequest`. Pure; must not know what the scorer answers.
-"""
+"""Build the requests that the scorer gets: groups of a faithful solution and its cheats, corruptions, questions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,22 +11,22 @@ from rewards.texts.clean import clean
 
 FAITHFUL = "faithful"
 MAX_CORRUPTED = 8
-"""Most numbers of a reasoning that are corrupted one after the other."""
+"""Largest number of numbers in a reasoning that are corrupted one after the other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheatGroup:
-    """One solution and its cheats: response 0 is the faithful one, as it is in the source."""
+    """Hold one solution and its cheats: response 0 is the faithful one, as it is in the source."""
 
     item_id: str
     request: ScoreRequest
     names: tuple[str, ...]  # of the responses; FAITHFUL first
-    left_out: tuple[str, ...]  # cheats that can't be made from this solution, or that made the faithful text again
+    left_out: tuple[str, ...]  # cheats that can't be made from this solution, or that give the faithful text again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """A question as text that is in its language for sure."""
+    """Hold a question, as a text that is certainly in its language."""
 
     language: str
     question: str
@@ -37,13 +34,16 @@ class Question:
 
 
 def cheat_groups(solutions: Sequence[ParallelSolution], *, seed: int) -> list[CheatGroup]:
-    """One group a solution, in order."""
+    """Return one group per solution, in order."""
     return [_group(solution, subject) for solution, subject in zip(solutions, _subjects(solutions, seed), strict=True)]
 
 
 def corruption_series(solutions: Sequence[ParallelSolution], *, seed: int) -> list[ScoreRequest]:
-    """One request a solution that has at least two numbers before its closing: response k has k of them changed, the
-    answer right in all. Which ones is drawn by item."""
+    """Return one request for each solution that has at least two numbers before its closing.
+
+    Response k has k of these numbers changed, and the answer is right in all responses. Which numbers are changed is
+    drawn per item.
+    """
     series = []
     for solution, subject in zip(solutions, _subjects(solutions, seed), strict=True):
         native, random = subject.native, subject.random("corruption")
@@ -57,6 +57,7 @@ def corruption_series(solutions: Sequence[ParallelSolution], *, seed: int) -> li
 
 
 def questions_of(solutions: Sequence[ParallelSolution]) -> list[Question]:
+    """Return the question of each solution."""
     return [
         Question(language=solution.language, question=solution.question, question_en=solution.question_en)
         for solution in solutions
@@ -64,7 +65,7 @@ def questions_of(solutions: Sequence[ParallelSolution]) -> list[Question]:
 
 
 def question_request(question: Question) -> ScoreRequest:
-    """A question as a response. Only the language gate's verdict on it means anything."""
+    """Return a request with a question as its response; only the language gate's verdict on it has a meaning."""
     closing = LANGUAGES[question.language].closing.format(answer="18")
     return ScoreRequest(
         language=question.language,
@@ -114,15 +115,15 @@ def _request(
 
 
 def _subjects(solutions: Sequence[ParallelSolution], seed: int) -> list[Subject]:
-    """A subject a solution, in order; its neighbours are the solutions behind it, and from the start again."""
-    apart = [native_and_english(solution) for solution in solutions]
+    """Return one subject per solution, in order; its neighbours are the next solutions, then those from the start."""
+    texts = [native_and_english(solution) for solution in solutions]
     by_language: dict[str, list[int]] = {}
     by_item: dict[str, list[int]] = {}
     for index, solution in enumerate(solutions):
         by_language.setdefault(solution.language, []).append(index)
         by_item.setdefault(solution.item_id, []).append(index)
     subjects = []
-    for index, (solution, (native, english)) in enumerate(zip(solutions, apart, strict=True)):
+    for index, (solution, (native, english)) in enumerate(zip(solutions, texts, strict=True)):
         alike = by_language[solution.language]
         position = alike.index(index)
         others = [*alike[position + 1 :], *alike[:position]]
@@ -132,9 +133,9 @@ def _subjects(solutions: Sequence[ParallelSolution], seed: int) -> list[Subject]
                 question=clean(solution.question).strip(),
                 native=native,
                 english=english,
-                others=tuple(apart[other][0] for other in others),
+                others=tuple(texts[other][0] for other in others),
                 other_questions=tuple(clean(solutions[other].question).strip() for other in others),
-                elsewhere=_elsewhere(solution, [(solutions[i], apart[i][0]) for i in by_item[solution.item_id]]),
+                elsewhere=_elsewhere(solution, [(solutions[i], texts[i][0]) for i in by_item[solution.item_id]]),
                 position=position,
                 seed=seed,
             )
@@ -145,7 +146,7 @@ def _subjects(solutions: Sequence[ParallelSolution], seed: int) -> list[Subject]
 def _elsewhere(
     solution: ParallelSolution, of_item: Sequence[tuple[ParallelSolution, WorkedText]]
 ) -> tuple[WorkedText, ...]:
-    """By language code, starting behind the solution's own: so that not all languages meet the same one."""
+    """Return the texts in other languages, from the code after the solution's own: languages get different ones."""
     found = {other.language: worked for other, worked in of_item if other.language not in (solution.language, "en")}
     codes = sorted(found, key=lambda code: (code < solution.language, code))
     return tuple(found[code] for code in codes)

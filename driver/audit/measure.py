@@ -1,54 +1,27 @@
-"""The audit itself: scores the groups through the driver's `Scorer` and counts.
+"""Audit a reward: score the groups of a plan and count.
 
-Owns the order of scoring; what is counted is driver/audit/tally.py. Knows the scorer by its port only, so that it
-measures the very reward that a run uses.
+Scores come through the port that a run uses too, so that an audit measures the same reward.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 
 from contracts.ports import Scorer
-from contracts.rollouts import ParallelSolution, ScoreRequest, Unscored
+from contracts.rollouts import ScoreRequest, Unscored
 from driver.audit.cheats import CHEATS
-from driver.audit.groups import CheatGroup, Question, cheat_groups, corruption_series, question_request
+from driver.audit.groups import question_request
+from driver.audit.plan import AuditPlan
 from driver.audit.result import AuditResult, Case, CheatCell, GateCell, LanguageCell
 from driver.audit.tally import ScoredCheats, Scores, cheat_cell, gate_cells, language_cell, worst_case
 
 MAX_IN_FLIGHT = 16
-"""Groups that the scorers have at once: enough to keep several busy."""
+"""Requests that the scorers have at once: enough to keep several scorers working."""
 NUM_CASES = 12
-"""Worst cases that are kept, at most one per language and cheat."""
+"""Number of worst cases that are kept, at most one per language and cheat."""
 
 OnProgress = Callable[[int], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditPlan:
-    """All that will be scored."""
-
-    groups: tuple[CheatGroup, ...]
-    series: tuple[ScoreRequest, ...]
-    questions: tuple[Question, ...]
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(group.request.language for group in self.groups))
-
-    @property
-    def num_requests(self) -> int:
-        return len(self.groups) + len(self.series) + len(self.questions)
-
-
-def plan_audit(solutions: Sequence[ParallelSolution], questions: Sequence[Question], *, seed: int) -> AuditPlan:
-    """Raises BadInput where a solution can't be audited."""
-    return AuditPlan(
-        groups=tuple(cheat_groups(solutions, seed=seed)),
-        series=tuple(corruption_series(solutions, seed=seed)),
-        questions=tuple(questions),
-    )
 
 
 async def audit(
@@ -59,9 +32,17 @@ async def audit(
     on_progress: OnProgress = lambda num_done: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AuditResult:
-    """Everything of the plan, language after language, so that each has its own time."""
+    """Return the audit of a plan. Languages are scored one after the other, so that each has its own time.
+
+    Args:
+        scorer: scores the requests.
+        plan: what is scored.
+        measured_on: the settings that are written into the result.
+        on_progress: gets the number of requests that are done.
+        clock: gives seconds.
+    """
     started = clock()
-    asked = _Asked(scorer, on_progress)
+    requests = _Requests(scorer, on_progress)
     cheats: list[CheatCell] = []
     gates: list[GateCell] = []
     languages: list[LanguageCell] = []
@@ -69,10 +50,10 @@ async def audit(
     for language in plan.languages:
         groups = [group for group in plan.groups if group.request.language == language]
         since = clock()
-        scores = await asked.all(group.request for group in groups)
+        scores = await requests.score(group.request for group in groups)
         seconds = clock() - since
-        corrupted = await asked.all(request for request in plan.series if request.language == language)
-        questions = await asked.all(question_request(q) for q in plan.questions if q.language == language)
+        corrupted = await requests.score(request for request in plan.series if request.language == language)
+        questions = await requests.score(question_request(q) for q in plan.questions if q.language == language)
         scored = [ScoredCheats(group=group, scores=found) for group, found in zip(groups, scores, strict=True)]
         cheats += [cheat_cell(language, cheat.name, scored) for cheat in CHEATS]
         gates += gate_cells(language, scored, questions)
@@ -83,15 +64,15 @@ async def audit(
         gates=tuple(gates),
         languages=tuple(languages),
         cases=tuple(sorted(cases, key=lambda case: case.margin)[:NUM_CASES]),
-        num_samples=asked.num_samples,
+        num_samples=requests.num_samples,
         seconds=clock() - started,
         measured_on=dict(measured_on),
-        unscored=dict(asked.unscored.most_common()),
+        unscored=dict(requests.unscored.most_common()),
     )
 
 
-class _Asked:
-    """Requests on their way to the scorer, not too many at once; what came back is counted."""
+class _Requests:
+    """Send requests to the scorer, not too many at once, and count what comes back."""
 
     def __init__(self, scorer: Scorer, on_progress: OnProgress) -> None:
         self._scorer = scorer
@@ -101,8 +82,8 @@ class _Asked:
         self.num_samples = 0
         self.unscored: Counter[str] = Counter()  # by reason
 
-    async def all(self, requests: Iterable[ScoreRequest]) -> list[Scores]:
-        """In order. The first failure ends the others and is raised as it is."""
+    async def score(self, requests: Iterable[ScoreRequest]) -> list[Scores]:
+        """Return the scores in order. The first failure cancels the other requests and is raised as it is."""
         tasks = [asyncio.create_task(self._one(request)) for request in requests]
         try:
             return list(await asyncio.gather(*tasks))

@@ -1,6 +1,6 @@
-"""What an audit found, as data: one cell per language and cheat, and what else was counted.
+"""Define the result of an audit and its file, audit.json: one cell per language and cheat, and all other counts.
 
-Owns the shapes and their JSON (audit.json, with a version). Shares are in [0, 1]; a share of nothing is None.
+Shares are in [0, 1]; a share of nothing is None.
 """
 
 import json
@@ -13,18 +13,18 @@ from contracts.files import write_whole
 
 VERSION = 1
 AUDIT_FILE = "audit.json"
-"""In the run folder."""
+"""Name of the result in the run folder."""
 WANTED_WIN_RATE = 0.99
 WANTED_REJECTION = 0.01
 WANTED_DIFFERENCE = 0.02
-"""Most that the mean reward of faithful text may differ between two languages."""
+"""Largest wanted difference between two languages in the mean reward of faithful text."""
 
 SOLUTIONS, QUESTIONS = "solutions", "questions"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheatCell:
-    """One cheat in one language."""
+    """Hold one cheat in one language."""
 
     language: str
     cheat: str
@@ -38,12 +38,13 @@ class CheatCell:
 
     @property
     def win_rate(self) -> float | None:
+        """Return the share of groups in which the faithful response earns strictly more."""
         return self.num_won / self.num_groups if self.num_groups else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateCell:
-    """One gate on faithful text of one language."""
+    """Hold one gate on faithful text of one language."""
 
     language: str
     gate: str
@@ -53,17 +54,18 @@ class GateCell:
 
     @property
     def rejection_rate(self) -> float | None:
+        """Return the share of texts that the gate rejects."""
         return self.num_rejected / self.num_texts if self.num_texts else None
 
     @property
     def is_missed(self) -> bool:
-        """Whether the gate rejects more faithful text than wanted."""
+        """Return whether the gate rejects more faithful text than wanted."""
         return self.rejection_rate is not None and self.rejection_rate > WANTED_REJECTION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LanguageCell:
-    """What is known of one language beside its cheats."""
+    """Hold what is known of one language beside its cheats."""
 
     language: str
     num_items: int
@@ -80,7 +82,7 @@ class LanguageCell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Response:
-    """A response and what it earned, for people to read."""
+    """Hold a response and what it earned, for people to read."""
 
     text: str
     reward: float
@@ -90,7 +92,7 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """A cheat that came close to its faithful response, or passed it: the worst of its language and cheat."""
+    """Hold the worst case of a language and cheat: where the cheat came closest to its faithful response, or won."""
 
     language: str
     cheat: str
@@ -101,13 +103,13 @@ class Case:
 
     @property
     def margin(self) -> float:
-        """Faithful reward less the cheat's: 0 or below is a loss."""
+        """Return the faithful reward less the cheat's; 0 or below means that the cheat was not beaten."""
         return self.faithful.reward - self.cheating.reward
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contribution:
-    """The audit once more with one thing switched off."""
+    """Hold the audit with one thing switched off, in a few numbers."""
 
     switched_off: str  # e.g. "gate language", "part numbers", "calibration"
     lowest_win_rate: float | None  # over the cells
@@ -119,7 +121,7 @@ class Contribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditResult:
-    """One audit of one reward."""
+    """Hold one audit of one reward."""
 
     cheats: tuple[CheatCell, ...]
     gates: tuple[GateCell, ...]
@@ -133,27 +135,32 @@ class AuditResult:
 
     @property
     def codes(self) -> tuple[str, ...]:
+        """Return the audited language codes."""
         return tuple(cell.language for cell in self.languages)
 
     @property
     def cheat_names(self) -> tuple[str, ...]:
+        """Return the names of all cheats."""
         return tuple(dict.fromkeys(cell.cheat for cell in self.cheats))
 
     def cell(self, language: str, cheat: str) -> CheatCell:
+        """Return the cell of a language and a cheat."""
         return next(cell for cell in self.cheats if (cell.language, cell.cheat) == (language, cheat))
 
     @property
     def lowest_win_rate(self) -> float | None:
+        """Return the lowest win rate over the cells."""
         return min(self._win_rates(), default=None)
 
     @property
     def mean_win_rate(self) -> float | None:
+        """Return the mean win rate over the cells."""
         rates = self._win_rates()
         return fmean(rates) if rates else None
 
     @property
     def by_cheat(self) -> dict[str, float]:
-        """Mean win rate over the languages."""
+        """Return for each cheat the mean win rate over the languages."""
         rates = {
             name: [cell.win_rate for cell in self.cheats if cell.cheat == name and cell.win_rate is not None]
             for name in self.cheat_names
@@ -162,7 +169,7 @@ class AuditResult:
 
     @property
     def cheat_rewards(self) -> dict[str, float]:
-        """Mean reward of each cheat over the languages."""
+        """Return for each cheat its mean reward over the languages."""
         rewards = {
             name: [cell.mean_reward for cell in self.cheats if cell.cheat == name and cell.mean_reward is not None]
             for name in self.cheat_names
@@ -171,26 +178,25 @@ class AuditResult:
 
     @property
     def largest_difference(self) -> float | None:
-        """Between the mean faithful rewards of two languages."""
+        """Return the largest difference between the mean faithful rewards of two languages."""
         means = [cell.mean_reward for cell in self.languages if cell.mean_reward is not None]
         return max(means) - min(means) if means else None
 
     def missed_cheats(self) -> list[CheatCell]:
-        """Cells below the wanted win rate, the lowest first."""
+        """Return the cells below the wanted win rate, the lowest first."""
         missed = [cell for cell in self.cheats if cell.win_rate is not None and cell.win_rate < WANTED_WIN_RATE]
         return sorted(missed, key=lambda cell: cell.num_won / cell.num_groups)
 
     def missed_gates(self) -> list[GateCell]:
-        """Gates that reject more faithful text than wanted, the strictest first."""
-        rates = [(cell.rejection_rate, cell) for cell in self.gates]
-        missed = [(rate, cell) for rate, cell in rates if rate is not None and rate > WANTED_REJECTION]
-        return [cell for _, cell in sorted(missed, key=lambda found: -found[0])]
+        """Return the gates that reject more faithful text than wanted, the strictest first."""
+        missed = [cell for cell in self.gates if cell.is_missed]
+        return sorted(missed, key=lambda cell: -cell.num_rejected / cell.num_texts)
 
     def _win_rates(self) -> list[float]:
         return [cell.win_rate for cell in self.cheats if cell.win_rate is not None]
 
     def to_json(self) -> str:
-        """Rates are written for readers; `from_json` computes them again."""
+        """Return the result as JSON, with its rates, which `from_json` computes again."""
         record: dict[str, object] = {"version": VERSION, **asdict(self)}
         record["cheats"] = [{**asdict(cell), "win_rate": cell.win_rate} for cell in self.cheats]
         record["gates"] = [{**asdict(cell), "rejection_rate": cell.rejection_rate} for cell in self.gates]
@@ -198,10 +204,17 @@ class AuditResult:
 
     @staticmethod
     def from_json(text: str) -> "AuditResult":
-        """Raises ValueError for another version of the file, KeyError or TypeError for a damaged one."""
+        """Return the result that a JSON text holds.
+
+        Raises:
+            ValueError: the text is no JSON, or of another version of the file.
+            KeyError, TypeError: the text is damaged.
+        """
         record = json.loads(text)
         if record["version"] != VERSION:
-            raise ValueError(f"version {record['version']}, this project reads {VERSION}; run the audit again")
+            raise ValueError(
+                f"version {record['version']}, but this project reads version {VERSION}; run the audit again"
+            )
         return AuditResult(
             cheats=tuple(CheatCell(**_without(cell, "win_rate")) for cell in record["cheats"]),
             gates=tuple(GateCell(**_without(cell, "rejection_rate")) for cell in record["gates"]),
@@ -216,14 +229,19 @@ class AuditResult:
 
 
 def write_audit(folder: Path, result: AuditResult) -> Path:
-    """audit.json in the folder, replaced whole or not at all."""
+    """Write audit.json into the folder, whole or not at all, and return its path."""
     path = folder / AUDIT_FILE
     write_whole(path, result.to_json() + "\n")
     return path
 
 
 def read_audit(path: Path) -> AuditResult:
-    """Raises what `AuditResult.from_json` raises, and OSError."""
+    """Read audit.json.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError, KeyError, TypeError: as in `AuditResult.from_json`.
+    """
     return AuditResult.from_json(path.read_text(encoding="utf-8"))
 
 

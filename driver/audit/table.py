@@ -1,7 +1,4 @@
-"""An audit on the terminal: cheats by languages, what the gates reject, faithful rewards by language, the ablation.
-
-Owns the wording and what is marked: numbers that miss what is wanted of them.
-"""
+"""Print an audit: cheats by languages, faithful rewards, what the gates reject, the ablation and the verdict."""
 
 from collections.abc import Iterable
 
@@ -21,14 +18,14 @@ from driver.audit.result import (
     GateCell,
     LanguageCell,
 )
-from driver.names import NOT_MEASURED, strict_percent
+from driver.names import NOT_MEASURED, fixed, strict_percent
 
 MARK = "!"
-"""Before a number that misses what is wanted: it shows without colours too."""
+"""Mark before a number that is worse than wanted: it is visible without colours too."""
 
 
 def as_tables(result: AuditResult) -> list[RenderableType]:
-    """All that a person is told."""
+    """Return everything that the command prints."""
     shown: list[RenderableType] = [
         Text("Groups in which the faithful response earns more than the cheat, in % (! below 99)", style="bold"),
         wins_table(result),
@@ -43,6 +40,7 @@ def as_tables(result: AuditResult) -> list[RenderableType]:
 
 
 def wins_table(result: AuditResult) -> Table:
+    """Return one row per cheat and one column per language: how often faithful text wins, in percent."""
     table = Table("cheat", *result.codes, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in result.cheat_names:
         table.add_row(name, *(_win(result.cell(code, name)) for code in result.codes))
@@ -50,7 +48,7 @@ def wins_table(result: AuditResult) -> Table:
 
 
 def languages_table(languages: Iterable[LanguageCell]) -> Table:
-    """One row a language. "rank" is Spearman's correlation of the reward with the number of corrupted numbers."""
+    """Return one row per language; "rank": Spearman's correlation of the reward with the number of corruptions."""
     found = list(languages)
     parts = list(dict.fromkeys(part for cell in found for part in cell.mean_parts))
     table = Table("", "items", "reward", *parts, "spread", "rank", "ms", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -60,22 +58,23 @@ def languages_table(languages: Iterable[LanguageCell]) -> Table:
             cell.language,
             f"{cell.num_items}{unscored}",
             _with_spread(cell.mean_reward, cell.std_reward),
-            *(_number(cell.mean_parts.get(part)) for part in parts),
-            _number(cell.group_spread),
-            _number(cell.rank_correlation.get("reward")),
+            *(fixed(cell.mean_parts.get(part)) for part in parts),
+            fixed(cell.group_spread),
+            fixed(cell.rank_correlation.get("reward")),
             f"{cell.ms_per_sample:.1f}",
         )
     return table
 
 
 def contributions_table(result: AuditResult) -> Table:
+    """Return one row per thing that was switched off."""
     table = Table(
         "without", "lowest", "mean", "differ", "cheats that win more", "and that earn more", box=box.SIMPLE_HEAD
     )
     whole = [
         strict_percent(result.lowest_win_rate),
         strict_percent(result.mean_win_rate),
-        _number(result.largest_difference),
+        fixed(result.largest_difference),
     ]
     table.add_row("(nothing)", *whole, "", "")
     for lacking in result.contributions:
@@ -83,7 +82,7 @@ def contributions_table(result: AuditResult) -> Table:
             lacking.switched_off,
             strict_percent(lacking.lowest_win_rate),
             strict_percent(lacking.mean_win_rate),
-            _number(lacking.largest_difference),
+            fixed(lacking.largest_difference),
             held_back_text(result, lacking),
             earning_more_text(result, lacking),
         )
@@ -91,15 +90,15 @@ def contributions_table(result: AuditResult) -> Table:
 
 
 def held_back_text(result: AuditResult, lacking: Contribution) -> str:
-    """E.g. "english -98.0, code-mixing -41.5": points of win rate."""
+    """Return the lost points of win rate by cheat, e.g. "english -98.0, code-mixing -41.5"."""
     losses = held_back(result, lacking)
     return ", ".join(f"{cheat} -{100 * loss:.1f}" for cheat, loss in losses.items()) or "none"
 
 
 def gates_line(result: AuditResult) -> str:
-    """Which gates reject faithful text, and where."""
+    """Return which gates reject faithful text, and in which languages."""
     if not any(cell.num_texts for cell in result.gates):
-        return "No gate was asked about faithful text."
+        return "No gate judged any faithful text."
     rejecting = [cell for cell in result.gates if cell.num_rejected]
     if not rejecting:
         return "No gate rejects any faithful text."
@@ -107,18 +106,19 @@ def gates_line(result: AuditResult) -> str:
 
 
 def earning_more_text(result: AuditResult, lacking: Contribution) -> str:
-    """E.g. "repeated solution +0.31": mean reward of the cheat."""
+    """Return the gain in mean reward by cheat, e.g. "repeated solution +0.31"."""
     gains = earning_more(result, lacking)
     return ", ".join(f"{cheat} +{gain:.2f}" for cheat, gain in gains.items()) or "none"
 
 
 def unscored_line(result: AuditResult) -> str:
-    told = "; ".join(f"{reason}: {count}" for reason, count in result.unscored.items())
-    return f"Responses that were not scored, of {result.num_samples}: {told}."
+    """Return how many responses were not scored, by reason."""
+    reasons = "; ".join(f"{reason}: {count}" for reason, count in result.unscored.items())
+    return f"Responses that were not scored, of {result.num_samples}: {reasons}."
 
 
 def headline(result: AuditResult) -> str:
-    """The verdict in a sentence or two."""
+    """Return the verdict in a sentence or two."""
     num_cells = sum(cell.win_rate is not None for cell in result.cheats)
     if not num_cells:
         return "Nothing could be compared: every response was unscored."
@@ -150,9 +150,5 @@ def _rejection(cell: GateCell) -> str:
     return f"{cell.gate}{what} {cell.language} {cell.num_rejected} of {cell.num_texts}"
 
 
-def _number(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{value:.3f}"
-
-
 def _with_spread(mean: float | None, spread: float | None) -> str:
-    return NOT_MEASURED if mean is None else f"{mean:.3f} ±{spread or 0.0:.3f}"
+    return fixed(mean) if mean is None else f"{fixed(mean)} ±{fixed(spread)}"

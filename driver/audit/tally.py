@@ -1,7 +1,4 @@
-"""From scores to the numbers of an audit: wins, rejections, means, spreads, rank correlations, worst cases.
-
-Owns what each number counts. Pure: knows groups and their scores, not where the scores came from.
-"""
+"""Count an audit's numbers from scores: wins, rejections, means, spreads, rank correlations, worst cases."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,30 +19,34 @@ Scores = tuple[Score | Unscored, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoredCheats:
+    """Hold a group with its scores, in the order of its responses."""
+
     group: CheatGroup
     scores: Scores
 
     @property
     def faithful(self) -> Score | Unscored:
+        """Return the score of the faithful response."""
         return self.scores[self.group.names.index(FAITHFUL)]
 
     def cheat(self, name: str) -> Score | Unscored | None:
-        """None where it was left out."""
+        """Return the score of a cheat; None where the cheat was left out."""
         names = self.group.names
         return self.scores[names.index(name)] if name in names else None
 
     def text(self, name: str) -> str:
+        """Return the response of a cheat, or the faithful one."""
         return self.group.request.responses[self.group.names.index(name)]
 
 
 def verdicts(score: Score) -> dict[str, bool]:
-    """Every gate's verdict by name. One that is switched off is recorded as a part of its name, 0 or 1."""
+    """Return for each gate whether it is open; one that is switched off is recorded as a part of its name, 0 or 1."""
     off = {name: value > 0.5 for name, value in score.parts.items() if name not in PARTS}
     return {**off, **score.gates}
 
 
 def _pairs(scored: Sequence[ScoredCheats], name: str) -> list[tuple[ScoredCheats, Score, Score]]:
-    """(group, faithful score, cheat's score) where both are there."""
+    """Return (group, faithful score, cheat's score) where both were scored."""
     return [
         (group, faithful, cheat)
         for group in scored
@@ -54,6 +55,7 @@ def _pairs(scored: Sequence[ScoredCheats], name: str) -> list[tuple[ScoredCheats
 
 
 def cheat_cell(language: str, name: str, scored: Sequence[ScoredCheats]) -> CheatCell:
+    """Return how one cheat fares in one language."""
     pairs = _pairs(scored, name)
     num_left_out = sum(group.cheat(name) is None for group in scored)
     cheats = [cheat for _, _, cheat in pairs]
@@ -75,7 +77,7 @@ def cheat_cell(language: str, name: str, scored: Sequence[ScoredCheats]) -> Chea
 
 
 def gate_cells(language: str, scored: Sequence[ScoredCheats], questions: Sequence[Scores]) -> list[GateCell]:
-    """All gates on the solutions, the language gate on the questions."""
+    """Return how often each gate rejects faithful solutions, and the language gate questions."""
     faithful = [verdicts(group.faithful) for group in scored if isinstance(group.faithful, Score)]
     asked = [verdicts(score) for (score,) in questions if isinstance(score, Score)]
     cells = [
@@ -105,6 +107,7 @@ def gate_cells(language: str, scored: Sequence[ScoredCheats], questions: Sequenc
 def language_cell(
     language: str, scored: Sequence[ScoredCheats], corrupted: Sequence[Scores], *, seconds: float
 ) -> LanguageCell:
+    """Return what faithful responses earn in a language; scoring its groups took `seconds` of wall-clock time."""
     faithful = [group.faithful for group in scored if isinstance(group.faithful, Score)]
     rewards = [score.reward for score in faithful]
     spreads = [
@@ -136,7 +139,7 @@ def _common_parts(scores: Sequence[Score]) -> list[str]:
 
 
 def _rank_correlations(series: Sequence[Sequence[Score]]) -> dict[str, float]:
-    """Mean over the series, of the reward and of every part."""
+    """Return the mean over the series, for the reward and for every part."""
     if not series:
         return {}
     kinds: dict[str, Callable[[Score], float]] = {"reward": lambda score: score.reward}
@@ -149,7 +152,10 @@ def _rank_correlations(series: Sequence[Sequence[Score]]) -> dict[str, float]:
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's: the correlation of the ranks, equal values sharing their mean rank. 0 where a side is constant."""
+    """Return Spearman's correlation of [N] and [N] values.
+
+    Equal values share their mean rank. The correlation is 0 where one side is constant.
+    """
     a, b = _ranks(np.asarray(x, dtype=np.float64)), _ranks(np.asarray(y, dtype=np.float64))
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a @ a) * (b @ b)))
@@ -157,14 +163,14 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N] from 1; equal values share the mean of their ranks."""
+    """Return [N] ranks from 1; equal values share the mean of their ranks."""
     below = (values[:, None] > values[None, :]).sum(axis=1)
     equal = (values[:, None] == values[None, :]).sum(axis=1)
     return below + (equal + 1) / 2
 
 
 def worst_case(language: str, name: str, scored: Sequence[ScoredCheats]) -> Case | None:
-    """The group in which the cheat came closest."""
+    """Return the group in which the cheat's reward came closest to the faithful one, or exceeded it most."""
     pairs = _pairs(scored, name)
     if not pairs:
         return None

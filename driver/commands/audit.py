@@ -11,8 +11,8 @@ from cluster.team import Team
 from contracts.config.run import Config
 from contracts.errors import RunFailed
 from driver.audit.ablation import contribution, variants
-from driver.audit.inputs import prepare_audit
-from driver.audit.measure import AuditPlan, audit
+from driver.audit.measure import audit
+from driver.audit.plan import AuditPlan, prepare_audit
 from driver.audit.result import AuditResult, Contribution, write_audit
 from driver.audit.table import as_tables, headline, unscored_line
 from driver.calibration import calibration_for

@@ -1,4 +1,4 @@
-"""The cheats of the audit: each does what it says in every language, and nothing else to the text."""
+"""Test the cheats of the audit: each does what it says in every language, and nothing else to the text."""
 
 import re
 from random import Random
@@ -8,7 +8,6 @@ import pytest
 from contracts.errors import BadInput
 from contracts.rollouts import ParallelSolution
 from driver.audit.cheats import CHEATS, LONG_CHARACTERS, LONG_HAN_CHARACTERS, LOOPS
-from driver.audit.disguises import DISGUISES, FLOOD, FLOODS
 from driver.audit.faithful import answer_as_written, halves, take_apart, with_numbers_changed, with_other_answer
 from driver.audit.groups import (
     FAITHFUL,
@@ -18,6 +17,7 @@ from driver.audit.groups import (
     question_request,
     questions_of,
 )
+from driver.audit.surface_forms import FLOOD, FLOODS, SURFACE_FORMS
 from driver.problems.builtin.generate import builtin_items
 from languages.facts import LANGUAGES
 from rewards.answers.final import declared_answers, final_answer
@@ -164,7 +164,7 @@ def test_long_padding_is_beyond_what_an_encoder_reads(everywhere: list[CheatGrou
         assert len(responses(group)["long padding"]) > longest
 
 
-def test_disguises_and_floods_are_seen_through_by_a_gate_and_a_hedge_earns_no_answer(
+def test_a_gate_catches_every_surface_form_and_flood_and_a_hedge_earns_no_answer(
     everywhere: list[CheatGroup],
 ) -> None:
     gates = build_gates(tuple(LANGUAGES), min_length_ratio=0.2, max_length_ratio=4.0)
@@ -183,8 +183,8 @@ def test_every_flood_is_still_one_after_cleaning() -> None:
         assert len(clean(flood)) >= FLOOD
 
 
-def test_disguises_by_hand() -> None:
-    assert [disguise("Anna has 3 bets.") for disguise in DISGUISES] == [
+def test_surface_forms_by_hand() -> None:
+    assert [change("Anna has 3 bets.") for change in SURFACE_FORMS] == [
         r"\Anna \has 3 \bets.",
         "A-n-n-a h-a-s 3 b-e-t-s.",
         "αηηα hασ 3 βετσ.",
@@ -192,7 +192,7 @@ def test_disguises_by_hand() -> None:
     ]
 
 
-def test_disguises_floods_and_ways_to_hedge_take_turns() -> None:
+def test_surface_forms_floods_and_ways_to_hedge_take_turns() -> None:
     first, second = (responses(group) for group in cheat_groups([APPLES, PEARS], seed=1))
     assert first["disguised english"].splitlines()[0] == r"\Anna \has 3 + 4 = 7 \apples."
     assert second["disguised english"] == "O-l-e h-a-s 6 p-e-a-r-s.\nDie Antwort lautet 6."
@@ -233,7 +233,7 @@ def test_texts_of_one_solution_by_hand() -> None:
     assert texts["bare number"] == "5"
 
 
-def test_of_a_single_sentence_the_second_half_is_english() -> None:
+def test_code_mixing_makes_the_second_half_of_a_single_sentence_english() -> None:
     texts = responses(cheat_groups([PEARS, APPLES], seed=1)[0])
     assert texts["code-mixing"] == "Ole hat 6 pears.\nDie Antwort lautet 6."
 
@@ -247,7 +247,7 @@ def test_other_languages_take_turns_and_english_is_none_of_them() -> None:
     ]
 
 
-def test_what_can_not_be_made_is_left_out_and_named() -> None:
+def test_a_cheat_that_can_not_be_made_is_left_out_and_named() -> None:
     lone = solution("de", "Es sind alle.\nDie Antwort lautet 5.", "All of them.\nThe answer is 5.")
     (group,) = cheat_groups([lone], seed=1)
     expected = {"wrong number", "other problem", "other reasoning", "other language", "padding", "long padding"}
@@ -269,8 +269,9 @@ def test_a_native_solution_without_a_recognised_answer_is_closed_for_its_cheats_
 
 
 def test_an_english_solution_without_an_answer_is_refused_by_name() -> None:
-    with pytest.raises(BadInput, match="item a declares no final answer; end it with"):
+    with pytest.raises(BadInput) as refused:
         cheat_groups([solution("de", "Die Antwort lautet 5.", "Five apples.")], seed=1)
+    assert refused.value.key == "a"
 
 
 # --- series and questions ---------------------------------------------------------------------------------------------

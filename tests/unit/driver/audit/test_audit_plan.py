@@ -1,4 +1,4 @@
-"""What an audit measures on, and which configs it refuses before anything is started."""
+"""Test what an audit measures on, and which configs it refuses before anything is started."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from driver.audit.cheats import CHEATS
-from driver.audit.inputs import prepare_audit
+from driver.audit.plan import prepare_audit
 from languages.facts import LANGUAGES
 
 MGSM = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "mgsm" / "exemplars.json"
@@ -63,15 +63,16 @@ def test_every_cheat_can_be_made_from_every_exemplar_of_mgsm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reasoning", "said"),
+    ("reasoning", "key"),
     [
-        ({"judge": "likelihood"}, 'judge "likelihood" asks the policy'),
-        ({"judge": "translation", "translator": "pivot"}, 'translator "pivot" asks the pivot'),
+        ({"judge": "likelihood"}, "reward.reasoning.judge"),
+        ({"judge": "translation", "translator": "pivot"}, "reward.reasoning.translator"),
     ],
 )
-def test_a_reward_that_needs_engines_is_refused(reasoning: dict[str, object], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_a_reward_that_needs_engines_is_refused(reasoning: dict[str, object], key: str) -> None:
+    with pytest.raises(BadInput) as refused:
         prepare_audit(config(reward={"reasoning": reasoning}, num_items=2))
+    assert refused.value.key == key
 
 
 def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:

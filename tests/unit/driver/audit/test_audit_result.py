@@ -1,4 +1,4 @@
-"""What becomes of an audit: its file, its tables, its report and its ablation."""
+"""Test the file, the tables, the page and the ablation of an audit."""
 
 import json
 from dataclasses import replace
@@ -101,7 +101,7 @@ def test_the_file_gives_the_result_back_and_another_version_is_refused(result: A
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["cheats"][0]["win_rate"] == 0.99
     path.write_text(json.dumps(record | {"version": 99}), encoding="utf-8")
-    with pytest.raises(ValueError, match="version 99, this project reads 1"):
+    with pytest.raises(ValueError, match=r"99.*1"):
         read_audit(path)
 
 
@@ -141,7 +141,7 @@ def test_a_gate_that_rejects_is_named_with_its_language(result: AuditResult) -> 
 
 def test_nothing_scored_is_said_as_such(result: AuditResult) -> None:
     found = replace(result, cheats=(cheat("de", "english", 0, of=0),), gates=())
-    assert gates_line(found) == "No gate was asked about faithful text."
+    assert gates_line(found) == "No gate judged any faithful text."
     assert headline(found) == "Nothing could be compared: every response was unscored."
 
 
