@@ -150,6 +150,7 @@ class Team:
             comet=config.comet,
             translator=config.translator,
             languages=tuple(languages),
+            own_languages=config.data.own_languages,
             custom_source=custom_source,
             translated_by=f"pivot {model_fingerprint(config.pivot.model)}",
         )

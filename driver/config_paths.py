@@ -40,7 +40,12 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
         ),
         "policy": config.policy.model_copy(update={"chat_template": _or_empty(config.policy.chat_template)}),
         "scorer": config.scorer,
-        "data": config.data.model_copy(update={"path": _data_path(config.data.source, config.data.path)}),
+        "data": config.data.model_copy(
+            update={
+                "path": _data_path(config.data.source, config.data.path),
+                "language_files": tuple(str(absolute(file)) for file in config.data.language_files),
+            }
+        ),
         "evaluation": config.evaluation.model_copy(
             update={"path": _data_path(config.evaluation.source, config.evaluation.path)}
         ),

@@ -10,13 +10,17 @@ to case. No repetition in them is unbounded, so that each takes time linear in t
 import re
 from collections.abc import Iterator, Sequence
 
+STOPS = "।\u0589\u0f0d\u0f0e\u104b\u1362\u1367\u17d4\u17d5"
+"""Marks that end a sentence, for a regular expression's brackets: Indic, Armenian, Tibetan (two), Burmese, Ethiopic
+(two) and Khmer (two)."""
+
 # A label such as "Answer:" counts at the start of a line or sentence only: MGSM's own "Step-by-Step Answer:" opens the
 # reasoning and declares nothing.
-_LABEL = r"(?:(?m:^)|(?<=[.!?。।]))[^\S\n]{0,9}[*_#> ]{0,9}"
+_LABEL = rf"(?:(?m:^)|(?<=[.!?。{STOPS}]))[^\S\n]{{0,9}}[*_#> ]{{0,9}}"
 _LINE = r"(?m:^)[^\S\n]{0,9}[*_#> ]{0,9}"
 _EMPHASIS = r"[*_ ]{0,9}"
 # A number with at most a unit. "1. First" and "2) Then" go on behind the mark of a list, "5 + 6" with another number.
-_NUMBER = r"[^\w\n]{0,12}\d(?:[\d.,'/ ]{0,40}\d)?[^\d\n.!?。।)]{0,30}[^\w\n]{0,9}"
+_NUMBER = rf"[^\w\n]{{0,12}}\d(?:[\d.,'/ ]{{0,40}}\d)?[^\d\n.!?。{STOPS})]{{0,30}}[^\w\n]{{0,9}}"
 _ALONE = rf"(?={_NUMBER}(?m:$))"
 
 PLACEHOLDERS = {"label": _LABEL, "line": _LINE, "emphasis": _EMPHASIS, "number": _NUMBER, "alone": _ALONE}

@@ -20,6 +20,8 @@ from contracts.config.reward import (
     needs_translator,
 )
 from contracts.paths import absolute
+from languages.facts import use_own_languages
+from languages.language import Language
 from rewards.calibration import Calibration, LinearScale
 from rewards.compose import combination
 from rewards.custom import CustomReward
@@ -43,6 +45,7 @@ class RewardSetup:
     comet: CometConfig
     translator: TranslatorConfig
     languages: tuple[str, ...]  # that may be asked for
+    own_languages: tuple[Language, ...] = ()  # of the config's own files: a process knows the built-in ones by itself
     calibration: Calibration | None = None  # it comes later, or reward.reasoning.calibration is "off"
     custom_source: str = ""  # text of reward.custom.path (driver/custom_reward.py)
     translated_by: str = "pivot"  # who makes the translations of requests, where the driver does
@@ -62,6 +65,7 @@ class LoadedReward:
             ValueError: settings and models don't fit together.
             Exception: a model can't be loaded, or the user's own file can't be run.
         """
+        use_own_languages(setup.own_languages)
         self._languages = setup.languages
         self._models = _Models(setup, device)
         reasoning, gates = setup.reward.reasoning, setup.reward.gates

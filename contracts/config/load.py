@@ -16,6 +16,8 @@ from pydantic_core import ErrorDetails
 
 from contracts.config.run import Config
 from contracts.errors import BadInput
+from languages.facts import use_own_languages
+from languages.files import LanguageFileError
 
 _MISSING = "missing"
 _UNKNOWN = "extra_forbidden"
@@ -27,6 +29,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     An override's value is read as TOML, else taken as text. Where a list is wanted, `data.languages=de,fr` will do.
 
+    The languages of the config's own files are known in this process from here on.
+
     Raises:
         BadInput: one line about the first mistake, and how many more there are.
     """
@@ -37,9 +41,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         _put(values, key, _override_value(key, text), override)
         places[key] = f"override {_shown(override)}"
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
-        raise BadInput(_one_line(error.errors(include_url=False), str(path), places)) from None
+        mistakes = error.errors(include_url=False)
+        raise BadInput(_one_line(mistakes, str(path), places), key=_language_key(mistakes)) from None
+    use_own_languages(config.data.own_languages)
+    return config
 
 
 def dump_config(config: Config) -> str:
@@ -112,6 +119,12 @@ def _one_line(errors: Sequence[ErrorDetails], file: str, places: Mapping[str, st
     return f"{message} (and {more} more mistake{'s' if more > 1 else ''})" if more else message
 
 
+def _language_key(errors: Sequence[ErrorDetails]) -> str:
+    """Return the config key of a mistake in a language file; empty for another mistake."""
+    is_about_file = any(isinstance(error.get("ctx", {}).get("error"), LanguageFileError) for error in errors)
+    return "data.language_files" if is_about_file else ""
+
+
 def _is_about(override: str, key: str) -> bool:
     """Whether a mistake at `key` may come from the override: the same key, one inside it, or the section around it."""
     return override == key or key.startswith((f"{override}.", f"{override}[")) or override.startswith(f"{key}.")
@@ -124,7 +137,9 @@ def _explain(error: ErrorDetails, key: str) -> str:
         section, _, name = key.rpartition(".")
         return f"{key} is missing; add {name} under [{section}]" if section else f"section [{key}] is missing"
     if error["type"] == "value_error":  # a section's own check: its message names the keys
-        return " ".join(str(error["ctx"]["error"]).split()) if "ctx" in error else error["msg"]
+        reason = error["ctx"]["error"] if "ctx" in error else error["msg"]
+        named = "data.language_files: " if isinstance(reason, LanguageFileError) else ""
+        return named + " ".join(str(reason).split())
     allowed = error["msg"].replace("Input should be", "it should be")
     return f"{key} is {_shown(error['input'])}; {allowed[0].lower()}{allowed[1:]}"
 

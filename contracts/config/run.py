@@ -5,6 +5,8 @@ Owns what may be set, its bounds and the checks across sections. Loading TOML an
 Must import neither torch nor Ray: `plan` and `-h` answer at once.
 """
 
+from collections.abc import Collection
+from functools import cached_property
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,14 +15,23 @@ from contracts.config.fleet import FleetConfig
 from contracts.config.learning import AlgorithmConfig, CheckpointConfig, CriticConfig, ExportConfig, LearnerConfig
 from contracts.config.reward import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
 from contracts.config.section import Section
-from languages.facts import LANGUAGES
+from contracts.paths import absolute
+from languages.facts import builtin_languages, read_own_languages
+from languages.language import Language
 
 
-def check_languages(codes: tuple[str, ...], where: str) -> None:
-    """Raise ValueError for a language that the project has no prompts and no gate for."""
+def check_languages(codes: tuple[str, ...], where: str, *, known: Collection[str]) -> None:
+    """Check the languages of one key.
+
+    Raises:
+        ValueError: a language is named twice, or is not among those that are known.
+    """
     for code in codes:
-        if code not in LANGUAGES:
-            raise ValueError(f"{where}: unknown language {code!r}; known are {', '.join(sorted(LANGUAGES))}")
+        if code not in known:
+            raise ValueError(
+                f"{where}: unknown language {code!r}; known are {', '.join(sorted(known))}; data.language_files adds "
+                "languages of your own"
+            )
     if len(set(codes)) != len(codes):
         raise ValueError(f"{where} names a language twice: {', '.join(codes)}")
 
@@ -42,6 +53,8 @@ class DataConfig(Section):
     """builtin: train or test; huggingface: the split's name; other sources have no splits."""
     languages: tuple[str, ...] = Field(default=("de", "fr", "es"), min_length=1)
     """Languages to train on (ISO 639-1), interleaved evenly."""
+    language_files: tuple[str, ...] = ()
+    """Files of languages of your own, known beside the built-in ones (docs/languages.md)."""
     levels: tuple[int, ...] = (1, 2, 3, 4)
     """builtin only: difficulty levels (number of arithmetic steps) to draw from."""
     num_items: int = Field(default=2000, ge=1)
@@ -58,9 +71,18 @@ class DataConfig(Section):
     curriculum_keep: float = Field(default=0.25, gt=0, le=1)
     """Share of such problems that is drawn all the same: what is too hard now need not stay so."""
 
+    @cached_property
+    def own_languages(self) -> tuple[Language, ...]:
+        """The languages of `language_files`, read once.
+
+        Raises:
+            LanguageFileError: a file is wrong.
+        """
+        return read_own_languages([absolute(file) for file in self.language_files])
+
     @model_validator(mode="after")
-    def _known_languages(self) -> Self:
-        check_languages(self.languages, "data.languages")
+    def _fits_together(self) -> Self:
+        _ = self.own_languages  # a mistake in a language file is reported before an unknown language
         if self.source != "builtin" and not self.path:
             raise ValueError(f"data.path is empty: source {self.source!r} needs one")
         if self.shares and (len(self.shares) != len(self.languages) or min(self.shares) <= 0):
@@ -176,8 +198,7 @@ class EvaluationConfig(Section):
     after: bool = True
 
     @model_validator(mode="after")
-    def _known_languages(self) -> Self:
-        check_languages(self.languages, "evaluation.languages")
+    def _has_its_path(self) -> Self:
         if self.source != "builtin" and not self.path:
             raise ValueError(f"evaluation.path is empty: source {self.source!r} needs one")
         return self
@@ -194,11 +215,6 @@ class AuditConfig(Section):
     """Items per language, the first of the source."""
     ablation: bool = False
     """Do it again with every part and gate switched off, one by one."""
-
-    @model_validator(mode="after")
-    def _known_languages(self) -> Self:
-        check_languages(self.languages, "audit.languages")
-        return self
 
 
 class ClusterConfig(Section):
@@ -234,6 +250,17 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     audit: AuditConfig = AuditConfig()
     cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _known_languages(self) -> Self:
+        known = {*builtin_languages(), *(language.code for language in self.data.own_languages)}
+        for section, codes in (
+            ("data", self.data.languages),
+            ("evaluation", self.evaluation.languages),
+            ("audit", self.audit.languages),
+        ):
+            check_languages(codes, f"{section}.languages", known=known)
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

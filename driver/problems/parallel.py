@@ -22,7 +22,7 @@ from driver.problems.builtin.generate import builtin_items
 from driver.problems.builtin.texts import TEXTS
 from driver.problems.index import is_text
 from driver.problems.tables import JsonlTable
-from languages.facts import LANGUAGES
+from languages.facts import LANGUAGES, languages_digest
 
 BUILTIN = "builtin"
 _ENGLISH = "en"
@@ -54,8 +54,11 @@ def load_solutions(
 
 
 def fingerprint(solutions: Sequence[ParallelSolution]) -> str:
-    """Of every text, in order."""
+    """Return a digest of every text, in order, and of the languages of a user's own in which there is one."""
     digest = blake2b(digest_size=8)
+    spoken = {solution.language for solution in solutions}
+    if own := [language for language in LANGUAGES.own if language.code in spoken]:
+        digest.update(languages_digest(own).encode())
     for solution in solutions:
         row = (solution.item_id, solution.language, solution.question, solution.solution)
         digest.update(json.dumps([*row, solution.question_en, solution.solution_en]).encode())

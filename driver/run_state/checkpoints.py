@@ -232,7 +232,8 @@ def _refuse_another_model(path: Path, manifest: Manifest, origins: Mapping[str, 
     for key, was, now in differences(manifest.origins, origins):
         raise BadInput(
             f"checkpoint {path} is of another run: {key} was {was.told} and is {now.told} now; put it back, or choose "
-            "another run.name"
+            "another run.name",
+            key=key,
         )
 
 

@@ -7,6 +7,7 @@ from contracts.config.learning import LoraConfig
 from contracts.config.run import Config
 from contracts.fingerprints import model_fingerprint
 from driver.run_state.checkpoint_files import Origin
+from languages.facts import languages_digest
 
 
 def run_origins(config: Config) -> dict[str, Origin]:
@@ -14,6 +15,10 @@ def run_origins(config: Config) -> dict[str, Origin]:
     origins = {f"{name}.model": _model(getattr(config, name).model) for name in ("policy", "pivot", "scorer")}
     if config.algorithm.name == "ppo":
         origins["critic.model"] = _model(config.critic.model or config.policy.model)
+    if own := config.data.own_languages:
+        codes = ", ".join(language.code for language in own)
+        digest = languages_digest(own)
+        origins["data.language_files"] = Origin(told=f"{codes} ({digest[:12]})", digest=digest)
     return origins | {
         "learner.dtype": Origin(told=config.learner.dtype, digest=config.learner.dtype),
         "learner.lora": _lora(config.learner.lora),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 
+from languages.closings import STOPS
 from languages.facts import known_language
 from languages.language import Language
 from rewards.answers.numbers import nfc
@@ -20,7 +21,7 @@ MAX_MARKS = 32
 """Most marks of one kind that are read, from the end: more than one already shuts the format gate."""
 
 _OPENING = re.compile(r"(?:\\[(\[]|[\s:*_$(\[{}«»„“”\"'「`]){0,60}")
-SENTENCE_END = re.compile(r"\n|[!?。।]|(?<!\brs)(?<!\bca)\.(?!\d)", re.IGNORECASE)
+SENTENCE_END = re.compile(rf"\n|[!?。{STOPS}]|(?<!\brs)(?<!\bca)\.(?!\d)", re.IGNORECASE)
 # In every English closing phrase; a native response is seldom searched for more of it.
 _ENGLISH = re.compile(r"[Aa]nswer|ANSWER|[Cc]orrect|CORRECT")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{")

@@ -22,6 +22,8 @@ MAX_DIGITS = 100
 """Most digits of a number that is read, far below where Python refuses to (4300)."""
 MAX_SCALE_WORDS = 4
 """Most scale words behind one number: "3万5000" has one, "5 тыс. млн" two."""
+LONGEST_WORD = 24
+"""Longest word before a number that is looked for, in characters."""
 MAX_MARKS = 30
 """Longest run of combining marks kept in a long text (UAX 15, stream-safe format): sorting them is quadratic."""
 
@@ -148,7 +150,9 @@ def _long_runs_of_marks() -> re.Pattern[str]:
 def _span(match: re.Match[str], value: Fraction, folded: str, stop: int, language: Language) -> NumberSpan:
     scaled, position = _apply_scales(value, folded, match.end(), stop, language)
     percent = _percent_pattern(language).match(folded, position, stop)
-    before = folded[max(0, match.start() - 12) : match.start()].rstrip().lower()
+    before = folded[max(0, match.start() - LONGEST_WORD) : match.start()].rstrip().lower()
+    if position == match.end():
+        scaled *= _scale_before(before, language)
     return NumberSpan(
         value=canonical(-scaled if match["sign"] else scaled),
         start=match.start(),
@@ -242,6 +246,14 @@ def _apply_scales(value: Fraction, folded: str, position: int, stop: int, langua
         if language.has_han and (more := _DIGITS.match(folded, end, stop)):
             total, value, end = total + value, Fraction(int(more[0])), more.end()
     return (total + value, end) if num_words else (value, position)
+
+
+def _scale_before(before: str, language: Language) -> int:
+    """Return the factor that the word at the end of `before` gives to the number behind it; 1 without such a word."""
+    for word in sorted(language.scale_values_before, key=len, reverse=True):
+        if before.endswith(word) and not (language.has_spaces and before[-len(word) - 1 : -len(word)].isalpha()):
+            return language.scale_values_before[word]
+    return 1
 
 
 @cache

@@ -18,6 +18,7 @@ from functools import cache, lru_cache
 from lingua import IsoCode639_1, IsoCode639_3, LanguageDetector, LanguageDetectorBuilder
 from lingua import Language as LinguaLanguage
 
+from languages.closings import STOPS
 from languages.facts import known_language
 from languages.frequent_words import frequent_words, own_words
 from languages.language import Language, Script
@@ -64,7 +65,7 @@ MAX_KNOWN_CAPITALS = 3
 LINGUA_CHARACTERS = 400
 """What lingua reads of a text: enough to be sure, and its time grows with it."""
 
-_SENTENCE_END = re.compile(r"\n+|[!?。।！？؟]+|\.(?!\d)")
+_SENTENCE_END = re.compile(rf"\n+|[!?。{STOPS}！？؟]+|\.(?!\d)")
 _NOT_WORDS = re.compile(r"[\d_+\-*/×÷=<>≈$€£¥%^(){}\[\]|\\#~`]+")
 # Written the same in every language, so they speak for none.
 _UNITS = frozenset(

@@ -8,6 +8,7 @@ so numbers are part of a phrase, except for loops that hardly say anything else.
 import re
 from collections import Counter
 
+from languages.closings import STOPS
 from rewards.gates.identify import MAX_CHARACTERS
 from rewards.reading import Reading
 from rewards.texts.phrases import phrase_length, phrases, tokens_of
@@ -27,7 +28,7 @@ MAX_REPEATED_LETTERS = 1 / 3
 MIN_SENTENCE_LETTERS = 4
 """Shorter sentences, such as "So" or a bare formula, may come again."""
 
-_SENTENCE_END = re.compile(r"\n+|[!?。।！？؟]+|\.(?!\d)")
+_SENTENCE_END = re.compile(rf"\n+|[!?。{STOPS}！？؟]+|\.(?!\d)")
 _RUN = re.compile(r"(\S)\1{29}")
 
 

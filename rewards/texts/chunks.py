@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from languages.closings import STOPS
+
 CountTokens = Callable[[Sequence[str]], Sequence[int]]
 """Tokens of each text, those that every text costs (prefix, special tokens) included."""
 
 _CLOSERS = r"[\"'“”’»」』）)\]*_]*"
 # A full stop ends a sentence only before white space: not in 3.5. Thai ends none: its lines are all there is.
-_SENTENCE = re.compile(rf"(?:[.!?…؟۔]+{_CLOSERS}(?=\s)|[。！？｡।॥]+{_CLOSERS}|\n)\s*")
+_SENTENCE = re.compile(rf"(?:[.!?…؟۔]+{_CLOSERS}(?=\s)|[。！？｡॥{STOPS}]+{_CLOSERS}|\n)\s*")
 _WORD = re.compile(r"\s+")
 
 
