@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.fleets.generators import GeneratorFleet
+from actors.fleets.engines import EnginePool
 from actors.fleets.learner import LearnerRanks
-from actors.fleets.policy import PolicyFleet
-from actors.fleets.scorers import ScorerFleet
+from actors.fleets.policy import PolicyPool
+from actors.fleets.scorers import ScorerPool
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.learner import RankArguments
 from actors.remote.process import RemoteActor
@@ -115,7 +115,7 @@ async def _simulate(num_workers: int, *, tokens: int, steps: int, marks: Marks, 
     policy = _supervisor("policy", [SimulatedGenerator(responses) for _ in range(num_workers)], starts_stale=True)
     pivot = _supervisor("pivot", [SimulatedGenerator(english) for _ in range(NUM_PIVOTS)])
     scorers = _supervisor("scorer", [SimulatedScorer() for _ in range(NUM_SCORERS)])
-    fleet = PolicyFleet(policy)
+    fleet = PolicyPool(policy)
     learner = LearnerRanks(
         [SimulatedRank(responses, marks.add if rank == 0 else _nothing) for rank in range(NUM_RANKS)],
         timeout_s=_TIMEOUT_S,
@@ -123,7 +123,7 @@ async def _simulate(num_workers: int, *, tokens: int, steps: int, marks: Marks, 
         policy=fleet,
     )
     engines = Engines(
-        policy=fleet, pivot=GeneratorFleet(pivot), scorer=ScorerFleet(scorers, timeout_s=_TIMEOUT_S), learner=learner
+        policy=fleet, pivot=EnginePool(pivot), scorer=ScorerPool(scorers, timeout_s=_TIMEOUT_S), learner=learner
     )
     size = RunSize(
         algorithm=algorithm,
@@ -146,7 +146,7 @@ def _supervisor(role: str, handles: Sequence[RemoteActor], *, starts_stale: bool
         WorkerPoolConfig(role=role, rules=FleetConfig(), start_timeout_s=_TIMEOUT_S, starts_stale=starts_stale)
     )
     for handle in handles:
-        supervisor.hire(lambda handle=handle: handle)
+        supervisor.add(lambda handle=handle: handle)
     return supervisor
 
 

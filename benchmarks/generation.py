@@ -13,9 +13,10 @@ from collections.abc import Sequence
 import ray
 
 from actors.engine import EngineWorker
-from actors.fleets.generators import GeneratorFleet, ready
+from actors.fleets.engines import EnginePool
 from actors.fleets.supervisor import Supervisor
 from actors.learner import policy_receivers
+from actors.remote.calls import ready
 from actors.remote.process import ProcessInfo, this_process
 from actors.weight_sync.sender import BucketSender, PushOrder
 from benchmarks.folder_weights import FolderWeights
@@ -94,7 +95,7 @@ def run(sizes: Sizes) -> list[Comparison]:
         manifest = weights.send(PushOrder(policy_version=0, update=(0, 1), names=(ours_at.name,)), receivers)
         if missed := receivers.outcome(manifest).missed:
             raise RuntimeError(f"the worker took no weights: {missed}")
-        fleet = GeneratorFleet(Supervisor.around("policy", [worker]))
+        fleet = EnginePool(Supervisor.of_loaded("policy", [worker]))
 
         def ours(number: int) -> Round:
             requests = prompts.requests(number)
@@ -123,6 +124,6 @@ def run(sizes: Sizes) -> list[Comparison]:
     ]
 
 
-async def _sample(fleet: GeneratorFleet, requests: Sequence[SamplingRequest]) -> float:
+async def _sample(fleet: EnginePool, requests: Sequence[SamplingRequest]) -> float:
     groups = await asyncio.gather(*(fleet.sample(request) for request in requests))
     return float(sum(len(rollout.token_ids) for group in groups for rollout in group))

@@ -10,7 +10,7 @@ import os
 import numpy as np
 
 from actors.engine import EngineWorker
-from actors.fleets.generators import ready
+from actors.remote.calls import ready
 from actors.weight_sync.buckets import WeightBackend
 from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
 from benchmarks.ranks import start_learner

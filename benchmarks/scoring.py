@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import ray
 
-from actors.fleets.generators import ready
-from actors.fleets.scorers import ScorerFleet
+from actors.fleets.scorers import ScorerPool
 from actors.fleets.supervisor import Supervisor
+from actors.remote.calls import ready
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from actors.scorer import ScorerWorker
 from actors.scoring.loaded_reward import RewardSetup
@@ -105,7 +105,7 @@ class _Ours:
     def __init__(self, sizes: Sizes, worker: RemoteActor, runner: asyncio.Runner, *, pairwise: bool) -> None:
         self._sizes = sizes
         self._runner = runner
-        self._fleet = ScorerFleet(Supervisor.around("scorer", [worker]), timeout_s=sizes.config.scorer.timeout_s)
+        self._fleet = ScorerPool(Supervisor.of_loaded("scorer", [worker]), timeout_s=sizes.config.scorer.timeout_s)
         self.pairwise = pairwise
         self.encoded: list[float] = []  # a turn, per group
 
@@ -207,7 +207,7 @@ def _by_part(requests: Sequence[ScoreRequest], gates: Sequence[Gate]) -> dict[st
     return seconds
 
 
-async def _score(fleet: ScorerFleet, requests: Sequence[ScoreRequest]) -> None:
+async def _score(fleet: ScorerPool, requests: Sequence[ScoreRequest]) -> None:
     groups = await asyncio.gather(*(fleet.score(request) for request in requests))
     for score in (score for group in groups for score in group):
         # A text that a gate shuts out is not encoded: the two sides would not do the same work.

@@ -1,6 +1,6 @@
-"""All actors of a run: started, loaded, put behind the driver's ports, and started again where they died.
+"""Start all actors of a run, load their models, and put them behind the driver's ports.
 
-Owns who is started with what. Where is cluster/launch.py's business, when a supervisor's, what an actor does its own.
+Says which actor gets which settings. The layout says where an actor runs, and its supervisor when it is restarted.
 """
 
 import asyncio
@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TypeVar
 
 from actors.engine import EngineWorker
-from actors.fleets.generators import GeneratorFleet
+from actors.fleets.engines import EnginePool
 from actors.fleets.learner import LearnerRanks
-from actors.fleets.policy import PolicyFleet
-from actors.fleets.scorers import ScorerFleet
-from actors.fleets.states import WorkerState
-from actors.fleets.supervisor import Report, Supervisor, WorkerPoolConfig
+from actors.fleets.policy import PolicyPool
+from actors.fleets.scorers import ScorerPool
+from actors.fleets.supervisor import OnEvent, Supervisor, WorkerPoolConfig
+from actors.fleets.worker import WorkerState
 from actors.learner import LearnerWorker, RankArguments
 from actors.remote.calls import end_actor, processes
 from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from actors.scorer import ScorerWorker
 from actors.scoring.loaded_reward import RewardSetup
 from actors.weight_sync.buckets import WeightBackend
-from cluster.elastic.decide import Elastic, Limits
-from cluster.elastic.ray_room import ClusterRoom
+from cluster.elastic.ray_capacity import RayCapacity
+from cluster.elastic.scaling import Autoscaler, ScalingLimits
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Placement, Role
 from contracts.config.run import Config, WeightsConfig
@@ -35,96 +35,98 @@ from contracts.waiting import waiting_for
 Result = TypeVar("Result")
 
 StartIn = Callable[[Placement, Bundles], RemoteActor]
-"""A new actor in a bundle; does not wait for it."""
+"""Start a new actor in a bundle, without waiting for it."""
 
 
 class Team:
-    """The actors of one run. What was started is known in `processes`, also when a later start fails: by name, an
-    actor's earlier processes as "policy-0.1", "policy-0.2"."""
+    """Hold the actors of one run.
 
-    def __init__(self, config: Config, bundles: Bundles, console: Console, *, report: Report | None = None) -> None:
-        """`report` hears of every change among the workers; without one, what goes wrong is a note on the console."""
+    `processes` names every process that was started, also if a later start fails. The earlier processes of an actor are
+    "policy-0.1", "policy-0.2", ...
+    """
+
+    def __init__(self, config: Config, bundles: Bundles, console: Console, *, on_event: OnEvent | None = None) -> None:
+        """`on_event` gets every change among the workers. Without it, the console prints what goes wrong."""
         self._config = config
         self._bundles = bundles
         self._console = console
-        self._report = report or self._note
+        self._on_event = on_event or self._note
         self._supervisors: list[Supervisor] = []
-        self._room: ClusterRoom | None = None
+        self._capacity: RayCapacity | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.processes: dict[str, ProcessInfo] = {}
-        self.policy = GeneratorFleet(self._nobody("policy"))
-        self.pivot = GeneratorFleet(self._nobody("pivot"))
-        self.scorer = self._scorer_fleet(self._nobody("scorer"))
+        self.policy = EnginePool(Supervisor.of_loaded("policy", ()))
+        self.pivot = EnginePool(Supervisor.of_loaded("pivot", ()))
+        self.scorer = self._scorer_pool(Supervisor.of_loaded("scorer", ()))
         self.learner = LearnerRanks((), timeout_s=config.learner.timeout_s, rules=config.fleet, policy=None)
 
     @property
     def scores(self) -> bool:
-        """Whether there are scorers: imitating references needs none."""
+        """Whether the run has scorers: imitating references needs none."""
         return bool(self._bundles.layout.of("scorer"))
 
     @property
     def generates(self) -> bool:
-        """Whether there are policy workers to push weights to: imitating references needs one only to evaluate."""
+        """Whether the run has policy workers to push weights to: imitating references needs one only to evaluate."""
         return bool(self._bundles.layout.of("policy"))
 
     async def start_frozen_policy(self) -> None:
-        """Policy workers that serve their own weights, for an evaluation."""
-        supervisor = self._supervised("policy", self._starter(EngineWorker, self._config.policy, self._device))
-        self.policy = GeneratorFleet(supervisor, timeout_s=self._config.policy.timeout_s)
+        """Start policy workers that keep the weights of their model, for an evaluation."""
+        supervisor = self._supervise("policy", self._starter(EngineWorker, self._config.policy, self._device))
+        self.policy = EnginePool(supervisor, timeout_s=self._config.policy.timeout_s)
         await self._open(supervisor)
 
     async def start_scorers(self, languages: Sequence[str], *, custom_source: str = "") -> None:
-        """Scorers alone, for a measurement of the reward itself. They score once they were given a calibration."""
-        await self._open(self._scorers(languages, custom_source))
+        """Start scorers alone, to measure the reward itself. They score once they have a calibration."""
+        await self._open(self._add_scorers(languages, custom_source))
 
     async def start_pivot(self) -> None:
-        """Pivot workers alone, to ask for references ahead of a run."""
-        await self._open(self._pivots())
+        """Start pivot workers alone, to get references ahead of a run."""
+        await self._open(self._add_pivots())
 
     async def start_all(self, *, custom_source: str = "") -> None:
-        """Everybody whom the layout names, loaded at the same time. `custom_source` is a user's own reward, as text.
+        """Start all actors of the layout and load them at the same time. `custom_source` is a user's reward, as text.
 
         Raises:
-            RunFailed: an actor could not load its model, or not within cluster.start_timeout_s.
+            RunFailed: an actor did not load its model, or not within cluster.start_timeout_s.
         """
         config = self._config
         start_policy = self._starter(EngineWorker, config.policy, self._device, self._weight_backend)
-        least = config.policy.min_workers
-        policy = self._supervised("policy", start_policy, min_workers=least, starts_stale=True)
-        fleet = PolicyFleet(policy, timeout_s=config.policy.timeout_s)
-        self.policy, self.learner.policy = fleet, fleet if policy.workers else None
-        self.learner.exchange(self._ranks())
+        policy = self._supervise("policy", start_policy, min_workers=config.policy.min_workers, starts_stale=True)
+        pool = PolicyPool(policy, timeout_s=config.policy.timeout_s)
+        self.policy, self.learner.policy = pool, pool if policy.workers else None
+        self.learner.exchange(self._start_ranks())
         await asyncio.gather(
             self._open(policy),
-            self._open(self._pivots()),
-            self._open(self._scorers(config.data.languages, custom_source)),
+            self._open(self._add_pivots()),
+            self._open(self._add_scorers(config.data.languages, custom_source)),
             self._set_up_learner(),
         )
         if self.generates:
-            self._keep(self._bring_up_stale(fleet), policy)
-            self._keep(self._follow_cluster(policy, start_policy), policy)
+            self._keep(self._bring_up_stale(pool), policy)
+            self._keep(self._scale(policy, start_policy), policy)
 
     async def restart_learner(self) -> None:
-        """New processes for all ranks, in the bundles of the old, with the model's first weights.
+        """Start new processes for all ranks, in the same bundles, with the model's first weights.
 
         Raises:
-            RunFailed: a rank could not be started, or not within cluster.start_timeout_s.
+            RunFailed: a rank did not start, or not within cluster.start_timeout_s.
         """
         for rank in self.learner.ranks:
             end_actor(rank)
-        self.learner.exchange(self._ranks())
+        self.learner.exchange(self._start_ranks())
         await self._set_up_learner()
 
     async def close(self) -> None:
-        """Nobody is watched or started again from now on. The processes end with Ray."""
+        """Stop heartbeats, restarts and scaling. The processes end with Ray."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(supervisor.close() for supervisor in self._supervisors))
-        if self._room is not None:
-            self._room.close()
+        if self._capacity is not None:
+            self._capacity.close()
 
-    # --- who is started with what -------------------------------------------------------------------------------------
+    # --- which actor gets which settings ------------------------------------------------------------------------------
 
     @property
     def _device(self) -> Device:
@@ -137,12 +139,12 @@ class Team:
     def _starter(self, actor: RemoteClass, *arguments: object) -> StartIn:
         return lambda placement, bundles: start_actor(actor, placement, bundles, arguments)
 
-    def _pivots(self) -> Supervisor:
-        supervisor = self._supervised("pivot", self._starter(EngineWorker, self._config.pivot, self._device))
-        self.pivot = GeneratorFleet(supervisor, timeout_s=self._config.pivot.timeout_s)
+    def _add_pivots(self) -> Supervisor:
+        supervisor = self._supervise("pivot", self._starter(EngineWorker, self._config.pivot, self._device))
+        self.pivot = EnginePool(supervisor, timeout_s=self._config.pivot.timeout_s)
         return supervisor
 
-    def _scorers(self, languages: Sequence[str], custom_source: str) -> Supervisor:
+    def _add_scorers(self, languages: Sequence[str], custom_source: str) -> Supervisor:
         config = self._config
         setup = RewardSetup(
             scorer=config.scorer,
@@ -154,18 +156,16 @@ class Team:
             custom_source=custom_source,
             translated_by=f"pivot {model_fingerprint(config.pivot.model)}",
         )
-        supervisor = self._supervised("scorer", self._starter(ScorerWorker, setup, self._device))
-        self.scorer = self._scorer_fleet(supervisor)
+        supervisor = self._supervise("scorer", self._starter(ScorerWorker, setup, self._device))
+        self.scorer = self._scorer_pool(supervisor)
         return supervisor
 
-    def _scorer_fleet(self, supervisor: Supervisor) -> ScorerFleet:
+    def _scorer_pool(self, supervisor: Supervisor) -> ScorerPool:
         config = self._config.scorer
-        return ScorerFleet(supervisor, timeout_s=config.timeout_s, attempts=config.attempts, backoff_s=config.backoff_s)
+        return ScorerPool(supervisor, timeout_s=config.timeout_s, attempts=config.attempts, backoff_s=config.backoff_s)
 
-    def _supervised(
-        self, role: Role, start: StartIn, *, min_workers: int = 1, starts_stale: bool = False
-    ) -> Supervisor:
-        """A role's actors, each in its bundle, now and at every restart."""
+    def _supervise(self, role: Role, start: StartIn, *, min_workers: int = 1, starts_stale: bool = False) -> Supervisor:
+        """Start a role's actors, each in its bundle, now and at every restart."""
         supervisor = Supervisor(
             WorkerPoolConfig(
                 role=role,
@@ -173,30 +173,27 @@ class Team:
                 start_timeout_s=self._config.cluster.start_timeout_s,
                 min_workers=min_workers,
                 starts_stale=starts_stale,
-                report=self._report,
-                waiting=self._console.waiting,
-                found=self._found,
+                on_event=self._on_event,
+                on_wait=self._console.waiting,
+                on_process=self._note_process,
             )
         )
         self._supervisors.append(supervisor)
         for placement in self._bundles.layout.of(role):
-            supervisor.hire(partial(start, placement, self._bundles))
+            supervisor.add(partial(start, placement, self._bundles))
         return supervisor
 
-    def _nobody(self, role: Role) -> Supervisor:
-        return Supervisor.around(role, ())
-
-    def _ranks(self) -> list[RemoteActor]:
+    def _start_ranks(self) -> list[RemoteActor]:
         return [
             start_actor(LearnerWorker, placement, self._bundles, (placement.index,))
             for placement in self._bundles.layout.of("learner")
         ]
 
-    # --- until they have loaded ---------------------------------------------------------------------------------------
+    # --- loading ------------------------------------------------------------------------------------------------------
 
     async def _open(self, supervisor: Supervisor) -> None:
-        if supervisor.workers:  # imitating references needs no scorer, for one
-            await self._started(supervisor.staffing.role, supervisor.open())
+        if supervisor.workers:  # some runs need no scorer, no pivot or no policy worker
+            await self._load(supervisor.config.role, supervisor.open())
 
     async def _set_up_learner(self) -> None:
         config = self._config
@@ -218,15 +215,11 @@ class Team:
             tensor_parallel_size=config.policy.tensor_parallel_size,
         )
         names = [placement.name for placement in self._bundles.layout.of("learner")]
-        for name, process in (await self._started("learner", processes(names, self.learner.ranks))).items():
-            self._found(name, process)
-        await self._started("learner", self.learner.setup(arguments))
+        for name, process in (await self._load("learner", processes(names, self.learner.ranks))).items():
+            self._note_process(name, process)
+        await self._load("learner", self.learner.setup(arguments))
 
-    def _note(self, kind: str, reason: str, detail: str) -> None:
-        if f": {WorkerState.STARTING} -> " not in reason:  # the phases tell of that
-            self._console.note(f"{kind} {reason}: {detail}")
-
-    async def _started(self, role: str, loading: Awaitable[Result]) -> Result:
+    async def _load(self, role: str, loading: Awaitable[Result]) -> Result:
         with self._console.phase(f"loading {role}"):
             return await waiting_for(
                 loading,
@@ -235,7 +228,11 @@ class Team:
                 on_wait=self._console.waiting,
             )
 
-    def _found(self, name: str, process: ProcessInfo) -> None:
+    def _note(self, kind: str, reason: str, detail: str) -> None:
+        if f": {WorkerState.STARTING} -> " not in reason:  # the console shows the loading already
+            self._console.note(f"{kind} {reason}: {detail}")
+
+    def _note_process(self, name: str, process: ProcessInfo) -> None:
         if (earlier := self.processes.pop(name, None)) is not None:
             number = sum(known.startswith(f"{name}.") for known in self.processes) + 1
             self.processes[f"{name}.{number}"] = earlier
@@ -243,39 +240,34 @@ class Team:
 
     # --- while the run goes on ----------------------------------------------------------------------------------------
 
-    async def _bring_up_stale(self, fleet: PolicyFleet) -> None:
-        """Workers that were started between two pushes get the weights of now."""
+    async def _bring_up_stale(self, pool: PolicyPool) -> None:
+        """Send the current weights to workers that were started between two pushes."""
         while True:
-            await fleet.stale.wait()
-            fleet.stale.clear()
+            await pool.stale.wait()
+            pool.stale.clear()
             try:
                 await self.learner.bring_up()
-            except RunFailed as failure:  # whoever asks the learner or the fleet next hears of it as well
-                self._report("fleet", "policy: a stale worker was not brought up", str(failure))
+            except RunFailed as failure:  # the next call of the learner or of the pool raises it as well
+                self._on_event("fleet", "policy: a stale worker was not brought up", str(failure))
 
-    async def _follow_cluster(self, policy: Supervisor, start: StartIn) -> None:
-        """Policy workers as many as the cluster has room for, within what the config allows."""
-        limits = self._config.policy
-        self._room = ClusterRoom(self._bundles, "policy", start=start)
-        elastic = Elastic(
-            "policy",
-            policy,
-            self._room,
-            limits=Limits(least=limits.min_workers, most=limits.most_workers, bundle=self._room.bundle),
-            report=self._report,
-        )
-        elastic.seat(self._room.keys, policy.workers)
-        await elastic.run()
+    async def _scale(self, policy: Supervisor, start: StartIn) -> None:
+        """Keep as many policy workers as the cluster has resources for, within the limits of the config."""
+        config = self._config.policy
+        capacity = self._capacity = RayCapacity(self._bundles, "policy", start=start)
+        limits = ScalingLimits(min_workers=config.min_workers, max_workers=config.most_workers, bundle=capacity.bundle)
+        autoscaler = Autoscaler("policy", policy, capacity, limits=limits, on_event=self._on_event)
+        autoscaler.occupy(capacity.keys, policy.workers)
+        await autoscaler.run()
 
     def _keep(self, work: Coroutine[object, object, None], supervisor: Supervisor) -> None:
-        """For as long as the run goes on; a fault of ours in it ends the run, as one in the supervisor does."""
+        """Run `work` until `close`. A bug in it ends the run, as a bug in the supervisor does."""
         task = asyncio.ensure_future(work)
-        task.add_done_callback(supervisor.hear_of)
+        task.add_done_callback(supervisor.on_task_done)
         self._tasks.append(task)
 
 
 def weight_backend(config: WeightsConfig, device: Device) -> WeightBackend:
-    """auto: NCCL between GPUs, Ray's object store without them."""
+    """Return how weights travel. "auto" is NCCL between GPUs, and Ray's object store without GPUs."""
     if config.backend != "auto":
         return config.backend
     return "nccl" if device == "cuda" else "object_store"

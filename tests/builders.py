@@ -1,10 +1,93 @@
-"""Build the values that tests pass around, one builder per type, each with defaults that are valid."""
+"""Build the values that many tests need, one builder a type. A test names only what it is about."""
 
-from contracts.rollouts import ScoreRequest
+from collections.abc import Sequence
+
+from contracts.rollouts import (
+    Group,
+    Problem,
+    PromptDraw,
+    Reference,
+    Rollout,
+    SamplingRequest,
+    Score,
+    ScoredGroup,
+    ScoreRequest,
+    Unscored,
+)
 from rewards.reading import Reading, read_group
 
 QUESTION = "Roger hat 5 Tennisbälle und kauft noch 6 Tennisbälle dazu. Wie viele Tennisbälle hat er jetzt?"
 REFERENCE = "Together that makes 5 + 6 = 11 balls. The answer is 11."
+
+
+def a_problem(item_id: str = "a", language: str = "de") -> Problem:
+    return Problem(
+        item_id=item_id,
+        language=language,
+        question=f"Frage {item_id} ({language})?",
+        question_en=f"Question {item_id}?",
+    )
+
+
+def a_rollout(text: str = "x", *, versions: Sequence[int] = (0,), logprob: float = 0.0) -> Rollout:
+    """Build a finished rollout of one token per version."""
+    return Rollout(
+        token_ids=(1,) * len(versions),
+        logprobs=(logprob,) * len(versions),
+        text=text,
+        finish_reason="stop",
+        token_versions=tuple(versions),
+    )
+
+
+def a_sampling_request(name: str = "a", *, num_samples: int = 1, max_tokens: int = 4) -> SamplingRequest:
+    return SamplingRequest(
+        request_id=name,
+        prompt_token_ids=(1,),
+        seeds=tuple(range(7, 7 + num_samples)),
+        max_tokens=max_tokens,
+        temperature=1.0,
+    )
+
+
+def a_score_request(
+    *responses: str, language: str = "de", question: str = "?", reference: str = "The answer is 1."
+) -> ScoreRequest:
+    """Build a request for these responses, none of them truncated; for two by default."""
+    responses = responses or ("x", "x")
+    return ScoreRequest(
+        language=language,
+        question=question,
+        question_en="?",
+        reference=reference,
+        responses=responses,
+        truncated=(False,) * len(responses),
+    )
+
+
+def a_score(reward: float) -> Score:
+    return Score(reward=reward, parts={"answer": reward, "reasoning": 0.0}, gates={"language": True}, answer="1")
+
+
+def a_scored_group(
+    problem: Problem, scores: tuple[Score | Unscored, ...], *, number: int = 0, versions: Sequence[int] = (0,)
+) -> ScoredGroup:
+    """Build a group with one response per score, each of one token per version."""
+    draw = PromptDraw(number=number, place=number, problem=problem)
+    rollouts = (a_rollout(versions=versions, logprob=-1.0),) * len(scores)
+    return ScoredGroup(
+        group=Group(group_id=draw.group_id, problem=problem, prompt_token_ids=(1,), rollouts=rollouts),
+        reference=Reference(
+            item_id=problem.item_id,
+            key="k",
+            text="The answer is 1.",
+            num_tokens=5,
+            verdict="accepted",
+            num_votes=1,
+            num_drawn=1,
+        ),
+        scores=scores,
+    )
 
 
 def a_reading(

@@ -1,9 +1,7 @@
-"""The workers of one role: which state each is in, and a new process in the place of one that died.
+"""Keep the workers of one role alive: track each one's state, and start a new process in the place of a dead one.
 
-Owns the states' changes, restarts and their budget, and the moment when too few are left. Knows no Ray (a process is
-ended by actors/remote/calls.py, started by a callable), nothing of what workers compute, and not where they are
-placed. Who asks them something tells what it saw (`failed`, `suspect`, `stale`) and listens. Every change is
-reported once.
+Knows no Ray: a callable starts a process and another one ends it. Callers report what they see of a worker
+(`mark_dead`, `mark_suspect`, `mark_stale`) and subscribe to changes of state. Every change is one event.
 """
 
 import asyncio
@@ -13,188 +11,212 @@ from dataclasses import dataclass
 from typing import Self
 
 from actors.fleets.heartbeats import Heartbeats
-from actors.fleets.states import LOADED, NEXT, RestartBudget, WorkerState
+from actors.fleets.worker import NEXT, RestartBudget, Worker, WorkerState
 from actors.remote.calls import end_actor, one_line, processes, ready
 from actors.remote.process import ProcessInfo, RemoteActor
 from contracts.config.fleet import FleetConfig
 from contracts.errors import FleetLost, RunFailed
 from contracts.waiting import waiting_for
 
-Report = Callable[[str, str, str], None]
-"""Takes (kind, reason, detail): a line of events.jsonl."""
-
-
-@dataclass(eq=False)
-class Worker:
-    """One place in a fleet. The process in it may be exchanged: `handle` is its identity, never used twice."""
-
-    name: str  # "policy-0"; never used twice
-    index: int
-    start: Callable[[], RemoteActor]
-    budget: RestartBudget
-    handle: RemoteActor
-    state: WorkerState = WorkerState.STARTING
-    why: str = ""  # of its last change
-    process: ProcessInfo | None = None  # the newest
-    has_answered: bool = False  # the process of now, that it is there; it may still be loading
+OnEvent = Callable[[str, str, str], None]
+"""Take (kind, reason, detail): a line of events.jsonl."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerPoolConfig:
-    """How one role's workers are kept."""
+    """Say how the workers of one role are kept."""
 
     role: str
     rules: FleetConfig
-    start_timeout_s: float  # from starting a process to a loaded model, waiting for a place included
+    start_timeout_s: float  # from starting a process to a loaded model, including the wait for free devices
     min_workers: int = 1
-    starts_stale: bool = False  # a loaded worker serves nothing before it was given weights
-    report: Report = lambda kind, reason, detail: None
-    waiting: Callable[[str], None] = lambda text: None  # what is being waited for, every half minute
-    found: Callable[[str, ProcessInfo], None] = lambda name, process: None  # a worker's new process
+    starts_stale: bool = False  # a loaded worker takes no requests before it has been given weights
+    on_event: OnEvent = lambda kind, reason, detail: None
+    on_wait: Callable[[str], None] = lambda text: None  # called every half minute of a wait
+    on_process: Callable[[str, ProcessInfo], None] = lambda name, process: None  # a worker's new process was found
 
 
 class Supervisor:
-    """Keeps the workers of one role alive."""
+    """Keep the workers of one role alive."""
 
     def __init__(
         self,
-        staffing: WorkerPoolConfig,
+        config: WorkerPoolConfig,
         *,
         kill: Callable[[RemoteActor], None] = end_actor,
-        clock: Callable[[], float] = time.monotonic,  # never the wall clock: that one jumps
+        clock: Callable[[], float] = time.monotonic,  # never the wall clock, which jumps
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.staffing = staffing
+        self.config = config
         self.workers: list[Worker] = []  # by index; dead and retired ones too
         self.lost: FleetLost | None = None
         self.prepare: Callable[[Worker], Awaitable[None]] | None = None
-        """Awaited after a worker has loaded, before it serves; no other code runs between its end and the new state.
-        Raising means that the worker did not start."""
+        """Awaited after a worker has loaded, before it takes requests. No other code runs between its end and the
+        change of state. An exception means that the worker did not start."""
         self._kill = kill
         self._clock = clock
         self._sleep = sleep
-        self.is_open = False  # all that were hired first have loaded
-        self._is_frozen = False
-        self._lives: dict[str, asyncio.Task[None]] = {}  # those that are being started again, by name
-        self._heartbeats = Heartbeats(self, staffing.rules, clock=clock, sleep=sleep)
-        self._listeners: list[Callable[[Worker], None]] = []
+        self.is_open = False  # the first workers have loaded
+        self._is_fixed = False
+        self._starts: dict[str, asyncio.Task[None]] = {}  # workers that are being started or replaced, by name
+        self._heartbeats: asyncio.Task[None] | None = None
+        self._subscribers: list[Callable[[Worker], None]] = []
         self._changed = asyncio.Event()
 
     @classmethod
-    def around(cls, role: str, handles: Sequence[RemoteActor]) -> Self:
-        """Of workers that somebody else has started and loaded: no heartbeats, one that fails is given up, and one
-        that can't be reached is asked again."""
+    def of_loaded(cls, role: str, handles: Sequence[RemoteActor]) -> Self:
+        """Return a supervisor of workers that the caller has started and loaded.
+
+        It asks for no heartbeats. A worker that fails is retired, and one that can't be reached is asked again.
+        """
         supervisor = cls(WorkerPoolConfig(role=role, rules=FleetConfig(max_restarts=0), start_timeout_s=0))
-        supervisor._is_frozen = True
+        supervisor._is_fixed = True
         for handle in handles:
-            supervisor.hire(lambda handle=handle: handle).state = WorkerState.READY
+            supervisor.add(lambda handle=handle: handle).state = WorkerState.READY
         supervisor.is_open = True
         return supervisor
 
-    def hire(self, start: Callable[[], RemoteActor]) -> Worker:
-        """One more worker, with the next name. Before `open` that loads it; afterwards it loads by itself, and a
-        failure costs its budget. `start` is called now, and again at every restart."""
+    def add(self, start: Callable[[], RemoteActor]) -> Worker:
+        """Add a worker under the next name, and start its process.
+
+        Before `open`, that call loads it. Afterwards it loads at once, and a failure costs its restart budget. `start`
+        is called now, and again at every restart.
+        """
         index = len(self.workers)
-        budget = RestartBudget(self.staffing.rules)
-        worker = Worker(f"{self.staffing.role}-{index}", index, start=start, budget=budget, handle=start())
+        budget = RestartBudget(self.config.rules)
+        worker = Worker(f"{self.config.role}-{index}", index, start=start, budget=budget, handle=start())
         self.workers.append(worker)
         if self.is_open:
-            self._live(worker, self._start(worker))
+            self._spawn(worker, self._start(worker))
         return worker
 
     async def open(self) -> None:
-        """Load all that were hired, at the same time; from then on keep them alive.
+        """Load all workers that were added, at the same time, and keep them alive from then on.
 
         Raises:
-            RunFailed: a worker did not start; it is named.
+            RunFailed: a worker did not start; `key` is its name.
         """
         await asyncio.gather(*(self._load(worker) for worker in self.workers))
         self.is_open = True
-        self._heartbeats.start()
+        heartbeats = Heartbeats(self, self.config.rules, clock=self._clock, sleep=self._sleep)
+        self._heartbeats = asyncio.ensure_future(heartbeats.run())
+        self._heartbeats.add_done_callback(self.on_task_done)
 
     async def close(self) -> None:
-        """No more heartbeats and restarts. The processes end with Ray."""
-        tasks = [*self._lives.values(), *self._heartbeats.stop()]
+        """Stop heartbeats and restarts. The processes end with Ray."""
+        tasks = [*self._starts.values(), *([self._heartbeats] if self._heartbeats else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def serving(self) -> list[Worker]:
+        """Return the workers that take requests: READY."""
         return [worker for worker in self.workers if worker.state is WorkerState.READY]
 
     def loaded(self) -> list[Worker]:
-        """Ready, suspect or stale."""
-        return [worker for worker in self.workers if worker.state in LOADED]
+        """Return the workers with a loaded model: ready, suspect or stale."""
+        return [worker for worker in self.workers if worker.is_loaded]
 
     def watched(self) -> list[Worker]:
-        """All whose silence counts: loaded, or at it."""
-        return [worker for worker in self.workers if worker.state in LOADED or _loads(worker)]
+        """Return the workers whose heartbeat is monitored: loaded or loading."""
+        return [worker for worker in self.workers if worker.is_watched]
 
-    def possible(self) -> list[Worker]:
-        """All that serve or may serve again."""
+    def remaining(self) -> list[Worker]:
+        """Return the workers that are not retired: they take requests, or may do so again."""
         return [worker for worker in self.workers if worker.state is not WorkerState.RETIRED]
 
     async def until_serving(self) -> None:
-        """Until one is ready. Raises FleetLost where none will be."""
+        """Wait until one worker is ready.
+
+        Raises:
+            FleetLost: none will ever be.
+        """
         await self._until(self.serving)
 
     async def until_loaded(self) -> None:
-        """Until one is ready, suspect or stale. Raises FleetLost where none will be."""
+        """Wait until one worker is ready, suspect or stale.
+
+        Raises:
+            FleetLost: none will ever be.
+        """
         await self._until(self.loaded)
 
     def refuse_if_lost(self) -> None:
-        """Raises FleetLost where nobody will ever serve again, or there never was anybody."""
+        """Check that a worker may take requests, now or later.
+
+        Raises:
+            FleetLost: too few workers are left, or there never was one.
+        """
         if self.lost is not None:
-            raise FleetLost(*self.lost.args)
+            raise FleetLost(*self.lost.args, key=self.config.role)
         if not self.workers:
-            raise FleetLost(f"this run has no {self.staffing.role} workers")
+            raise FleetLost(f"this run has no {self.config.role} workers", key=self.config.role)
 
-    def listen(self, heard: Callable[[Worker], None]) -> None:
-        """Have `heard` called after every change of a worker's state, and after `lost` was set."""
-        self._listeners.append(heard)
+    def subscribe(self, on_change: Callable[[Worker], None]) -> None:
+        """Have `on_change` called after every change of a worker's state, and after `lost` was set."""
+        self._subscribers.append(on_change)
 
-    def failed(self, worker: Worker, why: str, *, handle: RemoteActor = None) -> None:
-        """Its process is gone, or must go: another takes its place. A late word of an earlier process changes nothing;
-        `handle` says of which process this was seen."""
-        if (worker.state in LOADED or _loads(worker)) and handle in (None, worker.handle):
-            self._bury(worker, why)
+    # --- what callers saw ---------------------------------------------------------------------------------------------
 
-    def suspect(self, worker: Worker, why: str, *, handle: RemoteActor = None) -> None:
-        """It can't be reached for now: it is asked nothing new until its heartbeat is heard, or found missing."""
-        if worker.state is WorkerState.READY and handle in (None, worker.handle) and not self._is_frozen:
+    def mark_dead(self, worker: Worker, why: str, *, handle: RemoteActor | None = None) -> None:
+        """End the worker's process and start another one in its place.
+
+        `handle` says of which process the failure was seen: one of an earlier process changes nothing.
+        """
+        if worker.is_watched and handle in (None, worker.handle):
+            self._mark_dead(worker, why)
+
+    def mark_suspect(self, worker: Worker, why: str, *, handle: RemoteActor | None = None) -> None:
+        """Give the worker no new requests until it answers a heartbeat, or has been silent for too long."""
+        if worker.state is WorkerState.READY and handle in (None, worker.handle) and not self._is_fixed:
             self._move(worker, WorkerState.SUSPECT, why)
 
-    def answered(self, worker: Worker) -> None:
-        """A heartbeat was heard."""
+    def mark_answering(self, worker: Worker) -> None:
+        """Make a suspect worker ready: it answered a heartbeat."""
         if worker.state is WorkerState.SUSPECT:
             self._move(worker, WorkerState.READY, "it answers again")
 
-    def stale(self, worker: Worker, why: str) -> None:
-        """It lacks the weights of now."""
-        if worker.state in LOADED and worker.state is not WorkerState.STALE:
+    def mark_stale(self, worker: Worker, why: str) -> None:
+        """Give the worker no requests until it has the learner's current weights."""
+        if worker.is_loaded and worker.state is not WorkerState.STALE:
             self._move(worker, WorkerState.STALE, why)
 
-    def current(self, worker: Worker, why: str) -> None:
-        """It has the weights of now."""
-        if worker.state in LOADED and worker.state is not WorkerState.READY:
+    def mark_current(self, worker: Worker, why: str) -> None:
+        """Make the worker ready: it has the learner's current weights."""
+        if worker.is_loaded and worker.state is not WorkerState.READY:
             self._move(worker, WorkerState.READY, why)
 
-    def retire(self, worker: Worker, why: str) -> None:
-        """Let it go for good, without a restart: it is one too many, or its place is lost."""
+    def remove(self, worker: Worker, why: str) -> None:
+        """Retire the worker for good, without a restart: it is one too many, or its devices are gone."""
         if worker.state is not WorkerState.RETIRED:
-            self._retire(worker, why)
+            self._remove(worker, why)
 
-    def _bury(self, worker: Worker, why: str) -> None:
-        self._end_life(worker)
+    def give_up(self, lost: FleetLost) -> None:
+        """Raise this error in every wait, and in every call from now on."""
+        self.lost = self.lost or lost
+        self._notify(self.workers[-1])
+        self.config.on_event("fleet", f"{self.config.role}: lost", str(lost))
+
+    def on_task_done(self, task: "asyncio.Task[None]") -> None:
+        """Give up if a background task raised: a bug in one of them must not look like a long wait."""
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            role = self.config.role
+            text = f"the supervisor of {role} failed: {type(failure).__name__}: {failure}"
+            self.give_up(FleetLost(text, key=role))
+
+    # --- starting and replacing ---------------------------------------------------------------------------------------
+
+    def _mark_dead(self, worker: Worker, why: str) -> None:
+        self._cancel_start(worker)
         self._move(worker, WorkerState.DEAD, why)
-        self._live(worker, self._replace(worker, why))
+        self._spawn(worker, self._replace(worker, why))
 
     async def _replace(self, worker: Worker, why: str) -> None:
         wait_s = worker.budget.next_wait_s(self._clock())
         if wait_s is None:
-            rules = self.staffing.rules
+            rules = self.config.rules
             spent = f"{rules.max_restarts} restarts within {rules.restart_window_s:g} s are spent"
-            self._retire(worker, why if self._is_frozen else f"{why}; {spent}")
+            self._remove(worker, why if self._is_fixed else f"{why}; {spent}")
             return
         self._kill(worker.handle)
         await self._sleep(wait_s)
@@ -202,73 +224,70 @@ class Supervisor:
         await self._start(worker)
 
     async def _start(self, worker: Worker) -> None:
-        staffing = self.staffing
         try:
             if worker.state is WorkerState.RESTARTING:
                 worker.handle, worker.has_answered = worker.start(), False
             await waiting_for(
                 self._load(worker),
                 f"{worker.name} to load",
-                timeout_s=staffing.start_timeout_s,
-                on_wait=staffing.waiting,
+                timeout_s=self.config.start_timeout_s,
+                on_wait=self.config.on_wait,
             )
-        except Exception as failure:  # noqa: BLE001 - whatever it was is reported, costs budget, and names the end
-            self._bury(worker, failure.args[0] if isinstance(failure, RunFailed) else f"did not start: {failure}")
+        except Exception as failure:  # noqa: BLE001 - any failure is an event, costs budget, and is named at the end
+            self._mark_dead(worker, failure.args[0] if isinstance(failure, RunFailed) else f"did not start: {failure}")
 
     async def _load(self, worker: Worker) -> None:
-        """Find its process, load its model, prepare it; then it serves, or is stale."""
+        """Find the worker's process, load its model and prepare it; then it is ready or stale."""
         name, handle = worker.name, worker.handle
         worker.process = (await processes([name], [handle]))[name]
         worker.has_answered = True
-        self.staffing.found(name, worker.process)
+        self.config.on_process(name, worker.process)
         await ready([name], [handle])
         if self.prepare is not None:
             try:
                 await self.prepare(worker)
             except Exception as failure:
-                raise RunFailed(f"{name} could not be prepared: {one_line(failure)}") from failure
-        if _is_starting(worker) and worker.handle is handle:  # else it was given up in this very turn
-            self._move(worker, WorkerState.STALE if self.staffing.starts_stale else WorkerState.READY, "loaded")
+                raise RunFailed(f"{name} could not be prepared: {one_line(failure)}", key=name) from failure
+        if worker.is_starting and worker.handle is handle:  # else it was marked dead in this turn of the event loop
+            self._move(worker, WorkerState.STALE if self.config.starts_stale else WorkerState.READY, "loaded")
 
-    def _retire(self, worker: Worker, why: str) -> None:
-        self._end_life(worker)
-        if not self._is_frozen:
+    def _remove(self, worker: Worker, why: str) -> None:
+        self._cancel_start(worker)
+        if not self._is_fixed:
             self._kill(worker.handle)
         self._move(worker, WorkerState.RETIRED, why)
-        self._check_left()
+        self._check_remaining()
 
-    def _end_life(self, worker: Worker) -> None:
-        """It is not started again by what is at it now, which may be who calls this."""
-        life = self._lives.pop(worker.name, None)
-        if life is not None and life is not asyncio.current_task():
-            life.cancel()
+    def _spawn(self, worker: Worker, start: Coroutine[object, object, None]) -> None:
+        task = self._starts[worker.name] = asyncio.ensure_future(start)
+        task.add_done_callback(self.on_task_done)
 
-    def _check_left(self) -> None:
-        left, role = self.possible(), self.staffing.role
-        if self.lost is not None or len(left) >= self.staffing.min_workers:
+    def _cancel_start(self, worker: Worker) -> None:
+        """Cancel the start or replacement that is under way, unless it is the task that calls this."""
+        task = self._starts.pop(worker.name, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    def _check_remaining(self) -> None:
+        remaining, role, needed = self.remaining(), self.config.role, self.config.min_workers
+        if self.lost is not None or len(remaining) >= needed:
             return
-        gone = "; ".join(
-            f"{worker.name}: {worker.why}" for worker in self.workers if worker.state is WorkerState.RETIRED
+        retired = [worker for worker in self.workers if worker.state is WorkerState.RETIRED]
+        reasons = "; ".join(f"{worker.name}: {worker.why}" for worker in retired)
+        self.give_up(
+            FleetLost(f"{role} workers left: {len(remaining)}, needed: {needed}; given up: {reasons}", key=role)
         )
-        needed = self.staffing.min_workers
-        self.give_up(FleetLost(f"{role} workers left: {len(left)}, needed: {needed}; given up: {gone}"))
-
-    def give_up(self, lost: FleetLost) -> None:
-        """All that wait, and whoever asks from now on, get this error."""
-        self.lost = self.lost or lost
-        self._tell(self.workers[-1])
-        self.staffing.report("fleet", f"{self.staffing.role}: lost", str(lost))
 
     def _move(self, worker: Worker, state: WorkerState, why: str) -> None:
         before = worker.state
         assert state in NEXT[before], f"{worker.name}: {before} -> {state}"
         worker.state, worker.why = state, why
-        self.staffing.report("worker", f"{worker.name}: {before} -> {state}", why)
-        self._tell(worker)
+        self.config.on_event("worker", f"{worker.name}: {before} -> {state}", why)
+        self._notify(worker)
 
-    def _tell(self, worker: Worker) -> None:
-        for heard in self._listeners:
-            heard(worker)
+    def _notify(self, worker: Worker) -> None:
+        for on_change in self._subscribers:
+            on_change(worker)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -276,22 +295,3 @@ class Supervisor:
         while not found():
             self.refuse_if_lost()
             await self._changed.wait()
-
-    def _live(self, worker: Worker, life: Coroutine[object, object, None]) -> None:
-        task = self._lives[worker.name] = asyncio.ensure_future(life)
-        task.add_done_callback(self.hear_of)
-
-    def hear_of(self, task: "asyncio.Task[None]") -> None:
-        """Nobody awaits the tasks of a supervisor: a fault of ours in one of them must not look like a long wait."""
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            role = self.staffing.role
-            self.give_up(FleetLost(f"the supervisor of {role} failed: {type(failure).__name__}: {failure}"))
-
-
-def _loads(worker: Worker) -> bool:
-    """Its process is there, its model is not yet."""
-    return worker.has_answered and _is_starting(worker)
-
-
-def _is_starting(worker: Worker) -> bool:
-    return worker.state in (WorkerState.STARTING, WorkerState.RESTARTING)

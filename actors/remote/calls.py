@@ -1,8 +1,4 @@
-"""Ray's actors as those see them who call them: how their errors read, where they run, and how they are ended.
-
-Owns what Ray's exceptions mean for a caller; whoever calls through here needs not know them. Knows nothing of what the
-actors compute.
-"""
+"""Call Ray actors: translate Ray's exceptions into three of our own, load workers, and end their processes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
@@ -19,15 +15,15 @@ Answer = TypeVar("Answer")
 
 
 class Unreachable(RuntimeError):
-    """Ray can't reach the worker and doesn't know whether it lives; what it was asked will not be answered."""
+    """Report that Ray can't reach the worker and doesn't know whether it is alive. The call will not be answered."""
 
 
 class ProcessLost(RuntimeError):
-    """The worker's process is gone, or an answer of it is."""
+    """Report that the worker's process has ended, or that its answer was lost."""
 
 
 class WorkerRaised(RuntimeError):
-    """The worker answered with an exception."""
+    """Report that the worker answered with an exception."""
 
     def __init__(self, text: str, cause: BaseException) -> None:
         super().__init__(text)
@@ -35,12 +31,12 @@ class WorkerRaised(RuntimeError):
 
 
 class RequestFailed(RuntimeError):
-    """One request that a worker can't answer, where others in the same message may be answered."""
+    """Report that a worker can't answer one request; other requests in the same message may be answered."""
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Ray's errors of a call, as one of the three above.
+def translated_errors() -> Iterator[None]:
+    """Replace Ray's exceptions of a remote call.
 
     Raises:
         Unreachable, ProcessLost, WorkerRaised: instead of what Ray raises.
@@ -56,47 +52,56 @@ def told() -> Iterator[None]:
 
 
 async def answer(call: Awaitable[Answer]) -> Answer:
-    """What one remote call gives. Raises as `told`."""
-    with told():
+    """Return what one remote call gives. Raises as `translated_errors`."""
+    with translated_errors():
         return await call
 
 
 async def answers(calls: AsyncIterator[Awaitable[Answer]]) -> AsyncIterator[Answer]:
-    """What a remote stream gives, one by one. Raises as `told`."""
-    with told():
+    """Yield what a remote stream gives, item by item. Raises as `translated_errors`."""
+    with translated_errors():
         async for call in calls:
             yield await call
 
 
+def ignore_late_failure(task: "asyncio.Future[Answer]") -> None:
+    """Read a task's exception (use as a done callback): asyncio complains about one that no caller awaits any more."""
+    if not task.cancelled():
+        task.exception()
+
+
 def one_line(failure: BaseException) -> str:
-    """The last line that says something: Ray wraps the actor's whole traceback around it; the logs keep that."""
+    """Return the last line with content of an error: Ray puts the actor's whole traceback around it.
+
+    The traceback is in the actor's log.
+    """
     lines = [line.strip() for line in str(failure).splitlines()]
-    telling = [line for line in lines if line and not line.startswith("For further information")]
-    return telling[-1] if telling else type(failure).__name__
+    content = [line for line in lines if line and not line.startswith("For further information")]
+    return content[-1] if content else type(failure).__name__
 
 
 def end_actor(handle: RemoteActor) -> None:
-    """Have Ray end the actor's process, also one that is stopped or hangs (which takes it five seconds more).
+    """Have Ray end the actor's process, also one that is stopped or hangs (Ray then takes five seconds more).
 
-    Returns at once. A new actor for the same devices waits by itself until the old process has let go of them.
+    Returns at once. A new actor for the same devices waits by itself until the old process has released them.
     """
     ray.kill(handle, no_restart=True)
 
 
 async def processes(names: Sequence[str], workers: Sequence[RemoteActor]) -> dict[str, ProcessInfo]:
-    """Where the workers run, by name; they answer before they load anything.
+    """Return where the workers run, by name. They answer before they load anything.
 
     Raises:
-        RunFailed: a worker's process did not start.
+        RunFailed: a worker's process did not start; `key` is its name.
     """
     return await _all(names, [worker.process.remote() for worker in workers])
 
 
 async def ready(names: Sequence[str], workers: Sequence[RemoteActor]) -> dict[str, ProcessInfo]:
-    """Wait until every worker has loaded its model; the first that can't is named.
+    """Wait until every worker has loaded its model.
 
     Raises:
-        RunFailed: a worker died or raised while it was loading.
+        RunFailed: a worker died or raised while it was loading; `key` is its name.
     """
     return await _all(names, [worker.ready.remote() for worker in workers])
 
@@ -106,7 +111,7 @@ async def _all(names: Sequence[str], calls: Sequence[Awaitable[ProcessInfo]]) ->
         try:
             return await call
         except RayError as failure:
-            raise RunFailed(f"{name} did not start: {one_line(failure)}") from failure
+            raise RunFailed(f"{name} did not start: {one_line(failure)}", key=name) from failure
 
     infos = await asyncio.gather(*(one(name, call) for name, call in zip(names, calls, strict=True)))
     return dict(zip(names, infos, strict=True))

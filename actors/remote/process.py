@@ -1,26 +1,27 @@
-"""What an actor is to others: a handle, and a process that tells where it writes. Knows nothing else."""
+"""Define what callers know of an actor: its handle, and where its process runs and writes its logs."""
 
 import os
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 RemoteActor: TypeAlias = Any
-"""A Ray actor's handle: Ray makes its methods when the program runs, so no type checker sees them."""
+"""A Ray actor's handle. Ray creates its methods at run time, so no type checker sees them."""
 RemoteClass: TypeAlias = Any
-"""A class decorated with `ray.remote`, likewise."""
+"""A class decorated with `ray.remote`. No type checker sees its methods either."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessInfo:
-    """Where one actor runs and writes."""
+    """Say where one actor runs and writes."""
 
     pid: int
     node: str
-    stdout: str  # the file behind it, as Ray has opened it
+    stdout: str  # path of the file that Ray has opened for it
     stderr: str
 
 
 def this_process() -> ProcessInfo:
+    """Describe the calling process."""
     return ProcessInfo(
         pid=os.getpid(),
         node=os.uname().nodename,

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.engine import EngineWorker
-from actors.fleets.generators import GeneratorFleet, ready
+from actors.fleets.engines import EnginePool
 from actors.fleets.learner import LearnerRanks
 from actors.fleets.supervisor import Supervisor
+from actors.remote.calls import ready
 from benchmarks.ranks import start_learner
 from cluster.launch import Bundles, start_actor
 from cluster.team import weight_backend
@@ -54,7 +55,7 @@ class LengthScorer:
 class OurActors:
     """The real parts of a step, loaded; the policy worker serves the learner's weights."""
 
-    policy: GeneratorFleet
+    policy: EnginePool
     learner: LearnerRanks
     processes: tuple[int, ...]  # ids, the driver's own first
 
@@ -70,7 +71,7 @@ async def start_actors(config: Config, bundles: Bundles) -> OurActors:
     )
     await learner.push_weights(0)
     return OurActors(
-        GeneratorFleet(Supervisor.around("policy", [worker])),
+        EnginePool(Supervisor.of_loaded("policy", [worker])),
         learner,
         processes=(os.getpid(), loaded[policy_at.name].pid, *ranks),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from actors.fleets.states import RestartBudget
+from actors.fleets.worker import RestartBudget
 from cluster.team import Team
 from contracts.config.run import Config
 from driver.calibration import Similarities, TranslatedSimilarities, calibration_for

@@ -100,7 +100,7 @@ def _run_actors(
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
     recorder = RunRecorder(folder, console, watch=watch)
     outputs = RunOutputs(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
-    team = Team(config, bundles, console, report=recorder.worker_changed)
+    team = Team(config, bundles, console, on_event=recorder.worker_changed)
     started = time.monotonic()
     try:
         status = asyncio.run(_run(config, inputs, team, outputs=outputs, console=console))

@@ -16,19 +16,17 @@ import numpy as np
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.errors import LearnerLost
 from contracts.rollouts import (
-    Group,
     Problem,
     PromptDraw,
-    Reference,
     Rollout,
     SamplingRequest,
     Score,
-    ScoredGroup,
     ScoreRequest,
     Unscored,
 )
 from driver.problems.stream import DrawState, StreamState
 from driver.tracking.step_record import StepRecord
+from tests.builders import a_score
 
 Scores = tuple[Score | Unscored, ...]
 T = TypeVar("T")
@@ -42,44 +40,6 @@ def run(work: Coroutine[object, object, T]) -> T:
             return await work
 
     return asyncio.run(bounded())
-
-
-def a_problem(item_id: str = "a", language: str = "de") -> Problem:
-    return Problem(
-        item_id=item_id,
-        language=language,
-        question=f"Frage {item_id} ({language})?",
-        question_en=f"Question {item_id}?",
-    )
-
-
-def a_score(reward: float) -> Score:
-    return Score(reward=reward, parts={"answer": reward, "reasoning": 0.0}, gates={"language": True}, answer="1")
-
-
-def a_scored_group(problem: Problem, scores: Scores, *, number: int = 0, versions: Sequence[int] = (0,)) -> ScoredGroup:
-    """One response a score, each of a token a version."""
-    draw = PromptDraw(number=number, place=number, problem=problem)
-    rollout = Rollout(
-        token_ids=(1,) * len(versions),
-        logprobs=(-1.0,) * len(versions),
-        text="x",
-        finish_reason="stop",
-        token_versions=tuple(versions),
-    )
-    return ScoredGroup(
-        group=Group(group_id=draw.group_id, problem=problem, prompt_token_ids=(1,), rollouts=(rollout,) * len(scores)),
-        reference=Reference(
-            item_id=problem.item_id,
-            key="k",
-            text="The answer is 1.",
-            num_tokens=5,
-            verdict="accepted",
-            num_votes=1,
-            num_drawn=1,
-        ),
-        scores=scores,
-    )
 
 
 def token_ids(text: str) -> tuple[int, ...]:

@@ -17,11 +17,11 @@ import ray
 from ray import _raylet
 from ray.cluster_utils import Cluster
 
-from actors.fleets.generators import GeneratorFleet
+from actors.fleets.engines import EnginePool
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.remote.process import RemoteActor, RemoteClass, this_process
-from cluster.elastic.decide import Elastic, Limits
-from cluster.elastic.ray_room import ClusterRoom
+from cluster.elastic.ray_capacity import RayCapacity
+from cluster.elastic.scaling import Autoscaler, ScalingLimits
 from cluster.launch import Bundles, placed, start_actor
 from cluster.layout import Layout, Placement, Resources
 from contracts.config.fleet import FleetConfig
@@ -80,9 +80,9 @@ class Crew:
     nodes: Nodes
     second: object  # the node of the second worker
     supervisor: Supervisor
-    fleet: GeneratorFleet
-    room: ClusterRoom
-    elastic: Elastic
+    pool: EnginePool
+    capacity: RayCapacity
+    autoscaler: Autoscaler
     events: list[tuple[str, str]]
     num_asked: int = field(default=0)
 
@@ -92,9 +92,7 @@ class Crew:
     async def ask(self, num: int, *, seconds: int = 0) -> set[str]:
         """The nodes that so many requests, made at once, were answered on; each takes so long there."""
         first, self.num_asked = self.num_asked, self.num_asked + num
-        answers = await asyncio.gather(
-            *(self.fleet.sample(a_request(first + number, seconds)) for number in range(num))
-        )
+        answers = await asyncio.gather(*(self.pool.sample(a_request(first + number, seconds)) for number in range(num)))
         return {rollout.text for rollouts in answers for rollout in rollouts}
 
     async def until(self, names: list[str]) -> None:
@@ -167,30 +165,30 @@ def followed(nodes: Nodes, test: Test, *, least: int = 1, most: int = 2) -> None
     @asynccontextmanager
     async def crew(bundles: Bundles) -> AsyncIterator[Crew]:
         events: list[tuple[str, str]] = []
-        staffing = WorkerPoolConfig(
+        config = WorkerPoolConfig(
             role="policy",
             rules=FleetConfig(heartbeat_s=0.3, suspect_after_s=1, dead_after_s=3, backoff_s=0.1),
             start_timeout_s=120,
             min_workers=least,
-            report=lambda kind, reason, _: events.append((kind, reason)),
+            on_event=lambda kind, reason, _: events.append((kind, reason)),
         )
-        supervisor = Supervisor(staffing)
+        supervisor = Supervisor(config)
         for placement in layout.placements:
-            supervisor.hire(lambda placement=placement: start(placement, bundles))
+            supervisor.add(lambda placement=placement: start(placement, bundles))
         await supervisor.open()
-        room = ClusterRoom(bundles, "policy", start=start)
-        limits = Limits(least=least, most=most, bundle=room.bundle)
-        elastic = Elastic("policy", supervisor, room, limits=limits, report=staffing.report)
-        elastic.seat(room.keys, supervisor.workers)
-        following = asyncio.ensure_future(elastic.run(every_s=0.5))
+        capacity = RayCapacity(bundles, "policy", start=start)
+        limits = ScalingLimits(min_workers=least, max_workers=most, bundle=capacity.bundle)
+        autoscaler = Autoscaler("policy", supervisor, capacity, limits=limits, on_event=config.on_event)
+        autoscaler.occupy(capacity.keys, supervisor.workers)
+        following = asyncio.ensure_future(autoscaler.run(every_s=0.5))
         try:
-            yield Crew(nodes, second, supervisor, GeneratorFleet(supervisor, timeout_s=120), room, elastic, events)
+            yield Crew(nodes, second, supervisor, EnginePool(supervisor, timeout_s=120), capacity, autoscaler, events)
             assert not following.done(), following
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             await supervisor.close()
-            room.close()
+            capacity.close()
 
     async def bounded(bundles: Bundles) -> None:
         async with asyncio.timeout(240), crew(bundles) as seen:
@@ -216,14 +214,14 @@ def test_requests_go_on_when_a_node_is_lost_and_one_that_comes_brings_a_worker_b
         while not crew.changes():
             await asyncio.sleep(0.05)
         assert crew.changes() == ["policy: 2 -> 1 workers"]
-        assert there not in crew.supervisor.possible()
+        assert there not in crew.supervisor.remaining()
 
         crew.nodes.add()
         await crew.until([here.name, "policy-2"])
         third = await crew.ask(4)
         assert len(third) == 2 and _head() in third and third != both
         assert crew.changes() == ["policy: 2 -> 1 workers", "policy: 1 -> 2 workers"]
-        assert crew.room.keys == ("bundle 0", "bundle 1")  # in the place of the one that was given up
+        assert crew.capacity.keys == ("bundle 0", "bundle 1")  # in the slot of the one that was given up
 
     followed(nodes, watch)
 
@@ -233,10 +231,10 @@ def test_workers_are_added_on_nodes_that_come_up_to_the_most_and_their_places_ar
         crew.nodes.add(num_workers=3)
         await crew.until(["policy-0", "policy-1", "policy-2", "policy-3"])
         assert len(await crew.ask(8)) == 3
-        assert len(crew.room.keys) == 4
+        assert len(crew.capacity.keys) == 4
         assert crew.changes() == ["policy: 2 -> 3 workers", "policy: 3 -> 4 workers"]
         assert ray.available_resources().get("CPU") == 1  # the third of the new node: four were to be the most
-        crew.room.close()
+        crew.capacity.close()
         while ray.available_resources().get("CPU") != 3:
             await asyncio.sleep(0.05)
 
@@ -260,10 +258,10 @@ def test_a_node_that_is_about_to_end_is_left_before_it_does(nodes: Nodes) -> Non
 def test_where_no_fewer_may_be_a_worker_waits_for_its_node_and_keeps_its_name(nodes: Nodes) -> None:
     async def watch(crew: Crew) -> None:
         crew.nodes.lose(crew.second)
-        while all(place.node for place in crew.room.look().places):
+        while all(slot.node for slot in crew.capacity.look().slots):
             await asyncio.sleep(0.05)
         for _ in range(4):
-            await crew.elastic.look()
+            await crew.autoscaler.look()
         assert await crew.ask(2) == {_head()}
         crew.nodes.add()
         await crew.until(["policy-0", "policy-1"])
@@ -280,7 +278,7 @@ def _head() -> str:
 
 def _node(crew: Crew, index: int) -> str | None:
     """Of the worker in one of the first bundles."""
-    return next(place.node for place in crew.room.look().places if place.key == f"bundle {index}")
+    return next(slot.node for slot in crew.capacity.look().slots if slot.key == f"bundle {index}")
 
 
 def _announce_end(node: str | None) -> None:

@@ -19,8 +19,7 @@ from rich.console import Console as Terminal
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from actors.fleets.states import WorkerState
-from actors.fleets.supervisor import Worker
+from actors.fleets.worker import Worker, WorkerState
 from actors.generation.step_loop import StaleEngine
 from actors.weight_sync.buckets import tensor_checksum
 from cluster.launch import connected, placed
@@ -160,7 +159,7 @@ async def replaced_worker(team: Team) -> Checksums:
         if worker is victim and worker.state is WorkerState.READY:
             serves.set()
 
-    team.policy.supervisor.listen(heard)
+    team.policy.supervisor.subscribe(heard)
     os.kill(team.processes["policy-1"].pid, signal.SIGKILL)
     await serves.wait()
     return await victim.handle.checksums.remote()

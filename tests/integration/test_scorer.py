@@ -16,7 +16,7 @@ import pytest
 import ray
 from rich.console import Console as Terminal
 
-from actors.fleets.scorers import ScorerFleet
+from actors.fleets.scorers import ScorerPool
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.remote.calls import ready
 from actors.remote.process import RemoteActor
@@ -102,7 +102,7 @@ def a_calibration(judge: str) -> Calibration:
 @dataclass(frozen=True)
 class Scorers:
     workers: list[RemoteActor]
-    fleet: ScorerFleet
+    pool: ScorerPool
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +146,8 @@ def started(place: Callable[[RewardSetup], list[RemoteActor]], setup: RewardSetu
 def asked(workers: list[RemoteActor], ask: Ask) -> object:
     async def loaded() -> object:
         await ready([f"scorer-{index}" for index in range(len(workers))], workers)
-        supervisor = Supervisor.around("scorer", workers)
-        return await ask(Scorers(workers, ScorerFleet(supervisor, timeout_s=120, backoff_s=0)))
+        supervisor = Supervisor.of_loaded("scorer", workers)
+        return await ask(Scorers(workers, ScorerPool(supervisor, timeout_s=120, backoff_s=0)))
 
     return asyncio.run(loaded())
 
@@ -159,7 +159,7 @@ def test_scores_counters_and_the_users_mistakes_come_back_through_ray(
     requests = [*(a_request(number) for number in range(5)), a_request(9, question="Panik?")]
 
     async def ask(scorers: Scorers) -> None:
-        *good, bad = await asyncio.gather(*(scorers.fleet.score(request) for request in requests))
+        *good, bad = await asyncio.gather(*(scorers.pool.score(request) for request in requests))
         here = LoadedReward(setup, "cpu").reward.score(requests[:-1])
         for mine, theirs in zip(here, good, strict=True):
             for one, other in zip(mine, theirs, strict=True):
@@ -173,12 +173,12 @@ def test_scores_counters_and_the_users_mistakes_come_back_through_ray(
             assert score.reason == "custom reward failed: ValueError"
             assert 'raise ValueError("the user\'s own mistake")' in score.detail
 
-        stats = await scorers.fleet.stats()
+        stats = await scorers.pool.stats()
         assert (stats["groups"], stats["texts"], stats["retries"], stats["failures"]) == (6, 48, 0, 0)
         assert stats["encoded"] <= 5 * (GROUP_SIZE + 1)  # of the group that stays unscored nothing is encoded
         assert stats["truncated_tokens"] == 0
         assert stats["queue_depth"] == 0
-        metrics = await scorers.fleet.take_stats()
+        metrics = await scorers.pool.take_stats()
         assert metrics["scorer/batch_size"] == 8
         assert metrics["scorer/texts_per_s"] > 0
 
@@ -192,12 +192,13 @@ def test_a_group_whose_scorer_dies_is_scored_by_the_other_and_without_any_the_ru
     async def ask(scorers: Scorers) -> None:
         first, second = scorers.workers
         ray.kill(first)
-        groups = await asyncio.gather(*(scorers.fleet.score(a_request(number)) for number in range(4)))
+        groups = await asyncio.gather(*(scorers.pool.score(a_request(number)) for number in range(4)))
         assert all(isinstance(score, Score) for group in groups for score in group)
-        assert (await scorers.fleet.stats())["retries"] >= 1
+        assert (await scorers.pool.stats())["retries"] >= 1
         ray.kill(second)
-        with pytest.raises(FleetLost, match=r"scorer-0: it died: .*scorer-1: it died: "):
-            await scorers.fleet.score(a_request(0))
+        with pytest.raises(FleetLost) as failure:
+            await scorers.pool.score(a_request(0))
+        assert failure.value.key == "scorer"
 
     with started(place, a_setup(tiny_models)) as workers:
         asked(workers, ask)
@@ -209,8 +210,8 @@ def test_a_group_that_may_wait_no_longer_is_not_scored(
     async def ask(scorers: Scorers) -> None:
         with pytest.raises(TimeoutError, match="turn to be scored came after the 0 s"):
             await scorers.workers[0].score.remote(a_request(0), within_s=0.0)
-        assert all(isinstance(score, Score) for score in await scorers.fleet.score(a_request(0)))
-        metrics = await scorers.fleet.take_stats()
+        assert all(isinstance(score, Score) for score in await scorers.pool.score(a_request(0)))
+        metrics = await scorers.pool.take_stats()
         assert (metrics["scorer/expired"], metrics["scorer/failures"]) == (1, 0)
 
     with started(place, a_setup(tiny_models)) as workers:
@@ -224,14 +225,14 @@ def test_across_groups_the_scores_are_the_same_up_to_rounding(
     requests = [a_request(number) for number in range(6)]
 
     async def ask(scorers: Scorers) -> None:
-        groups = await asyncio.gather(*(scorers.fleet.score(request) for request in requests))
+        groups = await asyncio.gather(*(scorers.pool.score(request) for request in requests))
         here = LoadedReward(setup, "cpu").reward.score(requests)
         rewards = [[score.reward for score in group if isinstance(score, Score)] for group in groups]
         assert rewards == [
             pytest.approx([score.reward for score in group if isinstance(score, Score)], abs=1e-5) for group in here
         ]
         assert all(len(group) == GROUP_SIZE for group in rewards)
-        assert (await scorers.fleet.stats())["batches"] < 6
+        assert (await scorers.pool.stats())["batches"] < 6
 
     with started(place, setup) as workers:
         asked(workers, ask)
@@ -251,18 +252,18 @@ def test_nothing_is_scored_before_every_scorer_has_the_calibration_of_its_judge(
 
     async def ask(scorers: Scorers) -> None:
         pairs = calibration_pairs([solution])
-        values = await scorers.fleet.similarities(pairs)
+        values = await scorers.pool.similarities(pairs)
         here = LoadedReward(a_setup(tiny_models), "cpu").reward
         assert values == pytest.approx(here.similarities(pairs).tolist(), abs=1e-6)
         assert np.isfinite(values).all()
-        fingerprint = await scorers.fleet.judge_fingerprint()
+        fingerprint = await scorers.pool.judge_fingerprint()
         assert fingerprint == here.fingerprint
 
-        early = await scorers.fleet.score(a_request(0))
+        early = await scorers.pool.score(a_request(0))
         assert {score.reason for score in early if isinstance(score, Unscored)} == {"scorer failed: RuntimeError"}
-        await scorers.fleet.use_calibration(a_calibration(fingerprint))
+        await scorers.pool.use_calibration(a_calibration(fingerprint))
         for number in range(NUM_SCORERS):  # by turns
-            assert all(isinstance(score, Score) for score in await scorers.fleet.score(a_request(number)))
+            assert all(isinstance(score, Score) for score in await scorers.pool.score(a_request(number)))
 
     with started(place, a_setup(tiny_models, calibration="auto")) as workers:
         asked(workers, ask)
@@ -274,25 +275,28 @@ def test_a_scorer_that_hangs_is_found_ended_and_replaced_and_the_next_one_scores
     """SIGSTOP: the process neither dies nor answers. SIGKILL: it is gone. Nobody waits for the group's deadline."""
     rules = FleetConfig(heartbeat_s=0.5, suspect_after_s=1, dead_after_s=3, max_restarts=3, backoff_s=0.1)
     states: list[str] = []
-    staffing = WorkerPoolConfig(
-        role="scorer", rules=rules, start_timeout_s=120, report=lambda _, reason, __: states.append(reason.split()[-1])
+    config = WorkerPoolConfig(
+        role="scorer",
+        rules=rules,
+        start_timeout_s=120,
+        on_event=lambda _, reason, __: states.append(reason.split()[-1]),
     )
 
     async def watch() -> None:
-        supervisor = Supervisor(staffing)
-        fleet = ScorerFleet(supervisor, timeout_s=600)
-        worker = supervisor.hire(starts(a_setup(tiny_models, calibration="auto"))[0])
+        supervisor = Supervisor(config)
+        pool = ScorerPool(supervisor, timeout_s=600)
+        worker = supervisor.add(starts(a_setup(tiny_models, calibration="auto"))[0])
         await supervisor.open()
         try:
-            await fleet.use_calibration(a_calibration(await fleet.judge_fingerprint()))
-            before = await fleet.score(a_request(0))
+            await pool.use_calibration(a_calibration(await pool.judge_fingerprint()))
+            before = await pool.score(a_request(0))
             assert all(isinstance(score, Score) for score in before)
             for blow in (signal.SIGSTOP, signal.SIGKILL):
                 assert worker.process is not None
                 os.kill(worker.process.pid, blow)
-                assert await asyncio.wait_for(fleet.score(a_request(0)), 120) == before
+                assert await asyncio.wait_for(pool.score(a_request(0)), 120) == before
             assert states == ["ready", "suspect", "dead", "restarting", "ready", "dead", "restarting", "ready"]
-            assert (await fleet.stats())["groups"] == 1  # the first two processes were never asked for theirs
+            assert (await pool.stats())["groups"] == 1  # the first two processes were never asked for theirs
         finally:
             await supervisor.close()
             ray.kill(worker.handle)

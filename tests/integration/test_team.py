@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import pytest
 from rich.console import Console as Terminal
 
-from actors.fleets.states import WorkerState
+from actors.fleets.worker import WorkerState
 from actors.remote.process import ProcessInfo
 from cluster.launch import connected, placed
 from cluster.layout import layout
@@ -60,7 +60,7 @@ def seen(
         patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
         patch.delenv("RAY_AUTH_MODE")
         with connected(config.cluster, console), placed(wanted, config.cluster, console.waiting) as bundles:
-            team = Team(config, bundles, console, report=lambda *event: seen.events.append(event))
+            team = Team(config, bundles, console, on_event=lambda *event: seen.events.append(event))
             asyncio.run(asyncio.wait_for(play(team, seen), DEADLINE_S))
     yield seen
 

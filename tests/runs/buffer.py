@@ -11,7 +11,8 @@ from driver.problems.draws import Draws, OpenDraws
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import Problem, Rollout, SamplingRequest, ScoredGroup
 from driver.rollouts.stage_clock import StageClock
-from tests.fakes.ports import FakeGenerator, FakeScorer, GivenStream, Scores, a_problem, a_score, policy_prompt
+from tests.builders import a_problem, a_score
+from tests.fakes.ports import FakeGenerator, FakeScorer, GivenStream, Scores, policy_prompt
 from tests.runs.recipe import references
 
 Versions = tuple[int, ...]  # of the tokens of one response

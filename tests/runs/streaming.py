@@ -29,7 +29,8 @@ from driver.tracking.step_record import StepRecord
 from driver.recipes.recovery import Recovery
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import PromptDraw, DroppedGroup, Rollout, SamplingRequest, Score, ScoredGroup, ScoreRequest, Unscored
-from tests.fakes.ports import FakeGenerator, FakeLearner, FakeScorer, a_problem, a_score, policy_prompt
+from tests.builders import a_problem, a_score
+from tests.fakes.ports import FakeGenerator, FakeLearner, FakeScorer, policy_prompt
 from tests.runs.recipe import references, settings
 
 PROBLEMS = [a_problem(f"i{index}", language) for index in range(7) for language in ("de", "sw")]

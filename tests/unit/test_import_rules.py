@@ -23,7 +23,7 @@ DOORS = {
         "actors/engine.py",
         "actors/remote/calls.py",
         "actors/scorer.py",
-        "cluster/elastic/ray_room.py",
+        "cluster/elastic/ray_capacity.py",
         "cluster/launch.py",
     ),
     "vllm": (

@@ -5,29 +5,30 @@ import asyncio
 import pytest
 from ray.exceptions import ActorDiedError
 
-from actors.fleets.states import WorkerState
+from actors.fleets.worker import WorkerState
 from tests.fakes.ports import run
-from tests.fakes.workers import RULES, FakeWorker, Shop, die, opened, task_error, unavailable
+from tests.fakes.remote import task_error, unavailable
+from tests.fakes.workers import RULES, FakeWorker, PolicyRole, die, opened
 
 READY, SUSPECT, STALE = WorkerState.READY, WorkerState.SUSPECT, WorkerState.STALE
 DEAD, RESTARTING = WorkerState.DEAD, WorkerState.RESTARTING
 
 
 def test_a_silent_worker_is_suspected_and_ready_again_when_it_answers() -> None:
-    async def work() -> Shop:
+    async def work() -> PolicyRole:
         worker = FakeWorker(is_silent=True)
-        shop = await opened(Shop(worker))
-        await shop.time.advance(3)  # asked after the first second
-        assert shop.states == [READY]
-        await shop.time.advance(1)
-        assert shop.states == [SUSPECT]
+        role = await opened(PolicyRole(worker))
+        await role.time.advance(3)  # asked after the first second
+        assert role.states == [READY]
+        await role.time.advance(1)
+        assert role.states == [SUSPECT]
         worker.speak()
-        await shop.time.advance(20)
-        assert (shop.states, worker.num_beats > 10) == ([READY], True)
-        return shop
+        await role.time.advance(20)
+        assert (role.states, worker.num_beats > 10) == ([READY], True)
+        return role
 
-    shop = run(work())
-    assert [event[1:] for event in shop.events[1:]] == [
+    role = run(work())
+    assert [event[1:] for event in role.events[1:]] == [
         ("policy-0: ready -> suspect", "no heartbeat for 3 s"),
         ("policy-0: suspect -> ready", "it answers again"),
     ]
@@ -35,13 +36,13 @@ def test_a_silent_worker_is_suspected_and_ready_again_when_it_answers() -> None:
 
 def test_a_worker_that_stays_silent_is_dead_and_replaced() -> None:
     async def work() -> None:
-        shop = await opened(Shop(FakeWorker(is_silent=True)))
-        await shop.time.advance(7)
-        assert (shop.states, shop.workers[0].why) == ([DEAD], "no heartbeat for 6 s")
-        await shop.time.advance(4)
-        assert shop.states == [READY]
-        await shop.time.advance(50)
-        assert shop.states == [READY]  # the silence of the one before is not counted on
+        role = await opened(PolicyRole(FakeWorker(is_silent=True)))
+        await role.time.advance(7)
+        assert (role.states, role.workers[0].why) == ([DEAD], "no heartbeat for 6 s")
+        await role.time.advance(4)
+        assert role.states == [READY]
+        await role.time.advance(50)
+        assert role.states == [READY]  # the silence of the one before is not counted on
 
     run(work())
 
@@ -49,21 +50,21 @@ def test_a_worker_that_stays_silent_is_dead_and_replaced() -> None:
 def test_a_stale_worker_that_is_silent_never_comes_back_as_ready_by_answering() -> None:
     async def work() -> None:
         worker = FakeWorker(is_silent=True)
-        shop = await opened(Shop(worker, starts_stale=True))
-        await shop.time.advance(5)
-        assert shop.states == [STALE]
+        role = await opened(PolicyRole(worker, starts_stale=True))
+        await role.time.advance(5)
+        assert role.states == [STALE]
         worker.speak()
-        await shop.time.advance(5)
-        assert shop.states == [STALE]
+        await role.time.advance(5)
+        assert role.states == [STALE]
 
     run(work())
 
 
 def test_a_silent_stale_worker_is_dead_in_time_too() -> None:
     async def work() -> None:
-        shop = await opened(Shop(FakeWorker(is_silent=True), starts_stale=True))
-        await shop.time.advance(7)
-        assert shop.states == [DEAD]
+        role = await opened(PolicyRole(FakeWorker(is_silent=True), starts_stale=True))
+        await role.time.advance(7)
+        assert role.states == [DEAD]
 
     run(work())
 
@@ -71,13 +72,13 @@ def test_a_silent_stale_worker_is_dead_in_time_too() -> None:
 def test_a_worker_that_can_not_be_reached_is_suspected_at_once_and_dead_in_time() -> None:
     async def work() -> None:
         worker = FakeWorker(beat_failure=unavailable())
-        shop = await opened(Shop(worker))
-        await shop.time.advance(1)
-        assert shop.states == [SUSPECT]
-        await shop.time.advance(5)
-        assert shop.states == [SUSPECT]
-        await shop.time.advance(1)
-        assert shop.states == [DEAD]
+        role = await opened(PolicyRole(worker))
+        await role.time.advance(1)
+        assert role.states == [SUSPECT]
+        await role.time.advance(5)
+        assert role.states == [SUSPECT]
+        await role.time.advance(1)
+        assert role.states == [DEAD]
 
     run(work())
 
@@ -85,11 +86,11 @@ def test_a_worker_that_can_not_be_reached_is_suspected_at_once_and_dead_in_time(
 def test_a_worker_that_can_be_reached_again_is_ready() -> None:
     async def work() -> None:
         worker = FakeWorker(beat_failure=unavailable())
-        shop = await opened(Shop(worker))
-        await shop.time.advance(3)
+        role = await opened(PolicyRole(worker))
+        await role.time.advance(3)
         worker.beat_failure = None
-        await shop.time.advance(1)
-        assert shop.states == [READY]
+        await role.time.advance(1)
+        assert role.states == [READY]
 
     run(work())
 
@@ -97,23 +98,23 @@ def test_a_worker_that_can_be_reached_again_is_ready() -> None:
 @pytest.mark.parametrize("failure", [ActorDiedError(), task_error(RuntimeError("the engine has ended"))])
 def test_a_heartbeat_that_fails_is_the_death_of_a_worker_at_once(failure: Exception) -> None:
     async def work() -> None:
-        shop = await opened(Shop(FakeWorker(beat_failure=failure)))
-        await shop.time.advance(1)
-        assert shop.states == [DEAD]
+        role = await opened(PolicyRole(FakeWorker(beat_failure=failure)))
+        await role.time.advance(1)
+        assert role.states == [DEAD]
 
     run(work())
 
 
 def test_time_in_which_the_driver_did_not_run_is_nobodys_silence() -> None:
     async def work() -> None:
-        shop = await opened(Shop(FakeWorker(is_silent=True)))
-        await shop.time.advance(2)  # asked at 1 s, silent for 1 s
-        await shop.time.advance(500, step_s=500)  # the driver was stopped: counts for two looks, 3 s in all
-        assert shop.states == [SUSPECT]
-        await shop.time.advance(2)
-        assert shop.states == [SUSPECT]
-        await shop.time.advance(1)
-        assert shop.states == [DEAD]
+        role = await opened(PolicyRole(FakeWorker(is_silent=True)))
+        await role.time.advance(2)  # asked at 1 s, silent for 1 s
+        await role.time.advance(500, step_s=500)  # the driver was stopped: counts for two looks, 3 s in all
+        assert role.states == [SUSPECT]
+        await role.time.advance(2)
+        assert role.states == [SUSPECT]
+        await role.time.advance(1)
+        assert role.states == [DEAD]
 
     run(work())
 
@@ -121,8 +122,8 @@ def test_time_in_which_the_driver_did_not_run_is_nobodys_silence() -> None:
 def test_every_worker_has_one_heartbeat_under_way_and_no_more() -> None:
     async def work() -> None:
         worker = FakeWorker(is_silent=True)
-        shop = await opened(Shop(worker))
-        await shop.time.advance(5)
+        role = await opened(PolicyRole(worker))
+        await role.time.advance(5)
         assert worker.num_beats == 1
 
     run(work())
@@ -131,17 +132,17 @@ def test_every_worker_has_one_heartbeat_under_way_and_no_more() -> None:
 def test_a_worker_that_falls_silent_while_it_loads_again_is_dead_and_replaced() -> None:
     async def work() -> None:
         hangs = FakeWorker(start_gate=asyncio.Event(), is_silent=True)
-        shop = await opened(Shop(FakeWorker(), later=[hangs]))
-        die(shop, 0)
-        await shop.time.advance(10)  # restarted after 4 s, asked one later
-        assert shop.states == [RESTARTING]
-        await shop.time.advance(1)
-        assert (shop.states, shop.workers[0].why) == ([DEAD], "no heartbeat for 6 s")
-        assert hangs.is_killed
+        role = await opened(PolicyRole(FakeWorker(), later=[hangs]))
+        die(role, 0)
+        await role.time.advance(10)  # restarted after 4 s, asked one later
+        assert role.states == [RESTARTING]
+        await role.time.advance(1)
+        assert (role.states, role.workers[0].why) == ([DEAD], "no heartbeat for 6 s")
+        assert hangs in role.killed
         assert hangs.start_gate is not None
         hangs.start_gate.set()  # a load that ends after all ends for nobody
-        await shop.time.advance(8)
-        assert (shop.states, shop.workers[0].handle is hangs) == ([READY], False)
+        await role.time.advance(8)
+        assert (role.states, role.workers[0].handle is hangs) == ([READY], False)
 
     run(work())
 
@@ -149,14 +150,14 @@ def test_a_worker_that_falls_silent_while_it_loads_again_is_dead_and_replaced() 
 def test_a_long_load_of_a_process_that_answers_is_no_silence() -> None:
     async def work() -> None:
         slow = FakeWorker(start_gate=asyncio.Event())
-        shop = await opened(Shop(FakeWorker(), later=[slow]))
-        die(shop, 0)
-        await shop.time.advance(50)
-        assert (shop.states, slow.num_looks > 10, slow.num_beats) == ([RESTARTING], True, 0)
+        role = await opened(PolicyRole(FakeWorker(), later=[slow]))
+        die(role, 0)
+        await role.time.advance(50)
+        assert (role.states, slow.num_looks > 10, slow.num_beats) == ([RESTARTING], True, 0)
         assert slow.start_gate is not None
         slow.start_gate.set()
-        await shop.time.advance(2)
-        assert (shop.states, slow.num_beats > 0) == ([READY], True)
+        await role.time.advance(2)
+        assert (role.states, slow.num_beats > 0) == ([READY], True)
 
     run(work())
 

@@ -1,4 +1,4 @@
-"""Who takes the next request."""
+"""Which worker gets the next request."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ def test_equally_loaded_workers_take_turns_from_the_first() -> None:
     assert assign_all(open_for(3), "abcdefg", size=4) == [0, 1, 2, 0, 1, 2, 0]
 
 
-def test_who_is_done_sooner_takes_more() -> None:
+def test_a_worker_that_finishes_sooner_gets_more() -> None:
     routing = open_for(2)
     assign_all(routing, "abcd")
     assert routing.release(1, "b")
@@ -41,7 +41,7 @@ def test_load_is_counted_in_samples() -> None:
     assert assign_all(routing, "abcd") == [1, 1, 1, 0]
 
 
-def test_nobody_is_asked_who_is_shut_and_what_he_is_at_still_counts_when_he_is_open_again() -> None:
+def test_a_shut_worker_gets_nothing_and_its_load_counts_when_it_is_open_again() -> None:
     routing = open_for(2)
     assign_all(routing, "ab")
     routing.shut(0)
@@ -53,14 +53,32 @@ def test_nobody_is_asked_who_is_shut_and_what_he_is_at_still_counts_when_he_is_o
     assert routing.least_loaded() is None
 
 
-def test_what_is_taken_away_comes_in_the_order_of_asking_and_is_released_no_more() -> None:
+def test_requests_are_taken_away_in_their_order_and_can_not_be_released_afterwards() -> None:
     routing = open_for(1)
     assign_all(routing, "abc")
     routing.release(0, "b")
     assert routing.take_away(0) == ["a", "c"]
     assert not routing.release(0, "a")
     assert routing.take_away(0) == []
-    assert routing.all() == []
+
+
+def test_with_turns_equally_loaded_workers_are_chosen_one_after_the_other() -> None:
+    routing: Routing[str] = Routing(takes_turns=True)
+    for worker in range(3):
+        routing.open(worker)
+    chosen = []
+    for name in "abcdef":
+        chosen += assign_all(routing, name)
+        routing.release(chosen[-1] or 0, name)
+    assert chosen == [0, 1, 2, 0, 1, 2]
+
+
+def test_an_avoided_worker_is_chosen_only_if_no_other_is_open() -> None:
+    routing = open_for(2)
+    routing.assign(1, "a", "a", size=5)
+    assert routing.least_loaded(avoided=0) == 1
+    routing.shut(1)
+    assert routing.least_loaded(avoided=0) == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=300))
@@ -89,7 +107,7 @@ def test_the_choice_is_always_the_first_of_the_least_loaded(moves: list[tuple[in
         assert routing.least_loaded() == expected
 
 
-def test_the_books_do_not_grow_with_the_number_of_requests() -> None:
+def test_memory_does_not_grow_with_the_number_of_requests() -> None:
     routing = open_for(3)
     for number in range(20_000):
         worker = routing.least_loaded()
@@ -99,4 +117,4 @@ def test_the_books_do_not_grow_with_the_number_of_requests() -> None:
             for one in range(3):
                 routing.release(one, str(number - 50))
     assert len(routing._heap) <= 8 * 3 + 64
-    assert len(routing.all()) == 50
+    assert sum(len(routing.take_away(worker)) for worker in range(3)) == 50

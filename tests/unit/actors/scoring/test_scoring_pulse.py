@@ -10,7 +10,8 @@ import pytest
 from actors.scoring.pulse import ScoringPulse, ScoringStuck
 from actors.scoring.queue import Scores, ScoringQueue
 from contracts.rollouts import ScoreRequest
-from tests.fakes.ports import a_score, run
+from tests.builders import a_score
+from tests.fakes.ports import run
 
 
 @dataclass

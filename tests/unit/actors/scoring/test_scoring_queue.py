@@ -10,7 +10,8 @@ import pytest
 
 from actors.scoring.queue import ScoringQueue, in_thread
 from contracts.rollouts import Score, ScoreRequest, Unscored
-from tests.fakes.ports import a_score, run
+from tests.builders import a_score
+from tests.fakes.ports import run
 
 
 @dataclass

@@ -9,78 +9,86 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.elastic.decide import Decision, Limits, Place, View, decide
+from cluster.elastic.scaling import ClusterView, ScalingDecision, ScalingLimits, Slot, decide
 from cluster.layout import Resources
 
 BUNDLE = Resources(cpus=2, gpus=1)
 FITS, TOO_SMALL = Resources(cpus=2, gpus=1), Resources(cpus=8, gpus=0)
-HERE, LOST, ENDING = Place(key="a", node="n"), Place(key="a", node=None), Place(key="a", node="n", is_draining=True)
+HERE, LOST, ENDING = Slot(key="a", node="n"), Slot(key="a", node=None), Slot(key="a", node="n", is_draining=True)
 
 
-def view(*places: Place, free: tuple[Resources, ...] = (), is_short: bool = False) -> View:
-    """Places are renamed by their order: a, b, c ..."""
-    named = tuple(replace(place, key=key) for place, key in zip(places, "abcdefgh", strict=False))
-    return View(places=named, free=free, is_short=is_short)
+def view(*slots: Slot, free: tuple[Resources, ...] = (), is_short: bool = False) -> ClusterView:
+    """Slots are named by their order: a, b, c ..."""
+    named = tuple(replace(slot, key=key) for slot, key in zip(slots, "abcdefgh", strict=False))
+    return ClusterView(slots=named, free=free, is_short=is_short)
 
 
-def decided(seen: View, *, taken: str, most: int, least: int = 1, closed: str = "", away: str = "") -> Decision:
-    """Places are named by letters; one worker lives per taken place."""
+def decided(
+    seen: ClusterView,
+    *,
+    occupied: str,
+    most: int,
+    least: int = 1,
+    closed: str = "",
+    without_node: str = "",
+) -> ScalingDecision:
+    """Slots are named by letters; every occupied slot has one worker."""
     return decide(
         seen,
-        taken=set(taken),
+        occupied=set(occupied),
         closed=set(closed),
-        away=set(away),
-        living=len(taken),
-        limits=Limits(least=least, most=most, bundle=BUNDLE),
+        without_node=set(without_node),
+        num_workers=len(occupied),
+        limits=ScalingLimits(min_workers=least, max_workers=most, bundle=BUNDLE),
     )
 
 
 def test_nothing_is_done_while_all_live_and_no_more_are_wanted() -> None:
-    assert decided(view(HERE, HERE, free=(FITS,)), taken="ab", most=2) == Decision()
+    assert decided(view(HERE, HERE, free=(FITS,)), occupied="ab", most=2) == ScalingDecision()
 
 
 def test_one_more_is_asked_for_where_one_node_has_room_for_a_whole_worker() -> None:
-    assert decided(view(HERE, free=(TOO_SMALL, FITS)), taken="a", most=3) == Decision(reserve=True)
-    assert decided(view(HERE, free=(TOO_SMALL, Resources(cpus=1, gpus=4))), taken="a", most=3) == Decision()
+    assert decided(view(HERE, free=(TOO_SMALL, FITS)), occupied="a", most=3) == ScalingDecision(reserve=True)
+    assert decided(view(HERE, free=(TOO_SMALL, Resources(cpus=1, gpus=4))), occupied="a", most=3) == ScalingDecision()
 
 
 def test_what_the_run_itself_lacks_comes_first() -> None:
-    assert decided(view(HERE, free=(FITS,), is_short=True), taken="a", most=3) == Decision()
+    assert decided(view(HERE, free=(FITS,), is_short=True), occupied="a", most=3) == ScalingDecision()
 
 
 def test_a_worker_without_a_node_is_given_up_at_the_second_look() -> None:
     seen = view(HERE, LOST)
-    assert decided(seen, taken="ab", most=2) == Decision()
-    assert decided(seen, taken="ab", most=2, away="b") == Decision(
-        give_up={"b": "its node is gone and no other has room"}
+    assert decided(seen, occupied="ab", most=2) == ScalingDecision()
+    assert decided(seen, occupied="ab", most=2, without_node="b") == ScalingDecision(
+        remove={"b": "its node is gone and no other has room"}
     )
 
 
 def test_a_worker_on_a_node_that_is_about_to_end_is_given_up_at_once_and_another_asked_for() -> None:
-    assert decided(view(HERE, ENDING, free=(FITS,)), taken="ab", most=2) == Decision(
-        give_up={"b": "its node is about to end"}, reserve=True
+    assert decided(view(HERE, ENDING, free=(FITS,)), occupied="ab", most=2) == ScalingDecision(
+        remove={"b": "its node is about to end"}, reserve=True
     )
 
 
 def test_the_fewest_that_may_be_keep_their_places_whatever_happens_to_the_nodes() -> None:
     seen = view(LOST, ENDING, LOST)
-    assert set(decided(seen, taken="abc", least=2, most=3, away="ac").give_up) == {"a"}
-    assert decided(seen, taken="abc", least=3, most=3, away="ac") == Decision()
+    assert set(decided(seen, occupied="abc", least=2, most=3, without_node="ac").remove) == {"a"}
+    assert decided(seen, occupied="abc", least=3, most=3, without_node="ac") == ScalingDecision()
 
 
 def test_a_place_that_has_a_node_again_is_taken_before_another_is_asked_for() -> None:
-    assert decided(view(HERE, HERE, free=(FITS,)), taken="b", most=2) == Decision(fill=("a",))
-    assert decided(view(HERE, HERE, free=(FITS,)), taken="b", most=3) == Decision(fill=("a",), reserve=True)
+    assert decided(view(HERE, HERE, free=(FITS,)), occupied="b", most=2) == ScalingDecision(fill=("a",))
+    assert decided(view(HERE, HERE, free=(FITS,)), occupied="b", most=3) == ScalingDecision(fill=("a",), reserve=True)
 
 
 @pytest.mark.parametrize("unusable", [LOST, ENDING])
-def test_a_place_without_a_lasting_node_is_not_taken(unusable: Place) -> None:
-    assert decided(view(unusable, HERE), taken="b", most=2) == Decision()
+def test_a_place_without_a_lasting_node_is_not_taken(unusable: Slot) -> None:
+    assert decided(view(unusable, HERE), occupied="b", most=2) == ScalingDecision()
 
 
 def test_the_place_of_a_worker_that_spent_its_restarts_is_closed_and_one_fewer_is_wanted() -> None:
-    assert decided(view(HERE, HERE, free=(FITS,)), taken="b", closed="a", most=2) == Decision()
-    assert decided(view(HERE, HERE, free=(FITS,)), taken="b", closed="a", most=3) == Decision(reserve=True)
+    assert decided(view(HERE, HERE, free=(FITS,)), occupied="b", closed="a", most=2) == ScalingDecision()
+    assert decided(view(HERE, HERE, free=(FITS,)), occupied="b", closed="a", most=3) == ScalingDecision(reserve=True)
 
 
 @given(
@@ -91,19 +99,24 @@ def test_the_place_of_a_worker_that_spent_its_restarts_is_closed_and_one_fewer_i
     more=st.integers(0, 5),
 )
 def test_no_decision_leaves_fewer_than_the_least_or_makes_more_than_the_most(
-    nodes: list[Place], fates: list[str], is_away: list[bool], least: int, more: int
+    nodes: list[Slot], fates: list[str], is_away: list[bool], least: int, more: int
 ) -> None:
     seen = view(*nodes, free=(FITS,))
-    keys = [place.key for place in seen.places]
+    keys = [slot.key for slot in seen.slots]
     fate = dict(zip(keys, fates, strict=False))
-    taken = [key for key in keys if fate[key] == "taken"]
+    occupied = [key for key in keys if fate[key] == "taken"]
     closed = [key for key in keys if fate[key] == "closed"]
-    away = [key for key, was_away in zip(keys, is_away, strict=False) if was_away]
+    without_node = [key for key, was_away in zip(keys, is_away, strict=False) if was_away]
     made = decided(
-        seen, taken="".join(taken), closed="".join(closed), away="".join(away), least=least, most=least + more
+        seen,
+        occupied="".join(occupied),
+        closed="".join(closed),
+        without_node="".join(without_node),
+        least=least,
+        most=least + more,
     )
-    left = len(taken) - len(made.give_up)
-    assert set(made.give_up) <= set(taken)
-    assert not {*made.fill} & {*taken, *closed}
-    assert left >= min(least, len(taken))
+    left = len(occupied) - len(made.remove)
+    assert set(made.remove) <= set(occupied)
+    assert not {*made.fill} & {*occupied, *closed}
+    assert left >= min(least, len(occupied))
     assert left + len(made.fill) + made.reserve <= max(left, least + more - len(closed))

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from actors.fleets.states import RestartBudget, WorkerState
-from actors.fleets.supervisor import Worker
+from actors.fleets.worker import RestartBudget, Worker, WorkerState
 from actors.remote.process import RemoteActor
-from cluster.elastic.decide import ClusterSilent, Elastic, Limits, Place, View
+from cluster.elastic.scaling import Autoscaler, ClusterSilent, ClusterView, ScalingLimits, Slot
 from cluster.layout import Resources
 from contracts.config.fleet import FleetConfig
 from tests.fakes.ports import run
@@ -18,44 +17,42 @@ BUNDLE = Resources(cpus=2, gpus=1)
 
 
 @dataclass
-class FakeFleet:
+class FakeWorkers:
     """Numbers its workers as they come, and never uses a number twice."""
 
     workers: list[Worker] = field(default_factory=list)
-    retired: dict[str, str] = field(default_factory=dict)
+    removed: dict[str, str] = field(default_factory=dict)
 
-    def possible(self) -> list[Worker]:
+    def remaining(self) -> list[Worker]:
         return [worker for worker in self.workers if worker.state is not WorkerState.RETIRED]
 
-    def hire(self, start: Callable[[], RemoteActor]) -> Worker:
+    def add(self, start: Callable[[], RemoteActor]) -> Worker:
         index = len(self.workers)
         worker = Worker(f"policy-{index}", index, start=start, budget=RestartBudget(FleetConfig()), handle=start())
         self.workers.append(worker)
         return worker
 
-    def retire(self, worker: Worker, why: str) -> None:
+    def remove(self, worker: Worker, why: str) -> None:
         worker.state = WorkerState.RETIRED
-        self.retired[worker.name] = why
+        self.removed[worker.name] = why
 
 
 @dataclass
-class FakeRoom:
-    """A cluster as a test describes it: nodes by place, and how many more places there is room for."""
+class FakeCapacity:
+    """A cluster as a test describes it: nodes by slot, and how many more slots have room."""
 
     nodes: dict[str, str | None]
     num_free: int = 0
     is_silent: bool = False
-    keeps_silent_about: set[str] = field(default_factory=set)  # places that can't be given back just now
+    keeps_silent_about: set[str] = field(default_factory=set)  # slots that can't be given back just now
     is_taken_by_another: bool = False
     ending: set[str] = field(default_factory=set)
     added: list[str] = field(default_factory=list)
 
-    def look(self) -> View:
+    def look(self) -> ClusterView:
         self._answer()
-        return View(
-            places=tuple(
-                Place(key=key, node=node, is_draining=node in self.ending) for key, node in self.nodes.items()
-            ),
+        return ClusterView(
+            slots=tuple(Slot(key=key, node=node, is_draining=node in self.ending) for key, node in self.nodes.items()),
             free=(BUNDLE,) * self.num_free,
             is_short=any(node is None for key, node in self.nodes.items() if key not in self.added),
         )
@@ -88,56 +85,56 @@ class FakeRoom:
 
 @dataclass
 class Watched:
-    """A fleet of two workers on two nodes, and all that was reported about it."""
+    """Hold an autoscaler of two workers on two nodes, and its events."""
 
-    room: FakeRoom
-    fleet: FakeFleet
-    elastic: Elastic
+    capacity: FakeCapacity
+    workers: FakeWorkers
+    autoscaler: Autoscaler
     events: list[tuple[str, str, str]]
 
     def look(self) -> None:
-        run(self.elastic.look())
+        run(self.autoscaler.look())
 
-    def living(self) -> list[str]:
-        return [worker.name for worker in self.fleet.possible()]
+    def names(self) -> list[str]:
+        return [worker.name for worker in self.workers.remaining()]
 
 
 def watched(*, least: int = 1, most: int = 2, num_free: int = 0) -> Watched:
-    room = FakeRoom({"bundle 0": "head", "bundle 1": "other"}, num_free=num_free)
-    fleet, events = FakeFleet(), []
-    for key in room.nodes:
-        fleet.hire(lambda key=key: room.start(key))
-    elastic = Elastic(
+    capacity = FakeCapacity({"bundle 0": "head", "bundle 1": "other"}, num_free=num_free)
+    workers, events = FakeWorkers(), []
+    for key in capacity.nodes:
+        workers.add(lambda key=key: capacity.start(key))
+    autoscaler = Autoscaler(
         "policy",
-        fleet,
-        room,
-        limits=Limits(least=least, most=most, bundle=BUNDLE),
-        report=lambda *event: events.append(event),
+        workers,
+        capacity,
+        limits=ScalingLimits(min_workers=least, max_workers=most, bundle=BUNDLE),
+        on_event=lambda *event: events.append(event),
     )
-    elastic.seat(list(room.nodes), fleet.workers)
-    return Watched(room, fleet, elastic, events)
+    autoscaler.occupy(list(capacity.nodes), workers.workers)
+    return Watched(capacity, workers, autoscaler, events)
 
 
 def test_a_quiet_cluster_changes_nothing_and_is_not_reported() -> None:
     seen = watched()
     seen.look()
-    assert (seen.living(), seen.events) == (["policy-0", "policy-1"], [])
+    assert (seen.names(), seen.events) == (["policy-0", "policy-1"], [])
 
 
 def test_a_node_that_goes_costs_its_worker_and_one_that_comes_brings_a_new_one_into_the_same_place() -> None:
     seen = watched()
-    seen.room.nodes["bundle 1"] = None
+    seen.capacity.nodes["bundle 1"] = None
     seen.look()
-    assert seen.living() == ["policy-0", "policy-1"]
+    assert seen.names() == ["policy-0", "policy-1"]
     seen.look()
-    assert seen.living() == ["policy-0"]
+    assert seen.names() == ["policy-0"]
     seen.look()
-    assert seen.living() == ["policy-0"]
-    seen.room.nodes["bundle 1"] = "third"
+    assert seen.names() == ["policy-0"]
+    seen.capacity.nodes["bundle 1"] = "third"
     seen.look()
-    assert seen.living() == ["policy-0", "policy-2"]
-    assert seen.fleet.workers[2].handle == "an actor in bundle 1"
-    assert seen.room.added == []
+    assert seen.names() == ["policy-0", "policy-2"]
+    assert seen.workers.workers[2].handle == "an actor in bundle 1"
+    assert seen.capacity.added == []
     assert seen.events == [
         ("fleet", "policy: 2 -> 1 workers", "policy-1 is given up: its node is gone and no other has room"),
         (
@@ -151,9 +148,9 @@ def test_a_node_that_goes_costs_its_worker_and_one_that_comes_brings_a_new_one_i
 def test_a_node_that_is_back_at_the_next_look_costs_nothing() -> None:
     seen = watched()
     for node in (None, "third", None, "fourth"):
-        seen.room.nodes["bundle 1"] = node
+        seen.capacity.nodes["bundle 1"] = node
         seen.look()
-    assert (seen.living(), seen.events) == (["policy-0", "policy-1"], [])
+    assert (seen.names(), seen.events) == (["policy-0", "policy-1"], [])
 
 
 def test_workers_are_added_one_a_look_up_to_the_most() -> None:
@@ -161,66 +158,66 @@ def test_workers_are_added_one_a_look_up_to_the_most() -> None:
     sizes = []
     for _ in range(4):
         seen.look()
-        sizes.append(len(seen.living()))
+        sizes.append(len(seen.names()))
     assert sizes == [3, 4, 4, 4]
     assert [reason for _, reason, _ in seen.events] == ["policy: 2 -> 3 workers", "policy: 3 -> 4 workers"]
 
 
 def test_room_that_another_run_took_first_is_asked_for_again_later() -> None:
     seen = watched(most=3, num_free=1)
-    seen.room.is_taken_by_another = True
+    seen.capacity.is_taken_by_another = True
     seen.look()
-    assert (len(seen.living()), seen.events) == (2, [])
-    seen.room.is_taken_by_another = False
+    assert (len(seen.names()), seen.events) == (2, [])
+    seen.capacity.is_taken_by_another = False
     seen.look()
-    assert len(seen.living()) == 3
+    assert len(seen.names()) == 3
 
 
 def test_an_added_place_on_a_node_that_ends_is_given_back() -> None:
     seen = watched(most=3, num_free=1)
     seen.look()
-    assert "added 0" in seen.room.nodes
-    seen.room.ending.add("another node")
+    assert "added 0" in seen.capacity.nodes
+    seen.capacity.ending.add("another node")
     seen.look()
-    assert seen.fleet.retired == {"policy-2": "its node is about to end"}
-    assert "added 0" not in seen.room.nodes
+    assert seen.workers.removed == {"policy-2": "its node is about to end"}
+    assert "added 0" not in seen.capacity.nodes
 
 
 def test_a_worker_that_spent_its_restarts_is_not_replaced_and_its_added_place_given_back() -> None:
     seen = watched(most=3, num_free=1)
     seen.look()
-    seen.room.num_free = 5
-    for worker in (seen.fleet.workers[0], seen.fleet.workers[2]):
+    seen.capacity.num_free = 5
+    for worker in (seen.workers.workers[0], seen.workers.workers[2]):
         worker.state = WorkerState.RETIRED
     for _ in range(3):
         seen.look()
-    assert seen.living() == ["policy-1"]
-    assert list(seen.room.nodes) == ["bundle 0", "bundle 1"]
+    assert seen.names() == ["policy-1"]
+    assert list(seen.capacity.nodes) == ["bundle 0", "bundle 1"]
 
 
 def test_a_spent_workers_place_that_can_not_be_given_back_at_once_gets_no_other_worker() -> None:
     seen = watched(most=3, num_free=1)
     seen.look()
-    seen.room.num_free = 5
-    (added,) = seen.room.added
-    seen.room.keeps_silent_about = {added}
-    seen.fleet.workers[2].state = WorkerState.RETIRED
+    seen.capacity.num_free = 5
+    (added,) = seen.capacity.added
+    seen.capacity.keeps_silent_about = {added}
+    seen.workers.workers[2].state = WorkerState.RETIRED
     for _ in range(3):
         seen.look()
-    assert not seen.room.keeps_silent_about
-    assert seen.living() == ["policy-0", "policy-1"]
+    assert not seen.capacity.keeps_silent_about
+    assert seen.names() == ["policy-0", "policy-1"]
 
 
 def test_a_silent_cluster_is_reported_once_and_looked_at_again() -> None:
     seen = watched(most=3, num_free=1)
-    seen.room.is_silent = True
+    seen.capacity.is_silent = True
     seen.look()
     seen.look()
     assert seen.events == [("fleet", "policy: the cluster does not say what it has", "no answer")]
-    seen.room.is_silent = False
+    seen.capacity.is_silent = False
     seen.look()
-    assert len(seen.living()) == 3
-    seen.room.is_silent = True
+    assert len(seen.names()) == 3
+    seen.capacity.is_silent = True
     seen.look()
     assert len(seen.events) == 3
 
@@ -228,8 +225,8 @@ def test_a_silent_cluster_is_reported_once_and_looked_at_again() -> None:
 def test_the_loop_looks_again_and_again_until_it_is_stopped() -> None:
     async def watch() -> None:
         seen = watched(most=4, num_free=2)
-        loop = asyncio.ensure_future(seen.elastic.run(every_s=0))
-        while len(seen.living()) < 4:
+        loop = asyncio.ensure_future(seen.autoscaler.run(every_s=0))
+        while len(seen.names()) < 4:
             await asyncio.sleep(0)
         loop.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -11,7 +11,7 @@ from contracts.config.learning import AlgorithmConfig
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import Candidate, DroppedGroup, Group, Reference, Rollout, Score, ScoredGroup, Unscored
 from driver.learning.samples import learnable, samples_from_critic, samples_from_rewards, to_measure
-from tests.fakes.ports import a_problem, a_score
+from tests.builders import a_problem, a_score
 
 MISSING = Unscored(reason="timed out")
 

@@ -8,7 +8,7 @@ from contracts.errors import BadInput
 from driver.problems.draws import Draws
 from driver.problems.sources import ListSource
 from driver.problems.stream import ProblemStream
-from tests.fakes.ports import a_problem
+from tests.builders import a_problem
 
 PROBLEMS = [a_problem(name, language) for name in "abcdefgh" for language in ("de", "sw")]
 

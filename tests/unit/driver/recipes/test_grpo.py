@@ -7,7 +7,8 @@ import pytest
 
 from contracts.config.learning import AlgorithmConfig
 from contracts.rollouts import Problem, ScoredGroup, Unscored
-from tests.fakes.ports import FakeLearner, a_problem, a_score
+from tests.builders import a_problem, a_score
+from tests.fakes.ports import FakeLearner
 from tests.runs.recipe import RecipeRun, advantages_by_token, all_rows, drawn_tokens, learned_tokens
 
 GROUP_SIZE = 3

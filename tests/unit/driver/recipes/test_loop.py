@@ -4,7 +4,8 @@ import pytest
 
 from contracts.config.learning import AlgorithmConfig
 from driver.run_state.position import RunPosition
-from tests.fakes.ports import FakeLearner, a_problem
+from tests.builders import a_problem
+from tests.fakes.ports import FakeLearner
 from tests.runs.recipe import RecipeRun
 
 PROBLEMS = [a_problem(name) for name in "abcdef"]

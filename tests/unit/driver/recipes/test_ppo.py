@@ -5,7 +5,8 @@ import pytest
 from contracts.config.learning import AlgorithmConfig
 from contracts.rollouts import Problem, Unscored
 from driver.recipes.ppo import train_ppo
-from tests.fakes.ports import FakeLearner, a_problem, a_score
+from tests.builders import a_problem, a_score
+from tests.fakes.ports import FakeLearner
 from tests.runs.recipe import RecipeRun, all_rows
 
 PROBLEMS = [a_problem(name) for name in "abcd"]

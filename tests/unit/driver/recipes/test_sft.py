@@ -14,16 +14,8 @@ from driver.recipes.loop import Loop
 from driver.recipes.sft import SftStages, train_sft
 from driver.rollouts.prompt_buffer import PromptBuffer
 from driver.run_state.stopping import Stopped
-from tests.fakes.ports import (
-    FakeGenerator,
-    FakeLearner,
-    FakeRecorder,
-    GivenStream,
-    a_problem,
-    policy_prompt,
-    run,
-    token_ids,
-)
+from tests.builders import a_problem
+from tests.fakes.ports import FakeGenerator, FakeLearner, FakeRecorder, GivenStream, policy_prompt, run, token_ids
 from tests.runs.recipe import FakeCheckpointer, all_rows, references, settings
 
 END = 999

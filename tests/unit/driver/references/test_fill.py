@@ -11,7 +11,8 @@ from driver.problems.sources import ListSource
 from driver.references.cache import ReferenceCache
 from driver.references.fill import SAVE_EVERY_S, Items, ask_for, distinct_items, num_in_flight, sort_out
 from driver.references.store import PivotSampling, ReferenceStore
-from tests.fakes.ports import FakeGenerator, a_problem, run, token_ids
+from tests.builders import a_problem
+from tests.fakes.ports import FakeGenerator, run, token_ids
 
 SAMPLING = PivotSampling(fingerprint="pivot", max_tokens=8, temperature=0.0, seed=1)
 

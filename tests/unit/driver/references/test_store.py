@@ -12,7 +12,8 @@ from contracts.rollouts import Problem, Reference, Rollout, SamplingRequest
 from driver.references.cache import ReferenceCache
 from driver.references.store import KnownReferences, PivotSampling, ReferenceCounts, ReferenceStore, model_fingerprint
 from driver.tracking.metrics import StepOutcome, step_metrics
-from tests.fakes.ports import FakeGenerator, a_problem, run, token_ids
+from tests.builders import a_problem
+from tests.fakes.ports import FakeGenerator, run, token_ids
 
 SAMPLING = PivotSampling(fingerprint="pivot", max_tokens=8, temperature=0.0, seed=1)
 SEVERAL = replace(SAMPLING, temperature=0.7, num_references=5, min_agreement=0.6)

@@ -6,7 +6,8 @@ import pytest
 
 from contracts.errors import BadInput, RunFailed
 from contracts.rollouts import Problem, Unscored
-from tests.fakes.ports import a_problem, policy_prompt, run
+from tests.builders import a_problem
+from tests.fakes.ports import policy_prompt, run
 from tests.runs.buffer import DULL, GROUP_SIZE, PROBLEMS, BufferHarness, algorithm, numbers, quiet, replaced
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from contracts.errors import BadInput
 from contracts.rollouts import Problem, Unscored
-from tests.fakes.ports import a_problem, policy_prompt, run
+from tests.builders import a_problem
+from tests.fakes.ports import policy_prompt, run
 from tests.runs.buffer import DULL, GROUP_SIZE, BufferHarness, algorithm, numbers, replaced
 
 LANGUAGES = ("de", "sw", "th")

@@ -10,7 +10,8 @@ from contracts.rollouts import DroppedGroup, Group, Problem, PromptDraw, ScoredG
 from driver.references.store import PivotSampling, ReferenceCache, ReferenceStore
 from driver.rollouts.pipeline import Sampling, Stages, score_draw
 from driver.rollouts.stage_clock import StageClock
-from tests.fakes.ports import FakeGenerator, FakeScorer, a_problem, policy_prompt, run, token_ids
+from tests.builders import a_problem
+from tests.fakes.ports import FakeGenerator, FakeScorer, policy_prompt, run, token_ids
 
 GROUP_SIZE = 3
 A, B = a_problem("a"), a_problem("b")

@@ -5,7 +5,8 @@ import pytest
 from contracts.errors import RunFailed
 from driver.problems.draws import Draws
 from driver.rollouts.prompt_buffer import PromptBuffer
-from tests.fakes.ports import GivenStream, a_problem, run
+from tests.builders import a_problem
+from tests.fakes.ports import GivenStream, run
 
 PROBLEMS = [a_problem(name) for name in "abcdefghij"]
 

@@ -14,7 +14,8 @@ from driver.rollouts.prompt_buffer import PromptBuffer
 from driver.run_state.buffered_groups import read_groups
 from driver.run_state.checkpointer import Buffer, RunCheckpointer, position_of
 from driver.run_state.position import RunPosition
-from tests.fakes.ports import FakeLearner, a_problem, run
+from tests.builders import a_problem
+from tests.fakes.ports import FakeLearner, run
 from tests.runs.buffer import BufferHarness, algorithm
 from tests.runs.checkpointed import CheckpointedRun
 

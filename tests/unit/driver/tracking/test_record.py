@@ -20,7 +20,7 @@ from driver.tracking.run_folder import RunFolder
 from driver.tracking.samples_file import read_samples
 from driver.tracking.step_record import SkippedStep, StepRecord, Update
 from driver.tracking.summary import summarise, thirds
-from tests.fakes.ports import a_problem, a_score
+from tests.builders import a_problem, a_score
 
 
 def a_group(problem: Problem, *scores: Score | Unscored, step: int = 1) -> ScoredGroup:

@@ -4,7 +4,7 @@ from contracts.batches import PushResult
 from contracts.rollouts import DroppedGroup
 from driver.references.store import ReferenceCounts
 from driver.tracking.metrics import StepOutcome, step_metrics
-from tests.fakes.ports import a_problem, a_score, a_scored_group
+from tests.builders import a_problem, a_score, a_scored_group
 
 
 def metrics(outcome: StepOutcome) -> dict[str, float]:

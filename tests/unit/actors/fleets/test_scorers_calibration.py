@@ -5,11 +5,15 @@ import asyncio
 import pytest
 from ray.exceptions import ActorDiedError
 
+from actors.fleets.pool import Unanswered
 from contracts.errors import RunFailed
 from rewards.calibration import Calibration
 from rewards.reasoning.similarity import ReasoningPair
+from tests.builders import a_score_request
+from tests.fakes.clock import LoopClock
 from tests.fakes.ports import run
-from tests.fakes.scorers import Clock, FakeScorer, a_fleet, a_request, broken
+from tests.fakes.remote import task_error
+from tests.fakes.scorers import FakeScorer, a_pool
 
 PAIR = ReasoningPair(language="de", reasoning="x", reference="y")
 CALIBRATION = Calibration(similarity="judge", data="data", languages={})
@@ -17,24 +21,25 @@ CALIBRATION = Calibration(similarity="judge", data="data", languages={})
 
 def test_similarities_and_the_fingerprint_come_from_any_scorer_with_the_same_patience() -> None:
     async def watch() -> None:
-        fleet = a_fleet(FakeScorer(always=ActorDiedError()), FakeScorer(0.7))
-        assert await fleet.similarities([PAIR, PAIR]) == [0.7, 0.7]
-        assert await fleet.judge_fingerprint() == "judge"
+        pool = a_pool(FakeScorer(always=ActorDiedError()), FakeScorer(0.7))
+        assert await pool.similarities([PAIR, PAIR]) == [0.7, 0.7]
+        assert await pool.judge_fingerprint() == "judge"
 
     run(watch())
 
 
 def test_similarities_that_no_scorer_gives_end_the_run() -> None:
-    fleet = a_fleet(FakeScorer(always=broken(ValueError("no encoder"))))
-    with pytest.raises(RunFailed, match=r"^no scorer gave similarities: scorer failed: ValueError: scorer-0 failed: "):
-        run(fleet.similarities([PAIR]))
+    pool = a_pool(FakeScorer(always=task_error(ValueError("no encoder"))))
+    with pytest.raises(Unanswered) as failure:
+        run(pool.similarities([PAIR]))
+    assert (failure.value.key, failure.value.failure.kind) == ("scorer-0", "failed: ValueError")
 
 
 def test_as_many_comparisons_are_under_way_as_scorers_live() -> None:
     async def watch() -> None:
         scorers = [FakeScorer(0.1), FakeScorer(0.2)]
-        fleet = a_fleet(*scorers)
-        values = await asyncio.gather(*(fleet.similarities([PAIR]) for _ in range(6)))
+        pool = a_pool(*scorers)
+        values = await asyncio.gather(*(pool.similarities([PAIR]) for _ in range(6)))
         assert sorted(values) == [[0.1]] * 3 + [[0.2]] * 3
         assert [scorer.most_comparing for scorer in scorers] == [1, 1]
 
@@ -44,9 +49,9 @@ def test_as_many_comparisons_are_under_way_as_scorers_live() -> None:
 def test_when_a_scorer_dies_the_others_take_its_comparisons_one_at_a_time() -> None:
     async def watch() -> None:
         dead, alive = FakeScorer(always=ActorDiedError()), FakeScorer(0.2)
-        fleet = a_fleet(dead, alive)
-        await fleet.score(a_request())
-        assert await asyncio.gather(*(fleet.similarities([PAIR]) for _ in range(5))) == [[0.2]] * 5
+        pool = a_pool(dead, alive)
+        await pool.score(a_score_request())
+        assert await asyncio.gather(*(pool.similarities([PAIR]) for _ in range(5))) == [[0.2]] * 5
         assert (alive.num_asked, alive.most_comparing) == (6, 1)
 
     run(watch())
@@ -56,8 +61,8 @@ def test_the_deadline_of_a_comparison_begins_when_it_is_its_turn(monkeypatch: py
     """Each takes four of its six seconds: the third would begin too late if the first one's were its own."""
 
     async def watch() -> None:
-        fleet = a_fleet(FakeScorer(0.1, clock=Clock(monkeypatch), takes_s=4), timeout_s=6)
-        assert await asyncio.gather(*(fleet.similarities([PAIR]) for _ in range(4))) == [[0.1]] * 4
+        pool = a_pool(FakeScorer(0.1, clock=LoopClock(monkeypatch), takes_s=4), timeout_s=6)
+        assert await asyncio.gather(*(pool.similarities([PAIR]) for _ in range(4))) == [[0.1]] * 4
 
     run(watch())
 
@@ -66,17 +71,17 @@ def test_a_comparison_that_fails_or_is_given_up_leaves_its_turn_to_the_next() ->
     async def watch() -> None:
         gate = asyncio.Event()
         scorer = FakeScorer(0.1, gate=gate)
-        fleet = a_fleet(scorer, attempts=1)
-        given_up = asyncio.ensure_future(fleet.similarities([PAIR]))
-        waits = asyncio.ensure_future(fleet.similarities([PAIR]))
+        pool = a_pool(scorer, attempts=1)
+        given_up = asyncio.ensure_future(pool.similarities([PAIR]))
+        waits = asyncio.ensure_future(pool.similarities([PAIR]))
         while not scorer.num_comparing:
             await asyncio.sleep(0)
         given_up.cancel()
         gate.set()
         assert await waits == [0.1]
-        scorer.failures = [broken(ValueError("once"))]
+        scorer.failures = [task_error(ValueError("once"))]
         failed, good = await asyncio.gather(
-            fleet.similarities([PAIR]), fleet.similarities([PAIR]), return_exceptions=True
+            pool.similarities([PAIR]), pool.similarities([PAIR]), return_exceptions=True
         )
         assert isinstance(failed, RunFailed)
         assert good == [0.1]
@@ -87,15 +92,16 @@ def test_a_comparison_that_fails_or_is_given_up_leaves_its_turn_to_the_next() ->
 def test_every_living_scorer_takes_the_calibration() -> None:
     async def watch() -> None:
         dead, first, second = FakeScorer(always=ActorDiedError()), FakeScorer(), FakeScorer()
-        fleet = a_fleet(dead, first, second)
-        await fleet.score(a_request())
-        await fleet.use_calibration(CALIBRATION)
+        pool = a_pool(dead, first, second)
+        await pool.score(a_score_request())
+        await pool.use_calibration(CALIBRATION)
         assert (dead.calibrations, first.calibrations, second.calibrations) == ([], [CALIBRATION], [CALIBRATION])
 
     run(watch())
 
 
 def test_a_scorer_without_the_calibration_ends_the_run() -> None:
-    fleet = a_fleet(FakeScorer(), FakeScorer(always=broken(ValueError("another judge"))))
-    with pytest.raises(RunFailed, match=r"^scorer-1 did not take the calibration: scorer failed: ValueError: "):
-        run(fleet.use_calibration(CALIBRATION))
+    pool = a_pool(FakeScorer(), FakeScorer(always=task_error(ValueError("another judge"))))
+    with pytest.raises(RunFailed) as failure:
+        run(pool.use_calibration(CALIBRATION))
+    assert failure.value.key == "scorer-1"

@@ -1,7 +1,6 @@
-"""Ray's side of workers that come and go: which bundle has a node, what is free, and one bundle more.
+"""Look up in Ray which bundles have a node and what is free, and reserve one more bundle while the run goes on.
 
-Owns the placement groups that are added to a run's own while it goes on. Decides nothing: cluster/elastic/decide.py
-does. Of Ray's private state it reads two tables that have no public form: what each node has free, and which nodes
+Two tables of Ray's private state are read, because they have no public form: what each node has free, and which nodes
 are about to end.
 """
 
@@ -15,16 +14,19 @@ from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
 from actors.remote.process import RemoteActor
-from cluster.elastic.decide import ClusterSilent, Place, View
+from cluster.elastic.scaling import ClusterSilent, ClusterView, Slot
 from cluster.launch import Bundles
 from cluster.layout import Layout, Placement, Resources, Role
 
 RESERVE_TIMEOUT_S = 5.0
-"""Longest that room which was just seen is waited for; a request that stays would have an autoscaler start nodes."""
+"""Longest wait, in seconds, for free resources that were just seen. A request that stays open would make an autoscaler
+of the cluster start nodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Reserved:
+    """Hold one reserved bundle."""
+
     placement: Placement
     bundles: Bundles
     is_extra: bool
@@ -34,11 +36,11 @@ class _Reserved:
         return self.bundles.layout.placements.index(self.placement)
 
 
-class ClusterRoom:
-    """The places of one role's workers: those of the run's own bundles, and those that were added."""
+class RayCapacity:
+    """Hold the slots of one role's workers: the bundles that the run reserved as a whole, and those added later."""
 
     def __init__(self, bundles: Bundles, role: Role, *, start: Callable[[Placement, Bundles], RemoteActor]) -> None:
-        """`start` starts an actor in a bundle and does not wait for it."""
+        """`start` starts an actor in a bundle, without waiting for it."""
         self._bundles = bundles
         self._start = start
         self._reserved = {
@@ -50,16 +52,17 @@ class ClusterRoom:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Of all places, in the order in which they were reserved."""
+        """The keys of all slots, in the order in which they were reserved."""
         return tuple(self._reserved)
 
     @property
     def bundle(self) -> Resources:
-        """What one place takes."""
+        """What one slot takes."""
         return self._pattern.bundle
 
-    def look(self) -> View:
-        """
+    def look(self) -> ClusterView:
+        """Return what the cluster has.
+
         Raises:
             ClusterSilent: Ray does not answer.
         """
@@ -70,13 +73,13 @@ class ClusterRoom:
             own = _nodes(self._bundles.group)
             nodes = {
                 key: (_nodes(reserved.bundles.group) if reserved.is_extra else own)[reserved.index]
-                for key, reserved in list(self._reserved.items())  # looked at from a thread
+                for key, reserved in list(self._reserved.items())  # a copy: this runs in a thread
             }
         except (RayError, RuntimeError) as failure:
             raise ClusterSilent(f"{type(failure).__name__}: {failure}") from failure
-        return View(
-            places=tuple(
-                Place(key=key, node=node if node in alive else None, is_draining=node in ending)
+        return ClusterView(
+            slots=tuple(
+                Slot(key=key, node=node if node in alive else None, is_draining=node in ending)
                 for key, node in nodes.items()
             ),
             free=tuple(
@@ -88,7 +91,7 @@ class ClusterRoom:
         )
 
     def reserve(self) -> str | None:
-        """One more bundle, on whichever node has room.
+        """Reserve one more bundle, on any node with enough free resources, and return its key; None if there is none.
 
         Raises:
             ClusterSilent: Ray does not answer.
@@ -109,21 +112,30 @@ class ClusterRoom:
         return key
 
     def release(self, key: str) -> None:
-        """An added bundle is given back at once; one of the run's own group stays in it, and Ray places it again as
-        soon as there is room."""
+        """Give back an added bundle at once.
+
+        A bundle of the run's own group stays in it: Ray places it again as soon as a node has enough free resources.
+
+        Raises:
+            ClusterSilent: Ray does not answer.
+        """
         if self._reserved[key].is_extra:
             with _answering():
                 remove_placement_group(self._reserved[key].bundles.group)
-            del self._reserved[key]  # not before Ray has heard of it: `close` asks again
+            del self._reserved[key]  # only after Ray has answered: else `close` tries again
 
     def start(self, key: str) -> RemoteActor:
-        """A new actor in a bundle; does not wait for it."""
+        """Start an actor in a bundle, without waiting for it.
+
+        Raises:
+            ClusterSilent: Ray does not answer.
+        """
         reserved = self._reserved[key]
         with _answering():
             return self._start(reserved.placement, reserved.bundles)
 
     def close(self) -> None:
-        """Give back all that was added. Where Ray does not answer any more it ends with the run."""
+        """Give back all added bundles. If Ray does not answer any more, they end with the run."""
         for key in self.keys:
             with suppress(ClusterSilent):
                 self.release(key)
@@ -131,7 +143,7 @@ class ClusterRoom:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """Raises ClusterSilent where Ray does not answer."""
+    """Raise ClusterSilent if Ray does not answer."""
     try:
         yield
     except (RayError, RuntimeError) as failure:
@@ -139,5 +151,5 @@ def _answering() -> Iterator[None]:
 
 
 def _nodes(group: PlacementGroup) -> dict[int, str]:
-    """Bundle's index -> its node's id, empty where it has none."""
+    """Return the node id by bundle index; empty for a bundle without a node."""
     return placement_group_table(group)["bundles_to_node_id"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.fleets.states import LOADED, NEXT, RestartBudget, WorkerState
+from actors.fleets.worker import LOADED, NEXT, RestartBudget, WorkerState
 from contracts.config.fleet import FleetConfig
 
 

@@ -1,4 +1,4 @@
-"""Which version is pushed to whom and when, by ranks as one. On hand-written ranks and a fleet of one."""
+"""Which version is pushed to whom and when, by ranks as one. On hand-written ranks and a pool of one."""
 
 import asyncio
 from dataclasses import replace
