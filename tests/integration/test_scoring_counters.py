@@ -6,15 +6,15 @@ from actors.scoring.loaded_reward import LoadedReward, RewardSetup
 from actors.scoring.metrics import over_step, scorer_metrics
 from contracts.config.reward import CometConfig, ReasoningConfig, RewardConfig, ScorerConfig, TranslatorConfig
 from rewards.reasoning.similarity import ReasoningPair
-from tests.unit.rewards.comet.test_comet_metric import save_model
-from tests.unit.rewards.models.test_translator import NLLB_CODES, build
+from tests.models.tiny_comet import save_comet
+from tests.models.tiny_translator import NLLB_CODES, build_translator
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedReward:
     """COMET with references, fed with responses that were translated into English."""
-    metric = save_model(tmp_path_factory.mktemp("comet"), "regression_metric")
-    translator = build(tmp_path_factory.mktemp("nllb"), NLLB_CODES, seed=0)
+    metric = save_comet(tmp_path_factory.mktemp("comet"), "regression_metric")
+    translator = build_translator(tmp_path_factory.mktemp("nllb"), NLLB_CODES, seed=0)
     setup = RewardSetup(
         scorer=ScorerConfig(model="none is loaded"),
         reward=RewardConfig(reasoning=ReasoningConfig(judge="comet", calibration="off")),

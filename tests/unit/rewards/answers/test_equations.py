@@ -94,3 +94,48 @@ def test_hardly_any_solution_that_people_wrote_is_said_to_be_false() -> None:
 )
 def test_any_text_has_a_share(text: str, language: str) -> None:
     assert 0 <= true_share(text, language) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("50 + 49 = 100", 1.0),  # off by 1 of 100: a hundredth
+        ("49 + 49 = 99", 0.0),  # by 1 of 99
+        ("100 + 0 = 99", 1.0),  # of the larger of both
+        ("100 + 0 = 98.9", 0.0),
+        ("0 - 100 = -99", 1.0),
+    ],
+)
+def test_results_are_rounded_to_a_hundredth(text: str, share: float) -> None:
+    assert true_share(text, "en") == share
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("2 ab + 3 = 6", 0.0),  # a unit has two to sixteen letters
+        ("2 a + 3 = 6", 1.0),
+        (f"2 {'a' * 16} + 3 = 6", 0.0),
+        (f"2 {'a' * 17} + 3 = 6", 1.0),
+        ("20 : 4 = 6", 0.0),  # a colon divides only between blanks,
+        ("20: 4 = 6", 1.0),
+        ("3 x 4 = 13", 0.0),  # as x multiplies
+        ("3x 4 = 13", 1.0),
+        ("12 - 4 - 3 = 5", 1.0),  # from left to right
+        ("24 / 4 / 3 = 2", 1.0),
+        ("24 / 4 * 3 = 18", 1.0),
+        ("24 - 4 * 3 = 12", 1.0),
+        ("24 - 4 / 2 = 22", 1.0),
+        ("1 + 2 = 3 + 4 = 8", 0.0),  # both are false
+        ("1 + 2 = 4 and 1 + 2 = 3 and 2 + 2 = 4", 2 / 3),
+        ("1 + 2\n= 4", 1.0),  # a new line begins a new chain
+        ("7 ≈ 1 + 2", 1.0),  # nothing is worked out left of the sign
+        ("1 + 2 ≈ 4", 0.0),
+        ("10 / 4 = 3", 0.0),  # a quotient alone is worked out
+        ("1/2 = 3", 1.0),  # a fraction is a number
+        ("4/4 = 3", 1.0),
+        ("5/4 = 3", 0.0),
+    ],
+)
+def test_what_is_an_equation_and_what_it_comes_to(text: str, share: float) -> None:
+    assert true_share(text, "en") == pytest.approx(share)

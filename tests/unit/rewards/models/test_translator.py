@@ -4,56 +4,26 @@ A random model says nothing that anyone could read: what is held here is that it
 """
 
 import logging
-import string
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, M2M100Config, M2M100ForConditionalGeneration
-from transformers.models.nllb.tokenization_nllb import NllbTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from rewards.models.translator import Seq2SeqTranslator
+from tests.models.tiny_translator import NLLB_CODES, POSITIONS, build_translator
 
-POSITIONS = 64
-NLLB_CODES = ("eng_Latn", "deu_Latn", "spa_Latn", "tha_Thai")
 TEXT = "Tom hat drei Hunde. Ada hat zwei mehr. Wie viele sind es?"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("nllb"), NLLB_CODES, seed=0)
+    return build_translator(tmp_path_factory.mktemp("nllb"), NLLB_CODES, seed=0)
 
 
 @pytest.fixture(scope="module")
 def translator(folder: Path) -> Seq2SeqTranslator:
     return load(folder)
-
-
-def build(folder: Path, codes: tuple[str, ...], *, seed: int) -> Path:
-    """A model of two layers over single characters, with the language codes of a family."""
-    characters = ["<s>", "<pad>", "</s>", "<unk>", "▁", *string.ascii_letters, *string.digits, *".,?!+="]
-    tokenizer = NllbTokenizer(
-        vocab={character: index for index, character in enumerate(characters)},
-        merges=[],
-        extra_special_tokens=list(codes),
-        src_lang=codes[0],
-    )
-    torch.manual_seed(seed)
-    config = M2M100Config(
-        vocab_size=len(tokenizer),
-        max_position_embeddings=POSITIONS,
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        init_std=0.5,
-    )
-    tokenizer.save_pretrained(folder)
-    M2M100ForConditionalGeneration(config).save_pretrained(folder)
-    return folder
 
 
 def load(folder: Path, *, batch_size: int = 4, max_tokens: int = 40, cache_size: int = 100) -> Seq2SeqTranslator:
@@ -139,17 +109,17 @@ def test_a_language_that_the_model_does_not_know_is_named(translator: Seq2SeqTra
 
 
 def test_codes_of_m2m_100_are_found(tmp_path: Path) -> None:
-    translator = load(build(tmp_path, ("__en__", "__de__"), seed=0))
+    translator = load(build_translator(tmp_path, ("__en__", "__de__"), seed=0))
     assert translator.translate([TEXT], source="de", target="en") != [""]
 
 
 def test_a_model_without_language_codes_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no eng_Latn and no __en__"):
-        load(build(tmp_path, ("<x>",), seed=0))
+        load(build_translator(tmp_path, ("<x>",), seed=0))
 
 
 def test_fingerprint_is_of_the_weights_and_the_limit_and_not_of_the_folder(folder: Path, tmp_path: Path) -> None:
-    same = load(build(tmp_path / "same", NLLB_CODES, seed=0)).fingerprint
+    same = load(build_translator(tmp_path / "same", NLLB_CODES, seed=0)).fingerprint
     assert load(folder).fingerprint == same
-    assert load(build(tmp_path / "other", NLLB_CODES, seed=1)).fingerprint != same
+    assert load(build_translator(tmp_path / "other", NLLB_CODES, seed=1)).fingerprint != same
     assert load(folder, max_tokens=30).fingerprint != same

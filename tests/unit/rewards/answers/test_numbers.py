@@ -102,3 +102,54 @@ def test_every_language_has_its_own_flores_code() -> None:
     codes = [language.flores for language in LANGUAGES.values()]
     assert len(set(codes)) == len(codes)
     assert all(len(code) == 8 and code[3] == "_" for code in codes)
+
+
+@pytest.mark.parametrize(
+    ("form", "longest"),
+    [("{}", 100), ("1/{}", 100), (r"\frac{{{}}}{{3}}", 100), (r"\frac{{3}}{{{}}}", 100)],
+)
+def test_a_number_has_at_most_a_hundred_digits(form: str, longest: int) -> None:
+    assert len(values(form.format("9" * longest))) == 1
+    assert "9" * (longest + 1) not in "".join(values(form.format("9" * (longest + 1))))
+    assert values(form.format("9" * (longest + 1))) == []
+
+
+def test_four_scale_words_are_read_behind_a_number() -> None:
+    for num, end in ((3, 4), (4, 5), (5, 5)):
+        [span] = find_numbers(fold("3" + "万" * num), LANGUAGES["zh"])
+        assert (span.value, span.end) == ("3" + "0" * (4 * min(num, 4)), end)
+
+
+@pytest.mark.parametrize(("letters", "marks"), [(2968, 31), (2969, 30)])
+def test_more_than_thirty_marks_in_a_row_are_cut_from_texts_of_more_than_three_thousand_characters(
+    letters: int, marks: int
+) -> None:
+    text = "x" * letters + "e" + "\u0316" * 31
+    assert nfc(text) == "x" * letters + "e" + "\u0316" * marks
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,234", ["1234"]),
+        ("1234,567", ["1234.567"]),
+        ("0,123", ["0.123"]),
+        ("12,34", ["12.34"]),
+        ("12.34", ["12.34"]),
+        ("1,234,567", ["1234567"]),
+        ("1,23,456", ["123456"]),
+        ("12,34,567", ["1234567"]),
+        ("123,45,678", []),
+        ("1,2,3", []),
+        ("1,234.5", ["1234.5"]),
+        ("1.234,5", ["1234.5"]),
+        ("1.2.3", []),
+        ("1'234'567", ["1234567"]),
+        ("1'234.5", ["1234.5"]),
+        ("1'23", []),
+        ("3 4/5", ["3.8"]),
+        ("3 5/5", []),
+    ],
+)
+def test_marks_group_or_part_digits(text: str, expected: list[str]) -> None:
+    assert values(text) == expected

@@ -7,48 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from rewards.comet.feeding import CometInput
 from rewards.comet.metric import CometMetric, load_comet
+from tests.models.tiny_comet import FACTORS, WORDS, save_comet
 
-WORDS = ("<s>", "<pad>", "</s>", "<unk>", "one", "two", "three", "eins", "zwei", "drei")
-DIMENSION = 8
-MAX_POSITIONS = 24  # a joint sequence may have 22 tokens, a single one 20
-FACTORS = {"regression_metric": 6, "referenceless_regression_metric": 4, "unified_metric": 1}
 KINDS = tuple(FACTORS)
-
-
-def save_model(folder: Path, kind: str, *, more: str = "") -> Path:
-    """A random checkpoint in the usual layout, its encoder's config and tokenizer in a folder beside it."""
-    torch.manual_seed(3)
-    config = XLMRobertaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=DIMENSION,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=MAX_POSITIONS,
-        initializer_range=0.5,
-    )
-    encoder = XLMRobertaModel(config, add_pooling_layer=False)
-    config.save_pretrained(folder / "encoder")
-    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.save(str(folder / "encoder" / "tokenizer.json"))
-    state = {f"encoder.model.{name}": tensor for name, tensor in encoder.state_dict().items()}
-    state |= {f"layerwise_attention.scalar_parameters.{layer}": torch.zeros(1) for layer in range(3)}
-    state["layerwise_attention.gamma"] = torch.ones(1)
-    for name, shape in {"0": (5, FACTORS[kind] * DIMENSION), "3": (1, 5)}.items():
-        state |= {f"estimator.ff.{name}.weight": torch.randn(shape), f"estimator.ff.{name}.bias": torch.randn(shape[0])}
-    (folder / "checkpoints").mkdir()
-    torch.save({"state_dict": state}, folder / "checkpoints" / "model.ckpt")
-    told = f"class_identifier: {kind}\nlayer_norm: false\nlayer_transformation: softmax\nhidden_sizes: [5]\n"
-    segments = "input_segments: [mt, src]\n" if kind == "unified_metric" else ""
-    (folder / "hparams.yaml").write_text(told + segments + more, encoding="utf-8")
-    return folder
 
 
 def load(folder: Path, **options: object) -> CometMetric:
@@ -95,7 +61,7 @@ def head_by_hand(folder: Path, features: torch.Tensor) -> float:
 
 
 def test_a_regression_score_is_the_formula(tmp_path: Path) -> None:
-    folder = save_model(tmp_path, "regression_metric")
+    folder = save_comet(tmp_path, "regression_metric")
     found = load(folder).score([CometInput(source="one two", translation="eins zwei", reference="zwei")])
     source = by_hand(folder, [0, 4, 5, 2], pool="avg")
     translation = by_hand(folder, [0, 7, 8, 2], pool="avg")
@@ -106,14 +72,14 @@ def test_a_regression_score_is_the_formula(tmp_path: Path) -> None:
 
 
 def test_a_unified_score_reads_the_translation_before_the_source(tmp_path: Path) -> None:
-    folder = save_model(tmp_path, "unified_metric")
+    folder = save_comet(tmp_path, "unified_metric")
     found = load(folder).score([CometInput(source="one two", translation="eins")])
     expected = head_by_hand(folder, by_hand(folder, [0, 7, 2, 2, 4, 5, 2], pool="cls"))
     assert found[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_unified_model_with_references_averages_three_passes(tmp_path: Path) -> None:
-    folder = save_model(tmp_path, "unified_metric")
+    folder = save_comet(tmp_path, "unified_metric")
     pairs = load(folder)
     with_source = pairs.score([CometInput(source="one", translation="eins")])[0]
     with_reference = pairs.score([CometInput(source="zwei", translation="eins")])[0]
@@ -128,7 +94,7 @@ def test_a_unified_model_with_references_averages_three_passes(tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_depend_neither_on_batches_nor_on_company(tmp_path: Path, kind: str) -> None:
-    folder = save_model(tmp_path, kind)
+    folder = save_comet(tmp_path, kind)
     inputs = [
         CometInput(source="one " * num, translation="drei eins " * (5 - num), reference="zwei " * num)
         for num in range(1, 5)
@@ -140,7 +106,7 @@ def test_scores_depend_neither_on_batches_nor_on_company(tmp_path: Path, kind: s
 
 
 def test_a_group_costs_one_encode_for_its_source_and_one_for_its_reference(tmp_path: Path) -> None:
-    metric = load(save_model(tmp_path, "regression_metric"))
+    metric = load(save_comet(tmp_path, "regression_metric"))
     translations = ["eins", "zwei", "drei", "eins"]
     with count_encoded() as calls:
         metric.score([CometInput(source="one two", translation=text, reference="eins zwei") for text in translations])
@@ -148,7 +114,7 @@ def test_a_group_costs_one_encode_for_its_source_and_one_for_its_reference(tmp_p
 
 
 def test_nothing_is_cut_what_is_too_long_is_refused(tmp_path: Path) -> None:
-    metric = load(save_model(tmp_path, "referenceless_regression_metric"))
+    metric = load(save_comet(tmp_path, "referenceless_regression_metric"))
     longest = CometInput(source="one " * 18, translation="eins")  # 18 tokens and two special ones
     longer = CometInput(source="one", translation="eins " * 19)
     assert metric.fits([longest, longer]) == [True, False]
@@ -158,7 +124,7 @@ def test_nothing_is_cut_what_is_too_long_is_refused(tmp_path: Path) -> None:
 
 
 def test_of_a_unified_model_the_pair_must_fit_together(tmp_path: Path) -> None:
-    metric = load(save_model(tmp_path, "unified_metric"))
+    metric = load(save_comet(tmp_path, "unified_metric"))
     longest = CometInput(source="one " * 9, translation="eins " * 9)  # 18 tokens and four special ones
     longer = CometInput(source="one " * 9, translation="eins " * 10)
     assert metric.fits([longest, longer]) == [True, False]
@@ -166,17 +132,17 @@ def test_of_a_unified_model_the_pair_must_fit_together(tmp_path: Path) -> None:
 
 
 def test_a_missing_reference_is_refused(tmp_path: Path) -> None:
-    metric = load(save_model(tmp_path, "regression_metric"))
+    metric = load(save_comet(tmp_path, "regression_metric"))
     with pytest.raises(ValueError, match="input 0 has no reference"):
         metric.score([CometInput(source="one", translation="eins")])
 
 
 def test_no_input_gives_no_score(tmp_path: Path) -> None:
-    assert load(save_model(tmp_path, "unified_metric")).score([]).shape == (0,)
+    assert load(save_comet(tmp_path, "unified_metric")).score([]).shape == (0,)
 
 
 def test_in_half_precision_the_head_stays_in_full(tmp_path: Path) -> None:
-    folder = save_model(tmp_path, "referenceless_regression_metric")
+    folder = save_comet(tmp_path, "referenceless_regression_metric")
     one = [CometInput(source="one two", translation="eins zwei")]
     full, half = load(folder), load(folder, dtype="bfloat16")
     assert half.score(one) == pytest.approx(full.score(one), abs=0.3)
@@ -186,7 +152,7 @@ def test_in_half_precision_the_head_stays_in_full(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_is_that_of_the_files(tmp_path: Path) -> None:
-    folder = save_model(tmp_path, "referenceless_regression_metric")
+    folder = save_comet(tmp_path, "referenceless_regression_metric")
     first = load(folder).fingerprint
     assert load(folder, batch_size=7).fingerprint == first
     hparams = folder / "hparams.yaml"
@@ -195,7 +161,7 @@ def test_the_fingerprint_is_that_of_the_files(tmp_path: Path) -> None:
 
 
 def test_weights_that_dont_fit_are_named(tmp_path: Path) -> None:
-    folder = save_model(tmp_path, "referenceless_regression_metric", more="final_activation: Tanh\n")
+    folder = save_comet(tmp_path, "referenceless_regression_metric", more="final_activation: Tanh\n")
     (folder / "hparams.yaml").write_text(
         (folder / "hparams.yaml").read_text().replace("hidden_sizes: [5]", "hidden_sizes: [5, 4]")
     )
@@ -204,7 +170,7 @@ def test_weights_that_dont_fit_are_named(tmp_path: Path) -> None:
 
 
 def test_an_encoder_that_cant_be_had_says_where_to_name_one(tmp_path: Path) -> None:
-    folder = save_model(tmp_path, "referenceless_regression_metric")
+    folder = save_comet(tmp_path, "referenceless_regression_metric")
     with pytest.raises(ValueError, match=r"comet\.encoder"):
         load_comet(str(folder), encoder=str(tmp_path / "no" / "such"), cache_folder=tmp_path)
     with pytest.raises(ValueError, match=r"names no pretrained_model; set comet\.encoder"):

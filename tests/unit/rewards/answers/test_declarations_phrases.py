@@ -3,8 +3,7 @@
 import pytest
 
 from languages.facts import LANGUAGES
-from rewards.answers.final import declared_answers, final_answer
-from rewards.answers.numerals import read_han
+from rewards.answers.final import declared_answers
 
 ELEVEN = {
     "en": ("### Answer\n11", "**Final Answer**\n\n11 pages"),
@@ -60,35 +59,3 @@ def test_a_languages_other_declarations_are_read(code: str) -> None:
 )
 def test_what_opens_or_interrupts_a_reasoning_declares_nothing(code: str, text: str) -> None:
     assert declared_answers(text, code) == []
-
-
-@pytest.mark.parametrize(
-    ("numeral", "value"),
-    [
-        *(("十", 10), ("十一", 11), ("二十", 20), ("九十九", 99), ("一百零五", 105), ("三千五百", 3500)),
-        *(("两万", 20_000), ("三万零五十", 30_050), ("一亿二千万", 120_000_000), ("两千〇二十", 2020)),
-        *(("一一", None), ("十百", None), ("一万亿", None), ("三百五", None), ("千万", None), ("零十", None)),
-    ],
-)
-def test_chinese_numerals_add_up(numeral: str, value: int | None) -> None:
-    assert read_han(numeral, is_japanese=False) == value
-
-
-def test_japanese_leaves_out_ones_and_zeros() -> None:
-    assert [read_han(numeral, is_japanese=True) for numeral in ("百五", "千二百", "三百五")] == [105, 1200, 305]
-
-
-@pytest.mark.parametrize(
-    ("code", "text", "answer"),
-    [
-        ("zh", "答案是一样的。", "一样的"),
-        ("zh", "答案是十分简单。", "十分简单"),
-        ("zh", "答案是千万不要。", "千万不要"),
-        ("zh", "答案是五。", "5"),
-        ("zh", "答案是3万5000。", "35000"),
-        ("ja", "答えは一つです。", "1"),
-        ("de", "Die Antwort lautet 十一.", "十一"),
-    ],
-)
-def test_a_numeral_inside_a_word_is_no_number(code: str, text: str, answer: str) -> None:
-    assert final_answer(text, code) == answer

@@ -300,3 +300,57 @@ def test_mgsm_exemplars_declare_the_same_answer_in_every_language() -> None:
     for code, items in exemplars.items():
         found = {key: [answer.value for answer in declared_answers(item["a"], code)] for key, item in items.items()}
         assert found == {key: [answer] for key, answer in english.items()}, code
+
+
+# --- limits, from both sides ---
+
+
+@pytest.mark.parametrize(("blanks", "declared"), [(297, ["11"]), (298, [])])
+def test_a_box_closes_within_three_hundred_characters(blanks: int, declared: list[str]) -> None:
+    text = "\\boxed{11" + " " * blanks + "}"
+    assert [found.value for found in declared_answers(text, "en")] == declared
+
+
+@pytest.mark.parametrize("form", ["#### {}", "The answer is {}.", "\\boxed{{{}}}."])
+def test_the_last_thirty_two_declarations_of_a_kind_are_read(form: str) -> None:
+    for num in (31, 32, 33):
+        text = "\n".join(form.format(number) for number in range(num))
+        assert [found.value for found in declared_answers(text, "en")] == [str(number) for number in range(num)][-32:]
+
+
+@pytest.mark.parametrize(("letters", "value"), [(39, "18"), (40, "q" * 40 + " 18")])
+def test_a_number_stands_within_forty_characters_of_its_phrase(letters: int, value: str) -> None:
+    assert final_answer(f"The answer is {'q' * letters} 18.", "en") == value
+
+
+# A blank, the letters and " the " are before the phrase: up to 40 characters go with it.
+@pytest.mark.parametrize(("letters", "reasoning"), [(34, "5 + 6 = 11."), (35, f"5 + 6 = 11. {'q' * 35} the")])
+def test_up_to_forty_characters_before_a_phrase_go_with_it(letters: int, reasoning: str) -> None:
+    text = f"5 + 6 = 11. {'q' * letters} the answer is 11."
+    assert split_reasoning(text, declared_answers(text, "en"))[0] == reasoning
+
+
+@pytest.mark.parametrize("form", ["\\boxed{{{}}}", "The answer is {}."])
+def test_an_answer_in_words_has_at_most_sixty_characters(form: str) -> None:
+    assert final_answer(form.format("q" * 60), "en") == "q" * 60
+    assert final_answer(form.format("q" * 61), "en") is None
+
+
+@pytest.mark.parametrize(("blanks", "answer"), [(118, "q q"), (119, None)])
+def test_words_are_read_from_at_most_120_characters(blanks: int, answer: str | None) -> None:
+    assert final_answer("\\boxed{q" + " " * blanks + "q}", "en") == answer
+
+
+@pytest.mark.parametrize(
+    ("tail", "answer"),
+    [("\n" * 59, "Paris"), ("\n" * 60, None), (" !", "Paris"), (" He lives there", None), (" 5", None)],
+)
+def test_words_behind_a_phrase_end_the_text(tail: str, answer: str | None) -> None:
+    assert final_answer(f"The answer is Paris.{tail}", "en") == answer
+
+
+@pytest.mark.parametrize(("letters", "rest"), [(60, ""), (61, " " + "q" * 61)])
+def test_a_choice_of_sixty_characters_is_repeated_behind_its_letter(letters: int, rest: str) -> None:
+    text = f"The answer is (B) {'q' * letters}"
+    [found] = declared_answers(text, "en")
+    assert (found.value, text[found.end :]) == ("B", rest)

@@ -127,3 +127,29 @@ def test_algebra_is_imported_only_when_needed() -> None:
         "assert same_answer(final_answer('The answer is 18.', 'en'), '18.0'); assert 'sympy' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize(("length", "expected"), [(79, True), (80, True), (81, False)])
+def test_an_expression_has_at_most_eighty_characters(length: int, expected: bool) -> None:
+    assert (as_expression(("x" + "+1" * 50)[:length].rstrip("+").ljust(length)) is not None) is expected
+
+
+# Everything but the one thing that is too much would be equal.
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        ("((((x))))+0", "x", True),  # four brackets deep
+        ("(((((x)))))+0", "x", False),
+        ("[({(x)})]+0", "x", True),
+        ("[({((x))})]+0", "x", False),
+        ("(x^{2})^{150}", "x^{300}", True),  # exponents of 300 together
+        ("(x^{2})^{151}", "x^{302}", False),
+        ("x+" + "1" * 40, "1" * 40 + "+x", True),  # forty digits
+        ("x+" + "1" * 41, "1" * 41 + "+x", False),
+        (("x" + "+0" * 79) + " ", "x", True),  # 160 characters
+        (("x" + "+0" * 80), "x", False),
+    ],
+)
+def test_what_goes_to_the_algebra_is_limited(a: str, b: str, same: bool) -> None:
+    assert same_expression(a, b) is same
+    assert same_expression(b, a) is same
