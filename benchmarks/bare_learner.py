@@ -1,6 +1,6 @@
-"""The learner's bare side: a DeepSpeed ZeRO-3 loop around transformers' model, as both libraries' pages teach it.
+"""Run the learner's bare side: a DeepSpeed ZeRO-3 loop around transformers' model, as both libraries document it.
 
-Owns the loop. Nothing of the project runs in a step; settings and rows are those that the learner has.
+No code of the project runs in a step. Settings and rows are the learner's.
 """
 
 import os
@@ -21,10 +21,10 @@ from contracts.config.run import Config
 
 @dataclass(frozen=True, kw_only=True)
 class Care:
-    """What somebody who writes such a loop may or may not think of."""
+    """Hold the choices of somebody who writes such a loop."""
 
-    all_logits: bool  # of every token, not of those alone that carry loss
-    reduces_each: bool  # gradients are sent after every row, not once a step
+    all_logits: bool  # logits of every token, not only of those that carry loss
+    reduces_each: bool  # sends gradients after every row, not once a step
 
 
 PLAIN = Care(all_logits=True, reduces_each=True)
@@ -33,16 +33,17 @@ TUNED = Care(all_logits=False, reduces_each=False)
 
 @ray.remote
 class BareRank:
-    """One rank, in an actor of its own."""
+    """Run one rank, in an actor of its own."""
 
     def __init__(self, rank: int, world_size: int) -> None:
         self._rank, self._world_size = rank, world_size
 
     def ready(self) -> ProcessInfo:
+        """Return this process."""
         return this_process()
 
     def address(self) -> tuple[str, int]:
-        """Where the ranks can meet."""
+        """Return host and port at which the ranks can connect."""
         import socket
 
         with socket.socket() as probe:
@@ -50,6 +51,7 @@ class BareRank:
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
     def setup(self, config: Config, settings: Settings, *, device: str, master: tuple[str, int]) -> None:
+        """Load the model and connect to the other ranks."""
         os.environ |= {
             "DS_ACCELERATOR": device,
             "RANK": str(self._rank),
@@ -64,7 +66,7 @@ class BareRank:
         from transformers import AutoModelForCausalLM
         from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # compiled at the start otherwise
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # otherwise it would be compiled at the start
         deepspeed.init_distributed(dist_backend="gloo" if device == "cpu" else "nccl", auto_mpi_discovery=False)
         self._sharded_loading = HfDeepSpeedConfig(settings)
         model = AutoModelForCausalLM.from_pretrained(
@@ -79,6 +81,7 @@ class BareRank:
         self._device = device
 
     def step(self, rows: Sequence[PackedRow], num_loss_tokens: int, care: Care) -> Round:
+        """Run one optimiser step on this rank's rows, and time it. The work is the number of tokens."""
         import torch
         from torch.nn.functional import cross_entropy
 
@@ -107,7 +110,7 @@ class BareRank:
 def start_bare(
     config: Config, bundles: Bundles, places: Sequence[Placement]
 ) -> tuple[list[RemoteActor], tuple[int, ...]]:
-    """Bare ranks with the settings that the learner has, and the ids of their processes."""
+    """Start bare ranks with the learner's settings. Return them and the ids of their processes."""
     ranks = [start_actor(BareRank, place, bundles, (rank, len(places))) for rank, place in enumerate(places)]
     master = ray.get(ranks[0].address.remote())
     settings = _settings(config, bundles.layout.device)
@@ -117,7 +120,7 @@ def start_bare(
 
 
 def bare_step(ranks: Sequence[RemoteActor], batch: TrainBatch, care: Care) -> Round:
-    """One optimiser step on all ranks; the slowest one's time, and all the tokens."""
+    """Run one optimiser step on all ranks. Return the time of the slowest rank, and the tokens of all."""
     rounds: list[Round] = ray.get(
         [rank.step.remote(rows, batch.num_loss_tokens, care) for rank, rows in zip(ranks, batch.rows, strict=True)]
     )
@@ -125,7 +128,7 @@ def bare_step(ranks: Sequence[RemoteActor], batch: TrainBatch, care: Care) -> Ro
 
 
 def _settings(config: Config, device: str) -> Settings:
-    """The learner's own, imported here because it is a rank's business how large its model is."""
+    """Return the learner's own ZeRO settings. The imports are here because they load torch."""
     import torch
 
     from actors.learning.policy_model import load_model_config, num_parameter_bytes

@@ -1,72 +1,66 @@
-"""Opening a reference cache of a million rows in a fresh process, and reading single references of it.
+"""Measure how a reference cache of a million rows is opened in a fresh process, and how single references are read.
 
-The cache is written as runs leave one: files that were merged up to a size, and small ones that were not yet.
+The cache is written as runs leave one: files that were merged up to a size, and small files that were not merged yet.
 """
 
-import multiprocessing
-import os
 import random
 import resource
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.isolate import say
-from benchmarks.measure import Figure, Sizes
+from benchmarks.machine import in_fresh_process, resident_mib, say
+from benchmarks.measure import Sizes
+from benchmarks.outcomes import Figure
 from driver.references.cache import ReferenceCache
 from driver.references.files import ROWS_PER_GROUP, SCHEMA, write_file
 from driver.references.merge import FILES_TO_MERGE, MAX_MERGED_ROWS
 
 NUM_ROWS = 1_000_000
 TEXT_WORDS = 170
-"""Of a reference: about 1,100 characters."""
+"""Words of a reference: about 1,100 characters."""
 NUM_LOOKUPS = 1000
 ALLOWED_S = 5.0
 ALLOWED_MIB = 500.0
 
 
 def run(sizes: Sizes) -> list[Figure]:
+    """Write the cache once, and open it in fresh processes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         keys = _write_cache(folder)
         num_files, num_bytes = len(list(folder.iterdir())), sum(file.stat().st_size for file in folder.iterdir())
-        tries = [_in_fresh_process(folder, keys) for _ in range(sizes.rounds)]
+        tries = [in_fresh_process(_open, folder, keys) for _ in range(sizes.rounds)]
     work = f"{NUM_ROWS:,} references in {num_files} files, {num_bytes >> 20} MiB, files in the system's memory"
     for opened_s, mib, lookup_s in tries:
         say(f"opened in {opened_s:.2f} s, {mib:.0f} MiB beyond imports, {1000 * lookup_s:.2f} ms a random reference")
-    return [
-        Figure(
-            name="cache, seconds",
-            what=f"{ALLOWED_S:g} s over the seconds that opening takes in a fresh process, imports left out",
-            values=tuple(ALLOWED_S / opened_s for opened_s, _, _ in tries),
-            aim=1.0,
-            work=work,
+    measured = (
+        (
+            "cache, seconds",
+            f"{ALLOWED_S:g} s over the seconds that opening takes in a fresh process, imports left out",
+            tuple(ALLOWED_S / opened_s for opened_s, _, _ in tries),
         ),
-        Figure(
-            name="cache, memory",
-            what=f"{ALLOWED_MIB:g} MiB over the most that the process held beyond its imports, {NUM_LOOKUPS:,} random "
+        (
+            "cache, memory",
+            f"{ALLOWED_MIB:g} MiB over the most that the process held beyond its imports, with {NUM_LOOKUPS:,} random "
             "references read",
-            values=tuple(ALLOWED_MIB / mib for _, mib, _ in tries),
-            aim=1.0,
-            work=work,
+            tuple(ALLOWED_MIB / mib for _, mib, _ in tries),
         ),
-        Figure(
-            name="cache, reading",
-            what="10 ms over the mean time to read one random reference",
-            values=tuple(0.01 / lookup_s for _, _, lookup_s in tries),
-            aim=1.0,
-            work=work,
+        (
+            "cache, reading",
+            "10 ms over the mean time to read one random reference",
+            tuple(0.01 / lookup_s for _, _, lookup_s in tries),
         ),
-    ]
+    )
+    return [Figure(name=name, what=what, values=values, aim=1.0, work=work) for name, what, values in measured]
 
 
 def _write_cache(folder: Path) -> list[str]:
-    """The keys of some of its references."""
+    """Write all files of the cache. Return the keys of some of its references."""
     shuffled = random.Random(1)
     words = ["".join(shuffled.choices("abcdefghijklmnop", k=shuffled.randint(2, 9))) for _ in range(3000)]
     texts = [" ".join(shuffled.choices(words, k=TEXT_WORDS)) for _ in range(4 * ROWS_PER_GROUP)]
@@ -79,7 +73,7 @@ def _write_cache(folder: Path) -> list[str]:
 
 
 def _groups(num_rows: int, texts: list[str], shuffled: random.Random, keys: list[bytes]) -> Iterator[pa.Table]:
-    """Row groups of new references; of each the first keys are added to `keys`."""
+    """Yield row groups of new references, and add the first keys of each to `keys`."""
     for start in range(0, num_rows, ROWS_PER_GROUP):
         num = min(ROWS_PER_GROUP, num_rows - start)
         drawn = [shuffled.randbytes(16) for _ in range(num)]
@@ -99,14 +93,9 @@ def _groups(num_rows: int, texts: list[str], shuffled: random.Random, keys: list
         )
 
 
-def _in_fresh_process(folder: Path, keys: list[str]) -> tuple[float, float, float]:
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(_open, folder, keys).result()
-
-
 def _open(folder: Path, keys: list[str]) -> tuple[float, float, float]:
-    """Seconds to open, MiB held at the most beyond the imports, seconds to read one reference."""
-    imported = _resident_mib()
+    """Return the s to open, the most MiB held beyond the imports, and the s to read one reference."""
+    imported = resident_mib()
     started = time.perf_counter()
     cache = ReferenceCache(folder)
     opened = time.perf_counter()
@@ -115,7 +104,3 @@ def _open(folder: Path, keys: list[str]) -> tuple[float, float, float]:
     read = time.perf_counter()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return opened - started, most - imported, (read - opened) / len(keys)
-
-
-def _resident_mib() -> float:
-    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)

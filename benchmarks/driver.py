@@ -1,122 +1,109 @@
-"""What the driver itself costs a sample, with a thousand policy workers, 64 scorers and 64 ranks behind it.
+"""Measure what the driver costs for each sample: a run on simulated engines, in a process of its own on one core.
 
-Every run is a process of its own on one core (benchmarks/driver_alone.py). How long anything takes on a GPU is not in
-these numbers, and Ray's own work is there only as far as it is pickling.
+The fleets behind the driver's ports, Ray, tokenizers and checkpoints are left out.
 """
 
-import multiprocessing
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+import asyncio
+import os
+import tempfile
+from pathlib import Path
 
-from benchmarks.driver_alone import (
-    GROUP_SIZE,
-    GROUPS_PER_STEP,
-    LANGUAGES,
-    MAX_STALENESS,
-    NUM_RANKS,
-    NUM_SCORERS,
-    NUM_WARM_UP,
-    SAMPLES_PER_STEP,
-    Marks,
-    simulated,
-)
-from benchmarks.isolate import say
-from benchmarks.measure import Figure, Sizes
+from benchmarks.machine import in_fresh_process, say
+from benchmarks.measure import Sizes
+from benchmarks.outcomes import Figure
+from benchmarks.simulation import Mark, SimulatedGenerator, SimulatedLearner, SimulatedRun, SimulatedScorer, Stage
+from contracts.config.learning import AlgorithmConfig
 
-MANY, FEW = 1000, 10
-"""Policy workers."""
-LONG, SHORT = 256, 32
-"""Mean tokens of a response."""
-SHORT_RUN = 14
+LANGUAGES = ("bn", "de", "es", "fr", "ja", "ru", "sw", "te", "th", "zh")
+GROUP_SIZE = 8
+GROUPS_PER_STEP = 256
+SAMPLES_PER_STEP = GROUPS_PER_STEP * GROUP_SIZE
+MAX_STALENESS = 3
+"""With 256 groups a step, 1,024 groups are in flight."""
+NUM_RANKS = 64
+ROW_TOKENS = 8192
+RESPONSE_TOKENS = 256
+MOMENT_S = 0.05
+"""From a request to its answer, of every engine."""
+NUM_WARM_UP = 4
+"""Steps at the start that do not count."""
+NUM_COUNTED = 6
 EARLY, LATE = 20_000, 100_000
-"""Samples between which memory must stay as it is."""
-LONG_RUN = -(-LATE // SAMPLES_PER_STEP) + 1 + MAX_STALENESS
+"""Samples between which nothing of a sample may stay in memory."""
 
 AIM_PER_S = 2000.0
-AIM_MEMORY = 1.05
-AIM_OBJECTS = 1.01
-AIM_GROWTH = 1.1
+AIM_OBJECTS = 1 / GROUP_SIZE
 
 _WORK = (
-    f"{GROUPS_PER_STEP} groups of {GROUP_SIZE} samples a step in {len(LANGUAGES)} languages, max_staleness "
-    f"{MAX_STALENESS}, {NUM_SCORERS} scorers, {NUM_RANKS} ranks, all in one process on one core"
+    f"{GROUPS_PER_STEP} groups of {GROUP_SIZE} samples a step in {len(LANGUAGES)} languages, {RESPONSE_TOKENS} tokens "
+    f"a response, max_staleness {MAX_STALENESS}, rows for {NUM_RANKS} ranks, all in one process on one core"
 )
-_COUNTED = f"{SHORT_RUN - 1 - MAX_STALENESS - NUM_WARM_UP} steps after {NUM_WARM_UP} that don't count"
 
 
 def run(sizes: Sizes) -> list[Figure]:
-    long: list[Marks] = []
-    many: list[Marks] = []
-    few: list[Marks] = []
-    for _ in range(sizes.rounds):
-        long.append(_in_fresh_process(MANY, tokens=LONG, steps=SHORT_RUN))
-        many.append(_in_fresh_process(MANY, tokens=SHORT, steps=SHORT_RUN))
-        few.append(_in_fresh_process(FEW, tokens=SHORT, steps=SHORT_RUN))
-    longest = _in_fresh_process(MANY, tokens=LONG, steps=LONG_RUN)
-    return [*_rates(long, LONG), *_rates(many, SHORT), _growth(many, few), *_memory(longest)]
-
-
-def _rates(runs: Sequence[Marks], tokens: int) -> list[Figure]:
-    work = f"{_COUNTED}, {MANY} policy workers, responses of {tokens} tokens on average; {_WORK}"
+    """Measure the rates of some short runs, and the memory of a long one."""
+    rates = [_rates(in_fresh_process(simulated, NUM_WARM_UP + NUM_COUNTED)) for _ in range(sizes.rounds)]
+    long = in_fresh_process(simulated, -(-LATE // SAMPLES_PER_STEP))
+    early, late = (long[-(-num_samples // SAMPLES_PER_STEP) - 1].num_blocks for num_samples in (EARLY, LATE))
+    counted = f"{NUM_COUNTED} steps after {NUM_WARM_UP} that do not count; {_WORK}"
     return [
         Figure(
-            name=f"driver, {tokens} tokens",
+            name="driver",
             what="samples a second, from their draws to the files of their step",
-            values=tuple(1 / one.wall_s for one in runs),
+            values=tuple(by_clock for by_clock, _ in rates),
             aim=AIM_PER_S,
-            work=work,
+            work=counted,
         ),
         Figure(
-            name=f"driver, {tokens} tokens, processor",
-            what="the same a second of processor time, whoever else used the core",
-            values=tuple(1 / one.processor_s for one in runs),
+            name="driver, processor",
+            what="samples a second of processor time, which does not depend on what else uses the core",
+            values=tuple(by_processor for _, by_processor in rates),
             aim=None,
-            work=work,
-        ),
-    ]
-
-
-def _growth(many: Sequence[Marks], few: Sequence[Marks]) -> Figure:
-    return Figure(
-        name="driver, growth",
-        what=f"processor time a sample with {MANY} policy workers over that with {FEW}",
-        values=tuple(large.processor_s / small.processor_s for large, small in zip(many, few, strict=True)),
-        aim=AIM_GROWTH,
-        is_at_most=True,
-        work=f"{_COUNTED}, responses of {SHORT} tokens on average: the shorter, the more a message weighs; {_WORK}",
-    )
-
-
-def _memory(marks: Marks) -> list[Figure]:
-    early, late = marks.after(EARLY), marks.after(LATE)
-    say(f"resident after {EARLY:,} samples {early.resident_mib:.0f} MiB, after {LATE:,} {late.resident_mib:.0f} MiB")
-    work = f"one run with {MANY} policy workers, responses of {LONG} tokens on average; {_WORK}"
-    return [
-        Figure(
-            name="driver, memory",
-            what=f"resident memory after {LATE:,} samples over that after {EARLY:,}, {early.resident_mib:.0f} MiB",
-            values=(late.resident_mib / early.resident_mib,),
-            aim=AIM_MEMORY,
-            is_at_most=True,
-            work=work,
+            work=counted,
         ),
         Figure(
             name="driver, objects",
-            what=f"Python's blocks of memory after {LATE:,} samples over those after {EARLY:,}: without what the "
-            "allocators keep for later",
-            values=(late.num_blocks / early.num_blocks,),
+            what=f"Python's blocks of memory that stay for each sample, from {EARLY:,} to {LATE:,} samples "
+            f"({AIM_OBJECTS:g} is one block for each group)",
+            values=((late - early) / (LATE - EARLY),),
             aim=AIM_OBJECTS,
             is_at_most=True,
-            work=work,
+            work=f"one run; {_WORK}",
         ),
     ]
 
 
-def _in_fresh_process(num_workers: int, *, tokens: int, steps: int) -> Marks:
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as process:
-        marks = process.submit(simulated, num_workers, tokens=tokens, steps=steps).result()
-    say(
-        f"{num_workers} workers, {tokens} tokens: {1 / marks.wall_s:,.0f} samples/s, "
-        f"{1 / marks.processor_s:,.0f} by processor time"
+def _rates(marks: list[Mark]) -> tuple[float, float]:
+    """Return the samples a second of the counted steps, by the clock and by processor time."""
+    first, last = marks[NUM_WARM_UP - 1], marks[NUM_WARM_UP + NUM_COUNTED - 1]
+    num_samples = NUM_COUNTED * SAMPLES_PER_STEP
+    rates = num_samples / (last.at_s - first.at_s), num_samples / (last.processor_s - first.processor_s)
+    say(f"{rates[0]:,.0f} samples/s, {rates[1]:,.0f} by processor time")
+    return rates
+
+
+def simulated(num_steps: int) -> list[Mark]:
+    """Train for so many steps, and until the groups in flight are finished. Bind this process to one core."""
+    core = max(os.sched_getaffinity(0))
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), {core})
+    learner = SimulatedLearner(stage=Stage(1, MOMENT_S))
+    engine = Stage((1 + MAX_STALENESS) * GROUPS_PER_STEP, MOMENT_S)
+    simulated_run = SimulatedRun(
+        policy=SimulatedGenerator(stage=engine, learner=learner, num_tokens=RESPONSE_TOKENS),
+        pivot=SimulatedGenerator(stage=engine, num_tokens=RESPONSE_TOKENS),
+        scorer=SimulatedScorer(stage=engine),
+        learner=learner,
+        algorithm=AlgorithmConfig(
+            steps=num_steps + 1 + MAX_STALENESS,
+            groups_per_step=GROUPS_PER_STEP,
+            group_size=GROUP_SIZE,
+            max_staleness=MAX_STALENESS,
+        ),
+        languages=LANGUAGES,
+        num_ranks=NUM_RANKS,
+        row_tokens=ROW_TOKENS,
     )
-    return marks
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(simulated_run.train(Path(folder)))
+    return learner.marks

@@ -1,10 +1,10 @@
-"""Tokens per second of the learner on ragged lengths, beside a bare DeepSpeed loop and beside itself without packing.
+"""Measure the tokens per second of the learner on ragged lengths, beside a bare DeepSpeed loop and beside padded rows.
 
 The learner is asked through the driver's port, as in a run: its time runs from the batch to the report, Ray included.
-The bare side (bare_learner.py) is timed in its own actors; the slowest rank counts. It is measured twice: as written
-first, with the logits of all tokens and gradients sent after every row, and as written by someone who minds, with
-neither. Both sides run one optimiser step on the same rows, ranks and threads. Without packing, every sequence is a row
-of its own, filled up to the batch's longest. Tokens are those of sequences everywhere: padding is no work done.
+The bare loop is timed in its own actors, and the slowest rank counts. It is measured twice: plain, with the logits of
+all tokens and gradients sent after every row, and tuned, with neither. Both sides run one optimiser step on the same
+rows, ranks and threads. Beside padded rows, the other side is the same learner, with a row as long as the batch's
+longest sequence for every sequence. Only tokens of sequences are counted: padding is no work done.
 """
 
 import asyncio
@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 from actors.fleets.learner import LearnerRanks
 from benchmarks.bare_learner import PLAIN, TUNED, Care, bare_step, start_bare
-from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
-from benchmarks.ragged import LONGEST_TOKENS, MEAN_TOKENS, ragged_samples
-from benchmarks.ranks import start_learner
-from benchmarks.reserve import reserved
+from benchmarks.measure import Round, Rounds, Side, Sizes, interleaved, timed
+from benchmarks.outcomes import Comparison
+from benchmarks.packing import LONGEST_TOKENS, MEAN_TOKENS, packed, ragged_samples
+from benchmarks.start import reserved, start_learner
 from contracts.batches import TrainBatch
-from contracts.config.run import Config
-from driver.learning.batching import LossWeighting, pack, packing_efficiency
+from driver.learning.batching import packing_efficiency
 
 OURS = "learner: packed attention, chunked head, policy loss with its metrics, Ray"
 
@@ -29,7 +28,7 @@ Turn = Callable[[int], Round]
 
 @dataclass(frozen=True)
 class Opponent:
-    """The other side of one comparison."""
+    """Hold the other side of one comparison."""
 
     name: str  # of the comparison
     what: str
@@ -38,6 +37,7 @@ class Opponent:
 
 
 def run(sizes: Sizes) -> list[Comparison]:
+    """Measure the learner beside each of the other sides."""
     config = sizes.config
     num_ranks = config.learner.num_ranks
     batch, padded = ragged_batches(sizes)
@@ -77,22 +77,13 @@ def run(sizes: Sizes) -> list[Comparison]:
 
 
 def ragged_batches(sizes: Sizes) -> tuple[TrainBatch, TrainBatch]:
-    """The same samples packed and padded."""
+    """Return the same samples packed, and padded."""
     samples = ragged_samples(sizes.sequences, seed=sizes.config.run.seed)
-    longest = max(sample.num_tokens for sample in samples)
-
-    def batch(row_tokens: int, *, is_padded: bool) -> TrainBatch:
-        return pack(
-            samples,
-            num_ranks=sizes.config.learner.num_ranks,
-            row_tokens=row_tokens,
-            pad_token_id=0,
-            policy_version=0,
-            weighting=LossWeighting(aggregation="token", max_response_tokens=LONGEST_TOKENS),
-            is_padded=is_padded,
-        )
-
-    return batch(max(sizes.config.row_tokens, LONGEST_TOKENS), is_padded=False), batch(longest, is_padded=True)
+    num_ranks, longest = sizes.config.learner.num_ranks, max(sample.num_tokens for sample in samples)
+    return (
+        packed(samples, num_ranks=num_ranks, row_tokens=max(sizes.config.row_tokens, LONGEST_TOKENS)),
+        packed(samples, num_ranks=num_ranks, row_tokens=longest, is_padded=True),
+    )
 
 
 def _steps(learner: LearnerRanks, batch: TrainBatch, runner: asyncio.Runner) -> Turn:
@@ -102,7 +93,7 @@ def _steps(learner: LearnerRanks, batch: TrainBatch, runner: asyncio.Runner) -> 
     return lambda number: timed(lambda: runner.run(step()))
 
 
-def _comparison(opponent: Opponent, rounds: tuple[tuple[Round, ...], tuple[Round, ...]], *, work: str) -> Comparison:
+def _comparison(opponent: Opponent, rounds: Rounds, *, work: str) -> Comparison:
     our_rounds, their_rounds = rounds
     if our_rounds[0].work != their_rounds[0].work:
         raise RuntimeError(
@@ -122,12 +113,12 @@ def _comparison(opponent: Opponent, rounds: tuple[tuple[Round, ...], tuple[Round
 
 
 def _work(sizes: Sizes, batch: TrainBatch) -> str:
-    config: Config = sizes.config
+    learner = sizes.config.learner
     num_tokens = sum(row.num_sequence_tokens for rows in batch.rows for row in rows)
     longest_row = max(row.token_ids.size for rows in batch.rows for row in rows)
     return (
         f"{batch.num_sequences} sequences, lognormal with mean {MEAN_TOKENS:g} and cut at {LONGEST_TOKENS}: "
         f"{num_tokens:,} tokens, of which {batch.num_loss_tokens:,} carry loss, {len(batch.rows[0])} rows of at most "
-        f"{longest_row} on each of {config.learner.num_ranks} ranks (packing efficiency "
-        f"{packing_efficiency(batch):.3f}); {config.learner.dtype}, threads a rank: {sizes.threads}"
+        f"{longest_row} on each of {learner.num_ranks} ranks (packing efficiency "
+        f"{packing_efficiency(batch):.3f}); {learner.dtype}, threads a rank: {sizes.threads}"
     )

@@ -1,19 +1,18 @@
-"""Memory that log-probabilities need beyond their inputs, results and gradients, against one chunk of logits.
+"""Measure the memory that log-probabilities need beyond their inputs, results and gradients, against a chunk of logits.
 
-    python -m benchmarks.logprob_memory [--tokens 8192] [--vocabulary 150000] [--chunk-tokens 256] [--json]
+    python -m benchmarks.logprob_memory [--tokens 8192] [--vocabulary 150000] [--chunk-tokens 256]
 
-Owns the measurement: on a CPU the peak of this process' resident memory as the kernel counts it, so run it in a process
-of its own; on a GPU the peak that torch has allocated. The chunk is chunk_tokens x vocabulary x 4 bytes; the aim is 1.3
-times that, forward and backward. The gradients of hidden states [N, H] and head [V, H] are results, not counted.
+On a CPU it is the peak of this process' resident memory as the kernel counts it, so run it in a process of its own. On
+a GPU it is the peak that torch has allocated. A chunk is chunk_tokens x vocabulary x 4 bytes; the aim is 1.3 times
+that, forward and backward. The gradients of hidden states [N, H] and head [V, H] are results, which are not counted.
 """
 
 import argparse
 import ctypes
-import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,35 +26,38 @@ MIB = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One pass: bytes beyond its results, and seconds."""
+    """Hold what one pass needed: bytes beyond its results, and seconds."""
 
     extra_bytes: int
     seconds: float
 
     def over(self, chunk_bytes: int) -> float:
+        """Return the bytes in units of a chunk."""
         return self.extra_bytes / chunk_bytes
 
 
 class PeakMemory:
-    """Bytes at the highest point since `start`, above where memory stood then."""
+    """Measure the bytes at the highest point since `start`, above those held then."""
 
     def __init__(self, device: str) -> None:
         self._is_cuda = device == "cuda"
         self._before = 0
 
     def start(self) -> None:
+        """Begin to measure."""
         if self._is_cuda:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
             self._before = torch.cuda.memory_allocated()
         else:
-            ctypes.CDLL(None).malloc_trim(0)  # what was freed before must not serve what comes now unseen
-            Path("/proc/self/clear_refs").write_text(
-                "5", encoding="ascii"
-            )  # the peak begins anew (proc_pid_clear_refs)
+            ctypes.CDLL(None).malloc_trim(
+                0
+            )  # memory that was freed before must not be used again without being counted
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak (proc_pid_clear_refs)
             self._before = _status_bytes("VmRSS")
 
     def growth(self) -> int:
+        """Return the bytes at the highest point since `start`, above those held then."""
         if self._is_cuda:
             torch.cuda.synchronize()
             return torch.cuda.max_memory_allocated() - self._before
@@ -63,13 +65,12 @@ class PeakMemory:
 
 
 def main() -> None:
+    """Measure both passes and print them."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    settings = HeadSettings(
-        temperature=1.0, chunk_tokens=arguments.chunk_tokens, entropy_gradient=arguments.entropy_gradient
-    )
+    settings = HeadSettings(temperature=1.0, chunk_tokens=arguments.chunk_tokens, entropy_gradient=False)
     memory = PeakMemory(arguments.device)
-    # First something small, for what libraries set up when they are first used.
+    # A small measurement first: libraries allocate memory when they are first used.
     _measure(_inputs(arguments, num_tokens=2, vocabulary=64), settings, memory)
     inputs = _inputs(arguments, num_tokens=arguments.tokens, vocabulary=arguments.vocabulary)
     forward, backward = _measure(inputs, settings, memory)
@@ -85,13 +86,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--entropy-gradient", action="store_true")
-    parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
 def _inputs(arguments: argparse.Namespace, *, num_tokens: int, vocabulary: int) -> tuple[Tensor, Tensor, Tensor]:
-    """hidden [N, H], weight [V, H], targets [N]."""
+    """Return hidden [N, H], weight [V, H] and targets [N]."""
     made = {"dtype": getattr(torch, arguments.dtype), "device": arguments.device}
     hidden = torch.randn(num_tokens, arguments.hidden, **made).requires_grad_()
     weight = (torch.randn(vocabulary, arguments.hidden, **made) * 0.05).detach().requires_grad_()
@@ -106,8 +105,7 @@ def _measure(inputs: tuple[Tensor, Tensor, Tensor], settings: HeadSettings, memo
         results.extend(token_logprobs(hidden, weight, targets=targets, settings=settings))
 
     def backward() -> None:
-        loss = results[0].sum() + (results[1].sum() if settings.entropy_gradient else 0.0)
-        loss.backward()
+        results[0].sum().backward()
 
     first = _measured(forward, memory)
     second = _measured(backward, memory)
@@ -143,11 +141,6 @@ def _show(arguments: argparse.Namespace, forward: Pass, backward: Pass) -> None:
         f"({backward.over(chunk_bytes):.2f} x) in {backward.seconds:.1f} s; aim {AIM} x: "
         f"{'met' if worst <= AIM else 'missed'}"
     )
-    if arguments.json:
-        sizes = {key: value for key, value in vars(arguments).items() if key != "json"}
-        results = {"forward": asdict(forward), "backward": asdict(backward)}
-        summary = {"chunk_bytes": chunk_bytes, "ratio": worst, "aim": AIM, "is_met": worst <= AIM}
-        print(json.dumps(sizes | results | summary))
 
 
 if __name__ == "__main__":

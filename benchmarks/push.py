@@ -1,7 +1,8 @@
-"""Bytes per second of one weight push, beside a plain copy of the same bytes in memory.
+"""Measure the bytes per second of one weight push, beside a plain copy of the same bytes in memory.
 
-The push is a run's: gathered from the learner's ZeRO-3 ranks, packed, carried to a policy worker, loaded into vLLM and
-served. The bare side is one numpy copy of as many bytes between two arrays that exist already: no transfer can beat it.
+The push is a run's: weights are gathered from the learner's ZeRO-3 ranks, packed, carried to a policy worker, loaded
+into vLLM and served. The bare side is one numpy copy of as many bytes between two arrays that exist already: no
+transfer between processes can beat it.
 """
 
 import asyncio
@@ -12,9 +13,9 @@ import numpy as np
 from actors.engine import EngineWorker
 from actors.remote.calls import ready
 from actors.weight_sync.buckets import WeightBackend
-from benchmarks.measure import Comparison, Round, Side, Sizes, interleaved, timed
-from benchmarks.ranks import start_learner
-from benchmarks.reserve import reserved
+from benchmarks.measure import Round, Side, Sizes, interleaved, timed
+from benchmarks.outcomes import Comparison
+from benchmarks.start import reserved, start_learner
 from cluster.launch import start_actor
 from cluster.layout import Role
 from cluster.team import weight_backend
@@ -22,6 +23,7 @@ from contracts.batches import PushResult
 
 
 def run(sizes: Sizes) -> list[Comparison]:
+    """Measure both sides in turn."""
     config = sizes.config
     num_ranks = config.learner.num_ranks
     policy = config.policy.model_copy(update={"num_cpus": sizes.threads})
@@ -32,17 +34,17 @@ def run(sizes: Sizes) -> list[Comparison]:
         worker = start_actor(EngineWorker, policy_at, bundles, (policy, bundles.layout.device, backend))
         processes = runner.run(ready([policy_at.name], [worker]))
         learner, ranks = runner.run(start_learner(config, bundles, places=learner_at, policy_workers=[worker]))
-        reports: list[PushResult] = []
+        pushes: list[PushResult] = []
 
         def push(number: int) -> Round:
             async def push() -> float:
-                reports.append(await learner.push_weights(number))
-                return reports[-1].num_bytes / 2**20
+                pushes.append(await learner.push_weights(number))
+                return pushes[-1].num_bytes / 2**20
 
             return timed(lambda: runner.run(push()))
 
-        first = push(0)  # the copy needs to know how many bytes there are
-        source = np.ones(reports[0].num_bytes, dtype=np.uint8)
+        first = push(0)  # tells how many bytes the copy needs
+        source = np.ones(pushes[0].num_bytes, dtype=np.uint8)
         target = np.empty_like(source)
 
         def copy(number: int) -> Round:
@@ -66,7 +68,7 @@ def run(sizes: Sizes) -> list[Comparison]:
             aim=None,
             our_rounds=our_rounds,
             bare_rounds=bare_rounds,
-            work=f"{reports[0].num_tensors} tensors, {reports[0].num_bytes / 2**20:,.0f} MiB in buckets of "
+            work=f"{pushes[0].num_tensors} tensors, {pushes[0].num_bytes / 2**20:,.0f} MiB in buckets of "
             f"{config.weights.bucket_mib} MiB from {num_ranks} ranks to one worker; threads each: {sizes.threads}",
             notes={
                 "seconds of a push": float(np.median([one.seconds for one in our_rounds])),

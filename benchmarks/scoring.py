@@ -1,9 +1,9 @@
-"""Texts per second of a scorer worker, beside bare encoding of the same texts, and what it spends on anything else.
+"""Measure the texts per second of a scorer worker, beside bare encoding of the same texts, and split the rest by part.
 
 The worker judges gates and answers, encodes, compares and composes rewards; its time runs from the driver's first
-request to the last score, Ray included. The bare sides do nothing but encode, timed inside their own actor, with the
-same model, dtype, batch size and number of threads: once every text once, sorted by length, and once pair by pair, as
-one would write it first.
+request to the last score, Ray included. The bare sides only encode, timed inside their own actor, with the same model,
+dtype, batch size and number of threads: once every text once, sorted by length, and once pair by pair, as one would
+write it first.
 """
 
 import asyncio
@@ -20,23 +20,27 @@ from actors.remote.calls import ready
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from actors.scorer import ScorerWorker
 from actors.scoring.loaded_reward import RewardSetup
-from benchmarks.measure import Comparison, Outcome, Round, Side, Sizes, StageSplit, interleaved, timed
-from benchmarks.reserve import reserved
-from benchmarks.workload import score_requests
+from benchmarks.measure import Round, Rounds, Side, Sizes, interleaved, timed
+from benchmarks.outcomes import Comparison, Outcome, StageSplit
+from benchmarks.start import reserved
 from cluster.launch import start_actor
 from contracts.config.run import ScorerConfig
 from contracts.rollouts import Score, ScoreRequest
+from driver.problems.builtin.generate import builtin_items
 from driver.tracking.consistency import LANGUAGE_GATES
+from languages.facts import LANGUAGES
 from rewards.answers.final import same_answer
 from rewards.gates.gates import Gate, build_gates
 from rewards.reading import read_group
 
 Texts = list[str]
+LONG_LEVELS = (3, 4)
+"""Levels of the built-in set whose solutions are as long as a policy's responses."""
 
 
 @ray.remote
 class BareEncoder:
-    """What one would write without this project."""
+    """Encode with sentence-transformers alone, as one would without this project."""
 
     def __init__(self, config: ScorerConfig, device: str) -> None:
         from sentence_transformers import SentenceTransformer
@@ -45,10 +49,11 @@ class BareEncoder:
         self._batch_size = config.batch_size
 
     def ready(self) -> ProcessInfo:
+        """Return this process, once the model is loaded."""
         return this_process()
 
     def encode(self, calls: Sequence[Texts]) -> Round:
-        """One call of the library for each list of texts."""
+        """Call the library once for each list of texts, and time it. The work is the number of texts."""
 
         def encode() -> float:
             vectors = [
@@ -60,7 +65,7 @@ class BareEncoder:
 
 
 def run(sizes: Sizes) -> list[Outcome]:
-    """Every group by itself, which is reproducible, and all that wait together (scorer.batch_across_groups)."""
+    """Measure every group by itself, which is reproducible, and all waiting groups together (batch_across_groups)."""
     scorer = sizes.config.scorer
     outcomes: list[Outcome] = []
     with reserved(sizes.config, ("scorer",) * 3, threads=sizes.threads) as bundles, asyncio.Runner() as runner:
@@ -86,7 +91,7 @@ def run(sizes: Sizes) -> list[Outcome]:
 
 
 def _setup(sizes: Sizes, *, together: bool) -> RewardSetup:
-    """The run's reward on a fixed scale: calibration is no part of scoring."""
+    """Return the run's reward without calibration, which is no part of scoring."""
     config = sizes.config
     reasoning = config.reward.reasoning.model_copy(update={"calibration": "off"})
     return RewardSetup(
@@ -100,16 +105,17 @@ def _setup(sizes: Sizes, *, together: bool) -> RewardSetup:
 
 
 class _Ours:
-    """The worker's turns, and how many texts it encoded in them."""
+    """Run the worker's turns, and count the texts that it encoded in them."""
 
     def __init__(self, sizes: Sizes, worker: RemoteActor, runner: asyncio.Runner, *, pairwise: bool) -> None:
         self._sizes = sizes
         self._runner = runner
         self._fleet = ScorerPool(Supervisor.of_loaded("scorer", [worker]), timeout_s=sizes.config.scorer.timeout_s)
         self.pairwise = pairwise
-        self.encoded: list[float] = []  # a turn, per group
+        self.encoded: list[float] = []  # texts per group, of each turn
 
     def turn(self, number: int) -> Round:
+        """Score the groups of one round."""
         requests = _requests(self._sizes, number, pairwise=self.pairwise)
         num_texts = float(len(_unique_texts(requests)))
         before = self._num_encoded()
@@ -122,7 +128,7 @@ class _Ours:
 
 
 def _requests(sizes: Sizes, number: int, *, pairwise: bool) -> list[ScoreRequest]:
-    """The second comparison has rounds of its own: the worker still knows the references of the first one's."""
+    """Return one round's groups. The second comparison has other rounds: the worker has cached the first one's."""
     return score_requests(sizes, number + pairwise * (sizes.rounds + 1))
 
 
@@ -139,9 +145,7 @@ def _bare(sizes: Sizes, bare: RemoteActor, *, pairwise: bool) -> Callable[[int],
     return turn
 
 
-def _comparison(
-    sizes: Sizes, rounds: tuple[tuple[Round, ...], tuple[Round, ...]], ours: _Ours, *, together: bool
-) -> Comparison:
+def _comparison(sizes: Sizes, rounds: Rounds, ours: _Ours, *, together: bool) -> Comparison:
     our_rounds, bare_rounds = rounds
     bare = (
         "SentenceTransformer.encode of every response with its reference, pair by pair"
@@ -168,13 +172,13 @@ def _comparison(
 
 
 def _split(sizes: Sizes, our_rounds: Sequence[Round]) -> StageSplit:
-    """What answers and gates cost, timed here on the same rounds, beside the worker's whole time for them."""
+    """Time answers and gates in this process on the same rounds, beside the worker's whole time for them."""
     gates = build_gates(
         sizes.config.data.languages,
         min_length_ratio=sizes.config.reward.gates.min_length_ratio,
         max_length_ratio=sizes.config.reward.gates.max_length_ratio,
     )
-    _by_part(score_requests(sizes, 0), gates)  # warms up: lingua reads a language's statistics when it first needs them
+    _by_part(score_requests(sizes, 0), gates)  # warms up: lingua loads a language's statistics at first use
     steps = [
         _by_part(score_requests(sizes, number), gates) | {"step": whole.seconds}
         for number, whole in enumerate(our_rounds, start=1)
@@ -189,7 +193,7 @@ def _split(sizes: Sizes, our_rounds: Sequence[Round]) -> StageSplit:
 
 
 def _by_part(requests: Sequence[ScoreRequest], gates: Sequence[Gate]) -> dict[str, float]:
-    """Seconds of everything but encoding."""
+    """Return the seconds of everything but encoding."""
     seconds = {"answers": 0.0, "language gates": 0.0, "other gates": 0.0}
     started = time.perf_counter()
     readings = [reading for request in requests for reading in read_group(request)]
@@ -210,17 +214,54 @@ def _by_part(requests: Sequence[ScoreRequest], gates: Sequence[Gate]) -> dict[st
 async def _score(fleet: ScorerPool, requests: Sequence[ScoreRequest]) -> None:
     groups = await asyncio.gather(*(fleet.score(request) for request in requests))
     for score in (score for group in groups for score in group):
-        # A text that a gate shuts out is not encoded: the two sides would not do the same work.
+        # A text that fails a gate is not encoded: then the two sides would not do the same work.
         if not isinstance(score, Score) or not all(score.gates.values()):
             raise RuntimeError(f"a text of the benchmark was not encoded: {score}")
 
 
 def _pairs(requests: Sequence[ScoreRequest]) -> list[tuple[str, str]]:
-    """(reasoning, its reference's) of every response."""
+    """Return (its reasoning, its reference's reasoning) of every response."""
     readings = [reading for request in requests for reading in read_group(request)]
     return [(reading.reasoning, reading.task.reference_reasoning) for reading in readings]
 
 
 def _unique_texts(requests: Sequence[ScoreRequest]) -> list[str]:
-    """What the scorer has to encode."""
+    """Return the texts that the scorer has to encode."""
     return list(dict.fromkeys(text for pair in _pairs(requests) for text in pair))
+
+
+def score_requests(sizes: Sizes, number: int) -> list[ScoreRequest]:
+    """Return one round's groups: solutions of the built-in set, each of another problem, in their group's language.
+
+    All pass the gates, so that every one is encoded. None appears twice, neither in a round nor in two rounds. As in a
+    run on a parallel set, the groups take the languages in turn, and the groups of one item share its reference.
+    """
+    languages = sizes.config.data.languages
+    in_round = sizes.groups * sizes.group_size
+    items = list(
+        builtin_items(seed=sizes.config.run.seed, split="train", num_items=(number + 1) * in_round, levels=LONG_LEVELS)
+    )
+    requests = []
+    for index in range(sizes.groups):
+        language = languages[index % len(languages)]
+        start = number * in_round + index * sizes.group_size
+        group = items[start : start + sizes.group_size]
+        shared = items[number * in_round + index // len(languages)]
+        english = shared.text("en")
+        requests.append(
+            ScoreRequest(
+                language=language,
+                question=shared.text(language).question,
+                question_en=english.question,
+                reference=_response(english.steps, english.answer, "en"),
+                responses=tuple(
+                    _response(text.steps, text.answer, language) for text in (item.text(language) for item in group)
+                ),
+                truncated=(False,) * sizes.group_size,
+            )
+        )
+    return requests
+
+
+def _response(steps: tuple[str, ...], answer: str, language: str) -> str:
+    return "\n".join([*steps, LANGUAGES[language].closing.format(answer=answer)])

@@ -1,4 +1,4 @@
-"""One whole step of a run, split by stage: `driver/run.py train` as a person starts it, then its metrics.jsonl.
+"""Split a whole step of a run by stage: start `driver/run.py train` as a person does, then read its metrics.jsonl.
 
 The stages of a step overlap: each has the window from its first start to its last end.
 """
@@ -8,7 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measure import Sizes, StageSplit
+from benchmarks.measure import Sizes
+from benchmarks.outcomes import StageSplit
 from contracts.config.load import dump_config
 from contracts.paths import ROOT
 from driver.tracking.metrics import StepMetrics, read_metrics
@@ -18,6 +19,7 @@ RATES = ("policy_tokens", "pivot_tokens", "scorer_texts", "learner_tokens")
 
 
 def run(sizes: Sizes) -> list[StageSplit]:
+    """Run some steps and return the seconds of each stage."""
     config = sizes.config
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         file = Path(folder) / "step.toml"
@@ -55,7 +57,7 @@ def _seconds(step: StepMetrics) -> dict[str, float]:
 
 
 def _rates(step: StepMetrics) -> dict[str, float]:
-    """What else a reader needs to judge the seconds, of the last step."""
+    """Return the rates of the last step, which a reader needs to judge the seconds."""
     found = {
         f"{rate.replace('_', ' ')}/s": step.metrics[f"throughput/{rate}_per_s"]
         for rate in RATES

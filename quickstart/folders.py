@@ -1,8 +1,4 @@
-"""Where the quickstart's models come from and go to: files inside installed packages, and folders in a cache.
-
-Owns finding a package's data file without importing the package, and building a folder at once or not at all. Must
-not know any model.
-"""
+"""Find data files inside installed packages, and build model folders completely or not at all."""
 
 import importlib.util
 import tempfile
@@ -11,7 +7,11 @@ from pathlib import Path
 
 
 def packaged_file(package: str, name: str) -> Path:
-    """The path of a data file that an installed package carries. The package's own code isn't run."""
+    """Return the path of a data file of an installed package, without running the package's code.
+
+    Raises:
+        FileNotFoundError: the package or the file is not there.
+    """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(
@@ -25,9 +25,10 @@ def packaged_file(package: str, name: str) -> Path:
 
 
 def build_once(folder: Path, write: Callable[[Path], None]) -> bool:
-    """Let `write` fill a folder beside `folder`, then move it there in one step; False where `folder` was there.
+    """Let `write` fill another folder, then move it to `folder` in one step. Return False if `folder` exists already.
 
-    A build that is cut off leaves nothing that looks like a model. Where two builds race, the first to finish stays.
+    A build that is interrupted leaves nothing that looks like a model. If two builds run at once, the first to finish
+    is kept.
     """
     if folder.exists():
         return False

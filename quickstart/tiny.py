@@ -1,7 +1,6 @@
-"""Random models of a fraction of a million parameters: real folders that real engines load in a second.
+"""Build random models with less than a million parameters, which real engines load in a second.
 
-Owns their sizes, tokenizer and chat template. They know nothing and serve where only the machinery is looked at:
-integration tests, a first run of a new cluster.
+They serve integration tests and a first run of a new cluster, where only the system is tested.
 """
 
 from pathlib import Path
@@ -36,13 +35,13 @@ SENTENCES = (
 
 
 def build_tiny_model(folder: Path) -> Path:
-    """A Llama of 0.4 million random parameters with a chat template; built once, the same every time."""
+    """Build a Llama of 0.4 million random parameters with a chat template, once, and the same every time."""
     build_once(folder, _write_tiny_model)
     return folder
 
 
 def build_tiny_encoder(folder: Path) -> Path:
-    """A random BERT as a sentence-transformers folder; built once, the same every time."""
+    """Build a random BERT as a sentence-transformers folder, once, and the same every time."""
     build_once(folder, _write_tiny_encoder)
     return folder
 
@@ -94,7 +93,7 @@ def _write_tiny_encoder(folder: Path) -> None:
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE, so that any text of any script survives encoding and decoding."""
+    """Train a byte-level BPE tokenizer, which encodes and decodes text of any script without loss."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

@@ -1,4 +1,4 @@
-"""Scores the texts of `package_side` with our modules and compares: exit code 1 where a score differs by over 1e-5.
+"""Score the texts of the package's side with our modules and compare: exit code 1 if a score differs by over 1e-5.
 
 python -m benchmarks.comet_parity.our_side FOLDER
 """
@@ -14,10 +14,11 @@ from rewards.comet.feeding import CometInput
 from rewards.comet.metric import load_comet
 
 TOLERANCE = 1e-5
-LEAST_SPREAD = 0.01  # of the scores of a case: were they all alike, agreement would say nothing
+LEAST_SPREAD = 0.01  # of the scores of a case; if they were all alike, agreement would mean nothing
 
 
 def main() -> int:
+    """Compare all cases of a folder. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
@@ -32,17 +33,18 @@ def main() -> int:
 
 
 def compare(case: Path) -> bool:
-    """Whether our scores of one case are the package's, in two sizes of batches."""
-    told = json.loads((case / "expected.json").read_text(encoding="utf-8"))
+    """Print and return whether our scores of one case equal the package's, with two batch sizes."""
+    case_file = json.loads((case / "expected.json").read_text(encoding="utf-8"))
     inputs = [
-        CometInput(source=one["src"], translation=one["mt"], reference=one.get("ref", "")) for one in told["samples"]
+        CometInput(source=one["src"], translation=one["mt"], reference=one.get("ref", ""))
+        for one in case_file["samples"]
     ]
-    expected = np.array(told["scores"])
+    expected = np.array(case_file["scores"])
     differences = []
     for batch_size in (1, 5):
         metric = load_comet(
             str(case),
-            encoder=str(case.parent / told["encoder"]),
+            encoder=str(case.parent / case_file["encoder"]),
             batch_size=batch_size,
             cache_folder=case.parent / "cache",
         )
@@ -50,7 +52,7 @@ def compare(case: Path) -> bool:
     spread = float(np.ptp(expected))
     agrees = max(differences) <= TOLERANCE and spread >= LEAST_SPREAD
     verdict = (
-        "" if agrees else "  <- DISAGREES" if spread >= LEAST_SPREAD else "  <- says nothing: the scores are alike"
+        "" if agrees else "  <- DISAGREES" if spread >= LEAST_SPREAD else "  <- means nothing: the scores are alike"
     )
     print(f"{case.name:42} {len(expected):6} {spread:8.4f} {max(differences):19.2e}{verdict}")
     return agrees

@@ -1,9 +1,9 @@
-"""Builds small random checkpoints in the package's own format and scores texts with the package itself.
+"""Build small random checkpoints in the package's own format, and score texts with the package itself.
 
     .venv-comet/bin/python benchmarks/comet_parity/package_side.py FOLDER [--tokenizer FOLDER]
 
-Runs in the environment of requirements/comet.txt and imports nothing of the project. Writes FOLDER/encoder-*/ and, for
-every case, FOLDER/<case>/{hparams.yaml, checkpoints/model.ckpt, expected.json}.
+This program runs in an environment of its own (requirements/comet.txt) and imports nothing of the project. It writes
+FOLDER/encoder-*/ and, for every case, FOLDER/<case>/{hparams.yaml, checkpoints/model.ckpt, expected.json}.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pkg_resources  # without it the package mixes Kiwi's layers in another way, and says nothing
+import pkg_resources  # without it the package mixes Kiwi's layers in another way, without a warning
 import sentencepiece
 import torch
 import yaml
@@ -41,20 +41,20 @@ SENTENCES = (
     "సమాధానం 11.",
     "Jibu ni 33, kwa sababu walikuwa na chokoleti 74.",
     "الإجابة هي ١٨ دولارًا.",
-    "ﬁnally ２ ½  litres…　and\u00a0①",  # what NFKC and the merging of spaces change
+    "ﬁnally ２ ½  litres…　and\u00a0①",  # characters and spaces that the normalisation changes
 )
 MAX_POSITIONS = 514  # as XLM-R: 512 tokens of a joint sequence, 510 of a single one
 
 
 @dataclass(frozen=True)
 class Case:
-    """One checkpoint: its class and what its hparams say beside the shared ones."""
+    """Describe one checkpoint: its class, and its hparams beside the shared ones."""
 
     name: str
     kind: str
     hparams: dict[str, object]
     encoder: str = "small"
-    said: dict[str, object] = field(default_factory=dict)  # what hparams.yaml says instead of the checkpoint
+    written: dict[str, object] = field(default_factory=dict)  # what hparams.yaml has instead of the checkpoint's values
     with_references: bool = False
 
 
@@ -86,7 +86,7 @@ CASES = (
         "unified_metric",
         {"layer_transformation": "sparsemax", "layer_norm": False, "input_segments": ["mt", "src"]},
         encoder="pieces",
-        said={"layer_transformation": "sparsemax_patch", "pool": "avg"},
+        written={"layer_transformation": "sparsemax_patch", "pool": "avg"},
     ),
     Case(
         "unified, sparsemax, word tags",
@@ -111,6 +111,7 @@ CASES = (
 
 
 def main() -> None:
+    """Build and score every case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument(
@@ -133,7 +134,7 @@ def main() -> None:
 
 
 def make_tokenizer(real: Path | None, folder: Path) -> XLMRobertaTokenizerFast:
-    """A real tokenizer, or a small one made as XLM-R's was: sentencepiece, unigram, NFKC and more."""
+    """Return a real tokenizer, or train a small one of XLM-R's kind: sentencepiece, unigram, NFKC and more."""
     if real is not None:
         return XLMRobertaTokenizerFast.from_pretrained(real)
     pieces = folder / "encoder-pieces"
@@ -153,8 +154,11 @@ def make_tokenizer(real: Path | None, folder: Path) -> XLMRobertaTokenizerFast:
 
 
 def save_encoders(tokenizer: XLMRobertaTokenizerFast, folder: Path) -> None:
-    """Three: with tokenizer.json, as xlm-roberta-large; the same pre-norm; and with sentencepiece's file alone, as
-    infoxlm-large."""
+    """Save three encoders.
+
+    One has tokenizer.json, as xlm-roberta-large; one is the same with pre-norm; one has only sentencepiece's file, as
+    infoxlm-large.
+    """
     shape = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
@@ -164,7 +168,7 @@ def save_encoders(tokenizer: XLMRobertaTokenizerFast, folder: Path) -> None:
         "max_position_embeddings": MAX_POSITIONS,
         "type_vocab_size": 1,
         "pad_token_id": tokenizer.pad_token_id,
-        "initializer_range": 0.3,  # large, so that texts are told apart and a wrong layer shows
+        "initializer_range": 0.3,  # large, so that texts differ and a wrong layer is noticed
     }
     XLMRobertaConfig(**shape).save_pretrained(folder / "encoder-small")
     XLMRobertaXLConfig(**shape).save_pretrained(folder / "encoder-small-xl")
@@ -176,7 +180,7 @@ def save_encoders(tokenizer: XLMRobertaTokenizerFast, folder: Path) -> None:
 
 
 def save_checkpoint(case: Case, folder: Path) -> None:
-    """Weights by Lightning, as the package's own training writes them, and hparams.yaml beside them."""
+    """Save weights with Lightning, as the package's own training does, and hparams.yaml beside them."""
     hparams = {"pretrained_model": str(folder / f"encoder-{case.encoder}"), "local_files_only": True, **case.hparams}
     model = CLASSES[case.kind](**hparams, load_pretrained_weights=False)
     with torch.no_grad():
@@ -190,22 +194,22 @@ def save_checkpoint(case: Case, folder: Path) -> None:
     trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     trainer.strategy.connect(model)
     trainer.save_checkpoint(place, weights_only=True)
-    told = {"class_identifier": case.kind, **hparams, **case.said}
-    (folder / case.name / "hparams.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
+    case_file = {"class_identifier": case.kind, **hparams, **case.written}
+    (folder / case.name / "hparams.yaml").write_text(yaml.safe_dump(case_file), encoding="utf-8")
 
 
 def score(case: Case, folder: Path, tokenizer: XLMRobertaTokenizerFast) -> list[float]:
-    """Texts of ragged lengths, scored by the package in one go; kept with their scores."""
+    """Score texts of ragged lengths with the package, all in one call, and save them with their scores."""
     samples = make_samples(tokenizer, is_joint=case.kind == "unified_metric", with_references=case.with_references)
     model = load_from_checkpoint(str(folder / case.name / "checkpoints" / "model.ckpt"), local_files_only=True)
     expected = model.predict(samples, batch_size=5, gpus=0, num_workers=0, progress_bar=False)["scores"]
-    told = {"encoder": f"encoder-{case.encoder}", "samples": samples, "scores": expected}
-    (folder / case.name / "expected.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    case_file = {"encoder": f"encoder-{case.encoder}", "samples": samples, "scores": expected}
+    (folder / case.name / "expected.json").write_text(json.dumps(case_file, ensure_ascii=False), encoding="utf-8")
     return expected
 
 
 def make_samples(tokenizer: XLMRobertaTokenizerFast, *, is_joint: bool, with_references: bool) -> list[dict[str, str]]:
-    """Sentences, several together, one word, and texts as long as the package reads without cutting."""
+    """Return single sentences, several together, one word, and texts as long as the package reads without cutting."""
     samples: list[dict[str, str]] = []
     for num_sentences in (1, 1, 2, 1, 5, 3, 1, 2):
         texts = [" ".join(random.choices(SENTENCES, k=random.randint(1, num_sentences))) for _ in range(3)]
@@ -220,7 +224,7 @@ def make_samples(tokenizer: XLMRobertaTokenizerFast, *, is_joint: bool, with_ref
 
 
 def longest_text(tokenizer: XLMRobertaTokenizerFast, num_tokens: int) -> str:
-    """Words of at most that many tokens in all."""
+    """Return words of at most that many tokens in all."""
     words: list[str] = []
     for word in random.choices(" ".join(SENTENCES).split(), k=num_tokens):
         if len(tokenizer(" ".join([*words, word]), add_special_tokens=False)["input_ids"]) > num_tokens:

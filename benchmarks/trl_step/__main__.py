@@ -1,11 +1,11 @@
-"""Tokens per second of whole GRPO steps, beside TRL's GRPOTrainer.
+"""Measure the tokens per second of whole GRPO steps, beside TRL's GRPOTrainer.
 
     python -m benchmarks.trl_step --trl-python .venv-trl/bin/python [--rounds 3] [section.key=value ...]
 
 A step draws 4 responses of exactly 128 tokens to each of 4 prompts, scores them by their number of characters and
-learns from them, KL off, bf16; ours then pushes the weights into vLLM. Both sides are in memory from start to end and
-take turns. Both use all threads; how they share them out is ours to choose, and by default it is what was fastest here:
-two learner ranks of one thread each, which fill two cores better than one rank of two.
+learns from them, without KL, in bf16; ours then pushes the weights into vLLM. Both sides are in memory from start to
+end and take turns. Both use all threads. By default our learner has two ranks of one thread each, which was fastest:
+they fill two cores better than one rank of two threads.
 """
 
 import argparse
@@ -14,16 +14,15 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from benchmarks.isolate import say
-from benchmarks.machine import this_machine
-from benchmarks.measure import Comparison, Side
-from benchmarks.reserve import reserved
-from benchmarks.show import tables
-from benchmarks.trl_step.endless import make_endless
-from benchmarks.trl_step.our_side import chats, start_actors, train
+from benchmarks.machine import say, this_machine
+from benchmarks.measure import Side
+from benchmarks.outcomes import Comparison, as_json, tables
+from benchmarks.start import reserved
+from benchmarks.trl_step.our_side import chats, make_endless, start_actors, train
 from benchmarks.trl_step.trl_process import Task, TrlProcess, trl_process
 from benchmarks.trl_step.turns import Turns
 from cluster.environment import prepare_process
@@ -44,7 +43,7 @@ SHAPE = {
     "policy.max_response_tokens": 128,
     "policy.max_model_len": 512,
     "learner.learning_rate": 1e-6,
-    "learner.row_tokens": 4096,  # fewer rows, fewer gradients to add up; attention costs by sequence anyway
+    "learner.row_tokens": 4096,  # fewer rows mean fewer sums of gradients; attention costs the same
     "prompt.num_exemplars": 0,
     "evaluation.before": "false",
     "evaluation.after": "false",
@@ -52,12 +51,11 @@ SHAPE = {
 
 
 def main() -> int:
+    """Measure both sides and print the table. Return the exit code."""
     arguments = _arguments()
     machine = this_machine()
-    if not machine.is_quiet:
-        say(f"other processes are busy (load {machine.load_before:.2f}): the ratio will be uncertain")
     results = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries that print must not mix with the results
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keeps the output of libraries out of the results
     prepare_process()
     try:
         with tempfile.TemporaryDirectory(prefix="trl-step-") as folder:
@@ -68,7 +66,7 @@ def main() -> int:
         return 2
     print(f"{machine}\n\n{tables([comparison])}", file=results)
     if arguments.json:
-        print(json.dumps({"machine": machine.as_json(), "results": [comparison.as_json()]}), file=results)
+        print(json.dumps({"machine": asdict(machine), "results": [as_json(comparison)]}), file=results)
     results.close()
     return 0
 
@@ -78,26 +76,26 @@ def _arguments() -> argparse.Namespace:
         prog="python -m benchmarks.trl_step", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="of our side's config")
-    parser.add_argument("--trl-python", type=Path, required=True, help="interpreter of the environment with TRL in it")
+    parser.add_argument("--trl-python", type=Path, required=True, help="Python of the environment with TRL")
     parser.add_argument("--model", default=MODEL, help="SmolLM2's folder (%(default)s)")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="of each side that count; one more warms up (%(default)s)"
+        "--rounds", type=int, default=3, help="rounds of each side that count; one more warms up (%(default)s)"
     )
     parser.add_argument(
-        "--threads", type=int, default=2, help="of TRL, of vLLM, and of all ranks together (%(default)s)"
+        "--threads", type=int, default=2, help="threads of TRL, of vLLM, and of all ranks together (%(default)s)"
     )
-    parser.add_argument("--ranks", type=int, default=2, help="of our learner (%(default)s)")
+    parser.add_argument("--ranks", type=int, default=2, help="ranks of our learner (%(default)s)")
     parser.add_argument(
         "--tuned",
         action="store_true",
-        help="TRL as fast as it gets: bf16 weights, without gradient checkpointing and autocast",
+        help="make TRL as fast as possible: bf16 weights, no gradient checkpointing, no autocast",
     )
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object last")
     return parser.parse_args()
 
 
 def _config(arguments: argparse.Namespace, model: Path) -> Config:
-    """The quickstart's, at TRL's shapes."""
+    """Return the quickstart's config with the shapes of this comparison."""
     ours = {
         "policy.model": model,
         "pivot.model": model,
@@ -110,10 +108,11 @@ def _config(arguments: argparse.Namespace, model: Path) -> Config:
 
 
 def compare(config: Config, arguments: argparse.Namespace) -> Comparison:
+    """Run both sides in turn, and check that both did the same."""
     inputs = prepare_training(config)
     task = Task(
         model=config.policy.model,
-        dtype="bfloat16" if arguments.tuned else "float32",  # the latter is its default, with bf16 autocast
+        dtype="bfloat16" if arguments.tuned else "float32",  # float32 is its default, with bf16 autocast
         is_tuned=arguments.tuned,
         prompts=chats(config, inputs),
         prompts_per_step=config.algorithm.groups_per_step,

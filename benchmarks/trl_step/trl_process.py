@@ -1,6 +1,6 @@
-"""TRL's side as this project sees it: a program in another environment that takes one step when it is told to.
+"""Start TRL's side, a program in another environment, and let it take one step at a time.
 
-Owns the process and the lines that travel over its pipes (the other end is trl_side.py). Knows nothing of TRL.
+Lines of JSON travel over the pipes of its process.
 """
 
 import json
@@ -22,11 +22,11 @@ _SHOWN_LINES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What both sides do; trl_side.Task has the same fields."""
+    """Hold what both sides do. The other program has a class with the same fields."""
 
     model: str  # a folder
     dtype: str  # of the weights
-    is_tuned: bool  # TRL's own defaults, or the settings that are fastest here
+    is_tuned: bool  # the settings that are fastest here, not TRL's defaults
     prompts: Sequence[list[dict[str, str]]]  # chats, in the order of the steps
     prompts_per_step: int
     responses_per_prompt: int
@@ -41,18 +41,22 @@ class Task:
 
 
 class Ready(TypedDict):
+    """Be the first answer of TRL's side."""
+
     versions: dict[str, str]
     threads: int
 
 
 class StepDone(TypedDict):
+    """Be the answer of TRL's side after a step."""
+
     seconds: float
     tokens: int  # prompt and response tokens that were learned from
     response_tokens: int
 
 
 class TrlProcess:
-    """Loaded and waiting for its turn."""
+    """Talk to the process, which waits for its turn."""
 
     def __init__(self, process: "subprocess.Popen[str]", log: IO[str]) -> None:
         self._process, self._log = process, log
@@ -61,17 +65,19 @@ class TrlProcess:
         self.pid = process.pid
 
     def wait_ready(self) -> None:
+        """Wait until the model is loaded."""
         ready: Ready = json.loads(self._line())
         self.versions = ready["versions"]
 
     def step(self, number: int) -> Round:
-        """One step of the trainer, timed inside its process; work is the response tokens that it made."""
+        """Run one step of the trainer, timed inside its process. The work is the number of response tokens."""
         self.say(f"step {number}")
         done: StepDone = json.loads(self._line())
         self.tokens.append(done["tokens"])
         return Round(work=float(done["response_tokens"]), seconds=done["seconds"])
 
     def say(self, line: str) -> None:
+        """Send one line."""
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
@@ -88,7 +94,7 @@ class TrlProcess:
 
 @contextmanager
 def trl_process(python: Path, task: Task) -> Iterator[TrlProcess]:
-    """The program, loading. It ends with the context."""
+    """Start the program, which then loads its model. It ends with the context."""
     environment = os.environ | QUIET | {"OMP_NUM_THREADS": str(task.threads), "HF_HUB_OFFLINE": "1"}
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,
@@ -106,4 +112,4 @@ def trl_process(python: Path, task: Task) -> Iterator[TrlProcess]:
             side.say(json.dumps(asdict(task)))
             yield side
         finally:
-            process.kill()  # it waits for a turn that will not come
+            process.kill()  # it waits for its next turn

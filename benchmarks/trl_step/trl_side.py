@@ -1,8 +1,8 @@
-"""TRL's GRPOTrainer as its documentation has one write it, held at the end of every step until its turn comes.
+"""Run TRL's GRPOTrainer as its documentation describes, and pause it after every step until its next turn.
 
-Runs in the environment of requirements/trl.txt and imports nothing of this project. A line of JSON on standard input
-says what to train on; from then on every line is one turn: one step of the trainer, answered by a line of JSON on
-standard output. Where input ends, so does the process.
+This program runs in an environment of its own (requirements/trl.txt) and imports nothing of this project. The first
+line of JSON on standard input says what to train on. Every later line is one turn: one step of the trainer, answered by
+a line of JSON on standard output. The process ends when its input ends.
 """
 
 import json
@@ -25,11 +25,11 @@ Chat = list[dict[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What both sides do; the fields are those that the other side writes (trl_process.py)."""
+    """Hold what both sides do. The program that starts this one has a class with the same fields."""
 
     model: str  # a folder
     dtype: str  # of the weights
-    is_tuned: bool  # as fast as it gets, or as the documentation's examples leave it
+    is_tuned: bool  # the settings that are fastest here, not TRL's defaults
     prompts: list[Chat]  # in the order of the steps
     prompts_per_step: int
     responses_per_prompt: int
@@ -40,16 +40,17 @@ class Task:
 
     @property
     def steps(self) -> int:
+        """Return the number of steps."""
         return len(self.prompts) // self.prompts_per_step
 
 
 def length_reward(completions: list[Chat], **columns: object) -> list[float]:
-    """The comparison's trivial reward: characters of a response."""
+    """Return the number of characters of each response."""
     return [float(len(completion[0]["content"])) for completion in completions]
 
 
 class InTurn(TrainerCallback):
-    """Times each step from the moment it may start, and counts what it did."""
+    """Time each step from the moment it may start, and count its tokens."""
 
     def __init__(self, turns: TextIO, answers: TextIO) -> None:
         self._turns = turns
@@ -61,11 +62,13 @@ class InTurn(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: object
     ) -> None:
+        """Wait for the first turn."""
         self._wait(state)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: object
     ) -> None:
+        """Answer the turn, and wait for the next."""
         seconds = time.perf_counter() - self._started
         tokens = int(state.num_input_tokens_seen) - self._tokens_before
         self._say({"seconds": seconds, "tokens": tokens, "response_tokens": self.response_tokens})
@@ -73,12 +76,13 @@ class InTurn(TrainerCallback):
             self._wait(state)
 
     def ready(self) -> None:
+        """Write that the model is loaded, with the versions of the libraries."""
         versions = {"trl": trl.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
         self._say({"versions": versions, "threads": torch.get_num_threads()})
 
     def _wait(self, state: TrainerState) -> None:
         if not self._turns.readline():
-            raise SystemExit(0)  # the other side has gone
+            raise SystemExit(0)  # the other side has ended
         self.response_tokens = 0
         self._tokens_before = int(state.num_input_tokens_seen)
         self._started = time.perf_counter()
@@ -89,6 +93,8 @@ class InTurn(TrainerCallback):
 
 
 def train(task: Task, in_turn: InTurn) -> None:
+    """Train until all steps are done."""
+
     def reward(completions: list[Chat], completion_ids: list[list[int]], **columns: object) -> list[float]:
         in_turn.response_tokens += sum(map(len, completion_ids))
         return length_reward(completions)
@@ -97,7 +103,7 @@ def train(task: Task, in_turn: InTurn) -> None:
         settings = GRPOConfig(
             output_dir=folder,
             model_init_kwargs={"dtype": task.dtype},
-            # Both are on by default, beside fp32 weights. With weights in bf16 autocast has nothing to win.
+            # Both are on by default, with fp32 weights. With weights in bf16, autocast gains nothing.
             bf16=not task.is_tuned,
             gradient_checkpointing=not task.is_tuned,
             use_cpu=True,
@@ -126,7 +132,8 @@ def train(task: Task, in_turn: InTurn) -> None:
 
 
 def main() -> None:
-    # What libraries print must not mix with the answers.
+    """Read the task and train."""
+    # The output of libraries must not mix with the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     task = Task(**json.loads(sys.stdin.readline()))

@@ -1,7 +1,7 @@
-"""Who runs when: our recipe's recorder, which lets the other side have its turn between two of our steps.
+"""Give the two sides their turns: a recorder of our recipe lets the other side run between two of our steps.
 
-Owns the order of turns and the check that both sides did the same. While the other side has its turn this process's
-event loop stands still, and every actor of ours sleeps: the groups of our next step are not asked for before it begins.
+While the other side runs, the event loop of this process is blocked, and every actor of ours sleeps: the groups of our
+next step are not requested before it begins.
 """
 
 import time
@@ -16,25 +16,27 @@ from driver.tracking.step_record import StepRecord
 
 @dataclass
 class Turns:
-    """A `Recorder`. The first round warms up; in every second one the other side starts."""
+    """Be a `Recorder`. The first round warms up; in every second round the other side starts."""
 
     task: Task
     theirs: Side
     processes: tuple[int, ...]  # ours
     our_rounds: list[Round] = field(default_factory=list)
     their_rounds: list[Round] = field(default_factory=list)
-    our_tokens: list[int] = field(default_factory=list)  # learned from in each step, each response's prompt counted
-    stages: list[dict[str, float]] = field(default_factory=list)  # seconds of ours, of each step
+    our_tokens: list[int] = field(default_factory=list)  # learned from in each step, with the prompt of each response
+    stages: list[dict[str, float]] = field(default_factory=list)  # our seconds by stage, of each step
     _started: float = 0.0
     _busy_before: float = 0.0
 
     def begin(self, step: int) -> None:
+        """Let the other side run if it starts this round, then begin to measure ours."""
         if self._they_start(step):
             self.their_rounds.append(turn(self.theirs, step))
         self._busy_before = processor_seconds(self.processes)
         self._started = time.perf_counter()
 
     def record(self, step: StepRecord) -> None:
+        """Keep what our step did, and let the other side run if it has not."""
         seconds = time.perf_counter() - self._started
         busy = processor_seconds(self.processes) - self._busy_before
         self.our_rounds.append(Round(work=float(response_tokens(step)), seconds=seconds, busy_s=busy))
@@ -44,13 +46,16 @@ class Turns:
             self.their_rounds.append(turn(self.theirs, step.step))
 
     def waiting(self, what: str) -> None:
-        """Every wait of the recipe has its own deadline."""
+        """Do nothing: every wait of the recipe has a deadline of its own."""
 
     def check(self, their_tokens: list[int]) -> None:
-        """Raise RuntimeError where the sides did not do the same in every round.
+        """Check that both sides did the same in every round.
 
-        Prompt and response tokens together differ as soon as one side has other prompts. Counted are the tokens that
-        were learned from, a prompt once for each of its responses, on both sides; ours computes it once for all.
+        The sum of prompt and response tokens differs if one side has other prompts. Both sides count the tokens that
+        they learned from, a prompt once for each of its responses; our learner computes it once for all of them.
+
+        Raises:
+            RuntimeError: the sides made or learned from different numbers of tokens.
         """
         want = float(self.task.tokens_per_step)
         for name, rounds in (("ours", self.our_rounds), ("TRL", self.their_rounds)):
@@ -67,7 +72,11 @@ class Turns:
 
 
 def response_tokens(step: StepRecord) -> int:
-    """Drawn in a step; all of them must have been learned from."""
+    """Return the response tokens drawn in a step.
+
+    Raises:
+        RuntimeError: not all of them were learned from.
+    """
     groups = [group for group in step.groups if not isinstance(group, DroppedGroup)]
     rollouts = [rollout for group in groups for rollout in group.group.rollouts]
     if step.dropped or step.num_samples != len(rollouts):
