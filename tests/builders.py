@@ -1,7 +1,11 @@
 """Build the values that many tests need, one builder a type. A test names only what it is about."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 
+from rich.console import Console as Terminal
+
+from contracts.config.run import Config
 from contracts.rollouts import (
     Group,
     Problem,
@@ -14,10 +18,52 @@ from contracts.rollouts import (
     ScoreRequest,
     Unscored,
 )
+from driver.evaluation.measure import Example, LanguageResult
+from driver.tracking.console import Console
 from rewards.reading import Reading, read_group
 
 QUESTION = "Roger hat 5 Tennisbälle und kauft noch 6 Tennisbälle dazu. Wie viele Tennisbälle hat er jetzt?"
 REFERENCE = "Together that makes 5 + 6 = 11 balls. The answer is 11."
+
+_LEAST_CONFIG: Mapping[str, Mapping[str, object]] = {
+    "policy": {"model": "some-org/policy"},
+    "pivot": {"model": "some-org/pivot"},
+    "scorer": {"model": "some-org/encoder"},
+    "algorithm": {"steps": 1},
+}
+
+
+def a_config(**sections: Mapping[str, object]) -> Config:
+    """Return a config with the given keys, section by section; its models are names on a hub."""
+    names = {**_LEAST_CONFIG, **sections}
+    return Config.model_validate({name: {**_LEAST_CONFIG.get(name, {}), **sections.get(name, {})} for name in names})
+
+
+def a_console() -> Console:
+    """Return a console that prints where no one reads."""
+    return Console(Terminal(file=io.StringIO(), width=200))
+
+
+def a_language_result(
+    language: str, accuracy: float, *, num_items: int = 100, examples: tuple[Example, ...] = ()
+) -> LanguageResult:
+    """Return an evaluation in which every response is in the language that was asked for."""
+    return LanguageResult(
+        language=language,
+        num_items=num_items,
+        accuracy=accuracy,
+        language_consistency=1.0,
+        accuracy_in_language=accuracy,
+        declared_rate=0.9,
+        truncated_rate=0.0,
+        mean_length=30.0,
+        examples=examples,
+    )
+
+
+def a_reference(text: str = REFERENCE, *, item_id: str = "a") -> Reference:
+    """Return an accepted reference."""
+    return Reference(item_id=item_id, key="k", text=text, num_tokens=5, verdict="accepted", num_votes=1, num_drawn=1)
 
 
 def a_problem(item_id: str = "a", language: str = "de") -> Problem:
@@ -77,15 +123,7 @@ def a_scored_group(
     rollouts = (a_rollout(versions=versions, logprob=-1.0),) * len(scores)
     return ScoredGroup(
         group=Group(group_id=draw.group_id, problem=problem, prompt_token_ids=(1,), rollouts=rollouts),
-        reference=Reference(
-            item_id=problem.item_id,
-            key="k",
-            text="The answer is 1.",
-            num_tokens=5,
-            verdict="accepted",
-            num_votes=1,
-            num_drawn=1,
-        ),
+        reference=a_reference("The answer is 1.", item_id=problem.item_id),
         scores=scores,
     )
 

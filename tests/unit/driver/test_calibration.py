@@ -16,6 +16,7 @@ from driver.calibration import calibrate, calibration_for, calibration_solutions
 from driver.tracking.console import Console
 from rewards.calibration import Calibration, from_json
 from rewards.reasoning.similarity import ReasoningPair
+from tests.builders import a_console
 
 
 class Scorers:
@@ -43,8 +44,7 @@ def config(**settings: object) -> ReasoningConfig:
 
 
 def scale_of(scorers: Scorers, reasoning: ReasoningConfig, *languages: str) -> Calibration | None:
-    console = Console(Terminal(file=io.StringIO()))
-    return asyncio.run(calibration_for(reasoning, scorers, languages=languages, console=console))
+    return asyncio.run(calibration_for(reasoning, scorers, languages=languages, console=a_console()))
 
 
 def kept_by(scorers: Scorers, reasoning: ReasoningConfig) -> Path:
@@ -173,7 +173,7 @@ def test_after_a_failure_no_scorer_is_asked_for_the_rest() -> None:
             raise RunFailed("no scorer is left alive")
 
     async def watch() -> int:
-        scorers, console = Failing(), Console(Terminal(file=io.StringIO()))
+        scorers, console = Failing(), a_console()
         with pytest.raises(RunFailed):
             await calibrate(config(calibration_items=96), scorers, console=console)
         asked = len(scorers.calls)
@@ -187,7 +187,7 @@ def test_after_a_failure_no_scorer_is_asked_for_the_rest() -> None:
 
 def test_two_runs_that_calibrate_at_once_leave_one_whole_file(home: Path) -> None:
     async def both() -> list[Calibration | None]:
-        screens = [Console(Terminal(file=io.StringIO())) for _ in range(2)]
+        screens = [a_console() for _ in range(2)]
         runs = [calibration_for(config(), Scorers(), languages=["de"], console=screen) for screen in screens]
         return list(await asyncio.gather(*runs))
 

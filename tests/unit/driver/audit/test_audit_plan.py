@@ -10,6 +10,7 @@ from contracts.errors import BadInput
 from driver.audit.cheats import CHEATS
 from driver.audit.plan import prepare_audit
 from languages.facts import LANGUAGES
+from tests.builders import a_config
 
 MGSM = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "mgsm" / "exemplars.json"
 
@@ -17,8 +18,7 @@ ENGLISH_IS_FAITHFUL = ("english", "english reasoning", "english closing", "disgu
 
 
 def config(*, reward: dict[str, object] | None = None, **audit: object) -> Config:
-    sections = {"policy": {"model": "p"}, "pivot": {"model": "p"}, "scorer": {"model": "s"}, "algorithm": {"steps": 1}}
-    return Config.model_validate(sections | {"audit": audit, "reward": reward or {}})
+    return a_config(audit=audit, reward=reward or {})
 
 
 def test_the_built_in_problems_are_audited_in_all_languages() -> None:

@@ -26,6 +26,7 @@ from driver.audit.result import (
 )
 from driver.audit.table import as_tables, earning_more_text, gates_line, headline, held_back_text
 from driver.report.write import write_report
+from tests.builders import a_config
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -177,8 +178,7 @@ def test_a_damaged_audit_is_named_in_the_report(tmp_path: Path) -> None:
 
 
 def config(**reward: object) -> Config:
-    sections = {"policy": {"model": "p"}, "pivot": {"model": "p"}, "scorer": {"model": "s"}, "algorithm": {"steps": 1}}
-    return Config.model_validate(sections | {"reward": reward})
+    return a_config(reward=reward)
 
 
 def test_every_gate_part_and_the_calibration_is_switched_off_once() -> None:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from contracts.config.run import Config
-from driver.evaluation.measure import EvaluationResult, LanguageResult, record_evaluation
+from driver.evaluation.measure import EvaluationResult, record_evaluation
 from driver.export.model_card import CardFacts, model_card, write_model_card
 from driver.problems.prompts import Prompter
 from driver.report.run_record import RunRecord
@@ -18,6 +18,7 @@ from driver.tracking.metrics import MetricsLog, StepMetrics
 from driver.tracking.run_folder import create
 from languages.facts import LANGUAGES
 from rewards.calibration import Calibration, LanguageScale, Spread
+from tests.builders import a_config, a_language_result
 
 BASE: dict[str, Mapping[str, object]] = {
     "data": {"languages": ["sw", "th"], "levels": [1, 2]},
@@ -30,28 +31,12 @@ BASE: dict[str, Mapping[str, object]] = {
 
 
 def config(**sections: Mapping[str, object]) -> Config:
-    return Config.model_validate(
-        {name: {**BASE.get(name, {}), **sections.get(name, {})} for name in {**BASE, **sections}}
-    )
+    return a_config(**{name: {**BASE.get(name, {}), **sections.get(name, {})} for name in {**BASE, **sections}})
 
 
 def measured(**accuracies: float) -> EvaluationResult:
     """100 items a language, all in the language."""
-    languages = tuple(
-        LanguageResult(
-            language=code,
-            num_items=100,
-            accuracy=accuracy,
-            language_consistency=1.0,
-            accuracy_in_language=accuracy,
-            declared_rate=1.0,
-            truncated_rate=0.0,
-            mean_length=30.0,
-            examples=(),
-        )
-        for code, accuracy in accuracies.items()
-    )
-    return EvaluationResult(languages=languages)
+    return EvaluationResult(languages=tuple(a_language_result(code, found) for code, found in accuracies.items()))
 
 
 def steps(*rewards: float, skipped: float = 0.0) -> tuple[StepMetrics, ...]:

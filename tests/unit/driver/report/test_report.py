@@ -9,8 +9,8 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 
 from contracts.errors import BadInput
-from contracts.rollouts import Group, Problem, Reference, Rollout, Score, ScoredGroup
-from driver.evaluation.measure import EvaluationResult, Example, LanguageResult, record_evaluation
+from contracts.rollouts import Group, Problem, Rollout, Score, ScoredGroup
+from driver.evaluation.measure import EvaluationResult, Example, record_evaluation
 from driver.report.figures import smoothing_window, trailing_mean
 from driver.report.results import verdict
 from driver.report.run_record import read_run
@@ -18,6 +18,7 @@ from driver.report.write import write_report
 from driver.templates import render
 from driver.tracking.metrics import Event, EventLog, MetricsLog
 from driver.tracking.samples_file import SamplesLog
+from tests.builders import a_language_result, a_reference
 
 HOSTILE = '<script>alert("1")</script> & <b>17</b>'
 CONFIG = """[data]
@@ -91,31 +92,17 @@ def add_steps(folder: Path, *steps: int) -> None:
         )
         score = Score(reward=0.5, parts={"answer": 1.0}, gates={"language": False}, answer="17")
         group = Group(group_id=f"{step}/a/ar", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,))
-        reference = Reference(
-            item_id="a", key="k", text="The answer is 17.", num_tokens=5, verdict="accepted", num_votes=1, num_drawn=1
-        )
-        samples.append(step, [ScoredGroup(group=group, reference=reference, scores=(score,))], learned_by={})
+        samples.append(step, [ScoredGroup(group=group, reference=a_reference(), scores=(score,))], learned_by={})
     metrics.close()
 
 
 def evaluation(share: float, *, english: float = 0.8) -> EvaluationResult:
-    def language(code: str, accuracy: float) -> LanguageResult:
-        example = Example(
-            item_id="t", question=HOSTILE, gold="17", response=HOSTILE, is_correct=True, is_in_language=False
-        )
-        return LanguageResult(
-            language=code,
-            num_items=100,
-            accuracy=accuracy,
-            language_consistency=1.0,
-            accuracy_in_language=accuracy,
-            declared_rate=0.9,
-            truncated_rate=0.0,
-            mean_length=30.0,
-            examples=(example,),
-        )
-
-    return EvaluationResult(languages=(language("en", english), language("ar", share)), measured_on={"source": "test"})
+    example = Example(item_id="t", question=HOSTILE, gold="17", response=HOSTILE, is_correct=True, is_in_language=False)
+    accuracies = {"en": english, "ar": share}
+    return EvaluationResult(
+        languages=tuple(a_language_result(code, found, examples=(example,)) for code, found in accuracies.items()),
+        measured_on={"source": "test"},
+    )
 
 
 @pytest.fixture
