@@ -74,25 +74,27 @@ def batch_arithmetic(config: Config) -> list[str]:
     given = f"{responses * config.row_tokens:,} tokens"  # nothing is sampled: only the length of a row is the limit
     most = given if algorithm.name == "sft" else drawn
     lines = [
-        f"a step: {algorithm.groups_per_step} problems x {per_problem} {kind} = {responses} {kind}, "
-        f"at most {most} in all",
-        f"a rank: {responses // learner.num_ranks} {kind} a step on each of {learner.num_ranks}, packed into rows "
+        f"per step: {algorithm.groups_per_step} problems x {per_problem} {kind} = {responses} {kind}, "
+        f"at most {most} in total",
+        f"per rank: {responses // learner.num_ranks} {kind} per step on each of {learner.num_ranks}, packed into rows "
         f"of at most {config.row_tokens} tokens",
-        f"the run: {algorithm.steps} steps, {algorithm.steps * responses:,} {kind} to "
+        f"whole run: {algorithm.steps} step(s), {algorithm.steps * responses:,} {kind} to "
         f"{algorithm.steps * algorithm.groups_per_step:,} problems in {_languages(config)}",
     ]
     if algorithm.name != "sft":
         lines.append(_in_flight(config))
     if algorithm.optimizer_steps > 1:
         lines.append(
-            f"a batch: {algorithm.mini_batches} mini-batches x {algorithm.epochs} epochs = "
+            f"per batch: {algorithm.mini_batches} mini-batches x {algorithm.epochs} epochs = "
             f"{algorithm.optimizer_steps} optimiser steps, {config.total_optimizer_steps:,} in the run"
         )
     if algorithm.name != "sft" or algorithm.sft_target == "pivot":
         workers = config.pivot.num_workers
         drawn = config.pivot.num_references
         many = "one" if drawn == 1 else f"one, the majority's of {drawn} responses,"
-        lines.append(f"references: at most {many} for each of those problems' items, from {workers} pivot worker(s)")
+        lines.append(
+            f"references: at most {many} for the item of each of those problems, from {workers} pivot worker(s)"
+        )
     return lines
 
 
@@ -112,8 +114,10 @@ def _in_flight(config: Config) -> str:
     if policy.most_workers > policy.num_workers:
         workers += f" to {policy.most_workers}"
     staleness = algorithm.max_staleness
-    when = "generation goes on while the learner works" if staleness else "on-policy: generation waits for the learner"
-    replaced = f"; at most {algorithm.max_replacements} more a step for groups without signal"
+    when = (
+        "generation continues while the learner works" if staleness else "on-policy: generation waits for the learner"
+    )
+    replaced = f"; at most {algorithm.max_replacements} more per step, for groups without signal"
     return (
         f"in flight: at most ({staleness} + 1) x {algorithm.groups_per_step} = {algorithm.groups_in_flight} groups, "
         f"{algorithm.groups_in_flight * algorithm.group_size} responses over {workers} policy worker(s); {when}"

