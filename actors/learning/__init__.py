@@ -1,4 +1,4 @@
-"""What the learner's processes run: one ZeRO-3 rank each, the loss, and the way their weights leave them.
+"""Run the learner: its ZeRO-3 ranks, their losses and checkpoints, and the weights that they give away.
 
-Plain code without Ray: the shell in actors/learner.py forwards to it, and a test runs it in ordinary processes.
+Plain code without Ray: the learner's Ray actor forwards to it, and tests run it in ordinary processes.
 """

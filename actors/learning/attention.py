@@ -1,8 +1,7 @@
-"""Attention over a packed row that costs no more than its segments, with or without varlen flash attention.
+"""Choose and provide the attention for packed rows, whose cost is that of the segments, not of the row's whole square.
 
-Owns which implementation transformers is told to use, the function that it calls in place of its own SDPA, which pays
-for a row's whole square and a mask, and what stands before its flash attention. Knows torch and transformers' calling
-convention only.
+There are three: `packed_sdpa`, which transformers calls in place of its own SDPA (that one computes the whole square
+and needs a mask); varlen flash attention, with checks before it; and transformers' plain SDPA.
 """
 
 import logging
@@ -27,15 +26,19 @@ ATTENTIONS = (PACKED_SDPA, FLASH, SDPA)
 
 _FLASH_LACKS = ("s_aux", "position_bias")
 _SDPA_LACKS = ("softcap", *_FLASH_LACKS)
-"""What some families ask of attention beyond scaling and a window."""
+"""Arguments with which some model families ask for more than scaling and a window."""
 
 logger = logging.getLogger(__name__)
 
 
 def attention_for(wanted: str, *, device: str, dtype: torch.dtype) -> str:
-    """transformers' name of the implementation for `learner.attention`, for weights of `dtype` on "cpu" or "cuda".
+    """Return transformers' name of the implementation for a value of `learner.attention`.
 
-    Where that is flash attention, this process' calls of it go through `varlen_flash` from now on. Raises BadInput.
+    `dtype` is that of the weights, `device` is "cpu" or "cuda". If flash attention is chosen, all its calls in this
+    process go through `varlen_flash` from now on.
+
+    Raises:
+        BadInput: flash attention is asked for and can't be used.
     """
     obstacle = _flash_obstacle(device, dtype)
     chosen = wanted
@@ -43,7 +46,7 @@ def attention_for(wanted: str, *, device: str, dtype: torch.dtype) -> str:
         chosen = PACKED_SDPA if obstacle else FLASH
     if chosen == FLASH:
         if obstacle:
-            raise BadInput(f'learner.attention "{FLASH}" {obstacle}; set it to "auto"')
+            raise BadInput(f'learner.attention "{FLASH}" {obstacle}; set it to "auto"', key="learner.attention")
         AttentionInterface.register(FLASH, varlen_flash)
     if chosen == SDPA:
         logger.warning('learner.attention "sdpa": a packed row costs the square of learner.row_tokens')
@@ -51,6 +54,7 @@ def attention_for(wanted: str, *, device: str, dtype: torch.dtype) -> str:
 
 
 def _flash_obstacle(device: str, dtype: torch.dtype) -> str | None:
+    """Return why flash attention can't be used, or None if it can."""
     if device != "cuda":
         return f"needs a GPU, and the learner runs on {device}"
     if not is_flash_attn_2_available():
@@ -63,9 +67,9 @@ def _flash_obstacle(device: str, dtype: torch.dtype) -> str | None:
 def row_arguments(
     config: PretrainedConfig, segments: tuple[Segment, ...], *, device: torch.device
 ) -> dict[str, object]:
-    """What the model's forward needs beside ids and positions [1, T], so that each token sees its own sequence only.
+    """Return the model's arguments besides ids and positions [1, T], so that each token sees its own sequence only.
 
-    transformers hands it down to every layer's attention.
+    transformers passes them on to every layer's attention.
     """
     shares = any(segment.prompt_length for segment in segments)
     if config._attn_implementation == SDPA:
@@ -73,7 +77,7 @@ def row_arguments(
         return {}  # transformers makes its mask from the positions
     if config._attn_implementation == PACKED_SDPA:
         return {"segments": segments}
-    # Without these, flash attention looks for the sequences in position ids, which some families don't show it.
+    # Without these, flash attention finds the sequences by position ids, which some model families don't pass to it.
     lengths = [segment.length for segment in segments]
     seen = [segment.prompt_length + segment.length for segment in segments]
     arguments: dict[str, object] = {
@@ -86,7 +90,7 @@ def row_arguments(
 
 
 def _seen_positions(segments: tuple[Segment, ...]) -> Tensor:
-    """Of all segments in order: where in the row is what it sees, a prompt and itself."""
+    """Return the row positions [S] that each segment sees, prompt and itself, for all segments in order."""
     parts, start = [], 0
     for segment in segments:
         parts.append(torch.arange(segment.prompt_start, segment.prompt_start + segment.prompt_length))
@@ -103,12 +107,15 @@ def varlen_flash(
     attention_mask: Tensor | None,
     *,
     seen_positions: Tensor | None = None,
-    **others: Any,  # noqa: ANN401 - handed on as transformers passes them
+    **others: Any,  # noqa: ANN401 - passed on as transformers gives them
 ) -> tuple[Tensor, None]:
-    """transformers' own, refused where it would mix sequences: without their boundaries, or with a mask beside them.
+    """Call transformers' flash attention, after checking that it will not mix sequences.
 
-    Shapes are those of `packed_sdpa`. Where a segment sees more than itself, `seen_positions` says what: its last query
-    sees all of it, the one before all but the last, as flash attention has it from 2.1 on.
+    Shapes are those of `packed_sdpa`. If segments see more than themselves, `seen_positions` [S] says what. A segment's
+    last query sees all of its positions, the one before sees all but the last: flash attention does so since 2.1.
+
+    Raises:
+        BadInput: the model does not pass on the sequence boundaries, or asks for more than flash attention gives.
     """
     knows_sequences = others.get("cu_seq_lens_q") is not None and attention_mask is None
     _refuse_others(module, others, knows_sequences=knows_sequences, lacks=_FLASH_LACKS)
@@ -131,10 +138,13 @@ def packed_sdpa(  # noqa: PLR0913 - the arguments are those that transformers pa
     sliding_window: int | None = None,
     **others: object,
 ) -> tuple[Tensor, None]:
-    """Causal attention of each segment over its prompt and itself: query [1, heads, T, D], key and value likewise.
+    """Return causal attention of each segment over its prompt and itself, [1, T, heads, D].
 
-    Result is [1, T, heads, D]. `attention_mask` is None, as transformers makes none for an implementation that it
-    doesn't know; a model that makes one of its own is refused.
+    `query` is [1, heads, T, D]; `key` and `value` are the same with fewer heads or as many. `attention_mask` is None,
+    because transformers makes no mask for an implementation that it does not know.
+
+    Raises:
+        BadInput: the model makes a mask of its own, or asks for more than this function gives.
     """
     knows_sequences = bool(segments) and attention_mask is None
     _refuse_others(module, others, knows_sequences=knows_sequences, lacks=_SDPA_LACKS)
@@ -146,14 +156,22 @@ def packed_sdpa(  # noqa: PLR0913 - the arguments are those that transformers pa
 def _refuse_others(
     module: nn.Module, others: Mapping[str, object], *, knows_sequences: bool, lacks: Collection[str]
 ) -> None:
-    """Raises BadInput for a model that doesn't pass on where its sequences are, or wants what can't be given."""
+    """Refuse a model that does not pass on its sequence boundaries, or asks for an unsupported argument.
+
+    Raises:
+        BadInput: always in these cases.
+    """
     is_causal = others.get("is_causal") is not False and getattr(module, "is_causal", True)
     if not knows_sequences or not is_causal or any(others.get(name) is not None for name in lacks):
         raise _refusal(module)
 
 
 def _refuse_lost_window(module: nn.Module, sliding_window: object) -> None:
-    """Raises BadInput for a model whose window is in its masks only, of which packed rows have none."""
+    """Refuse a model whose sliding window is only in its masks: packed rows have no masks.
+
+    Raises:
+        BadInput: always in this case.
+    """
     config = getattr(module, "config", None)
     wants_window = getattr(config, "sliding_window", None) and not getattr(config, "layer_types", None)
     if wants_window and sliding_window is None:
@@ -162,8 +180,9 @@ def _refuse_lost_window(module: nn.Module, sliding_window: object) -> None:
 
 def _refusal(module: nn.Module) -> BadInput:
     return BadInput(
-        f"policy.model: {type(module).__name__} asks for an attention that the learner's packed rows don't have; "
-        'choose another model, or try learner.attention "sdpa"'
+        f"policy.model: {type(module).__name__} asks for an attention that the learner's packed rows don't support; "
+        'choose another model, or try learner.attention "sdpa"',
+        key="policy.model",
     )
 
 

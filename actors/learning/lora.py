@@ -1,8 +1,7 @@
-"""Low-rank adapters on the policy: added before training, switched off for the reference model, merged on the way out.
+"""Train the policy with low-rank adapters (LoRA): add them, switch them off for the reference model, and merge them.
 
-Owns which layers get one, their first values, and the formula that merges them: W + (alpha / rank) B A (Hu 2021,
-arXiv 2106.09685). Knows peft and transformers; must not know ZeRO-3, though it works on parameters that are sharded
-already: their shapes are read from the layers, never from the weights.
+The merged weight is W + (alpha / rank) B A (Hu et al. 2021, arXiv 2106.09685, section 4.1). Parameters may be sharded
+already: shapes are read from the layers, never from the weights. Must not import DeepSpeed.
 """
 
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ _ADAPTER = "default"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Adapter:
-    """What one layer's weight has on top."""
+    """Hold the adapter of one layer."""
 
     a: nn.Parameter  # [rank, in]
     b: nn.Parameter  # [out, rank]
@@ -33,7 +32,10 @@ class Adapter:
     is_transposed: bool  # the layer keeps its weight as [in, out]
 
     def merged(self, weight: Tensor) -> Tensor:
-        """`weight` + scale B A, summed in fp32 and rounded once, to the weight's dtype. All three must be whole."""
+        """Return `weight` + scale B A, summed in fp32 and rounded once to the weight's dtype. All three must be whole.
+
+        `weight` and the result are [out, in], or [in, out] if the layer is transposed.
+        """
         low_rank = self.b.detach().float() @ self.a.detach().float()
         if self.is_transposed:
             low_rank = low_rank.T
@@ -42,7 +44,7 @@ class Adapter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseParameter:
-    """A parameter of the model without adapters, under the name that it has there."""
+    """Hold a parameter of the model without adapters, under the name that it has there."""
 
     name: str
     weight: nn.Parameter
@@ -50,30 +52,30 @@ class BaseParameter:
 
     @property
     def tensors(self) -> tuple[nn.Parameter, ...]:
-        """All that must be whole to give it away."""
+        """Return the parameters that must be whole for `copied`."""
         return (self.weight,) if self.adapter is None else (self.weight, self.adapter.a, self.adapter.b)
 
     def copied(self) -> Tensor:
-        """Its value with the adapter merged in, in memory of its own."""
+        """Return a copy of the value with the adapter merged in."""
         return self.weight.detach().clone() if self.adapter is None else self.adapter.merged(self.weight)
 
 
 def add_adapters(causal: PreTrainedModel, config: LoraConfig, *, seed: int) -> PreTrainedModel:
-    """Put adapters on the linear layers, in place, and freeze everything else. Returns the same model.
+    """Put adapters on the linear layers, in place, freeze everything else, and return the same model.
 
-    The model's class, its base model and its output head stay what they were. B starts at 0, so the first forward is
-    the base model's; A is drawn from `seed`, the same on every rank. Adapters have the base's dtype: one
-    DeepSpeed engine gathers and reduces one dtype, and its optimiser keeps fp32 master weights of all that is trained.
-    Checkpointed layers learn too, though the embedding before them is frozen: transformers makes its output ask for a
-    gradient when checkpointing is switched on.
+    The model's class, its base model and its output head stay unchanged. B starts at 0, so the first forward pass is
+    that of the base model. A is drawn from `seed`, the same on every rank. Adapters have the base's dtype: a DeepSpeed
+    engine gathers and reduces one dtype, and its optimiser keeps fp32 master weights of all trained parameters. Layers
+    with gradient checkpointing also learn, although the embedding before them is frozen: transformers makes the
+    embedding's output require a gradient when checkpointing is switched on.
 
     Raises:
-        BadInput: a target that is no linear layer, or the output head, or of a kind that can't be merged.
+        BadInput: a target is not a linear layer, is the output head, or can't be merged.
     """
     layers = _target_layers(causal, config.targets)
     settings = peft.LoraConfig(
         r=config.rank,
-        # Annotated as a whole number; it is only ever divided by r.
+        # peft annotates this as an integer, but only divides it by r.
         lora_alpha=config.alpha,  # pyright: ignore[reportArgumentType]
         lora_dropout=config.dropout,
         target_modules=list(layers),
@@ -84,7 +86,7 @@ def add_adapters(causal: PreTrainedModel, config: LoraConfig, *, seed: int) -> P
         torch.manual_seed(seed)
         peft.inject_adapter_in_model(settings, causal, adapter_name=_ADAPTER)
     adapted = _adapters(causal)
-    assert adapted.keys() == layers.keys(), "peft chose other layers than it was told"
+    assert adapted.keys() == layers.keys(), "peft put adapters on other layers than the targets"
     for parameter in base_parameters(causal):
         assert not parameter.weight.requires_grad, f"{parameter.name} is not frozen"
     return causal
@@ -92,10 +94,10 @@ def add_adapters(causal: PreTrainedModel, config: LoraConfig, *, seed: int) -> P
 
 @contextmanager
 def adapters_off(causal: PreTrainedModel) -> Iterator[None]:
-    """Inside, a forward's result is the base model's, exactly. For passes in eval mode: the reference model's.
+    """Switch the adapters off: inside, a forward pass gives exactly the base model's result. For passes in eval mode.
 
-    Their scale is 0 then; they are computed all the same. ZeRO-3 gathers ahead in the order of modules that it has
-    seen, and forgets it, with what it holds, when a pass leaves some of them out.
+    Their scale is set to 0, and they are still computed. ZeRO-3 prefetches in the order of modules that it has seen,
+    and forgets this order, with what it has gathered, when a pass leaves some modules out.
     """
     layers = [module for module in causal.modules() if isinstance(module, AdaptedLinear)]
     for layer in layers:
@@ -104,13 +106,13 @@ def adapters_off(causal: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         for layer in layers:
-            layer.set_scale(_ADAPTER, 1)  # times alpha / rank
+            layer.set_scale(_ADAPTER, 1)  # multiplied by alpha / rank
 
 
 def base_parameters(causal: PreTrainedModel) -> list[BaseParameter]:
-    """The parameters of the model without adapters, in its own order, tied ones once, each with what it has on top.
+    """Return the parameters of the model without adapters, in its own order, tied ones once, each with its adapter.
 
-    For a model with or without adapters.
+    The model may have adapters or not.
     """
     adapters = _adapters(causal)
     inside = {f"{layer}.base_layer.weight": layer for layer in adapters}
@@ -120,14 +122,18 @@ def base_parameters(causal: PreTrainedModel) -> list[BaseParameter]:
             weight=parameter,
             adapter=adapters[inside[name]] if name in inside else None,
         )
-        # named_parameters leaves out the second name of a tied parameter, and is in the same order on every rank.
+        # named_parameters leaves out the second name of a tied parameter, and has the same order on every rank.
         for name, parameter in causal.named_parameters()
         if not _is_of_adapter(name, adapters)
     ]
 
 
 def _target_layers(causal: PreTrainedModel, targets: tuple[str, ...]) -> dict[str, nn.Module]:
-    """Path -> layer, for what `targets` names: all linear layers but the output head where it names nothing."""
+    """Return path -> layer for the layers that `targets` names; without targets, all linear layers but the output head.
+
+    Raises:
+        BadInput: a target names no linear layer, or the output head.
+    """
     head = causal.get_output_embeddings()
     linear: dict[str, nn.Module] = {
         path: layer for path, layer in causal.named_modules() if isinstance(layer, nn.Linear | Conv1D)
@@ -138,9 +144,15 @@ def _target_layers(causal: PreTrainedModel, targets: tuple[str, ...]) -> dict[st
         named = {path: layer for path, layer in linear.items() if _is_named(path, target)}
         if not named:
             known = ", ".join(dict.fromkeys(path.rpartition(".")[2] for path in allowed))
-            raise BadInput(f"learner.lora.targets: no linear layer of the policy is called {target!r}; it has {known}")
+            raise BadInput(
+                f"learner.lora.targets: the policy has no linear layer with the name {target!r}; it has {known}",
+                key="learner.lora.targets",
+            )
         if any(layer is head for layer in named.values()):
-            raise BadInput(f"learner.lora.targets: {target!r} is the output head, which takes no adapter; leave it out")
+            raise BadInput(
+                f"learner.lora.targets: {target!r} is the output head, which can't have an adapter; leave it out",
+                key="learner.lora.targets",
+            )
         chosen |= named
     return chosen if targets else allowed
 
@@ -150,18 +162,19 @@ def _is_named(path: str, target: str) -> bool:
 
 
 def _adapters(causal: PreTrainedModel) -> dict[str, Adapter]:
-    """Path of a layer -> its adapter."""
+    """Return path of a layer -> its adapter."""
     return {
         path: _adapter_of(layer, path) for path, layer in causal.named_modules() if isinstance(layer, BaseTunerLayer)
     }
 
 
 def _adapter_of(layer: BaseTunerLayer, path: str) -> Adapter:
-    # peft has other kinds for embeddings, convolutions and quantised weights, and variants of this one.
+    # peft has other kinds of adapters for embeddings, convolutions and quantised weights, and variants of this kind.
     if type(layer) is not AdaptedLinear or layer.lora_variant:
         raise BadInput(
             f"learner.lora: the adapter of {path} ({type(layer).__name__}) can't be merged into its weight; "
-            "leave that layer out of learner.lora.targets"
+            "leave that layer out of learner.lora.targets",
+            key="learner.lora",
         )
     return Adapter(
         a=layer.lora_A[_ADAPTER].get_parameter("weight"),

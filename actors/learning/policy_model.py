@@ -1,8 +1,7 @@
-"""The policy as the learner runs it: a Hugging Face causal language model that answers with log-probabilities.
+"""Run the policy in the learner: a Hugging Face causal language model that returns log-probabilities.
 
-Owns how a model is loaded, which are refused, and which of its parts run in a pass. Knows torch and transformers; must
-not know ZeRO-3, though it keeps to what ZeRO-3 needs: every parameter is used inside the forward of a module that holds
-it.
+This module loads a model, refuses those that the learner can't train, and runs it on packed rows. ZeRO-3 needs every
+parameter to be used inside the forward of a module that holds it. Must not import DeepSpeed.
 """
 
 import torch
@@ -28,14 +27,14 @@ _LOGIT_CHANGES = {
     "output_multiplier": 1.0,
     "final_logit_softcapping": None,
 }
-"""Config keys with which some families change the head's logits, and the values at which they don't."""
+"""Config keys with which some model families change the head's logits, and the values that change nothing."""
 
 _PACKABLE_LAYERS = {"full_attention", "sliding_attention"}
-"""Layers that keep the sequences of a row apart; a convolution or a recurrent state runs on into the next one."""
+"""Layers that keep the sequences of a row apart. A convolution or a recurrent state would go on into the next one."""
 
 
 class PolicyModel(nn.Module):
-    """Log-probability and entropy of the tokens at some positions of one packed row."""
+    """Compute log-probability and entropy of some tokens of one packed row."""
 
     def __init__(self, causal: PreTrainedModel, settings: HeadSettings) -> None:
         super().__init__()
@@ -43,7 +42,7 @@ class PolicyModel(nn.Module):
         self.head = TokenLogprobs(_head_weight(causal), settings)
 
     def forward(self, row: RowInputs) -> tuple[Tensor, Tensor]:
-        """Of the tokens that are asked for, [N] each. There is no attention mask: the segments say who sees whom."""
+        """Return log-probabilities [N] and entropies [N]. Segments, not a mask, define which tokens are seen."""
         hidden = self.causal.base_model(
             input_ids=row.token_ids,
             position_ids=row.position_ids,
@@ -54,17 +53,21 @@ class PolicyModel(nn.Module):
 
 
 def load_model_config(model: str, *, trust_remote_code: bool = False) -> PretrainedConfig:
-    """The model's config, with every dropout off: the engine that draws the responses has none. Raises BadInput."""
+    """Return the model's config with every dropout off, because the engine that draws the responses has none.
+
+    Raises:
+        BadInput: the learner can't train this model.
+    """
     config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
     if why := _why_not(config):
-        raise BadInput(f"{model}: {why}; choose another model")
+        raise BadInput(f"{model}: {why}; choose another model", key=model)
     for key in dropouts(config):
         setattr(config, key, 0.0)
     return config
 
 
 def dropouts(config: PretrainedConfig) -> dict[str, float]:
-    """What of a config makes a training pass random, by key."""
+    """Return the config's values that make a training pass random, by key."""
     return {
         key: value
         for key, value in config.to_dict().items()
@@ -73,17 +76,17 @@ def dropouts(config: PretrainedConfig) -> dict[str, float]:
 
 
 def num_parameter_bytes(config: PretrainedConfig, dtype: torch.dtype, *, trust_remote_code: bool = False) -> int:
-    """Size of the model's parameters, tied ones once, without making any."""
+    """Return the size in bytes of the model's parameters, tied ones once, without allocating them."""
     with torch.device("meta"):
         skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     return sum(parameter.numel() for parameter in skeleton.parameters()) * dtype.itemsize
 
 
 def num_drawable_tokens(model: str, *, trust_remote_code: bool = False) -> int | None:
-    """The tokenizer's ids, where the model's head has more rows than those; None where every row is a token.
+    """Return the number of the tokenizer's ids if the model's head has more rows, or None if every row is a token.
 
-    Some families round their vocabulary up, and the rows that stand for nothing must not be drawn: engine and learner
-    both leave them out of the distribution.
+    Some model families round their vocabulary up. The additional rows must not be drawn: engine and learner both leave
+    them out of the distribution.
     """
     config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code).get_text_config()
     ids = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code).get_vocab().values()
@@ -100,9 +103,10 @@ def load_causal_model(
     gradient_checkpointing: bool = False,
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
-    """The model of a Hugging Face name or folder, in training mode. `attention` as `learner.attention` names it.
+    """Load the model of a Hugging Face name or folder, in training mode; `attention` is a value of `learner.attention`.
 
-    Raises BadInput for a model that the learner can't train, or not with this attention.
+    Raises:
+        BadInput: the learner can't train this model, or not with this attention.
     """
     causal: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         model,
@@ -115,31 +119,40 @@ def load_causal_model(
 
 
 def prepared(model: PreTrainedModel, *, gradient_checkpointing: bool) -> PreTrainedModel:
-    """In training mode, and refused where its attention can't be exchanged (known of other people's code only now)."""
+    """Return the model in training mode. For remote code it is known only now whether its attention can be replaced.
+
+    Raises:
+        BadInput: the attention of the model can't be replaced.
+    """
     if not model._supports_attention_backend:
-        raise BadInput(f"{type(model).__name__} {_OWN_ATTENTION}; choose another model")
-    if (chosen := model.config._attn_implementation) not in ATTENTIONS:  # by transformers, in place of what was asked
         raise BadInput(
-            f'{type(model).__name__} runs with attention "{chosen}" only, which packed rows don\'t have; '
-            'set learner.attention to "packed_sdpa"'
+            f"{type(model).__name__} {_OWN_ATTENTION}; choose another model", key=model.config.name_or_path or ""
+        )
+    if (
+        chosen := model.config._attn_implementation
+    ) not in ATTENTIONS:  # transformers may choose another than asked for
+        raise BadInput(
+            f'{type(model).__name__} runs only with attention "{chosen}", which packed rows don\'t support; '
+            'set learner.attention to "packed_sdpa"',
+            key="learner.attention",
         )
     model.train()
     if gradient_checkpointing:
-        # Re-entrant, because the other kind compares shapes of parameters that ZeRO-3 has taken apart in between.
+        # Re-entrant, because the other kind compares shapes of parameters that ZeRO-3 has sharded in between.
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
     return model
 
 
-_OWN_ATTENTION = "has an attention of its own, which would mix the sequences of a packed row"
+_OWN_ATTENTION = "has its own attention code, which would mix the sequences of a packed row"
 
 
 def _why_not(config: PretrainedConfig) -> str | None:
-    """Why the learner can't train a model of this config, where it can't."""
+    """Return why the learner can't train a model of this config, or None if it can."""
     if config.get_text_config() is not config:
-        return f"a {config.model_type} has more parts than a text model, and the learner trains text models only"
+        return f"a {config.model_type} is more than a text model, and the learner trains text models only"
     for key, harmless in _LOGIT_CHANGES.items():
         if (value := getattr(config, key, harmless)) not in (harmless, None):
-            return f"its config has {key} = {value}, and the learner knows plain logits only"
+            return f"its config has {key} = {value}, and the learner supports plain logits only"
     if others := set(getattr(config, "layer_types", None) or ()) - _PACKABLE_LAYERS:
         return f"its {', '.join(sorted(others))} layers would mix the sequences of a packed row"
     known = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
@@ -151,16 +164,27 @@ def _why_not(config: PretrainedConfig) -> str | None:
 
 
 def _head_weight(causal: PreTrainedModel) -> nn.Parameter:
+    """Return the output head's weight [V, H].
+
+    Raises:
+        BadInput: the head is not a plain matrix.
+    """
     head = causal.get_output_embeddings()
     weight = getattr(head, "weight", None)
     if not isinstance(weight, nn.Parameter):
-        raise BadInput(f"policy.model: {type(causal).__name__} has no output head that is a plain matrix")
+        raise BadInput(
+            f"policy.model: {type(causal).__name__} has no output head that is a plain matrix", key="policy.model"
+        )
     if getattr(head, "bias", None) is not None:
-        raise BadInput(f"policy.model: the output head of {type(causal).__name__} has a bias, which is not supported")
+        raise BadInput(
+            f"policy.model: the output head of {type(causal).__name__} has a bias, which is not supported",
+            key="policy.model",
+        )
     known = {id(parameter) for parameter in causal.base_model.parameters()} | {id(weight)}
     if others := [name for name, parameter in causal.named_parameters() if id(parameter) not in known]:
         raise BadInput(
-            f"policy.model: the output head of {type(causal).__name__} has more parts than a matrix: "
-            f"{', '.join(others)}"
+            f"policy.model: the output head of {type(causal).__name__} has more parameters than a matrix: "
+            f"{', '.join(others)}",
+            key="policy.model",
         )
     return weight

@@ -1,7 +1,6 @@
-"""The learner's ranks as one group: how they meet, what they agree on, how they part.
+"""Join the learner's ranks in one process group, and reduce values over it.
 
-Owns torch.distributed and which accelerator DeepSpeed sees. Must not know models or losses. Every function here is a
-collective: all ranks call it, in the same order.
+Every function here is a collective: all ranks call it, in the same order.
 """
 
 import os
@@ -15,20 +14,20 @@ from actors.learning.rank_setup import RankPlace
 
 
 def join(place: RankPlace, *, timeout_s: float) -> None:
-    """Meet the other ranks, under DeepSpeed's accelerator of this device.
+    """Join the process group, and select DeepSpeed's accelerator for this rank's device.
 
-    DeepSpeed looks for its accelerator when it is imported: whatever imports it must be imported after this call.
+    DeepSpeed looks for its accelerator when it is imported: modules that import it must be imported after this call.
     """
     os.environ["DS_ACCELERATOR"] = place.device
     os.environ["RANK"], os.environ["WORLD_SIZE"] = str(place.rank), str(place.world_size)
-    os.environ["LOCAL_RANK"] = "0"  # the process sees one GPU at most
+    os.environ["LOCAL_RANK"] = "0"  # the process sees at most one GPU
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = place.master_address, str(place.master_port)
 
     import deepspeed
     import deepspeed.ops
 
     if place.device == "cpu":
-        # A shared-memory operator that would be compiled at the first start; gloo serves all that ZeRO-3 asks for.
+        # This shared-memory operator would be compiled at the first start, and gloo has everything that ZeRO-3 needs.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(
         dist_backend="gloo" if place.device == "cpu" else "nccl",
@@ -41,23 +40,24 @@ def join(place: RankPlace, *, timeout_s: float) -> None:
 
 
 def leave() -> None:
+    """Leave the process group."""
     dist.destroy_process_group()
 
 
 def summed(values: torch.Tensor) -> torch.Tensor:
-    """Over all ranks, the same on each. A NaN or an infinity anywhere leaves none of its sums finite."""
+    """Return the element-wise sum over all ranks. A NaN or an infinity on any rank makes the sum not finite."""
     total = values.clone()
     dist.all_reduce(total)
     return total
 
 
 def largest(values: torch.Tensor) -> torch.Tensor:
-    """Element by element over all ranks, the same on each."""
+    """Return the element-wise maximum over all ranks."""
     peak = values.clone()
     dist.all_reduce(peak, op=dist.ReduceOp.MAX)
     return peak
 
 
 def largest_of(values: Sequence[float], device: torch.device) -> list[float]:
-    """`largest` of plain numbers."""
+    """Return the maximum over all ranks of each of some plain numbers."""
     return largest(torch.tensor(values, dtype=torch.float64, device=device)).tolist()

@@ -1,8 +1,7 @@
-"""One DeepSpeed ZeRO-3 rank of the learner: measures responses, takes optimiser steps, gives its weights away.
+"""Run one DeepSpeed ZeRO-3 rank of the learner: measure responses, take optimiser steps, give the weights away.
 
-Owns the order of events in a step, and what all ranks must agree on before any of them changes a weight. Must not know
-Ray, the driver or how its rows were packed. All ranks call the same methods in the same order; whatever can fail on one
-rank is agreed on by all before it is raised, so that none is left waiting in a collective.
+All ranks call the same methods in the same order. Before a rank changes a weight, or raises an error that only it has,
+all ranks agree on it, so that no rank waits in a collective for one that does not come. Must not import Ray.
 """
 
 import math
@@ -29,21 +28,26 @@ if TYPE_CHECKING:
 __all__ = ["LearnerRank", "PolicySource", "RankPlace", "RankSetup"]
 
 _LARGEST_SQUARE = torch.finfo(torch.float32).max
-"""DeepSpeed adds up a gradient's squares in fp32 where states are offloaded: above this, its norm is infinite."""
+"""If states are offloaded, DeepSpeed adds up the squares of a gradient in fp32: above this, its norm is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A model that learns from a batch, and the losses of its rows."""
+class TrainedModel:
+    """Hold a model that learns from a batch, and the losses of its rows."""
 
     engine: "ZeroEngine"
     losses: PolicyLosses | CriticLosses
 
 
 class LearnerRank:
-    """A rank that is ready to step: constructing it joins the others, which must be constructed at the same time."""
+    """Be one rank of the learner. Constructing it joins the others, which must be constructed at the same time."""
 
     def __init__(self, setup: RankSetup, place: RankPlace) -> None:
+        """Join the process group and load the models.
+
+        Raises:
+            BadInput: a model can't be trained by the learner.
+        """
         join(place, timeout_s=setup.learner.timeout_s)
         # DeepSpeed looks for its accelerator when it is imported, which must come after `join` has named it.
         from actors.learning.rank_models import build_models
@@ -61,10 +65,10 @@ class LearnerRank:
             max_bucket_bytes=setup.bucket_bytes,
             trust_remote_code=setup.policy.trust_remote_code,
         )
-        torch.manual_seed(setup.seed + place.rank)  # from here on dropout draws for other rows on each rank
+        torch.manual_seed(setup.seed + place.rank)  # from here on each rank draws its own dropout
 
     def measure(self, rows: Sequence[PackedRow]) -> list[tuple[int, TokenMeasures]]:
-        """What the policy, its reference and the critic say of each sequence in this rank's rows, by its id.
+        """Return the measures of policy, reference and critic for each sequence in this rank's rows, with its id.
 
         Nothing is learned, and no random number is drawn. Every rank must have the same number of rows.
         """
@@ -82,29 +86,29 @@ class LearnerRank:
                 values = measured(rows, critic, device)
         return [
             measures
-            for row, *parts in zip(rows, logprobs, reference, values, strict=True)
-            for measures in by_sequence(row, logprobs=parts[0], reference=parts[1], values=parts[2])
+            for row, *found in zip(rows, logprobs, reference, values, strict=True)
+            for measures in by_sequence(row, logprobs=found[0], reference=found[1], values=found[2])
         ]
 
     def step(self, rows: Sequence[PackedRow], *, num_loss_tokens: int, num_sequences: int) -> StepResult:
-        """One optimiser step from this rank's rows; of the critic too, where the batch has returns.
+        """Take one optimiser step from this rank's rows; of the critic too if the batch has returns.
 
-        The gradient is that of the sum of all ranks' token losses, each times its weight. Both counts are of the whole
-        batch. Where a loss or a gradient is not finite on any rank, no rank changes a weight, an optimiser state or a
-        learning rate, and the report says so. The report is the same on every rank.
+        The gradient is that of the sum of all ranks' token losses, each times its weight. `num_loss_tokens` and
+        `num_sequences` count the whole batch. If a loss or a gradient is not finite on any rank, no rank changes a
+        weight, an optimiser state or a learning rate, and the result says so. It is the same on every rank.
         """
         started = time.monotonic()
-        parts = self._parts(rows)
-        passes = [part.engine.accumulate(rows, part.losses) for part in parts.values()]
+        trained = self._trained_models(rows)
+        passes = [model.engine.accumulate(rows, model.losses) for model in trained.values()]
         computed = time.monotonic()
-        metrics = {f"{name}/learning_rate": part.engine.learning_rate for name, part in parts.items()}
-        is_skipped = not self._all_finite(parts.values())
-        for name, part in parts.items():
-            metrics |= self._totals(part.losses, num_loss_tokens)
+        metrics = {f"{name}/learning_rate": model.engine.learning_rate for name, model in trained.items()}
+        is_skipped = not self._all_finite(trained.values())
+        for name, model in trained.items():
+            metrics |= self._totals(model.losses, num_loss_tokens)
             if is_skipped:
-                part.engine.discard()
+                model.engine.discard()
             else:
-                metrics[f"{name}/grad_norm"] = part.engine.step()
+                metrics[f"{name}/grad_norm"] = model.engine.step()
         forward_s, backward_s, optimizer_s, seconds, memory_gib = largest_of(
             [
                 sum(times.forward_s for times in passes),
@@ -128,24 +132,24 @@ class LearnerRank:
             num_tokens=self._num_tokens(rows),
             seconds=seconds,
             is_skipped=is_skipped,
-            not_finite=self._not_finite(parts.values(), num_sequences) if is_skipped else (),
+            not_finite=self._not_finite(trained.values(), num_sequences) if is_skipped else (),
         )
 
     def save(self, folder: Path) -> None:
-        """Write all that is needed to go on exactly here into an empty folder that every rank reaches.
+        """Write the complete state into an empty folder that every rank reaches.
 
         Raises:
-            CheckpointFailed: on all ranks, where one could not write.
+            CheckpointFailed: a rank could not write; raised on all ranks.
         """
         from actors.learning.shards import save_shards
 
         save_shards(self._engines(), folder, rank=self._place.rank)
 
     def load(self, folder: Path) -> None:
-        """Go on where `save` wrote, with this number of ranks or another.
+        """Load the state that `save` wrote, with the same number of ranks or another.
 
         Raises:
-            RunFailed: on all ranks, where one could not read.
+            RunFailed: a rank could not read; raised on all ranks.
         """
         from actors.learning.shards import load_shards
 
@@ -154,7 +158,11 @@ class LearnerRank:
             engine.follow_schedule()
 
     def export(self, folder: Path) -> None:
-        """Write the policy as a Hugging Face folder; every rank calls it, rank 0 writes and is the last to return."""
+        """Write the policy as a Hugging Face folder. Every rank calls it; rank 0 writes and returns last.
+
+        Raises:
+            CheckpointFailed: rank 0 could not write.
+        """
         self.weights.export(folder, chat_template=self._setup.policy.chat_template)
 
     def close(self) -> None:
@@ -165,32 +173,32 @@ class LearnerRank:
     def _engines(self) -> "dict[str, DeepSpeedEngine]":
         return {name: engine.deepspeed for name, engine in self._models.learning.items()}
 
-    def _parts(self, rows: Sequence[PackedRow]) -> dict[str, Part]:
-        """What learns from these rows, by the name that its metrics have."""
+    def _trained_models(self, rows: Sequence[PackedRow]) -> dict[str, TrainedModel]:
+        """Return the models that learn from these rows, by the name that their metrics have."""
         policy, critic = self._models.policy, self._models.critic
-        parts = {"policy": Part(policy, PolicyLosses(policy.deepspeed, self._loss, self._device))}
+        trained = {"policy": TrainedModel(policy, PolicyLosses(policy.deepspeed, self._loss, self._device))}
         if critic is not None and self._on_any_rank(any(row.returns.size for row in rows)):
             value_clip = self._setup.critic.value_clip
-            parts["critic"] = Part(critic, CriticLosses(critic.deepspeed, value_clip, self._device))
-        return parts
+            trained["critic"] = TrainedModel(critic, CriticLosses(critic.deepspeed, value_clip, self._device))
+        return trained
 
-    def _all_finite(self, parts: Collection[Part]) -> bool:
-        """Whether every loss and every gradient is, on all ranks. The same answer on each."""
-        losses = [part.losses.loss for part in parts]
-        squares = [part.engine.squared_gradient().to(self._device) for part in parts]
+    def _all_finite(self, trained: Collection[TrainedModel]) -> bool:
+        """Return whether every loss and every gradient is finite on all ranks. The answer is the same on each."""
+        losses = [model.losses.loss for model in trained]
+        squares = [model.engine.squared_gradient().to(self._device) for model in trained]
         totals = summed(torch.stack([*losses, *squares]))
         return bool(totals.isfinite().all()) and bool((totals[len(losses) :] <= _LARGEST_SQUARE).all())
 
     def _totals(self, losses: PolicyLosses | CriticLosses, num_loss_tokens: int) -> Mapping[str, float]:
-        """The metrics of all ranks' rows."""
+        """Return the metrics of all ranks' rows."""
         totals = losses.totals
         return replace(totals, sums=summed(totals.sums), maxima=largest(totals.maxima)).per_token(num_loss_tokens)
 
-    def _not_finite(self, parts: Collection[Part], num_sequences: int) -> tuple[int, ...]:
-        """Ids of the sequences, on any rank, with a token whose loss is not finite."""
+    def _not_finite(self, trained: Collection[TrainedModel], num_sequences: int) -> tuple[int, ...]:
+        """Return the ids of the sequences, on any rank, with a token whose loss is not finite."""
         is_bad = torch.zeros(num_sequences, dtype=torch.int64, device=self._device)
-        for part in parts:
-            for sequences in part.losses.not_finite:
+        for model in trained:
+            for sequences in model.losses.not_finite:
                 is_bad[sequences] = 1
         return tuple(largest(is_bad).nonzero()[:, 0].tolist())
 
@@ -202,7 +210,7 @@ class LearnerRank:
         return int(summed(torch.tensor([counted], device=self._device)).item())
 
     def _memory_gib(self) -> float:
-        """The most that this rank has held so far: of the GPU, or of the process."""
+        """Return the peak memory of this rank so far, in GiB: of the GPU, or of the process on a CPU."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**30
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

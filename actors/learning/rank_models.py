@@ -1,7 +1,4 @@
-"""The models of one rank, each in a ZeRO-3 engine: the policy, its frozen reference, ppo's critic.
-
-Owns which of them exist and how each is loaded and sharded. Must not know losses or rows.
-"""
+"""Load and shard the models of one rank, each in a ZeRO-3 engine: the policy, its frozen reference, PPO's critic."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,21 +26,21 @@ DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 @dataclass(frozen=True, kw_only=True)
 class RankModels:
-    """What this rank holds a shard of."""
+    """Hold the models of this rank."""
 
-    causal: PreTrainedModel  # inside `policy`
+    causal: PreTrainedModel  # the one inside `policy`
     policy: ZeroEngine
-    frozen: FrozenEngine | None  # the reference, where it is a model of its own
+    frozen: FrozenEngine | None  # the reference, if it is a model of its own
     critic: ZeroEngine | None
 
     @property
     def learning(self) -> dict[str, ZeroEngine]:
-        """Those that have a state worth keeping, by the name that a checkpoint gives them."""
+        """Return the engines that learn, by the name that a checkpoint gives them."""
         return {"policy": self.policy} | ({"critic": self.critic} if self.critic else {})
 
     @contextmanager
     def as_reference(self) -> Iterator[nn.Module]:
-        """The policy as it was at the start: a second model, or the policy with its adapter switched off."""
+        """Yield the policy as it was at the start: a second model, or the policy with its adapter switched off."""
         if self.frozen is not None:
             with measuring(self.frozen) as model:
                 yield model
@@ -52,13 +49,18 @@ class RankModels:
                 yield model
 
     def close(self) -> None:
+        """Free all engines."""
         for engine in (self.critic, self.frozen, self.policy):
             if engine is not None:
                 engine.close()
 
 
 def build_models(setup: RankSetup, place: RankPlace) -> RankModels:
-    """Every rank builds the same ones in the same order."""
+    """Build the models of a rank. Every rank builds the same models in the same order.
+
+    Raises:
+        BadInput: a model can't be trained by the learner.
+    """
     causal, policy = _build_policy(setup, place)
     needs_frozen = setup.has_reference and setup.learner.lora.rank == 0
     return RankModels(
@@ -172,14 +174,17 @@ def _num_bytes(model: str, setup: RankSetup) -> int:
 
 
 def _reduces_once(setup: RankSetup, place: RankPlace, num_bytes: int) -> bool:
-    """gloo takes about a second to reduce 100 million gradients. A model that is whole on every rank has room for its
-    gradients too, which then add up over the micro-batches, in the model's own dtype, before they are sent."""
+    """Return whether gradients are reduced once a step instead of once a micro-batch.
+
+    gloo takes about a second to reduce 100 million gradients. A model that is whole on every rank also has memory for
+    its gradients: they are added up over the micro-batches, in the model's own dtype, before they are sent.
+    """
     return place.device == "cpu" and stays_whole(setup.learner, num_bytes)
 
 
 def _sharded(settings: Settings, load: Callable[[], Model]) -> Model:
-    """What `load` loads, with every parameter taken apart as soon as it is there."""
-    sharded_loading = HfDeepSpeedConfig(settings)  # from_pretrained shards while this object lives
+    """Return the model that `load` loads, with every parameter sharded as soon as it is loaded."""
+    sharded_loading = HfDeepSpeedConfig(settings)  # from_pretrained shards as long as this object exists
     model = load()
     del sharded_loading
     return model

@@ -1,4 +1,4 @@
-"""What a learner rank is told before it starts. Plain data: knows the config's sections and nothing else."""
+"""Describe a learner rank before it starts. Plain data."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from contracts.config.run import AlgorithmConfig, CriticConfig, LearnerConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankPlace:
-    """Where a rank stands among the others."""
+    """Say which rank this is, and where the ranks meet."""
 
     rank: int
     world_size: int
@@ -18,41 +18,43 @@ class RankPlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicySource:
-    """The model that is trained, and how its responses were drawn."""
+    """Describe the model that is trained, and how its responses are drawn."""
 
     model: str  # a Hugging Face name or a local folder
-    temperature: float
+    temperature: float  # of the responses
     trust_remote_code: bool = False
-    vocab_size: int | None = None  # tokens that the engine can draw, where the head has more rows
-    chat_template: str = ""  # text; goes into exports in place of the tokenizer's own
+    vocab_size: int | None = None  # number of tokens that the engine can draw, if the head has more rows
+    chat_template: str = ""  # text; replaces the tokenizer's own in exports
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankSetup:
-    """The same for every rank."""
+    """Hold the settings that are the same for every rank."""
 
     learner: LearnerConfig
     algorithm: AlgorithmConfig
     critic: CriticConfig
     policy: PolicySource
-    total_optimizer_steps: int  # of the whole run: what a learning-rate schedule counts
-    bucket_bytes: int  # gathered at once, when the weights are walked through
+    total_optimizer_steps: int  # of the whole run; the learning-rate schedules use it
+    bucket_bytes: int  # of weights that are gathered at once
     seed: int
 
     @property
     def has_critic(self) -> bool:
+        """Return whether a critic learns."""
         return self.algorithm.name == "ppo"
 
     @property
     def has_reference(self) -> bool:
-        """Whether a frozen copy of the policy's first weights is needed."""
+        """Return whether a frozen copy of the policy's first weights is needed."""
         return self.algorithm.kl != "none" and self.algorithm.name != "sft"
 
     @property
     def head_temperature(self) -> float:
-        """What the logits are divided by: the temperature that drew the responses; what is imitated was not drawn."""
+        """Return the temperature of the logits: that of the responses, or 1 for SFT, whose texts were not drawn."""
         return 1.0 if self.algorithm.name == "sft" else self.policy.temperature
 
     @property
     def critic_model(self) -> str:
+        """Return the name or folder of the critic's model."""
         return self.critic.model or self.policy.model

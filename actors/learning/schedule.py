@@ -1,7 +1,4 @@
-"""Learning rates by optimiser step: a linear warm-up, then constant, linear or cosine down to a floor.
-
-Owns the formula. Knows torch's scheduler; must not know DeepSpeed, the config or what is trained.
-"""
+"""Compute learning rates by optimiser step: a linear warm-up, then constant, linear or cosine down to a floor."""
 
 from dataclasses import dataclass
 from math import cos, pi
@@ -15,20 +12,20 @@ Kind: TypeAlias = Literal["constant", "linear", "cosine"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
-    """What the rate does over a run."""
+    """Describe the learning rate over a run."""
 
     kind: Kind
-    warmup_steps: int  # optimiser steps; the last of them has the full rate
+    warmup_steps: int  # number of optimiser steps; the last of them has the full rate
     total_steps: int  # optimiser steps of the whole run
-    floor: float  # the rate that the step after the last would have, as a fraction of the full one
+    floor: float  # rate of the step after the run's last one, as a fraction of the full rate
 
 
 def lr_factor(step: int, schedule: Schedule) -> float:
-    """The learning rate of optimiser step `step` (the first is 0), as a fraction of the full one.
+    """Return the learning rate of optimiser step `step` (the first is 0), as a fraction of the full rate.
 
-    Over the warm-up (step + 1) / warmup_steps. From the first step with the full rate on, linear or along half a cosine
-    (Loshchilov & Hutter 2017, arXiv 1608.03983) down to the floor, which the step after the run's last one would have:
-    with a floor of 0 every step still learns. Later steps keep it.
+    In the warm-up it is (step + 1) / warmup_steps. From the first step with the full rate on, it goes linearly or along
+    half a cosine (Loshchilov & Hutter 2017, arXiv 1608.03983, equation 5) down to the floor. The floor is reached one
+    step after the run's last one, so that with a floor of 0 every step still learns. Later steps keep the floor.
     """
     if step < schedule.warmup_steps:
         return (step + 1) / schedule.warmup_steps
@@ -41,8 +38,11 @@ def lr_factor(step: int, schedule: Schedule) -> float:
 
 
 def catch_up(rates: LambdaLR) -> None:
-    """The rate of the step that a loaded schedule has reached, by the run's length of now: a run that is continued
-    with more steps has another rate there than the one that was saved, which the optimiser got with its state."""
+    """Set the learning rate of the step that a loaded schedule has reached, by the current length of the run.
+
+    A run that is continued with more steps has another rate there than the saved one, which the optimiser got with its
+    state.
+    """
     found = [base * factor(rates.last_epoch) for base, factor in zip(rates.base_lrs, rates.lr_lambdas, strict=True)]
     for group, rate in zip(rates.optimizer.param_groups, found, strict=True):
         group["lr"] = rate
@@ -50,5 +50,5 @@ def catch_up(rates: LambdaLR) -> None:
 
 
 def learning_rates(optimizer: Optimizer, schedule: Schedule) -> LambdaLR:
-    """The schedule for torch. A plain function inside: its state dict holds the step alone, not how long the run is."""
+    """Return the schedule for torch. Its state dict holds the step only, not the length of the run."""
     return LambdaLR(optimizer, lambda step: lr_factor(step, schedule))

@@ -1,16 +1,15 @@
-"""A learner's state on disk: DeepSpeed's ZeRO-3 shards of each engine, and the random state of every rank.
+"""Save and load a learner's state: DeepSpeed's ZeRO-3 shards of each engine, and the random state of every rank.
 
-Owns the folder that `save_shards` fills and `load_shards` reads, with the same number of ranks or another. All that it
-asks of several nodes is a folder that each of them reaches. Must not know what is kept beside it, or where checkpoints
-live. Both are called by all ranks together; what fails on one is agreed on by all before any raises, so that none is
-left waiting in one of DeepSpeed's barriers.
+`load_shards` reads the folder that `save_shards` filled, with the same number of ranks or another. Several nodes need a
+folder that each of them reaches. All ranks call both functions together. If one rank fails, all ranks agree on it
+before any of them raises, so that no rank waits in one of DeepSpeed's barriers.
 
     ranks.json               number of ranks, names of the engines
     rng-0000.pt              a rank's random states
     <engine>/...             the shards, under DeepSpeed's own names
     universal/<engine>/...   only while another number of ranks loads: DeepSpeed's universal checkpoint
 
-Frozen parameters are left out: a frozen one (the base under LoRA) is the model folder's own.
+Frozen parameters are left out: they are those of the model's own folder (the base weights under LoRA).
 """
 
 import json
@@ -41,17 +40,17 @@ UNIVERSAL = "universal"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Facts:
-    """What a rank must know before it reads a shard."""
+    """Hold what a rank must know before it reads a shard."""
 
     num_ranks: int
     engines: tuple[str, ...]
 
 
 def save_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: int) -> None:
-    """Write everything that is needed to go on exactly here; the engines go on as before.
+    """Write the complete state of the engines, which can go on afterwards.
 
     Raises:
-        CheckpointFailed: on every rank, when any of them could not write; names the file and why.
+        CheckpointFailed: a rank could not write; raised on every rank, with the file and the reason.
     """
     files = ShardFiles()
     files.makedirs(str(folder))
@@ -66,22 +65,23 @@ def save_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: i
 
 
 def load_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: int, world_size: int) -> None:
-    """Go on where `save_shards` wrote, on engines that have not stepped yet.
+    """Load what `save_shards` wrote into engines that have not stepped yet.
 
-    As many ranks as then read their own shards and go on bit for bit. Another number goes through DeepSpeed's universal
-    checkpoint, which rank 0 makes inside `folder` and removes again; each rank then takes over the random state of some
-    rank from before.
+    With the same number of ranks each rank reads its own shards, and training continues bit for bit. With another
+    number it goes through DeepSpeed's universal checkpoint, which rank 0 makes inside `folder` and removes again; each
+    rank then takes the random state of one of the saved ranks.
 
     Raises:
-        RunFailed: on every rank, when any of them could not read, or the engines are others.
+        RunFailed: a rank could not read, or the folder holds other engines; raised on every rank.
     """
     files = ShardFiles()
     facts = files.read_facts(folder / FACTS)
     _raise_together(files)
     if set(facts.engines) != set(engines):
         raise RunFailed(
-            f"{folder} holds the state of {', '.join(facts.engines)}, and this learner has {', '.join(engines)}; "
-            "set algorithm.name back"
+            f"{folder} holds the state of {', '.join(facts.engines)}, but this learner has {', '.join(engines)}; "
+            "set algorithm.name back",
+            key="algorithm.name",
         )
     is_resharded = facts.num_ranks != world_size
     if is_resharded and rank == 0:
@@ -98,9 +98,10 @@ def load_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: i
 
 
 class ShardFiles(TorchCheckpointEngine):
-    """How DeepSpeed reaches files. A failure is kept for all ranks to hear of, not raised between two collectives.
+    """Read and write files for DeepSpeed. A failure is kept until all ranks agree on it, or they would hang.
 
-    Files are read ahead, before DeepSpeed asks for them: what can't be read is known while all ranks can still agree.
+    Files are read before DeepSpeed asks for them, so that a file that can't be read is known while all ranks can still
+    agree.
     """
 
     def __init__(self) -> None:
@@ -109,11 +110,12 @@ class ShardFiles(TorchCheckpointEngine):
         self._ahead: dict[str, dict] = {}
 
     def makedirs(self, path: str, exist_ok: bool = True) -> None:
+        """Create a folder with its parents."""
         with self._keeping(path):
             os.makedirs(path, exist_ok=exist_ok)
 
     def save(self, state_dict: dict, path: str) -> None:
-        """On the disk when it returns without a failure. After one nothing more is written."""
+        """Write and sync a file. After a failure nothing more is written."""
         if self.failure:
             return
         with self._keeping(path), open(path, "wb") as file:
@@ -122,16 +124,19 @@ class ShardFiles(TorchCheckpointEngine):
             os.fsync(file.fileno())
 
     def write_text(self, path: Path, text: str) -> None:
+        """Write a text file."""
         with self._keeping(str(path)), path.open("w", encoding="utf-8") as file:
             file.write(text)
 
     def read_facts(self, path: Path) -> _Facts:
+        """Read the facts; after a failure they are empty."""
         with self._keeping(str(path)):
             found = json.loads(path.read_text(encoding="utf-8"))
             return _Facts(num_ranks=int(found["num_ranks"]), engines=tuple(found["engines"]))
         return _Facts(num_ranks=0, engines=())
 
     def read_ahead(self, folder: Path, *, rank: int) -> None:
+        """Read the shards of a rank into memory."""
         self._ahead = {}
         for path in sorted(folder.glob(f"*zero_pp_rank_{rank}_mp_rank_00_*.pt")):
             self._ahead[str(path)] = self.load(str(path))
@@ -139,6 +144,7 @@ class ShardFiles(TorchCheckpointEngine):
             self.failure = f"{folder} has no shard of rank {rank}"
 
     def load(self, path: str, map_location: object = None) -> dict:
+        """Return the content of a file, read ahead or now; after a failure it is empty."""
         if path in self._ahead:
             return self._ahead[path]
         with self._keeping(path):
@@ -146,9 +152,9 @@ class ShardFiles(TorchCheckpointEngine):
         return {}
 
     def reshard(self, folder: Path, engines: tuple[str, ...]) -> None:
-        """DeepSpeed's universal checkpoint of each engine: every parameter whole, in files of its own."""
+        """Make DeepSpeed's universal checkpoint of each engine: every parameter whole, in files of its own."""
         with self._keeping(str(folder / UNIVERSAL)):
-            shutil.rmtree(folder / UNIVERSAL, ignore_errors=True)  # of a start that was killed
+            shutil.rmtree(folder / UNIVERSAL, ignore_errors=True)  # left by a start that was killed
             for name in engines:
                 convert_to_universal(
                     Namespace(
@@ -164,7 +170,7 @@ class ShardFiles(TorchCheckpointEngine):
 
     @contextmanager
     def _keeping(self, path: str) -> Iterator[None]:
-        """torch reports a write or read that failed as a RuntimeError, and what the system said is in its context."""
+        """Keep the first failure. torch reports a failed read or write as a RuntimeError with the cause as context."""
         try:
             yield
         except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
@@ -173,26 +179,30 @@ class ShardFiles(TorchCheckpointEngine):
 
 def _load_engine(engine: DeepSpeedEngine, source: Path, name: str, *, files: ShardFiles, rank: int) -> None:
     is_universal = source.name == UNIVERSAL
-    # Of a universal checkpoint DeepSpeed reads schedule and counters from rank 0's file, on every rank.
+    # From a universal checkpoint, DeepSpeed reads schedule and counters from rank 0's file on every rank.
     files.read_ahead(source / name, rank=0 if is_universal else rank)
     _raise_together(files)
     with _through(engine, files), _universal(engine, is_universal):
         engine.load_checkpoint(str(source), tag=name, custom_load_fn=_load_module)
-    # The universal loader gives all groups of parameters one tensor as their step count, which each would count up.
+    # The universal loader gives all parameter groups the same tensor as step count; each group would increment it.
     for state in _adam(engine).state.values():
         if torch.is_tensor(state.get("step")):
             state["step"] = state["step"].clone()
 
 
 def _adam(engine: DeepSpeedEngine) -> Optimizer:
-    """The optimizer that DeepSpeed's own is around."""
+    """Return the optimizer inside DeepSpeed's own."""
     found = getattr(engine.optimizer, "optimizer", None)
-    assert isinstance(found, Optimizer), f"an engine that only reads has no shards to load, got {type(found).__name__}"
+    assert isinstance(found, Optimizer), f"a frozen engine has no shards to load, got {type(found).__name__}"
     return found
 
 
 def _load_module(*, src: Mapping[str, torch.Tensor], dst: nn.Module) -> None:
-    """Buffers, and the names of what is sharded; frozen parameters are not in the file."""
+    """Load the buffers, and check the names of all parameters; frozen parameters are not in the file.
+
+    Raises:
+        RunFailed: the file is of another model.
+    """
     found = dst.load_state_dict(src, strict=False)
     frozen = {name for name, parameter in dst.named_parameters(remove_duplicate=False) if not parameter.requires_grad}
     if wrong := [*found.unexpected_keys, *(name for name in found.missing_keys if name not in frozen)]:
@@ -201,7 +211,7 @@ def _load_module(*, src: Mapping[str, torch.Tensor], dst: nn.Module) -> None:
 
 @contextmanager
 def _through(engine: DeepSpeedEngine, files: ShardFiles) -> Iterator[None]:
-    """DeepSpeed reaches the disk through `files` alone.
+    """Let DeepSpeed reach the disk through `files` only.
 
     On rank 0 it would also copy two scripts of its own beside the shards: on a full disk that raises while the other
     ranks go on to a barrier.
@@ -218,7 +228,7 @@ def _through(engine: DeepSpeedEngine, files: ShardFiles) -> Iterator[None]:
 
 @contextmanager
 def _universal(engine: DeepSpeedEngine, is_universal: bool) -> Iterator[None]:
-    """DeepSpeed wants to know when it is built what kind of checkpoint it will load; nobody knows then."""
+    """Set the kind of checkpoint to load. DeepSpeed takes it when it is built, when the kind is not known yet."""
     config = engine._config
     assert config is not None
     before = config.load_universal_checkpoint
@@ -230,19 +240,24 @@ def _universal(engine: DeepSpeedEngine, is_universal: bool) -> Iterator[None]:
 
 
 def _agreed(failure: str) -> list[str]:
-    """What failed on any rank, in the order of the ranks; the same list on all."""
+    """Return what failed on any rank, in the order of the ranks; the same list on all ranks. A collective."""
     failures: list[str] = [""] * dist.get_world_size()
     dist.all_gather_object(failures, failure)
     return [f"{failure} (rank {rank})" for rank, failure in enumerate(failures) if failure]
 
 
 def _raise_together(files: ShardFiles) -> None:
+    """Raise on all ranks if one of them failed. A collective.
+
+    Raises:
+        RunFailed: a rank could not read.
+    """
     if failures := _agreed(files.failure):
-        raise RunFailed(f"the learner's checkpoint can't be read: {'; '.join(failures)}")
+        raise RunFailed(f"the learner's checkpoint can't be read: {'; '.join(failures)}", key="checkpoint")
 
 
 def _cause(error: BaseException) -> str:
-    """In a line; what the system said, where it is behind torch's own words."""
+    """Return the reason in one line; the system's own message if torch's error hides it."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__context__

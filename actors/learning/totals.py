@@ -1,8 +1,7 @@
 """Add up metrics over tokens: over rows, over micro-batches and over ranks.
 
-How each metric is reduced follows from its declaration. This module knows no formula: whoever computes a value for each
-token hands it over under the metric's name. A metric that was measured nowhere is left out in the end; a 0 would be a
-claim.
+How each metric is reduced follows from its declaration. The losses compute a value for each token and give it here
+under the metric's name. A metric that was measured nowhere is left out: 0 would be a wrong value.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""The critic's loss over response tokens, and what is measured on the way.
-
-Owns the formula and its metrics. Tensors in, tensors out; must not know the model, the ranks or how returns were made.
-"""
+"""Compute the critic's loss over response tokens, and its metrics. Tensors in, tensors out."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +10,7 @@ from actors.learning.totals import Totals
 from contracts.metrics.learning import CRITIC_TOKENS
 
 _MOMENTS = ("return_square", "error", "error_square")
-"""Sums that are no metrics of their own: they add up over ranks to the explained variance."""
+"""Sums that are not metrics themselves. Added up over all ranks, they give the explained variance."""
 
 
 class ValueTotals(Totals):
@@ -25,7 +22,7 @@ class ValueTotals(Totals):
     MOMENTS = _MOMENTS
 
     def per_token(self, num_loss_tokens: int) -> Mapping[str, float]:
-        """As of all totals, and `critic/explained_variance` = 1 - Var(R - v) / Var(R) where the returns differ."""
+        """Return the metrics by name; `critic/explained_variance` = 1 - Var(R - v) / Var(R) if the returns differ."""
         means = dict(super().per_token(num_loss_tokens))
         moments = [means.pop(name, math.nan) for name in _MOMENTS]
         explained = _explained_variance(means.get("critic/return_mean", math.nan), *moments)
@@ -35,12 +32,12 @@ class ValueTotals(Totals):
 def value_loss(
     values: Tensor, *, old_values: Tensor, returns: Tensor, weights: Tensor, value_clip: float
 ) -> tuple[Tensor, ValueTotals]:
-    """Sum over tokens of  weight · max((v - R)², (clip(v, v_old - ε, v_old + ε) - R)²) / 2,  and the totals.
+    """Return the sum over tokens of  weight · max((v - R)², (clip(v, v_old - ε, v_old + ε) - R)²) / 2,  and the totals.
 
-    All are [N]; only `values` carries a gradient. The larger of the two errors counts, so a value that has moved
-    further than ε = `value_clip` towards its return is left alone, and one that has moved away is not (the value
-    clipping of OpenAI Baselines' ppo2; Engstrom et al. 2020, arXiv 2005.12729, study it). `value_clip` 0: plain squared
-    error. No tokens give a loss of 0 that still has a gradient graph.
+    All tensors are [N]; only `values` carries a gradient. The larger of the two errors counts. So a value that has
+    moved further than ε = `value_clip` towards its return gets no gradient, and one that has moved away from it does.
+    This is the value clipping of OpenAI Baselines' ppo2, studied by Engstrom et al. 2020, arXiv 2005.12729. With
+    `value_clip` 0 the loss is the plain squared error. Without tokens the loss is 0 and still has a gradient graph.
     """
     errors = (values - returns).square() / 2
     losses, measured = errors, {}
@@ -68,7 +65,7 @@ def value_loss(
 def _explained_variance(
     return_mean: float, return_square: float, error_mean: float, error_square: float
 ) -> float | None:
-    """None where all returns are the same (up to rounding) or nothing was measured: there is nothing to explain."""
+    """Return the explained variance, or None if all returns are equal (up to rounding) or nothing was measured."""
     variance = return_square - return_mean**2
     if not variance > 1e-9 * return_square:
         return None

@@ -1,7 +1,6 @@
-"""The critic: a Hugging Face model whose every position is read as a value.
+"""Run the critic: a Hugging Face model with a value head, which gives every position a value.
 
-Owns the value head and how the critic is loaded. Knows torch and transformers; must not know ZeRO-3 (but keeps to what
-it needs, as the policy does), the loss, or what a value is compared with.
+Must not import DeepSpeed; like the policy, it uses every parameter inside the forward of a module that holds it.
 """
 
 import torch
@@ -14,24 +13,27 @@ from actors.learning.rows import RowInputs
 
 
 class ValueHead(nn.Linear):
-    """[N, H] to [N], in fp32 whatever the weights are kept in: differences of values are small beside the values.
+    """Map hidden states [N, H] to values [N], in fp32 for any dtype of the weights.
 
-    It starts at zero: a critic that knows nothing yet adds nothing to the returns.
+    fp32, because differences of values are small compared with the values. The head starts at zero: an untrained critic
+    adds nothing to the returns.
     """
 
     def __init__(self, width: int, *, dtype: torch.dtype) -> None:
         super().__init__(width, 1, dtype=dtype)
 
     def reset_parameters(self) -> None:
+        """Set weight and bias to zero."""
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
+        """Return the values [N] of hidden states [N, H]."""
         return (input.float() @ self.weight.float().T + self.bias.float())[:, 0]
 
 
 class ValueModel(nn.Module):
-    """The value of the state before each of some tokens of one packed row."""
+    """Compute the value of the state before each of some tokens of one packed row."""
 
     def __init__(self, backbone: PreTrainedModel) -> None:
         super().__init__()
@@ -39,9 +41,9 @@ class ValueModel(nn.Module):
         self.head = ValueHead(backbone.config.hidden_size, dtype=backbone.dtype)
 
     def forward(self, row: RowInputs) -> Tensor:
-        """Of the tokens that are asked for, fp32 [N]: the state before a token is what the one before it has seen.
+        """Return the values, fp32 [N]. The state before a token is the hidden state of the token before it.
 
-        N = 0 still leads back to every parameter.
+        With N = 0 the result still has a gradient graph to every parameter.
         """
         hidden = self.backbone(
             input_ids=row.token_ids,
@@ -61,9 +63,10 @@ def load_value_model(
     gradient_checkpointing: bool = False,
     trust_remote_code: bool = False,
 ) -> ValueModel:
-    """A critic from a causal language model's weights, without its output head; all its values are 0 at first.
+    """Load a critic from a causal language model's weights, without its output head. At first all values are 0.
 
-    Raises BadInput as `load_causal_model`.
+    Raises:
+        BadInput: the learner can't train this model, or not with this attention.
     """
     backbone: PreTrainedModel = AutoModel.from_pretrained(
         model,

@@ -1,8 +1,7 @@
-"""The learner's weights on their way out: walked through in bounded buckets, or written as a Hugging Face folder.
+"""Gather the learner's weights: in buckets of bounded size, or written as a Hugging Face folder.
 
-Owns the order of the walk and the gathering. Knows ZeRO-3; must not know who takes the weights. Gathering is a
-collective: every rank walks all buckets, in the same order and to the end, and only rank 0 gets tensors. Whoever takes
-them sees the model as if it had no adapters: they are merged here, bucket by bucket.
+Gathering is a collective: every rank goes through all buckets, in the same order and to the end, and only rank 0 gets
+tensors. The tensors are those of a model without adapters: adapters are merged here, bucket by bucket.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from contracts.errors import BadInput, CheckpointFailed
 
 
 class ZeroWeightSource:
-    """Full parameters of a ZeRO-3 sharded model, under the names that its own checkpoint has."""
+    """Give the full parameters of a ZeRO-3 sharded model, under the names that its own checkpoint has."""
 
     def __init__(
         self,
@@ -34,10 +33,10 @@ class ZeroWeightSource:
         max_bucket_bytes: int,
         trust_remote_code: bool = False,
     ) -> None:
-        """`causal` has all the adapters that it will have. `model`: the folder or name that it was loaded from.
+        """Plan the buckets of `causal`, which already has its adapters; `model` is the folder or name it came from.
 
         Raises:
-            BadInput: the model's generation config is one that transformers would refuse to write.
+            BadInput: transformers would refuse to write the model's generation config.
         """
         self._parameters = {parameter.name: parameter for parameter in base_parameters(causal)}
         self._causal = causal
@@ -52,14 +51,14 @@ class ZeroWeightSource:
         _make_generation_config_writable(causal, model)
 
     def metadata(self) -> Metadata:
-        """Name, dtype and full shape of every parameter, in the order of the walk."""
+        """Return name, dtype and full shape of every parameter, in the order of the buckets."""
         return [
             (name, parameter.weight.dtype, tuple(_full_shape(parameter.weight)))
             for name, parameter in self._parameters.items()
         ]
 
     def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
-        """Copies of the full tensors on rank 0; empty lists on the others, one per bucket all the same."""
+        """Yield for each bucket copies of its full tensors on rank 0, and an empty list on the other ranks."""
         for names in self._plan:
             parameters = [self._parameters[name] for name in names]
             tensors = [tensor for parameter in parameters for tensor in parameter.tensors]
@@ -70,12 +69,12 @@ class ZeroWeightSource:
     def export(self, folder: Path, *, chat_template: str = "") -> None:
         """Write weights, config, generation config and tokenizer, so that transformers and vLLM load the folder.
 
-        `chat_template`: the text of one to use instead of the tokenizer's own. A collective like `buckets`; rank 0
-        holds the whole model in host memory while it writes.
+        `chat_template` is a text that replaces the tokenizer's own. A collective like `buckets`; rank 0 holds the whole
+        model in host memory while it writes.
 
         Raises:
-            CheckpointFailed: on rank 0, when all collectives are over: it could not write (a full disk, say). Names the
-                folder.
+            CheckpointFailed: rank 0 could not write, for example on a full disk. Raised on rank 0 only, after all
+                collectives; the message names the folder.
         """
         state = {name: tensor.cpu() for bucket in self.buckets() for name, tensor in bucket}
         if self._rank != 0:
@@ -85,19 +84,20 @@ class ZeroWeightSource:
         if chat_template:
             tokenizer.chat_template = chat_template
         try:
-            folder.mkdir(parents=True, exist_ok=True)  # transformers only logs it where a file is in the way
+            folder.mkdir(parents=True, exist_ok=True)  # transformers only logs an error if a file is in the way
             with _published_dropouts(self._causal.config, published):
                 self._causal.save_pretrained(folder, state_dict=state)
             tokenizer.save_pretrained(folder)
-        except Exception as failure:  # a full disk is an OSError, a SafetensorError or, of tokenizers, nothing special
+        except (
+            Exception
+        ) as failure:  # a full disk is an OSError, a SafetensorError or, from tokenizers, a plain Exception
             why = " ".join(str(failure).split()) or type(failure).__name__
             raise CheckpointFailed(f"{folder}: {why}") from failure
 
 
 @contextmanager
 def _published_dropouts(config: PretrainedConfig, published: PretrainedConfig) -> Iterator[None]:
-    """The dropouts of the model as it was loaded, which the learner switched off: whoever trains the export has them
-    again."""
+    """Restore the published dropouts in the config: the learner switched them off, but an export must have them."""
     off = dropouts(config)
     for key, value in dropouts(published).items():
         setattr(config, key, value)
@@ -109,9 +109,13 @@ def _published_dropouts(config: PretrainedConfig, published: PretrainedConfig) -
 
 
 def _make_generation_config_writable(causal: PreTrainedModel, model: str) -> None:
-    """Some published models set a temperature and don't say that they sample; transformers reads it but writes it not.
+    """Make the model's generation config one that transformers writes; checked at the start of a run, not at its end.
 
-    Looked at when the run starts rather than when it has been paid for.
+    Some published models set a temperature without `do_sample`: transformers reads such a config but refuses to write
+    it.
+
+    Raises:
+        BadInput: the config has another fault.
     """
     settings = causal.generation_config
     if settings is None:
@@ -124,18 +128,19 @@ def _make_generation_config_writable(causal: PreTrainedModel, model: str) -> Non
         settings.validate(strict=True)
     except ValueError as error:
         raise BadInput(
-            f"policy.model {model}: transformers would not write its generation config again; mend "
-            f"generation_config.json in a copy of the model: {' '.join(str(error).split())}"
+            f"policy.model {model}: transformers refuses to write its generation config "
+            f"({' '.join(str(error).split())}); correct generation_config.json in a copy of the model",
+            key="policy.model",
         ) from None
 
 
 def _missing(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-    """Those that are not whole on this rank. Small models stay gathered, and gathering would take them apart again."""
+    """Return the parameters sharded now. Gathering a whole one (of a small model) would shard it afterwards."""
     return [parameter for parameter in parameters if getattr(parameter, "ds_status", None) != ZeroParamStatus.AVAILABLE]
 
 
 def _full_shape(parameter: nn.Parameter) -> torch.Size:
-    """A sharded parameter's own shape is that of an empty tensor."""
+    """Return the full shape: the own shape of a sharded parameter is that of an empty tensor."""
     return getattr(parameter, "ds_shape", parameter.shape)
 
 

@@ -1,9 +1,8 @@
-"""The DeepSpeed configuration of one model on one rank, as the dict that DeepSpeed reads.
+"""Build the DeepSpeed configuration of one model on one rank, as the dict that DeepSpeed reads.
 
-Owns ZeRO-3's settings and why they are so. Pure: imports neither DeepSpeed nor torch.
-
-The loss is normalised by the caller over the whole batch, so DeepSpeed is told of no gradient accumulation
-(`gradient_accumulation_steps` = 1): the caller marks the boundary, and only the mean over ranks has to be undone.
+Pure: imports neither DeepSpeed nor torch. The caller normalises the loss over the whole batch. So DeepSpeed is
+configured without gradient accumulation (`gradient_accumulation_steps` = 1), the caller marks the accumulation
+boundary, and only DeepSpeed's mean over ranks has to be undone.
 """
 
 from typing import TypeAlias
@@ -13,14 +12,14 @@ from contracts.config.run import LearnerConfig
 Settings: TypeAlias = "dict[str, bool | int | float | str | list[float] | Settings]"
 
 BUCKET_ELEMENTS = 50_000_000
-"""Gradients reduced, or parameters gathered ahead, at once. Each rank holds a few buffers of this size."""
+"""Number of gradients reduced, or of parameters prefetched, at once. Each rank holds a few buffers of this size."""
 
 
 def stays_whole(learner: LearnerConfig, num_parameter_bytes: int) -> bool:
-    """Whether a model of this size stays gathered between steps.
+    """Return whether a model of this size in bytes stays gathered between steps.
 
-    Gathering a small one again for every micro-batch would cost more than the memory is worth. fp32 weights and
-    optimiser states are sharded all the same.
+    Gathering a small model again for every micro-batch would cost more than the memory is worth. Its fp32 weights and
+    optimiser states are still sharded.
     """
     return num_parameter_bytes <= learner.keep_whole_mib << 20 and not learner.offload_parameters
 
@@ -28,15 +27,15 @@ def stays_whole(learner: LearnerConfig, num_parameter_bytes: int) -> bool:
 def training_settings(
     learner: LearnerConfig, *, learning_rate: float, max_grad_norm: float, num_parameter_bytes: int, device: str
 ) -> Settings:
-    """ZeRO-3 with AdamW for a model of this size that learns: the policy, or the critic."""
+    """Return the settings of a model that learns (policy or critic): ZeRO-3 with AdamW."""
     return _sharding(learner, num_parameter_bytes=num_parameter_bytes, device=device) | {
         "gradient_clipping": max_grad_norm,
-        # Micro-batches add up in fp32, whatever dtype they are computed and sent in (but for `reduces_once`).
+        # Micro-batches are added up in fp32, whatever dtype they are computed and sent in (except for `reduces_once`).
         "data_types": {"grad_accum_dtype": "fp32"},
         "optimizer": {
             "type": "AdamW",
-            # torch's own fused kernel, on both devices: DeepSpeed's would be compiled at the first start, which needs
-            # a compiler on every machine.
+            # torch's own fused kernel on both devices. DeepSpeed's would be compiled at the first start, which needs a
+            # compiler on every machine.
             "params": {
                 "torch_adam": True,
                 "fused": True,
@@ -47,12 +46,12 @@ def training_settings(
             },
         },
         "zero_allow_untested_optimizer": False,
-        "zero_force_ds_cpu_optimizer": False,  # offloaded states are updated by torch's kernel too
+        "zero_force_ds_cpu_optimizer": False,  # torch's kernel also updates offloaded states
     }
 
 
 def frozen_settings(learner: LearnerConfig, *, num_parameter_bytes: int, device: str) -> Settings:
-    """ZeRO-3 for a model of this size that never learns: weights in shards, and nothing beside them."""
+    """Return the settings of a model that never learns: its weights in shards, and nothing else."""
     return _sharding(learner, num_parameter_bytes=num_parameter_bytes, device=device)
 
 
@@ -61,7 +60,7 @@ def _sharding(learner: LearnerConfig, *, num_parameter_bytes: int, device: str) 
         "stage": 3,
         "overlap_comm": device == "cuda",
         "contiguous_gradients": True,
-        # gloo makes a reduce-scatter out of an all-reduce and copies; NCCL has a real one.
+        # gloo builds a reduce-scatter from an all-reduce and copies; NCCL has a real one.
         "reduce_scatter": device == "cuda",
         "reduce_bucket_size": BUCKET_ELEMENTS,
         "stage3_prefetch_bucket_size": BUCKET_ELEMENTS,
@@ -69,7 +68,7 @@ def _sharding(learner: LearnerConfig, *, num_parameter_bytes: int, device: str) 
             num_parameter_bytes if stays_whole(learner, num_parameter_bytes) else 100_000
         ),
     }
-    pinned = device == "cuda"  # copies to and from a GPU are faster from pinned memory; a CPU has nothing to pin for
+    pinned = device == "cuda"  # pinned memory makes copies to and from a GPU faster; a CPU needs none
     if learner.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": pinned}
     if learner.offload_parameters:

@@ -1,7 +1,7 @@
-"""One DeepSpeed engine around one model: gradients of several rows, one optimiser step or none, forward passes alone.
+"""Drive one DeepSpeed engine around one model: gradients of several rows, one optimiser step or none, forward passes.
 
-Owns how DeepSpeed is driven: the accumulation boundary, the mean over ranks that is undone, what a refused step leaves
-behind. Must not know losses, rows or what the model is for. All ranks call the same methods in the same order.
+This module sets the accumulation boundary, undoes DeepSpeed's mean over ranks, and clears a refused step. All ranks
+call the same methods in the same order.
 """
 
 import time
@@ -25,35 +25,36 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PassTimes:
-    """Seconds of this rank."""
+    """Hold the seconds that this rank took."""
 
     forward_s: float
     backward_s: float
 
 
 class FrozenEngine:
-    """A model in shards that never learns."""
+    """Run a sharded model that never learns."""
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         self.deepspeed: DeepSpeedEngine = deepspeed.initialize(model=model.requires_grad_(False), config=settings)[0]
 
     def close(self) -> None:
+        """Free the engine."""
         self.deepspeed.destroy()
 
 
 class ZeroEngine:
-    """A model in shards with its gradients, fp32 weights, AdamW and learning rate."""
+    """Train a sharded model: its gradients, fp32 weights, AdamW states and learning rate."""
 
     def __init__(
         self, model: nn.Module, settings: Settings, *, schedule: Schedule, world_size: int, reduces_once: bool
     ) -> None:
-        """`reduces_once`: gradients add up in the (whole) model over all rows and are sent once."""
+        """Build the engine. With `reduces_once` gradients add up over all rows in the whole model and are sent once."""
         self.deepspeed: DeepSpeedEngine = deepspeed.initialize(
             model=model,
-            # Annotated as a module, which is not what it wants.
+            # DeepSpeed annotates this as a module, but takes a list of parameters.
             model_parameters=[parameter for parameter in model.parameters() if parameter.requires_grad],  # pyright: ignore[reportArgumentType]
             config=settings,
-            # Annotated for schedulers of an older torch.
+            # DeepSpeed's annotation is for schedulers of an older torch.
             lr_scheduler=lambda optimizer: learning_rates(optimizer, schedule),  # pyright: ignore[reportArgumentType]
         )[0]
         self._world_size = world_size
@@ -61,17 +62,17 @@ class ZeroEngine:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """Return the learning rate of the next optimiser step."""
         return float(self.deepspeed.get_lr()[0])
 
     def follow_schedule(self) -> None:
-        """After a load: the next step's rate is that of the run as it is now."""
+        """Set the next step's learning rate by the current schedule, after a checkpoint was loaded."""
         rates = self.deepspeed.lr_scheduler
         assert isinstance(rates, LambdaLR)
         catch_up(rates)
 
     def accumulate(self, rows: Sequence[Row], loss_of: Callable[[Row], Tensor]) -> PassTimes:
-        """Add up the gradients of each row's loss [], and of all ranks' rows: of the sum, not the mean."""
+        """Add up the gradients of each row's loss [] over the rows of all ranks: of their sum, not their mean."""
         forward_s = backward_s = 0.0
         with self.deepspeed.coalesce_grad_reduction() if self._reduces_once else nullcontext():
             for index, row in enumerate(rows):
@@ -86,7 +87,10 @@ class ZeroEngine:
         return PassTimes(forward_s=forward_s, backward_s=backward_s + time.monotonic() - started)
 
     def squared_gradient(self) -> Tensor:
-        """Sum of squares, fp64 [], of this rank's shard of the accumulated gradients; not finite where one isn't."""
+        """Return the sum of squares, fp64 [], of this rank's shard of the accumulated gradients.
+
+        It is not finite if a gradient is not finite.
+        """
         total = torch.zeros((), dtype=torch.float64)
         for partitions in self._optimizer.get_fp32_grad_partitions().values():
             for gradient in partitions.values():
@@ -94,20 +98,21 @@ class ZeroEngine:
         return total
 
     def step(self) -> float:
-        """Take the step; the result is the gradient's norm over all ranks, before clipping."""
+        """Take the optimiser step, and return the norm of the gradient over all ranks, before clipping."""
         self.deepspeed.step()
         assert self.deepspeed.was_step_applied(), "DeepSpeed refused a step whose gradients are finite"
         return float(self.deepspeed.get_global_grad_norm() or 0.0)
 
     def discard(self) -> None:
-        """Throw the accumulated gradients away: weights, optimiser states and learning rate stay as they are.
+        """Drop the accumulated gradients. Weights, optimiser states and learning rate stay unchanged.
 
-        The next backward pass overwrites DeepSpeed's gradient shards, because this starts its count of micro-batches
-        anew; nothing is added to what may be NaN.
+        This restarts DeepSpeed's count of micro-batches, so the next backward pass overwrites the gradient shards and
+        adds nothing to values that may be NaN.
         """
         self._optimizer.zero_grad(set_to_none=True)
 
     def close(self) -> None:
+        """Free the engine."""
         self.deepspeed.destroy()
 
     @property
@@ -119,7 +124,7 @@ class ZeroEngine:
 
 @contextmanager
 def measuring(engine: FrozenEngine | ZeroEngine) -> Iterator[nn.Module]:
-    """The model without gradients and dropout, and so without random numbers; afterwards it is as it was."""
+    """Yield the model without gradients and dropout, so without random numbers; afterwards restore its mode."""
     model = engine.deepspeed
     was_training = model.training
     model.eval()

@@ -185,7 +185,7 @@ def test_rows_that_share_prompts_are_not_for_plain_sdpa(tmp_path: Path) -> None:
     write_model(tmp_path, "llama")
     model = load_causal_model(str(tmp_path), dtype=torch.float32, device="cpu", attention="sdpa")
     assert row_arguments(model.config, WHOLE, device=torch.device("cpu")) == {}
-    with pytest.raises(AssertionError, match=r'no rows for learner\.attention "sdpa"'):
+    with pytest.raises(AssertionError):
         row_arguments(model.config, SHARING, device=torch.device("cpu"))
 
 
@@ -213,8 +213,9 @@ def test_a_model_that_does_not_say_where_sequences_begin_is_refused(
     for attention in attentions:
         attention.__class__ = Forgetful
     assert len(attentions) == 2
-    with pytest.raises(BadInput, match=r"^policy\.model: Forgetful asks for an attention .* \"sdpa\"$"):
+    with pytest.raises(BadInput) as error:
         on_a_row(model, torch.ones(1, sum(LENGTHS), dtype=torch.int64))
+    assert error.value.key == "policy.model"
 
 
 @pytest.mark.parametrize(
@@ -237,16 +238,18 @@ def test_what_flash_attention_would_get_wrong_is_refused(
     arguments: dict[str, Any] = row_arguments(model.config, WHOLE, device=torch.device("cpu")) | {"scaling": 1.0}
     output, _ = varlen_flash(layer, query, key, value, None, **arguments)
     assert output.shape == (1, sum(LENGTHS), 4, 6)
-    with pytest.raises(BadInput, match="LlamaAttention asks for an attention that the learner's packed rows don't"):
+    with pytest.raises(BadInput) as error:
         varlen_flash(layer, query, key, value, mask, **arguments, **wish)
+    assert error.value.key == "policy.model"
 
 
 def test_an_attention_that_transformers_chose_instead_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path, "llama")
     model = loaded(tmp_path)
     model.config._attn_implementation = "flash_attention_3"
-    with pytest.raises(BadInput, match='LlamaForCausalLM runs with attention "flash_attention_3" only'):
+    with pytest.raises(BadInput) as error:
         prepared(model, gradient_checkpointing=False)
+    assert error.value.key == "learner.attention"
 
 
 def test_without_the_package_auto_is_torchs_and_flash_is_refused(caplog: pytest.LogCaptureFixture) -> None:
@@ -266,17 +269,13 @@ def test_auto_is_flash_only_where_it_can_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "dtype", "is_installed", "why"),
-    [
-        ("cpu", HALF, True, "needs a GPU, and the learner runs on cpu"),
-        ("cuda", HALF, False, "needs the package flash-attn, 2.3.3 or newer, and it is not installed"),
-        ("cuda", torch.float32, True, "takes half precision only, and learner.dtype is float32"),
-    ],
+    ("device", "dtype", "is_installed"),
+    [("cpu", HALF, True), ("cuda", HALF, False), ("cuda", torch.float32, True)],
 )
-def test_flash_attention_is_refused_in_one_line_where_it_cannot_be(
-    monkeypatch: pytest.MonkeyPatch, device: str, dtype: torch.dtype, is_installed: bool, why: str
+def test_flash_attention_is_refused_if_it_cannot_run(
+    monkeypatch: pytest.MonkeyPatch, device: str, dtype: torch.dtype, is_installed: bool
 ) -> None:
     monkeypatch.setattr(packed_attention, "is_flash_attn_2_available", lambda: is_installed)
-    with pytest.raises(BadInput) as refusal:
+    with pytest.raises(BadInput) as error:
         attention_for("flash_attention_2", device=device, dtype=dtype)
-    assert str(refusal.value) == f'learner.attention "flash_attention_2" {why}; set it to "auto"'
+    assert error.value.key == "learner.attention"

@@ -132,8 +132,9 @@ def test_the_size_of_a_model_counts_tied_weights_once() -> None:
 
 def test_a_model_that_changes_its_logits_is_refused(tmp_path: Path) -> None:
     tiny_config(final_logit_softcapping=30.0).save_pretrained(tmp_path)
-    with pytest.raises(BadInput, match=r"final_logit_softcapping = 30.0"):
+    with pytest.raises(BadInput) as error:
         load_model_config(str(tmp_path))
+    assert error.value.key == str(tmp_path)
 
 
 def test_a_plain_model_is_accepted(tmp_path: Path) -> None:

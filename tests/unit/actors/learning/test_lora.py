@@ -105,7 +105,7 @@ def test_switched_off_adapters_leave_exactly_the_base_model(build: Callable[[], 
 def test_adapters_are_back_and_trainable_after_a_pass_without_them_that_failed() -> None:
     causal = trained(built(tied_llama))
     before = logits(causal)
-    with pytest.raises(RuntimeError, match="in the pass"), adapters_off(causal):
+    with pytest.raises(RuntimeError), adapters_off(causal):
         raise RuntimeError("in the pass")
     assert torch.equal(logits(causal), before)
     assert all(".lora_" in name for name in gradients(causal))
@@ -253,27 +253,21 @@ def test_log_probabilities_teach_the_adapters_and_leave_the_frozen_head() -> Non
             torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("targets", "message"),
-    [
-        (
-            ("q_proj", "qproj"),
-            r"no linear layer of the policy is called 'qproj'; it has q_proj, k_proj, v_proj, o_proj",
-        ),
-        (("embed_tokens",), r"no linear layer of the policy is called 'embed_tokens'"),
-        (("lm_head",), r"'lm_head' is the output head, which takes no adapter; leave it out"),
-    ],
-)
-def test_a_target_that_takes_no_adapter_is_refused(targets: tuple[str, ...], message: str) -> None:
+@pytest.mark.parametrize("targets", [("q_proj", "qproj"), ("embed_tokens",), ("lm_head",)])
+def test_a_target_that_can_have_no_adapter_is_refused(targets: tuple[str, ...]) -> None:
     base = built(tied_llama)
     names = [name for name, _ in base.named_parameters()]
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInput) as error:
         add_adapters(base, LoraConfig(rank=4, targets=targets), seed=1)
+    assert error.value.key == "learner.lora.targets"
+    assert targets[-1] in str(error.value)
     assert [name for name, _ in base.named_parameters()] == names
 
 
 def test_an_adapter_that_cannot_be_merged_is_refused_by_name() -> None:
     causal = built(untied_qwen)
     peft.inject_adapter_in_model(peft.LoraConfig(r=2, target_modules=["embed_tokens"]), causal)
-    with pytest.raises(BadInput, match=r"the adapter of model\.embed_tokens \(Embedding\) can't be merged"):
+    with pytest.raises(BadInput) as error:
         base_parameters(causal)
+    assert error.value.key == "learner.lora"
+    assert "model.embed_tokens" in str(error.value)

@@ -180,48 +180,54 @@ def test_no_sequence_sees_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "attention"),
+    "config",
     [
-        (DogeConfig.from_dict(SHAPE), "DogeAttention"),  # makes a mask of its own
-        (PhimoeConfig.from_dict(SHAPE | WINDOW | {"lm_head_bias": False}), "PhimoeAttention"),  # window in masks only
+        DogeConfig.from_dict(SHAPE),  # makes a mask of its own
+        PhimoeConfig.from_dict(SHAPE | WINDOW | {"lm_head_bias": False}),  # has its window in masks only
     ],
 )
-def test_attention_that_rows_cannot_give_is_refused(tmp_path: Path, config: PretrainedConfig, attention: str) -> None:
+def test_attention_that_packed_rows_do_not_support_is_refused(tmp_path: Path, config: PretrainedConfig) -> None:
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     model = learner_model(tmp_path)
-    with pytest.raises(BadInput, match=rf"^policy\.model: {attention} asks for an attention .* \"sdpa\"$"):
+    with pytest.raises(BadInput) as error:
         model(packed(sequences()))
+    assert error.value.key == "policy.model"
 
 
 @pytest.mark.parametrize(
-    ("config", "why"),
+    ("config", "named"),
     [
-        (Gemma2Config(), "final_logit_softcapping = 30.0"),
-        (GraniteConfig(logits_scaling=8.0), "logits_scaling = 8.0"),
-        (Lfm2Config(layer_types=["conv", "full_attention"], num_hidden_layers=2), "its conv layers would mix"),
-        (BloomConfig(), "bloom has an attention of its own"),
-        (FalconConfig(), "falcon has an attention of its own"),
+        (Gemma2Config(), "final_logit_softcapping"),
+        (GraniteConfig(logits_scaling=8.0), "logits_scaling"),
+        (Lfm2Config(layer_types=["conv", "full_attention"], num_hidden_layers=2), "conv"),
+        (BloomConfig(), "bloom"),
+        (FalconConfig(), "falcon"),
     ],
 )
-def test_what_rows_cannot_serve_is_refused_before_it_is_loaded(
-    tmp_path: Path, config: PretrainedConfig, why: str
+def test_a_model_that_packed_rows_do_not_support_is_refused_before_it_is_loaded(
+    tmp_path: Path, config: PretrainedConfig, named: str
 ) -> None:
     config.save_pretrained(tmp_path)
-    with pytest.raises(BadInput, match=why):
+    with pytest.raises(BadInput) as error:
         load_model_config(str(tmp_path))
+    assert error.value.key == str(tmp_path)
+    assert named in str(error.value)
 
 
 def test_a_head_with_a_bias_is_refused(tmp_path: Path) -> None:
     AutoModelForCausalLM.from_config(PhiConfig.from_dict(SHAPE)).save_pretrained(tmp_path)
-    with pytest.raises(BadInput, match="the output head of PhiForCausalLM has a bias"):
+    with pytest.raises(BadInput) as error:
         learner_model(tmp_path)
+    assert error.value.key == "policy.model"
 
 
-def test_a_head_of_more_parts_is_refused(tmp_path: Path) -> None:
+def test_a_head_of_more_parameters_is_refused(tmp_path: Path) -> None:
     config = ModernBertDecoderConfig.from_dict(SHAPE | {"decoder_bias": False})
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
-    with pytest.raises(BadInput, match=r"ModernBertDecoderForCausalLM has more parts than a matrix: lm_head\.dense"):
+    with pytest.raises(BadInput) as error:
         learner_model(tmp_path)
+    assert error.value.key == "policy.model"
+    assert "lm_head.dense" in str(error.value)
 
 
 @pytest.mark.parametrize(("num_rows", "expected"), [(512, None), (560, 512), (500, None)])
