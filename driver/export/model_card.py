@@ -78,7 +78,7 @@ def model_card(config: Config, facts: CardFacts) -> str:
         has_reward=has_reward(config),
         problem_counts=facts.problem_counts,
         calibration=facts.calibration,
-        parts={name: told for name, told in _PARTS.items() if name != "custom" or config.reward.custom.path},
+        parts={name: meaning for name, meaning in _PARTS.items() if name != "custom" or config.reward.custom.path},
         gates_on=[name for name in _GATES if gates[name]],
         gates_off=[name for name in _GATES if not gates[name]],
         is_untrained=record.steps and not any("policy/loss" in step.metrics for step in record.steps),

@@ -25,7 +25,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureGroup:
-    """Hold pictures under one heading; a legend that they share stands above them."""
+    """Hold pictures under one heading; a shared legend is shown above them."""
 
     title: str
     figures: tuple[Figure, ...]
@@ -198,7 +198,7 @@ def _learner(record: RunRecord, window: int) -> list[Figure]:
 
 
 def _title_and_meaning(name: str) -> tuple[str, str]:
-    """Return what stands above and below a curve; the name alone for a metric of another version of the project."""
+    """Return the texts above and below a curve; the name alone for a metric of another version of the project."""
     try:
         metric = metric_named(name)
     except UnknownMetric:

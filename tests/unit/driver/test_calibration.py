@@ -160,9 +160,9 @@ def test_scorers_are_asked_about_few_pairs_a_call_and_each_call_is_progress() ->
         )
     )
     assert scorers.calls == [32, 32, 8]
-    told = [line.partition(" ...")[0] for line in screen.getvalue().splitlines()]
+    text = [line.partition(" ...")[0] for line in screen.getvalue().splitlines()]
     what = "calibrating the reasoning part"
-    assert told[:3] == [what, f"{what} 32/72", f"{what} 64/72"]
+    assert text[:3] == [what, f"{what} 32/72", f"{what} 64/72"]
 
 
 def test_after_a_failure_no_scorer_is_asked_for_the_rest() -> None:

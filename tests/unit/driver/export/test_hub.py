@@ -191,11 +191,11 @@ def test_the_real_client_tells_a_wrong_token_from_a_right_one(tmp_path: Path) ->
     with served({"/api/whoami-v2": (200, right), "/api/models/ada/model": (200, open_repo)}) as endpoint:
         assert asked(endpoint, tmp_path).startswith("export.hub_private: ")
     with served({"/api/whoami-v2": (401, {"error": "Invalid credentials"})}) as endpoint:
-        told = asked(endpoint, tmp_path)
-    assert told.startswith("export.hub_repo: ")
-    assert "whoami at " in told
-    assert "The token from HF_TOKEN environment variable is invalid" in told
-    assert "hf_of_ada" not in told
+        answer = asked(endpoint, tmp_path)
+    assert answer.startswith("export.hub_repo: ")
+    assert "whoami at " in answer
+    assert "The token from HF_TOKEN environment variable is invalid" in answer
+    assert "hf_of_ada" not in answer
 
 
 def test_the_real_client_needs_a_token_a_network_and_an_answer(tmp_path: Path) -> None:
@@ -203,4 +203,4 @@ def test_the_real_client_needs_a_token_a_network_and_an_answer(tmp_path: Path) -
         assert "(there is no token: set HF_TOKEN" in asked(endpoint, tmp_path, token="")
         assert "(HF_HUB_OFFLINE is set: unset it)" in asked(endpoint, tmp_path, offline=True)
         assert "no answer within 0.2 s" in asked(f"{endpoint}/silent", tmp_path, check_s=0.2)
-    assert "whoami at http://127.0.0.1" in asked(endpoint, tmp_path)  # nobody listens there any more
+    assert "whoami at http://127.0.0.1" in asked(endpoint, tmp_path)  # nothing listens there any more

@@ -170,13 +170,13 @@ def test_data_names_the_source_and_how_many_problems_each_language_has() -> None
 
 def test_reward_tells_weights_gates_and_scale() -> None:
     reward = {"gates": {"length": False, "copying": False}, "reasoning": BASE["reward"]["reasoning"]}
-    told = section(model_card(config(reward=reward), facts()), "Reward")
-    assert "| answer | 0.6 |" in told
-    assert "| custom |" not in told
-    assert "Gates: language, answer_language, format, truncation, empty, repetition." in told
-    assert "Switched off: copying, length." in told
-    assert "cosine of embeddings by `some-org/encoder`" in told
-    assert "linearly from [0.7, 0.9] to [0, 1]" in told
+    text = section(model_card(config(reward=reward), facts()), "Reward")
+    assert "| answer | 0.6 |" in text
+    assert "| custom |" not in text
+    assert "Gates: language, answer_language, format, truncation, empty, repetition." in text
+    assert "Switched off: copying, length." in text
+    assert "cosine of embeddings by `some-org/encoder`" in text
+    assert "linearly from [0.7, 0.9] to [0, 1]" in text
 
 
 def test_a_schedule_of_weights_is_told_point_by_point() -> None:
@@ -184,9 +184,9 @@ def test_a_schedule_of_weights_is_told_point_by_point() -> None:
         {"step": 0, "answer": 0.5, "reasoning": 0.5, "numbers": 0.0},
         {"step": 9, "answer": 1.0, "reasoning": 0.0, "numbers": 0.0},
     ]
-    told = section(model_card(config(reward={"schedule": schedule}), facts()), "Reward")
-    assert "| part | from step 0 | from step 9 | what it is |" in told
-    assert "| answer | 0.5 | 1 |" in told
+    text = section(model_card(config(reward={"schedule": schedule}), facts()), "Reward")
+    assert "| part | from step 0 | from step 9 | what it is |" in text
+    assert "| answer | 0.5 | 1 |" in text
 
 
 @pytest.mark.parametrize(("baseline", "half"), [("language", "0.0125"), ("question", "0.0250")])
@@ -198,10 +198,10 @@ def test_calibration_is_told_with_the_values_in_use(baseline: str, half: str) ->
     )
     calibration = Calibration(similarity="embedding-abc", data="d", languages=dict.fromkeys(("en", "sw", "th"), scale))
     with_it = config(reward={"reasoning": {"baseline": baseline}})
-    told = section(model_card(with_it, facts(calibration=calibration)), "Reward")
-    assert "judge embedding-abc" in told
-    assert f"| Thai | 0.900 | 0.850 | {half} |" in told
-    assert "English |" not in told
+    text = section(model_card(with_it, facts(calibration=calibration)), "Reward")
+    assert "judge embedding-abc" in text
+    assert f"| Thai | 0.900 | 0.850 | {half} |" in text
+    assert "English |" not in text
     without = section(model_card(with_it, facts()), "Reward")
     assert "calibrated by language" in without
     assert "embedding-abc" not in without
@@ -209,7 +209,7 @@ def test_calibration_is_told_with_the_values_in_use(baseline: str, half: str) ->
 
 
 def test_training_tells_the_settings_that_were_resolved() -> None:
-    told = section(
+    text = section(
         model_card(
             config(
                 algorithm={"loss": "gspo", "aggregation": "sequence", "kl": "loss", "kl_estimator": "k1", "epochs": 2},
@@ -219,16 +219,16 @@ def test_training_tells_the_settings_that_were_resolved() -> None:
         ),
         "Training",
     )
-    assert "| loss | gspo, ratio clipped to [0.9997, 1.0004] |" in told
-    assert "| KL to the base model | in the loss: k1, coefficient 0.01 |" in told
-    assert "| optimiser steps per batch | 1 mini-batch(es) x 2 epoch(s) |" in told
-    assert "| learning rate | 1e-06, cosine to 1e-07, warm-up 0 step(s) |" in told
-    assert "LoRA of rank 8, alpha 32, on q_proj; merged" in told
+    assert "| loss | gspo, ratio clipped to [0.9997, 1.0004] |" in text
+    assert "| KL to the base model | in the loss: k1, coefficient 0.01 |" in text
+    assert "| optimiser steps per batch | 1 mini-batch(es) x 2 epoch(s) |" in text
+    assert "| learning rate | 1e-06, cosine to 1e-07, warm-up 0 step(s) |" in text
+    assert "LoRA of rank 8, alpha 32, on q_proj; merged" in text
 
 
 def test_a_bar_in_a_cell_does_not_end_the_cell() -> None:
-    told = section(model_card(config(learner={"lora": {"rank": 8, "targets": ["a|b"]}}), facts()), "Training")
-    assert "on a\\|b; merged" in told
+    text = section(model_card(config(learner={"lora": {"rank": 8, "targets": ["a|b"]}}), facts()), "Training")
+    assert "on a\\|b; merged" in text
 
 
 def test_imitation_has_no_reward_and_claims_none() -> None:
