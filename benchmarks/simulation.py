@@ -34,7 +34,7 @@ from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.rollouts.selection import BufferRules
 from driver.rollouts.stage_clock import StageClock
-from driver.run_state.position import RunPosition
+from driver.run_state.state import RunPosition
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console
 from driver.tracking.recorder import RunRecorder

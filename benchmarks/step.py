@@ -12,7 +12,7 @@ from benchmarks.measure import Sizes
 from benchmarks.outcomes import StageSplit
 from contracts.config.load import dump_config
 from contracts.paths import ROOT
-from driver.tracking.metrics import StepMetrics, read_metrics
+from driver.tracking.line_logs import StepMetrics, read_metrics
 
 STAGES = ("generate", "pivot", "score", "learn", "push", "step")
 RATES = ("policy_tokens", "pivot_tokens", "scorer_texts", "learner_tokens")

@@ -26,10 +26,10 @@ from driver.rollouts.prompt_buffer import PromptBuffer
 from driver.rollouts.selection import BufferRules
 from driver.rollouts.stage_clock import StageClock
 from driver.run_state.buffered_groups import read_groups
-from driver.run_state.checkpointer import RunCheckpointer, position_of
+from driver.run_state.checkpointer import RunCheckpointer
 from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint
-from driver.run_state.model_fingerprints import run_origins
-from driver.run_state.position import RunPosition
+from driver.run_state.model_fingerprints import run_fingerprints
+from driver.run_state.state import RunPosition
 from driver.run_state.stopping import StopRequest
 from driver.tracking.console import Console
 from driver.tracking.recorder import RunRecorder
@@ -94,7 +94,7 @@ def assemble_run(
 ) -> RunParts:
     """Return the parts of a run at the step that it starts after. The scorers must have their calibration."""
     clock, found = StageClock(), outputs.checkpoint
-    position = position_of(found.state) if found else RunPosition()
+    position = found.state.position if found else RunPosition()
     draws = Draws(inputs.stream)
     if found is not None:
         draws.restore(found.state.open)
@@ -139,7 +139,7 @@ def run_checkpointer(config: Config, team: Team, buffer: Buffer, *, outputs: Run
         checkpoints=Checkpoints(
             outputs.folder.checkpoints,
             settings=config.checkpoint,
-            origins=run_origins(config),
+            fingerprints=run_fingerprints(config),
             metrics=outputs.folder.metrics,
             note=outputs.recorder.note,
         ),
@@ -149,8 +149,8 @@ def run_checkpointer(config: Config, team: Team, buffer: Buffer, *, outputs: Run
         num_ranks=config.learner.num_ranks,
         seed=config.run.seed,
         calibration=calibration.read_text(encoding="utf-8") if calibration.exists() else "",
-        waiting=outputs.recorder.waiting,
-        failed=outputs.checkpoint_failed,
+        on_wait=outputs.recorder.waiting,
+        on_failure=outputs.checkpoint_failed,
     )
 
 
@@ -158,7 +158,10 @@ def learner_recovery(config: Config, team: Team, loop: Loop, buffer: Buffer, *, 
     """Return what restores the run when the learner is lost."""
     budget = RestartBudget(config.fleet)
     find = partial(
-        find_checkpoint, outputs.folder.checkpoints, origins=run_origins(config), on_damage=config.checkpoint.on_damage
+        find_checkpoint,
+        outputs.folder.checkpoints,
+        fingerprints=run_fingerprints(config),
+        on_damage=config.checkpoint.on_damage,
     )
     return Recovery(
         loop=loop,

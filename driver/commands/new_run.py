@@ -26,8 +26,7 @@ from contracts.config.load import load_config
 from contracts.config.run import Config
 from driver.config_paths import with_absolute_paths
 from driver.inputs import licence_notes
-from driver.tracking.console import Console
-from driver.tracking.logs import quiet_logs
+from driver.tracking.console import Console, quiet_logs
 from driver.tracking.run_folder import RunFolder, check_new, create, run_name
 
 Result = TypeVar("Result")

@@ -51,7 +51,12 @@ def _ask(command: NewRun, missing: Items, known: KnownReferences) -> float:
         )
         started, stop = time.monotonic(), StopRequest()
         with (
-            stopping_on_sigterm(stop, grace_s=command.config.checkpoint.grace_s, said=command.console.note),
+            stopping_on_sigterm(
+                stop,
+                grace_s=command.config.checkpoint.grace_s,
+                last_work="saving the references that were answered",
+                on_signal=command.console.note,
+            ),
             suppress(Stopped),  # what was answered is kept; the same command asks for the rest
             command.console.phase("asking for references", total=len(missing)) as done,
         ):

@@ -31,8 +31,7 @@ from driver.run_state.checkpoints import whole_checkpoints
 from driver.run_state.resume import OpenedRun, enter_run, open_run
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
 from driver.tracking.consistency import ConsistencyWatch
-from driver.tracking.console import Console
-from driver.tracking.logs import quiet_logs
+from driver.tracking.console import Console, quiet_logs
 from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder, run_name
 from driver.tracking.summary import summarise
@@ -144,7 +143,12 @@ def _record_failure(failure: BaseException, outputs: RunOutputs, team: Team, *, 
 async def _run(config: Config, inputs: TrainingInputs, team: Team, *, outputs: RunOutputs, console: Console) -> str:
     """Run from the first actor to the export; return "finished", or "stopped" where the run was asked to stop."""
     stop = StopRequest()
-    with stopping_on_sigterm(stop, grace_s=config.checkpoint.grace_s, said=outputs.recorder.note):
+    with stopping_on_sigterm(
+        stop,
+        grace_s=config.checkpoint.grace_s,
+        last_work="finishing this step and saving a checkpoint",
+        on_signal=outputs.recorder.note,
+    ):
         try:
             await stop.before(team.start_all(custom_source=inputs.custom_source))
             engine_features = engine_feature_source(config, policy=team.policy, pivot=team.pivot)

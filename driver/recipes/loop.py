@@ -30,7 +30,7 @@ from driver.recipes.updates import BatchUpdate, OptimizerStep
 from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.selection import Batch
 from driver.rollouts.stage_clock import StageClock
-from driver.run_state.position import RunPosition
+from driver.run_state.state import RunPosition
 from driver.run_state.stopping import Stopped, StopRequest
 from driver.tracking.step_record import Recorder, Step, StepInputs, StepRecord, Update
 

@@ -13,9 +13,9 @@ from typing import NoReturn, Protocol, TypeVar
 from contracts.errors import BadInput, CheckpointFailed, LearnerLost, RunFailed
 from contracts.waiting import patiently
 from driver.recipes.loop import Loop
-from driver.run_state.checkpointer import Buffer, position_of
+from driver.run_state.checkpointer import Buffer
 from driver.run_state.checkpoints import FoundCheckpoint
-from driver.run_state.position import RunPosition
+from driver.run_state.state import RunPosition
 from driver.run_state.stopping import Stopped
 
 Result = TypeVar("Result")
@@ -84,7 +84,7 @@ class Recovery:
             await self.loop.stop.before(asyncio.sleep(wait_s))
         try:
             found = await self._patiently(asyncio.to_thread(self.last_checkpoint), "the last checkpoint to be read")
-            start = position_of(found.state) if found else RunPosition()
+            start = found.state.position if found else RunPosition()
             if found is not None and self.loop.stop.is_asked:
                 self._end_at(start, lost)
             self.record.note(f"{lost}; restarting the learner to go on after step {start.step}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from driver.evaluation.measure import Example
 from driver.report.run_record import RunRecord
-from driver.tracking.metrics import Event
+from driver.tracking.line_logs import Event
 from driver.tracking.samples_file import Cell
 
 Row = Mapping[str, Cell]

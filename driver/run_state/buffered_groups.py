@@ -1,10 +1,8 @@
-"""Groups that were scored and not yet learned from, in a checkpoint: one Parquet file, exact to the last bit.
+"""Keep the groups that were scored and not yet learned from in one Parquet file of a checkpoint, exact to the last bit.
 
-Owns the file. What a column holds follows from the types of contracts/rollouts.py alone, so that a field more or
-less there changes nothing here: a dataclass is a struct, a tuple a list, a mapping a map, a choice of dataclasses a
-struct of which one member is set. Text is kept as bytes, because what an engine decoded may hold lone surrogates,
-which UTF-8 has not. Must not know when a checkpoint is made, nor how it is told whole from damaged
-(driver/run_state/checkpoint_files.py).
+What a column holds follows from the data types of rollouts alone, so that a field more or less there changes nothing
+here: a dataclass is a struct, a tuple a list, a mapping a map, a union of dataclasses a struct of which one member is
+set. Text is kept as bytes, because text that an engine decoded may hold lone surrogates, which UTF-8 can't.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +19,12 @@ from contracts.errors import BadInput
 from contracts.rollouts import PromptDraw, ScoredGroup
 
 _ROWS = 64
-"""Groups that are turned into columns, or back, at once: a group of long responses is some hundred thousand numbers."""
+"""Groups that are converted at once: a group of long responses is some hundred thousand numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Row:
-    """A draw and its group; the draw's problem is the group's."""
+    """Hold a draw and its group as the file does; the draw's problem is that of the group."""
 
     number: int
     place: int
@@ -35,7 +33,7 @@ class _Row:
 
 @dataclass(frozen=True, kw_only=True)
 class _Kind:
-    """How the values of one type lie in a column, and the way there and back."""
+    """Convert the values of one type to cells of a column, and back."""
 
     arrow: pa.DataType
     to_cell: Callable[[object], object]
@@ -43,7 +41,7 @@ class _Kind:
 
 
 def write_groups(path: Path, groups: Sequence[tuple[PromptDraw, ScoredGroup]]) -> None:
-    """All of them, in order, into a new file in a folder that counts only when it is whole.
+    """Write the groups, in order, as a new file; its folder counts only when the whole checkpoint is written.
 
     Raises:
         OSError: the disk is full.
@@ -56,17 +54,18 @@ def write_groups(path: Path, groups: Sequence[tuple[PromptDraw, ScoredGroup]]) -
 
 
 def read_groups(path: Path) -> list[tuple[PromptDraw, ScoredGroup]]:
-    """What `write_groups` was given.
+    """Return the groups that `write_groups` has written.
 
     Raises:
-        BadInput: the file was written by a version of this project whose groups hold something else.
+        BadInput: the file was written by a version of this project whose groups have other fields.
     """
     kind = _kind(_Row)
     with pq.ParquetFile(path) as file:
         if not file.schema_arrow.equals(_schema()):
             raise BadInput(
-                f"{path} was written by another version of this project, whose groups hold something else; go on with "
-                "that version, or start a run of another name"
+                f"{path} was written by another version of this project, whose groups have other fields; continue the "
+                "run with that version, or choose another run.name",
+                key=path.name,
             )
         cells = (cell for batch in file.iter_batches(batch_size=_ROWS) for cell in batch.to_pylist())
         return [_draw_and_group(cast(_Row, kind.from_cell(cell))) for cell in cells]
@@ -91,7 +90,11 @@ def _schema() -> pa.Schema:
 
 @cache
 def _kind(hint: object) -> _Kind:
-    """How values of a type of contracts/rollouts.py are kept."""
+    """Return how values of a type are kept.
+
+    Raises:
+        TypeError: the type is none of those that rollouts are made of.
+    """
     if kind := _PLAIN.get(hint):
         return kind
     origin, arguments = get_origin(hint), get_args(hint)
@@ -105,7 +108,7 @@ def _kind(hint: object) -> _Kind:
         return _map(_kind(arguments[1]))
     if isinstance(hint, type) and is_dataclass(hint):
         return _struct(hint)
-    raise TypeError(f"no way is known to keep a {hint} in a checkpoint")
+    raise TypeError(f"a checkpoint can't hold a value of type {hint}")
 
 
 def _as_it_is(value: object) -> object:
@@ -166,7 +169,7 @@ def _struct(kind: type) -> _Kind:
 
 
 def _choice(choices: tuple[object, ...]) -> _Kind:
-    """One of several dataclasses: a struct of which one member is set; and a value or None: a null."""
+    """Return how a union is kept: several dataclasses as a struct of which one member is set, None as a null."""
     present = [choice for choice in choices if choice is not NoneType]
     if len(present) == 1:
         return _optional(_kind(present[0]))

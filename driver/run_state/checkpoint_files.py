@@ -1,65 +1,48 @@
-"""One checkpoint as files: what it says about itself, and how it is told whole from damaged.
+"""Write the files of one checkpoint, and tell a whole checkpoint from a damaged one.
 
-    step-000010/
-        learner/         what the learner wrote (its own layout)
-        policy/          the policy as a Hugging Face folder
-        groups.parquet   groups that were ready and not yet learned from (driver/run_state/buffered_groups.py)
-        state.json       where the run stood (`RunState`)
-        manifest.json    size and SHA-256 of every other file, what was trained, and a checksum of this list itself
-
-Owns these files. Pure: must not know torch, Ray, or when a checkpoint is made or removed
-(driver/run_state/checkpoints.py).
+step-000010/
+    learner/         what the learner wrote (its own layout)
+    policy/          the policy as a Hugging Face folder
+    groups.parquet   groups that were ready and not yet learned from
+    state.json       where the run stood
+    manifest.json    size and SHA-256 of every other file, what was trained, and a checksum of this list itself
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contracts.files import sync_folder, write_whole
-from driver.problems.draws import OpenDraws
+from driver.run_state.model_fingerprints import Fingerprint
+from driver.run_state.state import FORMAT
 
-FORMAT = 2
 LEARNER = "learner"
 GROUPS = "groups.parquet"
 MANIFEST = "manifest.json"
-STATE = "state.json"
 _THREADS = 4
-"""Files read at once; hashing lets go of the interpreter."""
+"""Files that are read at once; hashing releases Python's interpreter lock."""
 
 
 class DamagedCheckpoint(ValueError):
-    """A file of a checkpoint is not what was written: which one, what was expected and what is there."""
+    """Report a file of a checkpoint that is not what was written: which one, what was expected and what was found.
 
+    Args:
+        file: path inside the checkpoint.
+        problem: what is wrong with the file, as the end of a sentence that begins with its path.
+    """
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunState:
-    """Where a run stands after a step: with the learner's own files, all that the next step depends on."""
-
-    step: int  # the last one that is finished
-    policy_version: int
-    optimizer_steps: int  # tried so far, skipped ones included
-    skipped_in_a_row: int  # of them, at the end
-    open: OpenDraws  # where the stream stands, and draws that must be asked again
-    num_ranks: int  # of the learner that wrote
-    seed: int  # run.seed: every sampling seed is a hash of it and the step
-    calibration: str = ""  # calibration.json as the run used it; empty: the reward needs none
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
-    """A model that a run is made of, or a choice about one; two are the same where their digests are."""
-
-    told: str  # as a message names it
-    digest: str
+    def __init__(self, folder: Path, file: str, problem: str) -> None:
+        super().__init__(f"{folder / file} {problem}")
+        self.file = file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileSum:
-    """What a file must be."""
+    """Hold what a file must be."""
 
     size: int  # bytes
     sha256: str
@@ -67,105 +50,117 @@ class FileSum:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What a checkpoint says about itself."""
+    """Hold what a checkpoint says about itself."""
 
     step: int
-    metric: str  # checkpoint.best_metric, when it was written
+    metric: str  # checkpoint.best_metric, when the checkpoint was written
     score: float | None  # the metric's mean since the checkpoint before; None: it was not measured
-    origins: Mapping[str, Origin]  # by config key
+    fingerprints: Mapping[str, Fingerprint]  # by config key
     files: Mapping[str, FileSum]  # by path inside the checkpoint
 
+    def to_record(self) -> dict[str, object]:
+        """Return the manifest as plain JSON, in the words of its format."""
+        return {
+            "step": self.step,
+            "metric": self.metric,
+            "score": self.score,
+            "origins": {
+                key: {"told": fingerprint.label, "digest": fingerprint.digest}
+                for key, fingerprint in self.fingerprints.items()
+            },
+            "files": {name: asdict(found) for name, found in self.files.items()},
+        }
 
-def write_state(folder: Path, state: RunState) -> None:
-    (folder / STATE).write_text(json.dumps({"format": FORMAT, **asdict(state)}, indent=1), encoding="utf-8")
+    @classmethod
+    def from_record(cls, record: Mapping) -> "Manifest":
+        """Return the manifest that `to_record` made.
+
+        Raises:
+            KeyError, TypeError, AttributeError: the record has another form.
+        """
+        return cls(
+            step=record["step"],
+            metric=record["metric"],
+            score=record["score"],
+            fingerprints={
+                key: Fingerprint(label=found["told"], digest=found["digest"])
+                for key, found in record["origins"].items()
+            },
+            files={name: FileSum(**found) for name, found in record["files"].items()},
+        )
 
 
-def read_state(folder: Path) -> RunState:
-    """Of a checkpoint that `verify` has passed."""
-    record = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    del record["format"]
-    return RunState(**record)
+def seal(folder: Path, *, step: int, metric: str, score: float | None, fingerprints: Mapping[str, Fingerprint]) -> None:
+    """Checksum every file and write the manifest; all of it is on the disk when this returns.
 
-
-def seal(folder: Path, *, step: int, metric: str, score: float | None, origins: Mapping[str, Origin]) -> Manifest:
-    """Checksum every file, write the manifest, and have all of it on the disk before this returns."""
+    Raises:
+        OSError: a file could not be read or written.
+    """
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     with ThreadPoolExecutor(_THREADS) as threads:
         sums = list(threads.map(lambda name: _sum(folder / name, is_new=True), names))
     manifest = Manifest(
-        step=step, metric=metric, score=score, origins=origins, files=dict(zip(names, sums, strict=True))
+        step=step, metric=metric, score=score, fingerprints=fingerprints, files=dict(zip(names, sums, strict=True))
     )
-    write_whole(folder / MANIFEST, _with_checksum({"format": FORMAT, **asdict(manifest)}))
+    write_whole(folder / MANIFEST, _with_checksum({"format": FORMAT, **manifest.to_record()}))
     for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         sync_folder(place)
-    return manifest
 
 
 def verify(folder: Path) -> Manifest:
-    """The manifest, after every file that it names was read and compared.
+    """Return the manifest, after every file that it names was read and compared.
 
     Raises:
-        DamagedCheckpoint: naming the first file that is missing, cut off or changed.
+        DamagedCheckpoint: for the first file that is missing, cut off or changed.
     """
     manifest = read_manifest(folder)
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise DamagedCheckpoint(f"{path} is missing")
+            raise DamagedCheckpoint(folder, name, "is missing")
         if (size := path.stat().st_size) != expected.size:
-            raise DamagedCheckpoint(f"{path} has {size:,} bytes, expected {expected.size:,}")
+            raise DamagedCheckpoint(folder, name, f"has {size:,} bytes; expected {expected.size:,}")
     with ThreadPoolExecutor(_THREADS) as threads:
-        found = threads.map(lambda name: _sum_or_damage(folder / name), manifest.files)
+        found = threads.map(lambda name: _sum_or_damage(folder, name), manifest.files)
         for (name, expected), actual in zip(manifest.files.items(), found, strict=True):
             if actual.sha256 != expected.sha256:
                 raise DamagedCheckpoint(
-                    f"{folder / name} has changed since it was written: SHA-256 {actual.sha256[:16]}..., expected "
-                    f"{expected.sha256[:16]}..."
+                    folder,
+                    name,
+                    f"has changed since it was written: its SHA-256 is {actual.sha256[:16]}..., expected "
+                    f"{expected.sha256[:16]}...",
                 )
     return manifest
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What a checkpoint says about itself; its files are not looked at.
+    """Return what a checkpoint says about itself, without reading its other files.
 
     Raises:
-        DamagedCheckpoint: it can't be read, or is not what was written.
+        DamagedCheckpoint: the manifest can't be read, or is not what was written.
     """
-    path = folder / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
         record = json.loads(text)
         del record["checksum"]
     except FileNotFoundError:
-        raise DamagedCheckpoint(f"{path} is missing") from None
+        raise DamagedCheckpoint(folder, MANIFEST, "is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpoint(f"{path} can't be read: {error}") from None
+        raise DamagedCheckpoint(folder, MANIFEST, f"can't be read: {error}") from None
     if text != _with_checksum(record):
-        raise DamagedCheckpoint(f"{path} has changed since it was written: its own checksum doesn't fit")
-    if record.pop("format") != FORMAT:
-        raise DamagedCheckpoint(f"{path} is of another version of this project, which reads format {FORMAT} only")
-    try:
-        return Manifest(
-            step=record["step"],
-            metric=record["metric"],
-            score=record["score"],
-            origins={key: Origin(**origin) for key, origin in record["origins"].items()},
-            files={name: FileSum(**found) for name, found in record["files"].items()},
+        raise DamagedCheckpoint(folder, MANIFEST, "has changed since it was written: its checksum is wrong")
+    if (found := record.pop("format")) != FORMAT:
+        raise DamagedCheckpoint(
+            folder, MANIFEST, f"is of another version of this project: its format is {found}, expected {FORMAT}"
         )
-    except (KeyError, TypeError) as error:
-        raise DamagedCheckpoint(f"{path} is of another version of this project: {error}") from None
-
-
-def differences(before: Mapping[str, Origin], now: Mapping[str, Origin]) -> Iterable[tuple[str, Origin, Origin]]:
-    """(config key, origin then, origin now) wherever they are not the same."""
-    nothing = Origin(told="none", digest="")
-    for key in dict.fromkeys((*before, *now)):
-        was, is_now = before.get(key, nothing), now.get(key, nothing)
-        if was.digest != is_now.digest:
-            yield key, was, is_now
+    try:
+        return Manifest.from_record(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamagedCheckpoint(folder, MANIFEST, f"is of another version of this project: {error}") from None
 
 
 def _sum(path: Path, *, is_new: bool) -> FileSum:
+    """Return size and SHA-256 of a file; one that `is_new` is on the disk when this returns."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         if is_new:
@@ -173,14 +168,14 @@ def _sum(path: Path, *, is_new: bool) -> FileSum:
         return FileSum(size=os.fstat(file.fileno()).st_size, sha256=digest)
 
 
-def _sum_or_damage(path: Path) -> FileSum:
+def _sum_or_damage(folder: Path, name: str) -> FileSum:
     try:
-        return _sum(path, is_new=False)
+        return _sum(folder / name, is_new=False)
     except OSError as error:
-        raise DamagedCheckpoint(f"{path} can't be read: {error.strerror or error}") from None
+        raise DamagedCheckpoint(folder, name, f"can't be read: {error.strerror or error}") from None
 
 
 def _with_checksum(record: Mapping[str, object]) -> str:
-    """As JSON, byte for byte the same for the same record."""
+    """Return the record with its checksum as JSON, byte for byte the same for the same record."""
     checksum = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     return json.dumps({**record, "checksum": checksum}, indent=1) + "\n"

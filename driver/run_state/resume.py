@@ -1,11 +1,9 @@
-"""Starting on a folder that holds a run: it is continued, or refused in one line that says why.
+"""Continue the run that a folder holds, or refuse it in one line that says why.
 
-    opened = open_run(config, name)                    looks, and touches nothing
-    with enter_run(opened, config) as folder: ...      cuts the record back to where the run goes on
+    opened = open_run(config, name)                    reads, and changes nothing
+    with enter_run(opened, config) as folder: ...      removes the steps after the one that the run goes on from
 
-
-Owns what may differ between two starts of one run, and what is left of its record when it goes on from a checkpoint.
-Pure driver: files only.
+What may differ between two starts of one run is decided here.
 """
 
 import json
@@ -19,14 +17,13 @@ from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.files import write_whole
 from driver.run_state.checkpoints import FoundCheckpoint, find_checkpoint, set_aside_later, whole_checkpoints
-from driver.run_state.model_fingerprints import run_origins
-from driver.tracking.cut import cut_record
-from driver.tracking.metrics import Event, EventLog, read_metrics
-from driver.tracking.run_folder import RunFolder, check_place, create, holds_something, sole_writer
+from driver.run_state.model_fingerprints import run_fingerprints
+from driver.tracking.line_logs import Event, EventLog, read_metrics
+from driver.tracking.run_folder import RunFolder, check_place, create, cut_record, holds_something, sole_writer
 
 _ENGINE = ("num_workers", "tensor_parallel_size", "max_num_seqs", "gpu_memory_utilization", "kv_cache_gib")
 MAY_CHANGE = (
-    # how much, how fast, and what is watched
+    # how long, how fast, and what is measured
     "algorithm.steps",
     "audit",
     "checkpoint",
@@ -38,14 +35,14 @@ MAY_CHANGE = (
     "run.folder",
     "run.name",
     "weights",
-    # where a model or a set lies: its contents are compared, by the checkpoint and by the problem stream
+    # where a model or a data set lies: the checkpoint and the problem stream compare its contents
     "critic.model",
     "data.path",
     "pivot.cache",
     "pivot.model",
     "policy.model",
     "scorer.model",
-    # sizes that change no result but for rounding
+    # sizes that change results by rounding only
     *(f"{section}.{key}" for section in ("policy", "pivot") for key in (*_ENGINE, "num_cpus", "timeout_s")),
     "policy.min_workers",
     "policy.max_workers",
@@ -59,31 +56,33 @@ MAY_CHANGE = (
     "reward.consistency_floor",
     "reward.consistency_steps",
 )
-"""Keys, or whole sections, that a run may be continued with other values of; any other change makes it another run.
-The learning rate and its schedule are not here: the optimiser's own are part of the checkpoint."""
+"""Keys, or whole sections, that may have other values when a run is continued; any other change makes it another run.
+
+The learning rate and its schedule are not here: those of the optimiser are part of the checkpoint.
+"""
 
 _GLOB_CHARACTERS = "*?["
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedRun:
-    """A folder that a run may start in, and where in the run it does."""
+    """Hold a folder that a run may start in, and the step that the run goes on from."""
 
     path: Path
     is_new: bool
     checkpoint: FoundCheckpoint | None = None  # None: from the first step
-    changed: tuple[str, ...] = ()  # what the config says otherwise than when the run was started last
+    changed: tuple[str, ...] = ()  # how the config differs from that of the last start
     notes: tuple[str, ...] = ()  # for a person
-    seen: tuple[object, ...] = ()  # how far the run had come when it was looked at
+    seen: tuple[object, ...] = ()  # how far the run was when the folder was read
 
     @property
     def step(self) -> int:
-        """The last one that is finished; 0 at the start."""
+        """Return the last finished step; 0 at the start."""
         return self.checkpoint.state.step if self.checkpoint else 0
 
 
 def open_run(config: Config, name: str) -> OpenedRun:
-    """What the folder holds, and whether the config can go on with it. Reads every file of the newest checkpoint.
+    """Return what the folder holds, after every file of the newest checkpoint was read and compared.
 
     Raises:
         BadInput: the run is finished, still going, of another config, or can't be continued.
@@ -91,8 +90,9 @@ def open_run(config: Config, name: str) -> OpenedRun:
     path = check_place(config, name)
     if config.checkpoint.every_steps and (wrong := [sign for sign in _GLOB_CHARACTERS if sign in str(path)]):
         raise BadInput(
-            f"{path} has a {wrong[0]!r} in its name, which DeepSpeed can't load a checkpoint from; choose "
-            "another run.name or run.folder"
+            f"{path} contains {wrong[0]!r}, and DeepSpeed can't load a checkpoint from such a path; choose another "
+            "run.name or run.folder",
+            key="run.name",
         )
     if not holds_something(path):
         return OpenedRun(path=path, is_new=True)
@@ -102,22 +102,24 @@ def open_run(config: Config, name: str) -> OpenedRun:
 
 @contextmanager
 def enter_run(opened: OpenedRun, config: Config) -> Iterator[RunFolder]:
-    """Hold the folder, made new or cut back to the step that the run goes on from.
+    """Lock the folder, new or without the steps after the one that the run goes on from, while the body runs.
 
-    Later steps leave metrics, samples and events; events of no step (a failure, a restart) stay. A kill in between
-    costs nothing: the next start does it again.
+    Later steps are removed from metrics, samples and events; events of the run itself (a failure, a restart) stay. A
+    kill in between loses nothing: the next start does the same again.
 
     Raises:
-        BadInput: another process was faster.
+        BadInput: another process has used the folder since it was opened.
     """
     folder = RunFolder(opened.path)
     folder.path.mkdir(parents=True, exist_ok=True)
     with sole_writer(folder.path):
         if opened.is_new and holds_something(folder.path):
-            raise BadInput(f"{folder.path} was taken by another run a moment ago; choose another run.name")
+            raise BadInput(
+                f"another run has started in {folder.path} just now; choose another run.name", key="run.name"
+            )
         if not opened.is_new:
             if _how_far(folder) != opened.seen:
-                raise BadInput(f"{folder.path} was continued by another process a moment ago; start again")
+                raise BadInput(f"another process has continued {folder.path} just now; start again", key="run.name")
             _cut_back(folder, opened)
         if opened.changed:
             _keep_old_config(folder)
@@ -126,7 +128,11 @@ def enter_run(opened: OpenedRun, config: Config) -> Iterator[RunFolder]:
 
 
 def _continued(folder: RunFolder, config: Config) -> OpenedRun:
-    """What an existing folder can be continued as."""
+    """Return how the run of an existing folder can be continued.
+
+    Raises:
+        BadInput: it can't be.
+    """
     path, asked = folder.path, config.algorithm.steps
     before = _config_before(folder)
     changed = _changes(before, config)
@@ -137,18 +143,24 @@ def _continued(folder: RunFolder, config: Config) -> OpenedRun:
         _refuse_another_run(path, changed)
     if status == "finished" and asked <= num_steps:
         raise BadInput(
-            f"{path} is finished, with {num_steps} steps; ask for more with algorithm.steps, or choose another run.name"
+            f"the run in {path} is finished, with {num_steps} steps; raise algorithm.steps to continue it, or choose "
+            "another run.name",
+            key="algorithm.steps",
         )
-    checkpoint = find_checkpoint(folder.checkpoints, origins=run_origins(config), on_damage=config.checkpoint.on_damage)
+    checkpoint = find_checkpoint(
+        folder.checkpoints, fingerprints=run_fingerprints(config), on_damage=config.checkpoint.on_damage
+    )
     if checkpoint is None and num_steps and (status == "finished" or not before.checkpoint.every_steps):
         raise BadInput(
-            f"{path} holds a run of {num_steps} steps without a checkpoint (checkpoint.every_steps is "
-            f"{before.checkpoint.every_steps}), so it can't be continued; choose another run.name or remove it"
+            f"the run in {path} has {num_steps} steps and no checkpoint (checkpoint.every_steps was "
+            f"{before.checkpoint.every_steps}), so it can't be continued; choose another run.name, or remove it",
+            key="checkpoint.every_steps",
         )
     if checkpoint is not None and checkpoint.state.step > asked:
         raise BadInput(
-            f"{path} has a checkpoint of step {checkpoint.state.step}, and algorithm.steps is {asked}; raise it, or "
-            "choose another run.name"
+            f"{path} has a checkpoint of step {checkpoint.state.step}, and algorithm.steps is {asked}; raise "
+            "algorithm.steps, or choose another run.name",
+            key="algorithm.steps",
         )
     return OpenedRun(
         path=path,
@@ -161,7 +173,7 @@ def _continued(folder: RunFolder, config: Config) -> OpenedRun:
 
 
 def _how_far(folder: RunFolder) -> tuple[object, ...]:
-    """Different after every start and every step of the run."""
+    """Return a value that changes with every start and every step of the run."""
     files = (folder.metrics, folder.events, folder.summary)
     return (
         *((path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None for path in files),
@@ -170,10 +182,10 @@ def _how_far(folder: RunFolder) -> tuple[object, ...]:
 
 
 def _notes(checkpoint: FoundCheckpoint | None, *, num_steps: int) -> tuple[str, ...]:
-    """What a person should know of how the run goes on."""
+    """Return what a person should know about how the run goes on."""
     if checkpoint is None:
-        lost = f": its {num_steps} steps came before the first checkpoint" if num_steps else ""
-        return (f"the run starts again from the beginning{lost}",)
+        lost = f": it had no checkpoint yet, and its {num_steps} steps are done again" if num_steps else ""
+        return (f"the run starts from the beginning{lost}",)
     redone = num_steps - checkpoint.state.step
     again = f"; {redone} later step{'s are' if redone > 1 else ' is'} done again" if redone > 0 else ""
     goes_on = f"the run goes on after step {checkpoint.state.step}, from {checkpoint.path.name}{again}"
@@ -184,31 +196,40 @@ def _notes(checkpoint: FoundCheckpoint | None, *, num_steps: int) -> tuple[str, 
 
 
 def _config_before(folder: RunFolder) -> Config:
+    """Return the config of the run's last start.
+
+    Raises:
+        BadInput: there is none, or it can't be read.
+    """
     if not folder.config.exists():
         raise BadInput(
-            f"{folder.path} holds a run already, and has no {folder.config.name} to continue it by; choose another "
-            "run.name or remove it"
+            f"{folder.path} holds files but no {folder.config.name}, so no run can be continued there; choose another "
+            "run.name, or remove the folder",
+            key=folder.config.name,
         )
     try:
         return load_config(folder.config)
     except BadInput as error:
-        raise BadInput(f"{folder.path} can't be continued by this version of the project: {error}") from None
+        raise BadInput(
+            f"the run in {folder.path} can't be continued by this version of the project: {error}", key=error.key
+        ) from None
 
 
 def _changes(before: Config, now: Config) -> dict[str, str]:
-    """What every key that differs was and is, in the order of the config."""
+    """Return what each key that differs was and is now, by key, in the order of the config."""
     was, is_now = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
     keys = [key for key in dict.fromkeys((*was, *is_now)) if was.get(key) != is_now.get(key)]
     return {key: f"{key} was {was.get(key)!r} and is {is_now.get(key)!r} now" for key in keys}
 
 
 def _refuse_another_run(path: Path, changed: Mapping[str, str]) -> None:
-    refused = [text for key, text in changed.items() if not _may_change(key)]
+    refused = {key: text for key, text in changed.items() if not _may_change(key)}
     if refused:
         more = f" (and {len(refused) - 3} more)" if len(refused) > 3 else ""
         raise BadInput(
-            f"{path} holds a run of another config: {'; '.join(refused[:3])}{more}; set it back, or choose another "
-            "run.name"
+            f"{path} holds a run of another config: {'; '.join(list(refused.values())[:3])}{more}; set it back, or "
+            "choose another run.name",
+            key=next(iter(refused)),
         )
 
 
@@ -234,7 +255,7 @@ def _keep_old_config(folder: RunFolder) -> None:
 
 
 def _status(folder: RunFolder) -> str:
-    """Of the run's last end; empty where it is unknown or was a kill.
+    """Return the status that the run ended with; empty where it was killed or is unknown.
 
     Raises:
         BadInput: another command wrote the folder.
@@ -244,12 +265,14 @@ def _status(folder: RunFolder) -> str:
     summary = _json_object(folder.summary)
     if summary and "status" not in summary:
         raise BadInput(
-            f"{folder.path} holds what another command measured, not a training run; choose another run.name"
+            f"{folder.path} holds the results of another command, not a training run; choose another run.name",
+            key=folder.summary.name,
         )
     return str(summary.get("status", ""))
 
 
 def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
+    """Remove what comes after the step that the run goes on from, and write the event that it goes on."""
     folder.summary.unlink(missing_ok=True)
     cut_record(folder, after_step=opened.step)
     _cut_evaluations(folder.evaluation, keeps_before=opened.step > 0)
@@ -263,7 +286,7 @@ def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
 
 
 def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:
-    """One made after training is of a policy that goes on learning."""
+    """Remove the evaluation after training, as the policy learns on; keep the one before training if `keeps_before`."""
     if not path.exists():
         return
     kept = {moment: result for moment, result in _json_object(path).items() if moment == "before" and keeps_before}
@@ -274,7 +297,7 @@ def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:
 
 
 def _json_object(path: Path) -> Mapping[str, object]:
-    """A small file of the run's own. One that a kill tore, or a hand changed, says nothing."""
+    """Return what a small file of the run holds; nothing where a kill or a person has damaged it."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

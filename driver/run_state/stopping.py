@@ -1,7 +1,4 @@
-"""A run that is asked to stop (SIGTERM: a spot instance that is taken back) ends between two steps, with a checkpoint.
-
-Owns the request and its grace. Knows no step and no file.
-"""
+"""Stop a run on request: SIGTERM, which a spot instance gets before it is taken away, ends it between two steps."""
 
 import asyncio
 import signal
@@ -15,31 +12,34 @@ Result = TypeVar("Result")
 
 
 class Stopped(Exception):
-    """The run was asked to stop while it waited for something that can be left: groups, or an evaluation."""
+    """Report that the run was asked to stop while it waited for work that can be left: groups, or an evaluation."""
 
 
 class GraceOver(RunFailed):
-    """The step under way did not end in time: what it did is lost, and done again by the next start."""
+    """Report that the step under way did not end in time: its work is lost, and done again by the next start."""
 
 
 class StopRequest:
-    """Asked once, by a signal or a caller; never taken back."""
+    """Hold whether the run was asked to stop, by a signal or a caller; a request is never withdrawn."""
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
 
     @property
     def is_asked(self) -> bool:
+        """Return whether the run was asked to stop."""
         return self._asked.is_set()
 
     def ask(self) -> None:
+        """Ask the run to stop."""
         self._asked.set()
 
     async def wait(self) -> None:
+        """Wait until the run is asked to stop."""
         await self._asked.wait()
 
     async def before(self, work: Awaitable[Result]) -> Result:
-        """The work's result; it is cancelled where the run is asked to stop first.
+        """Return the result of `work`, which is cancelled where the run is asked to stop first.
 
         Raises:
             Stopped: the run was asked to stop.
@@ -56,41 +56,49 @@ class StopRequest:
 
 
 @contextmanager
-def stopping_on_sigterm(stop: StopRequest, *, grace_s: float, said: Callable[[str], None]) -> Iterator[None]:
-    """SIGTERM asks to stop; `grace_s` later what still runs in the task of now is cancelled. A second one is not waited
-    for.
+def stopping_on_sigterm(
+    stop: StopRequest, *, grace_s: float, last_work: str, on_signal: Callable[[str], None]
+) -> Iterator[None]:
+    """Turn SIGTERM into a request to stop while the body runs.
+
+    What still runs in the current task `grace_s` seconds after the signal is cancelled; a second signal cancels it at
+    once.
+
+    Args:
+        stop: the request.
+        grace_s: seconds that the last work may take.
+        last_work: what is still done after the signal, for the message: "finishing this step".
+        on_signal: prints the message.
 
     Raises:
-        GraceOver: the body was cancelled because the time was over.
+        GraceOver: the body was cancelled because the time was over, or by a second signal.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None, "signals are handled in a task of the event loop"
-    is_over = False
-    why = f"what was under way took longer than checkpoint.grace_s = {grace_s:g} s"
+    why: GraceOver | None = None
     timers: list[asyncio.TimerHandle] = []
 
-    def give_up() -> None:
-        nonlocal is_over
-        if not is_over:  # what is done on the way out is not cancelled again
-            is_over = True
+    def give_up(reason: str, key: str) -> None:
+        nonlocal why
+        if why is None:  # the clean-up that follows is not cancelled again
+            why = GraceOver(reason, key=key)
             task.cancel()
 
-    def on_signal() -> None:
-        nonlocal why
+    def on_sigterm() -> None:
         if stop.is_asked:
-            why = "a second SIGTERM came before what was under way had ended"
-            give_up()
+            give_up(f"received a second SIGTERM before {last_work} had ended", "SIGTERM")
             return
-        said(f"SIGTERM: what has to be finished and kept is; at most {grace_s:g} s")
+        on_signal(f"Received SIGTERM: {last_work} (at most {grace_s:g} s)")
         stop.ask()
-        timers.append(loop.call_later(grace_s, give_up))
+        late = f"{last_work} took longer than checkpoint.grace_s = {grace_s:g} s after SIGTERM"
+        timers.append(loop.call_later(grace_s, give_up, late, "checkpoint.grace_s"))
 
-    loop.add_signal_handler(signal.SIGTERM, on_signal)
+    loop.add_signal_handler(signal.SIGTERM, on_sigterm)
     try:
         yield
     except asyncio.CancelledError:
-        if is_over:
-            raise GraceOver(why) from None
+        if why is not None:
+            raise why from None
         raise
     finally:
         loop.remove_signal_handler(signal.SIGTERM)

@@ -1,7 +1,6 @@
-"""Does the policy still answer in the language that it is asked in? Ends a run that no longer does.
+"""End a run whose policy no longer answers in the language of the problem.
 
-Owns what counts as "in the asked language" and the window over which that is watched. Knows scores; must not know how a
-language is told (rewards/gates/language.py).
+A response is in the language where the language gates say so; how they identify a language is not decided here.
 """
 
 from collections import Counter, deque
@@ -16,25 +15,28 @@ LANGUAGE_GATES = ("language", "answer_language")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LanguageCounts:
-    """The scored responses of one step by language, and how many of them are in it."""
+    """Hold the scored responses of one step by the problem's language, and how many of them are in it."""
 
     in_language: Counter[str]
     scored: Counter[str]
 
 
 class ConsistencyWatch:
-    """Fails a run whose responses in some language, over the last `steps` steps, are hardly ever in that language."""
+    """End a run whose responses to problems in some language are hardly ever in that language."""
 
     def __init__(self, *, floor: float, steps: int) -> None:
-        """`floor` is the least share, in [0, 1]; 0 never fails a run. Nothing is judged before `steps` were seen."""
+        """Take the least share of responses, in [0, 1] (0 never ends a run), and over how many of the last steps.
+
+        Nothing is judged before so many steps were seen.
+        """
         self._floor = floor
         self._window: deque[LanguageCounts] = deque(maxlen=steps)
 
     def see(self, step: LanguageCounts) -> None:
-        """One more step.
+        """Count one more step.
 
         Raises:
-            RunFailed: a language is under the floor; the message says which, and what to do.
+            RunFailed: a language is below the least share; the message says which, and what to do.
         """
         self._window.append(step)
         if len(self._window) < (self._window.maxlen or 0):
@@ -44,16 +46,18 @@ class ConsistencyWatch:
         shares = {language: in_language[language] / num for language, num in scored.items() if num}
         low = {language: share for language, share in sorted(shares.items()) if share < self._floor}
         if low:
-            told = ", ".join(f"{language}: {share:.1%} of {scored[language]}" for language, share in low.items())
+            shown = ", ".join(f"{language}: {share:.1%} of {scored[language]}" for language, share in low.items())
             raise RunFailed(
-                f"too few responses are in the language that was asked for ({told} in the last {len(self._window)} "
-                f"steps; reward.consistency_floor is {self._floor:.1%}). Start from a model that answers in it, show "
-                "it more exemplars (prompt.num_exemplars), or set reward.consistency_floor = 0 to go on all the same"
+                f"too few responses are in the language of their problem ({shown} in the last {len(self._window)} "
+                f"steps; reward.consistency_floor is {self._floor:.1%}). Start from a model that answers in that "
+                "language, show it more exemplars (prompt.num_exemplars), or set reward.consistency_floor = 0 to go on "
+                "regardless",
+                key="reward.consistency_floor",
             )
 
 
 def count_languages(groups: Iterable[ScoredGroup]) -> LanguageCounts:
-    """Unscored responses, and scores without a language gate, are not counted."""
+    """Count a step's responses; unscored responses, and scores without a language gate, are left out."""
     in_language: Counter[str] = Counter()
     scored: Counter[str] = Counter()
     for group in groups:
@@ -64,9 +68,9 @@ def count_languages(groups: Iterable[ScoredGroup]) -> LanguageCounts:
 
 
 def is_in_language(score: Score | Unscored) -> bool | None:
-    """Whether reasoning and answer are in the asked language; None where nobody judged.
+    """Return whether reasoning and answer are in the problem's language; None where no gate has judged.
 
-    A gate that is switched off is recorded as a part of its name, 1 where it would have been open.
+    A gate that is switched off is recorded as a component of its name, which is 1 where the gate would have been open.
     """
     if isinstance(score, Unscored):
         return None

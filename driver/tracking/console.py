@@ -1,13 +1,12 @@
-"""What a person sees while a run goes on: one live line on a terminal, else one plain line per thing that happened.
+"""Show a person what a run does: one live line on a terminal; without one, a plain line for each thing that happens."""
 
-Owns everything that is written to the console before the final summary. Knows metric names; must not know Ray, an
-engine or any file.
-"""
-
+import logging
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +17,7 @@ from rich.text import Text
 from contracts.waiting import NOTE_EVERY_S, duration
 
 _STEPS_IN_ETA = 10
+"""The time that is left is estimated from so many of the last steps."""
 
 _RATES = {
     "policy": ("throughput/policy_tokens_per_s", "tok/s"),
@@ -28,10 +28,10 @@ _RATES = {
 
 
 class Console:
-    """The run's line. Use it as a context manager; everything else that wants to say something calls `note`.
+    """Print what a run does; to be used as a context manager.
 
-    With a terminal the line is redrawn in place and notes scroll above it. Without one, every step, phase and note is
-    a line of its own and nothing is ever redrawn.
+    On a terminal one line is redrawn in place, and notes scroll above it. Without a terminal every step, phase and note
+    is a line of its own, and nothing is redrawn.
     """
 
     def __init__(self, console: Terminal, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,12 +54,11 @@ class Console:
             self._live.stop()
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._console.print(Text(text), soft_wrap=True)
 
     def waiting(self, text: str) -> None:
-        """What the run is waiting for; the `report` of `waiting_for`. Gone with the next step, or when it isn't said
-        again."""
+        """Show what the run waits for, until the next step or until the text is not repeated any more."""
         self._wait = text
         self._wait_shown_until = self._clock() + NOTE_EVERY_S + 1
         if text and self._live is None:
@@ -67,8 +66,10 @@ class Console:
 
     @contextmanager
     def phase(self, what: str, *, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """Shows `what` with its seconds ("loading policy ... 12 s"), and how far it is once told; several may run
-        at once. Gives the function to call with the number that is done."""
+        """Show `what` with its seconds ("loading policy ... 12 s") while the body runs; several may run at once.
+
+        Yields the function to call with the number that is done, of `total`.
+        """
         phase = _Phase(what, total=total, started=self._clock())
         self._phases[what] = phase
         if self._live is None:
@@ -83,11 +84,15 @@ class Console:
             self.note(f"{what}: {outcome} in {duration(self._clock() - phase.started)}")
 
     def start_steps(self, total: int, *, done: int = 0) -> None:
-        """From now on the line counts steps; `done` of them were made by an earlier start of the run."""
+        """Start to count steps; `done` of them were made by an earlier start of the run."""
         self._steps = _Steps(total=total, done=done, started=self._clock())
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """A step is finished: its number (the first is 1) and its metrics."""
+        """Show that a step ended: its number (the first is 1) and its metrics.
+
+        Raises:
+            ValueError: `start_steps` was not called before.
+        """
         if self._steps is None:
             raise ValueError("start_steps must be called before step")
         self._steps.finish(step, metrics, now=self._clock())
@@ -101,7 +106,7 @@ class Console:
             self.note(phase.text(now=self._clock()))
 
     def line(self) -> Text:
-        """What the live line says now."""
+        """Return the text of the live line at this moment."""
         parts = [phase.text(now=self._clock()) for phase in list(self._phases.values())]
         if self._steps is not None:
             parts.insert(0, self._steps.text(now=self._clock()))
@@ -111,7 +116,7 @@ class Console:
 
 
 class _Phase:
-    """A piece of work before, between or after the steps."""
+    """Hold the progress of a piece of work before, between or after the steps."""
 
     def __init__(self, what: str, *, total: int | None, started: float) -> None:
         self.what = what
@@ -133,7 +138,7 @@ class _Phase:
 
 
 class _Steps:
-    """The steps so far: where the run is, how fast, and what the last step measured."""
+    """Hold the number of the last step, what it measured, and how long the last steps took."""
 
     def __init__(self, *, total: int, done: int, started: float) -> None:
         self._total = total
@@ -164,6 +169,22 @@ class _Steps:
         return "  ".join(parts)
 
     def _eta_s(self, now: float) -> float:
-        """The mean of the last steps for each that is left, less what the current one has already taken."""
+        """Return the seconds left: the last steps' mean for each step left, less what this step has already taken."""
         mean = sum(self._durations) / len(self._durations)
         return max(0.0, mean * (self._total - self._done) - (now - self._last_end))
+
+
+def quiet_logs(path: Path) -> None:
+    """Send all logging and warnings of this process to the file at `path`, so that the console stays readable."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for name, logger in logging.Logger.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.split(".")[0] in ("ray", "transformers", "datasets"):
+            logger.handlers[:] = []
+            logger.propagate = True
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log that can't be written must not fill the console with tracebacks
+    warnings.simplefilter("default")

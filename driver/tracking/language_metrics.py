@@ -1,8 +1,4 @@
-"""What a step's responses were worth and how right they were, as metrics per language.
-
-Owns the names that end in a language or start with `lang/`; "all" stands for all languages together. Knows the schema
-and answers; must not know Ray, an engine or how anything is drawn.
-"""
+"""Compute the metrics of a step's responses for each language; "all" stands for all languages together."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,7 +16,7 @@ ALL_LANGUAGES = "all"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Scored:
-    """One scored response beside what it is compared with."""
+    """Hold one scored response and what its answer is compared with."""
 
     score: Score
     gold: str | None
@@ -37,14 +33,14 @@ class _Scored:
 
 
 class _Compared(NamedTuple):
-    """A group with its scored responses."""
+    """Hold a group and its scored responses."""
 
     group: ScoredGroup
     scored: Sequence[_Scored]
 
 
 def language_metrics(groups: Iterable[ScoredGroup]) -> dict[str, float]:
-    """Of each language that has a group, and of all together."""
+    """Return the metrics of each language that has a group, and of all languages together."""
     compared = _compared(groups)
     metrics: dict[str, float] = {}
     for language, of_language in _by_language(compared).items():
@@ -60,7 +56,7 @@ def _by_language(groups: Sequence[_Compared]) -> dict[str, list[_Compared]]:
 
 
 def _compared(groups: Iterable[ScoredGroup]) -> list[_Compared]:
-    """A text is read for its answer once: languages of one item share its reference."""
+    """Pair each group with its scored responses; each reference is read for its answer once, as languages share it."""
     pivot_answers: dict[str, str | None] = {}
     compared: list[_Compared] = []
     for group in groups:
@@ -77,7 +73,10 @@ def _compared(groups: Iterable[ScoredGroup]) -> list[_Compared]:
 
 
 def _of_language(language: str, groups: Sequence[_Compared]) -> dict[str, float]:
-    """Accuracy is against gold, and only watched: no reward reads it. Agreement is with the pivot's answer."""
+    """Return the metrics of one language.
+
+    Accuracy is against gold answers and only watched: no reward reads it. Agreement is with the pivot's answer.
+    """
     rollouts = [rollout for compared in groups for rollout in compared.group.group.rollouts]
     scored = [response for compared in groups for response in compared.scored]
     scores = [response.score for response in scored]

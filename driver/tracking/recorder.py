@@ -1,7 +1,4 @@
-"""Writing a run down, step by step: metrics, events, samples, and the line that a person sees.
-
-Owns the order in which a finished step reaches the files. Knows the run folder and the recipe's record; no engine.
-"""
+"""Record a run step by step: metrics, events and samples in its folder, and a line on the console."""
 
 import time
 from collections.abc import Iterable
@@ -9,22 +6,22 @@ from collections.abc import Iterable
 from contracts.rollouts import DroppedGroup, ScoredGroup, Unscored
 from driver.tracking.consistency import ConsistencyWatch, count_languages
 from driver.tracking.console import Console
-from driver.tracking.cut import cut_record
-from driver.tracking.metrics import Event, EventLog, MetricsLog, StepOutcome, step_metrics
-from driver.tracking.run_folder import RunFolder
+from driver.tracking.line_logs import Event, EventLog, MetricsLog
+from driver.tracking.run_folder import RunFolder, cut_record
 from driver.tracking.samples_file import SamplesLog
+from driver.tracking.step_metrics import StepOutcome, step_metrics
 from driver.tracking.step_record import SkippedStep, StepRecord
 
 
 class RunRecorder:
-    """The recipe's `Recorder` on a run folder."""
+    """Record a recipe's steps in a run folder and show them on the console."""
 
     def __init__(self, folder: RunFolder, console: Console, *, watch: ConsistencyWatch) -> None:
         self._folder = folder
         self._open()
         self._console = console
         self._watch = watch
-        self._told: set[str] = set()  # reasons for unscored responses that were explained already
+        self._explained: set[str] = set()  # reasons for unscored responses that were explained already
         self._started = time.monotonic()
 
     def _open(self) -> None:
@@ -33,13 +30,16 @@ class RunRecorder:
         self._samples = SamplesLog(self._folder.samples)
 
     def begin(self, step: int) -> None:
+        """Start the time of a step."""
         self._started = time.monotonic()
 
     def record(self, step: StepRecord) -> None:
-        """Everything of the step is on disk before anything that it shows can end the run.
+        """Write a finished step to the files, its metrics last, and show it.
+
+        All of the step is written before anything that it shows can end the run.
 
         Raises:
-            RunFailed: the policy has left a language (driver/tracking/consistency.py).
+            RunFailed: the policy no longer answers in some language.
         """
         scored = tuple(group for group in step.groups if isinstance(group, ScoredGroup))
         update = step.update
@@ -53,12 +53,12 @@ class RunRecorder:
                 push=update.push if update else None,
                 policy_version=step.policy_version,
                 scorer=step.scorer,
-                feed=step.metrics,
+                buffer=step.metrics,
             )
         )
         if scored:
             self._samples.append(step.step, scored, learned_by=dict.fromkeys(step.learned, step.policy_version))
-        self._imitated(step, scored)
+        self._record_imitated(step, scored)
         self.dropped(step.dropped, step=step.step)
         for skipped in update.skipped if update else ():
             self._events.append(_skipped_event(step.step, skipped))
@@ -67,15 +67,15 @@ class RunRecorder:
         self._console.step(step.step, metrics)
         self._watch.see(count_languages(scored))
 
-    def _imitated(self, step: StepRecord, scored: Iterable[ScoredGroup]) -> None:
-        """Groups that were learned from without a sample: their text was given, no engine drew it."""
+    def _record_imitated(self, step: StepRecord, scored: Iterable[ScoredGroup]) -> None:
+        """Write an event for each group that was learned from without a sample: its text was given, not sampled."""
         sampled = {group.group.group_id for group in scored}
         for group_id in step.learned:
             if group_id not in sampled:
                 self._events.append(Event(kind="group_learned", reason="imitated", step=step.step, group_id=group_id))
 
     def dropped(self, groups: Iterable[DroppedGroup], *, step: int) -> None:
-        """Groups that no step learns from."""
+        """Write an event for each group that no step learns from."""
         for group in groups:
             self._events.append(
                 Event(
@@ -88,22 +88,24 @@ class RunRecorder:
             )
 
     def cut_back(self, step: int) -> None:
-        """Only the steps up to this one have happened: the later ones happen again."""
+        """Remove the steps after this one from the files: they are done again."""
         self._metrics.close()
         self._events.close()
         try:
             cut_record(self._folder, after_step=step)
         finally:
-            self._open()  # a disk that is full must not keep the end of the run from being written down
+            self._open()  # also on a full disk: the end of the run must still be recorded
 
     def _explain_unscored(self, step: int, groups: Iterable[ScoredGroup]) -> None:
-        """Each reason with more to tell is written out, and said, once a run: a bug in a user's own reward comes back
-        with every response."""
+        """Explain each reason for unscored responses once a run, as an event and on the console.
+
+        A mistake in a user's own reward comes back with every response.
+        """
         for group in groups:
             for score in group.scores:
-                if not isinstance(score, Unscored) or not score.detail or score.reason in self._told:
+                if not isinstance(score, Unscored) or not score.detail or score.reason in self._explained:
                     continue
-                self._told.add(score.reason)
+                self._explained.add(score.reason)
                 event = Event(
                     kind="unscored",
                     reason=score.reason,
@@ -113,26 +115,28 @@ class RunRecorder:
                 )
                 self._events.append(event)
                 last_line = score.detail.strip().splitlines()[-1]
-                self._console.note(f"responses stay unscored: {score.reason} ({last_line}); more in events.jsonl")
+                self._console.note(f"some responses have no score: {score.reason} ({last_line}); see events.jsonl")
 
     def waiting(self, what: str) -> None:
+        """Show what the run waits for."""
         self._console.waiting(what)
 
     def note(self, text: str) -> None:
+        """Print a line that stays."""
         self._console.note(text)
 
     def event(self, kind: str, reason: str, detail: str = "") -> None:
-        """Something of no step: it stays when steps are done again."""
+        """Write an event of the run itself, which stays when steps are done again."""
         self._events.append(Event(kind=kind, reason=reason, detail=detail))
 
     def worker_changed(self, kind: str, reason: str, detail: str) -> None:
-        """What befell a worker; a person is told of those that are lost, and of how many there are."""
+        """Write an event about a worker; lost workers, and changes of their number, are also printed."""
         self.event(kind, reason, detail)
         if kind != "worker" or reason.endswith(("-> dead", "-> retired")):
             self.note(f"{reason}: {detail}")
 
     def close(self) -> None:
-        """Merge the samples' parts; safe after a failure, which loses no finished step."""
+        """Merge the samples of all steps and close the files; after a failure too, no finished step is lost."""
         self._samples.merge()
         self._metrics.close()
         self._events.close()

@@ -1,7 +1,6 @@
-"""A run's folder: where everything that it writes goes (docs/architecture.md, "The run folder").
+"""Name the files of a run's folder, and keep two processes from writing into one.
 
-Owns names and the promise that a run is never written over, and never by two at a time. Going on with a run that a
-folder holds is driver/run_state/resume.py.
+A folder that holds a run is never written over: the run in it is continued, or refused.
 """
 
 import errno
@@ -9,7 +8,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,87 +17,101 @@ from contracts.config.load import dump_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.files import write_whole
+from driver.tracking.line_logs import cut_events, cut_metrics
+from driver.tracking.samples_file import cut_samples
 
 
 @dataclass(frozen=True)
 class RunFolder:
+    """Hold the path of a run's folder, and name what lies in it."""
+
     path: Path
 
     @property
     def config(self) -> Path:
+        """Return the path of the resolved config."""
         return self.path / "config.toml"
 
     @property
     def metrics(self) -> Path:
+        """Return the path of the metrics: one line a step."""
         return self.path / "metrics.jsonl"
 
     @property
     def events(self) -> Path:
+        """Return the path of the events: failures, restarts, skips and drops."""
         return self.path / "events.jsonl"
 
     @property
     def samples(self) -> Path:
+        """Return the path of every scored response."""
         return self.path / "samples.parquet"
 
     @property
     def checkpoints(self) -> Path:
+        """Return the folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def evaluation(self) -> Path:
+        """Return the path of the evaluations before and after training."""
         return self.path / "evaluation.json"
 
     @property
     def calibration(self) -> Path:
-        """The scale of the reasoning part, as the run used it."""
+        """Return the path of the calibration of the reasoning component, as the run used it."""
         return self.path / "calibration.json"
 
     @property
     def summary(self) -> Path:
+        """Return the path of the summary, which is written when a command ends."""
         return self.path / "summary.json"
 
     @property
     def logs(self) -> Path:
+        """Return the folder of the processes' logs."""
         return self.path / "logs"
 
-    def write_summary(self, summary: dict[str, object]) -> None:
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Write the summary, whole or not at all."""
         write_whole(self.summary, json.dumps(summary, ensure_ascii=False, indent=1))
 
 
 def run_name(config: Config, config_path: Path) -> str:
-    """The configured name, or the config's own and the time."""
+    """Return the configured name of the run; where it is empty, the config file's name with the time."""
     return config.run.name or f"{config_path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def check_new(config: Config, name: str) -> Path:
-    """Where something that can't be continued will live.
+    """Return the path of a folder for a command whose results can't be continued; nothing is touched.
 
     Raises:
-        BadInput: when that folder holds a run already, and nothing in it is touched; when no folder can be there.
+        BadInput: the folder holds a run already, or no folder can be made there.
     """
     path = check_place(config, name)
     if holds_something(path):
-        raise BadInput(f"{path} holds a run already; choose another run.name or remove it")
+        raise BadInput(f"{path} already holds a run; choose another run.name, or remove the folder", key="run.name")
     return path
 
 
 def check_place(config: Config, name: str) -> Path:
-    """The path of a run's folder.
+    """Return the path of a run's folder.
 
     Raises:
-        BadInput: no folder can be there.
+        BadInput: no folder can be made there.
     """
     path = Path(config.run.folder) / name
     existing = next(place for place in (path, *path.parents) if place.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise BadInput(
-            f"{path} can't be made: {existing} is no folder that may be written to; choose another run.folder"
+            f"{path} can't be made: {existing} is not a folder that may be written to; choose another run.folder",
+            key="run.folder",
         )
     return path
 
 
 def holds_something(path: Path) -> bool:
-    """Whether there is any file; a start that failed early leaves empty folders."""
+    """Return whether there is any file under `path`; a start that failed early leaves empty folders."""
     return path.exists() and any(not found.is_dir() for found in path.rglob("*"))
 
 
@@ -112,18 +125,25 @@ def create(path: Path, config: Config) -> RunFolder:
 
 
 def write_config(folder: RunFolder, config: Config) -> None:
-    """Save the resolved config; whole or not at all."""
+    """Save the resolved config, whole or not at all."""
     write_whole(folder.config, dump_config(config))
+
+
+def cut_record(folder: RunFolder, *, after_step: int) -> None:
+    """Remove later steps from metrics, samples and events; events of the run itself stay."""
+    cut_metrics(folder.metrics, after_step=after_step)
+    cut_samples(folder.samples, after_step=after_step)
+    cut_events(folder.events, after_step=after_step)
 
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
-    """Hold an existing run folder against a second process; a process that dies lets go of it.
+    """Lock an existing run folder against a second process; a process that dies releases its lock.
 
-    A file system that has no locks for folders (NFS) lets any number in.
+    A file system that has no locks for folders (NFS) lets any number of processes in.
 
     Raises:
-        BadInput: another process holds it.
+        BadInput: another process has the lock.
     """
     place = os.open(path, os.O_RDONLY)
     try:
@@ -131,7 +151,10 @@ def sole_writer(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EWOULDBLOCK:
             os.close(place)
-            raise BadInput(f"{path} holds a run that is still going; wait for it, or choose another run.name") from None
+            raise BadInput(
+                f"{path} holds a run that is still going; wait until it ends, or choose another run.name",
+                key="run.name",
+            ) from None
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""Every scored response of a run, kept for people to read: samples.parquet in the run folder.
+"""Keep every scored response of a run in samples.parquet, for people to read and for `verify`.
 
-Owns the table's columns and how it survives a kill: each step is a finished file of its own under samples/ (written
-aside, then renamed), and `merge` folds them into samples.parquet, one row group a step. A step written again (after a
-resume) replaces itself and all steps after it. Knows the schema only.
+The table survives a kill: each step is a whole file of its own under samples/, and `merge` joins them to
+samples.parquet, one row group a step. A step that is written again (after a resume) replaces itself and all steps after
+it.
 """
 
 import shutil
@@ -36,21 +36,25 @@ _COLUMNS = pa.schema(
         ("reference", pa.string()),
     ]
 )
-"""Beside these, one `part_<name>` (float) and one `gate_<name>` (bool, False is shut) for each part and gate."""
+"""There are also a `part_<name>` (float) for each reward component and a `gate_<name>` (bool, False is shut) for each
+gate."""
 
 Cell = str | int | float | bool | None
 
 
 class SamplesLog:
-    """Writes a run's samples step by step. A step that `append` returned from is on disk."""
+    """Write a run's samples step by step. When `append` returns, the step is on the disk."""
 
     def __init__(self, path: Path) -> None:
-        """`path` is samples.parquet, as it will be called once merged; the steps' files go to samples/ beside it."""
+        """Take the path of the merged file, samples.parquet; the steps' files go to samples/ beside it."""
         self._path = path
         self._folder = _parts_folder(path)
 
     def append(self, step: int, groups: Iterable[ScoredGroup], *, learned_by: Mapping[str, int]) -> None:
-        """`learned_by`: the version of the weights that learned from a group, by its id; the others were dropped."""
+        """Write a step's scored groups.
+
+        `learned_by` is the version of the weights that learned from a group, by group id; the others were dropped.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         for later_step, part in _parts(self._path):
             if later_step > step:
@@ -60,7 +64,7 @@ class SamplesLog:
         _write_tables(self._folder / f"step-{step:08d}.parquet", [table], table.schema)
 
     def merge(self) -> None:
-        """Fold all steps into samples.parquet. A kill at any moment loses and doubles nothing."""
+        """Join all steps to samples.parquet. A kill at any moment loses nothing and doubles nothing."""
         if not _parts(self._path):
             return
         sources = _sources(self._path)
@@ -70,7 +74,7 @@ class SamplesLog:
 
 
 def cut_samples(path: Path, *, after_step: int) -> None:
-    """Leave the steps up to `after_step`, merged or not."""
+    """Remove the steps after `after_step`, merged or not."""
     for step, part in _parts(path):
         if step > after_step:
             part.unlink()
@@ -84,7 +88,7 @@ def cut_samples(path: Path, *, after_step: int) -> None:
 
 
 def sampled_steps(path: Path) -> list[int]:
-    """Steps that samples are kept of, in order; merged or not."""
+    """Return the steps that have samples, in order; merged or not."""
     steps: set[int] = set()
     for file, before_step in _sources(path):
         found = pq.read_table(file, columns=["step"]).column("step").unique().to_pylist()
@@ -93,7 +97,7 @@ def sampled_steps(path: Path) -> list[int]:
 
 
 def read_samples(path: Path, *, steps: Iterable[int]) -> list[dict[str, Cell]]:
-    """The rows of some steps, in order, one dict a response; merged or not."""
+    """Return the rows of some steps, in order, one dictionary a response; merged or not."""
     wanted = sorted(set(steps))
     rows: list[dict[str, Cell]] = []
     for file, before_step in _sources(path):
@@ -132,7 +136,7 @@ def _response_cells(rollout: Rollout, reference: Reference) -> dict[str, Cell]:
 
 
 def storable(text: str) -> str:
-    """UTF-8 has no lone surrogates: one that an engine or a user's file let through is written as its escape."""
+    """Return the text with lone surrogates as escapes: UTF-8 can't hold those of an engine or of a user's file."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -145,7 +149,7 @@ def _score_cells(score: Score | Unscored) -> dict[str, Cell]:
 
 
 def _schema(rows: list[dict[str, Cell]]) -> pa.Schema:
-    """The fixed columns and those of the parts and gates that occur, in the order of their names."""
+    """Return the fixed columns and those of the components and gates that occur, in the order of their names."""
     names = sorted({name for row in rows for name in row})
     parts = [(name, pa.float64()) for name in names if name.startswith("part_")]
     gates = [(name, pa.bool_()) for name in names if name.startswith("gate_")]
@@ -157,14 +161,17 @@ def _parts_folder(path: Path) -> Path:
 
 
 def _parts(path: Path) -> list[tuple[int, Path]]:
-    """The steps' own files, in order."""
+    """Return the steps' own files with their steps, in order."""
     files = sorted(_parts_folder(path).glob("step-*.parquet"))
     return [(int(file.stem.removeprefix("step-")), file) for file in files]
 
 
 def _sources(path: Path) -> list[tuple[Path, int | None]]:
-    """Files with the step before which each counts. What the merged file holds of steps that have a file of their own,
-    or of later ones, is out of date or was being folded in when the run was killed."""
+    """Return the files to read, each with the step before which its rows count (None: all count).
+
+    What the merged file holds of steps that have a file of their own, or of later ones, is out of date or was being
+    merged when the run was killed.
+    """
     parts = _parts(path)
     first_part_step = parts[0][0] if parts else None
     merged: list[tuple[Path, int | None]] = [(path, first_part_step)] if path.exists() else []
@@ -172,7 +179,7 @@ def _sources(path: Path) -> list[tuple[Path, int | None]]:
 
 
 def _row_groups(sources: list[tuple[Path, int | None]], schema: pa.Schema) -> Iterator[pa.Table]:
-    """One table a step, in one schema; no more than one row group is in memory."""
+    """Yield one table a step, in one schema; no more than one row group is in memory."""
     for path, before_step in sources:
         with pq.ParquetFile(path) as file:
             for index in range(file.num_row_groups):
@@ -183,7 +190,7 @@ def _row_groups(sources: list[tuple[Path, int | None]], schema: pa.Schema) -> It
 
 
 def _in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """With all columns of the schema; null where the table has none."""
+    """Return the table with all columns of the schema; null where it has none."""
     columns = [
         table.column(field.name) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in schema

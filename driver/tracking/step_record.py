@@ -1,7 +1,6 @@
-"""A step of a run: what it starts with, what it gathers, what it did with that, and who is told.
+"""Define what a step of a run starts with, what it gathers, what it did, and the interface that records it.
 
-Owns the record of a step, whatever the algorithm. Knows the schema; must not know files or consoles
-(driver/tracking/recorder.py).
+The record is the same for every algorithm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from driver.rollouts.stage_clock import StageClock
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step under way."""
+    """Hold a step that is under way."""
 
     number: int
     policy_version: int  # of the weights that learn
@@ -27,14 +26,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class StepInputs:
-    """What a step gathered before it learned."""
+    """Hold what a step gathered before it learned."""
 
-    groups: Sequence[Outcome] = ()  # in the order of their draws; none where nothing is scored
-    dropped: Sequence[DroppedGroup]  # that can't be learned from
+    groups: Sequence[Outcome] = ()  # in the order of their draws; empty where the algorithm scores nothing
+    dropped: Sequence[DroppedGroup]  # groups that can't be learned from
     problems: Mapping[str, Problem]  # of all groups that may be learned from, by group id
     references: ReferenceCounts
-    scorer: Mapping[str, float] = field(default_factory=dict)  # what the scorers counted meanwhile
-    metrics: Mapping[str, float] = field(default_factory=dict)  # of the way here (driver/rollouts/buffer.py)
+    scorer: Mapping[str, float] = field(default_factory=dict)  # scorer/..., since the step before
+    metrics: Mapping[str, float] = field(default_factory=dict)  # queue/..., group/..., of the rollout buffer
 
 
 async def step_inputs(batch: Batch, dropped: Sequence[DroppedGroup], stages: Stages) -> StepInputs:
@@ -54,15 +53,15 @@ async def step_inputs(batch: Batch, dropped: Sequence[DroppedGroup], stages: Sta
 
 @dataclass(frozen=True, kw_only=True)
 class SkippedStep:
-    """An optimiser step that was not taken: its loss or gradient was not finite."""
+    """Hold an optimiser step that was not taken, because its loss or gradient was not finite."""
 
     optimizer_step: int  # counted from 1 over the run, with skipped ones
-    group_ids: tuple[str, ...]  # whose loss was not finite; all of the mini-batch where only the gradient wasn't
+    group_ids: tuple[str, ...]  # whose loss was not finite; all of the mini-batch where only the gradient was not
 
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """What the learner did with a step's batch."""
+    """Hold what the learner did with a step's batch."""
 
     step: StepResult  # of all its optimiser steps together
     push: PushResult | None  # None: no weight has changed, or the recipe pushes later
@@ -71,17 +70,15 @@ class Update:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """All that happened in one step, for whoever writes it down."""
+    """Hold all that happened in one step, to be recorded."""
 
     step: int
     policy_version: int  # of the weights that learned
-    groups: Sequence[
-        Outcome
-    ]  # in the order of their draws, those that were replaced last; none where nothing is scored
-    dropped: Sequence[DroppedGroup]  # everything that was not learned from, without signal included
+    groups: Sequence[Outcome]  # in the order of their draws, then replaced ones; empty where nothing is scored
+    dropped: Sequence[DroppedGroup]  # all groups that were not learned from, those without a signal included
     learned: Sequence[str]  # ids of the groups that were learned from
-    num_samples: int  # learned from
-    update: Update | None  # None where there was nothing to learn from: the weights stay as they are
+    num_samples: int  # that were learned from
+    update: Update | None  # None: there was nothing to learn from, and the weights stay as they are
     references: ReferenceCounts
     stage_seconds: Mapping[str, float]
     scorer: Mapping[str, float]
@@ -89,12 +86,20 @@ class StepRecord:
 
 
 class Recorder(Protocol):
-    """Whoever writes steps down and shows them (driver/tracking/recorder.py)."""
+    """Record steps and show them to a person."""
 
-    def begin(self, step: int) -> None: ...
+    def begin(self, step: int) -> None:
+        """Start the time of a step."""
+        ...
 
-    def record(self, step: StepRecord) -> None: ...
+    def record(self, step: StepRecord) -> None:
+        """Write a finished step down.
+
+        Raises:
+            RunFailed: the step shows that the run must not go on.
+        """
+        ...
 
     def waiting(self, what: str) -> None:
-        """Called every 30 s of a wait; with its own deadline, every wait also ends."""
+        """Show what the run waits for; called every 30 s of a wait."""
         ...

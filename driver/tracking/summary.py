@@ -1,10 +1,10 @@
-"""A run in a few numbers, read from its folder: summary.json, `--json` and the last line that a person sees."""
+"""Summarise a run in a few numbers, from its folder: for summary.json, `--json` and the last line on the console."""
 
 from collections.abc import Sequence
 from statistics import fmean
 
 from driver.evaluation.measure import EvaluationResult, read_evaluations
-from driver.tracking.metrics import read_metrics
+from driver.tracking.line_logs import read_metrics
 from driver.tracking.run_folder import RunFolder
 
 
@@ -30,7 +30,7 @@ def summarise(folder: RunFolder, *, status: str, seconds: float) -> dict[str, ob
 
 
 def _headline(rewards: Sequence[float], losses: Sequence[float]) -> str:
-    """The line that a run ends with; one that imitates references has losses alone."""
+    """Return the line that a run ends with; supervised fine-tuning has losses and no rewards."""
     name, values = ("mean reward", rewards) if rewards else ("loss", losses)
     if not values:
         return "no step had anything to learn from"
@@ -39,7 +39,7 @@ def _headline(rewards: Sequence[float], losses: Sequence[float]) -> str:
 
 
 def thirds(values: Sequence[float]) -> tuple[float, float]:
-    """Means of the first and of the last third; of all where there are fewer than three."""
+    """Return the means of the first and of the last third of `values`; of all where there are fewer than three."""
     if not values:
         return 0.0, 0.0
     size = max(1, len(values) // 3)
@@ -47,7 +47,7 @@ def thirds(values: Sequence[float]) -> tuple[float, float]:
 
 
 def by_language(evaluation: EvaluationResult) -> dict[str, dict[str, float]]:
-    """Accuracy, language consistency and both together, by language code."""
+    """Return accuracy, language consistency and both together, by language code."""
     return {
         result.language: {
             "num_items": result.num_items,

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from driver.tracking.metrics import read_metrics
+from driver.tracking.line_logs import read_metrics
 from tests.chaos.outcome import verify
 from tests.chaos.plan import Fault, Target
 from tests.chaos.strikes import pause, send, starve, workers

@@ -155,7 +155,7 @@ def test_a_run_folder_that_is_taken_is_left_alone(refusal: Callable[..., str], t
     taken = tmp_path / "runs" / "mine"
     taken.mkdir(parents=True)
     (taken / "metrics.jsonl").write_text("precious", encoding="utf-8")
-    assert f"{taken} holds a run already" in refusal("run.name=mine")
+    assert f"{taken} already holds a run" in refusal("run.name=mine")
     assert (taken / "metrics.jsonl").read_text(encoding="utf-8") == "precious"
 
 

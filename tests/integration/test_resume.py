@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from driver.tracking.metrics import read_events, read_metrics
+from driver.tracking.line_logs import read_events, read_metrics
 from driver.tracking.run_folder import RunFolder
 from tests.commands import MARK, ROOT, Finished, run_project, stop, survivors
 from tests.integration.conftest import STEPS, TinyModels, TinyRun, prepare_tiny

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from contracts.config.load import load_config
 from driver.evaluation.measure import read_evaluations
 from driver.references.store import ReferenceCache
-from driver.tracking.metrics import StepMetrics, read_events, read_metrics
+from driver.tracking.line_logs import StepMetrics, read_events, read_metrics
 from driver.tracking.run_folder import RunFolder
 from tests.commands import run_project
 from tests.integration.conftest import (

@@ -1,18 +1,19 @@
-"""What the tests of checkpoints share: a run's folder with checkpoints, and nothing of a learner but some bytes."""
+"""Build a run's folder with checkpoints, of which the learner's part is some bytes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from driver.run_state.checkpoint_files import Origin, RunState
+from driver.run_state.model_fingerprints import Fingerprint
+from driver.run_state.state import RunState
 from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint, whole_checkpoints
 from contracts.config.learning import CheckpointConfig
-from driver.tracking.metrics import MetricsLog
+from driver.tracking.line_logs import MetricsLog
 
-ORIGINS = {
-    "policy.model": Origin(told="models/tiny (12ab)", digest="12ab"),
-    "learner.lora": Origin(told="off", digest="off"),
+FINGERPRINTS = {
+    "policy.model": Fingerprint(label="models/tiny (12ab)", digest="12ab"),
+    "learner.lora": Fingerprint(label="off", digest="off"),
 }
 STATE = RunState(
     step=10,
@@ -52,18 +53,18 @@ def writer(shards: Shards) -> Callable[[Path], Awaitable[None]]:
 
 
 class CheckpointedRun:
-    """Checkpoints of one folder, and what they had to say."""
+    """Hold the checkpoints of one folder, and what they printed."""
 
-    def __init__(self, folder: Path, *, origins: Mapping[str, Origin] = ORIGINS, **settings: object) -> None:
+    def __init__(self, folder: Path, *, fingerprints: Mapping[str, Fingerprint] = FINGERPRINTS, **settings: object) -> None:
         self.folder = folder / "checkpoints"
         self.metrics = folder / "metrics.jsonl"
-        self.said: list[str] = []
+        self.notes: list[str] = []
         self.checkpoints = Checkpoints(
             self.folder,
             settings=CheckpointConfig.model_validate({"every_steps": 10, **settings}),
-            origins=origins,
+            fingerprints=fingerprints,
             metrics=self.metrics,
-            note=self.said.append,
+            note=self.notes.append,
         )
 
     def save(self, step: int, shards: Shards | None = None) -> Path:
@@ -71,7 +72,7 @@ class CheckpointedRun:
         return asyncio.run(self.checkpoints.save(replace(STATE, step=step), write))
 
     def log(self, **rewards: float) -> None:
-        """s1=0.5 is step 1 with a mean reward of 0.5."""
+        """Log mean rewards: s1=0.5 is step 1 with 0.5."""
         log = MetricsLog(self.metrics)
         for name, reward in rewards.items():
             log.append(int(name[1:]), {"reward/mean": reward})
@@ -84,4 +85,4 @@ class CheckpointedRun:
         return (self.folder / name).read_text(encoding="utf-8").strip()
 
     def find(self, on_damage: str = "previous") -> FoundCheckpoint | None:
-        return find_checkpoint(self.folder, origins=ORIGINS, on_damage=on_damage)
+        return find_checkpoint(self.folder, fingerprints=FINGERPRINTS, on_damage=on_damage)

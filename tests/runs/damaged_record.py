@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from driver.tracking.verify import draw_checks, step_checks
 from driver.tracking.verify.records import RunRecords, Violation
-from driver.run_state.checkpoint_files import STATE
-from driver.tracking.json_lines import read_lines, replace_lines
+from driver.run_state.state import STATE
+from driver.tracking.line_logs import read_lines, replace_lines
 from driver.tracking.run_folder import RunFolder
 from tests.runs.recorded_run import RecordedRun, RecordedStep, a_draw
 

@@ -15,7 +15,7 @@ from driver.rollouts.pipeline import Sampling, Stages
 from driver.problems.draws import Draws
 from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import LearningSettings, Loop
-from driver.run_state.position import RunPosition
+from driver.run_state.state import RunPosition
 from driver.tracking.step_record import StepRecord
 from driver.references.store import PivotSampling, ReferenceStore, ReferenceCache
 from contracts.config.reward import RewardConfig

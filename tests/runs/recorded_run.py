@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rich.console import Console as Terminal
 
-from driver.run_state.checkpoint_files import GROUPS, RunState, write_state
+from driver.run_state.checkpoint_files import GROUPS
+from driver.run_state.state import RunState, write_state
 from contracts.config.run import Config
 from driver.tracking.consistency import ConsistencyWatch
 from driver.run_state.buffered_groups import write_groups

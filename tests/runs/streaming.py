@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from driver.run_state.checkpoint_files import RunState
-from driver.run_state.checkpointer import position_of
+from driver.run_state.state import RunState
 from driver.run_state.checkpoints import FoundCheckpoint
 from contracts.errors import LearnerLost
 from driver.rollouts.buffer import RolloutBuffer
@@ -24,7 +23,7 @@ from driver.problems.sources import ListSource
 from driver.problems.stream import ProblemStream
 from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import Loop
-from driver.run_state.position import RunPosition
+from driver.run_state.state import RunPosition
 from driver.tracking.step_record import StepRecord
 from driver.recipes.recovery import Recovery
 from contracts.config.reward import RewardConfig
@@ -225,7 +224,7 @@ class Driver:
         self.learner = WindyLearner(engine=self.engine, random=random, risk=weather.lost)
         self.most_in_flight = 0
         found = books.found()
-        position = position_of(found.state) if found else RunPosition()
+        position = found.state.position if found else RunPosition()
         books.cut_back(position.step)
         self.engine.serves = position.policy_version
         self.stream = ProblemStream(ListSource(PROBLEMS, name="problems"), languages=("de", "sw"), seed=5)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from driver.tracking.metrics import Event
+from driver.tracking.line_logs import Event
 from driver.tracking.verify import draw_checks, step_checks
 from driver.tracking.verify.records import RunRecords, Violation
 

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from contracts.config.load import load_config
 from contracts.errors import BadInput
 from driver.run_state.buffered_groups import read_groups
-from driver.run_state.checkpoint_files import GROUPS, STATE, read_state
-from driver.tracking.json_lines import read_lines
-from driver.tracking.metrics import Event, read_events
+from driver.run_state.checkpoint_files import GROUPS
+from driver.run_state.state import STATE, read_state
+from driver.tracking.line_logs import Event, read_events, read_lines
 from driver.tracking.run_folder import RunFolder
 
 KILLED = "killed"

@@ -36,7 +36,7 @@ from driver.evaluation.run import evaluate_policy
 from driver.problems.prompts import Prompter
 from driver.problems.sources import first_problems, open_source
 from driver.problems.stream import ProblemStream
-from driver.run_state.model_fingerprints import run_origins
+from driver.run_state.model_fingerprints import run_fingerprints
 from driver.tracking.console import Console
 from languages.facts import LANGUAGES, use_own_languages
 from languages.language import Language
@@ -377,11 +377,11 @@ def test_calibration_covers_the_languages_and_is_measured_again_for_a_changed_fi
 
 
 def test_what_the_files_hold_belongs_to_a_run(config: Config, italian: Path, data: Path) -> None:
-    before = run_origins(config)["data.language_files"]
-    assert run_origins(load(italian, data))["data.language_files"] == before
+    before = run_fingerprints(config)["data.language_files"]
+    assert run_fingerprints(load(italian, data))["data.language_files"] == before
     italian.write_text(italian.read_text(encoding="utf-8").replace("0.93", "0.9"), encoding="utf-8")
-    assert run_origins(load(italian, data))["data.language_files"] != before
-    assert "data.language_files" not in run_origins(load_config(ROOT / "configs" / "quickstart.toml"))
+    assert run_fingerprints(load(italian, data))["data.language_files"] != before
+    assert "data.language_files" not in run_fingerprints(load_config(ROOT / "configs" / "quickstart.toml"))
 
 
 def test_the_page_names_every_key_of_a_file() -> None:

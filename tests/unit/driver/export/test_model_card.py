@@ -14,7 +14,7 @@ from driver.evaluation.measure import EvaluationResult, record_evaluation
 from driver.export.model_card import CardFacts, model_card, write_model_card
 from driver.problems.prompts import Prompter
 from driver.report.run_record import RunRecord
-from driver.tracking.metrics import MetricsLog, StepMetrics
+from driver.tracking.line_logs import MetricsLog, StepMetrics
 from driver.tracking.run_folder import create
 from languages.facts import LANGUAGES
 from rewards.calibration import Calibration, LanguageScale, Spread

@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.config.learning import AlgorithmConfig
-from driver.run_state.position import RunPosition
+from driver.run_state.state import RunPosition
 from tests.builders import a_problem
 from tests.fakes.ports import FakeLearner
 from tests.runs.recipe import RecipeRun

@@ -14,7 +14,7 @@ from driver.problems.draws import OpenDraws
 from driver.recipes.loop import Loop
 from driver.recipes.recovery import Recovery
 from driver.run_state.checkpoints import FoundCheckpoint
-from driver.run_state.position import RunPosition
+from driver.run_state.state import RunPosition
 from driver.run_state.stopping import Stopped
 from tests.fakes.ports import FakeLearner, FakeRecorder, run
 from tests.runs.checkpointed import STATE

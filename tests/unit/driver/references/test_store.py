@@ -11,7 +11,7 @@ from contracts.errors import RunFailed
 from contracts.rollouts import Problem, Reference, Rollout, SamplingRequest
 from driver.references.cache import ReferenceCache
 from driver.references.store import KnownReferences, PivotSampling, ReferenceCounts, ReferenceStore, model_fingerprint
-from driver.tracking.metrics import StepOutcome, step_metrics
+from driver.tracking.step_metrics import StepOutcome, step_metrics
 from tests.builders import a_problem
 from tests.fakes.ports import FakeGenerator, run, token_ids
 

@@ -16,7 +16,7 @@ from driver.report.results import verdict
 from driver.report.run_record import read_run
 from driver.report.write import write_report
 from driver.templates import render
-from driver.tracking.metrics import Event, EventLog, MetricsLog
+from driver.tracking.line_logs import Event, EventLog, MetricsLog
 from driver.tracking.samples_file import SamplesLog
 from tests.builders import a_language_result, a_reference
 

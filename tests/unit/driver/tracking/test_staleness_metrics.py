@@ -3,7 +3,7 @@
 from contracts.batches import PushResult
 from contracts.rollouts import DroppedGroup
 from driver.references.store import ReferenceCounts
-from driver.tracking.metrics import StepOutcome, step_metrics
+from driver.tracking.step_metrics import StepOutcome, step_metrics
 from tests.builders import a_problem, a_score, a_scored_group
 
 
@@ -48,7 +48,7 @@ def test_a_push_says_how_many_workers_serve_the_version_and_how_many_were_missed
     }
 
 
-def test_what_the_feed_says_is_among_the_metrics() -> None:
+def test_what_the_buffer_counted_is_among_the_metrics() -> None:
     outcome = StepOutcome(
         groups=(),
         dropped=(),
@@ -56,7 +56,7 @@ def test_what_the_feed_says_is_among_the_metrics() -> None:
         pivot=ReferenceCounts(),
         learning=None,
         push=None,
-        feed={"queue/in_flight": 7.0, "group/replaced": 2.0},
+        buffer={"queue/in_flight": 7.0, "group/replaced": 2.0},
     )
     found = step_metrics(outcome)
     assert (found["queue/in_flight"], found["group/replaced"]) == (7.0, 2.0)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import BadInput
 from driver.cli import main
-from driver.tracking.json_lines import read_lines, replace_lines
+from driver.tracking.line_logs import read_lines, replace_lines
 from driver.tracking.run_folder import RunFolder, sole_writer
 from driver.tracking.verify import draw_checks
 from driver.tracking.verify.check_run import CHECKS, RunSummary, check_run, summarise_run

@@ -1,24 +1,18 @@
-"""What one step did, as one flat dict of named numbers, and the two logs of a run that are lines of JSON.
+"""Compute what one step did, as one flat dictionary of metrics.
 
-Owns the names and meanings of a step's metrics, `metrics.jsonl` and `events.jsonl`. Knows the schema and answers; must
-not know Ray, an engine or how anything is drawn. In every family that has a part per language, "all" is the part over
-all languages. A metric that has nothing to measure in a step (no gold, nobody scored) is left out, never 0.
+In every family that has a metric for each language, "all" stands for all languages together. A metric that has nothing
+to measure in a step (no gold answers, no scored response) is left out; it is never 0 instead.
 """
 
-import math
 import re
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 
 from contracts.batches import PushResult, StepResult
-from contracts.metrics.registry import refuse_unknown
 from contracts.rollouts import DroppedGroup, Rollout, Score, ScoredGroup, Unscored
 from driver.references.store import ReferenceCounts
-from driver.tracking.json_lines import JsonLines, read_lines, replace_lines
 from driver.tracking.language_metrics import language_metrics
 
 _REASONS_ALWAYS_COUNTED = ("no_signal", "unscored")
@@ -26,48 +20,29 @@ _REASONS_ALWAYS_COUNTED = ("no_signal", "unscored")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepOutcome:
-    """Everything that a step's metrics are made of."""
+    """Hold everything that a step's metrics are computed from."""
 
-    groups: tuple[ScoredGroup, ...]  # all that were scored, those that were dropped afterwards too
+    groups: tuple[ScoredGroup, ...]  # all that were scored, also those that were dropped afterwards
     dropped: tuple[DroppedGroup, ...]  # all that were not learned from
     stage_seconds: Mapping[str, float]  # generate, pivot, score, learn, push, step; stages may overlap
-    pivot: ReferenceCounts  # how the step came by its references
+    pivot: ReferenceCounts  # how the step got its references
     learning: StepResult | None  # None: every group was dropped, and the learner had nothing to do
     push: PushResult | None  # None: no weights were sent
     policy_version: int = 0  # of the weights that learned
-    scorer: Mapping[str, float] = field(default_factory=dict)  # scorer/... (actors/scoring/metrics.py)
-    feed: Mapping[str, float] = field(default_factory=dict)  # queue/..., group/replaced (driver/rollouts/buffer.py)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepMetrics:
-    """One line of metrics.jsonl."""
-
-    step: int
-    time: float  # seconds since the epoch
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """One line of events.jsonl: a failure, restart, skip or drop, and why."""
-
-    kind: str
-    reason: str
-    step: int | None = None
-    group_id: str | None = None
-    detail: str = ""
-    time: float = 0.0  # seconds since the epoch; the log stamps it
+    scorer: Mapping[str, float] = field(default_factory=dict)  # scorer/..., as the scorers counted
+    buffer: Mapping[str, float] = field(
+        default_factory=dict
+    )  # queue/..., group/replaced, as the rollout buffer counted
 
 
 def step_metrics(outcome: StepOutcome) -> dict[str, float]:
-    """One step's metrics by name. Parts, gates and answers are of all scored groups, dropped ones included."""
+    """Return one step's metrics by name; rewards, gates and answers are of all scored groups, dropped ones included."""
     metrics = _group_metrics(outcome.groups, outcome.dropped)
     metrics |= language_metrics(outcome.groups)
     metrics |= _length_metrics(outcome.groups)
     metrics |= _pivot_metrics(outcome.pivot)
     metrics |= outcome.scorer
-    metrics |= outcome.feed
+    metrics |= outcome.buffer
     metrics |= _staleness_metrics(outcome)
     metrics |= _speed_metrics(outcome)
     if outcome.learning is not None:
@@ -84,7 +59,7 @@ def step_metrics(outcome: StepOutcome) -> dict[str, float]:
 
 
 def _staleness_metrics(outcome: StepOutcome) -> dict[str, float]:
-    """How many versions ago the tokens were drawn that this step learned from."""
+    """Return how many policy versions ago the tokens were sampled that this step learned from."""
     dropped_ids = {group.group_id for group in outcome.dropped}
     learned = [group for group in outcome.groups if group.group.group_id not in dropped_ids]
     versions = [rollout.token_versions for rollout in _rollouts(learned)]
@@ -103,7 +78,10 @@ def _rewards(group: ScoredGroup) -> list[float]:
 
 
 def _group_metrics(groups: Sequence[ScoredGroup], dropped: Sequence[DroppedGroup]) -> dict[str, float]:
-    """`reward/std` is over all responses of the step; `group/reward_std` is the mean of the spread inside groups."""
+    """Return what became of the groups, and their rewards.
+
+    `reward/std` is over all responses of the step; `group/reward_std` is the mean of the spread inside groups.
+    """
     reasons = Counter({reason: 0 for reason in _REASONS_ALWAYS_COUNTED})
     reasons.update(group.reason for group in dropped)
     dropped_ids = {group.group_id for group in dropped}
@@ -134,7 +112,10 @@ def _length_metrics(groups: Sequence[ScoredGroup]) -> dict[str, float]:
 
 
 def _pivot_metrics(pivot: ReferenceCounts) -> dict[str, float]:
-    """Accuracy is against gold, and only watched. Agreement is of the pivot with itself, over several responses."""
+    """Return the metrics of references.
+
+    Accuracy is against gold answers, and only watched. Agreement is that of several pivot responses to one problem.
+    """
     counts = {"requests": pivot.requests, "truncated": pivot.truncated, "undecided": pivot.undecided}
     means = {
         "cache_hit_rate": (pivot.cached, pivot.asked),
@@ -149,16 +130,19 @@ def _pivot_metrics(pivot: ReferenceCounts) -> dict[str, float]:
 
 
 def reason_name(reason: str) -> str:
-    """A reason as the end of a metric's name: what stands before its colon, in one word."""
+    """Return a reason as the end of a metric's name: the part before its colon, as one word."""
     return re.sub(r"\W+", "_", reason.partition(":")[0].strip().lower())
 
 
 def _speed_metrics(outcome: StepOutcome) -> dict[str, float]:
-    """What was finished meanwhile, which need not be what the step learned from; the learner's rate is over its own
-    seconds, not over the driver's wait for it."""
+    """Return seconds by stage and throughputs.
+
+    Tokens and texts are those that were finished meanwhile, which need not be those that the step learned from. The
+    learner's rate is over its own seconds, not over the driver's wait for it.
+    """
     seconds, learning = outcome.stage_seconds, outcome.learning
-    num_tokens = outcome.feed.get("group/finished_tokens", 0.0)
-    num_texts = outcome.feed.get("group/finished_texts", 0.0)
+    num_tokens = outcome.buffer.get("group/finished_tokens", 0.0)
+    num_texts = outcome.buffer.get("group/finished_texts", 0.0)
     work = {
         "policy_tokens": (num_tokens, seconds.get("generate", 0.0)),
         "pivot_tokens": (outcome.pivot.tokens, seconds.get("pivot", 0.0)),
@@ -171,75 +155,3 @@ def _speed_metrics(outcome: StepOutcome) -> dict[str, float]:
 
 def _rollouts(groups: Iterable[ScoredGroup]) -> Iterator[Rollout]:
     return (rollout for group in groups for rollout in group.group.rollouts)
-
-
-class MetricsLog:
-    """Appends to metrics.jsonl, one flushed line a step. A step that is logged again replaces it and all after it."""
-
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._lines = JsonLines(path)
-        self._clock = clock
-
-    def append(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write the metrics of a step; a number that JSON cannot hold (NaN, infinity) is written as null.
-
-        Raises:
-            UnknownMetric: a metric is not declared. Nothing is written.
-        """
-        refuse_unknown(metrics)
-        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-        self._lines.append({"step": step, "time": self._clock(), "metrics": finite})
-
-    def close(self) -> None:
-        self._lines.close()
-
-
-class EventLog:
-    """Appends to events.jsonl, one flushed line an event."""
-
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._lines = JsonLines(path)
-        self._clock = clock
-
-    def append(self, event: Event) -> None:
-        self._lines.append({**asdict(event), "time": self._clock()})
-
-    def close(self) -> None:
-        self._lines.close()
-
-
-def read_metrics(path: Path) -> list[StepMetrics]:
-    """The run's steps in order; what a resumed run did again counts in its last form. No file: no steps."""
-    return [
-        StepMetrics(
-            step=record["step"],
-            time=record["time"],
-            metrics={name: value for name, value in record["metrics"].items() if value is not None},
-        )
-        for record in _last_forms(path)
-    ]
-
-
-def read_events(path: Path) -> list[Event]:
-    """The run's events, oldest first. No file: no events."""
-    return [Event(**record) for record in read_lines(path)]
-
-
-def cut_metrics(path: Path, *, after_step: int) -> None:
-    """Leave the steps up to `after_step`, each once."""
-    replace_lines(path, [record for record in _last_forms(path) if record["step"] <= after_step])
-
-
-def cut_events(path: Path, *, after_step: int) -> None:
-    """Leave out the events of later steps, which happen again; those of no step are the run's own and stay."""
-    replace_lines(path, [record for record in read_lines(path) if (record["step"] or 0) <= after_step])
-
-
-def _last_forms(path: Path) -> list[dict]:
-    """One line a step, in order: a step that is logged again replaces itself and all after it."""
-    steps: dict[int, dict] = {}
-    for record in read_lines(path):
-        while steps and next(reversed(steps)) >= record["step"]:
-            steps.popitem()
-        steps[record["step"]] = record
-    return list(steps.values())
