@@ -1,6 +1,6 @@
-"""Ray shell of the learner: one ZeRO-3 rank per process, and on rank 0 the way from it to the policy workers.
+"""Run one ZeRO-3 rank of the learner in a Ray actor; rank 0 also sends weights to the policy workers.
 
-No maths here. All ranks must be called at once, because they meet in collectives: actors/fleets/learner.py does.
+All ranks must be called at once, because they meet in collectives.
 """
 
 import socket
@@ -18,30 +18,28 @@ from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManife
 from actors.weight_sync.sender import ActiveReceivers, BucketSender, Missed, PushOrder, PushOutcome, Reply, Sender
 from contracts.batches import PackedRow, StepResult, TokenMeasures
 from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConfig
+from contracts.config.run import PolicyConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class RankArguments:
-    """What every rank is built from."""
+    """Hold what every rank is built from."""
 
     learner: LearnerConfig
     algorithm: AlgorithmConfig
     critic: CriticConfig
     total_optimizer_steps: int  # of the run
-    model: str
-    chat_template: str  # text; empty: the tokenizer's own
-    temperature: float  # that the engine samples at
+    policy: PolicyConfig
+    chat_template: str  # the text; empty: the tokenizer's own
     device: Device
     seed: int
-    trust_remote_code: bool
     weight_backend: WeightBackend
     bucket_bytes: int
     push_timeout_s: float
-    tensor_parallel_size: int  # of a policy worker
 
 
 class PolicyWeightReceiver:
-    """One policy worker, as a sender reaches it (weight_push.WeightReceiver)."""
+    """Send the messages of a weight push to one policy worker."""
 
     def __init__(self, worker: RemoteActor) -> None:
         self._worker = worker
@@ -66,18 +64,18 @@ class PolicyWeightReceiver:
 
 
 def policy_receivers(workers: Mapping[str, RemoteActor], *, timeout_s: float) -> ActiveReceivers:
-    """These policy workers, for one push from this process."""
+    """Return the receivers of one push from this process."""
     return ActiveReceivers(
         {name: PolicyWeightReceiver(worker) for name, worker in workers.items()}, share=_share, timeout_s=timeout_s
     )
 
 
 def _share(bucket: WeightBucket) -> object:
-    """Once per node, however many workers read it there."""
+    """Put a bucket into the object store: it travels once to a node, however many workers read it there."""
     try:
         return ray.put(bucket)
     except RayError as failure:
-        raise Missed(f"the object store did not take it: {one_line(failure)}") from failure
+        raise Missed(f"the object store did not take a bucket: {one_line(failure)}") from failure
 
 
 def _reply(call: "ray.ObjectRef[None]") -> Reply:
@@ -95,7 +93,7 @@ def _reply(call: "ray.ObjectRef[None]") -> Reply:
 
 @ray.remote(concurrency_groups={"health": 1})  # pyright: ignore[reportCallIssue] - Ray's stubs lack it
 class LearnerWorker:
-    """One rank. `setup` is apart from `__init__`: the ranks need rank 0's address before they meet.
+    """Own one rank. `setup` is apart from `__init__`, because the ranks need rank 0's address before they meet.
 
     Ray runs all methods but `heartbeat` in one and the same thread (not the process's first), so what belongs to a
     thread, such as the current CUDA device, holds from `setup` on.
@@ -109,29 +107,30 @@ class LearnerWorker:
 
     @ray.method(concurrency_group="health")
     def heartbeat(self) -> None:
-        """Answers in a thread of its own, also in the middle of a step: it tells that the process lives and runs."""
+        """Answer in a thread of its own, also in the middle of a step: the process is alive and runs."""
 
     def address(self) -> tuple[str, int]:
-        """This node's address and a free port on it, for ranks or engines to meet."""
+        """Return this node's address and a free port on it, where ranks or engines can meet."""
         with socket.socket() as probe:
             probe.bind(("", 0))
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
     def setup(self, arguments: RankArguments, *, master: tuple[str, int]) -> None:
-        """Load the model's shard; `master` is where the ranks meet."""
+        """Load this rank's shard of the models; `master` is where the ranks meet."""
         from actors.learning.policy_model import num_drawable_tokens
         from actors.learning.rank import LearnerRank, PolicySource, RankPlace, RankSetup
 
+        policy = arguments.policy
         self._rank = LearnerRank(
             RankSetup(
                 learner=arguments.learner,
                 algorithm=arguments.algorithm,
                 critic=arguments.critic,
                 policy=PolicySource(
-                    model=arguments.model,
-                    temperature=arguments.temperature,
-                    trust_remote_code=arguments.trust_remote_code,
-                    vocab_size=num_drawable_tokens(arguments.model, trust_remote_code=arguments.trust_remote_code),
+                    model=policy.model,
+                    temperature=policy.temperature,
+                    trust_remote_code=policy.trust_remote_code,
+                    vocab_size=num_drawable_tokens(policy.model, trust_remote_code=policy.trust_remote_code),
                     chat_template=arguments.chat_template,
                 ),
                 total_optimizer_steps=arguments.total_optimizer_steps,
@@ -157,13 +156,13 @@ class LearnerWorker:
         return self._rank.step(rows, num_loss_tokens=num_loss_tokens, num_sequences=num_sequences)
 
     def push(self, order: PushOrder, workers: Mapping[str, RemoteActor]) -> PushOutcome:
-        """One attempt at a push; all ranks must be asked together. Only rank 0 knows what came of it."""
+        """Make one attempt at a push. Only rank 0 knows the outcome."""
         receivers = policy_receivers(workers if self._index == 0 else {}, timeout_s=self._message_timeout_s)
         manifest = self._send(order, receivers if self._index == 0 else None)
         return receivers.outcome(manifest)
 
     def checksums(self) -> dict[str, str]:
-        """Of the full weights, by name; all ranks must be asked together. Compare with a policy worker's."""
+        """Return checksums of the full weights, by name, to compare with a policy worker's."""
         return learner_checksums(self._rank.weights)
 
     def save(self, folder: str) -> None:
@@ -176,7 +175,7 @@ class LearnerWorker:
         self._rank.export(Path(folder))
 
     def _sender(self, arguments: RankArguments) -> Sender:
-        """How this rank pushes: vLLM's own sender between GPUs, buckets through Ray's object store otherwise."""
+        """Return how this rank pushes: vLLM's own sender between GPUs, else buckets through Ray's object store."""
         if arguments.weight_backend == "object_store":
             return BucketSender(self._rank.weights)
         from actors.weight_sync.vllm_transfer import NcclSender
@@ -184,6 +183,6 @@ class LearnerWorker:
         return NcclSender(
             self._rank.weights,
             rank=self._index,
-            tensor_parallel_size=arguments.tensor_parallel_size,
+            tensor_parallel_size=arguments.policy.tensor_parallel_size,
             bucket_bytes=arguments.bucket_bytes,
         )

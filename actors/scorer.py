@@ -1,7 +1,4 @@
-"""Ray shell of a scorer: owns a process with the reward's models, forwards to actors/scoring/loaded_reward.py.
-
-No reward is computed here.
-"""
+"""Run a scorer in a Ray actor: own a process with the reward's models, and forward calls to the loaded reward."""
 
 from collections.abc import Sequence
 
@@ -9,7 +6,6 @@ import ray
 
 from actors.remote.process import ProcessInfo, this_process
 from actors.scoring.loaded_reward import LoadedReward, RewardSetup
-from actors.scoring.pulse import ScoringPulse
 from actors.scoring.queue import ScoringQueue, in_thread
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration
@@ -18,45 +14,50 @@ from rewards.reasoning.similarity import ReasoningPair
 
 @ray.remote
 class ScorerWorker:
+    """Own a process that scores groups one after the other."""
+
     def __init__(self, setup: RewardSetup, device: str) -> None:
         self._setup = setup
         self._device = device
 
     async def process(self) -> ProcessInfo:
-        """Answers before the models are loaded: a load that fails leaves its reason in this process's log."""
+        """Return where this process runs, also before the models are loaded: a failed load is explained in its log."""
         return this_process()
 
     async def ready(self) -> ProcessInfo:
-        """Load the models; to be called once, before anything else is asked."""
+        """Load the models. Call it once, before any other question."""
+        config = self._setup.scorer
         self._loaded = await in_thread(lambda: LoadedReward(self._setup, self._device))
-        self._queue = ScoringQueue(self._loaded.reward, across_groups=self._setup.scorer.batch_across_groups)
-        self._pulse = ScoringPulse(self._queue, stuck_after_s=self._setup.scorer.timeout_s)
+        self._queue = ScoringQueue(
+            self._loaded.reward, across_groups=config.batch_across_groups, stuck_after_s=config.timeout_s
+        )
         return this_process()
 
     async def heartbeat(self) -> None:
-        """Answers while groups are being scored.
+        """Answer while groups are being scored.
 
         Raises:
-            ScoringStuck: what is being scored has taken longer than any group is waited for.
+            ScoringStuck: the current work has taken longer than any group may wait.
         """
-        self._pulse.check()
+        self._queue.check_progress()
 
     async def score(self, request: ScoreRequest, *, within_s: float) -> tuple[Score | Unscored, ...]:
-        """`within_s`: seconds from now after which nobody waits for the scores any more."""
+        """Score a group. After `within_s` seconds from now the caller does not wait any more."""
         return await self._queue.score(request, within_s=within_s)
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
-        """The judge's raw values, for calibration."""
+        """Return the raw similarities of the pairs, for calibration."""
         values = await self._queue.run(lambda: self._loaded.reward.similarities(pairs))
         return values.tolist()
 
     async def judge_fingerprint(self) -> str:
+        """Return the fingerprint of the similarity of reasonings."""
         return self._loaded.reward.fingerprint
 
     async def use_calibration(self, calibration: Calibration) -> None:
-        """For all groups that are scored from now on."""
+        """Use the calibration for all groups that are scored from now on."""
         await self._queue.run(lambda: self._loaded.use_calibration(calibration))
 
     async def stats(self) -> dict[str, float]:
-        """Counters since the start, by name."""
+        """Return the counters since the start, by name."""
         return self._queue.stats() | self._loaded.counters()

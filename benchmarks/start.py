@@ -82,16 +82,13 @@ async def start_learner(
         algorithm=config.algorithm,
         critic=config.critic,
         total_optimizer_steps=config.total_optimizer_steps,
-        model=config.policy.model,
+        policy=config.policy,
         chat_template="",
-        temperature=config.policy.temperature,
         device=device,
         seed=config.run.seed,
-        trust_remote_code=config.policy.trust_remote_code,
         weight_backend=weight_backend(config.weights, device),
         bucket_bytes=config.weights.bucket_mib << 20,
         push_timeout_s=config.weights.timeout_s,
-        tensor_parallel_size=config.policy.tensor_parallel_size,
     )
     await learner.setup(arguments)
     return learner, tuple(process.pid for process in started.values())

@@ -1,7 +1,6 @@
-"""How much memory an actor needs, estimated from its model's files: pure arithmetic, nothing is loaded.
+"""Estimate how much memory an actor needs, from the files of its model. Nothing is loaded.
 
-Owns the formulas. Parameters are counted from the headers of safetensors files; a model that is not on this machine
-has no estimate, and `plan` says so.
+Parameters are counted from the headers of safetensors files. A model that is not on this machine has no estimate.
 """
 
 import json
@@ -17,24 +16,24 @@ from contracts.config.run import Config, EngineConfig
 
 GIB = float(1 << 30)
 ENGINE_OVERHEAD_GIB = 1.4
-"""A rough allowance for a vLLM process before its weights: interpreter, torch, vLLM and its buffers."""
+"""Rough memory of a vLLM process before its weights: interpreter, torch, vLLM and its buffers."""
 PROCESS_OVERHEAD_GIB = 0.9
-"""The same for a learner rank or a scorer."""
+"""Rough memory of a learner rank or a scorer before its weights."""
 GATHERED_AHEAD = 50_000_000
-"""Parameters that ZeRO-3 gathers before they are needed; actors/learning/zero_config.py."""
+"""Parameters that ZeRO-3 gathers before they are needed, as the learner sets it."""
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Of one actor, in GiB. `total_gib` is None where the model's size is not known here."""
+    """Hold the memory of one actor, in GiB. `total_gib` is None if the size of its model is not known here."""
 
     formula: str
     total_gib: float | None
 
 
 def estimate(config: Config, device: Device) -> dict[Role, Memory]:
-    """One estimate per role: memory of the GPU on cuda, of the process on a CPU."""
+    """Return one estimate per role: the memory of the GPU on cuda, of the process on a CPU."""
     return {
         "policy": _engine(config.policy, device),
         "pivot": _engine(config.pivot, device),
@@ -56,9 +55,10 @@ def _scorer(config: Config) -> Memory:
 
 
 def _learner(config: Config) -> Memory:
-    """ZeRO-3: fp32 master weights, two Adam moments and gradients are split over the ranks; logits are chunked.
+    """Estimate one learner rank.
 
-    A frozen reference model (algorithm.kl, without adapters) and a critic (ppo) are in the same processes.
+    ZeRO-3 splits fp32 master weights, two Adam moments and gradients over the ranks; logits are chunked. A frozen
+    reference model (algorithm.kl, without adapters) and a critic (ppo) are in the same processes.
     """
     learner, algorithm = config.learner, config.algorithm
     policy = tensor_shapes(config.policy.model)
@@ -83,7 +83,7 @@ def _learner(config: Config) -> Memory:
 
 
 def _held_gib(shapes: Sequence[tuple[int, ...]], learner: LearnerConfig) -> float:
-    """A small model stays whole on every rank; of a larger one there are a share and what is gathered ahead."""
+    """Return the GiB of a model on one rank: a small one is whole, a larger one a share and what is gathered ahead."""
     whole = _size(shapes) * BYTES[learner.dtype] / GIB
     if whole <= learner.keep_whole_mib / 1024:
         return whole
@@ -95,7 +95,7 @@ def _size(shapes: Sequence[tuple[int, ...]]) -> int:
 
 
 def _adapter_size(shapes: Sequence[tuple[int, ...]], rank: int) -> int:
-    """Of two factors a matrix; embeddings, which have none, are counted too: an upper bound."""
+    """Count an adapter: two factors a matrix. Embeddings, which have none, are counted too: an upper bound."""
     return sum(rank * sum(shape) for shape in shapes if len(shape) == 2)
 
 
@@ -108,24 +108,28 @@ def _sum(**parts: float | None) -> Memory:
 
 
 def weights_gib(model: str, bytes_per_parameter: int) -> float | None:
+    """Return the GiB of a local folder's weights; None for a model that is not here."""
     count = num_parameters(model)
     return None if count is None else count * bytes_per_parameter / GIB
 
 
 def num_parameters(model: str) -> int | None:
-    """Of a local folder; None for a model that is not here."""
+    """Count the parameters of a local folder; None for a model that is not here."""
     shapes = tensor_shapes(model)
     return None if shapes is None else _size(shapes)
 
 
 def tensor_shapes(model: str) -> list[tuple[int, ...]] | None:
-    """Of a local folder's tensors, from its safetensors headers; None for a model that is not here."""
+    """Return the shapes of a local folder's tensors, from safetensors headers; None for a model that is not here."""
     files = sorted(Path(model).glob("*.safetensors"))
     return [shape for file in files for shape in _header(file)] if files else None
 
 
 def _header(file: Path) -> list[tuple[int, ...]]:
-    """Format: 8 bytes little-endian header length, then a JSON header of name -> {dtype, shape, data_offsets}."""
+    """Return the shapes in one file.
+
+    Format: 8 bytes little-endian header length, then a JSON header of name -> {dtype, shape, data_offsets}.
+    """
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))
@@ -134,12 +138,14 @@ def _header(file: Path) -> list[tuple[int, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
+    """Hold the sizes of a model that its activations depend on."""
+
     layers: int
     hidden: int
     vocabulary: int
 
 
 def model_shape(model: str) -> ModelShape:
-    """From the folder's config.json."""
+    """Read the shape from the config.json of a folder."""
     config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
     return ModelShape(layers=config["num_hidden_layers"], hidden=config["hidden_size"], vocabulary=config["vocab_size"])

@@ -1,8 +1,4 @@
-"""Starting and finding Ray, and placing a run's actors on it.
-
-Owns everything that touches `ray.init`, placement groups and process environments. Knows roles and devices, not what
-the actors do.
-"""
+"""Connect to Ray or start it, reserve the bundles of a run, and start actors in them."""
 
 import logging
 import os
@@ -31,9 +27,12 @@ PROBE_TIMEOUT_S = 5.0
 
 @contextmanager
 def connected(config: ClusterConfig, console: Console) -> Iterator[Resources]:
-    """Ray for the time of a run: the cluster of `RAY_ADDRESS`, or one of our own on this machine.
+    """Connect to the cluster of `RAY_ADDRESS`, or start Ray on this machine, for the time of a run.
 
-    Yields what the cluster has. Raises BadInput in seconds for an address where nobody listens.
+    Yields what the cluster has.
+
+    Raises:
+        BadInput: Ray can't be started or reached. An address that does not answer is found within seconds.
     """
     address = os.environ.get("RAY_ADDRESS", "")
     options = {
@@ -56,10 +55,13 @@ def connected(config: ClusterConfig, console: Console) -> Iterator[Resources]:
             ray.init(**start, **options)
     except (ConnectionError, RuntimeError, ValueError) as failure:
         if not address:
-            raise BadInput(f"could not start Ray on this machine: {first_line(failure)}") from failure
+            raise BadInput(
+                f"could not start Ray on this machine: {first_line(failure)}", key="RAY_ADDRESS"
+            ) from failure
         raise BadInput(
-            f"could not connect to Ray at {address}: {first_line(failure)}; a cluster with token authentication wants "
-            "its token in ~/.ray/auth_token, RAY_AUTH_TOKEN or the file of RAY_AUTH_TOKEN_PATH"
+            f"could not connect to Ray at {address}: {first_line(failure)}; a cluster with token authentication needs "
+            "its token in ~/.ray/auth_token, RAY_AUTH_TOKEN or the file of RAY_AUTH_TOKEN_PATH",
+            key="RAY_ADDRESS",
         ) from failure
     try:
         total = ray.cluster_resources()
@@ -69,28 +71,34 @@ def connected(config: ClusterConfig, console: Console) -> Iterator[Resources]:
 
 
 def check_address(address: str) -> None:
-    """Knock at the port first: `ray.init` itself waits for minutes at an address where nobody listens."""
+    """Check that an address answers: `ray.init` itself waits for minutes at one that does not.
+
+    Raises:
+        BadInput: the address is none, or does not answer; `key` is "RAY_ADDRESS".
+    """
     if address == "auto":
         return
     if "://" in address:
         raise BadInput(
             f"RAY_ADDRESS={address}: a run needs the cluster's own address as host:port (or auto); "
-            "http:// is for `ray job submit --address`"
+            "http:// is for `ray job submit --address`",
+            key="RAY_ADDRESS",
         )
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise BadInput(f"RAY_ADDRESS={address}: expected host:port or auto")
+        raise BadInput(f"RAY_ADDRESS={address}: expected host:port or auto", key="RAY_ADDRESS")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_TIMEOUT_S).close()
     except OSError as failure:
         raise BadInput(
-            f"RAY_ADDRESS={address}: nobody answers there ({failure}); start Ray there, or unset RAY_ADDRESS"
+            f"RAY_ADDRESS={address} does not answer ({failure}); start Ray there, or unset RAY_ADDRESS",
+            key="RAY_ADDRESS",
         ) from failure
 
 
 @dataclass(frozen=True)
 class Bundles:
-    """The reserved devices of a run."""
+    """Hold the reserved devices of a run."""
 
     layout: Layout
     group: PlacementGroup
@@ -98,7 +106,12 @@ class Bundles:
 
 @contextmanager
 def placed(layout: Layout, config: ClusterConfig, on_wait: Callable[[str], None]) -> Iterator[Bundles]:
-    """The run's bundles, reserved as a whole. Says every 30 s what it waits for, and gives up with numbers."""
+    """Reserve the bundles of a run as a whole, for the time of the run. Says every 30 s what it waits for.
+
+    Raises:
+        BadInput: the cluster is too small.
+        RunFailed: the bundles were not free within cluster.placement_timeout_s; `key` is "cluster".
+    """
     bundles = [
         {"CPU": placement.bundle.cpus} | ({"GPU": placement.bundle.gpus} if placement.bundle.gpus else {})
         for placement in layout.placements
@@ -118,16 +131,16 @@ def _wait_placed(group: PlacementGroup, layout: Layout, timeout_s: float, on_wai
     while not group.wait(timeout_seconds=min(30.0, max(0.1, deadline - time.monotonic()))):
         free = ray.available_resources()
         state = (
-            f"the run asks for {layout.total} in {len(layout.placements)} bundles; free now: "
+            f"the run needs {layout.total} in {len(layout.placements)} bundles; free now: "
             f"{free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs"
         )
         if time.monotonic() >= deadline:
-            raise RunFailed(f"not placed within {timeout_s:g} s: {state}")
+            raise RunFailed(f"no room in the cluster within {timeout_s:g} s: {state}", key="cluster")
         on_wait(f"waiting for the cluster: {state}")
 
 
 def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args: Sequence[object]) -> RemoteActor:
-    """One actor in its bundle, with as many threads as it has cores."""
+    """Start one actor in its bundle, with as many threads as it has cores. Does not wait for it."""
     threads = str(placement.num_threads)
     env = {
         ROLE_VARIABLE: placement.role,
@@ -149,7 +162,7 @@ def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args
 
 
 def collect_logs(processes: Mapping[str, ProcessInfo], folder: Path) -> None:
-    """Copy the actors' output into the run folder, named by actor; that of other nodes stays with Ray."""
+    """Copy the actors' output into `folder`, named by actor; the output on other nodes stays in Ray's logs."""
     here = os.uname().nodename
     for name, process in processes.items():
         for stream, log in (("out", process.stdout), ("err", process.stderr)):
@@ -158,4 +171,5 @@ def collect_logs(processes: Mapping[str, ProcessInfo], folder: Path) -> None:
 
 
 def first_line(failure: BaseException) -> str:
+    """Return the first line with content of an error, or its type if it has no text."""
     return next((line.strip() for line in str(failure).splitlines() if line.strip()), type(failure).__name__)

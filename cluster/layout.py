@@ -1,7 +1,6 @@
-"""Where everything goes: a pure function from config and cluster size to actors, bundles and a shortfall message.
+"""Work out the actors of a run and the devices that each one gets, from the config and the size of the cluster.
 
-Owns the arithmetic of devices. Starts nothing and knows no Ray: `plan` prints what this module says, and
-cluster/launch.py does what it says.
+Starts nothing: `plan` prints the layout, and a run reserves it.
 """
 
 import math
@@ -18,7 +17,7 @@ ROLES: tuple[Role, ...] = ("policy", "pivot", "scorer", "learner")
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """CPUs and GPUs, of a cluster or of one bundle."""
+    """Count the CPUs and GPUs of a cluster, or of one bundle."""
 
     cpus: float
     gpus: float
@@ -29,12 +28,12 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """One actor: its role, its number among its kind, and the bundle it gets."""
+    """Hold one actor: its role, its number within the role, and its bundle."""
 
     role: Role
     index: int
     bundle: Resources
-    num_threads: int  # OpenMP threads of the process
+    num_threads: int  # OpenMP threads of its process
 
     @property
     def name(self) -> str:
@@ -43,7 +42,7 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """All actors of a run."""
+    """Hold all actors of a run."""
 
     device: Device
     placements: tuple[Placement, ...]
@@ -60,17 +59,17 @@ class Layout:
 
 
 def choose_device(config: Config, cluster: Resources) -> Device:
-    """auto is cuda where the cluster has GPUs."""
+    """Return the device of the run. "auto" is cuda if the cluster has GPUs."""
     if config.cluster.device != "auto":
         return config.cluster.device
     return "cuda" if cluster.gpus > 0 else "cpu"
 
 
 def check_device(config: Config, device: Device) -> None:
-    """Refuse what the learner or the weights' way can't do on this device.
+    """Check that the learner and the weight transfer can run on this device.
 
     Raises:
-        BadInput: naming the setting.
+        BadInput: a setting needs GPUs; `key` is the setting.
     """
     if device == "cuda":
         return
@@ -79,12 +78,15 @@ def check_device(config: Config, device: Device) -> None:
         ("weights.backend", config.weights.backend, "nccl"),
     ):
         if value == asked:
-            raise BadInput(f'{key} "{asked}" needs GPUs, and this run has none; set it to "auto"')
+            raise BadInput(f'{key} = "{asked}" needs GPUs, and this run has none; set it to "auto"', key=key)
 
 
 def training_roles(config: Config) -> tuple[Role, ...]:
-    """Who takes part in a training run. Imitating references needs no scorer, no pivot where the data has a
-    translation, and a policy worker only to evaluate."""
+    """Return the roles that a training run needs.
+
+    A run that imitates references needs no scorer, a pivot only if the data has no translations, and a policy worker
+    only to evaluate.
+    """
     if config.algorithm.name != "sft":
         return ROLES
     evaluates = config.evaluation.before or config.evaluation.after
@@ -94,9 +96,9 @@ def training_roles(config: Config) -> tuple[Role, ...]:
 
 
 def layout(config: Config, device: Device, *, roles: tuple[Role, ...] = ROLES) -> Layout:
-    """One bundle an actor: {GPU: 1, CPU: n} on GPUs ({GPU: k} under tensor parallelism k), {CPU: n} without.
+    """Give each actor one bundle: {GPU: 1, CPU: n} on GPUs ({GPU: k} with tensor parallelism k), {CPU: n} without.
 
-    vLLM's own process under tensor parallelism needs its GPUs on one node, hence one bundle and not k.
+    With tensor parallelism k, vLLM needs its GPUs on one node: one bundle of k GPUs, not k bundles.
     """
     on_gpu = device == "cuda"
     shapes: dict[Role, tuple[int, float, float]] = {
@@ -122,13 +124,18 @@ def layout(config: Config, device: Device, *, roles: tuple[Role, ...] = ROLES) -
 
 
 def check_fits(wanted: Layout, cluster: Resources) -> None:
-    """Raise BadInput with both sides of the sum when the cluster, as it is now, is too small."""
+    """Check that the cluster, as it is now, is large enough.
+
+    Raises:
+        BadInput: it is too small; the message has both sums, and `key` is "cluster".
+    """
     need = wanted.total
     if need.cpus > cluster.cpus + 1e-6 or need.gpus > cluster.gpus + 1e-6:
         shares = ", ".join(
             f"{len(wanted.of(role))} {role} x ({wanted.of(role)[0].bundle})" for role in ROLES if wanted.of(role)
         )
         raise BadInput(
-            f"the run asks for {need} ({shares}), the cluster has {cluster}; "
-            "lower num_workers, num_ranks or num_cpus of a section, or start more nodes"
+            f"the cluster is too small: the run needs {need} ({shares}), the cluster has {cluster}; "
+            "lower num_workers, num_ranks or num_cpus of a section, or start more nodes",
+            key="cluster",
         )

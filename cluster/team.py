@@ -203,16 +203,13 @@ class Team:
             algorithm=config.algorithm,
             critic=config.critic,
             total_optimizer_steps=config.total_optimizer_steps,
-            model=config.policy.model,
+            policy=config.policy,
             chat_template=Path(template).read_text(encoding="utf-8") if template else "",
-            temperature=config.policy.temperature,
             device=self._device,
             seed=config.run.seed,
-            trust_remote_code=config.policy.trust_remote_code,
             weight_backend=self._weight_backend,
             bucket_bytes=config.weights.bucket_mib << 20,
             push_timeout_s=config.weights.timeout_s,
-            tensor_parallel_size=config.policy.tensor_parallel_size,
         )
         names = [placement.name for placement in self._bundles.layout.of("learner")]
         for name, process in (await self._load("learner", processes(names, self.learner.ranks))).items():

@@ -1,9 +1,7 @@
-"""All learner ranks behind the driver's `Learner` port, as one that works or is lost.
+"""Put all learner ranks behind the driver's `Learner` port, as one learner that works or is lost.
 
-Owns who is called when: every call goes to all ranks at once, because they meet in collectives, and one call at a time.
-One rank's death, silence or exception is the group's: from then on every call is refused until other ranks were put in
-and set up. Knows neither Ray nor what ranks compute; watching a call is actors/fleets/rank_calls.py, who is sent
-weights again actors/weight_sync/rounds.py.
+Every call goes to all ranks at once, because they meet in collectives, and there is one call at a time. When one rank
+dies, is silent or raises, the learner is lost: every call is refused until other ranks were put in and set up.
 """
 
 import asyncio
@@ -27,32 +25,34 @@ logger = logging.getLogger(__name__)
 
 
 class LearnerRanks:
-    """The ranks of one run, in whatever processes they live at the moment.
+    """Hold the ranks of one run, whatever processes they run in.
 
-    Every method raises LearnerLost where a rank died, was silent for fleet.dead_after_s or raised, or all ranks took
-    longer than learner.timeout_s; and from then on at once, until `exchange` and `setup`.
+    Every method raises LearnerLost (`key` is the rank, or "learner") if a rank died, was silent for fleet.dead_after_s
+    or raised, or if the ranks took longer than learner.timeout_s. From then on every method raises it at once, until
+    `exchange` and `setup`.
     """
 
     def __init__(
         self, ranks: Sequence[RemoteActor], *, timeout_s: float, rules: FleetConfig, policy: PolicyWorkers | None
     ) -> None:
-        """`policy`: who takes the weights; None where nobody does. May be set later."""
+        """`policy`: the workers that take the weights; None if there are none. May be set later."""
         self.ranks = tuple(ranks)
         self._timeout_s = timeout_s
         self._rules = rules
         self._lock = asyncio.Lock()
         self._arguments: RankArguments | None = None
         self._why_lost = ""  # empty: not lost
+        self._lost_rank = "learner"  # or a rank, if one was found lost
         self._was_lost = asyncio.Event()
         self._transfer_group = TransferGroup()
         self._attempts = itertools.count(1)
-        self._last_version: int | None = None  # that a push was begun for
-        self._version_of_now: int | None = None  # under which the weights of now were sent; None: they never were
+        self._last_version: int | None = None  # of the newest push that was begun
+        self._version_of_now: int | None = None  # under which the current weights were sent; None: they were not sent
         self.policy = policy
 
     @property
     def policy(self) -> PolicyWorkers | None:
-        """Who takes the weights."""
+        """The workers that take the weights; None if there are none."""
         return self._policy
 
     @policy.setter
@@ -65,18 +65,18 @@ class LearnerRanks:
         return bool(self._why_lost)
 
     async def until_lost(self) -> LearnerLost:
-        """Waits until a call finds a rank lost, also one that nobody waits for (`bring_up`)."""
+        """Wait until a call finds a rank lost, and return the error. Calls of `bring_up` count, which raise nothing."""
         await self._was_lost.wait()
-        return LearnerLost(f"the learner is lost: {self._why_lost}")
+        return LearnerLost(f"the learner is lost: {self._why_lost}", key=self._lost_rank)
 
     def exchange(self, ranks: Sequence[RemoteActor]) -> None:
-        """New processes, not set up yet, in the place of those that are lost."""
+        """Put new processes, which are not set up yet, in the place of lost ones."""
         self.ranks = tuple(ranks)
-        self._why_lost = "its ranks were started again and have not loaded yet"
+        self._why_lost, self._lost_rank = "its ranks were started again and have not loaded yet", "learner"
         self._transfer_group.mark_broken()
 
     async def setup(self, arguments: RankArguments) -> None:
-        """Have all ranks load the model and meet each other; for the first time, or after `exchange`.
+        """Have all ranks load the model and meet each other: the first time, or after `exchange`.
 
         Raises:
             BadInput: a rank can't use the model or the settings.
@@ -90,6 +90,7 @@ class LearnerRanks:
             self._was_lost.clear()
 
     async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
+        """Return [num_sequences] measures by the current weights, in the order of the sequences."""
         async with self._lock:
             self._refuse_if_lost()
             calls = [rank.measure.remote(rows) for rank, rows in zip(self.ranks, batch.rows, strict=True)]
@@ -98,20 +99,21 @@ class LearnerRanks:
         return tuple(by_sequence[sequence] for sequence in range(batch.num_sequences))
 
     async def step(self, batch: TrainBatch) -> StepResult:
+        """Take one optimizer step on all ranks."""
         async with self._lock:
             self._refuse_if_lost()
-            before, self._version_of_now = self._version_of_now, None  # also after a step that nobody waited for
+            before, self._version_of_now = self._version_of_now, None  # also if the caller leaves during the step
             calls = [
                 rank.step.remote(rows, batch.num_loss_tokens, batch.num_sequences)
                 for rank, rows in zip(self.ranks, batch.rows, strict=True)
             ]
-            report = (await self._ask("take a step", calls))[0]
-            if report.is_skipped:
+            result = (await self._ask("take a step", calls))[0]
+            if result.is_skipped:
                 self._version_of_now = before
-            return report
+            return result
 
     async def push_weights(self, policy_version: int) -> PushResult:
-        """Send the weights of now to every policy worker, under this version. Returns when those have it that can.
+        """Send the current weights to every policy worker, under this version. Return when all that can have them.
 
         Raises:
             ValueError: the version is below the last one, or the same for other weights.
@@ -121,15 +123,15 @@ class LearnerRanks:
             self._refuse_if_lost()
             self._check_version(policy_version)
             self._last_version = self._version_of_now = policy_version
-            if self._rounds is None:  # imitating references without an evaluation: there is nobody to push to
+            if self._rounds is None:  # a run that imitates references and evaluates nothing
                 return PushResult(policy_version=policy_version, num_tensors=0, num_bytes=0, seconds=0.0, num_workers=0)
             return await self._rounds.push(policy_version)
 
     async def bring_up(self) -> None:
-        """Send the version of now to policy workers that lack it, if the weights are still those of that version.
+        """Send the current version to policy workers that lack it, if the weights are still those of that version.
 
-        Otherwise nothing: the next push is about to reach them. A learner that is lost before or meanwhile is not
-        raised here, but at the next call of those that need it.
+        Otherwise do nothing: the next push will reach them. A lost learner is not raised here but at the next other
+        call.
         """
         async with self._lock:
             if self.is_lost or self._version_of_now is None or self._rounds is None:
@@ -140,42 +142,50 @@ class LearnerRanks:
                 logger.warning("policy workers stay without weights: %s", failure)
 
     async def checksums(self) -> dict[str, str]:
+        """Return the checksum of every full weight, by name."""
         async with self._lock:
             self._refuse_if_lost()
             return (await self._ask("checksum weights", [rank.checksums.remote() for rank in self.ranks]))[0]
 
     async def save(self, folder: str) -> None:
+        """Write a checkpoint into an empty folder.
+
+        Raises:
+            CheckpointFailed: a file could not be written; the learner is not lost.
+        """
         async with self._lock:
             self._refuse_if_lost()
             await self._ask("write a checkpoint", [rank.save.remote(folder) for rank in self.ranks])
 
     async def load(self, folder: str) -> None:
+        """Load what `save` wrote."""
         async with self._lock:
             self._refuse_if_lost()
             self._version_of_now = None
             await self._ask("load a checkpoint", [rank.load.remote(folder) for rank in self.ranks])
 
     async def export(self, folder: str) -> None:
+        """Write the current weights as a Hugging Face folder."""
         async with self._lock:
             self._refuse_if_lost()
             await self._ask("export the model", [rank.export.remote(folder) for rank in self.ranks])
 
     async def _send(self, policy_version: int, workers: Workers) -> PushOutcome:
-        """One attempt by all ranks."""
+        """Make one attempt with all ranks."""
         order = PushOrder(
             policy_version=policy_version,
             update=(policy_version, next(self._attempts)),
             names=tuple(workers),
             rendezvous=await self._rendezvous(workers),
         )
-        self._transfer_group.mark_broken()  # unless it is heard that the attempt went well
+        self._transfer_group.mark_broken()  # until the attempt is known to have worked
         outcome = (await self._ask("push weights", [rank.push.remote(order, dict(workers)) for rank in self.ranks]))[0]
         if set(outcome.taken) == set(workers):
             self._transfer_group.mark_built(workers)
         return outcome
 
     async def _rendezvous(self, workers: Workers) -> tuple[str, int] | None:
-        """Where rank 0 and these workers are to build a transfer group, if they need one that they don't have."""
+        """Return where rank 0 and these workers build a transfer group; None if they need none or have it."""
         assert self._arguments is not None
         if self._arguments.weight_backend != "nccl" or self._transfer_group.is_for(workers):
             return None
@@ -188,14 +198,14 @@ class LearnerRanks:
         if policy_version < last:
             raise ValueError(f"version {policy_version} can't be pushed after version {last}: versions only go up")
         if self._version_of_now != policy_version:
-            raise ValueError(f"version {policy_version} was pushed with other weights than those of now; take the next")
+            raise ValueError(f"version {policy_version} was pushed with other weights; take the next version")
 
     def _refuse_if_lost(self) -> None:
         if self._why_lost:
-            raise LearnerLost(f"the learner is lost and must be started again: {self._why_lost}")
+            raise LearnerLost(f"the learner is lost and must be started again: {self._why_lost}", key=self._lost_rank)
 
     async def _ask(self, what: str, calls: "Sequence[Awaitable[Answer]]") -> list[Answer]:
-        """The answers of the first so many ranks, or of all."""
+        """Return the answers of as many ranks as there are calls, from the first."""
         names = [f"learner-{index}" for index in range(len(self.ranks))]
         try:
             return await all_answers(
@@ -206,5 +216,6 @@ class LearnerRanks:
             )
         except RankLost as failure:
             self._why_lost = f"it could not {what}: {failure}"
+            self._lost_rank = failure.rank or "learner"
             self._was_lost.set()
-            raise LearnerLost(f"the learner could not {what}: {failure}") from failure
+            raise LearnerLost(f"the learner could not {what}: {failure}", key=self._lost_rank) from failure

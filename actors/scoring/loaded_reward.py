@@ -1,7 +1,7 @@
-"""From a config to a loaded reward: which judge, gates, scale and models, and nothing that was not chosen.
+"""Build a loaded reward from its config: the similarity, the gates, the scale and the models that were chosen.
 
-Owns that choice. Plain code without Ray: a scorer runs it in its own process, the audit in the driver's. Imports what
-is chosen only when it is chosen: chrF needs no encoder, and nobody but COMET needs its checkpoint.
+A scorer runs it in its own process, the reward audit in the driver's. What was not chosen is not imported: chrF needs
+no encoder, and only COMET needs its checkpoint.
 """
 
 from collections.abc import Sequence
@@ -38,29 +38,30 @@ if TYPE_CHECKING:  # each loads torch
 
 @dataclass(frozen=True, kw_only=True)
 class RewardSetup:
-    """All that a scorer needs to know; paths are absolute."""
+    """Hold the settings of a scorer; paths are absolute."""
 
     scorer: ScorerConfig
     reward: RewardConfig
     comet: CometConfig
     translator: TranslatorConfig
-    languages: tuple[str, ...]  # that may be asked for
+    languages: tuple[str, ...]  # of the requests
     own_languages: tuple[Language, ...] = ()  # of the config's own files: a process knows the built-in ones by itself
-    calibration: Calibration | None = None  # it comes later, or reward.reasoning.calibration is "off"
-    custom_source: str = ""  # text of reward.custom.path (driver/custom_reward.py)
-    translated_by: str = "pivot"  # who makes the translations of requests, where the driver does
+    calibration: Calibration | None = None  # None: it comes later, or reward.reasoning.calibration is "off"
+    custom_source: str = ""  # the text of the file reward.custom.path
+    translated_by: str = "pivot"  # what translates the requests, if the driver asks for translations
 
     @property
     def gates_off(self) -> tuple[str, ...]:
-        """Gates that are switched off."""
+        """The gates that are switched off."""
         return tuple(name for name, value in self.reward.gates.model_dump().items() if value is False)
 
 
 class LoadedReward:
-    """The reward, with the models that were loaded for it."""
+    """Hold the reward, with the models that were loaded for it."""
 
     def __init__(self, setup: RewardSetup, device: str) -> None:
-        """
+        """Load the models.
+
         Raises:
             ValueError: settings and models don't fit together.
             Exception: a model can't be loaded, or the user's own file can't be run.
@@ -87,27 +88,30 @@ class LoadedReward:
             self.use_calibration(setup.calibration)
 
     def use_calibration(self, calibration: Calibration) -> None:
-        """
+        """Use this scale from now on.
+
         Raises:
-            ValueError: it was measured with another judge, or without one of the languages.
+            ValueError: it was measured with another similarity, or without one of the languages.
         """
         if calibration.similarity != self.reward.fingerprint:
             raise ValueError(
-                f"the calibration was measured with judge {calibration.similarity}, this one is "
+                f"the calibration was measured with {calibration.similarity}, the scorer uses "
                 f"{self.reward.fingerprint}; measure it again with `calibrate`"
             )
         calibration.require(self._languages)
         self.reward.reasoning.scale = calibration
 
     def counters(self) -> dict[str, float]:
-        """Since the start, of the models that were loaded: texts that went through the encoder, those too long for it
-        and their tokens beyond that; segments that the translator translated, and those that it did not end; segments
-        that COMET scored."""
+        """Return the counters of the loaded models since the start.
+
+        They are: texts that the encoder encoded, texts that it cut and the tokens that were cut off; segments that the
+        translator translated, and those that it did not finish; segments that COMET scored.
+        """
         return self._models.counters()
 
 
 class _Models:
-    """The models that a setup asks for, each loaded once and when it is first needed."""
+    """Hold the models that a setup asks for. Each is loaded once, when it is first needed."""
 
     def __init__(self, setup: RewardSetup, device: str) -> None:
         self._setup = setup
@@ -133,7 +137,7 @@ class _Models:
                 return LikelihoodSimilarity()
 
     def text_answers(self) -> TextAnswers | None:
-        """For answers that no rule can compare; None where such groups stay unscored."""
+        """Return what compares answers that no rule can compare; None if such groups stay unscored."""
         if self._setup.reward.unparsed_answers != "comet":
             return None
         from rewards.comet.similarity import CometAnswers
@@ -219,7 +223,7 @@ class _Models:
 
 
 class _Scaled:
-    """Text answers whose raw scores become [0, 1]."""
+    """Rescale the raw scores of text answers to [0, 1]."""
 
     def __init__(self, answers: TextAnswers, scale: Scale) -> None:
         self._answers = answers
@@ -230,7 +234,7 @@ class _Scaled:
 
 
 def _uncalibrated(reasoning: ReasoningConfig) -> Scale | None:
-    """The scale of a judge that needs no calibration; None where it needs one."""
+    """Return the scale of a similarity that needs no calibration; None if it needs one."""
     if reasoning.is_calibrated:
         return None
     return LinearScale(0.0, 1.0) if reasoning.judge == "likelihood" else LinearScale(reasoning.low, reasoning.high)

@@ -1,7 +1,4 @@
-"""What the scorers did between two looks at their counters (actors/fleets/scorers.py, `stats`), as metrics.
-
-Owns the names `scorer/...`. Knows the counters' names; must not know Ray.
-"""
+"""Turn the scorers' counters into metrics of one step."""
 
 from collections.abc import Mapping
 
@@ -9,7 +6,7 @@ from contracts.metrics.metric import Reduction
 from contracts.metrics.running import SCORER
 
 STATES = tuple(metric.name.removeprefix("scorer/") for metric in SCORER.metrics if metric.reduction is Reduction.LAST)
-"""Counters that say how it is now: a process that is gone has none of it."""
+"""Counters that describe the present: those of a process that is gone count for nothing."""
 
 _SHOWN = (
     "queue_depth",
@@ -35,16 +32,15 @@ _MEANS = {
 
 
 def over_step(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """What the scorers' counters say of the time between two looks at them: differences, but of the states of the queue
-    what was seen last."""
+    """Return the counters of one step, from those before and after it: differences, but the last value of a state."""
     return {name: value if name in STATES else value - before.get(name, 0.0) for name, value in after.items()}
 
 
 def scorer_metrics(counters: Mapping[str, float]) -> dict[str, float]:
-    """Of counters over a step; a mean over nothing is left out.
+    """Return the metrics of one step's counters. A mean over nothing is left out.
 
-    texts_per_s is responses per busy second of a scorer, batch_size is in responses, latency_s a group's mean seconds
-    from its arrival at a scorer to its scores.
+    texts_per_s is responses per busy second of a scorer, batch_size is in responses, latency_s is a group's mean time
+    in seconds from its arrival at a scorer to its scores.
     """
     metrics = {name: counters[name] for name in _SHOWN if name in counters}
     metrics |= {name: counters[of] / counters[per] for name, (of, per) in _MEANS.items() if counters.get(per)}

@@ -1,16 +1,14 @@
-"""The line in front of one reward: what waits is scored in one thread, and counted.
-
-Owns what is scored together, what is left out because nobody waits for it any more, and what happens when scoring
-fails. Plain asyncio; knows neither Ray nor any model.
-"""
+"""Score groups in one thread, in the order in which they came, and count what was done."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from actors.remote.silence import SilenceDetector
 from contracts.rollouts import Score, ScoreRequest, Unscored
 
 Scores = tuple[Score | Unscored, ...]
@@ -18,45 +16,66 @@ Result = TypeVar("Result")
 
 
 class Reward(Protocol):
-    """Scores whole groups; blocks while it does (rewards/reward.py)."""
+    """Score whole groups; blocks while it does."""
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
-        """One result per response, in order, group by group."""
+        """Return one result per response, in order, group by group."""
         ...
+
+
+class ScoringStuck(RuntimeError):
+    """Report that the scoring thread has worked on one thing for longer than any group may wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     request: ScoreRequest
     result: "asyncio.Future[Scores]"
-    since: float  # on this process' monotonic clock, in seconds
+    since: float  # seconds of this process' monotonic clock
     until: float
 
 
 class ScoringQueue:
-    """Scores groups in the order in which they came: one by one, or all that wait at once.
+    """Score groups in the order in which they came: one by one, or all that wait at once.
 
     One thread does all the work: a model is not shared, and the event loop stays free to take the next groups.
     """
 
-    def __init__(self, reward: Reward, *, across_groups: bool) -> None:
+    def __init__(
+        self,
+        reward: Reward,
+        *,
+        across_groups: bool,
+        stuck_after_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            reward: scores the groups.
+            across_groups: score all groups that wait at once.
+            stuck_after_s: seconds after which one piece of work counts as one that never ends.
+            clock: seconds of a clock that never jumps, for `check_progress`.
+        """
         self._reward = reward
         self._across_groups = across_groups
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scoring")
         self._waiting: list[_Waiting] = []
         self._worker: asyncio.Task[None] | None = None
         self._deepest = 0
+        self._stuck_after_s = stuck_after_s
+        # Half of the limit: one late look alone is never enough.
+        self._silence = SilenceDetector(self._pass_through, look_s=stuck_after_s / 2, clock=clock)
         self._counters: dict[str, float] = dict.fromkeys(
             ("groups", "texts", "batches", "failures", "expired", "busy_s", "latency_s"), 0.0
         )
 
     async def score(self, request: ScoreRequest, *, within_s: float) -> Scores:
-        """The group's scores, as soon as it was its turn. One whose turn comes after `within_s` seconds is not scored:
-        a backlog that nobody waits for would hold up those that come after it.
+        """Return the group's scores. A group whose turn comes after `within_s` seconds is not scored, because its
+        caller has left and later groups wait.
 
         Raises:
             TimeoutError: its turn came too late.
-            Exception: whatever the reward raised for this very group.
+            Exception: what the reward raised for this group.
         """
         result: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
         now = time.monotonic()
@@ -67,13 +86,36 @@ class ScoringQueue:
         return await result
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """Something else that blocks, in the same thread: never while a group is being scored."""
+        """Return what other blocking work gives, done in the same thread: never while a group is being scored."""
         return await in_thread(work, self._thread)
 
+    def check_progress(self) -> None:
+        """Check that the thread still finishes its work: the process may answer while the thread hangs in a model.
+
+        Sends a question that needs no work through the thread, one at a time. Returns at once. Call it again and again,
+        from the event loop.
+
+        Raises:
+            ScoringStuck: the last question has not come back for `stuck_after_s`.
+        """
+        silent_s = self._silence.look()
+        if silent_s > self._stuck_after_s:
+            raise ScoringStuck(
+                f"the scoring thread has been busy with one piece of work for {silent_s:.0f} s, and a group may wait "
+                f"at most {self._stuck_after_s:g} s (scorer.timeout_s)"
+            )
+
+    async def _pass_through(self) -> bool:
+        await self.run(lambda: None)
+        return True
+
     def stats(self) -> dict[str, float]:
-        """Since the start: groups, texts (responses) and batches scored, groups that failed, groups that expired
-        (nobody waited for them any more when it was their turn), seconds busy, and seconds that scored groups spent
-        here in all. Besides, how many wait now, and the most that did since this was last asked."""
+        """Return the counters since the start.
+
+        They are: groups, texts (responses) and batches scored, groups that failed, groups that expired (their caller
+        had left when it was their turn), seconds busy, and seconds that scored groups spent here in all. Besides, how
+        many groups wait now, and the most that did since the last call.
+        """
         states = {"queue_depth": float(len(self._waiting)), "queue_depth_max": float(self._deepest)}
         self._deepest = len(self._waiting)
         return self._counters | states
@@ -85,7 +127,7 @@ class ScoringQueue:
             await self._score(taken)
 
     async def _score(self, taken: Sequence[_Waiting]) -> None:
-        """A batch that fails is done again group by group: only the group that breaks it is left without scores."""
+        """Score a batch. If it fails, score it group by group, so that only the failing group has no scores."""
         taken = [waiting for waiting in taken if self._is_awaited(waiting)]
         if not taken:
             return
@@ -94,25 +136,27 @@ class ScoringQueue:
             scores = await self.run(lambda: self._reward.score([waiting.request for waiting in taken]))
             if len(scores) != len(taken):
                 raise ValueError(f"the reward gave {len(scores)} groups of scores for {len(taken)}")
-        except Exception as failure:  # noqa: BLE001 - whoever waits must hear of it; Ray carries it to the fleet
+        except Exception as failure:  # noqa: BLE001 - the caller gets it; Ray carries it to the pool
             self._counters["busy_s"] += time.monotonic() - started
             if len(taken) > 1:
                 for waiting in taken:
                     await self._score([waiting])
             else:
                 self._counters["failures"] += 1
-                _tell(taken[0], failure)
+                _settle(taken[0], failure)
             return
         self._count(taken, busy_s=time.monotonic() - started)
         for waiting, group in zip(taken, scores, strict=True):
-            _tell(waiting, group)
+            _settle(waiting, group)
 
     def _is_awaited(self, waiting: _Waiting) -> bool:
         if not waiting.result.done() and time.monotonic() < waiting.until:
             return True
         self._counters["expired"] += 1
         allowed_s = waiting.until - waiting.since
-        _tell(waiting, TimeoutError(f"the group's turn to be scored came after the {allowed_s:g} s that it may wait"))
+        _settle(
+            waiting, TimeoutError(f"the group waited for {allowed_s:g} s, the most that it may, without being scored")
+        )
         return False
 
     def _count(self, scored: Sequence[_Waiting], *, busy_s: float) -> None:
@@ -129,26 +173,28 @@ class ScoringQueue:
 
 
 async def in_thread(work: Callable[[], Result], thread: ThreadPoolExecutor | None = None) -> Result:
-    """What blocking work gives, done in a thread; None: in one of asyncio's.
+    """Return what blocking work gives, done in `thread`, or in a thread of asyncio's.
 
     Raises:
-        Exception: whatever the work raised.
-        RuntimeError: in place of what asyncio does not bring out of a thread as a failure.
+        Exception: what the work raised.
+        RuntimeError: instead of an exception that asyncio does not carry out of a thread.
     """
     return await asyncio.get_running_loop().run_in_executor(thread, _failing_plainly, work)
 
 
 def _failing_plainly(work: Callable[[], Result]) -> Result:
-    """asyncio refuses a StopIteration, takes a CancelledError for its own, and ends at a SystemExit: whoever waits for
-    the work would wait for ever."""
+    """Do the work, and replace exceptions with which its caller would wait for ever.
+
+    asyncio refuses a StopIteration, takes a CancelledError for its own, and ends at a SystemExit.
+    """
     try:
         return work()
     except (StopIteration, SystemExit, CancelledError, asyncio.CancelledError) as ending:
         raise RuntimeError(f"{type(ending).__name__} came out of a model or the reward: {ending}") from ending
 
 
-def _tell(waiting: _Waiting, outcome: Scores | Exception) -> None:
-    """Whoever asked may have stopped waiting."""
+def _settle(waiting: _Waiting, outcome: Scores | Exception) -> None:
+    """Give the outcome to the caller, unless it has left."""
     if waiting.result.done():
         return
     if isinstance(outcome, Exception):

@@ -23,7 +23,7 @@ from actors.weight_sync.buckets import WeightBucket, WeightManifest
 from cluster.launch import connected
 from contracts.batches import PushResult, StepResult, TrainBatch
 from contracts.config.fleet import FleetConfig
-from contracts.config.run import ClusterConfig
+from contracts.config.run import ClusterConfig, PolicyConfig
 from contracts.errors import FleetLost, LearnerLost
 from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels
@@ -146,16 +146,13 @@ def arguments(model: Path) -> RankArguments:
         algorithm=setup.algorithm,
         critic=setup.critic,
         total_optimizer_steps=setup.total_optimizer_steps,
-        model=str(model),
+        policy=PolicyConfig(model=str(model), temperature=TEMPERATURE),
         chat_template="",
-        temperature=TEMPERATURE,
         device="cpu",
         seed=setup.seed,
-        trust_remote_code=False,
         weight_backend="object_store",
         bucket_bytes=setup.bucket_bytes,
         push_timeout_s=5,
-        tensor_parallel_size=1,
     )
 
 

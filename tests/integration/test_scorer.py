@@ -208,7 +208,7 @@ def test_a_group_that_may_wait_no_longer_is_not_scored(
     place: Callable[[RewardSetup], list[RemoteActor]], tiny_models: TinyModels
 ) -> None:
     async def ask(scorers: Scorers) -> None:
-        with pytest.raises(TimeoutError, match="turn to be scored came after the 0 s"):
+        with pytest.raises(TimeoutError):
             await scorers.workers[0].score.remote(a_request(0), within_s=0.0)
         assert all(isinstance(score, Score) for score in await scorers.pool.score(a_request(0)))
         metrics = await scorers.pool.take_stats()

@@ -28,23 +28,22 @@ def dead_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-def test_an_address_where_somebody_listens_is_taken() -> None:
+def test_an_address_that_answers_is_accepted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         check_address(f"127.0.0.1:{server.getsockname()[1]}")
     check_address("auto")
 
 
 def test_a_dead_address_is_refused_by_name(dead_address: str) -> None:
-    with pytest.raises(
-        BadInput, match=rf"RAY_ADDRESS={dead_address}: nobody answers there .*; start Ray there, or unset"
-    ):
+    with pytest.raises(BadInput, match=dead_address) as failure:
         check_address(dead_address)
+    assert failure.value.key == "RAY_ADDRESS"
 
 
 def test_a_dead_address_ends_a_run_before_ray_is_started(dead_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", dead_address)
     with (
-        pytest.raises(BadInput, match="nobody answers there"),
+        pytest.raises(BadInput, match=dead_address),
         connected(ClusterConfig(), Console(Terminal(file=io.StringIO()))),
     ):
         pytest.fail("a run went on without a cluster")
@@ -52,15 +51,17 @@ def test_a_dead_address_ends_a_run_before_ray_is_started(dead_address: str, monk
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "ray://127.0.0.1:10001"])
-def test_an_address_of_another_kind_is_told_what_it_is_for(address: str) -> None:
-    with pytest.raises(BadInput, match=r"host:port \(or auto\); http:// is for `ray job submit --address`"):
+def test_an_address_of_another_kind_is_refused(address: str) -> None:
+    with pytest.raises(BadInput) as failure:
         check_address(address)
+    assert failure.value.key == "RAY_ADDRESS"
 
 
 @pytest.mark.parametrize("address", ["somewhere", "somewhere:", ":6379", "host:port"])
-def test_what_is_no_address_is_told_how_one_looks(address: str) -> None:
-    with pytest.raises(BadInput, match=r"expected host:port or auto"):
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(BadInput) as failure:
         check_address(address)
+    assert failure.value.key == "RAY_ADDRESS"
 
 
 @pytest.fixture

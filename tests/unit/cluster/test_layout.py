@@ -85,17 +85,16 @@ def test_a_cluster_too_small_is_refused_with_both_sides_of_the_sum() -> None:
         check_fits(layout(config(), "cuda"), Resources(cpus=32, gpus=2))
     message = str(caught.value)
     assert "\n" not in message
-    assert "asks for 16.5 CPUs and 7 GPUs" in message
-    assert "2 policy x (0.5 CPUs and 1 GPUs)" in message
-    assert "4 learner x (3 CPUs and 1 GPUs)" in message
-    assert "the cluster has 32 CPUs and 2 GPUs" in message
-    assert "lower" in message
+    assert caught.value.key == "cluster"
+    sizes = ("16.5 CPUs and 7 GPUs", "2 policy x (0.5 CPUs and 1 GPUs)", "4 learner x (3 CPUs and 1 GPUs)")
+    assert all(size in message for size in (*sizes, "32 CPUs and 2 GPUs"))
 
 
 def test_a_cluster_that_is_just_large_enough_is_taken() -> None:
     check_fits(layout(config(), "cuda"), Resources(cpus=16.5, gpus=7))
-    with pytest.raises(BadInput, match=r"cluster has 16\.4 CPUs"):
+    with pytest.raises(BadInput) as caught:
         check_fits(layout(config(), "cuda"), Resources(cpus=16.4, gpus=7))
+    assert caught.value.key == "cluster"
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -194,12 +193,11 @@ def test_imitating_references_starts_only_who_is_needed() -> None:
     assert training_roles(config()) == ("policy", "pivot", "scorer", "learner")
 
 
-@pytest.mark.parametrize(
-    ("section", "values"),
-    [("learner", {"num_ranks": 4, "attention": "flash_attention_2"}), ("weights", {"backend": "nccl"})],
-)
-def test_what_needs_a_gpu_is_refused_without_one(section: str, values: dict[str, object]) -> None:
-    asked = config(**{section: values})
+@pytest.mark.parametrize(("key", "value"), [("learner.attention", "flash_attention_2"), ("weights.backend", "nccl")])
+def test_a_setting_that_needs_a_gpu_is_refused_without_one(key: str, value: str) -> None:
+    section, name = key.split(".")
+    asked = config(**{section: {name: value}})
     check_device(asked, "cuda")
-    with pytest.raises(BadInput, match="needs GPUs, and this run has none"):
+    with pytest.raises(BadInput) as caught:
         check_device(asked, "cpu")
+    assert caught.value.key == key

@@ -115,7 +115,6 @@ def test_a_group_whose_turn_comes_too_late_is_not_scored_but_counted(across_grou
         first, late, last = await score_all(queue, reward, "a", "late", "c")
         assert first == last == (a_score(0.5), a_score(0.5))
         assert isinstance(late, TimeoutError)
-        assert str(late) == "the group's turn to be scored came after the 0 s that it may wait"
         assert [name for batch in reward.batches for name in batch] == ["a", "c"]
         stats = queue.stats()
         assert (stats["groups"], stats["expired"], stats["failures"]) == (2, 1, 0)
