@@ -1,9 +1,12 @@
-"""A real training run that is struck again and again, and has to come to its end with its books in order.
+"""Inject faults into a real training run again and again; it has to reach its end and pass `verify`.
 
     python -m tests.chaos --steps 60 --faults 30 --seed 1        (or `make chaos`)
 
-`plan` decides what happens when, from a seed; `tiny_run` is the run; `strikes` finds processes and hits them; `siege`
-starts the run, waits for the moments and starts the driver again where a fault has ended it. In the end the run's own
-`verify` reads the folder. Nothing here reaches into the run: it is started by its command line and seen through its
-folder and the process table.
+- `plan` decides from a seed what happens when.
+- `tiny_run` is the run.
+- `signals` finds processes and sends signals to them.
+- `injection` starts the run, waits for the moments, and starts the driver again where a fault has ended it.
+
+At the end the run's own `verify` reads the folder. The run is started by its command line, and watched through its
+folder and the process table alone.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: faults on a real run, then the audit of its folder. Exit 0 where everything is proven."""
+"""Inject faults into a real run, then verify its folder: `python -m tests.chaos`. Exit code 0 where all is proven."""
 
 import argparse
 import json
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.chaos.injection import FaultInjection, RunBroken, clean_environment
 from tests.chaos.outcome import Outcome, verify
-from tests.chaos.plan import hits, plan
-from tests.chaos.siege import Siege, SiegeFailed, clean_environment
+from tests.chaos.plan import fault_types, plan
 from tests.chaos.tiny_run import TinySettings, prepare
 from tests.commands import ROOT
 
@@ -27,7 +27,7 @@ def main() -> int:
         steps=arguments.steps, seed=arguments.seed, dead_after_s=arguments.dead_after, pace_s=arguments.pace
     )
     faults = plan(
-        hits(arguments.faults, seed=arguments.seed),
+        fault_types(arguments.faults, seed=arguments.seed),
         steps=settings.steps,
         seed=arguments.seed,
         dead_after_s=settings.dead_after_s,
@@ -38,21 +38,21 @@ def main() -> int:
     console = Console(stderr=arguments.json, highlight=False, markup=False, soft_wrap=True)
     console.print(f"{len(faults)} faults over {settings.steps} steps; {place}")
     try:
-        with Siege(run, environment=clean_environment(ray_folder), stall_s=arguments.stall) as siege:
-            siege.endure(faults)
-    except SiegeFailed as failure:
+        with FaultInjection(run, environment=clean_environment(ray_folder), stall_s=arguments.stall) as injection:
+            injection.inject(faults)
+    except RunBroken as failure:
         console.print(f"FAILED: {failure}\n{place}; Ray's logs: {ray_folder}")
         return 1
-    code, audit, said = verify(run.folder.path)
+    exit_code, verified, said = verify(run.folder.path)
     shutil.rmtree(ray_folder, ignore_errors=True)
     outcome = Outcome(
         seed=arguments.seed,
         faults=tuple(faults),
-        audit=audit,
-        audit_code=code,
-        starts=siege.starts,
+        verified=verified,
+        exit_code=exit_code,
+        starts=injection.starts,
         seconds=time.monotonic() - started,
-        left_behind=tuple(siege.left_behind),
+        left_behind=tuple(injection.left_behind),
         folder=place,
     )
     console.print(said.rstrip(), *outcome.lines(), sep="\n")
@@ -67,7 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dead-after", type=float, default=8.0, help="fleet.dead_after_s, in seconds")
-    parser.add_argument("--pace", type=float, default=2.5, help="seconds that a scorer takes for a group, at least")
+    parser.add_argument("--pace", type=float, default=2.5, help="least seconds that a scorer takes for a group")
     parser.add_argument("--stall", type=float, default=900.0, help="seconds without a new step that fail the run")
     parser.add_argument("--folder", default="", help="where everything is written; default: runs/chaos-SEED-TIME")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, last on stdout")

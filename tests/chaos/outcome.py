@@ -1,7 +1,4 @@
-"""How a siege ended: what struck, what the auditor says of the run's folder, as a table and as JSON.
-
-Owns the words. The audit is the run's own command, in a process of its own.
-"""
+"""Show how a run under faults ended: which faults it had, and what `verify` says of its folder."""
 
 import json
 import subprocess
@@ -17,12 +14,12 @@ from tests.commands import RUN
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What is told in the end."""
+    """Hold the faults of a run and the result of `verify`."""
 
     seed: int
     faults: tuple[Fault, ...]
-    audit: Mapping[str, object]  # summary of `verify`
-    audit_code: int  # its exit code
+    verified: Mapping[str, object]  # JSON of `verify`
+    exit_code: int  # of `verify`
     starts: int  # of the driver
     seconds: float
     left_behind: tuple[str, ...]  # processes that outlived their driver
@@ -30,9 +27,11 @@ class Outcome:
 
     @property
     def is_proven(self) -> bool:
-        return self.audit_code == 0 and self.audit["status"] == "finished"
+        """Return whether the run finished and `verify` found nothing wrong."""
+        return self.exit_code == 0 and self.verified["status"] == "finished"
 
     def as_json(self) -> dict[str, object]:
+        """Return the outcome as plain JSON."""
         by_target = {target: dict(counts) for target, counts in _counts(self.faults).items()}
         return {
             "seed": self.seed,
@@ -42,11 +41,11 @@ class Outcome:
             "seconds": round(self.seconds, 1),
             "left_behind": list(self.left_behind),
             "folder": str(self.folder),
-            "audit": dict(self.audit),
+            "verify": dict(self.verified),
         }
 
     def lines(self) -> Iterator[str]:
-        """For a person."""
+        """Yield the outcome as lines for a person."""
         counts = _counts(self.faults)
         yield "faults   " + "".join(f"{kind:>9}" for kind in DRIVER_KINDS)
         for target in (*ACTORS, "driver"):
@@ -57,10 +56,10 @@ class Outcome:
 
 
 def verify(folder: Path) -> tuple[int, Mapping[str, object], str]:
-    """Exit code, summary and what a person sees of `verify` on the folder.
+    """Run `verify` on the folder in a process of its own; return its exit code, its JSON and what it printed.
 
     Raises:
-        AssertionError: it gave no summary.
+        AssertionError: it gave no JSON.
     """
     command = [sys.executable, str(RUN), "verify", str(folder), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)

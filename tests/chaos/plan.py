@@ -1,7 +1,4 @@
-"""Which faults strike a run, and when: drawn from a seed, each kind of actor with each kind of fault at least once.
-
-Pure: must not know processes.
-"""
+"""Draw from a seed which faults are injected into a run, and when."""
 
 import random
 from collections.abc import Sequence
@@ -11,44 +8,50 @@ from typing import Literal, get_args
 Actor = Literal["policy", "pivot", "scorer", "learner"]
 Target = Literal["policy", "pivot", "scorer", "learner", "driver"]
 Kind = Literal["kill", "kill_all", "stop", "hang", "pause", "starve"]
-"""kill: SIGKILL; kill_all: of the driver with all its actors at once; stop: SIGTERM; hang: SIGSTOP for good (a hung
-driver is killed in the end, as a person would do); pause: SIGSTOP, and SIGCONT some seconds later; starve: a tenth of
-the processor for some seconds."""
+"""kill: SIGKILL; kill_all: SIGKILL to the driver and all its actors at once; stop: SIGTERM; hang: SIGSTOP for good (a
+hung driver is killed in the end, as a person would do); pause: SIGSTOP, and SIGCONT some seconds later; starve: a tenth
+of the processor for some seconds."""
 
 ACTORS: tuple[Actor, ...] = get_args(Actor)
 ACTOR_KINDS: tuple[Kind, ...] = ("kill", "hang", "pause", "starve")
 DRIVER_KINDS: tuple[Kind, ...] = ("kill", "kill_all", "stop", "hang", "pause", "starve")
 
-Hit = tuple[Target, Kind]
-EVERY_HIT: tuple[Hit, ...] = (
+FaultType = tuple[Target, Kind]
+EVERY_TYPE: tuple[FaultType, ...] = (
     *((actor, kind) for actor in ACTORS for kind in ACTOR_KINDS),
     *(("driver", kind) for kind in DRIVER_KINDS),
 )
 _LAST_STEPS = 3
-"""Without a fault: a run that is over can't be struck."""
+"""Steps at the end without a fault: nothing can be injected into a run that is over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One strike."""
+    """Hold one fault and its moment."""
 
     number: int  # from 1
     target: Target
     kind: Kind
-    after_step: int  # it strikes once metrics.jsonl has this step,
+    after_step: int  # it is injected once metrics.jsonl has this step,
     delay_s: float  # and this much later
-    lasts_s: float  # of a pause, a starvation, a driver's hang
+    lasts_s: float  # seconds of a pause, a starvation, or a hang of the driver
     choice: float  # in [0, 1): which of several workers
 
 
-def plan(hits: Sequence[Hit], *, steps: int, seed: int, dead_after_s: float) -> list[Fault]:
-    """The hits in a random order, spread over the steps; pauses are shorter and longer than `dead_after_s`."""
+def plan(types: Sequence[FaultType], *, steps: int, seed: int, dead_after_s: float) -> list[Fault]:
+    """Return a fault of each type in a random order, spread over the steps.
+
+    Pauses are both shorter and longer than `dead_after_s`, the silence after which a worker counts as dead.
+
+    Raises:
+        ValueError: there are too few steps.
+    """
     chance = random.Random(seed)
-    order = list(hits)
+    order = list(types)
     chance.shuffle(order)
     last = steps - _LAST_STEPS
     if last < 1:
-        raise ValueError(f"{steps} steps leave no room for faults; at least {_LAST_STEPS + 1}")
+        raise ValueError(f"a run of {steps} steps is too short for faults; it needs at least {_LAST_STEPS + 1}")
     return [
         Fault(
             number=index + 1,
@@ -63,16 +66,16 @@ def plan(hits: Sequence[Hit], *, steps: int, seed: int, dead_after_s: float) -> 
     ]
 
 
-def hits(num: int, *, seed: int) -> list[Hit]:
-    """Every kind of fault on every target once, and random ones up to `num`, three of four on actors.
+def fault_types(num: int, *, seed: int) -> list[FaultType]:
+    """Return every kind of fault on every target once, and random ones up to `num`, three of four on actors.
 
     Raises:
         ValueError: `num` is too small for that.
     """
-    if num < len(EVERY_HIT):
-        raise ValueError(f"{num} faults are too few: every fault on every kind of actor once makes {len(EVERY_HIT)}")
+    if num < len(EVERY_TYPE):
+        raise ValueError(f"{num} faults are too few: every kind of fault on every target once makes {len(EVERY_TYPE)}")
     chance = random.Random(f"hits {seed}")
-    on_actors = [hit for hit in EVERY_HIT if hit[0] != "driver"]
-    on_driver = [hit for hit in EVERY_HIT if hit[0] == "driver"]
-    more = [chance.choice(on_actors if chance.random() < 0.75 else on_driver) for _ in range(num - len(EVERY_HIT))]
-    return [*EVERY_HIT, *more]
+    on_actors = [found for found in EVERY_TYPE if found[0] != "driver"]
+    on_driver = [found for found in EVERY_TYPE if found[0] == "driver"]
+    more = [chance.choice(on_actors if chance.random() < 0.75 else on_driver) for _ in range(num - len(EVERY_TYPE))]
+    return [*EVERY_TYPE, *more]

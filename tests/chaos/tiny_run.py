@@ -1,8 +1,8 @@
-"""The run that is struck: tiny models, every kind of actor, asynchronous, with checkpoints every few steps.
+"""Prepare the run that faults are injected into: tiny models, every kind of actor, asynchronous, frequent checkpoints.
 
-Owns its config and its reference cache: two items of three have a reference that an earlier run left, so that groups
-can be learned from; the pivot is asked for the others, rambles on to its limit, and their groups are dropped. A tiny
-model's steps are over in no time, and a run that is over can't be struck: a custom reward takes its time.
+Two problems of three have a reference in the cache, so that their groups can be learned from. The pivot is asked for
+the others, reaches its token limit, and their groups are dropped. Steps of a tiny model take hardly any time, so a slow
+custom reward leaves time for the faults.
 """
 
 from dataclasses import dataclass
@@ -123,28 +123,28 @@ def reward(request):
 
 @dataclass(frozen=True, kw_only=True)
 class TinySettings:
-    """What one run differs in from another."""
+    """Hold the settings in which runs differ."""
 
     steps: int
     seed: int
     checkpoint_every: int = 3
     grace_s: float = 120.0
     dead_after_s: float = 8.0
-    start_timeout_s: float = 300.0  # a worker that hangs while it loads is found by this alone
-    pace_s: float = 2.5  # that a scorer takes for a group, at least
+    start_timeout_s: float = 300.0  # the only limit that finds a worker which hangs while it loads
+    pace_s: float = 2.5  # the least that a scorer takes for a group
 
 
 @dataclass(frozen=True, kw_only=True)
 class TinyRun:
-    """A run that can be started, and started again, by the same words."""
+    """Hold a run that is started, and started again, by the same command."""
 
-    words: tuple[str, ...]  # after driver/run.py
+    words: tuple[str, ...]  # command line after driver/run.py
     folder: RunFolder
     settings: TinySettings
 
 
 def prepare(place: Path, settings: TinySettings) -> TinyRun:
-    """Models, config and references in `place`, which is absolute and holds all that the run writes."""
+    """Make models, config and references in `place`, an absolute path that will hold all that the run writes."""
     build_tiny_model(place / "models" / "tiny")
     build_tiny_encoder(place / "models" / "tiny-encoder")
     path = place / "chaos.toml"
@@ -167,7 +167,7 @@ def prepare(place: Path, settings: TinySettings) -> TinyRun:
 
 
 def _write_references(config: Config) -> None:
-    """More than the run can draw, replacements included."""
+    """Write references for more problems than the run can draw, replacements included."""
     inputs = prepare_training(config)
     algorithm = config.algorithm
     num_draws = (algorithm.steps + 2) * (algorithm.groups_per_step + algorithm.max_replacements)

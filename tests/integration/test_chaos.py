@@ -1,4 +1,4 @@
-"""The chaos suite's short form: a run of a few steps, struck by hand-picked faults, and the audit of its folder."""
+"""Check in short what `make chaos` checks at length: a run with a few faults reaches its end, and `verify` passes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,49 +6,55 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.injection import FaultInjection, clean_environment
 from tests.chaos.outcome import verify
-from tests.chaos.plan import Hit, plan
-from tests.chaos.siege import Siege, clean_environment
+from tests.chaos.plan import FaultType, plan
 from tests.chaos.tiny_run import TinySettings, prepare
 
 STEPS = 8
-HITS: tuple[Hit, ...] = (("policy", "kill"), ("scorer", "hang"), ("learner", "kill"), ("driver", "kill_all"))
+FAULTS: tuple[FaultType, ...] = (("policy", "kill"), ("scorer", "hang"), ("learner", "kill"), ("driver", "kill_all"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survived:
-    """What was there when the run had come to its end."""
+    """Hold what was found when the run had ended."""
 
     starts: int
     left_behind: tuple[str, ...]
-    audit_code: int
-    audit: Mapping[str, object]
-    said: str
+    exit_code: int  # of `verify`
+    verified: Mapping[str, object]  # JSON of `verify`
+    said: str  # by `verify`
 
 
 @pytest.fixture(scope="module")
 def survived(tmp_path_factory: pytest.TempPathFactory, ray_folder: Path) -> Survived:
     settings = TinySettings(steps=STEPS, seed=5, checkpoint_every=2, pace_s=1.5)
     run = prepare(tmp_path_factory.mktemp("chaos"), settings)
-    faults = plan(HITS, steps=STEPS, seed=5, dead_after_s=settings.dead_after_s)
-    with Siege(run, environment=clean_environment(ray_folder), stall_s=240) as siege:
-        siege.endure(faults)
-    code, audit, said = verify(run.folder.path)
-    return Survived(starts=siege.starts, left_behind=tuple(siege.left_behind), audit_code=code, audit=audit, said=said)
+    faults = plan(FAULTS, steps=STEPS, seed=5, dead_after_s=settings.dead_after_s)
+    with FaultInjection(run, environment=clean_environment(ray_folder), stall_s=240) as injection:
+        injection.inject(faults)
+    exit_code, verified, said = verify(run.folder.path)
+    return Survived(
+        starts=injection.starts,
+        left_behind=tuple(injection.left_behind),
+        exit_code=exit_code,
+        verified=verified,
+        said=said,
+    )
 
 
-def test_the_auditor_finds_every_group_settled_once(survived: Survived) -> None:
-    assert survived.audit["violations"] == [], survived.said
-    assert survived.audit_code == 0
+def test_verify_finds_every_group_learned_from_or_dropped_once(survived: Survived) -> None:
+    assert survived.verified["violations"] == [], survived.said
+    assert survived.exit_code == 0
 
 
-def test_the_run_has_come_to_its_end_with_every_step(survived: Survived) -> None:
-    assert (survived.audit["status"], survived.audit["steps"]) == ("finished", STEPS)
-    assert survived.audit["learned"] != 0
+def test_the_run_has_reached_its_end_with_every_step(survived: Survived) -> None:
+    assert (survived.verified["status"], survived.verified["steps"]) == ("finished", STEPS)
+    assert survived.verified["learned"] != 0
 
 
 def test_the_killed_driver_was_started_once_more_and_went_on(survived: Survived) -> None:
-    assert (survived.starts, survived.audit["resumes"]) == (2, 1)
+    assert (survived.starts, survived.verified["resumes"]) == (2, 1)
 
 
 def test_no_process_outlives_its_driver(survived: Survived) -> None:

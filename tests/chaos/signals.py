@@ -9,8 +9,8 @@ from cluster.environment import ROLE_VARIABLE
 from tests.chaos.plan import Actor
 from tests.commands import marked
 
-_STARVED_TURN_S = (0.09, 0.01)
-"""Stopped, and let run: a tenth of the time."""
+_STOPPED_S, _RUNNING_S = 0.09, 0.01
+"""A starved process is stopped and continued in turn: it runs a tenth of the time."""
 
 
 def workers(mark: str, actor: Actor) -> list[int]:
@@ -20,7 +20,7 @@ def workers(mark: str, actor: Actor) -> list[int]:
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """False: the process is gone."""
+    """Send a signal; return False where the process is gone."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -29,21 +29,21 @@ def send(pid: int, number: signal.Signals) -> bool:
 
 
 def pause(pid: int, lasts_s: float) -> None:
+    """Stop a process for some seconds."""
     if send(pid, signal.SIGSTOP):
         time.sleep(lasts_s)
         send(pid, signal.SIGCONT)
 
 
 def starve(pid: int, lasts_s: float) -> None:
-    """A tenth of the processor's time."""
-    stopped_s, running_s = _STARVED_TURN_S
+    """Leave a process a tenth of the processor's time for some seconds."""
     end = time.monotonic() + lasts_s
     while time.monotonic() < end:
         if not send(pid, signal.SIGSTOP):
             return
-        time.sleep(stopped_s)
+        time.sleep(_STOPPED_S)
         send(pid, signal.SIGCONT)
-        time.sleep(running_s)
+        time.sleep(_RUNNING_S)
 
 
 def _role(pid: int) -> str:
@@ -57,7 +57,7 @@ def _role(pid: int) -> str:
 
 
 def _state(pid: int) -> str:
-    """R, S, D, T (stopped), Z; empty: it is gone."""
+    """Return a process' state: R, S, D, T (stopped) or Z; empty where it is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()[0]
     except (FileNotFoundError, ProcessLookupError):

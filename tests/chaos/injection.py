@@ -1,7 +1,7 @@
-"""A run under faults: started, watched, struck at its moments, and started again by the same command where it must be.
+"""Start a run, inject faults at their moments, and start it again by the same command where a fault has ended it.
 
-Owns the run's process and every deadline. A run that ends by itself before its time, or makes no progress for too long,
-fails the siege, with the last that it said.
+A run that ends by itself before its last step, or makes no progress for too long, has failed; the error shows the last
+lines that it printed.
 """
 
 import json
@@ -18,27 +18,27 @@ from pathlib import Path
 from driver.tracking.line_logs import read_metrics
 from tests.chaos.outcome import verify
 from tests.chaos.plan import Fault, Target
-from tests.chaos.strikes import pause, send, starve, workers
+from tests.chaos.signals import pause, send, starve, workers
 from tests.chaos.tiny_run import TinyRun
 from tests.commands import MARK, RUN, marked, stop, survivors
 
 _POLL_S = 0.2
 _GONE_WITHIN_S = 120.0
-"""For the processes of a driver that has ended to end too; Ray's own agents take a minute where it was killed."""
+"""Seconds that the processes of a driver may outlive it; Ray's own agents take a minute where the driver was killed."""
 _SHUT_DOWN_S = 120.0
-"""Beyond checkpoint.grace_s, for the driver to shut its actors down."""
+"""Seconds beyond checkpoint.grace_s in which the driver shuts its actors down."""
 _LAST_LINES = 40
 
 
-class SiegeFailed(AssertionError):
-    """The run did not stand it; with its last lines."""
+class RunBroken(AssertionError):
+    """Report that the run did not survive a fault, with the last lines that it printed."""
 
 
-class Siege:
-    """One run and its faults. Use it as a context manager: nothing of it outlives the block."""
+class FaultInjection:
+    """Run a training run under faults; to be used as a context manager, which leaves no process behind."""
 
     def __init__(self, run: TinyRun, *, environment: Mapping[str, str], stall_s: float) -> None:
-        """`stall_s`: how long it may go without a new step, counted anew from each fault."""
+        """Take the run and how many seconds it may go without a new step, counted anew from each fault."""
         self.starts = 0
         self.left_behind: list[str] = []  # processes that outlived their driver by _GONE_WITHIN_S
         self.log = run.folder.path.parent / "faults.jsonl"
@@ -49,11 +49,11 @@ class Siege:
         self._process: subprocess.Popen[bytes] | None = None
         self._marks: list[str] = []  # one a start
         self._started_at = 0.0  # seconds since the epoch, as metrics.jsonl counts
-        self._struck_at: dict[Target, float] = {}  # as _started_at
+        self._last_fault_at: dict[Target, float] = {}  # in the same time as _started_at
         self._highest = 0
         self._patient_until = 0.0
 
-    def __enter__(self) -> "Siege":
+    def __enter__(self) -> "FaultInjection":
         self._start()
         return self
 
@@ -62,31 +62,31 @@ class Siege:
         for mark in self._marks:
             stop(mark)
 
-    def endure(self, faults: Sequence[Fault]) -> None:
-        """Strike at every moment, then let the run come to its end.
+    def inject(self, faults: Sequence[Fault]) -> None:
+        """Inject each fault at its moment, then wait for the end of the run.
 
         Raises:
-            SiegeFailed: the run did not stand it.
+            RunBroken: the run did not survive.
         """
         for fault in faults:
             self._await_moment(fault)
-            self._strike(fault)
-            self._be_patient()
+            self._inject(fault)
+            self._extend_patience()
         while (code := self._driver.poll()) is None:
             self._look()
         if code != 0:
             raise self._failure(f"the run ended with exit code {code}")
-        self._see_what_is_left()
+        self._note_left_behind()
 
     # --- the run's process --------------------------------------------------------------------------------------------
 
     @property
     def _driver(self) -> "subprocess.Popen[bytes]":
-        assert self._process is not None, "the run is started on entering"
+        assert self._process is not None, "the run is started when the context is entered"
         return self._process
 
     def _start(self) -> None:
-        """The same command, every time."""
+        """Start the driver, every time by the same command."""
         self.starts += 1
         self._marks.append(uuid.uuid4().hex)
         self._started_at = time.time()
@@ -99,47 +99,54 @@ class Siege:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        self._be_patient()
+        self._extend_patience()
 
     def _end_driver(self) -> None:
         self._driver.kill()
         self._driver.wait()
 
-    def _see_what_is_left(self) -> None:
-        """After a driver's end its actors end by themselves; those that don't are noted."""
+    def _note_left_behind(self) -> None:
+        """Note the processes that outlive their driver: actors have to end by themselves."""
         for mark in self._marks:
             self.left_behind += survivors(mark, within_s=_GONE_WITHIN_S)
 
     # --- moments ------------------------------------------------------------------------------------------------------
 
     def _await_moment(self, fault: Fault) -> None:
-        """Its step is there, and one since this start and since the target was struck before: a worker that does not
-        load at a start ends it, by design, and one that is down already can't be struck."""
-        since = max(self._started_at, self._struck_at.get(fault.target, 0.0))
+        """Wait for the fault's step, and for a step since this start and since the last fault on the same target.
+
+        A worker that does not load when the run starts ends the run, by design; and a fault can't be injected into a
+        worker that is down already.
+        """
+        since = max(self._started_at, self._last_fault_at.get(fault.target, 0.0))
         while not (self._step() >= fault.after_step and self._last_step_time() > since):
-            self._expect_life(fault)
+            self._expect_running(fault)
         moment = time.monotonic() + fault.delay_s
         while time.monotonic() < moment:
-            self._expect_life(fault)
+            self._expect_running(fault)
 
-    def _expect_life(self, fault: Fault) -> None:
+    def _expect_running(self, fault: Fault) -> None:
         self._look()
         if (code := self._driver.poll()) is not None:
             raise self._failure(
-                f"the run ended with exit code {code} before fault {fault.number} could strike; more "
-                "steps or a slower pace give it time"
+                f"the run ended with exit code {code} before fault {fault.number} could be injected; more steps or a "
+                "slower pace give it time"
             )
 
     def _look(self) -> None:
-        """A moment of waiting; it notices a run that stands still."""
+        """Wait a moment.
+
+        Raises:
+            RunBroken: the run has made no step for too long.
+        """
         time.sleep(_POLL_S)
         if (step := self._step()) > self._highest:
             self._highest = step
-            self._be_patient()
+            self._extend_patience()
         if time.monotonic() > self._patient_until:
             raise self._failure(f"no step after step {self._highest} for {self._stall_s:g} s")
 
-    def _be_patient(self) -> None:
+    def _extend_patience(self) -> None:
         self._patient_until = time.monotonic() + self._stall_s
 
     def _step(self) -> int:
@@ -148,18 +155,18 @@ class Siege:
         return steps[-1].step if steps else 0
 
     def _last_step_time(self) -> float:
-        """Seconds since the epoch; 0 before the first."""
+        """Return the time of the last step in seconds since the epoch; 0 before the first."""
         steps = read_metrics(self._run.folder.metrics)
         return steps[-1].time if steps else 0.0
 
     # --- faults -------------------------------------------------------------------------------------------------------
 
-    def _strike(self, fault: Fault) -> None:
-        pid = self._driver.pid if fault.target == "driver" else self._victim(fault)
-        self._write_down(fault, pid)
-        self._struck_at[fault.target] = time.time()
+    def _inject(self, fault: Fault) -> None:
+        pid = self._driver.pid if fault.target == "driver" else self._worker_for(fault)
+        self._log(fault, pid)
+        self._last_fault_at[fault.target] = time.time()
         if fault.target == "driver":
-            self._strike_driver(fault)
+            self._inject_into_driver(fault)
             return
         match fault.kind:
             case "kill":
@@ -171,9 +178,9 @@ class Siege:
             case "starve":
                 starve(pid, fault.lasts_s)
             case _:
-                raise ValueError(f"an actor is not struck by {fault.kind!r}")
+                raise ValueError(f"{fault.kind!r} is not a fault of an actor")
 
-    def _strike_driver(self, fault: Fault) -> None:
+    def _inject_into_driver(self, fault: Fault) -> None:
         driver = self._driver
         match fault.kind:
             case "pause":
@@ -194,11 +201,11 @@ class Siege:
                 for pid in marked(self._marks[-1]):
                     send(pid, signal.SIGKILL)
                 driver.wait()
-        self._audit(fault)
+        self._verify(fault)
         self._start()  # at once: what the one before left behind may still be ending
 
     def _stop_driver(self, fault: Fault) -> None:
-        """SIGTERM: exit 0, within the grace that the config gives."""
+        """Send SIGTERM; the driver has to exit with 0 within the grace of the config."""
         self._driver.send_signal(signal.SIGTERM)
         limit_s = self._run.settings.grace_s + _SHUT_DOWN_S
         try:
@@ -208,28 +215,28 @@ class Siege:
         if code != 0:
             raise self._failure(f"after SIGTERM (fault {fault.number}) the run ended with exit code {code}")
 
-    def _audit(self, fault: Fault) -> None:
-        """The books are right at every moment, not in the end alone."""
+    def _verify(self, fault: Fault) -> None:
+        """Verify the folder now: it has to be right after every fault, not only at the end."""
         code, _, said = verify(self._run.folder.path)
         if code != 0:
             raise self._failure(f"after fault {fault.number} verify ended with exit code {code}: {said}")
 
-    def _victim(self, fault: Fault) -> int:
-        """One of the target's workers, as soon as there is one that is not stopped."""
-        assert fault.target != "driver", "the driver is no worker"
+    def _worker_for(self, fault: Fault) -> int:
+        """Return one of the target's workers, as soon as there is one that is not stopped."""
+        assert fault.target != "driver", "the driver is not a worker"
         while not (found := workers(self._marks[-1], fault.target)):
-            self._expect_life(fault)
+            self._expect_running(fault)
         return found[int(fault.choice * len(found))]
 
-    def _write_down(self, fault: Fault, pid: int) -> None:
+    def _log(self, fault: Fault, pid: int) -> None:
         record = {"time": time.time(), "step": self._step(), "pid": pid, **asdict(fault)}
         with self.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
 
-    def _failure(self, what: str) -> SiegeFailed:
+    def _failure(self, what: str) -> RunBroken:
         said = _last_lines(self._output)
         events = _last_lines(self._run.folder.events)
-        return SiegeFailed(f"{what}\n--- said last\n{said}\n--- events\n{events}")
+        return RunBroken(f"{what}\n--- last output\n{said}\n--- events\n{events}")
 
 
 def _last_lines(path: Path) -> str:
@@ -239,7 +246,7 @@ def _last_lines(path: Path) -> str:
 
 
 def clean_environment(ray_folder: Path) -> dict[str, str]:
-    """This process' own, without a running cluster's address and token; Ray writes into a folder of its own."""
+    """Return this process' environment without a running cluster's address and token; Ray gets a folder of its own."""
     others = ("PYTHONPATH", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "PB_RLSVR_HOME")
     inherited = {name: value for name, value in os.environ.items() if name not in others}
     return inherited | {"RAY_TMPDIR": str(ray_folder), "COLUMNS": "200"}
