@@ -31,6 +31,9 @@ WORDS_STAMP := $(WORDS)/.installed-$(call hash,requirements/word-lists.txt)
 COMET := .venv-comet
 COMET_STAMP := $(COMET)/.installed-$(call hash,requirements/comet.txt)
 COMET_CASES := .cache/comet-parity
+# A few packages more than .venv has, whose packages it sees.
+MUTANTS := .venv-mutants
+MUTANTS_STAMP := $(MUTANTS)/.installed-$(call hash,requirements/mutants.txt)
 # Another trainer, with the versions that it asks for.
 TRL := .venv-trl
 TRL_STAMP := $(TRL)/.installed-$(call hash,requirements/trl.txt)
@@ -90,6 +93,11 @@ format: $(DEV_STAMP)  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+.PHONY: mutants
+mutants: install $(MUTANTS_STAMP)  ## Change the code of rewards/ and driver/learning/ in small ways and see whether tests fail (tests/mutants/README.md); ARGS="'rewards.gates.*'" for some
+	nice -n 19 $(MUTANTS)/bin/mutmut run --max-children 1 $(ARGS)
+	$(BIN)/python -m tests.mutants.report
+
 .PHONY: bench
 bench: install models  ## Measure this machine beside bare loops (benchmarks/README.md); BENCH="learning push" for some
 	$(BIN)/python -m benchmarks $(BENCH) $(ARGS)
@@ -114,7 +122,7 @@ bench-trl: install models $(TRL_STAMP)  ## Measure whole GRPO steps beside TRL's
 
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
-	rm -rf $(VENV) $(COMET) $(TRL) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(COMET) $(MUTANTS) $(TRL) mutants .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- installation ---
@@ -169,6 +177,13 @@ $(COMET_STAMP): | $(BIN)/uv
 		|| $(UV) pip install --python $(COMET)/bin/python --no-deps --index $(TORCH_INDEX) --index-strategy unsafe-best-match -r requirements/comet.txt
 	@rm -f $(COMET)/.installed-*; touch $@
 
+$(MUTANTS_STAMP): | $(STAMP)
+	@echo "== making $(MUTANTS): the packages of .venv and those of requirements/mutants.txt"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(MUTANTS)
+	@$(UV) pip install --python $(MUTANTS)/bin/python --no-deps -r requirements/mutants.txt
+	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$(ls -d $(MUTANTS)/lib/python*/site-packages)/product.pth
+	@rm -f $(MUTANTS)/.installed-*; touch $@
+
 $(TRL_STAMP): | $(BIN)/uv
 	@echo "== making $(TRL) with $$(grep -c == requirements/trl.txt) packages (requirements/trl.txt)"
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(TRL)
@@ -198,6 +213,11 @@ lock-comet: | $(BIN)/uv  ## Write requirements/comet.txt; needs a place that has
 .PHONY: lock-word-lists
 lock-word-lists: | $(BIN)/uv  ## Write requirements/word-lists.txt
 	$(UV) $(COMPILE) requirements/word-lists.in --output-file requirements/word-lists.txt
+
+.PHONY: lock-mutants
+lock-mutants: | $(BIN)/uv  ## Write requirements/mutants.txt, with the versions of .venv where it has the package
+	$(UV) $(COMPILE) requirements/mutants.in --constraints requirements/cpu.txt \
+		--python-platform x86_64-manylinux_2_28 --output-file requirements/mutants.txt
 
 .PHONY: lock-trl
 lock-trl: | $(BIN)/uv  ## Write requirements/trl.txt; needs a place that has torch's CPU build, as lock-cpu does

@@ -1,7 +1,7 @@
-"""Is the reasoning just the question written again?
+"""Refuse a reasoning that only copies the question.
 
-Owns that gate. Quoting the question and then solving it is fine, and so is a solution in the question's own words: it
-shuts only where nearly all of the reasoning stands in the question and nothing is worked out. Knows text only.
+Quoting the question and then solving it is allowed, and so is a solution in the question's own words. The gate shuts
+only where nearly all of the reasoning is text of the question and nothing is worked out.
 """
 
 import re
@@ -11,22 +11,22 @@ from rewards.reading import Reading
 from rewards.texts.phrases import phrase_length, phrases, tokens_of
 
 PHRASE_WORDS = 3
-"""Words of a phrase that counts as copied; in Chinese, Japanese and Thai twice as many characters."""
+"""Words of a phrase that counts as copied; twice as many characters where words have no spaces between them."""
 MAX_COPIED_SHARE = 0.8
-"""Largest share of the reasoning's words inside such phrases."""
+"""Largest share of the reasoning's words inside copied phrases."""
 MIN_NEW_NUMBERS = 2
-"""Numbers that the question doesn't have, of which one may be the answer, that show a step without an equation."""
+"""Least number of numbers that the question lacks that show a step without an equation. One may be the answer."""
 
 _EQUATION = re.compile(r"\d[^\w\n=]{0,3}[+\-*/×÷·−–=≈x][^\w\n]{0,3}\d")
 
 
 class CopyingGate:
-    """Open where something is said or worked out that the question doesn't say."""
+    """Shut where a reasoning says and works out nothing beyond the question."""
 
     name = "copying"
 
     def is_open(self, reading: Reading) -> bool:
-        """Open for an empty question, which nothing can be copied from."""
+        """Return whether the reasoning is more than a copy. Nothing can be copied from an empty question."""
         reasoning, question = reading.reasoning[:MAX_CHARACTERS], reading.task.question[:MAX_CHARACTERS]
         if works_something_out(reasoning, question):
             return True
@@ -34,7 +34,7 @@ class CopyingGate:
 
 
 def works_something_out(reasoning: str, question: str) -> bool:
-    """An equation or several numbers that the question doesn't have."""
+    """Return whether the reasoning has an equation, or MIN_NEW_NUMBERS numbers, that the question lacks."""
     if set(_EQUATION.findall(reasoning)) - set(_EQUATION.findall(question)):
         return True
     new = {token for token in tokens_of(reasoning) if token.isdecimal()} - set(tokens_of(question))
@@ -42,7 +42,7 @@ def works_something_out(reasoning: str, question: str) -> bool:
 
 
 def copied_share(reasoning: str, question: str, language: str) -> float:
-    """Share of the reasoning's tokens that stand in a phrase of the question; 0 of an empty text."""
+    """Return the share of the reasoning's tokens that stand in a phrase of the question; 0 for an empty reasoning."""
     length = phrase_length(PHRASE_WORDS, language)
     tokens = tokens_of(reasoning)
     known = set(phrases(tokens_of(question), length))

@@ -1,8 +1,7 @@
-"""Is a text made to look like what it is not: spelled out letter by letter, under marks, or in look-alike letters?
+"""Detect words in disguise: spelled out letter by letter, under marks, in look-alike letters or as LaTeX commands.
 
-Owns these checks, each language's alphabet, and the folding of strange letters to plain ones, which shows to the other
-checks of a language gate the words that were meant. Names in a text may have strange letters; each counts once.
-Expects text as `normal` makes it. Must not know what a language's words are.
+Strange letters are also folded to plain ones, so that the other checks of a language gate see the words that were
+meant. Names in a text may have strange letters; each name counts once. Text must be as `normal` returns it.
 """
 
 import re
@@ -13,30 +12,59 @@ from languages.language import Language, Script
 from rewards.texts.scripts import letter_range
 
 MAX_STRANGE_LETTERS = 4
-"""Most letters outside the language's alphabet, and marks on letters, that a text's words have, each word counted once.
-None of 7,200 built-in solutions, MGSM's exemplars and its questions has more."""
+"""Most letters outside the language's alphabet, and marks on letters, in a text's words, each word counted once. None
+of 7,200 built-in solutions, MGSM's exemplars and its questions has more."""
 MAX_SINGLES = 5
 """Most single Latin letters in a row. French has four ("n'y a-t-il"). In the order of the alphabet they are labels."""
 MIN_GREEK = 3
-"""Greek letters in a row that are a word and no formula."""
+"""Least number of Greek letters in a row that are a word and no formula."""
 MAX_MIXED = 4
 """Most words that mix Greek letters or digits into Latin ones."""
 
 _MARKS = r"\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 _SINGLES = re.compile(rf"(?<![^\W\d_])[A-Za-z](?:(?:[^\w+=<>≤≥≈×÷/^]|_){{1,4}}[A-Za-z](?![^\W\d_])){{{MAX_SINGLES},}}")
 _LETTER = re.compile("[A-Za-z]")
-# Made of no ASCII letter and a mark, to Unicode.
+# Letters that Unicode does not decompose into an ASCII letter and a mark.
 _LOOK_ALIKES = {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "ð": "d", "þ": "th", "ħ": "h"}
 _GREEK = "\u0370-\u03ff\u1f00-\u1fff"
 _GREEK_WORD = re.compile(f"[{_GREEK}]{{{MIN_GREEK}}}")
 _MIXED = re.compile(rf"[A-Za-z]{{2,20}}[{_GREEK}]|[{_GREEK}][A-Za-z]{{2,20}}|[A-Za-z]\d{{1,3}}[A-Za-z]")
-# White letters on black and those that flags are made of, which NFKC leaves as they are.
+# White letters on black and the letters of flags, which NFKC leaves as they are.
 _EMOJI_LETTER = re.compile("[\U0001f150-\U0001f169\U0001f170-\U0001f189\U0001f1e6-\U0001f1ff]")
 _EMOJI_STARTS = (0x1F150, 0x1F170, 0x1F1E6)
 
+# LaTeX commands that are formula. Any other word after a backslash stays a word: otherwise a text in another language
+# would only have to put a backslash before each of its words.
+_COMMANDS = """
+    Alpha alpha angle approx arccos arcsin arctan ast backslash bar begin Beta beta bf Big big Bigg bigg Biggl biggl
+    Biggr biggr Bigl bigl Bigr bigr bigskip binom blacksquare bmod boldsymbol bot boxed bullet cancel cap cbrt cdot
+    cdots celsius cents cfrac checkmark chi circ colon color cong cos cot cup ddots deg degree Delta delta dfrac
+    displaystyle div dot dots dotsc downarrow ell emptyset end ensuremath epsilon eqref equiv eta euro exists exp
+    fbox footnotesize forall frac Gamma gamma gcd ge geq geqslant gg hat hbox hfill hline hphantom hskip hspace huge
+    iff iint implies in inf infty int iota it item kappa label Lambda lambda land langle large lbrace lceil lcm
+    ldots le left Leftarrow leftarrow Leftrightarrow leftrightarrow leq leqslant lfloor lg lim limits ll ln lnot log
+    Longrightarrow longrightarrow lor lvert mapsto mathbb mathbf mathcal mathit mathord mathrm mathsf mathstrut
+    mathtt max mbox medskip mid min mod mp mu multicolumn nabla ne neg neq newline noindent nolimits nonumber
+    normalsize not notag notin nu Omega omega operatorname over overbrace overline overset par parallel partial per
+    percent perp phantom Phi phi Pi pi pm pmod pounds prime prod propto Psi psi qed qquad quad rangle rbrace rceil
+    rfloor rho right Rightarrow rightarrow rightleftharpoons rm rule rvert scriptsize sec Sigma sigma sim simeq sin
+    small smallskip sqrt square stackrel strut subset subseteq sum tag tan tau text textasciitilde textbf textcolor
+    textdegree textdollar texteuro textit textnormal textrm textsf textstyle texttt textunderscore tfrac therefore
+    Theta theta thinspace tilde times tiny to top triangle underbrace underline underset uparrow upsilon varepsilon
+    varphi vartheta vdots vec vee vert vphantom vskip vspace wedge widehat Xi xi xrightarrow yen zeta
+"""
+# The names in these are no words of the text. Only known names count, for the same reason.
+_ENVIRONMENT = re.compile(
+    r"\\(?:begin|end)\{(?:align(?:ed|at)?|array|cases|center|enumerate|equation|gather(?:ed)?|itemize|[bpv]?matrix|"
+    r"multline|split|tabular)\*?\}(?:\{[lcr| ]{1,20}\})?"
+    r"|\\(?:text)?color\{(?:black|blue|gray|green|orange|purple|red)\}"
+)
+_KNOWN = frozenset(_COMMANDS.split())
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+
 
 def is_disguised(text: str, language: Language) -> bool:
-    """True for a text that shows words of some language without writing them in it. Linear in the text."""
+    """Return whether a text shows words in a way that hides their language. The time is linear in the text."""
     if _GREEK_WORD.search(text) or _is_spelled_out(text):
         return True
     if len(set(_MIXED.findall(text))) > MAX_MIXED:
@@ -45,12 +73,18 @@ def is_disguised(text: str, language: Language) -> bool:
 
 
 def normal(text: str) -> str:
-    """NFKC: full-width, mathematical and circled letters are the letters that they look like, and so are emoji."""
+    """Return the text in NFKC, with letters in emoji as letters.
+
+    NFKC turns full-width, mathematical and circled letters into the letters that they look like.
+    """
     return _EMOJI_LETTER.sub(_letter_of, unicodedata.normalize("NFKC", text))
 
 
 def num_strange_letters(text: str, language: Language) -> int:
-    """Latin letters, and letters of the language's script, outside its alphabet; marks that compose with no letter."""
+    """Count the Latin letters, and letters of the language's script, outside its alphabet, and marks on letters.
+
+    Each distinct word counts once, whatever its case.
+    """
     strange = _strange(language)
     if not strange.search(text):
         return 0
@@ -58,8 +92,19 @@ def num_strange_letters(text: str, language: Language) -> int:
 
 
 def in_plain_letters(text: str, language: Language) -> str:
-    """The text with strange letters as the ASCII letters that they are made of, where they are, and without marks."""
+    """Return the text without marks, and with each strange letter as the ASCII letter that it is made of, if any."""
     return _strange(language).sub(_plain_letter, text)
+
+
+def without_commands(text: str) -> str:
+    """Return the text with a space in place of every known LaTeX command; the content of its braces stays."""
+    if "\\" not in text:
+        return text
+    return _COMMAND.sub(_word_of, _ENVIRONMENT.sub(" ", text))
+
+
+def _word_of(command: re.Match[str]) -> str:
+    return " " if command[1] in _KNOWN else f" {command[1]} "
 
 
 def _letter_of(emoji: re.Match[str]) -> str:
@@ -68,6 +113,7 @@ def _letter_of(emoji: re.Match[str]) -> str:
 
 
 def _is_spelled_out(text: str) -> bool:
+    """Return whether more than MAX_SINGLES single letters stand in a row, not in the order of the alphabet."""
     for run in _SINGLES.finditer(text):
         letters = _LETTER.findall(run[0].lower())
         if letters != sorted(letters):

@@ -1,13 +1,11 @@
-"""Is a text in the language that was asked for? Judged sentence by sentence and as a whole.
+"""Decide whether a text is in the language that was asked for, sentence by sentence and as a whole.
 
-Owns the judging of text against a language: by the script of its letters where that decides, by frequent words
-(languages/frequent_words.py) among languages in Latin script, and by lingua where the words leave it open. Text that is
-spelled or written to escape this is rewards/gates/disguise.py's. Must not know responses or answers:
-rewards/gates/language.py applies it to them.
+The script of the letters decides where it can. Among languages in Latin script frequent words decide, and lingua where
+the words leave it open. Text that is spelled or written to escape these checks is refused as a disguise.
 
-Candidates are all languages of languages/facts.py and their neighbours, not only those of a run: a policy may drift
-to any. Digits, operators, LaTeX commands and capitalised names are not judged, and text too short to judge passes.
-Decisions on sentences are kept in a bounded cache, as the responses of a group repeat each other's.
+Candidates are all built-in languages and their relatives, not only those of a run: a policy may drift to any. Digits,
+operators, LaTeX commands and capitalised names are ignored, and text that is too short to decide passes. Results for
+sentences are kept in a bounded cache, as the responses of a group repeat each other's sentences.
 """
 
 import re
@@ -22,52 +20,55 @@ from languages.closings import STOPS
 from languages.facts import known_language
 from languages.frequent_words import frequent_words, own_words
 from languages.language import Language, Script
-from rewards.gates.disguise import in_plain_letters, is_disguised, normal
+from rewards.gates.disguise import in_plain_letters, is_disguised, normal, without_commands
 from rewards.gates.japanese import is_chinese, is_like_japanese
-from rewards.gates.latex import without_commands
 from rewards.texts.scripts import MARKS, foreign_letters, latin_word, letter_range, letters_of
 
 MAX_CHARACTERS = 50_000
-"""What of a text is looked at: the length gate shuts for a longer one."""
+"""Characters of a text that are read. The length gate shuts for a longer text."""
 MAX_SENTENCE = 500
-"""Characters that are judged at once: a text without full stops is judged piece by piece."""
+"""Characters that are checked at once: a text without full stops is checked piece by piece."""
 CACHE_SENTENCES = 16_384
+"""Sentences whose results are kept."""
 MAX_FOREIGN_LETTERS = 2
-"""Most letters of a third script (neither the asked one nor Latin) in a sentence: a symbol, not a word."""
+"""Most letters of a third script (neither the asked one nor Latin) in a sentence: room for a symbol, not for a word."""
 MIN_LETTERS, MIN_LETTERS_SURE = 8, 12
-"""Shortest text, in letters, that lingua's verdict counts for, and from which on it counts at MIN_CONFIDENCE."""
+"""Least letters of a text for which lingua's result counts, and from which on MIN_CONFIDENCE is enough."""
 MIN_CONFIDENCE, MIN_CONFIDENCE_SHORT = 0.6, 0.8
-"""What lingua must give a language."""
+"""Least confidence of lingua in a language; the second one for texts below MIN_LETTERS_SURE letters."""
 MAX_OWN_CONFIDENCE = 0.15
-"""What it may give the asked language where it takes a text for another. Measured, with all the candidates, on the
-sentences of 500 built-in solutions and questions and of MGSM's: none in Latin, Cyrillic or Arabic script is refused."""
+"""Largest confidence in the asked language with which a text may be refused as another one. Measured, with all the
+candidates, on the sentences of 500 built-in solutions and questions and of MGSM's: none in Latin, Cyrillic or Arabic
+script is refused."""
 MAX_OWN_CONFIDENCE_TOGETHER, MIN_LETTERS_TOGETHER = 0.1, 20
-"""The same in text of so many letters where it gives no other language MIN_CONFIDENCE, but several a part of it."""
+"""The same limit for a text of at least this many letters in which lingua gives no other language MIN_CONFIDENCE, but
+several languages a part of it."""
 FOREIGN_SHARE = 0.2
-"""Share of another language's words among a sentence's words that makes the sentence foreign, be it one word."""
+"""Least share of other languages' words in a sentence that makes it foreign, even if it is one word."""
 MIXED_SHARE = 0.125
-"""The same from two such words on: half a sentence has them."""
+"""The same from two such words on: half a sentence in another language has that many."""
 TEXT_SHARE = 0.03
-"""The same over a whole text, from two different such words on: single words in every other sentence."""
+"""The same over a whole text, from two different such words on: it finds single words in every other sentence."""
 OWN_SHARE = 0.25
-"""Share of the asked language's frequent words, beside none of another's, that needs no further judging."""
+"""Share of the asked language's frequent words, without any of another language's, that needs no further check."""
 MAX_OWN_SHARE, MIN_WORDS = 0.05, 12
-"""In a language that lingua does not know: a text of so many words with at most this share of the language's frequent
-words is in another language. Frequent words are about every third word of running text."""
+"""In a language that lingua does not know, a text of at least this many words with at most this share of the language's
+frequent words is in another language. Frequent words are about every third word of running text."""
 MIN_SCRIPT_SHARE = 0.4
-"""Least share of the asked script among a sentence's letters: the rest is room for names, each counted once."""
+"""Least share of the asked script in a sentence's letters: the rest is room for names, each counted once."""
 LATIN_SHARE = 0.1
-"""Share of lower-case Latin words, of two or more letters and no units, in a sentence of another script."""
+"""Share of lower-case Latin words in a sentence of another script that makes it foreign; single letters and units are
+not counted."""
 MAX_LOWER_CASE_WORDS = 3
 """Most lower-case Latin words in a sentence of another script ("miles per hour")."""
 MAX_KNOWN_CAPITALS = 3
 """Most frequent words of Latin-script languages in a sentence of another script, with capitals or without."""
 LINGUA_CHARACTERS = 400
-"""What lingua reads of a text: enough to be sure, and its time grows with it."""
+"""Characters of a text that lingua reads: enough to be sure, and its time grows with them."""
 
 _SENTENCE_END = re.compile(rf"\n+|[!?。{STOPS}！？؟]+|\.(?!\d)")
 _NOT_WORDS = re.compile(r"[\d_+\-*/×÷=<>≈$€£¥%^(){}\[\]|\\#~`]+")
-# Written the same in every language, so they speak for none.
+# Written the same in every language, so they are words of none.
 _UNITS = frozenset(
     ("cm", "dm", "mm", "km", "kg", "mg", "ml", "lb", "lbs", "oz", "ft", "in", "mi", "mph", "hr", "min", "sec")
 )
@@ -85,11 +86,11 @@ here takes up to 60 MB."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Sentence:
-    """What one sentence says of its language."""
+    """Hold what one sentence tells about its language."""
 
     is_foreign: bool
-    is_sure: bool = True  # False: too little to say by itself, judged again together with the others
-    num_words: float = 0  # estimated where words are not parted by spaces
+    is_sure: bool = True  # False: too little to decide by itself, checked again together with the others
+    num_words: float = 0  # estimated where words have no spaces between them
     foreign_words: frozenset[str] = frozenset()
 
 
@@ -97,26 +98,28 @@ _FOREIGN = _Sentence(is_foreign=True)
 
 
 class LanguageIdentifier:
-    """Judges texts against any of `languages`."""
+    """Decide whether texts are in one of the languages that it was built for."""
 
     def __init__(self, languages: Sequence[str]) -> None:
-        """
+        """Load what is needed for `languages` (ISO 639-1).
+
         Raises:
-            ValueError: a language is not known.
+            ValueError: a language is unknown.
         """
         self._asked = {code: known_language(code) for code in languages}
         self._detectors = {code: _detector_for(language) for code, language in self._asked.items()}
         self._foreign_words = frequent_words()
-        self._judge_cached = lru_cache(maxsize=CACHE_SENTENCES)(self._judge)
+        self._check_cached = lru_cache(maxsize=CACHE_SENTENCES)(self._check)
 
     def is_in(self, text: str, language: str) -> bool:
-        """True unless some sentence, or the text as a whole, is clearly in another language.
+        """Return False where some sentence, or the text as a whole, is clearly in another language.
 
-        Raises ValueError for a language that the judge was not built for.
+        Raises:
+            ValueError: the identifier was not built for `language`.
         """
         if language not in self._asked:
             raise ValueError(
-                f"this gate judges {', '.join(self._asked)}, not {language!r}; name it when building the gate"
+                f"the identifier was built for {', '.join(self._asked)}, not for {language!r}; add it to the languages"
             )
         facts = self._asked[language]
         plain = without_commands(normal(text[:MAX_CHARACTERS])[:MAX_CHARACTERS])
@@ -124,27 +127,27 @@ class LanguageIdentifier:
             return False
         plain = in_plain_letters(plain, facts)
         sentences = [piece for part in _SENTENCE_END.split(plain) for piece in _pieces(part.strip())]
-        verdicts: list[_Sentence] = []
+        checked: list[_Sentence] = []
         for sentence in sentences:
-            verdicts.append(self._judge_cached(sentence, language))
-            if verdicts[-1].is_foreign:
+            checked.append(self._check_cached(sentence, language))
+            if checked[-1].is_foreign:
                 return False
-        if _is_sprinkled(verdicts):
+        if _is_sprinkled(checked):
             return False
-        unsure = [part for part, verdict in zip(sentences, verdicts, strict=True) if not verdict.is_sure]
-        return self._hears("\n".join(unsure), facts) is not False
+        unsure = [part for part, result in zip(sentences, checked, strict=True) if not result.is_sure]
+        return self._ask_lingua("\n".join(unsure), facts) is not False
 
-    def _judge(self, sentence: str, code: str) -> _Sentence:
+    def _check(self, sentence: str, code: str) -> _Sentence:
         language = self._asked[code]
         if len(foreign_letters(language.scripts).findall(sentence)) > MAX_FOREIGN_LETTERS:
             return _FOREIGN
         words = latin_word().findall(sentence)
         if language.is_latin:
-            return self._judge_by_words(sentence, words, language)
-        return self._judge_by_script(sentence, words, language)
+            return self._check_by_words(sentence, words, language)
+        return self._check_by_script(sentence, words, language)
 
-    def _judge_by_words(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
-        """Among languages in Latin script: frequent words decide, and where they don't, lingua."""
+    def _check_by_words(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
+        """Check a sentence among languages in Latin script, by frequent words and, where they don't decide, lingua."""
         own_list = own_words(language)
         num_own, num_names = 0, 0
         foreign: list[str] = []
@@ -160,15 +163,15 @@ class LanguageIdentifier:
         if _is_mixed(len(foreign), num_words):
             return _FOREIGN
         is_own = not foreign and num_own >= max(1, OWN_SHARE * num_words)
-        heard = True if is_own else self._hears(sentence, language)
-        # One word of another language is a loan word only in a sentence that is sure to be right otherwise.
-        is_foreign = heard is False or (heard is None and bool(foreign))
+        by_lingua = True if is_own else self._ask_lingua(sentence, language)
+        # One word of another language is a loan word only in a sentence that is otherwise surely in the asked one.
+        is_foreign = by_lingua is False or (by_lingua is None and bool(foreign))
         return _Sentence(
-            is_foreign=is_foreign, is_sure=heard is not None, num_words=num_words, foreign_words=frozenset(foreign)
+            is_foreign=is_foreign, is_sure=by_lingua is not None, num_words=num_words, foreign_words=frozenset(foreign)
         )
 
-    def _judge_by_script(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
-        """A language whose script tells it from most others: what is Latin in it, and does it sound like a relative?"""
+    def _check_by_script(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
+        """Check a sentence in another script: its Latin words, and whether lingua takes it for a relative."""
         num_own = len(letters_of(language.scripts).findall(sentence))
         lower_case = [word for word in words if word.islower() and len(word) > 1 and word not in _UNITS]
         known = [word for word in lower_case if word in self._foreign_words]
@@ -179,24 +182,24 @@ class LanguageIdentifier:
             or self._is_mostly_latin(words, num_own)
             or (language.has_kana and is_chinese(sentence))
         )
-        heard = None if is_foreign else self._hears(sentence, language)
+        by_lingua = None if is_foreign else self._ask_lingua(sentence, language)
         return _Sentence(
-            is_foreign=is_foreign or heard is False,
-            is_sure=heard is not None,
+            is_foreign=is_foreign or by_lingua is False,
+            is_sure=by_lingua is not None,
             num_words=num_words,
             foreign_words=frozenset(known),
         )
 
     def _is_mostly_latin(self, words: Sequence[str], num_own: int) -> bool:
-        """More Latin letters than names account for, or words of a language behind capitals."""
+        """Return whether a sentence has more Latin letters than names explain, or many frequent words with capitals."""
         distinct = {word.lower() for word in words}  # a name that comes again is still one name
         num_latin = sum(map(len, distinct))
         if num_latin + num_own >= MIN_LETTERS and num_own < MIN_SCRIPT_SHARE * (num_latin + num_own):
             return True
         return sum(len(word) > 1 and word in self._foreign_words for word in distinct - _UNITS) > MAX_KNOWN_CAPITALS
 
-    def _hears(self, text: str, language: Language) -> bool | None:
-        """Whether lingua takes the text for the language rather than another one of its script; None: it can't say."""
+    def _ask_lingua(self, text: str, language: Language) -> bool | None:
+        """Return whether lingua takes the text for the language, or for another one of its script; None if unsure."""
         detector = self._detectors[language.code]
         if detector is None:
             return _has_own_words(text, language)
@@ -216,26 +219,26 @@ class LanguageIdentifier:
 
 
 def _pieces(sentence: str) -> list[str]:
-    """The sentence, or where it is very long, what bounds the cache; nothing of an empty one."""
+    """Cut a sentence into pieces of MAX_SENTENCE characters, which bounds the cache; an empty one has none."""
     return [sentence[start : start + MAX_SENTENCE] for start in range(0, len(sentence), MAX_SENTENCE)]
 
 
 def _is_mixed(num_foreign: int, num_words: float) -> bool:
-    """One word of another language among few, or several among many."""
+    """Return whether a sentence has one foreign word among few words, or several among many."""
     share = FOREIGN_SHARE if num_foreign == 1 else MIXED_SHARE
     return num_foreign > 0 and num_foreign >= share * num_words
 
 
 def _is_sprinkled(sentences: Sequence[_Sentence]) -> bool:
-    """Single words of another language all over a text."""
+    """Return whether single words of other languages are spread over a whole text."""
     num_foreign = len(frozenset[str]().union(*(sentence.foreign_words for sentence in sentences)))
     return num_foreign > 1 and num_foreign >= TEXT_SHARE * sum(sentence.num_words for sentence in sentences)
 
 
 def _has_own_words(text: str, language: Language) -> bool | None:
-    """Whether a text is in a language that lingua does not know, by the language's frequent words; None: can't say.
+    """Return whether a text has the frequent words of a language that lingua does not know; None if unsure.
 
-    True if the language has no list of words, or none that can be found: its script alone decides.
+    The result is True if the language has no list of words, or no spaces to find them: its script alone decides.
     """
     own_list = own_words(language)
     if not own_list or not language.has_spaces:
@@ -262,7 +265,10 @@ def _detector_for(language: Language) -> LanguageDetector | None:
 
 @cache
 def _detector(codes: str) -> LanguageDetector:
-    """Loaded at once, a second or more: the first group must not wait for it. Serves all judges of a process."""
+    """Load a detector for these languages; all identifiers of a process share it.
+
+    Its models are loaded at once, which takes a second or more, so that the first group does not wait for them.
+    """
     languages = filter(None, map(_lingua_language, codes.split()))
     return LanguageDetectorBuilder.from_languages(*languages).with_preloaded_language_models().build()
 

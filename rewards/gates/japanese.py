@@ -1,7 +1,4 @@
-"""What tells Japanese from what its letters could also be: Chinese, or another language spelled in katakana.
-
-Owns these checks. Knows characters only.
-"""
+"""Tell Japanese from Chinese, and from another language spelled in katakana, by characters alone."""
 
 import re
 from functools import cache, lru_cache
@@ -10,31 +7,34 @@ from languages.language import Script
 from rewards.texts.scripts import KANA, letter_range, letters_of
 
 MIN_LETTERS = 8
-"""Shortest clause, or text, in letters, that is judged by its share of kana."""
+"""Shortest clause or text, in letters, whose share of kana is checked."""
 MIN_KANA_SHARE = 0.1
 """Least share of kana in a clause: Chinese has none."""
 MIN_TEXT_KANA_SHARE = 0.35
-"""The same of a whole text, の left out. Measured: at least 0.58 in built-in solutions, 0.45 in MGSM's questions."""
+"""Least share of kana in a whole text, with の left out of both counts. Measured: at least 0.58 in built-in solutions,
+0.45 in MGSM's questions."""
 MAX_KATAKANA_SHARE, MIN_KATAKANA_LETTERS = 0.7, 24
-"""Largest share of katakana in a text of so many letters: loan words and names, not sentences. Measured: at most 0.4
-in 600 built-in solutions, 0.6 in MGSM's questions."""
+"""Largest share of katakana in a text of at least this many letters: katakana writes loan words and names, not
+sentences. Measured: at most 0.4 in 600 built-in solutions, 0.6 in MGSM's questions."""
 MAX_BARE_SHARE, MIN_BARE_LETTERS = 1 / 3, 16
-"""Largest share of a text's letters that stand in words of sentences without hiragana, each word counted once, from so
-many such letters on: headings, notes and formulas with units have none, Japanese sentences do."""
+"""Largest share of a text's letters in sentences without hiragana, each word counted once; checked from this many such
+letters on. Headings, notes and formulas with units have no hiragana, Japanese sentences have some."""
 MAX_UNKNOWN_LETTERS = 2
-"""Most characters of a sentence that Japanese doesn't write."""
+"""Most characters in a sentence that Japanese does not use."""
 
 _SCRIPTS: tuple[Script, ...] = ("Han", *KANA)
 _CLAUSE_END = re.compile(r"[、，,;；]+")
 _SENTENCE_END = re.compile(r"\n+|[!?。！？]+")
 _NO = "の"
-# All but の.
+# All hiragana but の.
 _HIRAGANA = re.compile("[\u3041-\u306d\u306f-\u3096]")
 
 
 def is_like_japanese(text: str) -> bool:
-    """Whether a whole text has as much kana as Japanese has, hiragana all over it, and not too much katakana; True of a
-    short one."""
+    """Return whether a whole text has as much kana as Japanese has, hiragana all over, and not too much katakana.
+
+    A text of fewer than MIN_LETTERS letters passes.
+    """
     num_letters = len(letters_of(_SCRIPTS).findall(text))
     if num_letters < MIN_LETTERS:
         return True
@@ -53,7 +53,7 @@ def is_like_japanese(text: str) -> bool:
 
 
 def is_chinese(sentence: str) -> bool:
-    """A clause without kana, or characters that Japanese doesn't write."""
+    """Return whether a sentence has a clause without kana, or characters that Japanese does not use."""
     if sum(not _is_written_in_japanese(character) for character in sentence) > MAX_UNKNOWN_LETTERS:
         return True
     for clause in _CLAUSE_END.split(sentence):
@@ -70,7 +70,7 @@ def _words() -> re.Pattern[str]:
 
 @lru_cache(maxsize=8192)
 def _is_written_in_japanese(character: str) -> bool:
-    """False for a Chinese character outside JIS X 0208, as most simplified ones are."""
+    """Return False for a Chinese character outside JIS X 0208, as most simplified ones are."""
     if not letters_of(("Han",)).match(character):
         return True
     try:

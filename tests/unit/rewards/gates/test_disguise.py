@@ -6,9 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from languages.facts import LANGUAGES
-from rewards.gates.disguise import in_plain_letters, is_disguised, normal, num_strange_letters
+from rewards.gates.disguise import in_plain_letters, is_disguised, normal, num_strange_letters, without_commands
 from rewards.gates.identify import LanguageIdentifier
-from rewards.gates.latex import without_commands
 
 ENGLISH = "Nina has read 6 × 3 = 18 pages so far.\nThere are 84 - 18 = 66 pages left."
 TARGETS = tuple(code for code in LANGUAGES if code != "en")
