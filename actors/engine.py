@@ -15,7 +15,7 @@ from actors.generation.step_loop import DeadEngine, StaleEngine
 from actors.remote.calls import RequestFailed
 from actors.remote.process import ProcessInfo, this_process
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
-from contracts.config.run import EngineConfig
+from contracts.config.workers import EngineConfig
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 Samples = tuple[Rollout, ...]

@@ -18,7 +18,7 @@ from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManife
 from actors.weight_sync.sender import ActiveReceivers, BucketSender, Missed, PushOrder, PushOutcome, Reply, Sender
 from contracts.batches import PackedRow, StepResult, TokenMeasures
 from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConfig
-from contracts.config.run import PolicyConfig
+from contracts.config.workers import PolicyConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from benchmarks.machine import in_fresh_process, say
 from benchmarks.measure import Sizes
 from benchmarks.outcomes import Figure
 from benchmarks.simulation import Mark, SimulatedGenerator, SimulatedLearner, SimulatedRun, SimulatedScorer, Stage
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 
 LANGUAGES = ("bn", "de", "es", "fr", "ja", "ru", "sw", "te", "th", "zh")
 GROUP_SIZE = 8
@@ -94,7 +94,7 @@ def simulated(num_steps: int) -> list[Mark]:
         pivot=SimulatedGenerator(stage=engine, num_tokens=RESPONSE_TOKENS),
         scorer=SimulatedScorer(stage=engine),
         learner=learner,
-        algorithm=AlgorithmConfig(
+        algorithm=GrpoConfig(
             steps=num_steps + 1 + MAX_STALENESS,
             groups_per_step=GROUPS_PER_STEP,
             group_size=GROUP_SIZE,

@@ -27,7 +27,7 @@ from benchmarks.outcomes import Comparison
 from benchmarks.start import reserved
 from cluster.launch import start_actor
 from cluster.team import weight_backend
-from contracts.config.run import PolicyConfig
+from contracts.config.workers import PolicyConfig
 from contracts.rollouts import PromptDraw, SamplingRequest
 from contracts.seeds import sampling_seeds
 from driver.inputs import prepare_training

@@ -24,7 +24,7 @@ from benchmarks.measure import Round, Rounds, Side, Sizes, interleaved, timed
 from benchmarks.outcomes import Comparison, Outcome, StageSplit
 from benchmarks.start import reserved
 from cluster.launch import start_actor
-from contracts.config.run import ScorerConfig
+from contracts.config.reward import ScorerConfig
 from contracts.rollouts import Score, ScoreRequest
 from driver.problems.builtin.generate import builtin_items
 from driver.tracking.consistency import LANGUAGE_GATES

@@ -20,7 +20,7 @@ from random import Random
 from rich.console import Console as Terminal
 
 from contracts.batches import PushResult, StepResult, TrainBatch
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import Problem, Rollout, SamplingRequest, Score, ScoreRequest
 from driver.problems.draws import Draws
@@ -194,7 +194,7 @@ class SimulatedRun:
     pivot: SimulatedGenerator
     scorer: SimulatedScorer
     learner: SimulatedLearner
-    algorithm: AlgorithmConfig
+    algorithm: GrpoConfig
     languages: Sequence[str]  # every item is asked in all of them, and of the pivot once
     num_ranks: int = 1
     row_tokens: int = 4096

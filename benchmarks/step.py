@@ -29,7 +29,7 @@ def run(sizes: Sizes) -> list[StageSplit]:
             "run.folder": folder,
             "run.name": "run",
             "algorithm.steps": str(sizes.rounds + 1),
-            "pivot.cache": "",  # every reference is generated
+            "pivot.cache": "off",  # every reference is generated
             "evaluation.before": "false",
             "evaluation.after": "false",
         }
@@ -42,7 +42,7 @@ def run(sizes: Sizes) -> list[StageSplit]:
     return [
         StageSplit(
             name="step",
-            work=f"{algorithm.groups_per_step} problems x {algorithm.group_size} responses of at most "
+            work=f"{algorithm.groups_per_step} problems x {algorithm.samples_per_problem} responses of at most "
             f"{config.policy.max_response_tokens} tokens, with the threads that the config gives each actor"
             + (f"; {silent} more had nothing to learn from" if silent else ""),
             steps=tuple(_seconds(step) for step in learned),

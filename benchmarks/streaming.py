@@ -13,7 +13,7 @@ from benchmarks.machine import say
 from benchmarks.measure import Sizes
 from benchmarks.outcomes import Figure
 from benchmarks.simulation import SimulatedGenerator, SimulatedLearner, SimulatedRun, SimulatedScorer, Stage
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 
 GENERATE, LEARN, SCORE, PIVOT = 1.0, 0.8, 0.3, 0.2
 """Latencies for as many groups as a step has, in units of SCALE_S."""
@@ -75,7 +75,7 @@ async def over_slowest(
         pivot=SimulatedGenerator(stage=stage(PIVOT)),
         scorer=SimulatedScorer(stage=stage(SCORE)),
         learner=learner,
-        algorithm=AlgorithmConfig(
+        algorithm=GrpoConfig(
             steps=NUM_WARM_UP + num_counted + max_staleness + 1,
             groups_per_step=GROUPS_PER_STEP,
             group_size=4,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.layout import Device, Role
-from contracts.config.learning import LearnerConfig
-from contracts.config.run import Config, EngineConfig
+from contracts.config.learning import LearnerConfig, PolicyGradientConfig
+from contracts.config.run import Config
+from contracts.config.workers import EngineConfig
 
 GIB = float(1 << 30)
 ENGINE_OVERHEAD_GIB = 1.4
@@ -65,8 +66,8 @@ def _learner(config: Config) -> Memory:
     critic = tensor_shapes(config.critic.model or config.policy.model) if algorithm.name == "ppo" else []
     if policy is None or critic is None:
         return _sum(weights=None)
-    has_reference = algorithm.kl != "none" and learner.lora.rank == 0
-    trained = (_adapter_size(policy, learner.lora.rank) if learner.lora.rank else _size(policy)) + _size(critic)
+    has_reference = isinstance(algorithm, PolicyGradientConfig) and algorithm.kl != "none" and learner.lora is None
+    trained = (_size(policy) if learner.lora is None else _adapter_size(policy, learner.lora.rank)) + _size(critic)
     held = sum(_held_gib(shapes, learner) for shapes in (policy, critic, policy if has_reference else []))
     shape = model_shape(config.policy.model)
     # Hidden states kept for backward, about 16 values a token and layer, or 1 with checkpointing; and one fp32 chunk.

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from cluster.environment import QUIET, ROLE_VARIABLE
 from cluster.layout import Layout, Placement, Resources, check_fits
-from contracts.config.run import ClusterConfig
+from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput, RunFailed
 from contracts.paths import ROOT
 from contracts.ports import Console

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.config.learning import SftConfig
 from contracts.config.run import Config
 from contracts.errors import BadInput
 
@@ -87,7 +88,7 @@ def training_roles(config: Config) -> tuple[Role, ...]:
     A run that imitates references needs no scorer, a pivot only if the data has no translations, and a policy worker
     only to evaluate.
     """
-    if config.algorithm.name != "sft":
+    if not isinstance(config.algorithm, SftConfig):
         return ROLES
     evaluates = config.evaluation.before or config.evaluation.after
     asks_pivot = config.algorithm.sft_target == "pivot"

@@ -26,7 +26,8 @@ from cluster.elastic.ray_capacity import RayCapacity
 from cluster.elastic.scaling import Autoscaler, ScalingLimits
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Placement, Role
-from contracts.config.run import Config, WeightsConfig
+from contracts.config.run import Config
+from contracts.config.workers import WeightsConfig
 from contracts.errors import RunFailed
 from contracts.fingerprints import model_fingerprint
 from contracts.ports import Console

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
-from contracts.config.reward import ReasoningConfig
+from contracts.config.reward import CalibratedReasoning, ReasoningConfig
 from contracts.errors import BadInput, RunFailed
 from contracts.files import write_whole
 from contracts.paths import absolute
@@ -94,7 +94,7 @@ async def calibration_for(
             wrong.
         RunFailed: the judge's values can't be calibrated.
     """
-    if not config.is_calibrated:
+    if not isinstance(config, CalibratedReasoning) or not config.is_calibrated:
         return None
     match config.calibration:
         case "auto":
@@ -118,7 +118,7 @@ def check_calibration(config: ReasoningConfig, languages: Sequence[str]) -> None
     Raises:
         BadInput: the named file or calibration_data is wrong.
     """
-    if not config.is_calibrated:
+    if not isinstance(config, CalibratedReasoning) or not config.is_calibrated:
         return
     if config.calibration == "auto":
         calibration_solutions(config, languages)
@@ -126,7 +126,7 @@ def check_calibration(config: ReasoningConfig, languages: Sequence[str]) -> None
         _read_named(config, languages)
 
 
-async def calibrate(config: ReasoningConfig, scorers: Similarities, *, console: Console) -> Measured:
+async def calibrate(config: CalibratedReasoning, scorers: Similarities, *, console: Console) -> Measured:
     """Measure all languages of calibration_data, whatever was measured before, and keep the calibration.
 
     It is written to the file that `reward.reasoning.calibration` names, or else to where every run looks.
@@ -158,7 +158,7 @@ async def measure(
     return Measured(calibration=calibration, path=path)
 
 
-def calibration_solutions(config: ReasoningConfig, languages: Sequence[str] = ()) -> list[ParallelSolution]:
+def calibration_solutions(config: CalibratedReasoning, languages: Sequence[str] = ()) -> list[ParallelSolution]:
     """Return the parallel solutions of calibration_data in `languages`, by default in all that it has.
 
     Raises:
@@ -227,7 +227,7 @@ async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, console
     return [value for values in answers for value in values]
 
 
-def _read_named(config: ReasoningConfig, languages: Sequence[str]) -> Calibration:
+def _read_named(config: CalibratedReasoning, languages: Sequence[str]) -> Calibration:
     """Return the calibration that the config names, for these languages and for its calibration_data."""
     named = config.calibration
     calibration = read_calibration(absolute(named))

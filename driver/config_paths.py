@@ -1,61 +1,64 @@
 """Make every path of a config absolute, and check the folders of its models."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from contracts.config.reward import RewardConfig, needs_translator
+from contracts.config.data import BuiltinSource, DataConfig, EvaluationConfig, HubSource
+from contracts.config.reward import CalibratedReasoning, RewardConfig, needs_translator
 from contracts.config.run import Config
 from contracts.config.section import Section
 from contracts.errors import BadInput
 from contracts.paths import absolute
 
+Problems = TypeVar("Problems", bound=DataConfig | EvaluationConfig)
+
 
 def resolve_model(model: str, key: str) -> str:
-    """A local folder as an absolute path, or a Hugging Face name as it is.
+    """Return a local folder as an absolute path, and a Hugging Face name as it is.
 
     Raises:
-        BadInput: for something written like a path that is no folder.
+        BadInput: the value is written like a path, and there is no such folder.
     """
     folder = absolute(model)
     if folder.is_dir():
         return str(folder)
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         hint = "; `make models` builds the quickstart's" if ".cache/models" in model else ""
-        raise BadInput(f"{key} = {model!r}: there is no folder {folder}{hint}")
+        raise BadInput(f"{key} = {model!r}: there is no folder {folder}{hint}", key=key)
     return model
 
 
 def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "pivot", "scorer")) -> Config:
-    """The same config with every path absolute, as actors on other processes need it.
+    """Return the same config with every path absolute, as actors in other processes need it.
+
+    Args:
+        config: the config as it was loaded.
+        models: the sections whose models the command loads.
 
     Raises:
-        BadInput: one of the named sections' models is no folder and no hub name.
+        BadInput: the model of one of these sections is neither a folder nor a name on the hub.
     """
     sections: dict[str, Section] = {
         "run": config.run.model_copy(update={"folder": str(absolute(config.run.folder))}),
         "pivot": config.pivot.model_copy(
             update={
-                "cache": _or_empty(config.pivot.cache),
-                "chat_template": _or_empty(config.pivot.chat_template),
+                "cache": _word_or_path(config.pivot.cache, ("off",)),
+                "chat_template": _path(config.pivot.chat_template),
             }
         ),
-        "policy": config.policy.model_copy(update={"chat_template": _or_empty(config.policy.chat_template)}),
+        "policy": config.policy.model_copy(update={"chat_template": _path(config.policy.chat_template)}),
         "scorer": config.scorer,
-        "data": config.data.model_copy(
-            update={
-                "path": _data_path(config.data.source, config.data.path),
-                "language_files": tuple(str(absolute(file)) for file in config.data.language_files),
-            }
+        "data": _with_path(config.data).model_copy(
+            update={"language_files": tuple(str(absolute(file)) for file in config.data.language_files)}
         ),
-        "evaluation": config.evaluation.model_copy(
-            update={"path": _data_path(config.evaluation.source, config.evaluation.path)}
-        ),
-        "reward": _absolute_reward(config.reward),
-        "audit": config.audit.model_copy(update={"source": _named_or_path(config.audit.source, ("builtin",))}),
+        "evaluation": _with_path(config.evaluation),
+        "reward": _with_reward_paths(config.reward),
+        "audit": config.audit.model_copy(update={"source": _word_or_path(config.audit.source, ("builtin",))}),
         "comet": config.comet.model_copy(update={"encoder": _folder_or_name(config.comet.encoder)}),
         "translator": config.translator,
         "critic": config.critic,
     }
-    critic = ("critic",) if config.algorithm.name == "ppo" and config.critic.model else ()
+    critic = ("critic",) if config.algorithm.name == "ppo" and config.critic.model is not None else ()
     for name in (*models, *_reward_models(config, models), *critic):
         model = resolve_model(getattr(config, name).model, f"{name}.model")
         sections[name] = sections[name].model_copy(update={"model": model})
@@ -63,7 +66,7 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
 
 
 def _reward_models(config: Config, models: Sequence[str]) -> tuple[str, ...]:
-    """Sections of the models that scorers load beside the encoder, where scorers are started at all."""
+    """Return the sections of the models that scorers load beside the encoder, if scorers are started."""
     if "scorer" not in models:
         return ()
     needed = {
@@ -73,32 +76,37 @@ def _reward_models(config: Config, models: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name, is_needed in needed.items() if is_needed)
 
 
-def _absolute_reward(reward: RewardConfig) -> RewardConfig:
-    reasoning = reward.reasoning.model_copy(
-        update={
-            "calibration": _named_or_path(reward.reasoning.calibration, ("auto", "off")),
-            "calibration_data": _named_or_path(reward.reasoning.calibration_data, ("builtin",)),
-        }
-    )
-    custom = reward.custom.model_copy(update={"path": _or_empty(reward.custom.path)})
+def _with_reward_paths(reward: RewardConfig) -> RewardConfig:
+    reasoning = reward.reasoning
+    if isinstance(reasoning, CalibratedReasoning):
+        reasoning = reasoning.model_copy(
+            update={
+                "calibration": _word_or_path(reasoning.calibration, ("auto", "off")),
+                "calibration_data": _word_or_path(reasoning.calibration_data, ("builtin",)),
+            }
+        )
+    custom = reward.custom.model_copy(update={"path": _path(reward.custom.path)})
     return reward.model_copy(update={"reasoning": reasoning, "custom": custom})
 
 
-def _named_or_path(value: str, names: Sequence[str]) -> str:
-    """One of the words that a key knows, or a path."""
-    return value if value in names else str(absolute(value))
+def _with_path(problems: Problems) -> Problems:
+    """Return the section with an absolute path; the name of a dataset on the hub stays as it is."""
+    if isinstance(problems, BuiltinSource):
+        return problems
+    if isinstance(problems, HubSource) and not absolute(problems.path).exists():
+        return problems
+    return problems.model_copy(update={"path": str(absolute(problems.path))})
 
 
-def _folder_or_name(model: str) -> str:
-    """A local folder as an absolute path; anything else is a name on the hub, or empty."""
-    return str(absolute(model)) if model and absolute(model).is_dir() else model
+def _word_or_path(value: str, words: Sequence[str]) -> str:
+    """Return one of the words that a key knows as it is, and a path as an absolute path."""
+    return value if value in words else str(absolute(value))
 
 
-def _or_empty(path: str) -> str:
-    return str(absolute(path)) if path else ""
+def _folder_or_name(model: str | None) -> str | None:
+    """Return a local folder as an absolute path, and anything else (a name on the hub, or None) as it is."""
+    return str(absolute(model)) if model is not None and absolute(model).is_dir() else model
 
 
-def _data_path(source: str, path: str) -> str:
-    if not path or (source == "huggingface" and not absolute(path).exists()):
-        return path
-    return str(absolute(path))
+def _path(path: str | None) -> str | None:
+    return None if path is None else str(absolute(path))

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
+from contracts.config.describe import configuration_page
 from contracts.paths import ROOT
 from driver.tracking.metrics_page import metrics_page
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/configuration.md": configuration_page,
     "docs/metrics.md": metrics_page,
 }
 """Path of a page from the root of the repository -> the function that returns its text."""

@@ -10,8 +10,16 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from contracts.config.reward import ReasoningConfig, needs_translator
+from contracts.config.learning import SftConfig
+from contracts.config.reward import (
+    CalibratedReasoning,
+    LikelihoodReasoning,
+    ReasoningConfig,
+    TranslationReasoning,
+    needs_translator,
+)
 from contracts.config.run import Config
+from contracts.config.workers import PolicyConfig
 from contracts.errors import BadInput
 from driver.calibration import check_calibration
 from driver.custom_reward import load_source
@@ -56,15 +64,16 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
     Raises:
         BadInput: for the first thing that is wrong.
     """
-    is_imitating, languages = config.algorithm.name == "sft", config.data.languages
-    asks_pivot = not is_imitating or config.algorithm.sft_target == "pivot"
+    languages = config.data.languages
+    is_imitating = isinstance(config.algorithm, SftConfig)
+    asks_pivot = not isinstance(config.algorithm, SftConfig) or config.algorithm.sft_target == "pivot"
     if config.evaluation.before or config.evaluation.after:
         evaluation = prepare_evaluation(config)
     else:
         prompter, pad_token_id = engine_prompter(config, "policy")
         evaluation = EvaluationInputs(prompter=prompter, problems=(), pad_token_id=pad_token_id)
-    if asks_pivot and config.pivot.cache:
-        check_folder(Path(config.pivot.cache))
+    if asks_pivot and config.pivot.cache_folder is not None:
+        check_folder(config.pivot.cache_folder)
     pivot_prompter = engine_prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks
     source = open_source(config.data, languages=languages, seed=config.run.seed)
     num_items = MAX_CHECKED_PROMPTS // len(languages)
@@ -79,7 +88,7 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
             )
     _check_adapters(config)
     if config.algorithm.name == "ppo" and config.critic.model:
-        _check_critic(config)
+        _check_critic(config.critic.model, config.policy)
     problems = open_stream(config, source)
     if stream is not None:
         problems.restore(stream)
@@ -99,11 +108,12 @@ def open_stream(config: Config, source: ProblemSource) -> ProblemStream:
         BadInput: data.shares can't be kept.
     """
     data, seed = config.data, config.run.seed
+    shares = () if data.shares == "equal" else data.shares
     curriculum = None
     if data.curriculum == "success_rate":
         low, high, keep = data.curriculum_low, data.curriculum_high, data.curriculum_keep
         curriculum = Curriculum(source.counts, seed=seed, low=low, high=high, keep=keep)
-    return ProblemStream(source, languages=data.languages, seed=seed, shares=data.shares, curriculum=curriculum)
+    return ProblemStream(source, languages=data.languages, seed=seed, shares=shares, curriculum=curriculum)
 
 
 def prepare_references(config: Config) -> ReferenceInputs:
@@ -112,9 +122,12 @@ def prepare_references(config: Config) -> ReferenceInputs:
     Raises:
         BadInput: for the first thing that is wrong.
     """
-    if not config.pivot.cache:
-        raise BadInput('pivot.cache = "" keeps references for one run only, so there is nothing to fill; name a folder')
-    check_folder(Path(config.pivot.cache))
+    if config.pivot.cache_folder is None:
+        raise BadInput(
+            'pivot.cache = "off" keeps references for one run only, so there is nothing to fill; name a folder',
+            key="pivot.cache",
+        )
+    check_folder(config.pivot.cache_folder)
     prompter = engine_prompter(config, "pivot")[0]
     source = open_source(config.data, languages=config.data.languages, seed=config.run.seed)
     items = distinct_items(source, config.data.languages)
@@ -130,7 +143,7 @@ def _check_adapters(config: Config) -> None:
         BadInput: naming the layer.
     """
     lora, folder = config.learner.lora, Path(config.policy.model)
-    if not lora.rank or not lora.targets or not any(folder.glob("*.safetensors")):
+    if lora is None or lora.targets == "all" or not any(folder.glob("*.safetensors")):
         return
     layers = set()
     for file in folder.glob("*.safetensors"):
@@ -145,21 +158,21 @@ def _check_adapters(config: Config) -> None:
             )
 
 
-def _check_critic(config: Config) -> None:
+def _check_critic(critic: str, policy: PolicyConfig) -> None:
     """A critic reads the policy's token ids, and all of a prompt and its response.
 
     Raises:
         BadInput: with another vocabulary they would mean something else to it, or nothing; its context is too short.
     """
-    check_context(config.critic.model, config.policy.max_model_len, section="critic", context="policy")
-    policy, critic = (
-        plain_tokenizer(model, trust_remote_code=config.policy.trust_remote_code, section=section).get_vocab()
-        for section, model in (("policy", config.policy.model), ("critic", config.critic.model))
+    check_context(critic, policy.max_model_len, section="critic", context="policy")
+    known, other = (
+        plain_tokenizer(model, trust_remote_code=policy.trust_remote_code, section=section).get_vocab()
+        for section, model in (("policy", policy.model), ("critic", critic))
     )
-    if policy != critic:
+    if known != other:
         raise BadInput(
-            f"critic.model {config.critic.model!r} has another vocabulary ({len(critic)} tokens) than policy.model "
-            f"{config.policy.model!r} ({len(policy)}): it can't read the policy's tokens; choose a model of the same "
+            f"critic.model {critic!r} has another vocabulary ({len(other)} tokens) than policy.model "
+            f"{policy.model!r} ({len(known)}): it can't read the policy's tokens; choose a model of the same "
             "tokenizer"
         )
 
@@ -182,24 +195,25 @@ def check_comet(config: Config) -> None:
         raise BadInput(f"comet.model = {config.comet.model!r}: {error}") from None
 
 
-def check_scorers_suffice(reasoning: ReasoningConfig) -> None:
+def check_scorers_suffice(reasoning: ReasoningConfig) -> CalibratedReasoning:
     """Refuse, for commands that start scorers only, what asks the run's engines.
 
     Raises:
         BadInput: naming the setting.
     """
-    if reasoning.judge == "likelihood":
+    if isinstance(reasoning, LikelihoodReasoning):
         raise BadInput(
-            'this command starts scorers only, but reward.reasoning.judge "likelihood" asks the policy; choose another '
-            "judge",
-            key="reward.reasoning.judge",
+            'this command starts scorers only, but reward.reasoning.method "likelihood" asks the policy; choose '
+            "another method",
+            key="reward.reasoning.method",
         )
-    if reasoning.judge == "translation" and reasoning.translator == "pivot":
+    if isinstance(reasoning, TranslationReasoning) and reasoning.translator == "pivot":
         raise BadInput(
             'this command starts scorers only, but reward.reasoning.translator "pivot" asks the pivot; choose '
             '"seq2seq"',
             key="reward.reasoning.translator",
         )
+    return reasoning
 
 
 def licence_notes(config: Config) -> list[str]:

@@ -3,8 +3,12 @@
 import io
 from collections.abc import Mapping, Sequence
 
+from pydantic import TypeAdapter
 from rich.console import Console as Terminal
 
+from contracts.config.data import DataConfig
+from contracts.config.learning import AlgorithmConfig, GrpoConfig, PpoConfig
+from contracts.config.reward import ReasoningConfig
 from contracts.config.run import Config
 from contracts.rollouts import (
     Group,
@@ -147,3 +151,33 @@ def a_reading(
     )
     (reading,) = read_group(request)
     return reading
+
+
+_ALGORITHM: TypeAdapter[AlgorithmConfig] = TypeAdapter(AlgorithmConfig)
+_DATA: TypeAdapter[DataConfig] = TypeAdapter(DataConfig)
+_REASONING: TypeAdapter[ReasoningConfig] = TypeAdapter(ReasoningConfig)
+
+
+def an_algorithm(**keys: object) -> AlgorithmConfig:
+    """Build an [algorithm] section of one step; `name` chooses which, grpo by default."""
+    return _ALGORITHM.validate_python({"steps": 1} | keys)
+
+
+def a_grpo(**keys: object) -> GrpoConfig:
+    """Build an [algorithm] section with name "grpo" and one step."""
+    return GrpoConfig.model_validate({"steps": 1} | keys)
+
+
+def a_ppo(**keys: object) -> PpoConfig:
+    """Build an [algorithm] section with name "ppo" and one step."""
+    return PpoConfig.model_validate({"steps": 1, "name": "ppo"} | keys)
+
+
+def a_data_section(**keys: object) -> DataConfig:
+    """Build a [data] section; `source` chooses which, builtin by default."""
+    return _DATA.validate_python(keys)
+
+
+def a_reasoning_section(**keys: object) -> ReasoningConfig:
+    """Build a [reward.reasoning] section; `method` chooses which, embedding by default."""
+    return _REASONING.validate_python(keys)

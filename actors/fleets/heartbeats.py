@@ -9,7 +9,7 @@ from actors.fleets.worker import Worker
 from actors.remote.calls import ProcessLost, Unreachable, WorkerRaised, answer
 from actors.remote.process import RemoteActor
 from actors.remote.silence import SilenceDetector
-from contracts.config.fleet import FleetConfig
+from contracts.config.workers import FleetConfig
 
 
 class Monitor(Protocol):

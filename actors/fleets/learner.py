@@ -16,7 +16,7 @@ from actors.remote.process import RemoteActor
 from actors.weight_sync.rounds import PolicyWorkers, PushRounds, TransferGroup, Workers
 from actors.weight_sync.sender import PushOrder, PushOutcome
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
-from contracts.config.fleet import FleetConfig
+from contracts.config.workers import FleetConfig
 from contracts.errors import LearnerLost
 
 Answer = TypeVar("Answer")

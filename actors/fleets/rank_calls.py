@@ -10,7 +10,7 @@ from typing import TypeVar
 from actors.remote.calls import ProcessLost, Unreachable, WorkerRaised, answer, ignore_late_failure
 from actors.remote.process import RemoteActor
 from actors.remote.silence import SilenceDetector
-from contracts.config.fleet import FleetConfig
+from contracts.config.workers import FleetConfig
 from contracts.errors import BadInput, CheckpointFailed
 
 Answer = TypeVar("Answer")

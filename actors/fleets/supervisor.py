@@ -14,7 +14,7 @@ from actors.fleets.heartbeats import Heartbeats
 from actors.fleets.worker import NEXT, RestartBudget, Worker, WorkerState
 from actors.remote.calls import end_actor, one_line, processes, ready
 from actors.remote.process import ProcessInfo, RemoteActor
-from contracts.config.fleet import FleetConfig
+from contracts.config.workers import FleetConfig
 from contracts.errors import FleetLost, RunFailed
 from contracts.waiting import waiting_for
 

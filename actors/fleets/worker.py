@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from actors.remote.process import ProcessInfo, RemoteActor
-from contracts.config.fleet import FleetConfig
+from contracts.config.workers import FleetConfig
 
 
 class WorkerState(StrEnum):

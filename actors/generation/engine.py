@@ -17,7 +17,7 @@ from actors.generation.requests import check_answer_request, check_request
 from actors.generation.step_loop import Outcome, Request, StepLoop
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_sync.receiver import WeightUpdates
-from contracts.config.run import EngineConfig
+from contracts.config.workers import EngineConfig
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so prepare_process comes first

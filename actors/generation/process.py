@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from contracts.config.run import EngineConfig
+from contracts.config.workers import EngineConfig
 
 Device = Literal["cpu", "cuda"]
 

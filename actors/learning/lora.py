@@ -72,7 +72,7 @@ def add_adapters(causal: PreTrainedModel, config: LoraConfig, *, seed: int) -> P
     Raises:
         BadInput: a target is not a linear layer, is the output head, or can't be merged.
     """
-    layers = _target_layers(causal, config.targets)
+    layers = _target_layers(causal, () if config.targets == "all" else config.targets)
     settings = peft.LoraConfig(
         r=config.rank,
         # peft annotates this as an integer, but only divides it by r.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from actors.learning.totals import TokenTotals
-from contracts.config.learning import CLIPS, AlgorithmConfig
+from contracts.config.learning import AlgorithmConfig, PolicyGradientConfig
 
 Correction = Literal["truncate", "sequence_mask", "off"]
 KlEstimator = Literal["k1", "k2", "k3"]
@@ -28,15 +28,15 @@ class LossSettings:
     """Hold the settings of the loss. Names and meanings are those of the config's section [algorithm]."""
 
     loss: Literal["ppo_clip", "gspo", "cispo", "nll"]
-    clip_low: float
-    clip_high: float
-    dual_clip: float  # 0: off
-    importance: Correction
-    importance_cap: float
-    importance_floor: float
-    kl_estimator: KlEstimator
-    kl_coefficient: float  # 0: no KL in the loss
-    entropy_coefficient: float  # 0: no entropy bonus
+    clip_low: float = 0.0
+    clip_high: float = 0.0
+    dual_clip: float = 0.0  # 0: off
+    importance: Correction = "off"
+    importance_cap: float = 1.0
+    importance_floor: float = 1.0
+    kl_estimator: KlEstimator = "k3"
+    kl_coefficient: float = 0.0  # 0: no KL in the loss
+    entropy_coefficient: float = 0.0  # 0: no entropy bonus
 
     @classmethod
     def of(cls, algorithm: AlgorithmConfig) -> Self:
@@ -44,14 +44,15 @@ class LossSettings:
 
         SFT imitates a given text: it has no probability ratio, no engine to correct for and no reference model.
         """
-        is_sft = algorithm.name == "sft"
-        clip_low, clip_high = CLIPS["nll"] if is_sft else algorithm.clip
+        if not isinstance(algorithm, PolicyGradientConfig):
+            return cls(loss="nll", entropy_coefficient=algorithm.entropy_coefficient)
+        clip_low, clip_high = algorithm.clip
         return cls(
-            loss="nll" if is_sft else algorithm.loss,
+            loss=algorithm.loss,
             clip_low=clip_low,
             clip_high=clip_high,
-            dual_clip=algorithm.dual_clip,
-            importance="off" if is_sft else algorithm.importance,
+            dual_clip=0.0 if algorithm.dual_clip == "off" else algorithm.dual_clip,
+            importance=algorithm.importance,
             importance_cap=algorithm.importance_cap,
             importance_floor=algorithm.importance_floor,
             kl_estimator=algorithm.kl_estimator,

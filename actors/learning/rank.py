@@ -178,8 +178,9 @@ class LearnerRank:
         policy, critic = self._models.policy, self._models.critic
         trained = {"policy": TrainedModel(policy, PolicyLosses(policy.deepspeed, self._loss, self._device))}
         if critic is not None and self._on_any_rank(any(row.returns.size for row in rows)):
-            value_clip = self._setup.critic.value_clip
-            trained["critic"] = TrainedModel(critic, CriticLosses(critic.deepspeed, value_clip, self._device))
+            clip = self._setup.critic.value_clip
+            losses = CriticLosses(critic.deepspeed, 0.0 if clip == "off" else clip, self._device)
+            trained["critic"] = TrainedModel(critic, losses)
         return trained
 
     def _all_finite(self, trained: Collection[TrainedModel]) -> bool:

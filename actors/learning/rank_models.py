@@ -62,7 +62,7 @@ def build_models(setup: RankSetup, place: RankPlace) -> RankModels:
         BadInput: a model can't be trained by the learner.
     """
     causal, policy = _build_policy(setup, place)
-    needs_frozen = setup.has_reference and setup.learner.lora.rank == 0
+    needs_frozen = setup.has_reference and setup.learner.lora is None
     return RankModels(
         causal=causal,
         policy=policy,
@@ -84,7 +84,7 @@ def _build_policy(setup: RankSetup, place: RankPlace) -> tuple[PreTrainedModel, 
 
     def load() -> PreTrainedModel:
         causal = _load_causal(setup, place, gradient_checkpointing=learner.gradient_checkpointing)
-        return add_adapters(causal, learner.lora, seed=setup.seed) if learner.lora.rank else causal
+        return causal if learner.lora is None else add_adapters(causal, learner.lora, seed=setup.seed)
 
     causal = _sharded(settings, load)
     schedule = Schedule(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contracts.config.run import AlgorithmConfig, CriticConfig, LearnerConfig
+from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConfig, PolicyGradientConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +47,7 @@ class RankSetup:
     @property
     def has_reference(self) -> bool:
         """Return whether a frozen copy of the policy's first weights is needed."""
-        return self.algorithm.kl != "none" and self.algorithm.name != "sft"
+        return isinstance(self.algorithm, PolicyGradientConfig) and self.algorithm.kl != "none"
 
     @property
     def head_temperature(self) -> float:

@@ -7,7 +7,7 @@ boundary, and only DeepSpeed's mean over ranks has to be undone.
 
 from typing import TypeAlias
 
-from contracts.config.run import LearnerConfig
+from contracts.config.learning import LearnerConfig
 
 Settings: TypeAlias = "dict[str, bool | int | float | str | list[float] | Settings]"
 

@@ -12,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.config.reward import (
+    CalibratedReasoning,
     CometConfig,
+    CometReasoning,
+    EmbeddingReasoning,
+    LikelihoodReasoning,
     ReasoningConfig,
     RewardConfig,
     ScorerConfig,
+    TranslationReasoning,
     TranslatorConfig,
     needs_translator,
 )
@@ -78,13 +83,13 @@ class LoadedReward:
             reasoning=Reasoning(
                 similarity=self._models.similarity(),
                 scale=_uncalibrated(reasoning),
-                baseline=reasoning.baseline,
+                baseline=reasoning.baseline if isinstance(reasoning, CalibratedReasoning) else "language",
             ),
             combination=combination(setup.reward),
             text_answers=self._models.text_answers(),
             custom=_custom(setup),
         )
-        if setup.calibration is not None and reasoning.is_calibrated:
+        if setup.calibration is not None and _uncalibrated(reasoning) is None:
             self.use_calibration(setup.calibration)
 
     def use_calibration(self, calibration: Calibration) -> None:
@@ -122,16 +127,16 @@ class _Models:
         self._loaded_metric: CometMetric | None = None
 
     def similarity(self) -> ReasoningSimilarity:
-        match self._setup.reward.reasoning.judge:
-            case "embedding":
-                return self._by_embedding()
-            case "translation":
-                return self._by_translation()
-            case "comet":
+        match self._setup.reward.reasoning:
+            case EmbeddingReasoning() as reasoning:
+                return self._by_embedding(reasoning)
+            case TranslationReasoning() as reasoning:
+                return self._by_translation(reasoning)
+            case CometReasoning():
                 from rewards.comet.similarity import CometSimilarity
 
                 return CometSimilarity(self._comet())
-            case "likelihood":
+            case LikelihoodReasoning():
                 from rewards.reasoning.without_encoder import LikelihoodSimilarity
 
                 return LikelihoodSimilarity()
@@ -160,17 +165,18 @@ class _Models:
             counted["comet_segments"] = self._loaded_metric.num_scored
         return {name: float(value) for name, value in counted.items()}
 
-    def _by_embedding(self) -> ReasoningSimilarity:
+    def _by_embedding(self, reasoning: EmbeddingReasoning | TranslationReasoning) -> ReasoningSimilarity:
         from rewards.reasoning.embedding import EmbeddingSimilarity
 
-        return EmbeddingSimilarity(self._encoder(), chunk_tokens=self._setup.reward.reasoning.chunk_tokens)
+        limit = reasoning.chunk_tokens
+        return EmbeddingSimilarity(self._encoder(), chunk_tokens=None if limit == "auto" else limit)
 
-    def _by_translation(self) -> ReasoningSimilarity:
+    def _by_translation(self, reasoning: TranslationReasoning) -> ReasoningSimilarity:
         from rewards.reasoning.translation import TranslationSimilarity
         from rewards.reasoning.without_encoder import ChrfSimilarity
 
-        compare = ChrfSimilarity() if self._setup.reward.reasoning.compare == "chrf" else self._by_embedding()
-        translator = self._translator() if self._setup.reward.reasoning.translator == "seq2seq" else None
+        compare = ChrfSimilarity() if reasoning.compare == "chrf" else self._by_embedding(reasoning)
+        translator = self._translator() if reasoning.translator == "seq2seq" else None
         return TranslationSimilarity(compare, translator, translated_by=self._setup.translated_by)
 
     def _encoder(self) -> "SentenceEncoder":
@@ -235,9 +241,9 @@ class _Scaled:
 
 def _uncalibrated(reasoning: ReasoningConfig) -> Scale | None:
     """Return the scale of a similarity that needs no calibration; None if it needs one."""
-    if reasoning.is_calibrated:
-        return None
-    return LinearScale(0.0, 1.0) if reasoning.judge == "likelihood" else LinearScale(reasoning.low, reasoning.high)
+    if not isinstance(reasoning, CalibratedReasoning):
+        return LinearScale(0.0, 1.0)
+    return None if reasoning.is_calibrated else LinearScale(reasoning.low, reasoning.high)
 
 
 def _custom(setup: RewardSetup) -> CustomReward | None:

@@ -116,7 +116,7 @@ def compare(config: Config, arguments: argparse.Namespace) -> Comparison:
         is_tuned=arguments.tuned,
         prompts=chats(config, inputs),
         prompts_per_step=config.algorithm.groups_per_step,
-        responses_per_prompt=config.algorithm.group_size,
+        responses_per_prompt=config.algorithm.samples_per_problem,
         response_tokens=config.policy.max_response_tokens,
         temperature=config.policy.temperature,
         learning_rate=config.learner.learning_rate,

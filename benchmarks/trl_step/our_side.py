@@ -20,6 +20,7 @@ from actors.remote.calls import ready
 from benchmarks.start import start_learner
 from cluster.launch import Bundles, start_actor
 from cluster.team import weight_backend
+from contracts.config.learning import GrpoConfig
 from contracts.config.run import Config
 from contracts.rollouts import Rollout, SamplingRequest, Score, ScoreRequest
 from driver.inputs import TrainingInputs, open_stream
@@ -99,12 +100,13 @@ async def train(config: Config, inputs: TrainingInputs, actors: OurActors, recor
         scorer=LengthScorer(),
         prompt=inputs.evaluation.prompter.prompt_token_ids,
         sampling=Sampling(
-            group_size=config.algorithm.group_size,
+            group_size=config.algorithm.samples_per_problem,
             max_tokens=config.policy.max_response_tokens,
             temperature=config.policy.temperature,
             run_seed=config.run.seed,
         ),
     )
+    assert isinstance(config.algorithm, GrpoConfig)
     settings = LearningSettings.of(config, pad_token_id=inputs.evaluation.pad_token_id)
     loop = Loop(learner=actors.learner, recorder=recorder, settings=settings)
     buffer = RolloutBuffer(

@@ -1,245 +1,327 @@
-"""Config sections of what is learned from rewards and how: algorithm, learner, adapter, critic, checkpoints.
-
-Owns their keys, bounds and which choices don't fit together. A leaf: imports neither torch nor Ray.
-"""
+"""Define the config sections of learning: algorithm, learner, critic, checkpoints and the export."""
 
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from contracts.config.section import Section
+from contracts.config.section import Auto, Choice, MayChange, Off, Section
+from contracts.errors import BadInput
 
 Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+LossName: TypeAlias = Literal["ppo_clip", "gspo", "cispo"]
 
-GROUP_BASELINES = ("group", "leave_one_out")
-"""Advantages that compare a response with its siblings: a group whose rewards don't differ teaches nothing."""
-
-CLIPS = {"ppo_clip": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (1.0, 4.0), "nll": (0.0, 0.0)}
-"""(low, high) where the config gives none. gspo: of a sequence's mean ratio (arXiv 2507.18071, §5.1); cispo: no lower
-bound (1 - 1 = 0), as in arXiv 2506.13585."""
+CLIPS: dict[str, tuple[float, float]] = {"ppo_clip": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (1.0, 4.0)}
+"""(low, high) of "auto". ppo_clip: clip-higher (DAPO). gspo: of a sequence's mean ratio (arXiv 2507.18071, section
+5.1). cispo: no lower bound (1 - 1 = 0), as in arXiv 2506.13585."""
 
 
-class AlgorithmConfig(Section):
-    name: Literal["grpo", "ppo", "sft"] = "grpo"
-    """The recipe: grpo compares responses to one problem; ppo has a critic; sft imitates references."""
-    steps: int = Field(ge=1)
-    """Steps of the run: one batch of groups each."""
+# --- [algorithm] -----------------------------------------------------------------------------------------------------
+
+
+class AlgorithmSettings(Section):
+    """Keys that every algorithm has (learning.md)."""
+
+    steps: MayChange[int] = Field(ge=1)
+    """Steps of the run: one batch of groups each. A step whose groups were all dropped counts, and changes nothing."""
     groups_per_step: int = Field(default=8, ge=1)
-    """Problems per step; each is sampled group_size times (sft: learned from once)."""
+    """Problems in one step."""
+    aggregation: Literal["token", "sequence", "constant"] = "token"
+    """How token losses become one number. "token": mean over all response tokens of a mini-batch; "sequence": mean over
+    sequences of their token means; "constant": sum over tokens / (sequences x `policy.max_response_tokens`)
+    (Dr.GRPO)."""
+    entropy_coefficient: float = Field(default=0.0, ge=0)
+    """Size of the bonus for the policy's entropy. The entropy itself is always logged."""
+    mini_batches: int = Field(default=1, ge=1)
+    """Optimiser steps that one batch is divided into, whole groups each."""
+    epochs: int = Field(default=1, ge=1)
+    """Times that each batch is learned from."""
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Return the number of optimiser steps of one batch."""
+        return self.mini_batches * self.epochs
+
+    @property
+    def samples_per_problem(self) -> int:
+        """Return how many samples are learned from for each problem."""
+        return 1
+
+
+class PolicyGradientConfig(AlgorithmSettings):
+    """Keys of the algorithms that learn from sampled responses: grpo and ppo."""
+
     group_size: int = Field(default=8, ge=1)
-    """Responses per problem; group baselines need 2."""
+    """Responses for each problem."""
     max_staleness: int = Field(default=0, ge=0)
-    """Policy versions that a sample may be old when learned from. 0 is on-policy and repeats exactly; above it,
+    """Policy versions that a response may be old when it is learned from. 0 is on-policy and repeats exactly. Above 0,
     generation goes on while the learner works: at most (max_staleness + 1) x groups_per_step groups are in flight."""
     max_replacements: int = Field(default=0, ge=0)
-    """Dynamic sampling: groups that a step may start in place of groups that teach nothing. 0: a step learns from what
-    is left."""
-
-    advantage: Literal["group", "leave_one_out", "reinforce++", "gae"] = "group"
-    """group: less the group's mean; leave_one_out: less the mean of the others; reinforce++: normalised over the whole
-    batch; gae: from a critic (ppo only)."""
-    scale_by_std: bool = False
-    """Divide by the group's standard deviation (GRPO); off is Dr.GRPO's choice. For group only."""
-    gae_gamma: float = Field(default=1.0, gt=0, le=1)
-    gae_lambda: float = Field(default=0.95, ge=0, le=1)
-    whiten_advantages: bool = True
-    """ppo: advantages of a batch to mean 0 and standard deviation 1 over its response tokens."""
-
-    loss: Literal["ppo_clip", "gspo", "cispo"] = "ppo_clip"
-    """ppo_clip: a ratio per token, clipped; gspo: a ratio per sequence, clipped; cispo: the ratio as a clipped
-    weight."""
-    clip_low: float = Field(default=0.0, ge=0, le=1)
-    """The ratio is clipped to [1 - clip_low, 1 + clip_high]; 0: 0.2 (ppo_clip), 3e-4 (gspo), 1 (cispo)."""
-    clip_high: float = Field(default=0.0, ge=0)
-    """0: 0.28 (ppo_clip: clip-higher, DAPO), 4e-4 (gspo), 4 (cispo)."""
-    dual_clip: float = Field(default=0.0, ge=0)
-    """ppo_clip: the loss of a token with a negative advantage is at most this times its size; above 1; 0 is off."""
-    aggregation: Literal["token", "sequence", "constant"] = "token"
-    """token: mean over all response tokens of a mini-batch; sequence: mean over sequences of their token means;
-    constant: sum over tokens / (sequences x policy.max_response_tokens) (Dr.GRPO)."""
+    """Dynamic sampling: groups that a step may start in place of groups that teach nothing. With 0 a step learns from
+    the groups that are left."""
+    loss: LossName = "ppo_clip"
+    """"ppo_clip": one ratio for each token, clipped; "gspo": one ratio for each sequence, clipped (needs aggregation
+    "sequence"); "cispo": the ratio as a clipped weight (refuses aggregation "sequence")."""
+    clip_low: Annotated[float, Field(ge=0, le=1)] | Auto = "auto"
+    """The ratio is clipped to [1 - clip_low, 1 + clip_high]. "auto" is 0.2 (ppo_clip), 3e-4 (gspo) or 1 (cispo: no
+    lower bound). With one optimiser step for each batch the ratio is 1 and nothing is clipped."""
+    clip_high: Annotated[float, Field(ge=0)] | Auto = "auto"
+    """See `clip_low`. "auto" is 0.28 (ppo_clip: clip-higher, DAPO), 4e-4 (gspo) or 4 (cispo)."""
+    dual_clip: Annotated[float, Field(gt=1)] | Off = "off"
+    """ppo_clip only: the loss of a token with a negative advantage is at most this many times its size; 3 is usual."""
     mask_truncated: bool = False
-    """Truncated responses leave the loss and its denominator; they stay in their group's baseline."""
-
+    """Leave truncated responses out of the loss and its denominator; they stay in their group's baseline."""
     kl: Literal["none", "loss", "reward"] = "none"
-    """Where the distance to the reference model (the policy at the start) is charged."""
+    """Where the distance to the reference model (the policy at the start) is charged. "loss" and "reward" keep a
+    reference model."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    """Estimator of the KL divergence."""
     kl_coefficient: float = Field(default=0.01, ge=0)
-    entropy_coefficient: float = Field(default=0.0, ge=0)
-    """Bonus for the policy's entropy; the entropy itself is always logged."""
-
+    """What the KL divergence is multiplied by."""
     importance: Literal["truncate", "sequence_mask", "off"] = "truncate"
-    """Correction for the engine that drew the tokens and computes a little differently: a weight min(ratio, cap) per
-    token; or whole sequences left out whose mean ratio is outside [floor, cap]; or none. The mismatch is
-    always logged."""
+    """Correction for the engine, which drew the tokens and computes slightly differently from the learner. "truncate":
+    a weight min(ratio, cap) for each token; "sequence_mask": sequences whose mean ratio is outside [floor, cap] are
+    left out. The mismatch is always logged."""
     importance_cap: float = Field(default=2.0, ge=1)
+    """Largest ratio, see `importance`."""
     importance_floor: float = Field(default=0.5, gt=0, le=1)
-
-    mini_batches: int = Field(default=1, ge=1)
-    """Optimiser steps that one batch is cut into."""
-    epochs: int = Field(default=1, ge=1)
-    """Times that a batch is gone through."""
-
-    sft_target: Literal["pivot", "translation"] = "pivot"
-    """sft: imitate the pivot's English reference, or the translation that the data has (column `translation`)."""
+    """"sequence_mask" only: smallest mean ratio."""
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        for is_wrong, message in (
-            (
-                self.group_size < 2 and self.name == "grpo" and self.advantage in GROUP_BASELINES,
-                f"algorithm.group_size {self.group_size} gives algorithm.advantage {self.advantage!r} nothing to "
-                "compare with; it needs at least 2",
-            ),
-            (
-                (self.advantage == "gae") != (self.name == "ppo"),
-                f"algorithm.name {self.name!r} doesn't go with algorithm.advantage {self.advantage!r}: gae and ppo "
-                "need each other",
-            ),
-            (
-                self.loss == "gspo" and self.aggregation != "sequence",
-                f'algorithm.loss "gspo" has one ratio a sequence and needs algorithm.aggregation "sequence", not '
+    def _choices_fit_together(self) -> Self:
+        if self.loss == "gspo" and self.aggregation != "sequence":
+            raise BadInput(
+                'algorithm.loss "gspo" has one ratio for each sequence and needs algorithm.aggregation "sequence", not '
                 f"{self.aggregation!r}",
-            ),
-            (
-                self.loss == "cispo" and self.aggregation == "sequence",
+                key="algorithm.aggregation",
+            )
+        if self.loss == "cispo" and self.aggregation == "sequence":
+            raise BadInput(
                 'algorithm.loss "cispo" weights tokens and needs algorithm.aggregation "token" or "constant"',
-            ),
-            (
-                self.max_staleness > 0 and self.importance == "off" and self.name != "sft",
-                f"algorithm.max_staleness {self.max_staleness} learns from samples of older weights, and "
-                'algorithm.importance "off" takes them for new ones; set it to "truncate" or "sequence_mask"',
-            ),
-            (
-                self.name == "sft" and (self.max_staleness > 0 or self.max_replacements > 0),
-                'algorithm.name "sft" draws nothing: algorithm.max_staleness and algorithm.max_replacements must be 0',
-            ),
-            (
-                0 < self.dual_clip <= 1,
-                f"algorithm.dual_clip is {self.dual_clip:g}; it must be above 1 (3 is usual), or 0 for none",
-            ),
-            (
-                self.dual_clip > 0 and self.loss != "ppo_clip",
-                f'algorithm.dual_clip goes with algorithm.loss "ppo_clip", not {self.loss!r}',
-            ),
-            (
-                self.name == "sft" and (self.kl != "none" or self.dual_clip > 0),
-                'algorithm.name "sft" imitates references: it has no ratio for algorithm.dual_clip to bound, and no '
-                "algorithm.kl",
-            ),
-            (
-                self.scale_by_std and self.advantage != "group",
-                f'algorithm.scale_by_std goes with algorithm.advantage "group", not {self.advantage!r}',
-            ),
-        ):
-            if is_wrong:
-                raise ValueError(message)
+                key="algorithm.aggregation",
+            )
+        if self.max_staleness > 0 and self.importance == "off":
+            raise BadInput(
+                f"algorithm.max_staleness {self.max_staleness} learns from responses of older weights, and "
+                'algorithm.importance "off" does not correct for that; set it to "truncate" or "sequence_mask"',
+                key="algorithm.importance",
+            )
+        if self.dual_clip != "off" and self.loss != "ppo_clip":
+            raise BadInput(
+                f'algorithm.dual_clip goes with algorithm.loss "ppo_clip", not {self.loss!r}', key="algorithm.dual_clip"
+            )
         return self
 
     @property
+    def samples_per_problem(self) -> int:
+        """Return how many samples are learned from for each problem: the responses of its group."""
+        return self.group_size
+
+    @property
     def groups_in_flight(self) -> int:
-        """Most groups that are started and not yet learned from or dropped."""
+        """Return the largest number of groups that are started and not yet learned from or dropped."""
         return (self.max_staleness + 1) * self.groups_per_step
 
     @property
     def clip(self) -> tuple[float, float]:
-        """(low, high), the loss's own where the config gives 0."""
+        """Return (low, high) of the ratio's clipping; "auto" is the loss's own."""
         low, high = CLIPS[self.loss]
-        return self.clip_low or low, self.clip_high or high
+        return low if self.clip_low == "auto" else self.clip_low, high if self.clip_high == "auto" else self.clip_high
 
     @property
-    def optimizer_steps(self) -> int:
-        """Of one batch."""
-        return self.mini_batches * self.epochs
+    def has_group_baseline(self) -> bool:
+        """Return whether a response is compared with its siblings: then a group of equal rewards teaches nothing."""
+        return False
 
     @property
     def needs_measuring(self) -> bool:
-        """Whether log-probabilities (or values) must be known before a batch is learned from."""
-        return self.name != "sft" and (self.optimizer_steps > 1 or self.kl != "none" or self.advantage == "gae")
+        """Return whether log-probabilities (or values) must be known before a batch is learned from."""
+        return self.optimizer_steps > 1 or self.kl != "none"
+
+
+class GrpoConfig(PolicyGradientConfig):
+    """Compare the responses to one problem with each other."""
+
+    name: Literal["grpo"] = "grpo"
+    """Algorithm."""
+    advantage: Literal["group", "leave_one_out", "reinforce++"] = "group"
+    """"group": reward less the group's mean; "leave_one_out": less the mean of the other responses; "reinforce++":
+    normalised over the whole batch. The first two need a group_size of 2 or more."""
+    scale_by_std: bool = False
+    """Advantage "group" only: divide by the group's standard deviation (GRPO). false is Dr.GRPO's choice."""
+
+    @model_validator(mode="after")
+    def _baseline_is_possible(self) -> Self:
+        if self.has_group_baseline and self.group_size < 2:
+            raise BadInput(
+                f"algorithm.group_size {self.group_size} gives algorithm.advantage {self.advantage!r} no response to "
+                "compare with; it needs at least 2",
+                key="algorithm.group_size",
+            )
+        if self.scale_by_std and self.advantage != "group":
+            raise BadInput(
+                f'algorithm.scale_by_std goes with algorithm.advantage "group", not {self.advantage!r}',
+                key="algorithm.scale_by_std",
+            )
+        return self
+
+    @property
+    def has_group_baseline(self) -> bool:
+        """Return whether a response is compared with its siblings: then a group of equal rewards teaches nothing."""
+        return self.advantage != "reinforce++"
+
+
+class PpoConfig(PolicyGradientConfig):
+    """Compare each token with what a critic expected: generalised advantage estimation (GAE). See `[critic]`."""
+
+    name: Literal["ppo"]
+    """Algorithm."""
+    gae_gamma: float = Field(default=1.0, gt=0, le=1)
+    """Discount for each token."""
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    """GAE's lambda: 1 is the whole return, 0 is one step."""
+    whiten_advantages: bool = True
+    """Shift and scale the advantages of a batch to mean 0 and standard deviation 1 over its response tokens."""
+
+    @property
+    def needs_measuring(self) -> bool:
+        """Return True: the critic's values are needed."""
+        return True
+
+
+class SftConfig(AlgorithmSettings):
+    """Imitate reference solutions; nothing is sampled and there is no reward."""
+
+    name: Literal["sft"]
+    """Algorithm."""
+    sft_target: Literal["pivot", "translation"] = "pivot"
+    """What is imitated: the pivot's English reference, or the data's own column `translation`."""
+
+    @property
+    def needs_measuring(self) -> bool:
+        """Return False: there is no ratio, no reference model and no critic."""
+        return False
+
+
+AlgorithmConfig: TypeAlias = Annotated[GrpoConfig | PpoConfig | SftConfig, Choice("name", default="grpo")]
+
+
+# --- [learner], [critic] ---------------------------------------------------------------------------------------------
 
 
 class LoraConfig(Section):
-    rank: int = Field(default=0, ge=0)
-    """0 trains all weights; above it, adapters of this rank, merged into the weights when they are pushed or
-    exported."""
+    """Train low-rank adapters (LoRA) in place of all weights. Left out: all weights are trained."""
+
+    rank: int = Field(ge=1)
+    """Rank of the adapters. They are merged into the weights when these are pushed or exported."""
     alpha: float = Field(default=32.0, gt=0)
     """Adapters are scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    targets: tuple[str, ...] = ()
-    """Names of linear layers; empty: all of them but the output head."""
+    """Dropout on the adapters' input, while training."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = "all"
+    """Names of the linear layers with adapters. "all" is all of them but the output head."""
 
 
 class LearnerConfig(Section):
-    num_ranks: int = Field(default=1, ge=1)
-    """DeepSpeed ZeRO-3 ranks: one GPU each, or num_cpus cores each."""
+    """DeepSpeed ZeRO-3 with AdamW."""
+
+    num_ranks: MayChange[int] = Field(default=1, ge=1)
+    """ZeRO-3 ranks: one GPU each, or `num_cpus` cores each."""
     learning_rate: float = Field(default=1e-6, gt=0)
+    """Learning rate of AdamW, after the warm-up."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """After the warm-up, down to min_learning_rate, which the step after the run's last would have."""
+    """Course of the learning rate after the warm-up, down to `min_learning_rate`, which the step after the run's last
+    would have. A run that is continued with more steps follows the longer schedule from there. Only optimiser steps
+    that were taken count: with skipped steps, or batches of fewer groups than `algorithm.mini_batches`, a run ends
+    above `min_learning_rate`."""
     warmup_steps: int = Field(default=0, ge=0)
-    """Optimiser steps, linear."""
+    """Optimiser steps over which the learning rate rises linearly."""
     min_learning_rate: float = Field(default=0.0, ge=0)
-    """Where the schedule ends; the critic ends at the same fraction of its own rate."""
+    """Where the schedule ends. The critic ends at the same fraction of its own rate."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's weight decay."""
     adam_betas: tuple[Beta, Beta] = (0.9, 0.99)
+    """AdamW's beta1 and beta2."""
     max_grad_norm: float = Field(default=1.0, gt=0)
-    max_skipped_steps: int = Field(default=3, ge=1)
+    """Gradients are clipped to this norm."""
+    max_skipped_steps: MayChange[int] = Field(default=3, ge=1)
     """Optimiser steps in a row that may be skipped because loss or gradient is not finite; then the run stops."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Of weights and activations; master weights and optimiser states are fp32 in any case."""
-    attention: Literal["auto", "flash_attention_2", "packed_sdpa", "sdpa"] = "auto"
-    """auto: flash-attn on a GPU where it is installed, else torch's attention sequence by sequence (packed_sdpa)."""
-    row_tokens: int = Field(default=0, ge=0)
-    """Longest packed row, in tokens; 0: policy.max_model_len, which is the least that holds every sequence."""
-    logprob_chunk_tokens: int = Field(default=256, ge=1)
-    """Positions whose logits exist at once, in fp32."""
-    gradient_checkpointing: bool = False
-    keep_whole_mib: int = Field(default=1024, ge=0)
-    """A model whose parameters take no more stays gathered between steps; larger ones are gathered layer by layer."""
-    offload_optimizer: bool = False
-    """Keep master weights and optimiser states in host memory; updates happen there."""
-    offload_parameters: bool = False
+    """Number format of weights and activations. Master weights and optimiser states are always float32."""
+    attention: MayChange[Literal["auto", "flash_attention_2", "packed_sdpa", "sdpa"]] = "auto"
+    """"auto": flash-attn where it is installed, on a GPU and in bfloat16, else torch's attention sequence by sequence
+    ("packed_sdpa"). "sdpa" is transformers' own, which costs the square of a row's length."""
+    row_tokens: MayChange[Annotated[int, Field(ge=1)] | Auto] = "auto"
+    """Longest packed row, in tokens. "auto" is `policy.max_model_len`, the least that holds every sequence."""
+    logprob_chunk_tokens: MayChange[int] = Field(default=256, ge=1)
+    """Positions whose logits exist at once, in float32."""
+    gradient_checkpointing: MayChange[bool] = False
+    """Use less memory and more computing: compute activations again in the backward pass."""
+    keep_whole_mib: MayChange[int] = Field(default=1024, ge=0)
+    """A model whose parameters take at most this, in MiB, stays gathered between steps; a larger one is gathered layer
+    by layer."""
+    offload_optimizer: MayChange[bool] = False
+    """Keep master weights and optimiser states in host memory, and update them there."""
+    offload_parameters: MayChange[bool] = False
     """Keep parameters in host memory between the passes that need them."""
-    num_cpus: float = Field(default=1, gt=0)
-    timeout_s: float = Field(default=1800, gt=0)
-    """Longest that one step, gather, checkpoint or start of the ranks may take."""
-    share_prompts: bool = True
-    """A prompt that several responses of a row share is computed once; without effect under attention "sdpa"."""
-    lora: LoraConfig = LoraConfig()
+    num_cpus: MayChange[float] = Field(default=1, gt=0)
+    """CPU cores of one rank."""
+    timeout_s: MayChange[float] = Field(default=1800, gt=0)
+    """Longest time for one step, gather, checkpoint, export or start of the ranks, in seconds."""
+    share_prompts: MayChange[bool] = True
+    """Compute a prompt once if several responses of a row share it; without effect under attention "sdpa"."""
+    lora: LoraConfig | None = None
 
     @model_validator(mode="after")
-    def _rates_fit(self) -> Self:
+    def _rates_are_in_order(self) -> Self:
         if self.min_learning_rate > self.learning_rate:
-            raise ValueError(
+            raise BadInput(
                 f"learner.min_learning_rate {self.min_learning_rate:g} is above learner.learning_rate "
-                f"{self.learning_rate:g}"
+                f"{self.learning_rate:g}",
+                key="learner.min_learning_rate",
             )
         return self
 
 
 class CriticConfig(Section):
-    """ppo's critic: a model with a value head, trained by the learner's ranks beside the policy."""
+    """The critic of `algorithm.name = "ppo"`: a model with a value head, trained by the learner's ranks."""
 
-    model: str = ""
-    """A Hugging Face name or a local folder with the policy's tokenizer; empty: policy.model."""
+    model: MayChange[str | None] = None
+    """Name on the Hugging Face hub, or a local folder, with the policy's tokenizer. Left out: `policy.model`. A run is
+    continued only with the same weights."""
     learning_rate: float = Field(default=1e-5, gt=0)
+    """Learning rate of AdamW, after the warm-up."""
     warmup_steps: int = Field(default=0, ge=0)
+    """Optimiser steps over which the learning rate rises linearly; after that it follows `learner.schedule`."""
     max_grad_norm: float = Field(default=1.0, gt=0)
-    value_clip: float = Field(default=0.2, ge=0)
-    """A value moves at most this far from the one that the batch was measured with; 0 is off."""
+    """Gradients are clipped to this norm."""
+    value_clip: Annotated[float, Field(gt=0)] | Off = 0.2
+    """A value moves at most this far from the one that was measured before the batch."""
+
+
+# --- [checkpoint], [export] ------------------------------------------------------------------------------------------
 
 
 class CheckpointConfig(Section):
-    every_steps: int = Field(default=0, ge=0)
-    """Steps between two checkpoints; the last step then has one too. 0: none but that of a SIGTERM or a failure."""
+    """When checkpoints are written and which are kept (architecture.md says what they hold)."""
+
+    every_steps: Annotated[int, Field(ge=1)] | Off = "off"
+    """Steps between two checkpoints; the last step then has one too. "off": only a SIGTERM, or a failure that leaves
+    the learner whole, writes one."""
     keep_last: int = Field(default=2, ge=1)
+    """Number of newest checkpoints that are kept."""
     best_metric: str = "reward/mean"
-    """The checkpoint with the highest mean of this metric since the one before is kept too; empty keeps none."""
+    """The checkpoint with the highest mean of this metric since the checkpoint before is kept too. "off" keeps none."""
     on_damage: Literal["previous", "stop"] = "previous"
-    """A damaged checkpoint is named, and the one before it is used; or the run stops (exit 2)."""
+    """What happens to a damaged checkpoint: it is named, and the one before is used; or the run stops (exit code 2)."""
     grace_s: float = Field(default=120.0, gt=0)
-    """After SIGTERM: longest until the step under way is finished and a checkpoint written."""
+    """After SIGTERM: longest time until the current step is finished and a checkpoint is written, in seconds."""
 
 
 class ExportConfig(Section):
-    hub_repo: str = ""
-    """owner/name on the Hugging Face hub to upload the trained policy to; empty uploads nothing. Needs HF_TOKEN."""
+    """Where the trained policy is sent."""
+
+    hub_repo: str | None = None
+    """`owner/name` on the Hugging Face hub to upload the trained policy to; needs a token (`HF_TOKEN`). Left out: no
+    upload."""
     hub_private: bool = True
+    """Make the repository private."""

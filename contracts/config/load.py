@@ -1,33 +1,35 @@
-"""From a TOML file and `section.key=value` arguments to a checked `Config`, and back to TOML text.
+"""Read a TOML file and `section.key=value` overrides into a checked `Config`, and write a config as TOML text.
 
-Owns reading, overriding and what a user is told about a mistake: one line that names the file or the override, the key,
-what was got and what is allowed. Must not know what any key means: bounds and defaults are the sections' own.
+A mistake is reported in one line that names the file or the override, the key, what was found and what is allowed. What
+a key means, its bounds and its default are defined by its section.
 """
 
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import get_origin
+from typing import Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
+from contracts.config.keys import keys, sections
+from contracts.config.mistakes import describe_mistakes, shown
+from contracts.config.old_keys import find_old_key
 from contracts.config.run import Config
+from contracts.config.section import union_members
 from contracts.errors import BadInput
 from languages.facts import use_own_languages
-from languages.files import LanguageFileError
 
-_MISSING = "missing"
-_UNKNOWN = "extra_forbidden"
-_LONGEST_SHOWN = 80  # characters of a bad value that a message repeats
+FORMAT = 2
+"""Format of the config.toml of a run folder. A folder of another format is neither continued nor read."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """The file's config with the overrides on top; a later override of the same key wins.
+    """Read a config file, with the overrides on top; a later override of the same key wins.
 
-    An override's value is read as TOML, else taken as text. Where a list is wanted, `data.languages=de,fr` will do.
+    The value of an override is read as TOML, and as text if it is not TOML. A list may be written without brackets and
+    quotes: `data.languages=de,fr`. If an override makes a choice, such as `algorithm.name=sft`, the file's keys that
+    belong to other choices only are left out.
 
     The languages of the config's own files are known in this process from here on.
 
@@ -35,57 +37,115 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         BadInput: one line about the first mistake, and how many more there are.
     """
     values = _read(path)
+    _check_format(values.pop("format", FORMAT), path)
     places: dict[str, str] = {}
     for override in overrides:
         key, text = _split(override)
         _put(values, key, _override_value(key, text), override)
-        places[key] = f"override {_shown(override)}"
+        places[key] = f"override {shown(override)}"
+    _leave_out_other_choices(values, overridden=places)
+    _refuse_old_key(values, path, places)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        mistakes = error.errors(include_url=False)
-        raise BadInput(_one_line(mistakes, str(path), places), key=_language_key(mistakes)) from None
+        message, key = describe_mistakes(error.errors(include_url=False), str(path), places)
+        raise BadInput(message, key=key) from None
     use_own_languages(config.data.own_languages)
     return config
 
 
+def load_run_config(path: Path) -> Config:
+    """Read the config.toml of a run folder.
+
+    Raises:
+        BadInput: the folder was written by another version of the project (key "format"), or the file has a mistake.
+    """
+    check_run_format(path)
+    return load_config(path)
+
+
+def check_run_format(path: Path) -> None:
+    """Check that the config.toml of a run folder has this version's format. A file that is not TOML is not judged.
+
+    Raises:
+        BadInput: it has another format, or none: an earlier version wrote it (key "format").
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return
+    _check_format(values.get("format"), path)
+
+
 def dump_config(config: Config) -> str:
-    """The resolved config as TOML text, defaults included; `load_config` reads it back equal."""
-    return "\n".join(_table(name, section) for name, section in config.model_dump(mode="json").items())
+    """Return the resolved config as TOML text, defaults included; `load_config` reads it back equal.
+
+    Keys without a value are left out.
+    """
+    tables = config.model_dump(mode="json", exclude_none=True)
+    return "\n".join([f"format = {FORMAT}", "", *(_table(name, section) for name, section in tables.items())])
 
 
 def _read(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise BadInput(f"there is no config file {path}; the project's own are in configs/") from None
+        raise BadInput(f"there is no config file {path}; the project's own are in configs/", key=str(path)) from None
     except IsADirectoryError:
-        raise BadInput(f"{path} is a folder; give a TOML file") from None
+        raise BadInput(f"{path} is a folder; give a TOML file", key=str(path)) from None
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8", key=str(path)) from None
     except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror}") from None
+        raise BadInput(f"{path} can't be read: {error.strerror}", key=str(path)) from None
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path} is not valid TOML: {error}") from None
+        raise BadInput(f"{path} is not valid TOML: {error}", key=str(path)) from None
 
 
-# --- overrides ------------------------------------------------------------------------------------------------------
+def _check_format(found: object, path: Path) -> None:
+    if found == FORMAT and not isinstance(found, bool):
+        return
+    what = "an earlier version" if found is None else f"another version (format {shown(found)})"
+    raise BadInput(
+        f"{path} was written by {what} of the project, and this version reads format {FORMAT} only; start a new run",
+        key="format",
+    )
+
+
+def _refuse_old_key(values: Mapping[str, object], path: Path, places: Mapping[str, str]) -> None:
+    if (old := find_old_key(values)) is None:
+        return
+    key, value, replaced = old
+    text = _toml(value)
+    raise BadInput(
+        f"{places.get(key, str(path))}: {key} = {text} is of an earlier version; {replaced.now.format(value=text)}",
+        key=key,
+    )
+
+
+# --- overrides -------------------------------------------------------------------------------------------------------
 
 
 def _split(override: str) -> tuple[str, str]:
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")):
-        raise BadInput(f"override {_shown(override)} is not section.key=value, such as algorithm.steps=20")
+        raise BadInput(f"override {shown(override)} is not section.key=value, such as algorithm.steps=20", key=override)
     return key, text.strip()
 
 
 def _override_value(key: str, text: str) -> object:
-    wanted = _keys(Config).get(key)
+    """Read an override's value as the key wants it: a list may lack its brackets, and text its quotes."""
     value = _toml_value(text)
-    if get_origin(wanted) is tuple and not isinstance(value, list):
+    wanted = [member for known in keys() if known.name == key for member in union_members(known.field.annotation)]
+    words = [word for member in wanted if get_origin(member) is Literal for word in get_args(member)]
+    if _takes_list(wanted) and not isinstance(value, list) and value not in words:
         return [_toml_value(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
-    return text if wanted is str and not isinstance(value, str) else value
+    return text if str in wanted and not isinstance(value, str) else value
+
+
+def _takes_list(wanted: Sequence[object]) -> bool:
+    bare = [get_args(member)[0] if hasattr(member, "__metadata__") else member for member in wanted]
+    return any(get_origin(member) is tuple for member in bare)
 
 
 def _toml_value(text: str) -> object:
@@ -97,94 +157,46 @@ def _toml_value(text: str) -> object:
 
 
 def _put(values: dict[str, object], key: str, value: object, override: str) -> None:
-    *sections, last = key.split(".")
-    for depth, name in enumerate(sections, start=1):
+    *parents, last = key.split(".")
+    for depth, name in enumerate(parents, start=1):
         inner = values.setdefault(name, {})
         if not isinstance(inner, dict):
-            raise BadInput(f"override {_shown(override)}: {'.'.join(sections[:depth])} is a value, not a section")
+            parent = ".".join(parents[:depth])
+            raise BadInput(f"override {shown(override)}: {parent} is a value, not a section", key=parent)
         values = inner
     values[last] = value
 
 
-# --- messages -------------------------------------------------------------------------------------------------------
+def _leave_out_other_choices(values: Mapping[str, object], *, overridden: Mapping[str, str]) -> None:
+    """Remove the file's keys that do not exist with a choice that an override makes."""
+    for section in sections().values():
+        if section.chosen_by not in overridden:
+            continue
+        inside: object = values
+        for name in section.name.split("."):
+            inside = inside.get(name) if isinstance(inside, dict) else None
+        if not isinstance(inside, dict):
+            continue
+        choice = inside[section.chosen_by.rpartition(".")[2]]
+        fields = next((set(member.model_fields) for choices, member in section.members if choice in choices), None)
+        known = {name for _, member in section.members for name in member.model_fields}
+        if fields is None:
+            continue
+        for name in known - fields:
+            if f"{section.name}.{name}" not in overridden:
+                inside.pop(name, None)
 
 
-def _one_line(errors: Sequence[ErrorDetails], file: str, places: Mapping[str, str]) -> str:
-    # An unknown key is often the cause of a missing one: it is said first.
-    first = min(errors, key=lambda error: error["type"] != _UNKNOWN)
-    key = _dotted(first["loc"])
-    place = next((place for name, place in places.items() if _is_about(name, key)), file)
-    message = f"{place}: {_explain(first, key)}"
-    more = len(errors) - 1
-    return f"{message} (and {more} more mistake{'s' if more > 1 else ''})" if more else message
-
-
-def _language_key(errors: Sequence[ErrorDetails]) -> str:
-    """Return the config key of a mistake in a language file; empty for another mistake."""
-    is_about_file = any(isinstance(error.get("ctx", {}).get("error"), LanguageFileError) for error in errors)
-    return "data.language_files" if is_about_file else ""
-
-
-def _is_about(override: str, key: str) -> bool:
-    """Whether a mistake at `key` may come from the override: the same key, one inside it, or the section around it."""
-    return override == key or key.startswith((f"{override}.", f"{override}[")) or override.startswith(f"{key}.")
-
-
-def _explain(error: ErrorDetails, key: str) -> str:
-    if error["type"] == _UNKNOWN:
-        return f"unknown key {key}; {_suggestion(key)}"
-    if error["type"] == _MISSING:
-        section, _, name = key.rpartition(".")
-        return f"{key} is missing; add {name} under [{section}]" if section else f"section [{key}] is missing"
-    if error["type"] == "value_error":  # a section's own check: its message names the keys
-        reason = error["ctx"]["error"] if "ctx" in error else error["msg"]
-        named = "data.language_files: " if isinstance(reason, LanguageFileError) else ""
-        return named + " ".join(str(reason).split())
-    allowed = error["msg"].replace("Input should be", "it should be")
-    return f"{key} is {_shown(error['input'])}; {allowed[0].lower()}{allowed[1:]}"
-
-
-def _suggestion(key: str) -> str:
-    known = _keys(Config)
-    section, _, name = key.rpartition(".")
-    if same_name := [path for path in known if path.rpartition(".")[2] == name]:
-        return f"did you mean {' or '.join(same_name)}?"
-    prefix = f"{section}." if section else ""
-    siblings = list(dict.fromkeys(path[len(prefix) :].split(".")[0] for path in known if path.startswith(prefix)))
-    if close := get_close_matches(name, siblings, n=1):
-        return f"did you mean {prefix}{close[0]}?"
-    return f"{f'[{section}] has' if section else 'sections are'} {', '.join(siblings)}"
-
-
-def _keys(section: type[BaseModel], prefix: str = "") -> dict[str, object]:
-    """Every dotted key below a section with the type it wants."""
-    found: dict[str, object] = {}
-    for name, field in section.model_fields.items():
-        wanted = field.annotation
-        if isinstance(wanted, type) and issubclass(wanted, BaseModel):
-            found |= _keys(wanted, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = wanted
-    return found
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
-
-
-def _dotted(location: tuple[int | str, ...]) -> str:
-    """("data", "levels", 1) -> "data.levels[1]"."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-
-
-# --- writing --------------------------------------------------------------------------------------------------------
+# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 def _table(name: str, section: Mapping[str, object]) -> str:
-    values = [f"{key} = {_toml(value)}" for key, value in section.items() if not isinstance(value, dict)]
+    values = {key: value for key, value in section.items() if not isinstance(value, dict)}
+    if (chosen_by := sections()[name].chosen_by.rpartition(".")[2]) in values:
+        values = {chosen_by: values[chosen_by]} | values  # the choice is read first
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
     inner = [_table(f"{name}.{key}", value) for key, value in section.items() if isinstance(value, dict)]
-    return "\n".join([f"[{name}]", *values, "", *inner])
+    return "\n".join([f"[{name}]", *lines, "", *inner])
 
 
 def _toml(value: object) -> str:
@@ -192,7 +204,7 @@ def _toml(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            # JSON's escapes are TOML's, but for the one control character that JSON leaves as it is.
+            # JSON's escapes are TOML's, except for the one control character that JSON leaves as it is.
             return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         case int() | float():
             return repr(value)

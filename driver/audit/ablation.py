@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from contracts.config.reward import GatesConfig, RewardConfig, RewardWeights
+from contracts.config.reward import CalibratedReasoning, GatesConfig, RewardConfig, RewardWeights
 from contracts.config.run import Config
 from driver.audit.result import AuditResult, Contribution
 
@@ -37,7 +37,7 @@ def variants(config: Config) -> list[Variant]:
     for part in RewardWeights.model_fields:
         if (lacking := _without_part(reward, part)) is not None:
             changed[f"part {part}"] = lacking
-    if reward.reasoning.calibration != "off":
+    if isinstance(reward.reasoning, CalibratedReasoning) and reward.reasoning.is_calibrated:
         reasoning = reward.reasoning.model_copy(update={"calibration": "off"})
         changed["calibration"] = reward.model_copy(update={"reasoning": reasoning})
     return [

@@ -55,7 +55,7 @@ def prepare_audit(config: Config) -> AuditPlan:
     settings = config.audit
     solutions = load_solutions(
         settings.source,
-        languages=settings.languages,
+        languages=() if settings.languages == "all" else settings.languages,
         num_items=settings.num_items,
         seed=config.run.seed,
         split="test",

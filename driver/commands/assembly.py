@@ -4,10 +4,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from actors.fleets.worker import RestartBudget
 from cluster.team import Team
+from contracts.config.learning import SftConfig
 from contracts.config.run import Config
 from driver.calibration import Similarities, TranslatedSimilarities, calibration_for
 from driver.inputs import TrainingInputs
@@ -100,7 +100,7 @@ def assemble_run(
         draws.restore(found.state.open)
     store = reference_store(config, inputs, team, outputs=outputs)
     buffer: Buffer
-    if config.algorithm.name == "sft":
+    if isinstance(config.algorithm, SftConfig):
         buffer = PromptBuffer(draws, per_step=config.algorithm.groups_per_step, step=position.step)
     else:
         buffer = RolloutBuffer(
@@ -169,7 +169,7 @@ def learner_recovery(config: Config, team: Team, loop: Loop, buffer: Buffer, *, 
         record=outputs.recorder,
         next_wait_s=lambda: budget.next_wait_s(time.monotonic()),
         restart=team.restart_learner,
-        last_checkpoint=find if config.checkpoint.every_steps else None,
+        last_checkpoint=find if config.checkpoint.every_steps != "off" else None,
     )
 
 
@@ -202,7 +202,7 @@ def rollout_stages(
         scorer=team.scorer,
         prompt=inputs.evaluation.prompter.prompt_token_ids,
         sampling=Sampling(
-            group_size=config.algorithm.group_size,
+            group_size=config.algorithm.samples_per_problem,
             max_tokens=config.policy.max_response_tokens,
             temperature=config.policy.temperature,
             run_seed=config.run.seed,
@@ -217,5 +217,5 @@ def reference_store(config: Config, inputs: TrainingInputs, team: Team, *, outpu
         pivot=team.pivot,
         prompt=inputs.pivot_prompter.reference_prompt,
         sampling=PivotSampling.of(config),
-        cache=ReferenceCache(Path(config.pivot.cache) if config.pivot.cache else None, note=outputs.recorder.note),
+        cache=ReferenceCache(config.pivot.cache_folder, note=outputs.recorder.note),
     )

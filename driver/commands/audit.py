@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from cluster.layout import Layout
 from cluster.team import Team
+from contracts.config.reward import CalibratedReasoning, ReasoningConfig
 from contracts.config.run import Config
 from contracts.errors import RunFailed
 from driver.audit.ablation import contribution, variants
@@ -88,6 +89,12 @@ class _Auditor:
         return tuple(found)
 
 
+def _calibration(reasoning: ReasoningConfig) -> str:
+    if not isinstance(reasoning, CalibratedReasoning):
+        return "none"
+    return f"{reasoning.calibration} on {reasoning.calibration_data}"
+
+
 def measured_on(config: Config) -> dict[str, str]:
     """Return the settings that two audits must share to be comparable."""
     reward = config.reward
@@ -96,9 +103,9 @@ def measured_on(config: Config) -> dict[str, str]:
         "source": config.audit.source,
         "items": str(config.audit.num_items),
         "seed": str(config.run.seed),
-        "judge": reward.reasoning.judge,
+        "judge": reward.reasoning.method,
         "encoder": config.scorer.model,
-        "calibration": f"{reward.reasoning.calibration} on {reward.reasoning.calibration_data}",
+        "calibration": _calibration(reward.reasoning),
         "weights": ", ".join(f"{part} {value:g}" for part, value in weights.items()),
         "combine": reward.combine,
         "scorers": str(config.scorer.num_workers),

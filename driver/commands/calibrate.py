@@ -6,7 +6,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from cluster.team import Team
-from contracts.config.reward import CustomRewardConfig
+from contracts.config.reward import CalibratedReasoning, CustomRewardConfig
 from contracts.config.run import Config
 from driver.calibration import Measured, calibrate, calibration_solutions
 from driver.commands.new_run import new_run, print_licence_notes
@@ -25,14 +25,14 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     with new_run(arguments, "calibrate", role="scorer", change=without_custom_reward) as command:
         config, console = command.config, command.console
         with console.phase("checking data"):
-            check_scorers_suffice(config.reward.reasoning)
+            reasoning = check_scorers_suffice(config.reward.reasoning)
             check_comet(config)
-            languages = calibrated_languages(config)
+            languages = calibrated_languages(reasoning)
         print_licence_notes(config, console)
 
         async def measure(team: Team) -> Measured:
             await team.start_scorers(languages)
-            return await calibrate(config.reward.reasoning, team.scorer, console=console)
+            return await calibrate(reasoning, team.scorer, console=console)
 
         with command.cluster() as layout:
             measured = command.on_team(layout, measure)
@@ -54,9 +54,9 @@ def without_custom_reward(config: Config) -> Config:
     return config.model_copy(update={"reward": reward})
 
 
-def calibrated_languages(config: Config) -> tuple[str, ...]:
+def calibrated_languages(reasoning: CalibratedReasoning) -> tuple[str, ...]:
     """Return all languages of the calibration data, which is read for that."""
-    return tuple(dict.fromkeys(solution.language for solution in calibration_solutions(config.reward.reasoning)))
+    return tuple(dict.fromkeys(solution.language for solution in calibration_solutions(reasoning)))
 
 
 def as_table(calibration: Calibration) -> Table:

@@ -9,8 +9,10 @@ from rich.table import Table
 
 from cluster.estimate import Memory, estimate
 from cluster.layout import Layout, Resources, Role, layout, training_roles
+from contracts.config.learning import PolicyGradientConfig, SftConfig
 from contracts.config.load import load_config
 from contracts.config.run import Config
+from contracts.config.workers import PolicyConfig
 from driver.config_paths import with_absolute_paths
 
 
@@ -65,7 +67,7 @@ def plan_table(wanted: Layout, memory: Mapping[Role, Memory]) -> Table:
 def batch_arithmetic(config: Config) -> list[str]:
     """Return how many responses and tokens a step, a rank and the run have at most, one sentence each."""
     algorithm, policy, learner = config.algorithm, config.policy, config.learner
-    per_problem = 1 if algorithm.name == "sft" else algorithm.group_size
+    per_problem = algorithm.samples_per_problem
     kind = "targets" if algorithm.name == "sft" else "responses"
     responses = algorithm.groups_per_step * per_problem
     drawn = (
@@ -81,14 +83,14 @@ def batch_arithmetic(config: Config) -> list[str]:
         f"whole run: {algorithm.steps} step(s), {algorithm.steps * responses:,} {kind} to "
         f"{algorithm.steps * algorithm.groups_per_step:,} problems in {_languages(config)}",
     ]
-    if algorithm.name != "sft":
-        lines.append(_in_flight(config))
+    if isinstance(algorithm, PolicyGradientConfig):
+        lines.append(_in_flight(algorithm, config.policy))
     if algorithm.optimizer_steps > 1:
         lines.append(
             f"per batch: {algorithm.mini_batches} mini-batches x {algorithm.epochs} epochs = "
             f"{algorithm.optimizer_steps} optimiser steps, {config.total_optimizer_steps:,} in the run"
         )
-    if algorithm.name != "sft" or algorithm.sft_target == "pivot":
+    if not isinstance(algorithm, SftConfig) or algorithm.sft_target == "pivot":
         workers = config.pivot.num_workers
         drawn = config.pivot.num_references
         many = "one" if drawn == 1 else f"one, the majority's of {drawn} responses,"
@@ -101,15 +103,14 @@ def batch_arithmetic(config: Config) -> list[str]:
 def _languages(config: Config) -> str:
     """Return the languages, each with its share of the problems where the shares differ."""
     data = config.data
-    if not data.shares:
+    if data.shares == "equal":
         return ", ".join(data.languages)
     shares = zip(data.languages, data.shares, strict=True)
     return ", ".join(f"{language} {share / sum(data.shares):.0%}" for language, share in shares)
 
 
-def _in_flight(config: Config) -> str:
+def _in_flight(algorithm: PolicyGradientConfig, policy: PolicyConfig) -> str:
     """Return how many groups may be started and not yet learned from."""
-    algorithm, policy = config.algorithm, config.policy
     workers = f"{policy.num_workers}"
     if policy.most_workers > policy.num_workers:
         workers += f" to {policy.most_workers}"

@@ -1,5 +1,6 @@
 """Evaluation with a config's settings on a policy's actors; the measuring itself is driver/evaluation/measure.py."""
 
+from contracts.config.data import BuiltinEvaluation, HubEvaluation
 from contracts.config.run import Config
 from contracts.ports import Console, Generator
 from driver.evaluation.inputs import EvaluationInputs
@@ -11,14 +12,15 @@ async def evaluate_policy(
     config: Config, inputs: EvaluationInputs, policy: Generator, console: Console
 ) -> EvaluationResult:
     """Greedy answers to the evaluation set, judged per language."""
+    evaluation = config.evaluation
     judge = LanguageIdentifier(config.evaluation_languages)
     settings = EvaluationSettings(
-        max_tokens=config.evaluation.max_response_tokens or config.policy.max_response_tokens,
+        max_tokens=config.evaluation_max_tokens,
         measured_on={
-            "source": config.evaluation.source,
-            "path": config.evaluation.path,
-            "split": config.evaluation.split,
-            "num_items": str(config.evaluation.num_items),
+            "source": evaluation.source,
+            "path": "" if isinstance(evaluation, BuiltinEvaluation) else evaluation.path,
+            "split": evaluation.split if isinstance(evaluation, BuiltinEvaluation | HubEvaluation) else "",
+            "num_items": str(evaluation.num_items),
             "num_exemplars": str(config.prompt.num_exemplars),
             "model": config.policy.model,
         },

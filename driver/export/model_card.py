@@ -11,8 +11,19 @@ from pathlib import Path
 import yaml
 from huggingface_hub import ModelCardData, metadata_load
 
+from contracts.config.data import (
+    BuiltinData,
+    BuiltinEvaluation,
+    DataConfig,
+    EvaluationConfig,
+    FileSource,
+    HubData,
+    HubEvaluation,
+    MgsmSource,
+)
+from contracts.config.learning import SftConfig
 from contracts.config.reward import needs_translator
-from contracts.config.run import Config, DataConfig, EvaluationConfig
+from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.paths import absolute
 from driver.calibration import read_calibration
@@ -118,7 +129,7 @@ def _metadata(config: Config, licence: Mapping[str, str]) -> str:
     A local base model is left out: the hub would take its folder's name for one of its own models.
     """
     data, model = config.data, config.policy.model
-    is_on_hub = data.source == "huggingface" and not is_local(data.path)
+    datasets = [data.path] if isinstance(data, HubData) and not is_local(data.path) else None
     return ModelCardData(
         base_model=None if is_local(model) else model,
         language=list(data.languages),
@@ -128,7 +139,7 @@ def _metadata(config: Config, licence: Mapping[str, str]) -> str:
         license_name=licence.get("license_name"),
         license_link=licence.get("license_link"),
         tags=["pb-rlsvr", config.algorithm.name, "multilingual", "reasoning", "arxiv:2509.25543"],
-        datasets=[data.path] if is_on_hub else None,
+        datasets=datasets,
     ).to_yaml()
 
 
@@ -150,15 +161,15 @@ def _licence_of(folder: Path) -> dict[str, str]:
 
 def _source(data: DataConfig | EvaluationConfig) -> str:
     """Return where problems come from in words; a file by its name only."""
-    match data.source:
-        case "builtin":
+    match data:
+        case BuiltinData() | BuiltinEvaluation():
             levels = ", ".join(str(level) for level in data.levels)
             return f"word problems that the training program generates (split {data.split}, level {levels})"
-        case "mgsm":
+        case MgsmSource():
             return "MGSM (Shi et al. 2022, arXiv 2210.03057)"
-        case "huggingface":
+        case HubData() | HubEvaluation():
             return f"the dataset `{shown(data.path)}`, split `{data.split}`"
-        case _:
+        case FileSource():
             return f"the file `{shown(data.path)}`"
 
 
@@ -173,7 +184,7 @@ def _licence_notes(config: Config) -> list[str]:
     is_rewarded = has_reward(config)
     models = {
         config.policy.model: True,
-        config.pivot.model: is_rewarded or config.algorithm.sft_target == "pivot",
+        config.pivot.model: not isinstance(config.algorithm, SftConfig) or config.algorithm.sft_target == "pivot",
         config.scorer.model: is_rewarded,
         config.comet.model: is_rewarded and config.reward.needs_comet,
         config.translator.model: is_rewarded and needs_translator(config.reward, config.comet),

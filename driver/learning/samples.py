@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 
 from contracts.batches import TokenMeasures, TrainSample
-from contracts.config.learning import GROUP_BASELINES, AlgorithmConfig
+from contracts.config.learning import GrpoConfig, PolicyGradientConfig, PpoConfig
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import Candidate, DroppedGroup, ScoredGroup, Unscored
 from driver.learning.advantages import (
@@ -38,7 +38,7 @@ def learnable(
     *,
     policy_version: int,
     step: int,
-    algorithm: AlgorithmConfig,
+    algorithm: PolicyGradientConfig,
     reward: RewardConfig,
 ) -> tuple[list[list[Candidate]], list[DroppedGroup]]:
     """Every group ends in exactly one of the two: its responses may be learned from, or it is dropped with a reason.
@@ -61,7 +61,7 @@ def learnable(
 
 
 def why_not_learnable(
-    scored: ScoredGroup, *, policy_version: int, step: int, algorithm: AlgorithmConfig, reward: RewardConfig
+    scored: ScoredGroup, *, policy_version: int, step: int, algorithm: PolicyGradientConfig, reward: RewardConfig
 ) -> DroppedGroup | None:
     """Why a group can't be learned from; None where it can.
 
@@ -78,7 +78,7 @@ def why_not_learnable(
         return dropped("too_stale", f"drawn {age} policy versions ago")
     if all(signal is None for signal in signals):
         return dropped("unscored", next(score.reason for score in scored.scores if isinstance(score, Unscored)))
-    if algorithm.advantage in GROUP_BASELINES and not has_signal(signals, min_spread=reward.min_group_spread):
+    if algorithm.has_group_baseline and not has_signal(signals, min_spread=reward.min_group_spread):
         return dropped("no_signal")
     is_whole = [not rollout.is_truncated for rollout, s in zip(rollouts, signals, strict=True) if s is not None]
     if algorithm.mask_truncated and not any(is_whole):
@@ -123,7 +123,7 @@ def to_measure(candidate: Candidate) -> TrainSample:
 
 
 def samples_from_rewards(
-    groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: AlgorithmConfig
+    groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: GrpoConfig
 ) -> list[list[TrainSample]]:
     """The groups' samples, each reward compared with those of its siblings or of the batch.
 
@@ -149,7 +149,7 @@ def samples_from_rewards(
 
 
 def samples_from_critic(
-    groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: AlgorithmConfig
+    groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: PpoConfig
 ) -> list[list[TrainSample]]:
     """The groups' samples, each token compared with what the critic expected; whitened if asked.
 
@@ -181,13 +181,13 @@ def samples_from_critic(
     return _as_groups(samples, groups)
 
 
-def _check(candidates: Sequence[Candidate], known: Sequence[TokenMeasures], algorithm: AlgorithmConfig) -> None:
+def _check(candidates: Sequence[Candidate], known: Sequence[TokenMeasures], algorithm: PolicyGradientConfig) -> None:
     if len(known) != len(candidates):
         raise ValueError(f"{len(known)} measures for {len(candidates)} candidates")
     needed = {
         "logprobs": algorithm.needs_measuring,
         "reference_logprobs": algorithm.kl != "none",
-        "values": algorithm.advantage == "gae",
+        "values": isinstance(algorithm, PpoConfig),
     }
     for candidate, measured in zip(candidates, known, strict=True):
         for name in (name for name, is_needed in needed.items() if is_needed):
@@ -198,7 +198,7 @@ def _check(candidates: Sequence[Candidate], known: Sequence[TokenMeasures], algo
                 )
 
 
-def _penalties(candidate: Candidate, measured: TokenMeasures, algorithm: AlgorithmConfig) -> Floats:
+def _penalties(candidate: Candidate, measured: TokenMeasures, algorithm: PolicyGradientConfig) -> Floats:
     """[T] what each token costs; zeros unless the distance to the reference is charged in the reward."""
     if algorithm.kl != "reward":
         return np.zeros(len(candidate.response_token_ids))
@@ -211,7 +211,7 @@ def _penalties(candidate: Candidate, measured: TokenMeasures, algorithm: Algorit
 
 
 def _against_siblings(
-    groups: Sequence[Sequence[Candidate]], penalties: Sequence[Floats], algorithm: AlgorithmConfig
+    groups: Sequence[Sequence[Candidate]], penalties: Sequence[Floats], algorithm: GrpoConfig
 ) -> list[tuple[float, ...]]:
     """One advantage a response, the same number for its tokens; what its tokens cost is part of its reward."""
     costs = iter(penalties)
@@ -234,7 +234,7 @@ def _sample(
     advantages: tuple[float, ...],
     returns: tuple[float, ...],
     *,
-    algorithm: AlgorithmConfig,
+    algorithm: PolicyGradientConfig,
 ) -> TrainSample:
     """With one optimiser step a batch the weights that learn are those that were measured: the ratio starts at 1, and
     the learner's own log-probabilities say so more exactly."""

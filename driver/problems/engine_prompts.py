@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from contracts.config.data import BuiltinData
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from driver.problems.builtin.texts.templates import LEVELS
@@ -18,7 +19,7 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
         dict.fromkeys((*config.data.languages, *config.evaluation_languages)) if section == "policy" else ("en",)
     )
     check_context(engine.model, engine.max_model_len, section=section, context=section)
-    levels = config.data.levels if config.data.source == "builtin" else LEVELS
+    levels = config.data.levels if isinstance(config.data, BuiltinData) else LEVELS
     tokenizer = load_tokenizer(
         engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
     )

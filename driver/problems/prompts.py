@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from jinja2 import TemplateError
 
-from contracts.config.run import PromptConfig
+from contracts.config.data import PromptConfig
 from contracts.errors import BadInput
 from contracts.paths import absolute
 from contracts.rollouts import Problem
@@ -124,7 +124,7 @@ class Prompter:
         try:
             return cast("str", self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=is_open))
         except TemplateError as error:
-            hint = "; it may know no system role: empty prompt.system" if self._system else ""
+            hint = "; it may know no system role: leave prompt.system out" if self._system else ""
             raise BadInput(f"the tokenizer's chat template fails: {' '.join(str(error).split())}{hint}") from None
 
     def _check_length(self, token_ids: tuple[int, ...], what: str, section: str) -> None:
@@ -144,7 +144,7 @@ def worked_examples(
 
 
 def load_tokenizer(
-    model: str, *, chat_template: str, trust_remote_code: bool, section: str = "policy"
+    model: str, *, chat_template: str | None, trust_remote_code: bool, section: str = "policy"
 ) -> "PreTrainedTokenizerBase":
     """The tokenizer of a local folder or hub name, with a chat template: its own, or the file `chat_template`.
 

@@ -9,7 +9,16 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
-from contracts.config.run import DataConfig, EvaluationConfig
+from contracts.config.data import (
+    BuiltinData,
+    BuiltinEvaluation,
+    DataConfig,
+    EvaluationConfig,
+    FileSource,
+    HubData,
+    HubEvaluation,
+    MgsmSource,
+)
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.builtin.generate import builtin_problems
@@ -84,22 +93,8 @@ def first_problems(source: ProblemSource, languages: Sequence[str], *, num_items
 
 
 def _open(config: DataConfig | EvaluationConfig, languages: Sequence[str], seed: int) -> ProblemSource:
-    match config.source:
-        case "builtin":
-            return _open_builtin(config, languages, seed)
-        case "jsonl":
-            return TableSource(JsonlTable(Path(config.path)), name=config.path)
-        case "parquet":
-            return TableSource(ParquetTable(Path(config.path), columns=COLUMNS), name=config.path)
-        case "huggingface":
-            return TableSource(open_huggingface(config.path, split=config.split), name=f"dataset {config.path}")
-        case "mgsm":
-            return TableSource(MgsmTable(Path(config.path)), name=f"MGSM in {config.path}")
-
-
-def _open_builtin(config: DataConfig | EvaluationConfig, languages: Sequence[str], seed: int) -> ProblemSource:
-    match config.split:
-        case "train" | "test":
+    match config:
+        case BuiltinData() | BuiltinEvaluation():
             problems = builtin_problems(
                 seed=seed,
                 split=config.split,
@@ -108,5 +103,11 @@ def _open_builtin(config: DataConfig | EvaluationConfig, languages: Sequence[str
                 languages=tuple(languages),
             )
             return ListSource(problems, name=f"the built-in set's {config.split} split")
-        case other:
-            raise BadInput(f"the built-in set has no split {other!r}; it has train and test")
+        case FileSource(source="jsonl"):
+            return TableSource(JsonlTable(Path(config.path)), name=config.path)
+        case FileSource():
+            return TableSource(ParquetTable(Path(config.path), columns=COLUMNS), name=config.path)
+        case HubData() | HubEvaluation():
+            return TableSource(open_huggingface(config.path, split=config.split), name=f"dataset {config.path}")
+        case MgsmSource():
+            return TableSource(MgsmTable(Path(config.path)), name=f"MGSM in {config.path}")

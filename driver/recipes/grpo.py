@@ -4,6 +4,7 @@ REINFORCE++ and leave-one-out are the same recipe with another baseline. The rec
 unit test runs it on fakes.
 """
 
+from contracts.config.learning import GrpoConfig
 from driver.learning.samples import learnable, samples_from_rewards
 from driver.recipes.loop import Loop
 from driver.rollouts.buffer import RolloutBuffer
@@ -20,6 +21,7 @@ async def train_grpo(buffer: RolloutBuffer, *, loop: Loop) -> None:
         RunFailed: another actor failed, or too many optimiser steps in a row were skipped.
     """
     algorithm, reward = loop.settings.algorithm, loop.settings.reward
+    assert isinstance(algorithm, GrpoConfig)
     for step in loop.steps():
         batch = await loop.take_batch(step, buffer)
 

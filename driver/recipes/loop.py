@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, TypeVar
 
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch, TrainSample
-from contracts.config.learning import AlgorithmConfig, LearnerConfig
+from contracts.config.learning import AlgorithmConfig, LearnerConfig, PolicyGradientConfig
 from contracts.config.reward import RewardConfig
 from contracts.config.run import Config
 from contracts.errors import RunFailed
@@ -76,6 +76,11 @@ class LearningSettings:
             pad_token_id=pad_token_id,
             seed=config.run.seed,
         )
+
+    @property
+    def masks_truncated(self) -> bool:
+        """Return whether truncated responses are left out of the loss."""
+        return isinstance(self.algorithm, PolicyGradientConfig) and self.algorithm.mask_truncated
 
     @property
     def shares_prompts(self) -> bool:
@@ -241,7 +246,7 @@ class Loop:
             weighting=LossWeighting(
                 aggregation=settings.algorithm.aggregation,
                 max_response_tokens=settings.max_response_tokens,
-                mask_truncated=settings.algorithm.mask_truncated,
+                mask_truncated=settings.masks_truncated,
             ),
             share_prompts=settings.shares_prompts,
         )

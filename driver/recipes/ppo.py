@@ -3,6 +3,7 @@
 The order of the stages is that of Ouyang et al. 2022, arXiv 2203.02155. The recipe uses ports and stages only.
 """
 
+from contracts.config.learning import PpoConfig
 from driver.learning.samples import learnable, samples_from_critic
 from driver.recipes.loop import Loop
 from driver.rollouts.buffer import RolloutBuffer
@@ -17,6 +18,7 @@ async def train_ppo(buffer: RolloutBuffer, *, loop: Loop) -> None:
         RunFailed: another actor failed, or too many optimiser steps in a row were skipped.
     """
     algorithm, reward = loop.settings.algorithm, loop.settings.reward
+    assert isinstance(algorithm, PpoConfig)
     for step in loop.steps():
         batch = await loop.take_batch(step, buffer)
 

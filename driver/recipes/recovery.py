@@ -73,7 +73,7 @@ class Recovery:
         self.loop.is_between_steps = False  # until this is done, the learner's state belongs to no step
         if self.last_checkpoint is None:
             raise RunFailed(
-                f"{lost}; there is no checkpoint to go on from, because checkpoint.every_steps is 0",
+                f"{lost}; there is no checkpoint to go on from, because checkpoint.every_steps is off",
                 key="checkpoint.every_steps",
             ) from lost
         if (wait_s := self.next_wait_s()) is None:

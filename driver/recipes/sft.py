@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contracts.batches import TrainSample
+from contracts.config.learning import SftConfig
 from contracts.errors import BadInput
 from contracts.rollouts import DroppedGroup, Problem, PromptDraw
 from driver.recipes.loop import Loop
@@ -35,7 +36,9 @@ async def train_sft(buffer: PromptBuffer, *, stages: SftStages, loop: Loop) -> N
         LearnerLost: the learner must be restarted; this function goes on when it is called again.
         RunFailed: another actor failed, or too many optimiser steps in a row were skipped.
     """
-    is_translated = loop.settings.algorithm.sft_target == "translation"
+    algorithm = loop.settings.algorithm
+    assert isinstance(algorithm, SftConfig)
+    is_translated = algorithm.sft_target == "translation"
     for step in loop.steps():
         draws = buffer.take_batch(step.number)
         found = find_texts(

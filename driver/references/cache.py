@@ -223,8 +223,8 @@ def check_folder(folder: Path) -> None:
     existing = next(place for place in (folder, *folder.parents) if os.path.exists(place))
     if not existing.is_dir() or not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
         raise BadInput(
-            f"pivot.cache {folder}: {existing} is no folder that may be read and written to; choose another, or leave "
-            'pivot.cache = "" to keep references for one run only'
+            f"pivot.cache {folder}: {existing} is no folder that may be read and written to; choose another, or set "
+            'pivot.cache = "off" to keep references for one run only'
         )
 
 

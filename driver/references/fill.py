@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from contracts.config.run import PivotConfig
+from contracts.config.workers import PivotConfig
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.sources import ProblemSource

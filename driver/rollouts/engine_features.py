@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from contracts.config.run import Config, EngineConfig
+from contracts.config.reward import LikelihoodReasoning, TranslationReasoning
+from contracts.config.run import Config
+from contracts.config.workers import EngineConfig
 from contracts.ports import AnswerLikelihood, Generator
 from contracts.rollouts import AnswerProbabilityRequest, Group, Reference, SamplingRequest, ScoreRequest
 from driver.problems.prompts import load_tokenizer
@@ -194,12 +196,12 @@ def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Ge
     Raises:
         BadInput: the tokenizer of the engine can't be loaded.
     """
-    match config.reward.reasoning.judge, config.reward.reasoning.translator:
-        case "likelihood", _:
+    match config.reward.reasoning:
+        case LikelihoodReasoning():
             return EngineFeatureSource(
                 likelihood=PolicyAnswerLikelihood(likelihood=policy, tokenizer=_tokenizer(config.policy, "policy"))
             )
-        case "translation", "pivot":
+        case TranslationReasoning(translator="pivot"):
             return EngineFeatureSource(
                 translations=PivotTranslations(
                     pivot=pivot,

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import PolicyGradientConfig
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import DroppedGroup, PromptDraw, ScoredGroup
 from driver.learning.samples import why_not_learnable
@@ -51,7 +51,7 @@ class Batch:
 class BufferRules:
     """Hold the settings that decide on slots and replacements."""
 
-    algorithm: AlgorithmConfig
+    algorithm: PolicyGradientConfig
     reward: RewardConfig
 
     def dropped(self, outcome: Outcome, *, version: int, step: int) -> DroppedGroup | None:

@@ -80,12 +80,12 @@ class Checkpoints:
     def is_due(self, step: int, *, last_step: int) -> bool:
         """Return whether a finished step is followed by a checkpoint."""
         every = self._settings.every_steps
-        return every > 0 and (step % every == 0 or step == last_step)
+        return every != "off" and (step % every == 0 or step == last_step)
 
     @property
     def are_made(self) -> bool:
         """Return whether the config asks for checkpoints."""
-        return self._settings.every_steps > 0
+        return self._settings.every_steps != "off"
 
     def has(self, step: int) -> bool:
         """Return whether that step has a whole checkpoint, by this start of the run or by one before."""
@@ -139,7 +139,7 @@ class Checkpoints:
     def _score(self, step: int) -> float | None:
         """Return the mean of checkpoint.best_metric over the steps since the checkpoint before; None without any."""
         name = self._settings.best_metric
-        if not name:
+        if name == "off":
             return None
         since = max((earlier for earlier in whole_checkpoints(self._folder) if earlier < step), default=0)
         steps = [found.metrics for found in read_metrics(self._metrics) if since < found.step <= step]

@@ -51,9 +51,9 @@ def _model(model: str) -> Fingerprint:
     return Fingerprint(label=f"{model} ({fingerprint[:12]})", digest=fingerprint)
 
 
-def _lora(lora: LoraConfig) -> Fingerprint:
-    if not lora.rank:
+def _lora(lora: LoraConfig | None) -> Fingerprint:
+    if lora is None:
         return Fingerprint(label="off", digest="off")
-    targets = ", ".join(lora.targets) or "all linear layers"
+    targets = "all linear layers" if lora.targets == "all" else ", ".join(lora.targets)
     label = f"rank {lora.rank} and alpha {lora.alpha:g} on {targets}"
     return Fingerprint(label=label, digest=label)

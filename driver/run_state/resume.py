@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.config.load import load_config
+from contracts.config.keys import may_change, sections
+from contracts.config.load import load_run_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.files import write_whole
@@ -20,46 +21,6 @@ from driver.run_state.checkpoints import FoundCheckpoint, find_checkpoint, set_a
 from driver.run_state.model_fingerprints import run_fingerprints
 from driver.tracking.line_logs import Event, EventLog, read_metrics
 from driver.tracking.run_folder import RunFolder, check_place, create, cut_record, holds_something, sole_writer
-
-_ENGINE = ("num_workers", "tensor_parallel_size", "max_num_seqs", "gpu_memory_utilization", "kv_cache_gib")
-MAY_CHANGE = (
-    # how long, how fast, and what is measured
-    "algorithm.steps",
-    "audit",
-    "checkpoint",
-    "cluster",
-    "evaluation.after",
-    "evaluation.before",
-    "export",
-    "fleet",
-    "run.folder",
-    "run.name",
-    "weights",
-    # where a model or a data set lies: the checkpoint and the problem stream compare its contents
-    "critic.model",
-    "data.path",
-    "pivot.cache",
-    "pivot.model",
-    "policy.model",
-    "scorer.model",
-    # sizes that change results by rounding only
-    *(f"{section}.{key}" for section in ("policy", "pivot") for key in (*_ENGINE, "num_cpus", "timeout_s")),
-    "policy.min_workers",
-    "policy.max_workers",
-    *(f"scorer.{key}" for key in ("num_workers", "batch_size", "batch_across_groups", "num_cpus", "num_gpus")),
-    *(f"scorer.{key}" for key in ("timeout_s", "attempts", "backoff_s")),
-    "comet.batch_size",
-    "translator.batch_size",
-    *(f"learner.{key}" for key in ("num_ranks", "num_cpus", "timeout_s", "max_skipped_steps", "keep_whole_mib")),
-    *(f"learner.{key}" for key in ("offload_optimizer", "offload_parameters", "gradient_checkpointing")),
-    *(f"learner.{key}" for key in ("attention", "row_tokens", "logprob_chunk_tokens", "share_prompts")),
-    "reward.consistency_floor",
-    "reward.consistency_steps",
-)
-"""Keys, or whole sections, that may have other values when a run is continued; any other change makes it another run.
-
-The learning rate and its schedule are not here: those of the optimiser are part of the checkpoint.
-"""
 
 _GLOB_CHARACTERS = "*?["
 
@@ -88,7 +49,7 @@ def open_run(config: Config, name: str) -> OpenedRun:
         BadInput: the run is finished, still going, of another config, or can't be continued.
     """
     path = check_place(config, name)
-    if config.checkpoint.every_steps and (wrong := [sign for sign in _GLOB_CHARACTERS if sign in str(path)]):
+    if config.checkpoint.every_steps != "off" and (wrong := [sign for sign in _GLOB_CHARACTERS if sign in str(path)]):
         raise BadInput(
             f"{path} contains {wrong[0]!r}, and DeepSpeed can't load a checkpoint from such a path; choose another "
             "run.name or run.folder",
@@ -150,7 +111,7 @@ def _continued(folder: RunFolder, config: Config) -> OpenedRun:
     checkpoint = find_checkpoint(
         folder.checkpoints, fingerprints=run_fingerprints(config), on_damage=config.checkpoint.on_damage
     )
-    if checkpoint is None and num_steps and (status == "finished" or not before.checkpoint.every_steps):
+    if checkpoint is None and num_steps and (status == "finished" or before.checkpoint.every_steps == "off"):
         raise BadInput(
             f"the run in {path} has {num_steps} steps and no checkpoint (checkpoint.every_steps was "
             f"{before.checkpoint.every_steps}), so it can't be continued; choose another run.name, or remove it",
@@ -208,7 +169,7 @@ def _config_before(folder: RunFolder) -> Config:
             key=folder.config.name,
         )
     try:
-        return load_config(folder.config)
+        return load_run_config(folder.config)
     except BadInput as error:
         raise BadInput(
             f"the run in {folder.path} can't be continued by this version of the project: {error}", key=error.key
@@ -216,14 +177,20 @@ def _config_before(folder: RunFolder) -> Config:
 
 
 def _changes(before: Config, now: Config) -> dict[str, str]:
-    """Return what each key that differs was and is now, by key, in the order of the config."""
+    """Return what each changed key was and is; a changed choice comes first, else in the order of the config."""
     was, is_now = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
     keys = [key for key in dict.fromkeys((*was, *is_now)) if was.get(key) != is_now.get(key)]
-    return {key: f"{key} was {was.get(key)!r} and is {is_now.get(key)!r} now" for key in keys}
+    choices = {section.chosen_by for section in sections().values()}
+    keys.sort(key=lambda key: key not in choices)  # another choice is why other keys differ
+    return {key: f"{key} was {_shown(was.get(key))} and is {_shown(is_now.get(key))} now" for key in keys}
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else repr(value)
 
 
 def _refuse_another_run(path: Path, changed: Mapping[str, str]) -> None:
-    refused = {key: text for key, text in changed.items() if not _may_change(key)}
+    refused = {key: text for key, text in changed.items() if not may_change(key)}
     if refused:
         more = f" (and {len(refused) - 3} more)" if len(refused) > 3 else ""
         raise BadInput(
@@ -238,10 +205,6 @@ def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     for key, value in values.items():
         found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return found
-
-
-def _may_change(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in MAY_CHANGE)
 
 
 def _keep_old_config(folder: RunFolder) -> None:

@@ -37,7 +37,7 @@ _ENCODER_SHAPE = ("model_type", "num_attention_heads", "hidden_act", "layer_norm
 def load_comet(
     folder_or_name: str,
     *,
-    encoder: str = "",
+    encoder: str | None = None,
     dtype: Literal["bfloat16", "float32"] = "float32",
     device: str = "cpu",
     batch_size: int = 16,
@@ -45,7 +45,7 @@ def load_comet(
 ) -> "CometMetric":
     """Load a model from its folder or the hub, and log its licence.
 
-    `encoder` is the folder or name of the config and tokenizer; empty is what hparams.yaml names. Weights come from the
+    `encoder` is the folder or name of the config and tokenizer; None is what hparams.yaml names. Weights come from the
     checkpoint alone. `cache_folder` receives the converted weights if the model's own folder can't be written.
     `batch_size` is in segments.
 

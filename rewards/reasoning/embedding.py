@@ -44,18 +44,18 @@ class EmbeddingSimilarity:
     their cosine.
     """
 
-    def __init__(self, encoder: Encoder, chunk_tokens: int = 0) -> None:
+    def __init__(self, encoder: Encoder, chunk_tokens: int | None = None) -> None:
         """Compare with `encoder`, which embeds at most `chunk_tokens` at once.
 
-        `chunk_tokens` counts prefix and special tokens too; 0 is the most that the encoder reads.
+        `chunk_tokens` counts prefix and special tokens too; None is the most that the encoder reads.
 
         Raises:
             ValueError: `chunk_tokens` is more than the encoder reads, or too few for any text.
         """
-        if chunk_tokens and 0 < encoder.max_tokens < chunk_tokens:
+        if chunk_tokens is not None and 0 < encoder.max_tokens < chunk_tokens:
             raise ValueError(
                 f"chunk_tokens {chunk_tokens} is more than the {encoder.max_tokens} tokens that the encoder reads; "
-                "lower reward.reasoning.chunk_tokens, or set it to 0"
+                'lower reward.reasoning.chunk_tokens, or set it to "auto"'
             )
         self._encoder = encoder
         self._limit = chunk_tokens or encoder.max_tokens

@@ -8,6 +8,7 @@ custom reward leaves time for the faults.
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.config.learning import GrpoConfig
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.rollouts import Problem, Reference
@@ -95,7 +96,7 @@ start_timeout_s = {start_timeout_s}
 [checkpoint]
 every_steps = {checkpoint_every}
 keep_last = 3
-best_metric = ""
+best_metric = "off"
 grace_s = {grace_s}
 [fleet]
 heartbeat_s = {heartbeat_s}
@@ -170,6 +171,7 @@ def _write_references(config: Config) -> None:
     """Write references for more problems than the run can draw, replacements included."""
     inputs = prepare_training(config)
     algorithm = config.algorithm
+    assert isinstance(algorithm, GrpoConfig)
     num_draws = (algorithm.steps + 2) * (algorithm.groups_per_step + algorithm.max_replacements)
     problems = {draw.problem.item_id: draw.problem for draw in first_draws(inputs.stream, num_draws)}
     sampling = PivotSampling.of(config)

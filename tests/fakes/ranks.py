@@ -10,15 +10,15 @@ from actors.fleets.learner import LearnerRanks
 from actors.learner import RankArguments
 from actors.weight_sync.sender import PushOrder, PushOutcome
 from contracts.batches import StepResult, TokenMeasures, TrainBatch
-from contracts.config.fleet import FleetConfig
-from contracts.config.run import AlgorithmConfig, CriticConfig, LearnerConfig, PolicyConfig
+from contracts.config.learning import CriticConfig, GrpoConfig, LearnerConfig
+from contracts.config.workers import FleetConfig, PolicyConfig
 from tests.fakes.remote import Method
 
 PATIENT = FleetConfig(dead_after_s=3600, suspect_after_s=60)
 HASTY = FleetConfig(heartbeat_s=0.01, suspect_after_s=0.02, dead_after_s=0.1)
 ARGUMENTS = RankArguments(
     learner=LearnerConfig(num_ranks=2),
-    algorithm=AlgorithmConfig(steps=1),
+    algorithm=GrpoConfig(steps=1),
     critic=CriticConfig(),
     total_optimizer_steps=1,
     policy=PolicyConfig(model="none"),

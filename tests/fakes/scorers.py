@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from actors.fleets.scorers import ScorerPool
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.remote.process import ProcessInfo
-from contracts.config.fleet import FleetConfig
+from contracts.config.workers import FleetConfig
 from contracts.rollouts import Score, ScoreRequest
 from rewards.reasoning.similarity import ReasoningPair
 from tests.builders import a_score

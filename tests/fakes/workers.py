@@ -16,7 +16,7 @@ import ray
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.fleets.worker import Worker, WorkerState
 from actors.remote.process import ProcessInfo, this_process
-from contracts.config.fleet import FleetConfig
+from contracts.config.workers import FleetConfig
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 from tests.builders import a_rollout
 from tests.fakes.clock import FakeTime, settle

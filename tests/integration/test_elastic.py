@@ -24,8 +24,7 @@ from cluster.elastic.ray_capacity import RayCapacity
 from cluster.elastic.scaling import Autoscaler, ScalingLimits
 from cluster.launch import Bundles, placed, start_actor
 from cluster.layout import Layout, Placement, Resources
-from contracts.config.fleet import FleetConfig
-from contracts.config.run import ClusterConfig
+from contracts.config.workers import ClusterConfig, FleetConfig
 from contracts.rollouts import Rollout, SamplingRequest
 
 MEMORY = 100_000_000

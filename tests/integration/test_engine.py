@@ -14,7 +14,7 @@ from actors.learning.logprobs import HeadSettings
 from actors.learning.policy_model import PolicyModel, load_causal_model, num_drawable_tokens
 from actors.learning.rows import RowInputs
 from contracts.batches import Segment
-from contracts.config.run import EngineConfig, PivotConfig
+from contracts.config.workers import EngineConfig, PivotConfig
 from contracts.rollouts import AnswerProbabilityRequest
 from quickstart.tiny import build_tiny_model
 from tests.models.tiny import (

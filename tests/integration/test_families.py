@@ -33,7 +33,8 @@ from actors.learning.policy_model import num_drawable_tokens
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from contracts.batches import StepResult, TrainBatch, TrainSample
-from contracts.config.run import AlgorithmConfig, CriticConfig, EngineConfig, LearnerConfig, PivotConfig
+from contracts.config.learning import CriticConfig, GrpoConfig, LearnerConfig
+from contracts.config.workers import EngineConfig, PivotConfig
 from contracts.rollouts import Rollout
 from driver.learning.batching import LossWeighting, pack
 from quickstart.tiny import tiny_tokenizer
@@ -160,7 +161,7 @@ def setup_of(base: Path, vocab_size: int | None) -> RankSetup:
     learner = {"dtype": "float32", "learning_rate": 2e-3, "max_grad_norm": 1000, "keep_whole_mib": 0, "timeout_s": 60}
     return RankSetup(
         learner=LearnerConfig.model_validate(learner),
-        algorithm=AlgorithmConfig(steps=1),
+        algorithm=GrpoConfig(steps=1),
         critic=CriticConfig(),
         policy=PolicySource(model=str(base), temperature=TEMPERATURE, vocab_size=vocab_size),
         total_optimizer_steps=1,

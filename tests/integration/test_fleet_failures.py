@@ -26,8 +26,7 @@ from actors.remote.process import ProcessInfo, RemoteActor
 from actors.weight_sync.buckets import WeightBucket, WeightManifest
 from cluster.launch import Bundles, collect_logs, connected, placed, start_actor
 from cluster.layout import Layout, Placement, Resources
-from contracts.config.fleet import FleetConfig
-from contracts.config.run import ClusterConfig
+from contracts.config.workers import ClusterConfig, FleetConfig
 from contracts.errors import FleetLost
 from contracts.rollouts import Rollout
 from driver.tracking.console import Console

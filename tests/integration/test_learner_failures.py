@@ -22,8 +22,7 @@ from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from actors.weight_sync.buckets import WeightBucket, WeightManifest
 from cluster.launch import connected
 from contracts.batches import PushResult, StepResult, TrainBatch
-from contracts.config.fleet import FleetConfig
-from contracts.config.run import ClusterConfig, PolicyConfig
+from contracts.config.workers import ClusterConfig, FleetConfig, PolicyConfig
 from contracts.errors import FleetLost, LearnerLost
 from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels

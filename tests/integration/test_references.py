@@ -83,7 +83,7 @@ def test_the_cache_is_filled_once_and_what_was_damaged_is_asked_for_again(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["pivot.cache="], 'pivot.cache = "" keeps references for one run only'),
+        (["pivot.cache=off"], 'pivot.cache = "off" keeps references for one run only'),
         (["pivot.cache=references.toml"], "is no folder that may be read and written to"),
     ],
 )

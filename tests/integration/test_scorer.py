@@ -24,17 +24,16 @@ from actors.scorer import ScorerWorker
 from actors.scoring.loaded_reward import LoadedReward, RewardSetup
 from cluster.launch import connected, placed, start_actor
 from cluster.layout import Layout, Placement, Resources
-from contracts.config.fleet import FleetConfig
 from contracts.config.reward import (
     CometConfig,
     CustomRewardConfig,
-    ReasoningConfig,
+    EmbeddingReasoning,
     RewardConfig,
     RewardWeights,
     ScorerConfig,
     TranslatorConfig,
 )
-from contracts.config.run import ClusterConfig
+from contracts.config.workers import ClusterConfig, FleetConfig
 from contracts.errors import FleetLost
 from contracts.rollouts import ParallelSolution, Score, ScoreRequest, Unscored
 from driver.tracking.console import Console
@@ -82,7 +81,7 @@ def a_setup(models: TinyModels, *, across_groups: bool = False, calibration: str
         ),
         reward=RewardConfig(
             weights=RewardWeights(answer=0.6, reasoning=0.2, numbers=0.1, custom=0.1),
-            reasoning=ReasoningConfig(calibration=calibration, low=-1, high=1),
+            reasoning=EmbeddingReasoning(calibration=calibration, low=-1, high=1),
             custom=CustomRewardConfig(path="/nowhere/mine.py"),
         ),
         comet=CometConfig(),

@@ -4,7 +4,7 @@ import pytest
 
 from actors.scoring.loaded_reward import LoadedReward, RewardSetup
 from actors.scoring.metrics import over_step, scorer_metrics
-from contracts.config.reward import CometConfig, ReasoningConfig, RewardConfig, ScorerConfig, TranslatorConfig
+from contracts.config.reward import CometConfig, CometReasoning, RewardConfig, ScorerConfig, TranslatorConfig
 from rewards.reasoning.similarity import ReasoningPair
 from tests.models.tiny_comet import save_comet
 from tests.models.tiny_translator import NLLB_CODES, build_translator
@@ -17,7 +17,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedReward:
     translator = build_translator(tmp_path_factory.mktemp("nllb"), NLLB_CODES, seed=0)
     setup = RewardSetup(
         scorer=ScorerConfig(model="none is loaded"),
-        reward=RewardConfig(reasoning=ReasoningConfig(judge="comet", calibration="off")),
+        reward=RewardConfig(reasoning=CometReasoning(method="comet", calibration="off")),
         comet=CometConfig(model=str(metric), encoder=str(metric / "encoder"), feeding="back"),
         translator=TranslatorConfig(model=str(translator)),
         languages=("de",),

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from actors.generation.engine import GenerationEngine
 from actors.weight_sync.buckets import LearnerWeights, WeightBucket, WeightManifest
-from contracts.config.run import PolicyConfig
+from contracts.config.workers import PolicyConfig
 from contracts.rollouts import SamplingRequest
 
 PROMPT = tuple(range(40, 60))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.selection import Batch, BufferRules
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.problems.draws import Draws, OpenDraws
 from contracts.config.reward import RewardConfig
@@ -21,9 +21,9 @@ DULL = (a_score(0.5),) * GROUP_SIZE
 PROBLEMS = [a_problem(f"{name}{index}") for index in range(4) for name in "abcdefgh"]
 
 
-def algorithm(*, size: int = 2, **changed: object) -> AlgorithmConfig:
+def algorithm(*, size: int = 2, **changed: object) -> GrpoConfig:
     values = {"steps": 9, "groups_per_step": size, "group_size": GROUP_SIZE, **changed}
-    return AlgorithmConfig.model_validate(values)
+    return GrpoConfig.model_validate(values)
 
 
 async def quiet() -> None:
@@ -80,7 +80,7 @@ class BufferHarness:
 
     def __init__(
         self,
-        rules: AlgorithmConfig,
+        rules: GrpoConfig,
         *,
         problems: Sequence[Problem] = PROBLEMS,
         scores: Mapping[int, Scores] | None = None,  # by number of the draw

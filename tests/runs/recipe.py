@@ -10,7 +10,7 @@ from contracts.errors import RunFailed
 from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.selection import BufferRules
 from contracts.batches import PackedRow, TrainBatch
-from contracts.config.learning import AlgorithmConfig, LearnerConfig
+from contracts.config.learning import GrpoConfig, LearnerConfig, PpoConfig, SftConfig
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.problems.draws import Draws
 from driver.recipes.grpo import train_grpo
@@ -36,7 +36,7 @@ class FakeCheckpointer:
 
 
 def settings(
-    algorithm: AlgorithmConfig, *, num_ranks: int = 1, max_skipped_steps: int = 3, row_tokens: int = 1024
+    algorithm: GrpoConfig | PpoConfig | SftConfig, *, num_ranks: int = 1, max_skipped_steps: int = 3, row_tokens: int = 1024
 ) -> LearningSettings:
     return LearningSettings(
         algorithm=algorithm,
@@ -63,7 +63,7 @@ class RecipeRun:
     """`train_grpo` or `train_ppo` to its end; a RunFailed is kept as `failure`."""
 
     problems: Sequence[Problem]
-    algorithm: AlgorithmConfig
+    algorithm: GrpoConfig | PpoConfig
     recipe: Recipe = train_grpo
     learner: FakeLearner = field(default_factory=FakeLearner)
     scores: Mapping[str, tuple[Score | Unscored, ...]] = field(default_factory=dict)  # by question

@@ -76,6 +76,7 @@ def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_equ
 
 
 def a_config(folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> Config:
+    sampled = {} if algorithm == "sft" else {"group_size": GROUP_SIZE, "max_staleness": max_staleness}
     return Config.model_validate(
         {
             "run": {"folder": str(folder), "name": "recorded"},
@@ -83,13 +84,7 @@ def a_config(folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -
             "policy": {"model": "owner/policy"},
             "pivot": {"model": "owner/pivot"},
             "scorer": {"model": "owner/scorer"},
-            "algorithm": {
-                "name": algorithm,
-                "steps": 100,
-                "groups_per_step": 4,
-                "group_size": GROUP_SIZE,
-                "max_staleness": max_staleness,
-            },
+            "algorithm": {"name": algorithm, "steps": 100, "groups_per_step": 4} | sampled,
         }
     )
 

@@ -16,7 +16,7 @@ from contracts.errors import LearnerLost
 from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.selection import BufferRules
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 from driver.rollouts.pipeline import Sampling, Stages
 from driver.problems.draws import Draws, OpenDraws
 from driver.problems.sources import ListSource
@@ -216,7 +216,7 @@ class Driver:
     """One process of a run, from where the books stand."""
 
     def __init__(
-        self, books: Books, algorithm: AlgorithmConfig, *, weather: Weather, every: int, random: Random
+        self, books: Books, algorithm: GrpoConfig, *, weather: Weather, every: int, random: Random
     ) -> None:
         self.books, self.algorithm = books, algorithm
         self.random = random
@@ -267,7 +267,7 @@ class Driver:
         self.books.late = await self.buffer.close()
 
 
-async def lived(algorithm: AlgorithmConfig, *, weather: Weather, every: int, seed: int) -> tuple[Books, ProblemStream]:
+async def lived(algorithm: GrpoConfig, *, weather: Weather, every: int, seed: int) -> tuple[Books, ProblemStream]:
     """A run to its end, however often its driver is killed on the way; and its stream then."""
     random, books = Random(seed), Books()
     for _ in range(weather.num_crashes):

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from contracts.config.load import load_config
+from contracts.config.learning import PolicyGradientConfig
+from contracts.config.load import load_run_config
 from contracts.errors import BadInput
 from driver.run_state.buffered_groups import read_groups
 from driver.run_state.checkpoint_files import GROUPS
@@ -132,7 +133,8 @@ def read_records(path: Path) -> RunRecords:
     folder = RunFolder(path)
     if not folder.config.exists():
         raise BadInput(f"{path} is not a run folder: it has no config.toml", key="config.toml")
-    config = load_config(folder.config)
+    config = load_run_config(folder.config)
+    algorithm = config.algorithm
     status, steps_in_summary = _status(folder.summary)
     steps = tuple(_steps(folder.metrics))
     last_step = max((line.step for line in steps), default=0)
@@ -144,8 +146,8 @@ def read_records(path: Path) -> RunRecords:
     return RunRecords(
         folder=path,
         status=status,
-        group_size=config.algorithm.group_size,
-        max_staleness=config.algorithm.max_staleness,
+        group_size=algorithm.samples_per_problem,
+        max_staleness=algorithm.max_staleness if isinstance(algorithm, PolicyGradientConfig) else 0,
         languages=tuple(config.data.languages),
         steps=steps,
         groups=tuple(counted),

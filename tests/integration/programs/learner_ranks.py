@@ -20,8 +20,9 @@ import torch
 
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from contracts.batches import TrainBatch, TrainSample
-from contracts.config.run import AlgorithmConfig, CriticConfig, LearnerConfig
+from contracts.config.learning import CriticConfig, LearnerConfig
 from driver.learning.batching import LossWeighting, pack
+from tests.builders import an_algorithm
 
 Result = TypeVar("Result")
 
@@ -60,7 +61,7 @@ class Job:
         }
         return RankSetup(
             learner=LearnerConfig.model_validate(learner | dict(self.learner)),
-            algorithm=AlgorithmConfig.model_validate({"steps": 10} | dict(self.algorithm)),
+            algorithm=an_algorithm(**{"steps": 10} | dict(self.algorithm)),
             critic=CriticConfig.model_validate(dict(self.critic)),
             policy=PolicySource(model=str(self.model), temperature=TEMPERATURE),
             total_optimizer_steps=self.total_optimizer_steps,

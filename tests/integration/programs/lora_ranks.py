@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from contracts.batches import PackedRow, Segment, TokenMeasures
-from contracts.config.run import AlgorithmConfig, CriticConfig, LearnerConfig
+from contracts.config.learning import CriticConfig, GrpoConfig, LearnerConfig
 from tests.models.tiny import PROMPT
 
 NUM_STEPS = 3
@@ -111,7 +111,7 @@ def run_rank(job: Job, rank: int, port: int, folder: Path) -> None:
                 }
             ),
             # "reward": a reference model is there to be measured with, and rows need not bring its log-probabilities.
-            algorithm=AlgorithmConfig(steps=NUM_STEPS, kl="reward"),
+            algorithm=GrpoConfig(steps=NUM_STEPS, kl="reward"),
             critic=CriticConfig(),
             policy=PolicySource(model=str(job.model), temperature=1.0, chat_template=CHAT_TEMPLATE),
             total_optimizer_steps=NUM_STEPS,

@@ -14,7 +14,7 @@ from rich.console import Console as Terminal
 from actors.remote.process import ProcessInfo
 from cluster.environment import QUIET, prepare_process
 from cluster.launch import check_address, collect_logs, connected, first_line
-from contracts.config.run import ClusterConfig
+from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput
 from contracts.paths import ROOT
 from driver.tracking.console import Console

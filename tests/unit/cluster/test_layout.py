@@ -31,6 +31,8 @@ def config(**sections: Mapping[str, object]) -> Config:
         "learner": {"num_ranks": 4, "num_cpus": 3},
         "algorithm": {"steps": 5, "groups_per_step": 6, "group_size": 4},
     }
+    if sections.get("algorithm", {}).get("name") == "sft":
+        del base["algorithm"]
     return Config.model_validate({name: {**base.get(name, {}), **sections.get(name, {})} for name in base | sections})
 
 
@@ -172,7 +174,7 @@ def test_a_small_model_stays_whole_and_its_reference_and_critic_are_counted(tmp_
     assert "gathered weights 0.50 + optimizer shard 1.00" in learner_formula(model)
     with_reference = learner_formula(model, algorithm=algorithm | {"kl": "loss"})
     assert "gathered weights 1.00 + optimizer shard 1.00" in with_reference
-    ppo = learner_formula(model, algorithm=algorithm | {"name": "ppo", "advantage": "gae"})
+    ppo = learner_formula(model, algorithm=algorithm | {"name": "ppo"})
     assert "gathered weights 1.00 + optimizer shard 2.00" in ppo
 
 

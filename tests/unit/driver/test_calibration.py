@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console as Terminal
 
-from contracts.config.reward import ReasoningConfig
+from contracts.config.reward import CalibratedReasoning, EmbeddingReasoning, ReasoningConfig
 from contracts.errors import BadInput, RunFailed
 from contracts.paths import HOME_VARIABLE
 from driver.calibration import calibrate, calibration_for, calibration_solutions, check_calibration
@@ -39,15 +39,15 @@ class Scorers:
         return 0.8 if pair.reasoning == pair.question else 0.9 + 0.001 * (len(pair.reasoning) % 10)
 
 
-def config(**settings: object) -> ReasoningConfig:
-    return ReasoningConfig.model_validate({"calibration_items": 8} | settings)
+def config(**settings: object) -> EmbeddingReasoning:
+    return EmbeddingReasoning.model_validate({"calibration_items": 8} | settings)
 
 
 def scale_of(scorers: Scorers, reasoning: ReasoningConfig, *languages: str) -> Calibration | None:
     return asyncio.run(calibration_for(reasoning, scorers, languages=languages, console=a_console()))
 
 
-def kept_by(scorers: Scorers, reasoning: ReasoningConfig) -> Path:
+def kept_by(scorers: Scorers, reasoning: CalibratedReasoning) -> Path:
     return asyncio.run(calibrate(reasoning, scorers, console=Console(Terminal(file=io.StringIO())))).path
 
 

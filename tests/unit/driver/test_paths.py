@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import contracts.paths as paths
+from contracts.config.data import FileData, HubData, MgsmEvaluation
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
@@ -97,16 +98,16 @@ def test_every_path_of_a_config_becomes_absolute(tmp_path: Path) -> None:
     assert made.policy.chat_template == str(ROOT / "policy.jinja")
     assert made.pivot.chat_template == str(ROOT / "pivot.jinja")
     assert made.pivot.cache == str(ROOT / "refs")
-    assert made.data.path == str(ROOT / "train.jsonl")
-    assert made.evaluation.path == str(ROOT / "mgsm")
+    assert isinstance(made.data, FileData) and made.data.path == str(ROOT / "train.jsonl")
+    assert isinstance(made.evaluation, MgsmEvaluation) and made.evaluation.path == str(ROOT / "mgsm")
     assert (made.policy.model, made.pivot.model) == (str(tmp_path), "owner/name")
 
 
 def test_what_is_left_empty_and_a_hub_datasets_name_stay_as_they_are() -> None:
-    made = with_absolute_paths(config(pivot={"cache": ""}, data={"source": "huggingface", "path": "owner/dataset"}))
-    assert made.pivot.cache == ""
-    assert made.pivot.chat_template == ""
-    assert made.data.path == "owner/dataset"
+    made = with_absolute_paths(config(pivot={"cache": "off"}, data={"source": "huggingface", "path": "owner/dataset"}))
+    assert made.pivot.cache == "off"
+    assert made.pivot.chat_template is None
+    assert isinstance(made.data, HubData) and made.data.path == "owner/dataset"
 
 
 def test_a_commands_own_models_alone_must_be_there() -> None:

@@ -19,7 +19,8 @@ from actors.scoring.loaded_reward import LoadedReward, RewardSetup
 from contracts.config.load import dump_config, load_config
 from contracts.config.reward import (
     CometConfig,
-    ReasoningConfig,
+    EmbeddingReasoning,
+    LikelihoodReasoning,
     RewardConfig,
     RewardWeights,
     ScorerConfig,
@@ -264,7 +265,7 @@ def a_setup(own: tuple[Language, ...]) -> RewardSetup:
         scorer=ScorerConfig(model="none is loaded"),
         reward=RewardConfig(
             weights=RewardWeights(answer=0.5, reasoning=0.25, numbers=0.25),
-            reasoning=ReasoningConfig(judge="likelihood"),
+            reasoning=LikelihoodReasoning(method="likelihood"),
         ),
         comet=CometConfig(),
         translator=TranslatorConfig(),
@@ -358,7 +359,7 @@ def calibrated(tmp_path: Path) -> Path:
     ]
     source.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
     before = set(tmp_path.rglob("*.json"))
-    reasoning = ReasoningConfig(calibration_data=str(source), calibration_items=9)
+    reasoning = EmbeddingReasoning(calibration_data=str(source), calibration_items=9)
     console = Console(Terminal(file=io.StringIO()))
     found = asyncio.run(calibration_for(reasoning, ReasonableSimilarity(), languages=OWN, console=console))
     assert found is not None

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.fleets.worker import LOADED, NEXT, RestartBudget, WorkerState
-from contracts.config.fleet import FleetConfig
+from contracts.config.workers import FleetConfig
 
 
 def waits(num: int, *, every_s: float = 0.0, **rules: float) -> list[float | None]:

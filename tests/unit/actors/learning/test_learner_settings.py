@@ -9,8 +9,9 @@ from transformers import LlamaConfig
 from actors.learning.policy_model import load_model_config, num_parameter_bytes
 from actors.learning.rank_setup import PolicySource, RankSetup
 from actors.learning.zero_config import Settings, frozen_settings, stays_whole, training_settings
-from contracts.config.run import AlgorithmConfig, CriticConfig, LearnerConfig
+from contracts.config.learning import CriticConfig, LearnerConfig
 from contracts.errors import BadInput
+from tests.builders import an_algorithm
 
 
 def settings(*, num_parameter_bytes: int = 1, device: str = "cpu", **learner: object) -> Settings:
@@ -80,10 +81,10 @@ def test_a_frozen_model_has_shards_and_no_optimizer() -> None:
     assert "offload_param" in section(frozen, "zero_optimization")
 
 
-def rank_setup(algorithm: dict[str, object], *, critic: str = "") -> RankSetup:
+def rank_setup(algorithm: dict[str, object], *, critic: str | None = None) -> RankSetup:
     return RankSetup(
         learner=LearnerConfig(),
-        algorithm=AlgorithmConfig.model_validate({"steps": 1} | algorithm),
+        algorithm=an_algorithm(**{"steps": 1} | algorithm),
         critic=CriticConfig(model=critic),
         policy=PolicySource(model="policy", temperature=0.8),
         total_optimizer_steps=1,
@@ -98,7 +99,7 @@ def rank_setup(algorithm: dict[str, object], *, critic: str = "") -> RankSetup:
         ({}, False, False),
         ({"kl": "loss"}, True, False),
         ({"kl": "reward"}, True, False),
-        ({"name": "ppo", "advantage": "gae"}, False, True),
+        ({"name": "ppo"}, False, True),
     ],
 )
 def test_the_algorithm_decides_which_models_there_are(

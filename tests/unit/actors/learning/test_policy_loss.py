@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from actors.learning.policy_loss import LossSettings, policy_loss
-from contracts.config.learning import AlgorithmConfig
+from tests.builders import an_algorithm
 from tests.models.loss_rows import PPO, gradient, tokens_with
 
 DUAL = replace(PPO, dual_clip=3.0)
@@ -128,8 +128,8 @@ def test_nll_is_the_surprise_whatever_advantage_and_engine_say() -> None:
 
 
 def test_settings_follow_the_config() -> None:
-    algorithm = AlgorithmConfig.model_validate(
-        {"steps": 1, "loss": "ppo_clip", "dual_clip": 3.0, "clip_high": 0.3, "importance": "sequence_mask"}
+    algorithm = an_algorithm(
+        **{"steps": 1, "loss": "ppo_clip", "dual_clip": 3.0, "clip_high": 0.3, "importance": "sequence_mask"}
     )
     settings = LossSettings.of(algorithm)
     assert (settings.clip_low, settings.clip_high, settings.dual_clip) == (0.2, 0.3, 3.0)
@@ -139,13 +139,13 @@ def test_settings_follow_the_config() -> None:
 
 @pytest.mark.parametrize(("kl", "coefficient"), [("none", 0.0), ("reward", 0.0), ("loss", 0.05)])
 def test_only_a_kl_in_the_loss_is_charged_by_the_loss(kl: str, coefficient: float) -> None:
-    algorithm = AlgorithmConfig.model_validate({"steps": 1, "kl": kl, "kl_coefficient": 0.05, "kl_estimator": "k2"})
+    algorithm = an_algorithm(**{"steps": 1, "kl": kl, "kl_coefficient": 0.05, "kl_estimator": "k2"})
     settings = LossSettings.of(algorithm)
     assert (settings.kl_coefficient, settings.kl_estimator) == (coefficient, "k2")
 
 
 def test_sft_learns_by_likelihood_alone() -> None:
-    algorithm = AlgorithmConfig.model_validate({"steps": 1, "name": "sft", "entropy_coefficient": 0.01})
+    algorithm = an_algorithm(**{"steps": 1, "name": "sft", "entropy_coefficient": 0.01})
     settings = LossSettings.of(algorithm)
     assert (settings.loss, settings.importance, settings.kl_coefficient) == ("nll", "off", 0.0)
     assert settings.entropy_coefficient == 0.01

@@ -15,7 +15,8 @@ from actors.learning.policy_model import PolicyModel, load_causal_model
 from actors.learning.rows import NOTHING, CriticLosses, PolicyLosses, RowTensors, by_sequence, measured, predecessors
 from actors.learning.value_model import load_value_model
 from contracts.batches import PackedRow, Segment, TrainBatch, TrainSample
-from contracts.config.learning import AlgorithmConfig, LoraConfig
+from contracts.config.learning import LoraConfig
+from tests.builders import an_algorithm
 from tests.models.shared_prompts import FAMILIES, TEMPERATURE, all_rows, difference, packed, samples, take_gradients
 from tests.models.shared_prompts import write_model as write_family
 
@@ -114,7 +115,7 @@ ALGORITHMS: dict[str, dict[str, object]] = {
 def test_loss_gradients_and_metrics_are_those_of_rows_that_repeat_prompts(
     folder: Path, algorithm: str, split: tuple[int, int]
 ) -> None:
-    config = AlgorithmConfig.model_validate({"steps": 1, **ALGORITHMS[algorithm]})
+    config = an_algorithm(**{"steps": 1, **ALGORITHMS[algorithm]})
     settings, model = LossSettings.of(config), policy_of(folder)
     shared, repeated = (
         packed(
@@ -123,7 +124,7 @@ def test_loss_gradients_and_metrics_are_those_of_rows_that_repeat_prompts(
             num_ranks=split[0],
             row_tokens=split[1],
             aggregation=config.aggregation,
-            mask_truncated=config.mask_truncated,
+            mask_truncated=bool(ALGORITHMS[algorithm].get("mask_truncated")),
         )
         for shares in (True, False)
     )
@@ -138,7 +139,7 @@ def test_loss_gradients_and_metrics_are_those_of_rows_that_repeat_prompts(
 
 @pytest.mark.parametrize(("gradient_checkpointing", "lora_rank"), [(True, 0), (False, 2), (True, 2)])
 def test_adapters_and_checkpointing_change_nothing(folder: Path, gradient_checkpointing: bool, lora_rank: int) -> None:
-    settings = LossSettings.of(AlgorithmConfig(steps=1))
+    settings = LossSettings.of(an_algorithm())
     model = policy_of(folder, gradient_checkpointing=gradient_checkpointing, lora_rank=lora_rank)
     expected = run_policy(model, settings, packed(samples(), shares=False))
     expected_gradients = take_gradients(model)

@@ -11,10 +11,12 @@ from contracts.config.reward import (
     CometConfig,
     CustomRewardConfig,
     GatesConfig,
+    LikelihoodReasoning,
     ReasoningConfig,
     RewardConfig,
     RewardWeights,
     ScorerConfig,
+    TranslationReasoning,
     TranslatorConfig,
 )
 from contracts.rollouts import Score, ScoreRequest, Unscored
@@ -42,7 +44,7 @@ def a_setup(
             weights=weights,
             reasoning=reasoning,
             gates=gates or GatesConfig(),
-            custom=CustomRewardConfig(path="mine.py" if custom else ""),
+            custom=CustomRewardConfig(path="mine.py" if custom else None),
         ),
         comet=CometConfig(),
         translator=TranslatorConfig(),
@@ -52,8 +54,8 @@ def a_setup(
     )
 
 
-LIKELIHOOD = ReasoningConfig(judge="likelihood")
-MEASURED = ReasoningConfig(judge="translation", translator="pivot", compare="chrf")  # needs no model either
+LIKELIHOOD = LikelihoodReasoning(method="likelihood")
+MEASURED = TranslationReasoning(method="translation", translator="pivot", compare="chrf")  # needs no model either
 JUDGE = LoadedReward(a_setup(MEASURED), "cpu").reward.fingerprint
 
 
@@ -138,8 +140,8 @@ def test_two_english_texts_by_chrf_need_neither_encoder_nor_translator() -> None
     """In a process of its own: here, others may have loaded torch."""
     program = (
         "import sys\n"
-        "from tests.unit.actors.scoring.test_scoring import LoadedReward, ReasoningConfig, a_setup\n"
-        "chrf = ReasoningConfig(judge='translation', translator='pivot', compare='chrf', calibration='off')\n"
+        "from tests.unit.actors.scoring.test_scoring import LoadedReward, TranslationReasoning, a_setup\n"
+        "chrf = TranslationReasoning(method='translation', translator='pivot', compare='chrf', calibration='off')\n"
         "print(LoadedReward(a_setup(chrf), 'cpu').reward.fingerprint)\n"
         "print(sorted({'torch', 'ray', 'transformers', 'sentence_transformers'} & set(sys.modules)))\n"
     )

@@ -10,7 +10,7 @@ from actors.fleets.worker import RestartBudget, Worker, WorkerState
 from actors.remote.process import RemoteActor
 from cluster.elastic.scaling import Autoscaler, ClusterSilent, ClusterView, ScalingLimits, Slot
 from cluster.layout import Resources
-from contracts.config.fleet import FleetConfig
+from contracts.config.workers import FleetConfig
 from tests.fakes.ports import run
 
 BUNDLE = Resources(cpus=2, gpus=1)

@@ -1,14 +1,19 @@
-"""Config: files and overrides to a checked `Config`, and what a user is told about a mistake."""
+"""Test how files and overrides become a checked `Config`, and what a user reads about a mistake."""
 
 from pathlib import Path
 
 import pytest
 
-from contracts.config.load import dump_config, load_config
+from contracts.config.data import BuiltinData
+from contracts.config.keys import keys
+from contracts.config.load import FORMAT, check_run_format, dump_config, load_config, load_run_config
+from contracts.config.old_keys import REPLACED, Replaced
 from contracts.config.reward import RewardConfig
 from contracts.config.run import Config
 from contracts.errors import BadInput
 
+ROOT = Path(__file__).resolve().parents[4]
+CONFIGS = sorted((ROOT / "configs").glob("*.toml"))
 MINIMAL = """
 [policy]
 model = "policy-model"
@@ -28,12 +33,11 @@ def minimal(tmp_path: Path) -> Path:
     return path
 
 
-def refusal(path: Path, *overrides: str) -> str:
+def refusal(path: Path, *overrides: str) -> BadInput:
     with pytest.raises(BadInput) as caught:
         load_config(path, overrides)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    assert "\n" not in str(caught.value)
+    return caught.value
 
 
 def test_a_file_is_loaded_with_defaults(minimal: Path) -> None:
@@ -70,7 +74,13 @@ def test_a_list_may_be_written_without_brackets_and_quotes(
 
 
 def test_a_list_of_numbers_stays_numbers(minimal: Path) -> None:
-    assert load_config(minimal, ["data.levels=1,3"]).data.levels == (1, 3)
+    data = load_config(minimal, ["data.levels=1,3"]).data
+    assert isinstance(data, BuiltinData) and data.levels == (1, 3)
+
+
+def test_a_word_stays_a_word_where_a_list_is_allowed_too(minimal: Path) -> None:
+    assert load_config(minimal, ["data.shares=equal"]).data.shares == "equal"
+    assert load_config(minimal, ["data.shares=1,2,1"]).data.shares == (1, 2, 1)
 
 
 @pytest.mark.parametrize("text", ["7", "true", "2026-01-31", "a=b", "1\nx = 2", '"7"'])
@@ -95,102 +105,214 @@ def test_everything_is_written_down_not_only_what_was_set(minimal: Path) -> None
     assert "[reward.weights]\nanswer = 0.6\nreasoning = 0.25\n" in text
     assert 'languages = ["de", "fr", "es"]' in text
     assert "[reward.gates]\nlanguage = true\n" in text
+    assert '[algorithm]\nname = "grpo"\n' in text
     assert all(f"[{section}]" in text for section in Config.model_fields)
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    "overrides",
     [
-        ("algorithm.step=3", "unknown key algorithm.step; did you mean algorithm.steps?"),
-        ("algorithm.learning_rate=1", "did you mean learner.learning_rate or critic.learning_rate?"),
-        ("group_size=4", "unknown key group_size; did you mean algorithm.group_size?"),
-        ("max_response_tokens=4", "did you mean policy.max_response_tokens or pivot.max_response_tokens"),
-        ("algoritm.stepz=3", "unknown key algoritm; did you mean algorithm?"),
-        ("reward.weights.anser=0.6", "unknown key reward.weights.anser; did you mean reward.weights.answer?"),
-        ("weights.zzzz=1", "unknown key weights.zzzz; [weights] has backend, bucket_mib, timeout_s"),
-        ("zzzz=1", "unknown key zzzz; sections are run, data, prompt"),
+        ["algorithm.name=ppo", "critic.value_clip=off", "data.shares=1,2,1"],
+        ["algorithm.name=sft", "learner.lora.rank=8", "learner.lora.targets=q_proj", "checkpoint.every_steps=3"],
+        ["data.source=huggingface", "data.path=owner/set", "evaluation.source=mgsm", "evaluation.path=mgsm"],
+        ["reward.reasoning.method=likelihood", "prompt.system=Think.", "run.name=mine", "policy.max_workers=2"],
+        ["reward.reasoning.method=translation", "reward.reasoning.chunk_tokens=64", "algorithm.dual_clip=3"],
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest_right_one(minimal: Path, override: str, told: str) -> None:
-    message = refusal(minimal, override)
-    assert told in message
-    assert override in message
+def test_every_choice_is_written_and_read_again_equal(minimal: Path, tmp_path: Path, overrides: list[str]) -> None:
+    config = load_config(minimal, overrides)
+    written = tmp_path / "written.toml"
+    written.write_text(dump_config(config), encoding="utf-8")
+    assert load_run_config(written) == config
+
+
+# --- the format of a run folder's config ------------------------------------------------------------------------------
+
+
+def test_the_config_of_a_run_folder_says_its_format(minimal: Path, tmp_path: Path) -> None:
+    written = tmp_path / "written.toml"
+    written.write_text(dump_config(load_config(minimal)), encoding="utf-8")
+    check_run_format(written)
+    assert f"format = {FORMAT}\n" in written.read_text(encoding="utf-8")
+
+
+def test_the_config_of_an_earlier_version_s_run_is_refused_by_its_format(minimal: Path) -> None:
+    with pytest.raises(BadInput) as refused:
+        load_run_config(minimal)
+    assert refused.value.key == "format"
+    assert load_config(minimal).algorithm.steps == 3  # a user's own config needs no format
+
+
+@pytest.mark.parametrize("found", ["1", "3", "true", '"2"'])
+def test_another_format_is_refused_wherever_it_is_read(minimal: Path, found: str) -> None:
+    minimal.write_text(f"format = {found}\n{MINIMAL}", encoding="utf-8")
+    assert refusal(minimal).key == "format"
+
+
+# --- choices ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("overrides", "key"),
     [
-        ("algorithm.steps=0", "algorithm.steps is 0; it should be greater than or equal to 1"),
-        ("algorithm.steps=many", "algorithm.steps is 'many'; it should be a valid integer"),
-        (
-            "data.source=csv",
-            "data.source is 'csv'; it should be 'builtin', 'jsonl', 'parquet', 'huggingface' or 'mgsm'",
-        ),
-        ("data.levels=1,x", "data.levels[1] is 'x'; it should be a valid integer"),
-        ("data.languages=xx", "data.languages: unknown language 'xx'; known are ar, bn, de"),
-        ("reward.weights.answer=0.9", "reward.weights sum to 1.3"),
-        ("learner.num_ranks=3", "learner.num_ranks = 3; make it a multiple"),
-        ("learner.row_tokens=10", "learner.row_tokens 10 is below policy.max_model_len"),
-        ("algorithm.mini_batches=99", "algorithm.mini_batches 99 is above algorithm.groups_per_step"),
+        (["algorithm.gae_lambda=1"], "algorithm.gae_lambda"),
+        (["algorithm.name=sft", "algorithm.group_size=2"], "algorithm.group_size"),
+        (["reward.reasoning.method=likelihood", "reward.reasoning.low=0.1"], "reward.reasoning.low"),
+        (["reward.reasoning.compare=chrf"], "reward.reasoning.compare"),
+        (["data.path=problems.jsonl"], "data.path"),
+        (["evaluation.source=mgsm", "evaluation.path=mgsm", "evaluation.levels=1"], "evaluation.levels"),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(minimal: Path, override: str, told: str) -> None:
-    assert told in refusal(minimal, override)
+def test_a_key_of_another_choice_is_refused_with_the_choice_that_it_belongs_to(
+    minimal: Path, overrides: list[str], key: str
+) -> None:
+    error = refusal(minimal, *overrides)
+    assert error.key == key
+    choices = {choice for known in keys() if known.name == key for choice in known.choices}
+    assert choices and all(f'"{choice}"' in str(error) for choice in choices)
+
+
+def test_an_override_of_a_choice_leaves_out_the_file_s_keys_of_the_other_choice(minimal: Path) -> None:
+    minimal.write_text(
+        MINIMAL + 'group_size = 4\n[data]\nlevels = [1]\n[reward.reasoning]\ncalibration = "off"\n', encoding="utf-8"
+    )
+    overrides = ["algorithm.name=sft", "data.source=jsonl", "data.path=x", "reward.reasoning.method=likelihood"]
+    config = load_config(minimal, overrides)
+    assert (config.algorithm.name, config.algorithm.steps) == ("sft", 3)
+    assert (config.data.source, config.reward.reasoning.method) == ("jsonl", "likelihood")
+    minimal.write_text(minimal.read_text(encoding="utf-8").replace("steps", 'name = "sft"\nsteps'), encoding="utf-8")
+    assert refusal(minimal).key == "algorithm.group_size"  # in the file itself it is a mistake
+
+
+# --- keys and values of earlier versions -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("key", "replaced"), REPLACED.items(), ids=REPLACED.keys())
+def test_an_old_key_or_value_is_refused_with_what_replaces_it(minimal: Path, key: str, replaced: Replaced) -> None:
+    value = replaced.value if isinstance(replaced.value, int | str | list) else "comet"
+    error = refusal(minimal, f"{key}={value}")
+    assert error.key == key
+    assert replaced.now.format(value='"comet"') in str(error)
+
+
+def test_every_old_key_is_replaced_by_one_that_there_is() -> None:
+    names = {known.name for known in keys()}
+    assert {key for key in REPLACED if key not in names} == {"reward.reasoning.judge"}
+
+
+# --- mistakes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "nearest"),
+    [
+        ("algorithm.step=3", ["algorithm.steps"]),
+        ("algorithm.learning_rate=1", ["learner.learning_rate", "critic.learning_rate"]),
+        ("group_size=4", ["algorithm.group_size"]),
+        ("max_response_tokens=4", ["policy.max_response_tokens", "pivot.max_response_tokens"]),
+        ("algoritm.stepz=3", ["algorithm"]),
+        ("reward.weights.anser=0.6", ["reward.weights.answer"]),
+        ("reward.schedule=[{step = 0, anser = 1}]", ["reward.schedule[0].answer"]),
+        ("weights.zzzz=1", ["backend, bucket_mib, timeout_s"]),
+        ("zzzz=1", ["run, data, prompt"]),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest_right_one(
+    minimal: Path, override: str, nearest: list[str]
+) -> None:
+    error = refusal(minimal, override)
+    assert error.key == override.split("=")[0] or error.key in ("algoritm", "reward.schedule[0].anser")
+    assert all(name in str(error) for name in [*nearest, override])
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "named"),
+    [
+        ("algorithm.steps=0", "algorithm.steps", ["0", "1"]),
+        ("algorithm.steps=many", "algorithm.steps", ["'many'", "integer"]),
+        ("algorithm.name=dpo", "algorithm.name", ["'dpo'", "'grpo', 'ppo' or 'sft'"]),
+        ("data.source=csv", "data.source", ["'csv'", "'builtin', 'jsonl', 'parquet', 'huggingface' or 'mgsm'"]),
+        ("data.levels=1,x", "data.levels[1]", ["'x'", "integer"]),
+        ("data.levels=1,7", "data.levels[1]", ["7", "4"]),
+        ("data.languages=xx", "data.languages", ["'xx'", "ar, bn, de"]),
+        ("data.languages=", "data.languages", ["[]", "1"]),
+        ("data.shares=1,2", "data.shares", ["2 numbers", "3 languages"]),
+        ("reward.weights.answer=0.9", "reward.weights", ["1.3"]),
+        ("reward.reasoning.method=judge", "reward.reasoning.method", ["'judge'", "'comet' or 'likelihood'"]),
+        ("learner.num_ranks=3", "learner.num_ranks", ["64", "3"]),
+        ("learner.row_tokens=10", "learner.row_tokens", ["10", "policy.max_model_len"]),
+        ("learner.row_tokens=long", "learner.row_tokens", ["'long'", "integer or 'auto'"]),
+        ("algorithm.clip_low=2", "algorithm.clip_low", ["2", "1 or 'auto'"]),
+        ("algorithm.mini_batches=99", "algorithm.mini_batches", ["99", "algorithm.groups_per_step"]),
+        ("policy.max_workers=99", "policy.max_workers", ["99", "8"]),
+        ("algorithm=3", "algorithm", ["3"]),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(minimal: Path, override: str, key: str, named: list[str]) -> None:
+    error = refusal(minimal, override)
+    assert error.key == key
+    assert str(error).startswith("override ")
+    assert all(text in str(error) for text in named)
 
 
 def test_a_mistake_in_the_file_names_the_file_and_one_in_an_override_names_the_override(minimal: Path) -> None:
     minimal.write_text(MINIMAL.replace("steps = 3", "steps = -3"), encoding="utf-8")
-    assert refusal(minimal).startswith(f"{minimal}: algorithm.steps is -3")
-    assert refusal(minimal, "algorithm.steps=-4").startswith("override 'algorithm.steps=-4': algorithm.steps is -4")
+    assert str(refusal(minimal)).startswith(f"{minimal}: algorithm.steps is -3")
+    overridden = refusal(minimal, "algorithm.steps=-4")
+    assert str(overridden).startswith("override 'algorithm.steps=-4': algorithm.steps is -4")
 
 
-def test_a_long_bad_value_is_cut(minimal: Path) -> None:
-    assert len(refusal(minimal, f"data.source={'x' * 5000}")) < 300
+def test_a_long_bad_value_is_shortened(minimal: Path) -> None:
+    assert len(str(refusal(minimal, f"data.source={'x' * 5000}"))) < 300
 
 
-def test_several_mistakes_are_counted_and_the_unknown_key_is_told_first(minimal: Path) -> None:
+def test_several_mistakes_are_counted_and_the_unknown_key_is_reported_first(minimal: Path) -> None:
     minimal.write_text(MINIMAL.replace("[scorer]\nmodel", "[scorer]\nmodle").replace("steps = 3", "steps = 0"))
-    message = refusal(minimal)
-    assert "unknown key scorer.modle; did you mean scorer.model?" in message
-    assert message.endswith("(and 2 more mistakes)")  # scorer.model is missing, algorithm.steps is 0
+    error = refusal(minimal)
+    assert error.key == "scorer.modle"
+    assert str(error).endswith("(and 2 more mistakes)")  # scorer.model is missing, algorithm.steps is 0
+
+
+def test_a_value_that_no_type_of_its_key_allows_is_one_mistake(minimal: Path) -> None:
+    assert "more mistake" not in str(refusal(minimal, "learner.row_tokens=long"))
 
 
 def test_a_missing_key_and_a_missing_section_are_named(minimal: Path) -> None:
     minimal.write_text(MINIMAL.replace("steps = 3", ""), encoding="utf-8")
-    assert "algorithm.steps is missing; add steps under [algorithm]" in refusal(minimal)
+    assert refusal(minimal).key == "algorithm.steps"
     minimal.write_text(MINIMAL.replace("[algorithm]\nsteps = 3", ""), encoding="utf-8")
-    assert "section [algorithm] is missing" in refusal(minimal)
+    assert refusal(minimal).key == "algorithm"
 
 
-def test_broken_toml_is_named_with_its_line(minimal: Path) -> None:
-    minimal.write_text("[policy]\nmodel = \n", encoding="utf-8")
-    assert f"{minimal} is not valid TOML" in refusal(minimal)
-    assert "at line 2" in refusal(minimal)
-
-
-def test_what_is_no_config_file_is_refused(minimal: Path) -> None:
-    assert "there is no config file" in refusal(minimal.parent / "missing.toml")
-    assert "is a folder" in refusal(minimal.parent)
+def test_a_file_that_is_no_config_is_refused_by_its_path(minimal: Path) -> None:
+    missing = minimal.parent / "missing.toml"
+    assert refusal(missing).key == str(missing)
+    assert refusal(minimal.parent).key == str(minimal.parent)
     minimal.write_bytes(b"[run]\nname = '\xff'\n")
-    assert "is not UTF-8 text" in refusal(minimal)
+    assert refusal(minimal).key == str(minimal)
+    minimal.write_text("[policy]\nmodel = \n", encoding="utf-8")
+    error = refusal(minimal)
+    assert error.key == str(minimal)
+    assert "line 2" in str(error)
 
 
 @pytest.mark.parametrize("override", ["steps", "=3", "algorithm.=3", ".steps=3"])
 def test_an_override_that_is_no_assignment_is_refused(minimal: Path, override: str) -> None:
-    assert "is not section.key=value" in refusal(minimal, override)
+    assert refusal(minimal, override).key == override
 
 
 def test_an_override_below_a_value_is_refused(minimal: Path) -> None:
-    assert "policy.model is a value, not a section" in refusal(minimal, "policy.model.name=x")
+    assert refusal(minimal, "policy.model.name=x").key == "policy.model"
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).resolve().parents[4] / "configs").glob("*.toml")), ids=lambda path: path.name
-)
-def test_every_config_of_the_project_loads(path: Path) -> None:
+# --- the project's own configs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_of_the_project_loads_and_says_first_when_to_use_it(path: Path) -> None:
     assert load_config(path, []).scorer.model
+    assert path.read_text(encoding="utf-8").startswith("# Use this ")
 
 
 def test_the_audit_s_config_has_the_default_reward() -> None:
-    path = Path(__file__).resolve().parents[4] / "configs" / "audit.toml"
-    assert load_config(path, []).reward == RewardConfig()
+    assert load_config(ROOT / "configs" / "audit.toml", []).reward == RewardConfig()

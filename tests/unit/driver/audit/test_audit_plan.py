@@ -65,8 +65,8 @@ def test_every_cheat_can_be_made_from_every_exemplar_of_mgsm() -> None:
 @pytest.mark.parametrize(
     ("reasoning", "key"),
     [
-        ({"judge": "likelihood"}, "reward.reasoning.judge"),
-        ({"judge": "translation", "translator": "pivot"}, "reward.reasoning.translator"),
+        ({"method": "likelihood"}, "reward.reasoning.method"),
+        ({"method": "translation", "translator": "pivot"}, "reward.reasoning.translator"),
     ],
 )
 def test_a_reward_that_needs_engines_is_refused(reasoning: dict[str, object], key: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from contracts.config.reward import CalibratedReasoning
 from contracts.config.run import Config
 from driver.audit.ablation import contribution, earning_more, held_back, variants
 from driver.audit.result import (
@@ -187,7 +188,8 @@ def test_every_gate_part_and_the_calibration_is_switched_off_once() -> None:
     parts = ("part answer", "part reasoning", "part numbers")
     assert tuple(found) == (*(f"gate {gate}" for gate in gates), *parts, "calibration")
     assert [getattr(found["gate copying"].gates, gate) for gate in gates] == [gate != "copying" for gate in gates]
-    assert found["calibration"].reasoning.calibration == "off"
+    reasoning = found["calibration"].reasoning
+    assert isinstance(reasoning, CalibratedReasoning) and not reasoning.is_calibrated
 
 
 def test_a_parts_weight_goes_to_the_others_in_their_proportions() -> None:

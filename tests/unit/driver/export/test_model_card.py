@@ -31,7 +31,13 @@ BASE: dict[str, Mapping[str, object]] = {
 
 
 def config(**sections: Mapping[str, object]) -> Config:
-    return a_config(**{name: {**BASE.get(name, {}), **sections.get(name, {})} for name in {**BASE, **sections}})
+    """A section that makes another choice than the least config replaces it, but for its languages and its size."""
+    base = dict(BASE)
+    if "source" in sections.get("data", {}):
+        base["data"] = {"languages": ["sw", "th"]}
+    if sections.get("algorithm", {}).get("name") == "sft":
+        base["algorithm"] = {"steps": 20, "groups_per_step": 6}
+    return a_config(**{name: {**base.get(name, {}), **sections.get(name, {})} for name in {**base, **sections}})
 
 
 def measured(**accuracies: float) -> EvaluationResult:
@@ -111,10 +117,10 @@ def test_no_path_of_this_machine_is_written(tmp_path: Path) -> None:
             critic={"model": str(tmp_path / "my-critic")},
             data={"source": "jsonl", "path": str(tmp_path / "train.jsonl"), "languages": ["sw"]},
             evaluation={"source": "mgsm", "path": str(tmp_path / "mgsm")},
-            algorithm={"name": "ppo", "advantage": "gae", "steps": 2},
+            algorithm={"name": "ppo", "steps": 2},
             reward={
                 "unparsed_answers": "comet",
-                "reasoning": {"judge": "translation", "calibration": str(tmp_path / "scale.json")},
+                "reasoning": {"method": "translation", "calibration": str(tmp_path / "scale.json")},
                 "custom": {"path": str(tmp_path / "mine.py"), "function": "mine"},
             },
         ),

@@ -7,17 +7,13 @@ import numpy as np
 import pytest
 
 from contracts.batches import TokenMeasures, TrainSample
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import PolicyGradientConfig
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import Candidate, DroppedGroup, Group, Reference, Rollout, Score, ScoredGroup, Unscored
 from driver.learning.samples import learnable, samples_from_critic, samples_from_rewards, to_measure
-from tests.builders import a_problem, a_score
+from tests.builders import a_grpo, a_ppo, a_problem, a_score
 
 MISSING = Unscored(reason="timed out")
-
-
-def an_algorithm(**changed: object) -> AlgorithmConfig:
-    return AlgorithmConfig.model_validate({"steps": 1, **changed})
 
 
 def scored(
@@ -45,18 +41,20 @@ def scored(
 
 
 def chosen(
-    *groups: ScoredGroup | DroppedGroup, algorithm: AlgorithmConfig | None = None, policy_version: int = 0
+    *groups: ScoredGroup | DroppedGroup, algorithm: PolicyGradientConfig | None = None, policy_version: int = 0
 ) -> tuple[list[list[Candidate]], list[DroppedGroup]]:
     return learnable(
         groups,
         policy_version=policy_version,
         step=1,
-        algorithm=algorithm or an_algorithm(),
+        algorithm=algorithm or a_grpo(),
         reward=RewardConfig(),
     )
 
 
-def reason(group: ScoredGroup, *, algorithm: AlgorithmConfig | None = None, policy_version: int = 0) -> tuple[str, str]:
+def reason(
+    group: ScoredGroup, *, algorithm: PolicyGradientConfig | None = None, policy_version: int = 0
+) -> tuple[str, str]:
     candidates, (dropped,) = chosen(group, algorithm=algorithm, policy_version=policy_version)
     assert candidates == []
     assert dropped.group_id == group.group.group_id
@@ -122,15 +120,15 @@ def test_groups_keep_their_order_and_those_dropped_before_stay_dropped() -> None
 def test_siblings_whose_rewards_do_not_differ_teach_nothing(
     scores: tuple[Score | Unscored, ...], advantage: str
 ) -> None:
-    assert reason(scored("a", *scores), algorithm=an_algorithm(advantage=advantage)) == ("no_signal", "")
-    for other in (an_algorithm(advantage="reinforce++"), an_algorithm(name="ppo", advantage="gae")):
+    assert reason(scored("a", *scores), algorithm=a_grpo(advantage=advantage)) == ("no_signal", "")
+    for other in (a_grpo(advantage="reinforce++"), a_ppo()):
         candidates, dropped = chosen(scored("a", *scores), algorithm=other)
         assert (len(candidates), dropped) == (1, [])
 
 
 def test_a_group_without_a_single_score_is_dropped_with_the_scorers_reason() -> None:
     for advantage in ("group", "reinforce++"):
-        found = reason(scored("a", MISSING, MISSING), algorithm=an_algorithm(advantage=advantage))
+        found = reason(scored("a", MISSING, MISSING), algorithm=a_grpo(advantage=advantage))
         assert found == ("unscored", "timed out")
 
 
@@ -141,7 +139,7 @@ def test_a_group_drawn_from_older_weights_is_refused_when_it_would_be_learned_fr
 
 
 def test_a_group_of_masked_responses_alone_is_dropped() -> None:
-    masks = an_algorithm(mask_truncated=True)
+    masks = a_grpo(mask_truncated=True)
     cut = scored("a", a_score(0.1), a_score(0.9), MISSING, truncated=[0, 1])
     assert reason(cut, algorithm=masks) == ("truncated", "algorithm.mask_truncated leaves none of its responses")
     assert chosen(cut)[1] == []
@@ -162,13 +160,13 @@ def test_a_candidate_is_measured_as_it_was_drawn() -> None:
 def test_unscored_responses_leave_the_baseline() -> None:
     """Rewards 0.2, nothing, 0.6: the baseline is 0.4, not 0.8 / 3."""
     groups, _ = chosen(scored("a", a_score(0.2), MISSING, a_score(0.6)))
-    ((first, second),) = samples_from_rewards(groups, (), an_algorithm())
+    ((first, second),) = samples_from_rewards(groups, (), a_grpo())
     assert first.advantages == pytest.approx((-0.2,))
     assert second.advantages == pytest.approx((0.2,) * 3)
 
 
 def test_masked_responses_stay_in_their_groups_baseline() -> None:
-    algorithm = an_algorithm(mask_truncated=True)
+    algorithm = a_grpo(mask_truncated=True)
     groups, _ = chosen(scored("a", a_score(0.0), a_score(0.6), truncated=[1]), algorithm=algorithm)
     ((first, second),) = samples_from_rewards(groups, (), algorithm)
     assert (first.advantages[0], second.advantages[0]) == pytest.approx((-0.3, 0.3))
@@ -184,7 +182,7 @@ def test_masked_responses_stay_in_their_groups_baseline() -> None:
     ],
 )
 def test_groups_are_compared_within_themselves(changed: dict[str, object], expected: list[list[float]]) -> None:
-    algorithm = an_algorithm(**changed)
+    algorithm = a_grpo(**changed)
     groups, _ = chosen(
         scored("a", a_score(0.1), a_score(0.9)), scored("b", a_score(0.4), a_score(0.6)), algorithm=algorithm
     )
@@ -197,7 +195,7 @@ def test_a_distance_charged_in_the_reward_enters_the_baseline() -> None:
 
     Rewards 0.2 and 0.6 become 0.15 and 0.5, with mean 0.325.
     """
-    algorithm = an_algorithm(kl="reward", kl_estimator="k1", kl_coefficient=0.1)
+    algorithm = a_grpo(kl="reward", kl_estimator="k1", kl_coefficient=0.1)
     groups, _ = chosen(scored("a", a_score(0.2), a_score(0.6)), algorithm=algorithm)
     (samples,) = samples_from_rewards(groups, measures(groups, reference=-1.5), algorithm)
     assert [sample.advantages[0] for sample in samples] == pytest.approx([-0.175, 0.175])
@@ -205,7 +203,7 @@ def test_a_distance_charged_in_the_reward_enters_the_baseline() -> None:
 
 
 def test_signal_is_judged_on_the_rewards_before_the_distance_is_charged() -> None:
-    algorithm = an_algorithm(kl="reward", kl_estimator="k1", kl_coefficient=0.1)
+    algorithm = a_grpo(kl="reward", kl_estimator="k1", kl_coefficient=0.1)
     assert reason(scored("a", a_score(0.5), a_score(0.5)), algorithm=algorithm) == ("no_signal", "")
 
 
@@ -214,7 +212,7 @@ def test_reinforce_plus_plus_charges_each_token_with_what_follows() -> None:
 
     To come: -0.05 | 0.9, 0.95: mean 0.6, squares 0.4225, 0.09, 0.1225: variance 0.635 / 3.
     """
-    algorithm = an_algorithm(advantage="reinforce++", kl="reward", kl_estimator="k1", kl_coefficient=0.1)
+    algorithm = a_grpo(advantage="reinforce++", kl="reward", kl_estimator="k1", kl_coefficient=0.1)
     groups, _ = chosen(scored("a", a_score(0.0), a_score(1.0)), algorithm=algorithm)
     ((first, second),) = samples_from_rewards(groups, measures(groups, reference=-1.5), algorithm)
     std = (0.635 / 3) ** 0.5
@@ -227,7 +225,7 @@ def test_reinforce_plus_plus_charges_each_token_with_what_follows() -> None:
 
 def test_a_critic_judges_token_by_token_and_learns_the_returns() -> None:
     """gamma = lambda = 1: what is to come, 1, less the value of 0.25; costs are none."""
-    algorithm = an_algorithm(name="ppo", advantage="gae", gae_lambda=1.0, whiten_advantages=False)
+    algorithm = a_ppo(gae_lambda=1.0, whiten_advantages=False)
     groups, _ = chosen(scored("a", a_score(0.0), a_score(1.0)), algorithm=algorithm)
     ((first, second),) = samples_from_critic(groups, measures(groups, value=0.25), algorithm)
     assert (first.advantages, first.returns, first.old_values) == ((-0.25,), (0.0,), (0.25,))
@@ -235,7 +233,7 @@ def test_a_critic_judges_token_by_token_and_learns_the_returns() -> None:
 
 
 def test_whitening_moves_advantages_and_leaves_returns() -> None:
-    algorithm = an_algorithm(name="ppo", advantage="gae", gae_lambda=1.0)
+    algorithm = a_ppo(gae_lambda=1.0)
     groups, _ = chosen(scored("a", a_score(0.0), a_score(1.0)), algorithm=algorithm)
     samples = samples_from_critic(groups, measures(groups, value=0.25), algorithm)[0]
     tokens = [advantage for sample in samples for advantage in sample.advantages]
@@ -249,7 +247,7 @@ def test_whitening_moves_advantages_and_leaves_returns() -> None:
 def test_old_logprobs_are_those_measured_where_a_batch_is_stepped_on_more_than_once() -> None:
     group = scored("a", a_score(0.0), a_score(1.0))
     for changed, expected in (({"epochs": 2}, (-1.0, -1.0)), ({"kl": "loss"}, ())):
-        algorithm = an_algorithm(**changed)
+        algorithm = a_grpo(**changed)
         groups, _ = chosen(group, algorithm=algorithm)
         ((_, second),) = samples_from_rewards(groups, measures(groups, reference=-2.0), algorithm)
         assert second.old_logprobs == expected
@@ -260,7 +258,7 @@ def test_old_logprobs_are_those_measured_where_a_batch_is_stepped_on_more_than_o
 @pytest.mark.parametrize("measure", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("changed", [{}, {"scale_by_std": True}, {"advantage": "leave_one_out"}])
 def test_a_measure_that_is_not_finite_reaches_only_its_own_group(changed: dict[str, object], measure: float) -> None:
-    algorithm = an_algorithm(kl="reward", kl_estimator="k1", **changed)
+    algorithm = a_grpo(kl="reward", kl_estimator="k1", **changed)
     groups, _ = chosen(
         scored("a", a_score(0.0), a_score(1.0)), scored("b", a_score(0.0), a_score(1.0)), algorithm=algorithm
     )
@@ -278,7 +276,7 @@ def test_a_measure_that_is_not_finite_reaches_only_its_own_group(changed: dict[s
 def test_measures_that_lack_what_the_algorithm_reads_are_refused(
     reference: float | None, value: float | None, message: str
 ) -> None:
-    algorithm = an_algorithm(name="ppo", advantage="gae", kl="loss")
+    algorithm = a_ppo(kl="loss")
     groups, _ = chosen(scored("a", a_score(1.0)), algorithm=algorithm)
     with pytest.raises(ValueError, match=message):
         samples_from_critic(groups, measures(groups, reference=reference, value=value), algorithm)

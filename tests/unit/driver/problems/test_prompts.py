@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from contracts.config.run import PromptConfig
+from contracts.config.data import PromptConfig
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
@@ -170,7 +170,7 @@ def test_a_prompt_may_be_as_long_as_the_limit_and_no_longer() -> None:
 
 def test_a_template_without_a_system_role_is_refused_in_one_line() -> None:
     refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    with pytest.raises(BadInput, match=r"System role not supported; .* empty prompt\.system"):
+    with pytest.raises(BadInput, match=r"System role not supported; .* leave prompt\.system out"):
         prompter(refuses + TEMPLATE, system="Be brief.").prompt_token_ids(GERMAN)
 
 

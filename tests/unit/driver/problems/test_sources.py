@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contracts.config.run import DataConfig
+from contracts.config.data import BuiltinData
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.index import COLUMNS, TableSource
@@ -18,6 +18,7 @@ from driver.problems.mgsm import MgsmTable, without_thousands
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.problems.stream import ProblemStream, first_draws
 from driver.problems.tables import JsonlTable, ParquetTable
+from tests.builders import a_data_section
 
 MGSM = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "mgsm"
 Source = Literal["builtin", "jsonl", "parquet", "huggingface", "mgsm"]
@@ -29,14 +30,14 @@ ROWS = [
 GERMAN_B = Problem(item_id="b", language="de", question="Wie teuer?", question_en="What price?")
 
 
-def open_(source: Source, path: Path, *languages: str, split: str = "train") -> ProblemSource:
-    config = DataConfig(source=source, path=str(path), split=split, languages=languages)
+def open_(source: Source, path: Path, *languages: str, **split: str) -> ProblemSource:
+    config = a_data_section(source=source, path=str(path), languages=languages, **split)
     return open_source(config, languages=languages, seed=1)
 
 
-def refusal(source: Source, path: Path, *languages: str, split: str = "train") -> str:
+def refusal(source: Source, path: Path, *languages: str, **split: str) -> str:
     with pytest.raises(BadInput) as caught:
-        open_(source, path, *languages, split=split)
+        open_(source, path, *languages, **split)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -117,7 +118,7 @@ def test_the_real_mgsm_has_250_parallel_problems_in_eleven_languages() -> None:
 
 
 def test_the_built_in_set_is_the_same_for_a_seed_and_parts_train_from_test() -> None:
-    config = DataConfig(num_items=20, languages=("en",))
+    config = BuiltinData(num_items=20, languages=("en",))
     first, again = (open_source(config, languages=("en",), seed=5) for _ in range(2))
     other = open_source(config, languages=("en",), seed=6)
     assert first.counts == {"en": 20}
@@ -125,8 +126,6 @@ def test_the_built_in_set_is_the_same_for_a_seed_and_parts_train_from_test() -> 
     test = open_source(config.model_copy(update={"split": "test"}), languages=("en",), seed=5)
     questions = {problem.question for problem in first_problems(first, ("en",), num_items=20)}
     assert questions.isdisjoint(problem.question for problem in first_problems(test, ("en",), num_items=20))
-    with pytest.raises(BadInput, match="no split 'dev'; it has train and test"):
-        open_source(config.model_copy(update={"split": "dev"}), languages=("en",), seed=5)
 
 
 def test_a_table_without_english_rows_serves_its_english_questions(jsonl: Path) -> None:

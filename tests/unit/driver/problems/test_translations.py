@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contracts.config.run import DataConfig
+from contracts.config.data import BuiltinData
 from contracts.errors import BadInput
 from driver.problems.builtin.generate import builtin_items
 from driver.problems.sources import ProblemSource, open_source
 from rewards.answers.final import final_answer
+from tests.builders import a_data_section
 
 ROWS = [
     {"item_id": "a", "language": "de", "question": "Wie viele?", "question_en": "How many?", "translation": "Drei."},
@@ -31,7 +32,7 @@ def open_rows(
             pq.write_table(pa.Table.from_pylist(rows), path)
         case "huggingface":
             datasets.Dataset.from_list(rows).save_to_disk(path)
-    config = DataConfig(source=source, path=str(path), languages=("de",))
+    config = a_data_section(source=source, path=str(path), languages=("de",))
     return open_source(config, languages=("de",), seed=1)
 
 
@@ -57,7 +58,7 @@ def test_a_translation_that_is_no_text_is_refused_by_its_place(
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({**ROWS[0], "translation": translation}) + "\n", encoding="utf-8")
     with pytest.raises(BadInput, match=message) as caught:
-        open_source(DataConfig(source="jsonl", path=str(path), languages=("de",)), languages=("de",), seed=1)
+        open_source(a_data_section(source="jsonl", path=str(path), languages=("de",)), languages=("de",), seed=1)
     assert "line 1" in str(caught.value)
 
 
@@ -74,7 +75,7 @@ def test_changed_translations_are_other_problems(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", ["de", "sw", "th", "en"])
 def test_the_built_in_set_gives_its_own_worked_solution_with_the_declared_answer(language: str) -> None:
-    config = DataConfig(languages=(language,), num_items=5)
+    config = BuiltinData(languages=(language,), num_items=5)
     source = open_source(config, languages=(language,), seed=1)
     items = list(builtin_items(seed=1, split="train", num_items=5))
     for position, item in enumerate(items):

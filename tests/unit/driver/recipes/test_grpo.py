@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 from contracts.rollouts import Problem, ScoredGroup, Unscored
 from tests.builders import a_problem, a_score
 from tests.fakes.ports import FakeLearner
@@ -17,8 +17,8 @@ NOTHING = (Unscored(reason="no answer"),) * GROUP_SIZE
 ONE_MISSING = (a_score(0.2), Unscored(reason="timed out"), a_score(0.6))
 
 
-def algorithm(problems: Sequence[Problem], groups_per_step: int, **changed: object) -> AlgorithmConfig:
-    return AlgorithmConfig.model_validate(
+def algorithm(problems: Sequence[Problem], groups_per_step: int, **changed: object) -> GrpoConfig:
+    return GrpoConfig.model_validate(
         {
             "steps": len(problems) // groups_per_step,
             "groups_per_step": groups_per_step,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 from driver.run_state.state import RunPosition
 from tests.builders import a_problem
 from tests.fakes.ports import FakeLearner
@@ -11,8 +11,8 @@ from tests.runs.recipe import RecipeRun
 PROBLEMS = [a_problem(name) for name in "abcdef"]
 
 
-def algorithm(*, steps: int, groups_per_step: int = 2, mini_batches: int = 1, epochs: int = 1) -> AlgorithmConfig:
-    return AlgorithmConfig(
+def algorithm(*, steps: int, groups_per_step: int = 2, mini_batches: int = 1, epochs: int = 1) -> GrpoConfig:
+    return GrpoConfig(
         steps=steps, groups_per_step=groups_per_step, group_size=2, mini_batches=mini_batches, epochs=epochs
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import PpoConfig
 from contracts.rollouts import Problem, Unscored
 from driver.recipes.ppo import train_ppo
 from tests.builders import a_problem, a_score
@@ -12,10 +12,8 @@ from tests.runs.recipe import RecipeRun, all_rows
 PROBLEMS = [a_problem(name) for name in "abcd"]
 
 
-def algorithm(**changed: object) -> AlgorithmConfig:
-    return AlgorithmConfig.model_validate(
-        {"name": "ppo", "advantage": "gae", "steps": 1, "groups_per_step": 2, "group_size": 1, **changed}
-    )
+def algorithm(**changed: object) -> PpoConfig:
+    return PpoConfig.model_validate({"name": "ppo", "steps": 1, "groups_per_step": 2, "group_size": 1, **changed})
 
 
 def ppo(*rewards: float, learner: FakeLearner | None = None, **changed: object) -> RecipeRun:

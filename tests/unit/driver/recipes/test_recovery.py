@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts.batches import PushResult
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 from contracts.errors import BadInput, CheckpointFailed, FleetLost, LearnerLost, RunFailed
 from contracts.rollouts import DroppedGroup, PromptDraw, ScoredGroup
 from driver.problems.draws import OpenDraws
@@ -45,7 +45,7 @@ class Lived:
         self.loop = Loop(
             learner=Learner(lived=self),
             recorder=FakeRecorder(),
-            settings=settings(AlgorithmConfig(steps=20)),
+            settings=settings(GrpoConfig(steps=20)),
             position=STOOD,
             last_version=14,  # the push that was under way
             is_between_steps=False,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import SftConfig
 from contracts.errors import BadInput
 from contracts.rollouts import Problem, Rollout, SamplingRequest
 from driver.problems.draws import Draws
@@ -43,7 +43,7 @@ class SftRun:
         cut: Sequence[Problem] = (),
     ) -> None:
         per_step = groups_per_step or len(problems)
-        algorithm = AlgorithmConfig.model_validate(
+        algorithm = SftConfig.model_validate(
             {"name": "sft", "steps": len(problems) // per_step, "groups_per_step": per_step, "sft_target": target}
         )
         self.learner, self.recorder = learner or FakeLearner(), FakeRecorder()
@@ -127,7 +127,7 @@ def test_a_prompt_that_is_refused_drops_its_problem_and_not_the_run() -> None:
             raise BadInput("item 'a': the prompt has 99 tokens")
         return policy_prompt(problem)
 
-    algorithm = AlgorithmConfig(name="sft", steps=1, groups_per_step=2, sft_target="translation")
+    algorithm = SftConfig(name="sft", steps=1, groups_per_step=2, sft_target="translation")
     recorder = FakeRecorder()
     loop = Loop(learner=FakeLearner(), recorder=recorder, settings=settings(algorithm))
     stages = SftStages(references=references(FakeGenerator()), prompt=refuse, answer=answer)
@@ -145,7 +145,7 @@ def test_a_run_that_is_asked_to_stop_does_not_wait_for_references() -> None:
             return await asyncio.get_running_loop().create_future()
 
     async def watch() -> None:
-        algorithm = AlgorithmConfig(name="sft", steps=1, groups_per_step=1, sft_target="pivot")
+        algorithm = SftConfig(name="sft", steps=1, groups_per_step=1, sft_target="pivot")
         loop = Loop(learner=FakeLearner(), recorder=FakeRecorder(), settings=settings(algorithm))
         stages = SftStages(references=references(Silent()), prompt=policy_prompt, answer=answer)
         training = asyncio.ensure_future(train_sft(feed_of([a_problem("a")], per_step=1), stages=stages, loop=loop))
@@ -196,7 +196,7 @@ def test_an_empty_reference_is_not_imitated(text: str) -> None:
         async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
             return tuple(replace(rollout, text=text) for rollout in await super().sample(request))
 
-    algorithm = AlgorithmConfig(name="sft", steps=1, groups_per_step=1)
+    algorithm = SftConfig(name="sft", steps=1, groups_per_step=1)
     recorder = FakeRecorder()
     loop = Loop(learner=FakeLearner(), recorder=recorder, settings=settings(algorithm))
     stages = SftStages(references=references(Silent()), prompt=policy_prompt, answer=answer)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.config.run import PivotConfig
+from contracts.config.workers import PivotConfig
 from contracts.errors import BadInput, RunFailed
 from driver.problems.sources import ListSource
 from driver.references.cache import ReferenceCache

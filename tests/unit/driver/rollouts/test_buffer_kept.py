@@ -4,7 +4,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 from contracts.errors import BadInput
 from contracts.rollouts import Problem, PromptDraw, Score, ScoredGroup, ScoreRequest, Unscored
 from driver.problems.draws import Draws, OpenDraws
@@ -164,7 +164,7 @@ class WatchedScorer(FakeScorer):
         return sum(parts() is not None for parts in self.given)
 
 
-def watched(rules: AlgorithmConfig) -> tuple[BufferHarness, WatchedScorer]:
+def watched(rules: GrpoConfig) -> tuple[BufferHarness, WatchedScorer]:
     harness, scorer = BufferHarness(rules), WatchedScorer()
     harness.buffer.stages = replace(harness.buffer.stages, scorer=scorer)
     return harness, scorer

@@ -273,9 +273,9 @@ def test_the_config_decides_which_engine_is_asked(tmp_path: Path) -> None:
         return engine_feature_source(config(tmp_path, **reasoning), policy=likelihood, pivot=pivot)
 
     assert source() is None
-    assert source(judge="embedding", translator="pivot") is None
-    assert source(judge="translation", translator="seq2seq") is None
-    by_policy, by_pivot = source(judge="likelihood"), source(judge="translation", translator="pivot")
+    assert source(method="embedding") is None
+    assert source(method="translation", translator="seq2seq") is None
+    by_policy, by_pivot = source(method="likelihood"), source(method="translation", translator="pivot")
     assert by_policy is not None
     assert by_pivot is not None
     asked = group(rollout("Sieben."))
@@ -287,4 +287,4 @@ def test_the_config_decides_which_engine_is_asked(tmp_path: Path) -> None:
 
 def test_a_tokenizer_that_cannot_be_loaded_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"policy.model = .* no tokenizer can be loaded"):
-        engine_feature_source(config(tmp_path, judge="likelihood"), policy=FakeLikelihood(), pivot=Translating())
+        engine_feature_source(config(tmp_path, method="likelihood"), policy=FakeLikelihood(), pivot=Translating())

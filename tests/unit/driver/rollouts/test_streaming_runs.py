@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.config.learning import AlgorithmConfig
+from contracts.config.learning import GrpoConfig
 from driver.learning.samples import oldest_version
 from tests.fakes.ports import run
 from tests.runs.buffer import number_of
 from tests.runs.streaming import Books, Weather, lived
 
 
-def check_books(books: Books, *, num_draws: int, algorithm: AlgorithmConfig) -> None:
+def check_books(books: Books, *, num_draws: int, algorithm: GrpoConfig) -> None:
     """What an auditor would ask of the surviving record."""
     assert [record.step for record in books.steps] == list(range(1, algorithm.steps + 1))
     versions = [record.policy_version for record in books.steps]
@@ -38,7 +38,7 @@ def check_books(books: Books, *, num_draws: int, algorithm: AlgorithmConfig) -> 
 @settings(max_examples=80, deadline=None)
 @given(
     algorithm=st.builds(
-        AlgorithmConfig,
+        GrpoConfig,
         steps=st.just(7),
         group_size=st.just(2),
         groups_per_step=st.integers(1, 3),
@@ -56,7 +56,7 @@ def check_books(books: Books, *, num_draws: int, algorithm: AlgorithmConfig) -> 
     seed=st.integers(0, 2**32),
 )
 def test_every_draw_is_learned_from_once_or_dropped_once_whatever_happens(
-    algorithm: AlgorithmConfig, weather: Weather, every: int, seed: int
+    algorithm: GrpoConfig, weather: Weather, every: int, seed: int
 ) -> None:
     books, stream = run(lived(algorithm, weather=weather, every=every, seed=seed))
     check_books(books, num_draws=stream.state()["number"], algorithm=algorithm)

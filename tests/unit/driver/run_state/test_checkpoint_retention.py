@@ -17,7 +17,7 @@ from tests.runs.checkpointed import STATE, CheckpointedRun
 
 @pytest.fixture
 def run(tmp_path: Path) -> CheckpointedRun:
-    return CheckpointedRun(tmp_path, best_metric="")
+    return CheckpointedRun(tmp_path, best_metric="off")
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class Stepping:
     every_steps: int = 2
 
     def __post_init__(self) -> None:
-        self.run = CheckpointedRun(self.folder, every_steps=self.every_steps, best_metric="", keep_last=5)
+        self.run = CheckpointedRun(self.folder, every_steps=self.every_steps, best_metric="off", keep_last=5)
         self.buffer = PromptBuffer(self.draws, per_step=GROUPS_PER_STEP)
 
     def steps(self, first: int, last: int) -> None:
@@ -193,7 +193,7 @@ def test_the_buffer_forgets_only_what_a_whole_checkpoint_holds(tmp_path: Path) -
 
 def test_a_run_that_never_steps_back_keeps_nothing_for_it(tmp_path: Path) -> None:
     buffer = CountingBuffer()
-    writing = checkpointer(CheckpointedRun(tmp_path, every_steps=0), buffer)
+    writing = checkpointer(CheckpointedRun(tmp_path, every_steps="off"), buffer)
     for step in (1, 2):
         run(writing.after_step(RunPosition(step=step)))
     assert buffer.num_calls == 2

@@ -18,7 +18,7 @@ from tests.runs.checkpointed import FINGERPRINTS, STATE, CheckpointedRun
 
 @pytest.fixture
 def run(tmp_path: Path) -> CheckpointedRun:
-    return CheckpointedRun(tmp_path, best_metric="")
+    return CheckpointedRun(tmp_path, best_metric="off")
 
 
 # --- saving and finding ---------------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def test_a_checkpoint_is_due_every_so_many_steps_and_after_the_last(
 
 
 def test_without_an_interval_none_is_ever_due(tmp_path: Path) -> None:
-    checkpoints = CheckpointedRun(tmp_path, every_steps=0).checkpoints
+    checkpoints = CheckpointedRun(tmp_path, every_steps="off").checkpoints
     assert not any(checkpoints.is_due(step, last_step=5) for step in range(1, 6))
 
 
@@ -116,7 +116,7 @@ def test_a_run_may_be_set_to_stop_at_damage(run: CheckpointedRun) -> None:
 @given(data=st.data())
 def test_no_change_to_any_byte_goes_unseen(tmp_path: Path, data: st.DataObject) -> None:
     shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
-    run = CheckpointedRun(tmp_path, best_metric="")
+    run = CheckpointedRun(tmp_path, best_metric="off")
     path = run.save(10, {"a": b"0123456789", "b": b""})
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.stat().st_size)
     file = data.draw(st.sampled_from(files))

@@ -1,0 +1,230 @@
+"""Define the config sections of the problems: what is learned from, what is evaluated on, and how a problem is
+asked."""
+
+from collections.abc import Collection
+from functools import cached_property
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from contracts.config.section import Auto, Choice, MayChange, Section
+from contracts.errors import BadInput
+from contracts.paths import absolute
+from languages.facts import read_own_languages
+from languages.files import LanguageFileError
+from languages.language import Language
+
+Level: TypeAlias = Annotated[int, Field(ge=1, le=4)]
+Languages: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def check_languages(codes: tuple[str, ...], key: str, *, known: Collection[str]) -> None:
+    """Check the language codes of one key.
+
+    Raises:
+        BadInput: a language is named twice, or is not among those that are known.
+    """
+    for code in codes:
+        if code not in known:
+            raise BadInput(
+                f"{key}: unknown language {code!r}; known are {', '.join(sorted(known))}; data.language_files adds "
+                "languages of your own",
+                key=key,
+            )
+    if len(set(codes)) != len(codes):
+        raise BadInput(f"{key} names a language twice: {', '.join(codes)}", key=key)
+
+
+# --- where problems come from ----------------------------------------------------------------------------------------
+
+
+class BuiltinSource(Section):
+    """The built-in problems, which the program generates."""
+
+    source: Literal["builtin"] = "builtin"
+    """Where the problems come from."""
+    levels: tuple[Level, ...] = Field(default=(1, 2, 3, 4), min_length=1)
+    """Difficulty levels to draw from: number of arithmetic steps of a problem."""
+
+
+class FileSource(Section):
+    """A file with one problem a row."""
+
+    source: Literal["jsonl", "parquet"]
+    """Where the problems come from."""
+    path: MayChange[str] = Field(min_length=1)
+    """File with the problems. A run is continued only with the same problems."""
+
+
+class HubSource(Section):
+    """A dataset of the Hugging Face hub, or a local folder in its form."""
+
+    source: Literal["huggingface"]
+    """Where the problems come from."""
+    path: MayChange[str] = Field(min_length=1)
+    """Name of the dataset, or a local folder. A run is continued only with the same problems."""
+
+
+class MgsmSource(Section):
+    """The MGSM benchmark's own files."""
+
+    source: Literal["mgsm"]
+    """Where the problems come from."""
+    path: MayChange[str] = Field(min_length=1)
+    """Folder of the TSV files. A run is continued only with the same problems."""
+
+
+# --- [data] ----------------------------------------------------------------------------------------------------------
+
+
+class TrainingData(Section):
+    """The problems that are learned from."""
+
+    languages: Languages = ("de", "fr", "es")
+    """Languages to train on (ISO 639-1 codes), drawn in turn."""
+    language_files: tuple[str, ...] = ()
+    """Files of languages of your own, known beside the built-in ones (languages.md)."""
+    shares: tuple[float, ...] | Literal["equal"] = "equal"
+    """Share of each of `languages` in what is learned from, in their order, e.g. [1, 2, 1]."""
+    curriculum: Literal["off", "success_rate"] = "off"
+    """"success_rate" mostly skips problems that were always or never solved when they were last drawn. Solved means
+    the pivot's answer, not the gold answer."""
+    curriculum_low: float = Field(default=0.05, ge=0, le=1)
+    """A success rate below this counts as never solved."""
+    curriculum_high: float = Field(default=0.95, ge=0, le=1)
+    """A success rate above this counts as always solved."""
+    curriculum_keep: float = Field(default=0.25, gt=0, le=1)
+    """Share of such problems that is drawn all the same: a problem that is too hard now may not stay so."""
+
+    @cached_property
+    def own_languages(self) -> tuple[Language, ...]:
+        """Return the languages of `language_files`, read once.
+
+        Raises:
+            BadInput: a file has a mistake.
+        """
+        try:
+            return read_own_languages([absolute(file) for file in self.language_files])
+        except LanguageFileError as error:
+            raise BadInput(f"data.language_files: {error}", key="data.language_files") from None
+
+    @model_validator(mode="after")
+    def _files_and_shares_fit(self) -> Self:
+        _ = self.own_languages  # a mistake in a language file is reported before an unknown language
+        if self.shares != "equal" and (len(self.shares) != len(self.languages) or min(self.shares) <= 0):
+            raise BadInput(
+                f"data.shares has {len(self.shares)} numbers for {len(self.languages)} languages; it needs one above 0 "
+                "for each",
+                key="data.shares",
+            )
+        if self.curriculum_low > self.curriculum_high:
+            raise BadInput(
+                f"data.curriculum_low {self.curriculum_low:g} is above data.curriculum_high {self.curriculum_high:g}",
+                key="data.curriculum_low",
+            )
+        return self
+
+
+class BuiltinData(TrainingData, BuiltinSource):
+    """Learn from the built-in problems."""
+
+    split: Literal["train", "test"] = "train"
+    """Split of the built-in problems; the two have no problem in common."""
+    num_items: int = Field(default=2000, ge=1)
+    """Number of items in the training set."""
+
+
+class FileData(TrainingData, FileSource):
+    """Learn from a file."""
+
+
+class HubData(TrainingData, HubSource):
+    """Learn from a dataset of the Hugging Face hub."""
+
+    split: str = "train"
+    """Name of the dataset's split."""
+
+
+class MgsmData(TrainingData, MgsmSource):
+    """Learn from MGSM's files."""
+
+
+DataConfig: TypeAlias = Annotated[BuiltinData | FileData | HubData | MgsmData, Choice("source", default="builtin")]
+
+
+# --- [evaluation] ----------------------------------------------------------------------------------------------------
+
+
+class EvaluationSettings(Section):
+    """The problems with known answers that the policy is measured on; each needs an `answer` that is a number."""
+
+    languages: Languages | Auto = "auto"
+    """Languages to evaluate in. "auto" is English and `data.languages`."""
+    num_items: int = Field(default=50, ge=1)
+    """Items for each language, the first of the source."""
+    max_response_tokens: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """A longer response is cut off here, in tokens. "auto" is `policy.max_response_tokens`."""
+    before: MayChange[bool] = True
+    """Evaluate before the first step."""
+    after: MayChange[bool] = True
+    """Evaluate after the last step."""
+
+
+class BuiltinEvaluation(EvaluationSettings, BuiltinSource):
+    """Evaluate on the built-in problems."""
+
+    split: Literal["train", "test"] = "test"
+    """Split of the built-in problems; the two have no problem in common."""
+
+
+class FileEvaluation(EvaluationSettings, FileSource):
+    """Evaluate on a file."""
+
+    path: str = Field(min_length=1)
+    """File with the problems."""
+
+
+class HubEvaluation(EvaluationSettings, HubSource):
+    """Evaluate on a dataset of the Hugging Face hub."""
+
+    path: str = Field(min_length=1)
+    """Name of the dataset, or a local folder."""
+    split: str = "test"
+    """Name of the dataset's split."""
+
+
+class MgsmEvaluation(EvaluationSettings, MgsmSource):
+    """Evaluate on MGSM's files."""
+
+    path: str = Field(min_length=1)
+    """Folder of the TSV files."""
+
+
+EvaluationConfig: TypeAlias = Annotated[
+    BuiltinEvaluation | FileEvaluation | HubEvaluation | MgsmEvaluation, Choice("source", default="builtin")
+]
+
+
+# --- [prompt], [audit] -----------------------------------------------------------------------------------------------
+
+
+class PromptConfig(Section):
+    """What stands before a question."""
+
+    num_exemplars: int = Field(default=0, ge=0, le=8)
+    """Worked examples before the policy's question, in its language, from the built-in problems; never a test item."""
+    system: str | None = None
+    """System message for policy and pivot, sent as it is. Left out: no system message."""
+
+
+class AuditConfig(Section):
+    """What the reward itself is measured on: faithful solutions against ways to cheat."""
+
+    source: str = "builtin"
+    """"builtin", or a file of parallel solutions (rewards.md, "Parallel texts")."""
+    languages: Languages | Literal["all"] = "all"
+    """Languages to measure. "all" is every language that the source has."""
+    num_items: int = Field(default=40, ge=2)
+    """Items for each language, the first of the source."""
+    ablation: bool = False
+    """Measure again with every component and gate switched off, one at a time."""

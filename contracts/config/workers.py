@@ -1,0 +1,155 @@
+"""Define the config sections of the processes: engines, weight transfer, restarts and the cluster."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from contracts.config.section import Auto, MayChange, Section
+from contracts.errors import BadInput
+
+
+class EngineConfig(Section):
+    """The vLLM engines of one model."""
+
+    model: MayChange[str]
+    """Name on the Hugging Face hub, or a local folder. A run is continued only with the same weights."""
+    num_workers: MayChange[int] = Field(default=1, ge=1)
+    """Number of vLLM workers; each holds the whole model."""
+    tensor_parallel_size: MayChange[int] = Field(default=1, ge=1)
+    """GPUs of one worker, all on one node."""
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Number format of weights and activations in the engine."""
+    max_model_len: int = Field(default=1024, ge=16)
+    """Longest prompt and response together, in tokens."""
+    max_num_seqs: MayChange[int] = Field(default=64, ge=1)
+    """Sequences that one worker decodes at once."""
+    gpu_memory_utilization: MayChange[float] = Field(default=0.85, gt=0, le=1)
+    """Share of each GPU's memory that vLLM takes."""
+    kv_cache_gib: MayChange[float] = Field(default=0.5, gt=0)
+    """Size of one worker's KV cache on a CPU, in GiB. On a GPU `gpu_memory_utilization` decides."""
+    num_cpus: MayChange[float] = Field(default=1, gt=0)
+    """CPU cores that Ray reserves for one worker. Rounded down, and at least 1, it is also the number of threads."""
+    timeout_s: MayChange[float] = Field(default=1800, gt=0)
+    """Longest time for one request, waiting in the queue included, in seconds."""
+    chat_template: str | None = None
+    """File with a Jinja chat template. Left out: the tokenizer's own template."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model."""
+
+
+class PolicyConfig(EngineConfig):
+    """The model that is trained, and the vLLM workers that sample its responses."""
+
+    timeout_s: MayChange[float] = Field(default=3600, gt=0)
+    """Longest time for one request, waiting in the queue included, in seconds. Keep it above `learner.timeout_s`:
+    requests wait during a weight push, and must outlive a learner that hangs in one."""
+    min_workers: MayChange[int] = Field(default=1, ge=1)
+    """The run goes on with fewer workers than `num_workers`, but not with fewer than this."""
+    max_workers: MayChange[Annotated[int, Field(ge=1)] | Auto] = "auto"
+    """Workers are added up to this number while the cluster has free resources. "auto" is `num_workers`."""
+    max_response_tokens: int = Field(default=128, ge=1)
+    """A longer response is cut off here, in tokens."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Sampling temperature while training. top-p and top-k are always off, so that log-probabilities are those of the
+    whole distribution. Evaluation is greedy."""
+
+    @property
+    def most_workers(self) -> int:
+        """Return the number of workers that a cluster with enough resources gets."""
+        return self.num_workers if self.max_workers == "auto" else self.max_workers
+
+
+class PivotConfig(EngineConfig):
+    """The frozen model that writes the English reference responses."""
+
+    max_response_tokens: int = Field(default=192, ge=1)
+    """A longer reference is cut off here, in tokens; a reference that is cut off is not used."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Sampling temperature; 0 is greedy."""
+    num_exemplars: int = Field(default=0, ge=0, le=8)
+    """Worked English examples before the question."""
+    cache: MayChange[str] = ".cache/references"
+    """Folder of the reference cache, which runs share. "off" keeps references for one run only."""
+    num_references: int = Field(default=1, ge=1)
+    """References drawn for each item. Of several, the answer that most of them give decides, and the first one with
+    that answer is used. More than 1 needs a temperature above 0."""
+    min_agreement: float = Field(default=0.5, ge=0, le=1)
+    """With several references: least share of them that must give the winning answer. Below it the item is undecided
+    and its groups are dropped."""
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """Return the folder of the reference cache; None if it is off."""
+        return None if self.cache == "off" else Path(self.cache)
+
+    @model_validator(mode="after")
+    def _references_differ(self) -> Self:
+        if self.num_references > 1 and self.temperature == 0:
+            raise BadInput(
+                f"pivot.num_references is {self.num_references}, and at pivot.temperature 0 they are all the same; "
+                "raise the temperature, or ask for one reference",
+                key="pivot.num_references",
+            )
+        return self
+
+
+class WeightsConfig(Section):
+    """How weights are sent from the learner to the policy workers."""
+
+    backend: Literal["auto", "object_store", "nccl"] = "auto"
+    """Transport. "auto" is nccl on GPUs, and object_store (Ray's) without."""
+    bucket_mib: int = Field(default=128, ge=1)
+    """Most that a rank gathers at once, in MiB. A larger tensor is sent alone."""
+    timeout_s: float = Field(default=600, gt=0)
+    """Longest time for one message of a push (announce, one bucket, finish), in seconds; never more than a quarter of
+    `learner.timeout_s` (450 s with the defaults). A worker that misses a push is sent it once more, and is replaced
+    when it misses that too."""
+
+
+class FleetConfig(Section):
+    """When a silent worker counts as dead, and how often it is restarted: policy, pivot, scorers, learner ranks."""
+
+    heartbeat_s: float = Field(default=5.0, gt=0)
+    """Time between two heartbeat requests to a worker, in seconds."""
+    suspect_after_s: float = Field(default=20.0, gt=0)
+    """A worker that was silent for this time gets no new work, in seconds."""
+    dead_after_s: float = Field(default=60.0, gt=0)
+    """A worker that was silent for this time is killed, in seconds. Others do its work, and a new worker is started."""
+    max_restarts: int = Field(default=5, ge=0)
+    """Restarts of one worker (of the learner as a whole) within `restart_window_s`. After one more failure it is not
+    restarted."""
+    restart_window_s: float = Field(default=3600.0, gt=0)
+    """Time window in which restarts are counted, in seconds."""
+    backoff_s: float = Field(default=1.0, ge=0)
+    """Wait before a restart, in seconds; doubled before each further one within `restart_window_s`."""
+    max_backoff_s: float = Field(default=60.0, ge=0)
+    """Longest wait before a restart, in seconds."""
+
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> Self:
+        if not self.heartbeat_s <= self.suspect_after_s <= self.dead_after_s:
+            raise BadInput(
+                f"fleet.heartbeat_s {self.heartbeat_s:g}, fleet.suspect_after_s {self.suspect_after_s:g} and "
+                f"fleet.dead_after_s {self.dead_after_s:g} must not fall in this order",
+                key="fleet.suspect_after_s",
+            )
+        if self.backoff_s > self.max_backoff_s:
+            raise BadInput(
+                f"fleet.backoff_s {self.backoff_s:g} is above fleet.max_backoff_s {self.max_backoff_s:g}",
+                key="fleet.backoff_s",
+            )
+        return self
+
+
+class ClusterConfig(Section):
+    """Ray and its resources."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What models run on. "auto" is cuda if the cluster has GPUs, else cpu."""
+    placement_timeout_s: float = Field(default=300, gt=0)
+    """Longest wait until the cluster has free resources for the run, in seconds."""
+    start_timeout_s: float = Field(default=900, gt=0)
+    """Longest time for an actor to load its model, in seconds."""
+    include_dashboard: bool = False
+    """Start Ray's dashboard (on loopback only) when the run starts its own local Ray."""
