@@ -49,17 +49,19 @@ def refusal(config: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., s
         ("learner.num_rank=2", "unknown key learner.num_rank; did you mean learner.num_ranks?"),
         (
             "algorithm.group_size=1",
-            "algorithm.group_size 1 gives algorithm.advantage 'group' nothing to compare with; it needs at least 2",
+            "algorithm.group_size 1 gives algorithm.advantage 'group' no response to compare with; it needs at least 2",
         ),
         ("policy.max_response_tokens=-5", "policy.max_response_tokens is -5; it should be greater than or equal to 1"),
-        ("policy.max_response_tokens=512", "leaves no room for a prompt"),
+        ("policy.max_response_tokens=512", "leaves no tokens for a prompt"),
         ("reward.weights.answer=0.9", "reward.weights sum to 1.3 (answer 0.9, reasoning 0.4, numbers 0, custom 0)"),
-        ("learner.num_ranks=3", "4 x 4 = 16 responses can't be divided over learner.num_ranks = 3"),
+        ("learner.num_ranks=3", "4 x 4 = 16 samples can't be divided over learner.num_ranks = 3"),
         ("policy.model=.cache/models/nothing", "policy.model = '.cache/models/nothing': there is no folder"),
         ("scorer.model=/nowhere/encoder", "scorer.model = '/nowhere/encoder': there is no folder"),
         ("data.languages=de,xx", "data.languages: unknown language 'xx'; known are ar, bn, de, en"),
-        ("data.split=validation", "has no split 'validation'; it has train and test"),
-        ("evaluation.source=mgsm", "evaluation.path is empty"),
+        ("data.split=validation", "data.split is 'validation'; it should be 'train' or 'test'"),
+        ("evaluation.source=mgsm", "evaluation.path is missing"),
+        ("reward.reasoning.judge=comet", 'write reward.reasoning.method = "comet"'),
+        ("algorithm.gae_lambda=1", 'algorithm.gae_lambda belongs to algorithm.name = "ppo"'),
         ("evaluation.source=mgsm evaluation.path=/nowhere", "/nowhere has no mgsm_en.tsv"),
         ("policy.chat_template=none.jinja", "policy.chat_template"),
         ("learner.lora.rank=4 learner.lora.targets=q_proj,nope", "has no layer 'nope'; it has down_proj"),
@@ -97,7 +99,7 @@ def test_a_critic_that_reads_other_tokens_is_refused(
     tokenizer = AutoTokenizer.from_pretrained(other)
     tokenizer.add_tokens(["a token that the policy doesn't have"])
     tokenizer.save_pretrained(other)
-    line = refusal("algorithm.name=ppo", "algorithm.advantage=gae", f"critic.model={other}")
+    line = refusal("algorithm.name=ppo", f"critic.model={other}")
     assert f"critic.model '{other}' has another vocabulary" in line
 
 
@@ -108,7 +110,7 @@ def test_a_critic_with_a_shorter_context_is_refused(
     shutil.copytree(tiny_models.policy, short)
     facts = json.loads((short / "config.json").read_text(encoding="utf-8")) | {"max_position_embeddings": 32}
     (short / "config.json").write_text(json.dumps(facts), encoding="utf-8")
-    line = refusal("algorithm.name=ppo", "algorithm.advantage=gae", f"critic.model={short}")
+    line = refusal("algorithm.name=ppo", f"critic.model={short}")
     assert "policy.max_model_len" in line
     assert f"is longer than the own context of critic.model '{short}', 32 tokens" in line
 

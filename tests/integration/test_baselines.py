@@ -35,7 +35,6 @@ def test_ppo_trains_policy_and_critic_and_keeps_both(config: Path, environment: 
     folder = train(
         "ppo",
         "algorithm.name=ppo",
-        "algorithm.advantage=gae",
         "algorithm.mini_batches=2",
         "algorithm.steps=2",
         "critic.learning_rate=1e-3",

@@ -19,7 +19,7 @@ SKIPPED = 1  # the step before the checkpoint whose loss is not finite
 
 LEARNER = (("schedule", "cosine"), ("warmup_steps", 2), ("max_grad_norm", 0.5))
 ADAPTERS = (*LEARNER, ("lora", {"rank": 4}), ("keep_whole_mib", 0))
-PPO = (("name", "ppo"), ("advantage", "gae"))
+PPO = (("name", "ppo"),)
 KL = (("kl", "loss"),)
 
 

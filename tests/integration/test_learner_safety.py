@@ -14,7 +14,7 @@ from tests.integration.programs.learner_ranks import Job, make_samples, on_ranks
 
 Batch = Sequence[TrainSample]
 
-PPO = (("name", "ppo"), ("advantage", "gae"))
+PPO = (("name", "ppo"),)
 LEARNER = (("schedule", "cosine"), ("warmup_steps", 3))
 HUGE = 3e37
 """An advantage: fp32 holds the token's loss, and not the square of its gradient."""

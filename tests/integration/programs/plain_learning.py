@@ -25,7 +25,6 @@ KL_COEFFICIENT = 0.2
 CLIP_LOW, CLIP_HIGH, VALUE_CLIP = 0.003, 0.002, 0.001  # narrow: tiny models move little
 PPO = (
     ("name", "ppo"),
-    ("advantage", "gae"),
     ("kl", "loss"),
     ("kl_coefficient", KL_COEFFICIENT),
     ("kl_estimator", "k3"),
