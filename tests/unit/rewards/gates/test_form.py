@@ -101,7 +101,7 @@ def test_what_may_follow_the_answer_is_limited(tail: str, expected: bool) -> Non
 
 @pytest.mark.parametrize(
     ("tail", "expected"),
-    [("50%", False), ("11,0 Bälle", True), ("und 1100%", True), ("und 十", True), ("und 十一", False)],
+    [("50%", False), ("11,0 Bälle", True), ("und 1100%", True), ("und 十", True), ("und 十一", False), ("XII", False)],
 )
 def test_a_number_behind_the_answer_is_compared_by_value(tail: str, expected: bool) -> None:
     reading = a_reading(f"{REASONING} Die Antwort lautet 11. {tail}")
@@ -121,3 +121,10 @@ def test_a_short_reference_counts_as_a_hundred_letters(reference: int, most: int
 def test_no_response_has_more_than_fifty_thousand_characters(letters: int, expected: bool) -> None:
     reading = a_reading("q" * letters, language="en", reference=f"{'r' * 20_000}. The answer is 11.")
     assert LENGTH.is_open(reading) is expected
+
+
+def test_a_number_without_a_percent_sign_is_none_in_percent() -> None:
+    # 0.5 and 0.5% are different numbers, 50 and 50% may be the same answer.
+    answer = a_reading("Die Antwort lautet 0,5.").declared[0]
+    assert not has_other_number("0,5 Liter", answer, "de")
+    assert has_other_number("0,5 %", answer, "de")

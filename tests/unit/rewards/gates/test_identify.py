@@ -1,6 +1,7 @@
 """Texts in the asked language are accepted and all others refused, and each limit holds from both sides."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from lingua import Language as Lingua
 
 from driver.problems.builtin.generate import builtin_items
-from languages.facts import LANGUAGES
+from languages.facts import LANGUAGES, use_own_languages
 from rewards.gates import identify
 from rewards.gates.identify import LanguageIdentifier
 
@@ -345,6 +346,7 @@ def test_lingua_reads_four_hundred_characters(monkeypatch: pytest.MonkeyPatch) -
         ("zh", "苹苹ZXQVWK", False),
         ("zh", "苹" * 40 + " The And For", True),  # three words of languages behind capitals
         ("zh", "苹" * 40 + " The And For Not", False),
+        ("zh", "苹" * 40 + " The And For At", False),
         ("zh", "苹" * 40 + " The And For KM A", True),  # neither units nor single letters count
         ("th", "ก" * 36 + " zx zxq", False),  # 36 / 4 + 2 = 11 words
         ("th", "ก" * 72 + " zx zxq", False),  # 20
@@ -366,3 +368,48 @@ def test_a_sentence_is_judged_in_pieces_of_five_hundred_characters(start: int, e
 def test_text_beyond_the_first_fifty_thousand_characters_is_not_read(start: int, expected: bool) -> None:
     text = ("苹果。" * 17_000)[:start] + "。She has fifteen apples left."
     assert LanguageIdentifier(("zh",)).is_in(text, "zh") is expected
+
+
+@pytest.fixture
+def unknown_to_lingua() -> Iterator[LanguageIdentifier]:
+    """An identifier for a language with the words of German, of which lingua has never heard."""
+    use_own_languages([LANGUAGES["de"].model_copy(update={"code": "qq"})])
+    yield LanguageIdentifier(("qq",))
+    use_own_languages(())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", True),
+        ("zxqv " * 11, True),  # too few words to refuse
+        ("zxqv " * 12, False),
+        ("und " + "zxqv " * 18, True),  # 1 of 19 words is frequent
+        ("und " + "zxqv " * 19, False),  # 1 of 20, 0.05
+        ("und und zxqv zxqv zxqv zxqv zxqv at", True),  # 2 of 8, 0.25: a loan word beside them is none of another's
+        ("UND und zxqv zxqv zxqv zxqv zxqv at", True),
+        ("und und zxqv zxqv zxqv zxqv zxqv zxqv at", False),
+    ],
+)
+def test_frequent_words_decide_for_a_language_that_lingua_does_not_know(
+    unknown_to_lingua: LanguageIdentifier, text: str, expected: bool
+) -> None:
+    assert unknown_to_lingua.is_in(text, "qq") is expected
+
+
+@pytest.mark.parametrize("facts", [{"words": frozenset()}, {"has_spaces": False}])
+def test_without_words_to_find_the_script_decides(facts: dict[str, object]) -> None:
+    use_own_languages([LANGUAGES["de"].model_copy(update={"code": "qq", **facts})])
+    assert LanguageIdentifier(("qq",)).is_in("zxqv " * 30, "qq")
+    use_own_languages(())
+
+
+def test_lingua_chooses_among_relatives_and_the_asked_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_own_languages([LANGUAGES["de"].model_copy(update={"code": "tr"})])
+    asked: list[str] = []
+    monkeypatch.setattr(identify, "_detector", asked.append)
+    LanguageIdentifier(("de", "tr", "ru", "zh"))
+    use_own_languages(())
+    latin, with_turkish, cyrillic = (codes.split() for codes in asked)
+    assert with_turkish == [*latin, "tr"]
+    assert {"de", "en"} < set(latin) and {"ru", "uk"} <= set(cyrillic)

@@ -47,6 +47,7 @@ KATAKANA = "アイウエオカキクケコサシスセソタチツテト"
         (KATAKANA[:17] + "。" + "あ" * 31, False),
         (f"{KATAKANA[:9]} \n" * 3 + "あ" * 12, True),  # one word of 9 letters, three times
         (f"{KATAKANA[:9]} \n{KATAKANA[9:18]} \n" + "あ" * 12, False),  # two words
+        (f"{KATAKANA[:8]}。" * 2 + "あ" * 12, False),  # without a blank between them two words are one
         (f"{KATAKANA[:9]}の 。{KATAKANA[9:18]} 。" + "あ" * 14, False),  # の alone is no hiragana
     ],
 )
