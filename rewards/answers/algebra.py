@@ -1,9 +1,9 @@
-"""Whether two LaTeX expressions are mathematically equal: math-verify reads them, values at fixed points decide.
+"""Compare two LaTeX expressions: math-verify reads them, and values at fixed points decide whether they are equal.
 
-Owns that comparison, in bounded time, in any thread. math-verify's own verdict is not asked: behind it is sympy's
+The comparison takes bounded time and works in any thread. math-verify's own comparison is not used: it calls sympy's
 `simplify`, which can run for minutes on one line, and its timeouts are signals, which only a main thread may have. Here
-nothing is simplified. Letters get fixed values of both signs; what is rational is computed exactly, all else in double
-precision. Must be given only what rewards/answers/symbolic.py calls safe. Slow to import (sympy): import it at first
+nothing is simplified. Letters get fixed values of both signs; rational values are computed exactly, all others in
+double precision. Pass only expressions that are known to be safe. Importing this module is slow (sympy): do it at first
 need.
 """
 
@@ -19,13 +19,13 @@ import sympy
 from sympy.core.relational import Relational
 
 NUM_POINTS = 4
-"""At how many points two terms are compared: two different short formulas don't meet in all of them by chance."""
+"""Number of points at which two terms are compared: two different short formulas are not equal in all by chance."""
 TOLERANCE, SMALLEST = 1e-9, 1e-12
-"""Relative, and absolute near zero, where a value is not rational."""
+"""Relative tolerance, and absolute tolerance near zero, for values that are not rational."""
 MAX_BITS = 100_000
-"""Size of the largest exact power."""
+"""Most bits of an exact power."""
 
-# It warns once that it has no timeout: nothing that needs one gets here.
+# It warns once that it has no timeout; safe expressions need none.
 logging.getLogger("math_verify.parser").setLevel(logging.ERROR)
 
 _READER = [math_verify.LatexExtractionConfig()]
@@ -49,7 +49,7 @@ Point = Mapping[sympy.Basic, Fraction]
 
 
 def are_equal(a: str, b: str) -> bool:
-    """Whether two LaTeX expressions are equal; False where either can't be read or has no value."""
+    """Return whether two LaTeX expressions are equal; False where one can't be read or has no value."""
     first, second = (
         math_verify.parse(f"${latex}$", _READER, fallback_mode="no_fallback", parsing_timeout=0) for latex in (a, b)
     )
@@ -60,7 +60,7 @@ def are_equal(a: str, b: str) -> bool:
 
 
 def _same(a: sympy.Basic, b: sympy.Basic) -> bool:
-    """Terms by value, relations by what they say, sets and tuples member by member."""
+    """Compare terms by value, relations by their meaning, sets and tuples member by member."""
     if isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr):
         return _same_values(a, b)
     if isinstance(a, Relational) and isinstance(b, Relational):
@@ -86,7 +86,10 @@ def _same_values(a: sympy.Expr, b: sympy.Expr) -> bool:
 
 
 def _same_relations(a: Relational, b: Relational) -> bool:
-    """Both sides' differences are the same but for a factor, positive where the relation has a direction."""
+    """Return whether the differences of both relations' sides are equal up to a factor.
+
+    The factor must be positive where the relation has a direction.
+    """
     if _FLIPPED.get(a.func, a.func) is not _FLIPPED.get(b.func, b.func):
         return False
     difference, other = _difference(a), _difference(b)
@@ -105,7 +108,7 @@ def _same_relations(a: Relational, b: Relational) -> bool:
 
 
 def _difference(relation: Relational) -> sympy.Expr | None:
-    """Left less right, or right less left for "<", which says the same as ">"; None where a side is a set."""
+    """Return left minus right, or right minus left for "<" and "≤"; None where a side is a set."""
     left, right = relation.args[::-1] if relation.func in _FLIPPED else relation.args
     if not (isinstance(left, sympy.Expr) and isinstance(right, sympy.Expr)):
         return None
@@ -113,7 +116,7 @@ def _difference(relation: Relational) -> sympy.Expr | None:
 
 
 def _values_of(a: sympy.Basic, b: sympy.Basic) -> list[tuple[Value, Value]]:
-    """Both terms' values at every point where both have one."""
+    """Return both terms' values at every point where both have one."""
     letters = sorted(a.free_symbols | b.free_symbols, key=str)
     pairs = []
     for number in range(NUM_POINTS):
@@ -131,10 +134,10 @@ def _values_of(a: sympy.Basic, b: sympy.Basic) -> list[tuple[Value, Value]]:
 
 
 def _value(term: sympy.Basic, point: Point) -> Value:
-    """The term's value at a point.
+    """Return the term's value at a point.
 
     Raises:
-        ZeroDivisionError, OverflowError, ValueError: it has none, or has parts that are not computed here.
+        ZeroDivisionError, OverflowError, ValueError: it has no value, or has parts that are not computed here.
     """
     if isinstance(term, sympy.Rational):
         return Fraction(int(term.p), int(term.q))
@@ -173,7 +176,7 @@ def _power(base: Value, exponent: Value) -> Value:
 
 
 def _is_close(x: Value, y: Value) -> bool:
-    """Exactly, where both are rational."""
+    """Return whether two values are equal: exactly where both are rational, else within the tolerance."""
     if isinstance(x, Fraction) and isinstance(y, Fraction):
         return x == y
     return cmath.isclose(complex(x), complex(y), rel_tol=TOLERANCE, abs_tol=SMALLEST)

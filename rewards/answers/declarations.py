@@ -1,7 +1,7 @@
-"""Where a text says that its final answer comes now: closing phrases, `\\boxed{}` and `####`.
+"""Find where a text declares its final answer: closing phrases, `\\boxed{}` and `####`.
 
-Owns the marks of a declaration and how far its content reaches. Reads folded text (rewards/answers/numbers.py). Must
-not know what an answer is: rewards/answers/final.py reads the content.
+A mark says where a declaration is and how far its content reaches. What the content says is read elsewhere. All offsets
+are in folded text, which keeps every character's position.
 """
 
 import re
@@ -18,11 +18,11 @@ from rewards.answers.numbers import nfc
 MAX_CONTENT = 300
 """Most characters of one declaration that are read."""
 MAX_MARKS = 32
-"""Most marks of one kind that are read, from the end: more than one already shuts the format gate."""
+"""Most marks of one kind that are read, counted from the end. More than one already shuts the gate "format"."""
 
 _OPENING = re.compile(r"(?:\\[(\[]|[\s:*_$(\[{}«»„“”\"'「`]){0,60}")
 SENTENCE_END = re.compile(rf"\n|[!?。{STOPS}]|(?<!\brs)(?<!\bca)\.(?!\d)", re.IGNORECASE)
-# In every English closing phrase; a native response is seldom searched for more of it.
+# A part of every English closing phrase: a response in another language is searched for those only where it has it.
 _ENGLISH = re.compile(r"[Aa]nswer|ANSWER|[Cc]orrect|CORRECT")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{")
 _BRACE = re.compile(r"[{}]")
@@ -31,28 +31,32 @@ _HASHES = re.compile(r"#{4,}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
-    """One place that declares. Offsets hold in the folded and in the NFC text."""
+    """Hold one place that declares an answer. Offsets hold in the folded and in the NFC text."""
 
     start: int  # of the phrase, box or hashes
-    content: int  # where what is declared begins, markup included
-    opened: int  # the same behind line breaks, emphasis and opening brackets
-    stop: int  # where it must have ended: the sentence, the closing brace, the line
-    end: int | None  # behind the closing brace of a box; None where the content tells
+    content: int  # start of the content, markup included
+    opened: int  # start of the content after line breaks, emphasis and opening brackets
+    stop: int  # latest end of the content: end of the sentence, closing brace, end of the line
+    end: int | None  # after the closing brace of a box; None where the content decides
     language: str | None  # of the closing phrase; None for \boxed{} and ####
 
     @property
     def is_box(self) -> bool:
-        """A box, or a phrase around one: its closing brace stands behind what is declared."""
+        """Return whether this is a closed box, or a phrase around one."""
         return self.end is not None and self.end > self.stop
 
     @property
     def is_phrase(self) -> bool:
-        """Words only, with no brace or line that says how far the answer reaches."""
+        """Return whether this is a phrase alone, with no brace that limits the answer."""
         return self.language is not None and self.end is None
 
 
 def find_marks(folded: str, language: str) -> list[Mark]:
-    """Every mark of a final answer, in the language's phrases, in English, or in none."""
+    """Return every mark of a final answer: phrases of the language, English phrases, boxes and hashes.
+
+    Raises:
+        ValueError: the language is unknown.
+    """
     opened = _last(_BOXED.finditer(folded)) if "\\" in folded else []
     boxes = [_box(match, folded) for match in opened]
     marks = [box for box in boxes if box.is_box]
@@ -66,7 +70,7 @@ def find_marks(folded: str, language: str) -> list[Mark]:
 
 
 def whole_text(folded: str) -> Mark:
-    """A text that is nothing but an answer, as a mark: the column of a data set."""
+    """Return a mark for a text that is nothing but an answer, such as a column of a data set."""
     return Mark(start=0, content=0, opened=_skip_opening(folded, 0), stop=len(folded), end=len(folded), language=None)
 
 
@@ -76,14 +80,15 @@ def _closing_patterns(language: Language) -> tuple[re.Pattern[str], ...]:
 
 
 def _last(matches: Iterable[re.Match[str]]) -> list[re.Match[str]]:
+    """Return the last MAX_MARKS matches, in order."""
     found = list(islice(matches, MAX_MARKS + 1))
     return found if len(found) <= MAX_MARKS else [*found, *matches][-MAX_MARKS:]
 
 
 def _phrase(match: re.Match[str], folded: str, code: str, boxes: list[Mark]) -> Mark | None:
-    """A phrase whose sentence holds a box shares the box's content: "The answer is \\boxed{18}" is one declaration.
+    """Return the mark of a phrase; None where its sentence has a box that is never closed.
 
-    None where that box is never closed.
+    A phrase whose sentence has a box shares the box's content: "The answer is \\boxed{18}" is one declaration.
     """
     opened = _skip_opening(folded, match.end())
     limit = min(len(folded), opened + MAX_CONTENT)
@@ -100,7 +105,7 @@ def _phrase(match: re.Match[str], folded: str, code: str, boxes: list[Mark]) -> 
 
 
 def _box(match: re.Match[str], folded: str) -> Mark:
-    """Without a closing brace within MAX_CONTENT it is no declaration, and `is_box` is false."""
+    """Return the mark of a box. Without a closing brace within MAX_CONTENT characters its `is_box` is False."""
     content, limit = match.end(), min(len(folded), match.end() + MAX_CONTENT)
     stop, end, depth = limit, limit, 1
     for brace in _BRACE.finditer(folded, content, limit):

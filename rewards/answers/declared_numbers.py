@@ -1,8 +1,7 @@
-"""The numbers that a declaration comes to: one, if it is clear; more where it says several.
+"""Read the numbers that a declaration states: one, if it is clear; several where it states several.
 
-Owns which side of an equation counts ("5 + 6 = 11" comes to its last), that its other sides have to agree, and the
-search for a further number beside the first. Reads folded text (rewards/answers/numbers.py). Must not know what
-becomes of several numbers.
+Of an equation the last side counts ("5 + 6 = 11" states 11), and its other sides have to agree with it. A further
+number after the first one is looked for too. All offsets are in folded text.
 """
 
 import re
@@ -23,23 +22,24 @@ _COMPUTATION = re.compile(
     rf"(?:\}}{{0,3}}{_UNIT}(?:[-+*/×x÷·=≈−–]|\\(?:times|cdot|div|approx)\b)|\s?:)\s{{0,3}}(?:\\?[($€£¥₹]){{0,3}}[-−]?\d"
 )
 _EQUALS = re.compile(r"[=≈]|\\approx\b")
-# Behind a number's digits: it is a factor ("2x", "3\sqrt{2}", "2^5") or a side of a ratio ("3:2"), not the answer.
+# After a number's digits: it is a factor ("2x", "3\sqrt{2}", "2^5") or a side of a ratio ("3:2"), not the answer.
 _GOES_ON = re.compile(
     r"\s?(?:\\(?:sqrt|pi|times|cdot|log|ln|sin|cos|tan)|[√π]|\^(?!\{?\\circ)|:\s?\d)|[abcinpqrtu-z](?![^\W\d_])"
 )
 _LIST_ITEM = re.compile(r"[.)][^\S\n]{1,3}[^\W\d]")
 # Before digits that are an exponent, an index or part of a name: "m^2", "x_1", "CO2".
 _INDEXED = re.compile(r"(?:[\^_]\{?\s?|[A-Za-z])\Z")
-# Sides that are only about equal, or of powers, roots and functions, are not compared.
+# Sides that are only about equal, or have powers, roots and functions, are not compared.
 _NOT_COMPARED = re.compile(r"[≈^√!|]|\\(?!times|cdot|div|text|mathrm|[$%,; ])")
 _WRAPPED = re.compile(r"\\(?:text|mathrm)\{([^{}]{0,20})\}|\\")
 
 
 def declared_numbers(folded: str, mark: Mark, language: Language) -> list[NumberSpan]:
-    """What the mark's content comes to, in order of place: no number, one, or two where it says two.
+    """Return the numbers that a mark's content states, in order of place: none, one, or two where it states two.
 
-    Two are: a side of an equation that differs from its last side; another number in the same box; a Roman numeral or a
-    number in one character behind the first. Digits in the text behind a phrase are left to who judges that text.
+    A second number is a side of an equation that differs from its last side, another number in the same box, or a Roman
+    numeral or a number in one character after the first. Digits in the text after a phrase are not read here: the gate
+    "format" checks that text.
     """
     number = find_han_number(folded, language, mark.opened, mark.stop)
     number = number or find_number(folded, language, mark.opened, mark.stop)
@@ -56,12 +56,13 @@ def declared_numbers(folded: str, mark: Mark, language: Language) -> list[Number
 
 
 def _is_list_item(folded: str, mark: Mark, number: NumberSpan) -> bool:
-    """A list below a heading, "Answer:" over "1. First ...", is reasoning."""
+    """Return whether the number begins a list below a heading, "Answer:" over "1. First ...", which is reasoning."""
     is_first = number.value == "1" and "\n" in folded[mark.content : number.start]
     return is_first and _LIST_ITEM.match(folded, number.end) is not None
 
 
 def _further_number(folded: str, start: int, mark: Mark, language: Language) -> NumberSpan | None:
+    """Return another number of the same declaration, if it has one."""
     rare = find_rare_number(folded, start, mark.stop)
     while mark.is_box and (number := find_number(folded, language, start, mark.stop)):
         if not _is_indexed(folded, number):
@@ -71,13 +72,14 @@ def _further_number(folded: str, start: int, mark: Mark, language: Language) -> 
 
 
 def _is_indexed(folded: str, number: NumberSpan) -> bool:
+    """Return whether a number is an exponent, an index or part of a name."""
     return _INDEXED.search(folded[max(0, number.start - 4) : number.start]) is not None
 
 
 def _last_side(folded: str, mark: Mark, first: NumberSpan, language: Language) -> list[NumberSpan]:
-    """The number behind the last equals sign, and before it one that the equation says it is but is not.
+    """Return the number after the last equals sign, preceded by a side that differs from it, if there is one.
 
-    Nothing without an equals sign: an unfinished computation.
+    Without an equals sign the computation is unfinished, and the list is empty.
     """
     signs = [first.start, *(sign.end() for sign in _EQUALS.finditer(folded, first.end, mark.stop))]
     last = find_number(folded, language, signs[-1], mark.stop) if len(signs) > 1 else None
@@ -96,7 +98,7 @@ def _last_side(folded: str, mark: Mark, first: NumberSpan, language: Language) -
 
 
 def _plain_side(folded: str, start: int, end: int, language: Language) -> tuple[NumberSpan, str] | None:
-    """A side that is nothing but a number, and its unit; None for anything else."""
+    """Return the number and the unit of a side that has nothing else; None for any other side."""
     number = find_number(folded, language, start, end)
     if number is None or any(map(str.isalnum, folded[start : number.start])):
         return None
@@ -105,7 +107,10 @@ def _plain_side(folded: str, start: int, end: int, language: Language) -> tuple[
 
 
 def _agree(side: tuple[NumberSpan, str], last: tuple[NumberSpan, str]) -> bool:
-    """Equal, or rounded to the last side's decimals; different units can't be compared ("120 minutes = 2 hours")."""
+    """Return whether a side equals the last one, or is rounded to the last one's decimals.
+
+    Sides with different units always agree, as they can't be compared ("120 minutes = 2 hours").
+    """
     (number, unit), (last_number, last_unit) = side, last
     if unit and last_unit and unit != last_unit:
         return True
@@ -116,5 +121,6 @@ def _agree(side: tuple[NumberSpan, str], last: tuple[NumberSpan, str]) -> bool:
 
 
 def _readings(number: NumberSpan) -> tuple[Fraction, ...]:
+    """Return the values that a number may have: with a percent sign two."""
     value = Fraction(number.value)
     return (value, value / 100) if number.is_percent else (value,)

@@ -1,8 +1,7 @@
-"""Whether the equations that a reasoning writes down are true.
+"""Check whether the equations of a reasoning are true.
 
-Owns finding `a + b × c = d` in running text and working it out. A text can hold all the right numbers and still say
-`6 + 3 = 18`. What can't be worked out (brackets, percents, unknowns, units that change) is no equation here. Knows
-numbers only, no reference.
+Finds `a + b × c = d` in running text and works it out: a text can have all the right numbers and still say
+`6 + 3 = 18`. What can't be worked out (brackets, percents, unknowns, units that change) is no equation here.
 """
 
 import re
@@ -15,7 +14,7 @@ from languages.facts import known_language
 from rewards.answers.numbers import NumberSpan, find_numbers, fold
 
 TOLERANCE = Fraction(1, 100)
-"""Relative: results are rounded, and a slip is mostly more."""
+"""Largest relative difference of a true equation: results are rounded, and a slip is mostly larger."""
 
 _OPERATORS = {"+": "+", "-": "-", "−": "-", "–": "-", "*": "*", "×": "*", "x": "*", "·": "*", "⋅": "*", "∙": "*"}
 _OPERATORS |= {"÷": "/", "/": "/", ":": "/", "=": "=", "≈": "="}  # 20 : 4, but "after 20 years: 30 - 20"
@@ -27,7 +26,7 @@ _GAP = re.compile(
     rf"(?P<operator>[-+*×·⋅∙÷/=≈−–]|(?<=\s)[x:](?=\s)){_CURRENCY}"
 )
 _BREAK = re.compile(r"[\n()\[\]{}%]")
-# What goes on before the first or after the last number of a chain: that side is not all of the equation.
+# Signs before the first or after the last number of a chain: that side is only a part of the equation.
 _BEFORE = re.compile(rf"[-+*×·⋅∙÷/−–^√]{_CURRENCY}$")
 _AFTER = re.compile(rf"[^\W\d_](?!\w)|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%^²³!]")
 _LEADING_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
@@ -35,25 +34,25 @@ _LEADING_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A number of a chain and the operator before it."""
+    """Hold a number of a chain and the operator before it."""
 
-    operator: str  # "" begins a chain
+    operator: str  # "" at the start of a chain
     value: Fraction | None  # None: unknown, and so is its side of the equation
-    is_quotient: bool = False  # "10 / 3" is read as one number; 1/2 is one
+    is_quotient: bool = False  # of "10 / 3", which is read as one number; not of 1/2, which is one
 
 
 def true_share(text: str, language: str) -> float:
-    """Share of the text's equations that hold, in [0, 1]; 1 without any.
+    """Return the share of the text's equations that are true, in [0, 1]; 1 without any equation.
 
     Raises:
-        ValueError: a language that the project doesn't have.
+        ValueError: the language is unknown.
     """
     verdicts = [holds for chain in _chains(text, language) for holds in _verdicts(chain)]
     return sum(verdicts) / len(verdicts) if verdicts else 1.0
 
 
 def _chains(text: str, language: str) -> Iterator[list[_Term]]:
-    """Runs of numbers with one operator between each two."""
+    """Yield the runs of numbers with one operator between each two."""
     folded = fold(text)
     for command, symbol in _LATEX.items():
         folded = folded.replace(command, symbol)
@@ -74,14 +73,14 @@ def _chains(text: str, language: str) -> Iterator[list[_Term]]:
 
 
 def _closed(chain: list[_Term], folded: str, end: int) -> list[_Term]:
-    """The chain, its last number unknown where the text goes on with an operator, a bracket or a letter."""
+    """Return the chain, with its last number unknown where an operator, a bracket or a letter follows."""
     if chain and _AFTER.match(folded, end):
         chain[-1] = replace(chain[-1], value=None)
     return chain
 
 
 def _joined(gap: str, span: NumberSpan) -> _Term | None:
-    """The number as the next one of a chain; None where the gap is no operator."""
+    """Return the number as the next term of a chain; None where the gap before it is no operator."""
     value = Fraction(span.value)
     if span.is_percent or _BREAK.search(gap):
         return None
@@ -92,7 +91,7 @@ def _joined(gap: str, span: NumberSpan) -> _Term | None:
 
 
 def _verdicts(chain: Sequence[_Term]) -> Iterator[bool]:
-    """For each two sides with "=" between them, the left one a sum or product: is the right one its value?"""
+    """Yield for each two sides around "=" whether they are equal, if the left one is a sum or product."""
     sides: list[list[_Term]] = [[]]
     for term in chain:
         if term.operator == "=":
@@ -107,7 +106,7 @@ def _verdicts(chain: Sequence[_Term]) -> Iterator[bool]:
 
 
 def _value(side: Sequence[_Term]) -> Fraction | None:
-    """Products before sums, from left to right; None for an unknown and for a division by zero."""
+    """Work out one side, products before sums, from left to right; None for an unknown or a division by zero."""
     addends: list[Fraction] = []
     for term in side:
         if term.value is None or (term.operator == "/" and not term.value):

@@ -1,7 +1,7 @@
-"""Which final answer a response declares, and whether two answers are the same.
+"""Read the final answer that a response declares, and compare two answers.
 
-Owns the reading of a declaration's content as a number, an option letter, an expression or a few words, one canonical
-string per answer, and their comparison. What is not declared is never the final answer. Knows no reward.
+The content of a declaration is a number, an option letter, an expression or a few words. Each answer has one canonical
+spelling. Text that is not declared is never the final answer.
 """
 
 import re
@@ -23,7 +23,7 @@ from rewards.answers.symbolic import as_expression, same_expression
 Kind = Literal["number", "option", "expression", "text"]
 
 MAX_LEAD_IN = 40
-"""Most characters of a sentence before its closing phrase that go with it: "Therefore, the final answer is ..."."""
+"""Most characters of a sentence before its closing phrase that belong to the closing: "Therefore, the final answer"."""
 MAX_WORDS = 60
 """Longest answer in words, in characters: a name or a short phrase, not a sentence of reasoning."""
 
@@ -37,25 +37,28 @@ _NUMBER = re.compile(r"(-?\d{1,199}(?:\.\d{1,199}|/0{0,9}[1-9]\d{0,199})?)(%?)",
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeclaredAnswer:
-    """One declaration. Offsets hold in the NFC text."""
+    """Hold one declaration. Offsets hold in the NFC text."""
 
     value: str  # canonical: "18", "1/3", "50%", "B", "2\\sqrt{3}", "Paris"
     kind: Kind
     language: str | None  # of the closing phrase; None for \boxed{} and ####
     start: int  # of the phrase, box or hashes
-    end: int  # behind the answer, or behind the closing brace
+    end: int  # after the answer, or after the closing brace
 
 
 def declared_answers(text: str, language: str) -> list[DeclaredAnswer]:
-    """What the text declares to be its final answer, in order of place.
+    """Return the answers that the text declares to be final, in order of place.
 
     "The answer is \\boxed{18}" is one declaration: phrase and box share their number. So are two of the same answer in
     a row, with neither a letter nor a digit between them ("The answer is 18.", a new line, "\\boxed{18}"); elsewhere
     two are two, even of one answer. Several numbers in a box, and sides of a false equation ("12 = 11"), are several.
 
-    A phrase without an answer behind it declares nothing, nor does a box that is not closed. Expressions and words
-    count only where no number and no option is declared anywhere, and only the last of them: reasoning is full of "the
+    A phrase that no answer follows declares nothing, nor does a box that is not closed. Expressions and words count
+    only where no number and no option is declared anywhere, and then only the last of them: reasoning is full of "the
     answer is found by ...".
+
+    Raises:
+        ValueError: the language is unknown.
     """
     folded = fold(text)
     marks = find_marks(folded, language)
@@ -72,13 +75,21 @@ def declared_answers(text: str, language: str) -> list[DeclaredAnswer]:
 
 
 def final_answer(text: str, language: str) -> str | None:
-    """The last declared answer in its canonical spelling; None where none is declared. Never just any number."""
+    """Return the last declared answer in its canonical spelling; None where none is declared.
+
+    Raises:
+        ValueError: the language is unknown.
+    """
     answers = declared_answers(text, language)
     return answers[-1].value if answers else None
 
 
 def plain_answer(text: str, language: str) -> str | None:
-    """The canonical spelling of a text that is nothing but an answer, such as a data set's column: "1,234", "B"."""
+    """Return the canonical spelling of a text that is nothing but an answer, such as a data set's column: "1,234".
+
+    Raises:
+        ValueError: the language is unknown.
+    """
     folded = fold(text)
     mark = whole_text(folded)
     found = [answer for answer, _ in _exact_answers(folded, mark, known_language(language))]
@@ -87,19 +98,27 @@ def plain_answer(text: str, language: str) -> str | None:
 
 
 def last_number(text: str, language: str) -> str | None:
-    """The last number of the text, declared or not. For evaluation only: as a reward it would pay for chance."""
+    """Return the last number of the text, declared or not; None without one.
+
+    Use it for evaluation only: as a reward it would pay for chance.
+
+    Raises:
+        ValueError: the language is unknown.
+    """
     numbers = find_numbers(fold(text), known_language(language))
     return numbers[-1].value if numbers else None
 
 
 @lru_cache(maxsize=4096)
 def same_answer(a: str, b: str) -> bool:
-    """Whether two canonical answers are the same; symmetric, and never raises.
+    """Return whether two canonical answers are the same; symmetric, and never raises.
 
-    Numbers exactly: "18" and "18.0" are, "18" and "18.01" are not; "50%" is "0.5" and also "50", as either is written
-    for it, but "0.5%" is only "0.005": "0.5" for it would be half of everything. Option letters exactly. Expressions
-    mathematically, also against a number. Words without regard to case, width, spaces and punctuation. Different kinds
-    are never the same.
+    - Numbers are compared exactly: "18" is "18.0" but not "18.01". "50%" is "0.5" and also "50", as both are written
+      for it. But "0.5%" is only "0.005": to take "0.5" for it would accept half of everything.
+    - Option letters are compared exactly.
+    - Expressions are compared mathematically, also with a number.
+    - Words are compared without regard to case, width, spaces and punctuation.
+    - Answers of different kinds are never the same, except for an expression and a number.
     """
     if a == b:
         return True
@@ -113,7 +132,7 @@ def same_answer(a: str, b: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def kind_of(value: str) -> Kind:
-    """What a canonical answer is, told from its spelling alone."""
+    """Return the kind of a canonical answer, which its spelling alone decides."""
     if _NUMBER.fullmatch(value):
         return "number"
     if len(value) == 1 and value in LETTERS:
@@ -122,12 +141,11 @@ def kind_of(value: str) -> Kind:
 
 
 def split_reasoning(text: str, answers: Sequence[DeclaredAnswer]) -> tuple[str, str]:
-    """(reasoning, closing): the text before the sentence that declares the final answer, and the rest.
+    """Return (reasoning, closing): the text before the sentence that declares the final answer, and the rest.
 
-    `answers` are what `declared_answers` found in the same text.
-
-    Where that sentence also reasons (it has a number before the phrase, or is long, as in Thai, which ends no sentence)
-    the cut is at the phrase. Without a declaration all of it is reasoning.
+    `answers` are those that `declared_answers` found in the same text. Where that sentence also reasons (it has a
+    number before the phrase, or is long, as in Thai, which marks no ends of sentences), the cut is at the phrase.
+    Without a declaration the whole text is reasoning.
     """
     composed = nfc(text)
     if not answers:
@@ -142,7 +160,7 @@ def split_reasoning(text: str, answers: Sequence[DeclaredAnswer]) -> tuple[str, 
 
 
 def _exact_answers(folded: str, mark: Mark, language: Language) -> list[tuple[DeclaredAnswer, int]]:
-    """The options or numbers that a mark declares, each with where it ends; empty for anything else."""
+    """Return the options or numbers that a mark declares, each with its end; an empty list for anything else."""
     options = find_options(folded, mark.content, mark.stop, language)
     if options:
         return [(_declared(mark, span.value, "option", span.end), span.end) for span in options]
@@ -161,7 +179,7 @@ def _declared(mark: Mark, value: str, kind: Kind, end: int) -> DeclaredAnswer:
 
 
 def _expression(folded: str, mark: Mark) -> str | None:
-    """The symbolic answer that a mark declares: what stands in LaTeX's dollars, else the whole content."""
+    """Return the symbolic answer that a mark declares: the formula in LaTeX's dollars, else the whole content."""
     inline = _MATHEMATICS.match(folded, mark.content, mark.stop)
     if inline is not None:
         return as_expression(next(group for group in inline.groups() if group).strip(_EDGES))
@@ -170,7 +188,7 @@ def _expression(folded: str, mark: Mark) -> str | None:
 
 
 def _last_in_words(composed: str, folded: str, marks: Sequence[Mark], language: str) -> list[DeclaredAnswer]:
-    """The last expression or few words that are declared, as a list of one; empty without any."""
+    """Return the last declared expression or few words as a list of one; an empty list without any."""
     for mark in sorted(marks, key=lambda mark: (mark.stop, mark.content, mark.language is not None), reverse=True):
         value = _expression(folded, mark) or _words(composed, mark, known_language(mark.language or language))
         # A letter that was not read as an option belongs to something else, such as "A.I.".
@@ -180,7 +198,10 @@ def _last_in_words(composed: str, folded: str, marks: Sequence[Mark], language: 
 
 
 def _words(composed: str, mark: Mark, language: Language) -> str | None:
-    """A short answer in words. Behind a phrase it must end the text: what goes on is reasoning, not an answer."""
+    """Return a short answer in words; None for a longer text.
+
+    After a phrase the answer must end the text: a text that goes on is reasoning.
+    """
     if mark.is_phrase and (len(composed) - mark.stop > MAX_WORDS or any(map(str.isalnum, composed[mark.stop :]))):
         return None
     content = composed[mark.opened : mark.stop]
@@ -195,7 +216,7 @@ def _words(composed: str, mark: Mark, language: Language) -> str | None:
 
 
 def _merge(a: DeclaredAnswer, b: DeclaredAnswer) -> DeclaredAnswer:
-    """Two marks of one declaration: the phrase tells the language, the later one may end later."""
+    """Merge two marks of one declaration: the phrase gives the language, and the later end counts."""
     return DeclaredAnswer(
         value=a.value,
         kind=a.kind,
@@ -206,7 +227,7 @@ def _merge(a: DeclaredAnswer, b: DeclaredAnswer) -> DeclaredAnswer:
 
 
 def _merge_repeated(answers: Sequence[DeclaredAnswer], folded: str) -> list[DeclaredAnswer]:
-    """With declarations that repeat the one just before them as part of it. Two languages stay two declarations."""
+    """Merge declarations that repeat the one just before them. In two languages they stay two declarations."""
     merged = [answers[0]]
     for answer in answers[1:]:
         earlier = merged[-1]
@@ -227,7 +248,7 @@ def _same_number(a: str, b: str) -> bool:
 
 
 def _readings(value: str) -> tuple[str, ...]:
-    """An answer's values: a percent's are its hundredth and, from 1% on, the number before the sign."""
+    """Return an answer's values: a percent has its hundredth and, from 1% on, also the number before the sign."""
     match = _NUMBER.fullmatch(value)
     if match is None or not match[2]:
         return (value,)
@@ -237,6 +258,6 @@ def _readings(value: str) -> tuple[str, ...]:
 
 
 def _bare(words: str) -> str:
-    """Words as letters, marks and digits only, in one case and width."""
+    """Return the words as letters, marks and digits only, in one case and width."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", words).casefold())
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")

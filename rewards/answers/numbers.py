@@ -1,12 +1,11 @@
-"""Numbers as people write them, in any script and any grouping, read as exact values.
+"""Read numbers as people write them, in any script and any grouping, as exact values.
 
-Owns folding (full-width forms and any script's digits to ASCII), the reading of digit groups by the language's decimal
-mark, fractions, percents, scale words, and the one spelling of a value. Must not know what a final answer is: that is
-rewards/answers/final.py.
+Text is folded first: full-width forms and the digits of any script become ASCII. Then digit groups are read by the
+language's decimal mark, with fractions, percents and scale words. Each value has one canonical spelling.
 
-Folding keeps every character's position, so an offset found in folded text holds in the NFC text it came from. All is
-linear in the text; a number of more than MAX_DIGITS digits is no number. The last few texts stay folded: gates and
-parts ask for the same one.
+Folding keeps every character's position, so an offset in folded text holds in the NFC text that it came from. The time
+is linear in the text; more than MAX_DIGITS digits are no number. The last few folded texts are cached, as gates and
+parts read the same one.
 """
 
 import re
@@ -25,7 +24,8 @@ MAX_SCALE_WORDS = 4
 LONGEST_WORD = 24
 """Longest word before a number that is looked for, in characters."""
 MAX_MARKS = 30
-"""Longest run of combining marks kept in a long text (UAX 15, stream-safe format): sorting them is quadratic."""
+"""Longest run of combining marks that is kept in a long text (UAX 15, stream-safe format): sorting takes quadratic
+time."""
 
 _ARABIC_DECIMAL, _ARABIC_THOUSANDS = "\u066b", "\u066c"
 _MARKUP = r"\{,\}|,?\\[,!;]"  # LaTeX writes 70{,}000 and 70\,000 and 70,\!000
@@ -45,7 +45,7 @@ _DIGITS = re.compile(r"\d{1,101}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NumberSpan:
-    """A number found in folded text, from its sign or currency to its last digit, scale word or percent sign."""
+    """Hold a number of folded text, from its sign or currency to its last digit, scale word or percent sign."""
 
     value: str  # canonical: "18", "-2.5", or "1/3" where no finite decimal says it; without the percent sign
     start: int
@@ -55,7 +55,7 @@ class NumberSpan:
 
 @lru_cache(maxsize=32)
 def nfc(text: str) -> str:
-    """The text with every accent composed (NFC): the form whose offsets all functions of this module use."""
+    """Return the text with every accent composed (NFC): all functions of this module use offsets in this form."""
     if len(text) > 100 * MAX_MARKS and not text.isascii():
         text = _long_runs_of_marks().sub(r"\1", text)
     return unicodedata.normalize("NFC", text)
@@ -63,7 +63,7 @@ def nfc(text: str) -> str:
 
 @lru_cache(maxsize=32)
 def fold(text: str) -> str:
-    """NFC text with digits of any script, full-width and space variants as ASCII, character for character.
+    """Return the NFC text with digits of any script, full-width and space variants as ASCII, character by character.
 
     Direction marks and other invisible characters become spaces.
     """
@@ -71,7 +71,7 @@ def fold(text: str) -> str:
 
 
 def find_number(folded: str, language: Language, start: int = 0, end: int | None = None) -> NumberSpan | None:
-    """The first number of `folded[start:end]` that can be read, or None."""
+    """Return the first number of `folded[start:end]` that can be read; None without one."""
     stop = len(folded) if end is None else end
     while match := _NUMBER.search(folded, start, stop):
         value = _value(match, language)
@@ -82,7 +82,7 @@ def find_number(folded: str, language: Language, start: int = 0, end: int | None
 
 
 def find_numbers(folded: str, language: Language) -> list[NumberSpan]:
-    """Every number of the folded text, in order."""
+    """Return every number of the folded text, in order."""
     spans: list[NumberSpan] = []
     start = 0
     while span := find_number(folded, language, start):
@@ -92,7 +92,7 @@ def find_numbers(folded: str, language: Language) -> list[NumberSpan]:
 
 
 def canonical(value: Fraction) -> str:
-    """One spelling per value: a plain decimal where one is finite, else a reduced fraction."""
+    """Return the one spelling of a value: a plain decimal where it is finite, else a reduced fraction."""
     shift = _decimal_places(value.denominator)
     if shift is None:
         return f"{value.numerator}/{value.denominator}"
@@ -103,7 +103,7 @@ def canonical(value: Fraction) -> str:
 
 
 def _decimal_places(denominator: int) -> int | None:
-    """How many decimals a reduced fraction with this denominator has; None where they never end."""
+    """Return how many decimals a reduced fraction with this denominator has; None where they never end."""
     counts = []
     for prime in (2, 5):
         count = 0
@@ -115,7 +115,7 @@ def _decimal_places(denominator: int) -> int | None:
 
 
 class _Folding(dict[int, str]):
-    """Code point to folded character; filled as characters are met."""
+    """Map code points to folded characters; filled as characters are met."""
 
     def __missing__(self, code_point: int) -> str:
         folded = self[code_point] = _fold_character(chr(code_point))
@@ -162,7 +162,7 @@ def _span(match: re.Match[str], value: Fraction, folded: str, stop: int, languag
 
 
 def _value(match: re.Match[str], language: Language) -> Fraction | None:
-    """The number's value without its sign; None where it makes no sense, such as "1.2.3" and 1/0."""
+    """Return the number's value without its sign; None where it makes no sense, such as "1.2.3" and 1/0."""
     if match["digits"] is None:
         return _fraction(match)
     value = _read_groups(match["digits"], language.decimal_mark)
@@ -170,7 +170,7 @@ def _value(match: re.Match[str], language: Language) -> Fraction | None:
 
 
 def _fraction(match: re.Match[str]) -> Fraction | None:
-    """Of LaTeX, "½" and "1 1/2": the whole part, if any, and the fraction."""
+    """Return the value of a fraction in LaTeX, "½" or "1 1/2", with its whole part; None where it makes no sense."""
     if match["vulgar"] is not None:
         top, bottom = unicodedata.normalize("NFKC", match["vulgar"]).split("\u2044")
     elif match["mixed"] is not None:
@@ -192,7 +192,7 @@ def _divide(value: Fraction, bottom: str) -> Fraction | None:
 
 
 def _read_groups(token: str, decimal_mark: str) -> Fraction | None:
-    """Digits with marks as a value: "1.234,5", "1,23,456", "1'234"; None where the marks make no sense ("1.2.3").
+    """Return the value of digits with marks ("1.234,5", "1,23,456", "1'234"); None where they make no sense ("1.2.3").
 
     A single mark that may be either ("1,234", "1.234") is read by the language: the decimal mark is a decimal mark, the
     other one groups thousands where exactly three digits follow.
@@ -222,7 +222,7 @@ def _read_groups(token: str, decimal_mark: str) -> Fraction | None:
 
 
 def _join(token: str, thousands: str, decimal: str) -> Fraction | None:
-    """The value of a token whose marks are known; None where a group has a wrong length or a decimal mark repeats."""
+    """Return the value of a token whose marks are known; None where a group is too long or a decimal mark repeats."""
     whole, _, rest = token.partition(decimal) if decimal else (token, "", "")
     groups = whole.split(thousands) if thousands else [whole]
     if not all(group.isdecimal() for group in groups) or (rest and not rest.isdecimal()):

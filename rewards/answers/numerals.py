@@ -1,7 +1,6 @@
-"""Numbers that are not written in decimal digits: Chinese numerals (十一), Roman ones (XII), one character (⑫).
+"""Read numbers that are not written in decimal digits: Chinese numerals (十一), Roman ones (XII), one character (⑫).
 
-Owns their reading, asked for only where a declaration stands: in running text such numerals are parts of words. Must
-not know what a declaration is.
+Use these functions only inside a declaration: in running text such numerals are parts of words.
 """
 
 import re
@@ -15,7 +14,7 @@ _HAN_DIGITS = dict(zip("零〇一二两兩三四五六七八九", (0, 0, 1, 2, 2
 _HAN_UNITS = {"十": 10, "百": 100, "千": 1000}
 _HAN_MYRIADS = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 _HAN = re.compile(rf"[{''.join([*_HAN_DIGITS, *_HAN_UNITS, *_HAN_MYRIADS])}]{{1,20}}(?!\d)")
-# A single numeral is mostly part of a word (一样, "the same"): with nothing but a counter and a verb it is a number.
+# A single numeral is mostly part of a word (一样, "the same"): it is a number only before a counter and a verb.
 _BEHIND_ONE_NUMERAL = re.compile(r"[个個つ元円页頁人本枚天]?(?:です|だ|になります)?[\s*_$」』”\"}]{0,9}\Z")
 _ROMAN = re.compile(r"(?<![^\W_])(?=[IVX]{2})(?P<tens>X{0,3})(?P<units>IX|IV|V?I{0,3})(?![^\W_])")
 _ROMAN_UNITS = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
@@ -23,7 +22,7 @@ _PART_OF_SOMETHING = ("<super>", "<sub>", "<fraction>")
 
 
 def find_han_number(folded: str, language: Language, start: int, end: int) -> NumberSpan | None:
-    """The number in Chinese numerals that stands at `start`, in Chinese and Japanese; None elsewhere."""
+    """Return the number in Chinese numerals at `start`, in a language that uses them; None without one."""
     match = _HAN.match(folded, start, end) if language.has_han else None
     if match is None or (len(match[0]) == 1 and not _BEHIND_ONE_NUMERAL.match(folded[match.end() : end])):
         return None
@@ -32,9 +31,9 @@ def find_han_number(folded: str, language: Language, start: int, end: int) -> Nu
 
 
 def find_rare_number(folded: str, start: int, end: int) -> NumberSpan | None:
-    """The first Roman numeral from II to XXXIX, or number in one character (⑫, Ⅻ); None without one.
+    """Return the first Roman numeral from II to XXXIX, or number in one character (⑫, Ⅻ); None without one.
 
-    Superscripts and fractions in one character are none: they belong to a unit or to a number.
+    Superscripts and fractions in one character are left out: they belong to a unit or to a number.
     """
     roman = _ROMAN.search(folded, start, end)
     single = None if folded.isascii() else _find_single(folded, start, roman.start() if roman else end)
@@ -55,10 +54,10 @@ def _find_single(folded: str, start: int, end: int) -> NumberSpan | None:
 
 
 def read_han(numeral: str, *, is_japanese: bool) -> int | None:
-    """The value of a numeral in Chinese characters: 十一 is 11, 三千五百 3500, 二万 20000.
+    """Return the value of a numeral in Chinese characters: 十一 is 11, 三千五百 is 3500, 二万 is 20000.
 
-    None where it is no well-formed numeral (一一), and of what Chinese leaves open or uses as a word: 三百五 (in speech
-    350), 千万 ("by all means"). Japanese leaves out the one of 百 and 千 and means 305 by 三百五.
+    The result is None for a numeral that is not well formed (一一), and for what is ambiguous or a word in Chinese:
+    三百五 (in speech 350), 千万 ("by all means"). Japanese leaves out the one of 百 and 千, and 三百五 is 305 there.
     """
     if not is_japanese and (numeral[0] in "百千万萬亿億" or _ends_open(numeral)):
         return None
@@ -80,7 +79,7 @@ def _ends_open(numeral: str) -> bool:
 
 
 def _read_section(section: str) -> int | None:
-    """A numeral below 10,000; None where units don't fall or digits stand side by side."""
+    """Return the value of a numeral below 10,000; None where units don't decrease or two digits follow each other."""
     total, digit, last_unit = 0, None, 10**4
     for character in section:
         if character in _HAN_DIGITS:

@@ -1,8 +1,7 @@
-"""Option letters, A to J: which one a declaration names, in the ways that multiple-choice answers are written.
+"""Read option letters, A to J, in the ways in which multiple-choice answers are written.
 
-Owns that reading. Reads folded text (rewards/answers/numbers.py), so full-width letters are plain. Must not know
-where in a text a declaration stands. Letters of other scripts (Cyrillic В, Thai ข) are not read: which option they
-name differs from one exam to the next.
+Text is folded, so full-width letters are plain. Letters of other scripts (Cyrillic В, Thai ข) are not read: which
+option they name differs from one exam to the next.
 """
 
 import re
@@ -14,7 +13,7 @@ from languages.language import Language
 
 LETTERS = "ABCDEFGHIJ"
 MAX_CHOICE = 60
-"""Longest text of the choice itself that is repeated behind its letter: "(B) 15 apples"."""
+"""Most characters of the choice's own text that may follow its letter: "(B) 15 apples"."""
 
 _CLOSED = re.compile(r"\s?\*{0,2}[)\]}]")
 # What may follow a bare letter. "A dog" and "I think" are words, so those two letters need a mark or the end.
@@ -30,7 +29,7 @@ _ANOTHER = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptionSpan:
-    """An option letter found in folded text; the end is behind its brackets, and behind the choice it repeats."""
+    """Hold an option letter found in folded text. The end is after its brackets and after the choice's own text."""
 
     value: str  # "A" to "J"
     start: int
@@ -38,7 +37,7 @@ class OptionSpan:
 
 
 def find_options(folded: str, start: int, end: int, language: Language) -> list[OptionSpan]:
-    """The option that stands at `start`, and those listed with it ("B or C"); empty where it is none."""
+    """Return the option at `start` and those listed with it ("B or C"); an empty list without an option there."""
     first = _first(language).match(folded, start, end)
     if first is None:
         return []
@@ -64,7 +63,7 @@ def _first(language: Language) -> re.Pattern[str]:
 
 
 def _letter_end(first: re.Match[str], folded: str, end: int) -> int | None:
-    """Behind the letter and its bracket; None where the letter begins a word, a formula or a sentence."""
+    """Return the offset after the letter and its bracket; None where it begins a word, a formula or a sentence."""
     if first["open"]:
         closed = _CLOSED.match(folded, first.end(), end)
         return closed.end() if closed else None
@@ -82,7 +81,7 @@ def _span(match: re.Match[str], folded: str, position: int, end: int) -> OptionS
 
 
 def _with_choice(span: OptionSpan, folded: str, end: int) -> OptionSpan:
-    """With the choice's own text, where it is repeated behind a bracket or colon: it is no second answer."""
+    """Return the span with the choice's own text, where that follows a bracket or colon: it is no second answer."""
     is_marked = folded[span.end - 1 : span.end] in ")]" or folded[span.end : span.end + 1] == ":"
     choice = _CHOICE.match(folded, span.end, end) if is_marked else None
     return span if choice is None else OptionSpan(value=span.value, start=span.start, end=choice.end())

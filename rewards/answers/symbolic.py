@@ -1,9 +1,8 @@
-"""Symbolic answers: what is a mathematical expression rather than words, and whether two of them are equal.
+"""Recognise symbolic answers and compare them.
 
-Owns the one spelling of an expression, and the guard before the algebra (rewards/answers/algebra.py, loaded at first
-need: it imports sympy). Nothing gets there that could run away: long or deeply nested input, large exponents, towers
-of powers and commands that are not listed here are equal only where they are spelled the same. Must not know where
-in a text an answer stands.
+An expression has one spelling. Only safe expressions go to the algebra, which is imported at first need because it
+imports sympy. Input that could take very long (long or deeply nested, with large exponents, towers of powers or
+commands that are not listed here) is equal only where it is spelled the same.
 """
 
 import math
@@ -12,12 +11,13 @@ from functools import lru_cache
 from threading import Lock
 
 MAX_LENGTH = 80
-"""Longest expression, in characters, that counts as one."""
+"""Most characters of an expression."""
 MAX_DEPTH = 4
-"""Deepest nesting of brackets; the parser's time grows steeply with it."""
+"""Deepest nesting of brackets that is evaluated; the parser's time grows steeply with it."""
 MAX_EXPONENT = 300
 """Largest product of all numbers in all exponents; the value then has at most some thousand digits."""
 MAX_NUMBER_DIGITS = 40
+"""Most digits of a number that is evaluated."""
 
 _PLAIN = str.maketrans(
     {"−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": r"\div ", "π": r"\pi ", "∞": r"\infty ", "±": r"\pm "}
@@ -45,9 +45,9 @@ _lock = Lock()
 
 
 def as_expression(content: str) -> str | None:
-    """The one spelling of an expression, or None where the content is words, or a number that needs no algebra.
+    """Return the one spelling of an expression; None where the content is words, or a number that needs no algebra.
 
-    Of an equation that only names or computes a value ("y = 2x + 3", "A = 5^2 \\pi") it is the last right-hand side.
+    An equation that only names or computes a value ("y = 2x + 3", "A = 5^2 \\pi") gives its last right-hand side.
     Digits with signs between them ("12 + 3") are an unfinished computation, not an expression.
     """
     if len(content) > MAX_LENGTH:
@@ -63,9 +63,9 @@ def as_expression(content: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def same_expression(a: str, b: str) -> bool:
-    """Whether two expressions (or numbers, "3", "0.5", "1/3") are mathematically equal; symmetric, never raises.
+    """Return whether two expressions or numbers ("3", "1/3") are mathematically equal; symmetric, never raises.
 
-    "x = 5" equals "5", and 2\\sqrt{3} equals \\sqrt{12} but not 3.4641. What is rational is compared exactly.
+    "x = 5" equals "5", and 2\\sqrt{3} equals \\sqrt{12} but not 3.4641. Rational values are compared exactly.
     """
     if _spelling(a) == _spelling(b):
         return True
@@ -78,7 +78,10 @@ def same_expression(a: str, b: str) -> bool:
 
 
 def _is_mathematics(text: str) -> bool:
-    """Made of listed commands, numbers, operators and single letters only; two letters side by side are a word."""
+    """Return whether a text has only listed commands, numbers, operators and single letters.
+
+    Two letters side by side are a word, unless they are x, y or z.
+    """
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -91,7 +94,7 @@ def _is_mathematics(text: str) -> bool:
 
 
 def _has_more_than_a_number(text: str) -> bool:
-    """A letter, a root, a power, a product or brackets; a unit behind a number is no letter."""
+    """Return whether a text has a letter, a root, a power, a product or brackets; a unit after a number is no letter."""
     if _MEASURE.fullmatch(text):
         return False
     commands = {match[1] for match in _TOKEN.finditer(text) if match[1]}
@@ -101,7 +104,7 @@ def _has_more_than_a_number(text: str) -> bool:
 
 
 def _is_safe(text: str) -> bool:
-    """Whether evaluating it takes bounded time."""
+    """Return whether evaluating the text takes bounded time."""
     if len(text) > 2 * MAX_LENGTH or not _is_mathematics(text):
         return False
     depth = deepest = 0
@@ -113,7 +116,7 @@ def _is_safe(text: str) -> bool:
 
 
 def _exponent(text: str) -> float:
-    """The product of all numbers in exponents; infinite for towers, decimals and what can't be told."""
+    """Return the product of all numbers in exponents; infinite for towers, decimals and anything that is unclear."""
     product = 1
     for match in _EXPONENT.finditer(text):
         exponent = next((group for group in match.groups() if group is not None), "")
@@ -130,6 +133,6 @@ def _spelling(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """For math-verify: roots in braces, decimals as fractions."""
+    """Return the text for math-verify: roots in braces, decimals as fractions."""
     braced = _ROOT_OF_ONE_TOKEN.sub(lambda match: rf"\sqrt{{{match[1].strip('()')}}}", text)
     return _DECIMAL.sub(lambda match: rf"\frac{{{match[1]}{match[2]}}}{{1{'0' * len(match[2])}}}", braced)
