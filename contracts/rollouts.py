@@ -41,7 +41,7 @@ class PromptDraw:
     """A problem's turn in a run: what becomes one group, learned from exactly once or dropped with a reason."""
 
     number: int  # of the draw in the run, from 0; never used twice
-    place: int  # of the problem in its language's order
+    epoch_index: int  # which turn of its language it is, counted on over all epochs of that language, from 0
     problem: Problem
 
     @property

@@ -123,7 +123,7 @@ def a_scored_group(
     problem: Problem, scores: tuple[Score | Unscored, ...], *, number: int = 0, versions: Sequence[int] = (0,)
 ) -> ScoredGroup:
     """Build a group with one response per score, each of one token per version."""
-    draw = PromptDraw(number=number, place=number, problem=problem)
+    draw = PromptDraw(number=number, epoch_index=number, problem=problem)
     rollouts = (a_rollout(versions=versions, logprob=-1.0),) * len(scores)
     return ScoredGroup(
         group=Group(group_id=draw.group_id, problem=problem, prompt_token_ids=(1,), rollouts=rollouts),

@@ -85,13 +85,13 @@ class ProblemStream:
         """A draw that was made before; the stream stays where it is."""
         language, place = state["language"], state["place"]
         problem = self._source.problem(language, self._position(language, place))
-        return PromptDraw(number=state["number"], place=place, problem=problem)
+        return PromptDraw(number=state["number"], epoch_index=place, problem=problem)
 
     def saw(self, draw: PromptDraw, success_rate: float) -> None:
         """How often the responses to a draw agreed with the pivot's answer, in [0, 1]: what a curriculum goes by."""
         if self._curriculum is not None:
             language = draw.problem.language
-            self._curriculum.saw(language, self._position(language, draw.place), success_rate)
+            self._curriculum.saw(language, self._position(language, draw.epoch_index), success_rate)
 
     def take_passed_over(self) -> int:
         """Problems that the curriculum passed over since this was last asked."""
@@ -155,7 +155,7 @@ class ProblemStream:
 
 def state_of(draw: PromptDraw) -> DrawState:
     """What `ProblemStream.again` makes it from."""
-    return {"number": draw.number, "language": draw.problem.language, "place": draw.place}
+    return {"number": draw.number, "language": draw.problem.language, "place": draw.epoch_index}
 
 
 def first_draws(stream: ProblemStream, num: int) -> list[PromptDraw]:

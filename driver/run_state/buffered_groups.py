@@ -73,11 +73,11 @@ def read_groups(path: Path) -> list[tuple[PromptDraw, ScoredGroup]]:
 
 def _row(draw: PromptDraw, scored: ScoredGroup) -> _Row:
     assert draw.group_id == scored.group.group_id, f"draw {draw.group_id} with group {scored.group.group_id}"
-    return _Row(number=draw.number, place=draw.place, scored=scored)
+    return _Row(number=draw.number, place=draw.epoch_index, scored=scored)
 
 
 def _draw_and_group(row: _Row) -> tuple[PromptDraw, ScoredGroup]:
-    return PromptDraw(number=row.number, place=row.place, problem=row.scored.group.problem), row.scored
+    return PromptDraw(number=row.number, epoch_index=row.place, problem=row.scored.group.problem), row.scored
 
 
 @cache

@@ -200,12 +200,12 @@ class GivenStream:
 
     def draw(self, language: str = "") -> PromptDraw:
         self.languages_asked.append(language)
-        draw = PromptDraw(number=self.drawn, place=self.drawn, problem=self.problems[self.drawn])
+        draw = PromptDraw(number=self.drawn, epoch_index=self.drawn, problem=self.problems[self.drawn])
         self.drawn += 1
         return draw
 
     def again(self, state: DrawState) -> PromptDraw:
-        return PromptDraw(number=state["number"], place=state["place"], problem=self.problems[state["place"]])
+        return PromptDraw(number=state["number"], epoch_index=state["place"], problem=self.problems[state["place"]])
 
     def saw(self, draw: PromptDraw, success_rate: float) -> None:
         self.rates[draw.group_id] = success_rate

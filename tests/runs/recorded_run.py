@@ -42,7 +42,7 @@ class RecordedStep:
 def a_draw(number: int) -> PromptDraw:
     language = LANGUAGES[number % 2]
     problem = Problem(item_id=f"set/{number // 2}", language=language, question="Wie viele?", question_en="How many?")
-    return PromptDraw(number=number, place=number // 2, problem=problem)
+    return PromptDraw(number=number, epoch_index=number // 2, problem=problem)
 
 
 def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_equal: bool = False) -> ScoredGroup:
@@ -151,7 +151,7 @@ class RecordedRun:
                         "curriculum": {},
                     },
                     "again": [
-                        {"number": draw.number, "language": draw.problem.language, "place": draw.place}
+                        {"number": draw.number, "language": draw.problem.language, "place": draw.epoch_index}
                         for draw in draws
                     ],
                 },

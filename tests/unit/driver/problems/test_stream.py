@@ -85,7 +85,7 @@ def test_the_order_is_the_one_that_older_checkpoints_were_made_with() -> None:
         language = ("de", "th")[turn]
         epoch, index = divmod(place, SIZES[language])
         position = permuted(index, SIZES[language], key=f"1/{epoch}")
-        assert draw == PromptDraw(number=number, place=place, problem=source(SIZES).problem(language, position))
+        assert draw == PromptDraw(number=number, epoch_index=place, problem=source(SIZES).problem(language, position))
 
 
 def test_an_index_outside_the_range_is_refused() -> None:
@@ -129,7 +129,7 @@ def test_a_draw_of_one_language_takes_its_next_problem_and_no_turn() -> None:
     german = [draw.problem for draw in first_draws(plain, 8) if draw.problem.language == "de"]
     first, forced = problems.draw(), problems.draw("de")
     assert [first.problem, forced.problem] == german[:2]
-    assert (forced.number, forced.place) == (1, 1)
+    assert (forced.number, forced.epoch_index) == (1, 1)
     then = first_draws(problems, 2)
     assert languages(then) == ["th", "de"]
     assert then[1].problem == german[2]
@@ -146,7 +146,7 @@ def test_replacements_leave_the_shares_of_what_is_learned_from(shares: tuple[int
     assert [draw.number for draw in draws] == list(range(len(asked)))
     for language, share in zip(("de", "th"), shares, strict=True):
         mine = [draw for draw in draws if draw.problem.language == language]
-        assert [draw.place for draw in mine] == list(range(len(mine)))  # each problem of the order once
+        assert [draw.epoch_index for draw in mine] == list(range(len(mine)))  # each problem of the order once
         replacements = asked.count(language)
         assert abs((len(mine) - replacements) * sum(shares) - share * asked.count("")) < sum(shares)
 
@@ -189,7 +189,7 @@ def test_a_curriculum_passes_over_what_was_always_or_never_solved() -> None:
     assert {draw.problem for draw in later} == solvable
     assert [draw.number for draw in later] == [7, 8, 9]  # what is passed over is no draw
     # From place 7 on; the last of the three is at place 13 or before, and all others up to it were passed over.
-    assert problems.take_passed_over() == later[-1].place - 7 - 2
+    assert problems.take_passed_over() == later[-1].epoch_index - 7 - 2
     assert problems.take_passed_over() == 0
 
 
@@ -197,15 +197,15 @@ def test_a_language_that_is_passed_over_as_a_whole_is_drawn_all_the_same() -> No
     problems = stream(keep=1e-9)
     for draw in first_draws(problems, 14):
         problems.saw(draw, 0.0)
-    assert problems.draw("th").place == 7 + 3  # 7 turns were taken, and one epoch of 3 passed over
-    assert problems.draw("de").place == 7 + 7
+    assert problems.draw("th").epoch_index == 7 + 3  # 7 turns were taken, and one epoch of 3 passed over
+    assert problems.draw("de").epoch_index == 7 + 7
     assert problems.take_passed_over() == 10
 
 
 def test_a_resumed_curriculum_passes_over_the_same() -> None:
     problems = stream(keep=0.3)
     for draw in first_draws(problems, 14):
-        problems.saw(draw, draw.place / 6)
+        problems.saw(draw, draw.epoch_index / 6)
     resumed = rewound(problems, stream(keep=0.3))
     assert resumed.state() == problems.state()
     later = first_draws(problems, 60)

@@ -43,7 +43,9 @@ async def scored(
     on: Stages,
 ) -> list[ScoredGroup | DroppedGroup]:
     """Each problem is a draw, numbered from `first`; all are on their way at the same time."""
-    draws = [PromptDraw(number=number, place=number, problem=problem) for number, problem in enumerate(problems, first)]
+    draws = [
+        PromptDraw(number=number, epoch_index=number, problem=problem) for number, problem in enumerate(problems, first)
+    ]
     clock = StageClock()
     return await asyncio.gather(
         *(score_draw(draw, step=step, attempt=attempt, stages=on, clock=clock) for draw in draws)
@@ -196,6 +198,6 @@ def test_a_failure_of_an_engine_is_the_callers() -> None:
 
 def test_the_clock_is_told_of_every_stage_that_a_group_goes_through() -> None:
     clock = StageClock()
-    draw = PromptDraw(number=0, place=0, problem=A)
+    draw = PromptDraw(number=0, epoch_index=0, problem=A)
     run(score_draw(draw, step=1, attempt=0, stages=stages(), clock=clock))
     assert set(clock.take()) == {"generate", "pivot", "score"}

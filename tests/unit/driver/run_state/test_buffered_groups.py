@@ -63,7 +63,9 @@ REFERENCES = st.builds(
 
 @st.composite
 def kept(draw: st.DrawFn) -> tuple[PromptDraw, ScoredGroup]:
-    turn = PromptDraw(number=draw(st.integers(0, 2**62)), place=draw(st.integers(0, 2**62)), problem=draw(PROBLEMS))
+    turn = PromptDraw(
+        number=draw(st.integers(0, 2**62)), epoch_index=draw(st.integers(0, 2**62)), problem=draw(PROBLEMS)
+    )
     answers = tuple(draw(st.lists(rollouts(), max_size=3)))
     prompt = tuple(draw(st.lists(INT64, max_size=5)))
     return turn, ScoredGroup(
@@ -75,7 +77,7 @@ def kept(draw: st.DrawFn) -> tuple[PromptDraw, ScoredGroup]:
 
 def a_group(number: int = 0, *, logprob: float = -0.5, text: str = "Antwort") -> tuple[PromptDraw, ScoredGroup]:
     problem = Problem(item_id="a", language="de", question="Wie viele?", question_en="How many?", answer="17")
-    draw = PromptDraw(number=number, place=number // 2, problem=problem)
+    draw = PromptDraw(number=number, epoch_index=number // 2, problem=problem)
     rollout = Rollout(
         token_ids=(5, 6), logprobs=(logprob, -0.0), text=text, finish_reason="stop", token_versions=(3, 4)
     )
