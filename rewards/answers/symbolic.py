@@ -94,7 +94,7 @@ def _is_mathematics(text: str) -> bool:
 
 
 def _has_more_than_a_number(text: str) -> bool:
-    """Return whether a text has a letter, a root, a power, a product or brackets; a unit after a number is no letter."""
+    """Return whether a text has a letter, a root, a power, a product or brackets; units are no letters."""
     if _MEASURE.fullmatch(text):
         return False
     commands = {match[1] for match in _TOKEN.finditer(text) if match[1]}
