@@ -83,12 +83,12 @@ def test_readme_lists_the_commands_that_there_are() -> None:
     assert sorted(re.findall(r"^\| `([a-z]+)` \|", section, flags=re.MULTILINE)) == sorted(COMMANDS)
 
 
-def test_every_toml_example_of_readme_is_a_valid_change_of_the_quickstart() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_toml_example_is_a_whole_config_or_a_change_of_the_quickstart(page: Path) -> None:
     quickstart = tomllib.loads((ROOT / "configs" / "quickstart.toml").read_text(encoding="utf-8"))
-    examples = blocks(README, "toml")
-    assert len(examples) == 2
-    for example in examples[1:]:  # the first is a whole config
-        Config.model_validate(merged(quickstart, tomllib.loads(example)))
+    for example in blocks(page.read_text(encoding="utf-8"), "toml"):
+        values = tomllib.loads(example)
+        Config.model_validate(values if values.keys() >= {"algorithm", "policy"} else merged(quickstart, values))
 
 
 def test_the_config_of_your_own_in_readme_is_whole() -> None:
@@ -96,9 +96,34 @@ def test_the_config_of_your_own_in_readme_is_whole() -> None:
     assert config.data.source == "jsonl"
 
 
-def test_readme_names_every_language_and_every_folder() -> None:
+def test_readme_names_every_language_and_stays_short() -> None:
     assert f": {', '.join(sorted(LANGUAGES))}.\n" in README
-    layout = README.split("## Layout", 1)[1].split("\n## ", 1)[0]
-    folders = re.findall(r"^\| `([a-z]+)/` \|", layout, flags=re.MULTILINE)
-    assert folders
-    assert [folder for folder in folders if not (ROOT / folder).is_dir()] == []
+    assert len(README.splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    """A word in backticks that begins with a folder of the project is a path; <...> in it stands for any name."""
+    folders = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("runs",)))
+    named = re.findall(rf"`((?:{folders})/[\w./<>-]*)`", page.read_text(encoding="utf-8"))
+    missing = [name for name in named if not list(ROOT.glob(re.sub(r"<\w+>", "*", name).rstrip("/")))]
+    assert missing == []
+
+
+def test_the_architecture_page_describes_every_room() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^### (\w+)/$", page, flags=re.MULTILINE)
+    rooms = {
+        f"{path.parent.name}/{path.name}"
+        for heading in headings
+        for path in (ROOT / heading).iterdir()
+        if path.is_dir() and list(path.glob("*.py"))
+    }
+    sections = re.split(r"^### (\w+)/$", page, flags=re.MULTILINE)
+    described = {
+        f"{package}/{room}"
+        for package, text in zip(sections[1::2], sections[2::2], strict=True)
+        for room in re.findall(r"`(\w+)/`", text)
+    }
+    assert len(headings) == 6
+    assert rooms - described == set()
