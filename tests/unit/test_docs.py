@@ -104,7 +104,9 @@ def test_readme_names_every_language_and_stays_short() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_is_named_exists(page: Path) -> None:
     """A word in backticks that begins with a folder of the project is a path; <...> in it stands for any name."""
-    folders = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("runs",)))
+    folders = "|".join(
+        sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "runs" and path.name[0] != ".")
+    )
     named = re.findall(rf"`((?:{folders})/[\w./<>-]*)`", page.read_text(encoding="utf-8"))
     missing = [name for name in named if not list(ROOT.glob(re.sub(r"<\w+>", "*", name).rstrip("/")))]
     assert missing == []
