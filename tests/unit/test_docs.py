@@ -88,6 +88,8 @@ def test_every_toml_example_is_a_whole_config_or_a_change_of_the_quickstart(page
     quickstart = tomllib.loads((ROOT / "configs" / "quickstart.toml").read_text(encoding="utf-8"))
     for example in blocks(page.read_text(encoding="utf-8"), "toml"):
         values = tomllib.loads(example)
+        if page.name == "languages.md" and "closing" in values:  # a language file: the languages' own tests load it
+            continue
         Config.model_validate(values if values.keys() >= {"algorithm", "policy"} else merged(quickstart, values))
 
 
