@@ -16,8 +16,8 @@ Every metric that `metrics.jsonl` may hold. This page is generated from their de
   or by the run: `<component>` and `<gate>` by the reward ([rewards.md](rewards.md)), `<stage>` is generate, pivot,
   evidence, score, wait, measure, learn, push or step.
 - "over a step" says how all measurements of a step (tokens, responses, groups, micro-batches and workers) become one
-  number. "over optimiser steps" says how those of a batch's several optimiser steps do; skipped ones count only where
-  "with skipped" is said.
+  number. "over optimiser steps" says how those of a batch's several optimiser steps do; skipped optimiser steps count
+  only for metrics marked "with skipped".
 - In the learner's metrics logp_engine is the log-probability of a token by the engine that sampled it, logp_old the
   learner's before the batch, and u = exp(logp_old - logp_engine) the importance ratio; R is a return and v the critic's
   value. KL divergences are k3 estimates. [learning.md](learning.md) has the formulas.

@@ -11,6 +11,16 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+class Clock:
+    """Return a time that a test sets."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class FakeTime:
     """Provide a clock and a `sleep` that a test moves."""
 

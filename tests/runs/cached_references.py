@@ -34,13 +34,3 @@ def filled(folder: Path, *names: object) -> ReferenceCache:
 
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"))
-
-
-class Clock:
-    """Stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now

@@ -10,6 +10,7 @@ import pytest
 from actors.scoring.queue import Scores, ScoringQueue, ScoringStuck
 from contracts.rollouts import ScoreRequest
 from tests.builders import a_score, a_score_request
+from tests.fakes.clock import Clock
 from tests.fakes.ports import run
 
 
@@ -22,14 +23,6 @@ class SlowReward:
     def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
         assert self.gate.wait(20)
         return [(a_score(1.0),) for _ in requests]
-
-
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 REQUEST = a_score_request("1")

@@ -6,7 +6,8 @@ from contracts.rollouts import Reference
 from driver.references.cache import LOOK_EVERY_S, ReferenceCache
 from driver.references.files import read_index
 from driver.references.merge import FILES_TO_MERGE, MAX_SOURCE_ROWS, due_for_merging, sole_merger
-from tests.runs.cached_references import Clock, files, filled, key, reference
+from tests.fakes.clock import Clock
+from tests.runs.cached_references import files, filled, key, reference
 
 # --- what is saved is found again -------------------------------------------------------------------------------------
 
@@ -97,7 +98,7 @@ def test_runs_share_a_folder_and_a_key_that_two_asked_for_counts_once(tmp_path: 
 
 
 def test_files_of_others_are_seen_while_the_run_goes_on_but_not_looked_for_at_every_miss(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     mine = ReferenceCache(tmp_path, clock=clock)
     filled(tmp_path, "theirs")
     assert mine.get(key("theirs")) is None
@@ -130,7 +131,7 @@ def test_a_reader_copes_with_files_that_were_merged_away_under_it(tmp_path: Path
     for name in range(FILES_TO_MERGE - 1):
         filled(tmp_path, name)
     said: list[str] = []
-    reader = ReferenceCache(tmp_path, note=said.append, clock=Clock())
+    reader = ReferenceCache(tmp_path, note=said.append, clock=Clock(100.0))
     filled(tmp_path, "last")
     assert len(files(tmp_path)) == 1
     assert [reader.get(key(name)) for name in (3, "last")] == [reference(3), reference("last")]

@@ -14,7 +14,8 @@ from contracts.errors import BadInput
 from driver.references.cache import LOOK_EVERY_S, ReferenceCache, check_folder
 from driver.references.files import SCHEMA
 from driver.references.merge import FILES_TO_MERGE
-from tests.runs.cached_references import Clock, files, filled, key, reference
+from tests.fakes.clock import Clock
+from tests.runs.cached_references import files, filled, key, reference
 
 # --- what can be wrong with a file ------------------------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ def test_on_a_full_disk_references_stay_in_memory_and_are_written_once_there_is_
 
 
 def test_a_folder_that_goes_while_the_run_goes_on_is_survived_and_said(tmp_path: Path) -> None:
-    folder, clock, said = tmp_path / "cache", Clock(), list[str]()
+    folder, clock, said = tmp_path / "cache", Clock(100.0), list[str]()
     filled(folder, 1)
     cache = ReferenceCache(folder, note=said.append, clock=clock)
     shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Groups that wait in a checkpoint come back as they were, to the last bit."""
+"""Check that the groups of a checkpoint come back as they were, to the last bit."""
 
 import struct
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Checkpoints that can't be written, and those that need not be kept any more."""
+"""Check what happens to checkpoints that can't be written, and which old ones are removed."""
 
 import asyncio
 import resource

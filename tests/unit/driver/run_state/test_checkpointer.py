@@ -1,4 +1,4 @@
-"""A run's own checkpoints, from the recipe's step to the disk and back; the learner is a fake."""
+"""Check a run's checkpoints from the recipe's step to the disk and back; the learner is a fake."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

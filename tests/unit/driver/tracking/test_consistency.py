@@ -1,4 +1,4 @@
-"""When a run ends because its policy has left a language, and when it does not."""
+"""Check when a run ends because its policy no longer answers in a language."""
 
 from collections import Counter
 

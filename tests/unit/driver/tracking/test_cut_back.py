@@ -1,4 +1,4 @@
-"""The record of a run that goes on from an earlier step: every step is in it once."""
+"""Check that the files of a continued run have every step once."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Metrics of one step, worked by hand, and what the two logs promise about kills and resumed runs."""
+"""Check the metrics of one step, worked out by hand, and that the two logs survive kills and continued runs."""
 
 import json
 from dataclasses import replace

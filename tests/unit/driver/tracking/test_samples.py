@@ -1,4 +1,4 @@
-"""samples.parquet: what a row holds, and that no kill loses or doubles a finished step."""
+"""Check what a row of samples.parquet holds, and that no kill loses or doubles a finished step."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How old the tokens were that a step learned from, and what its push came to: worked by hand."""
+"""Check the age of the tokens that a step learned from and the metrics of its push, worked out by hand."""
 
 from contracts.batches import PushResult
 from contracts.rollouts import DroppedGroup
