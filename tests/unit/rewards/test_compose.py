@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+from pydantic import ValidationError
 
 from contracts.config.reward import RewardConfig, RewardWeights, WeightPoint
 from contracts.rollouts import Score, Unscored
@@ -45,7 +46,7 @@ def test_part_outside_of_its_range_is_an_error(part: float) -> None:
 
 
 def test_a_part_that_is_paid_for_must_be_there() -> None:
-    with pytest.raises(ValueError, match="'reasoning' is None"):
+    with pytest.raises(ValueError, match="'reasoning'"):
         with_weights().reward({"answer": 1.0}, {}, step=0)
 
 
@@ -79,12 +80,12 @@ def test_without_a_schedule_the_weights_are_those_of_the_config_at_every_step() 
 
 
 def test_a_schedule_out_of_order_is_refused() -> None:
-    with pytest.raises(ValueError, match="larger than the one before"):
+    with pytest.raises(ValidationError, match="schedule"):
         RewardConfig(schedule=(WeightPoint(step=5), WeightPoint(step=5)))
 
 
 def test_weights_that_do_not_sum_to_one_are_refused() -> None:
-    with pytest.raises(ValueError, match="sum to 1"):
+    with pytest.raises(ValueError, match=r"0\.6"):
         Combination(points=((0, {"answer": 0.6, "reasoning": 0.6}),), combine="sum", spread_floor=0.1)
 
 

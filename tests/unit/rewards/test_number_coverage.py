@@ -82,7 +82,7 @@ def test_reference_without_numbers_asks_for_none() -> None:
 
 
 def test_unknown_language_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown language 'xx'"):
+    with pytest.raises(ValueError, match="'xx'"):
         find_text_numbers("5", "xx")
 
 
@@ -134,3 +134,11 @@ def test_mgsm_exemplars_are_whole_in_every_language_and_every_changed_number_cos
     assert_faithful_is_whole_and_every_change_costs(
         load_solutions(str(EXEMPLARS), languages=(), num_items=sys.maxsize, seed=0, split="test")
     )
+
+
+# Two values in words are free; the third costs as if written in digits: precision 3 of 4, recall 1, F1 6/7 both times.
+@pytest.mark.parametrize(
+    ("words", "worth"), [("zwei drei", 1.0), ("zwei zwei drei drei", 1.0), ("zwei drei vier", 6 / 7)]
+)
+def test_two_values_in_words_that_the_reference_lacks_are_free(words: str, worth: float) -> None:
+    assert covered(f"5; 6; 11 {words}", "5; 6; 11") == pytest.approx(worth)

@@ -160,7 +160,7 @@ def test_with_the_question_as_baseline_what_the_question_earns_is_zero() -> None
 def test_nothing_is_scored_before_the_judge_was_calibrated() -> None:
     reward = a_reward()
     reward.reasoning.scale = None
-    with pytest.raises(RuntimeError, match="no calibration"):
+    with pytest.raises(RuntimeError):
         reward.score([request(f"{GOOD} Die Antwort lautet 11.")])
 
 

@@ -78,7 +78,7 @@ class Harmful:
 def test_a_checkpoint_that_runs_a_program_is_refused_and_does_not_run_it(tmp_path: Path) -> None:
     trace = tmp_path / "ran"
     source = save(tmp_path / "model.ckpt", 1.0, callbacks=Harmful(str(trace)))
-    with pytest.raises(ValueError, match=r"refused.*mkdir"):
+    with pytest.raises(ValueError, match="mkdir"):
         converted(source, cache_folder=tmp_path)
     assert not trace.exists()
 
@@ -136,28 +136,28 @@ def test_names_are_mapped_and_what_scores_dont_need_is_dropped() -> None:
 
 
 def test_tensors_of_no_known_use_are_named() -> None:
-    with pytest.raises(ValueError, match=r"model\.ckpt has tensors of no known use: decoder\.bias"):
+    with pytest.raises(ValueError, match=r"model\.ckpt.*decoder\.bias"):
         renamed({"decoder.bias": torch.zeros(1)}, where="model.ckpt")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "named"),
     [
-        ("class_identifier: ranking_metric", "class_identifier 'ranking_metric'"),
+        ("class_identifier: ranking_metric", "class_identifier.*ranking_metric"),
         ("[1, 2]", "list"),
-        ("a: !!python/object/apply:os.getcwd []", "no plain YAML"),
-        (QUALITY + "pool: max", "pool 'max'"),
-        (QUALITY + "layer: 3", "layer 3"),
-        (QUALITY + "layer_transformation: entmax", "layer_transformation 'entmax'"),
-        (QUALITY + "encoder_model: BERT", "encoder_model 'BERT'"),
+        ("a: !!python/object/apply:os.getcwd []", r"hparams\.yaml"),
+        (QUALITY + "pool: max", "pool.*max"),
+        (QUALITY + "layer: 3", "layer.*3"),
+        (QUALITY + "layer_transformation: entmax", "layer_transformation.*entmax"),
+        (QUALITY + "encoder_model: BERT", "encoder_model.*BERT"),
         (QUALITY + "hidden_sizes: []", r"hidden_sizes \[\]"),
         ("class_identifier: unified_metric\ninput_segments: [src, mt]", "input_segments"),
     ],
 )
-def test_settings_that_are_not_supported_are_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_setting_that_is_not_supported_is_refused_with_its_name(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "hparams.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=named):
         read_settings(path)
 
 
@@ -180,10 +180,10 @@ def test_the_patched_sparsemax_of_kiwi_is_softmax_and_its_pool_is_the_first_toke
 
 
 def test_a_folder_that_lacks_a_file_says_which(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no hparams\.yaml"):
+    with pytest.raises(ValueError, match=r"hparams\.yaml"):
         open_checkpoint(str(tmp_path), cache_folder=tmp_path)
     (tmp_path / "hparams.yaml").write_text(QUALITY, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"no checkpoints/model\.ckpt"):
+    with pytest.raises(ValueError, match=r"checkpoints/model\.ckpt"):
         open_checkpoint(str(tmp_path), cache_folder=tmp_path)
 
 

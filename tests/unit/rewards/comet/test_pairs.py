@@ -1,5 +1,6 @@
 """What COMET is fed, how texts are aligned and split, and what the pieces are worth together."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -98,19 +99,19 @@ def test_english_is_not_translated_to_english() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "needs_reference", "translator", "said"),
+    ("name", "needs_reference", "translator", "key"),
     [
-        ("quality", True, None, "gives no reference"),
-        ("same", False, None, "reads no reference"),
-        ("forward", False, Dictionary(), "reads no reference"),
-        ("back", True, None, "needs a translator"),
-        ("forward", True, None, "needs a translator"),
+        ("quality", True, None, "comet.feeding"),
+        ("same", False, None, "comet.feeding"),
+        ("forward", False, Dictionary(), "comet.feeding"),
+        ("back", True, None, "[translator]"),
+        ("forward", True, None, "[translator]"),
     ],
 )
 def test_a_feeding_that_the_metric_cant_take_is_refused(
-    name: str, needs_reference: bool, translator: Dictionary | None, said: str
+    name: str, needs_reference: bool, translator: Dictionary | None, key: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=re.escape(key)):
         make_feeding(name, needs_reference=needs_reference, translator=translator)  # pyright: ignore
 
 
@@ -240,7 +241,7 @@ def test_a_text_that_the_translator_left_out_has_no_score_and_spoils_no_other() 
 
 
 def test_a_metric_that_can_read_nothing_is_an_error_and_no_endless_loop() -> None:
-    with pytest.raises(ValueError, match="too long"):
+    with pytest.raises(ValueError, match=r"comet\.encoder"):
         scorer(SharedNumbers(limit=0)).score([TextPair(english="It is 5.", native="Es ist 5.", language="de")])
 
 

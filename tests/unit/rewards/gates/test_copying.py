@@ -50,10 +50,12 @@ def test_phrases_are_six_characters_in_scripts_without_spaces() -> None:
     assert copied_share("安娜有十二", "安娜有十二个苹果", "zh") == 0.0
 
 
-# Ten words, of which eight and nine stand in the question.
-@pytest.mark.parametrize(("reasoning", "expected"), [("a b c d e f g h x y", True), ("a b c d e f g h i x", False)])
-def test_copying_gate_shuts_above_four_fifths(reasoning: str, expected: bool) -> None:
-    assert GATE.is_open(a_reading(f"{reasoning}\n{CLOSING}", question="a b c d e f g h i j")) is expected
+# A hundred words, of which so many stand in the question.
+@pytest.mark.parametrize(("copied", "expected"), [(79, True), (80, True), (81, False)])
+def test_copying_gate_shuts_above_four_fifths(copied: int, expected: bool) -> None:
+    words = [f"{first}{second}" for first in "abcdefghij" for second in "abcdefghij"]
+    reasoning = " ".join([*words[:copied], *["zx"] * (100 - copied)])
+    assert GATE.is_open(a_reading(f"{reasoning}\n{CLOSING}", question=" ".join(words))) is expected
 
 
 @pytest.mark.parametrize(

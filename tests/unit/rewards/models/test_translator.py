@@ -104,7 +104,7 @@ def test_a_translation_without_an_end_is_counted_and_logged(folder: Path, caplog
 
 
 def test_a_language_that_the_model_does_not_know_is_named(translator: Seq2SeqTranslator) -> None:
-    with pytest.raises(ValueError, match=r"does not know the language 'te'.* no tel_Telu and no __te__; give a model"):
+    with pytest.raises(ValueError, match=r"'te'.*tel_Telu.*__te__"):
         translator.translate(["x"], source="te", target="en")
 
 
@@ -114,7 +114,7 @@ def test_codes_of_m2m_100_are_found(tmp_path: Path) -> None:
 
 
 def test_a_model_without_language_codes_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no eng_Latn and no __en__"):
+    with pytest.raises(ValueError, match=r"eng_Latn.*__en__"):
         load(build_translator(tmp_path, ("<x>",), seed=0))
 
 

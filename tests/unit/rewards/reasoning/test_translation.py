@@ -87,7 +87,7 @@ def test_a_translator_that_loses_a_text_is_an_error_not_a_shift() -> None:
         def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
             return []
 
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError):
         TranslationSimilarity(SameText(), Forgetful()).similarities([pair()])
 
 
