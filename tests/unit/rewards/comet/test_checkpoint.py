@@ -11,8 +11,6 @@ import torch
 from safetensors.torch import load_file
 
 from rewards.comet.checkpoint import converted, open_checkpoint, renamed
-from rewards.comet.settings import read_settings
-from rewards.models.licence import licence_note
 
 QUALITY = "class_identifier: referenceless_regression_metric\npretrained_model: some/encoder\n"
 
@@ -140,45 +138,6 @@ def test_tensors_of_no_known_use_are_named() -> None:
         renamed({"decoder.bias": torch.zeros(1)}, where="model.ckpt")
 
 
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("class_identifier: ranking_metric", "class_identifier.*ranking_metric"),
-        ("[1, 2]", "list"),
-        ("a: !!python/object/apply:os.getcwd []", r"hparams\.yaml"),
-        (QUALITY + "pool: max", "pool.*max"),
-        (QUALITY + "layer: 3", "layer.*3"),
-        (QUALITY + "layer_transformation: entmax", "layer_transformation.*entmax"),
-        (QUALITY + "encoder_model: BERT", "encoder_model.*BERT"),
-        (QUALITY + "hidden_sizes: []", r"hidden_sizes \[\]"),
-        ("class_identifier: unified_metric\ninput_segments: [src, mt]", "input_segments"),
-    ],
-)
-def test_a_setting_that_is_not_supported_is_refused_with_its_name(tmp_path: Path, text: str, named: str) -> None:
-    path = tmp_path / "hparams.yaml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=named):
-        read_settings(path)
-
-
-def test_settings_that_are_left_out_are_the_packages_defaults(tmp_path: Path) -> None:
-    path = tmp_path / "hparams.yaml"
-    path.write_text(QUALITY, encoding="utf-8")
-    found = read_settings(path)
-    assert (found.mix, found.layer_norm, found.hidden_sizes, found.pooling) == ("softmax", True, (2048, 1024), "avg")
-    assert not found.needs_reference
-
-
-def test_the_patched_sparsemax_of_kiwi_is_softmax_and_its_pool_is_the_first_token(tmp_path: Path) -> None:
-    path = tmp_path / "hparams.yaml"
-    path.write_text(
-        "class_identifier: unified_metric\nlayer_transformation: sparsemax_patch\npool: avg\ninput_segments: [mt, src]",
-        encoding="utf-8",
-    )
-    found = read_settings(path)
-    assert (found.mix, found.pooling, found.needs_reference) == ("softmax", "cls", False)
-
-
 def test_a_folder_that_lacks_a_file_says_which(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"hparams\.yaml"):
         open_checkpoint(str(tmp_path), cache_folder=tmp_path)
@@ -191,27 +150,3 @@ def test_a_name_that_cant_be_one_is_an_error_in_one_line(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="neither a folder here nor a model on the hub") as caught:
         open_checkpoint(str(tmp_path / "nothing" / "here"), cache_folder=tmp_path)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "files", "said"),
-    [
-        ("Unbabel/wmt20-comet-qe-da", {}, "apache-2.0"),
-        ("Unbabel/wmt22-cometkiwi-da", {}, "cc-by-nc-sa-4.0: NOT for commercial use"),
-        ("mine", {"README.md": "---\nlicense: cc-by-nc-4.0\n---\nA model."}, "NOT for commercial use"),
-        ("mine", {"README.md": "---\nlicense: mit\n---\n"}, "its licence is mit"),
-        ("mine", {"LICENSE": "Apache License\nVersion 2.0"}, "apache-2.0"),
-        ("mine", {"LICENSE.txt": "Attribution-NonCommercial-ShareAlike"}, "NOT for commercial use"),
-        ("mine", {"README.md": "no front matter"}, "unknown"),
-    ],
-)
-def test_the_licence_is_said(tmp_path: Path, name: str, files: dict[str, str], said: str) -> None:
-    for file, text in files.items():
-        (tmp_path / file).write_text(text, encoding="utf-8")
-    note = licence_note(name, tmp_path)
-    assert said in note
-    assert ("NOT" in note) == ("NOT" in said)
-
-
-def test_a_translator_that_forbids_commercial_use_says_so_by_its_name_alone() -> None:
-    assert "NOT for commercial use" in licence_note("facebook/nllb-200-distilled-600M", Path("nowhere"))
