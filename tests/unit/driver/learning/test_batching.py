@@ -1,6 +1,7 @@
 """Batches: what a row holds, what a token weighs, the same number of micro-batches on every rank, and nobody lost."""
 
 from dataclasses import replace
+from random import Random
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from driver.learning.batching import (
     PADDING,
     LossWeighting,
     budget_efficiency,
+    cut,
     pack,
     packing_efficiency,
 )
@@ -253,3 +255,17 @@ def test_a_sample_longer_than_a_row_is_refused_with_its_group_and_both_lengths()
 def test_a_sample_without_a_response_is_refused() -> None:
     with pytest.raises(ValueError, match="0 response tokens"):
         pack_lengths([2], num_ranks=1, row_tokens=10)
+
+
+def test_a_dummy_row_has_one_token_in_every_array() -> None:
+    [[_], [dummy]] = pack_lengths([5], num_ranks=2, row_tokens=64).rows
+    arrays = {name: getattr(dummy, name) for name in ("token_ids", "position_ids", "loss_mask", "loss_weights")}
+    arrays |= {name: getattr(dummy, name) for name in ("sampling_logprobs", "advantages", "sequence_ids")}
+    assert {name: array.shape for name, array in arrays.items()} == dict.fromkeys(arrays, (1,))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_left_over_goes_to_the_emptiest_part(seed: int) -> None:
+    sizes = [10, 1, 1]
+    parts = cut(sizes, num_parts=2, random=Random(seed))
+    assert sorted(sum(sizes[index] for index in part) for part in parts) == [2, 10]

@@ -69,6 +69,12 @@ def test_a_units_digits_are_no_further_number(text: str) -> None:
         ("10 / 4 = 2,5 = 5/2", ["2.5"]),
         ("70.000 = 70000", ["70000"]),
         ("0,5 = 50 %", ["50%"]),
+        ("50 = 0,5", ["50", "0.5"]),
+        ("3,349 = 3,3", ["3.3"]),  # rounded to one decimal: half a tenth at most
+        ("3,35 = 3,3", ["3.3"]),
+        ("3,351 = 3,3", ["3.351", "3.3"]),
+        ("3,25 = 3,3", ["3.3"]),
+        ("3,249 = 3,3", ["3.249", "3.3"]),
     ],
 )
 def test_the_sides_of_an_equation_are_one_answer_only_where_they_agree(content: str, declared: list[str]) -> None:

@@ -299,6 +299,7 @@ def test_lingua_needs_letters_and_confidence_to_accept(
         ("zx Zx zx zx zx at zx", True),
         ("Zx zx zx zx zx at", False),  # also at the start, where lingua's words don't know it
         ("zx zx zx zx At", True),  # an English word with a capital inside a sentence is a name
+        ("zx At zx zx zx", True),
         ("At zx zx zx zx", False),  # at its start it is none
         ("At zx zx zx zx zx", True),
     ],
@@ -312,7 +313,13 @@ def test_words_of_another_language_are_refused_by_their_share(
 
 # Lingua says Latin to all; a quarter of the words need no lingua.
 @pytest.mark.parametrize(
-    ("text", "expected"), [("und zxqv zxqv zxqv", True), ("und zxqv zxqv zxqv zxqv", False), ("zxqv zxqv", False)]
+    ("text", "expected"),
+    [
+        ("und zxqv zxqv zxqv", True),
+        ("und zxqv zxqv zxqv zxqv", False),
+        ("und und" + " zxqv" * 6, True),
+        ("zxqv zxqv", False),
+    ],
 )
 def test_a_quarter_of_frequent_words_is_enough(monkeypatch: pytest.MonkeyPatch, text: str, expected: bool) -> None:
     identifier, _ = german_with(monkeypatch, own=0.0, other=1.0)
@@ -348,6 +355,9 @@ def test_lingua_reads_four_hundred_characters(monkeypatch: pytest.MonkeyPatch) -
         ("zh", "苹" * 40 + " The And For Not", False),
         ("zh", "苹" * 40 + " The And For At", False),
         ("zh", "苹" * 40 + " The And For KM A", True),  # neither units nor single letters count
+        ("zh", f"{'苹' * 48} and。{'苹' * 48} for", False),  # 2 different ones of 66 words of a text, 0.03
+        ("zh", f"{'苹' * 48} and。{'苹' * 50} for", True),
+        ("zh", f"{'苹' * 48} and。{'苹' * 48} and", True),  # the same one twice
         ("th", "ก" * 36 + " zx zxq", False),  # 36 / 4 + 2 = 11 words
         ("th", "ก" * 72 + " zx zxq", False),  # 20
         ("th", "ก" * 73 + " zx zxq", True),
@@ -368,6 +378,22 @@ def test_a_sentence_is_judged_in_pieces_of_five_hundred_characters(start: int, e
 def test_text_beyond_the_first_fifty_thousand_characters_is_not_read(start: int, expected: bool) -> None:
     text = ("苹果。" * 17_000)[:start] + "。She has fifteen apples left."
     assert LanguageIdentifier(("zh",)).is_in(text, "zh") is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "expected"),
+    [
+        ("абвгдеж. абвгдежа", 0.0, False),  # two sentences of seven letters are judged together
+        ("абвгдежз. абвгдежщ", 1.0, True),
+    ],
+)
+def test_short_sentences_of_another_script_are_judged_together(
+    monkeypatch: pytest.MonkeyPatch, text: str, own: float, expected: bool
+) -> None:
+    fixed = FixedLingua(Lingua.RUSSIAN, own, 1 - own)
+    monkeypatch.setattr(identify, "_detector", lambda codes: fixed)
+    assert LanguageIdentifier(("ru",)).is_in(text, "ru") is expected
+    assert len(fixed.texts) == (1 if own == 0 else 2)  # what lingua was sure of is not asked again
 
 
 @pytest.fixture

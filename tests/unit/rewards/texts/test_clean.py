@@ -18,3 +18,10 @@ def test_cleaning_composes_accents_and_keeps_the_joiners_of_indic_scripts() -> N
 def test_cleaning_cuts_towers_of_accents() -> None:
     cleaned = clean("x" + "\u0301\u0323" * 40_000)
     assert len(cleaned) == 1 + MAX_MARKS
+
+
+def test_thirty_marks_in_a_row_stay_on_any_character() -> None:
+    marks = "\u0316" * 31
+    assert clean(f"…{marks}") == f"…{marks[:30]}"
+    assert clean(f"x{marks}") == f"x{marks[:30]}"
+    assert clean(f"x{marks[:30]}…{marks[:30]}") == f"x{marks[:30]}…{marks[:30]}"
