@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def model_fingerprint(model: str) -> str:
-    """Identity of a model's weights: its name, and for a local folder its config and the start of each weight file.
+    """Return a digest of a model's name, or of a local folder's config and the start of each weight file.
 
     Reading 1 MiB of each shard tells two checkpoints of one training run apart without reading all of them.
     """

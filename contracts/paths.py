@@ -15,13 +15,13 @@ HOME_VARIABLE = "PB_RLSVR_HOME"
 
 
 def home() -> Path:
-    """The folder that relative paths start from.
+    """Return the folder that relative paths start from.
 
     `$PB_RLSVR_HOME` if set; else the project's root; in a job, where that root is a copy, the checkout that the running
     interpreter's `.venv` belongs to.
 
     Raises:
-        BadInput: in a job whose interpreter belongs to no checkout.
+        BadInput: this is a job whose interpreter belongs to no checkout.
     """
     if named := os.environ.get(HOME_VARIABLE):
         return Path(named).expanduser().resolve()
@@ -31,13 +31,14 @@ def home() -> Path:
     if (checkout / "driver" / "run.py").exists():
         return checkout
     raise BadInput(
-        f"this job runs in a copy ({ROOT.name}), so relative paths have no place to be: "
-        f'submit with --runtime-env-json \'{{"env_vars": {{"{HOME_VARIABLE}": "/a/shared/folder"}}}}\''
+        f"this job runs in a copy ({ROOT.name}), and relative paths need a folder outside of it: "
+        f'submit with --runtime-env-json \'{{"env_vars": {{"{HOME_VARIABLE}": "/a/shared/folder"}}}}\'',
+        key=HOME_VARIABLE,
     )
 
 
 def absolute(path: str) -> Path:
-    """A config's path, with `~` and relative paths resolved against `home()`."""
+    """Return a config's path as an absolute path: `~` is resolved, and a relative path starts at `home()`."""
     expanded = Path(path).expanduser()
     return expanded if expanded.is_absolute() else home() / expanded
 

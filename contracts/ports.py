@@ -1,6 +1,6 @@
-"""What the driver may ask of the actors: small Protocols, so that every stage runs on hand-written fakes in tests.
+"""Define what the driver may ask of the actors, as small Protocols: in tests every stage runs on hand-written fakes.
 
-Owns the verbs between driver and actors. Knows the schema only; nothing here may import Ray or an engine.
+This module imports the data types alone, neither Ray nor an engine.
 """
 
 from collections.abc import Callable
@@ -13,45 +13,46 @@ from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingReques
 
 
 class Generator(Protocol):
-    """An engine, or a fleet of them: the policy at its current version, or the frozen pivot."""
+    """Sample responses: an engine or a pool of them, the policy at its current version or the frozen pivot."""
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
-        """Responses to one prompt, in the order of `request.seeds`. Returns as soon as this group is finished."""
+        """Return the responses to one prompt, in the order of `request.seeds`, as soon as all of them are finished."""
         ...
 
 
 class AnswerLikelihood(Protocol):
-    """The policy at its current version, asked how probable an answer is."""
+    """Compute how probable an answer is to the policy at its current version."""
 
     async def answer_probabilities(self, request: AnswerProbabilityRequest) -> tuple[float, ...]:
-        """[N] mean probability of the answer's tokens after each prompt, in [0, 1]; NaN where both do not fit.
+        """Return [N] the mean probability of the answer's tokens after each prompt, in [0, 1].
 
-        By the weights served when it is asked: ask before the next push, and they are those that drew the responses.
+        It is NaN where prompt and answer do not fit into the model's context. The weights are those of the time of the
+        call: before the next push they are the ones that sampled the responses.
         """
         ...
 
 
 class Scorer(Protocol):
-    """The semantic reward, in one actor or several."""
+    """Compute rewards, in one actor or several."""
 
     async def score(self, request: ScoreRequest) -> tuple[Score | Unscored, ...]:
-        """One result per response, in order. A failure is `Unscored`, never a reward of 0."""
+        """Return one result for each response, in order. A failure is `Unscored`, never a reward of 0."""
         ...
 
     async def take_stats(self) -> dict[str, float]:
-        """What the scorers counted since the last call, by metric name ("scorer/...")."""
+        """Return what the scorers counted since the last call, by metric name ("scorer/...")."""
         ...
 
 
 class Learner(Protocol):
-    """The ZeRO-3 ranks, as one: the policy, and where the config asks for them its reference model and a critic."""
+    """Train the policy: all ZeRO-3 ranks as one, with a reference model and a critic if the config asks for them."""
 
     async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
-        """[num_sequences] what the models say of each sequence, by the weights of now. Nothing is learned."""
+        """Return [num_sequences] the models' measures of each sequence, by the current weights. Nothing is learned."""
         ...
 
     async def step(self, batch: TrainBatch) -> StepResult:
-        """One optimiser step on all ranks; of the critic too, where the rows have returns."""
+        """Do one optimiser step on all ranks; also of the critic, if the rows have returns."""
         ...
 
     async def push_weights(self, policy_version: int) -> PushResult:
@@ -59,11 +60,11 @@ class Learner(Protocol):
         ...
 
     async def until_lost(self) -> LearnerLost:
-        """Waits until it is known that a rank was lost, also while nobody calls the learner; how."""
+        """Wait until a rank is lost, also between calls of the learner, and return how it was lost."""
         ...
 
     async def save(self, folder: str) -> None:
-        """Write all that is needed to go on exactly here into an empty folder that every rank reaches.
+        """Write everything that is needed to continue exactly here into an empty folder that every rank reaches.
 
         Raises:
             CheckpointFailed: a file could not be written; the learner goes on as before.
@@ -71,7 +72,7 @@ class Learner(Protocol):
         ...
 
     async def load(self, folder: str) -> None:
-        """Go on where `save` wrote, with this number of ranks or another.
+        """Continue from what `save` wrote, with the same number of ranks or another.
 
         Raises:
             RunFailed: a file can't be read.
@@ -84,7 +85,7 @@ class Learner(Protocol):
 
 
 class Console(Protocol):
-    """Tell a person what a run does."""
+    """Print what a run does, for a person."""
 
     def note(self, text: str) -> None:
         """Print a line that stays."""

@@ -1,10 +1,10 @@
-"""Sampling seeds: a pure function of what is drawn, so no two engines draw the same and a restart draws it again."""
+"""Compute sampling seeds from what is sampled: no two engines sample the same, and a restarted one samples it again."""
 
 import hashlib
 
 
 def sampling_seeds(run_seed: int, *key: str | int, num: int) -> tuple[int, ...]:
-    """`num` seeds in [0, 2^63), one per sample of whatever `key` names (e.g. step, item, language)."""
+    """Return `num` seeds in [0, 2^63), one for each sample of what `key` names (e.g. draw, item, language)."""
     return tuple(_digest(run_seed, *key, index) for index in range(num))
 
 

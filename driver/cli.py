@@ -1,7 +1,7 @@
-"""The command line: which command, which config, which overrides; and what a failure looks like.
+"""Read the command line, run one command, and report how it failed.
 
-Owns exit codes: 0 done, 1 failed while running, 2 bad input (one line, never a traceback). Commands are imported when
-they are run: `-h` and a typing error answer at once.
+Exit codes: 0 done, 1 failed while running, 2 bad input (one line, never a traceback). A command is imported when it is
+run, so that `-h` and a typing error answer at once.
 """
 
 import argparse
@@ -26,18 +26,18 @@ COMMANDS = {
     "train": "train a policy and evaluate it before and after (the default)",
     "evaluate": "measure a model on problems with known answers, language by language",
     "audit": "measure the reward itself: faithful solutions against ways to cheat, language by language",
-    "calibrate": "measure what faithful solutions earn in each language, so that no language is paid for its encoder",
-    "references": "fill the reference cache ahead of runs: asks the pivot for every item that is not in it",
+    "calibrate": "measure what faithful solutions earn in each language, so that the encoder favours no language",
+    "references": "fill the reference cache before runs: asks the pivot for every item that is not in it",
     "report": "write report.html of a run folder again, also of a run that is still going",
     "verify": "prove from a run folder that every group was learned from once or dropped with a reason",
-    "plan": "print what a config would start: actors, devices, memory, batch arithmetic; starts nothing",
+    "plan": "print what a config would start: actors, devices, memory, batch sizes; starts nothing",
 }
 OF_A_FOLDER = ("report", "verify")
-"""Commands that take a run folder in place of a config."""
+"""Commands whose argument is a run folder, not a config."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command; the exit code."""
+    """Run one command and return the exit code."""
     try:
         command, arguments = parse(argv)
         prepare_process()
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
-        print(f"failed: {error}; make room, and start it again", file=sys.stderr)  # noqa: T201
+        print(f"failed: {error}; free some disk space, and start it again", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
         print("stopped by the keyboard", file=sys.stderr)  # noqa: T201
@@ -63,10 +63,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
-    """The command's name and its arguments; `train` when none is named.
+    """Return the command's name and its arguments; the command is `train` if none is named.
 
     Raises:
-        BadInput: for a word that is no command, no config and no override.
+        BadInput: a word is neither a command, a config nor an override.
     """
     words = list(argv)
     if words and words[0] in ("-h", "--help"):
@@ -81,9 +81,9 @@ def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
     configs = [word for word in arguments.words if "=" not in word]
     for word in configs:
         if not word.endswith(".toml"):
-            raise BadInput(_unknown_word(word))
+            raise BadInput(_unknown_word(word), key=word)
     if len(configs) > 1:
-        raise BadInput(f"one config at a time, got {', '.join(configs)}")
+        raise BadInput(f"one config at a time, got {', '.join(configs)}", key=configs[1])
     arguments.config = _config_path(configs[0]) if configs else DEFAULT_CONFIG
     arguments.overrides = [word for word in arguments.words if "=" in word]
     return command, arguments
@@ -94,11 +94,11 @@ def _unknown_word(word: str) -> str:
         return f"the command comes first: {word} CONFIG.toml section.key=value"
     near = difflib.get_close_matches(word, COMMANDS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"commands are {', '.join(COMMANDS)}"
-    return f"{word!r} is no command, no CONFIG.toml and no section.key=value; {hint}"
+    return f"{word!r} is neither a command, a CONFIG.toml nor a section.key=value; {hint}"
 
 
 def _config_path(word: str) -> Path:
-    """As named from here, or from the project's root when that is where it lies."""
+    """Return the config's path, relative to the current folder, or to the project's root if it exists only there."""
     here = Path(word).expanduser()
     if here.exists() or here.is_absolute() or not (ROOT / here).exists():
         return Path(os.path.abspath(here))
@@ -112,7 +112,7 @@ def _overview() -> argparse.ArgumentParser:
         description="Bring a model's reasoning in other languages up to its English: GRPO on semantic rewards.",
         epilog="commands:\n"
         + "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
-        + "\n\nWithout a config, configs/quickstart.toml. `COMMAND -h` says what it takes. "
+        + "\n\nWithout a config, configs/quickstart.toml. `COMMAND -h` lists its arguments. "
         "Exit codes: 0 done, 1 failed while running, 2 bad input.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -120,10 +120,10 @@ def _overview() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells a mistake as all others are told: in one line, without the usage above it."""
+    """Report a mistake in one line, without the usage above it, like all other mistakes."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; `{self.prog} -h` says what there is")
+        raise BadInput(f"{message}; `{self.prog} -h` lists the arguments", key="arguments")
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

@@ -1,8 +1,4 @@
-"""The user's own reward, read and checked before anything is started.
-
-Owns the reading of the file that `reward.custom.path` names. Nothing of it is run here: that is rewards/custom.py, in
-the scorers.
-"""
+"""Read and check the user's own reward before anything is started. Its code runs in the scorers only."""
 
 import ast
 from pathlib import Path
@@ -11,38 +7,42 @@ from contracts.errors import BadInput
 
 
 def load_source(path: str, function: str) -> str:
-    """The file's text.
+    """Return the text of a Python file that defines a reward.
 
     Raises:
-        BadInput: it can't be read, is no Python, or defines no such function at its top level; with file and line.
+        BadInput: the file can't be read, is not Python, or has no such function at its top level; with file and line.
     """
     try:
         source = Path(path).read_text(encoding="utf-8")
         module = ast.parse(source, filename=path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error}"
-        raise BadInput(f"reward.custom.path = {path!r} can't be read: {reason}") from None
+        raise BadInput(f"reward.custom.path = {path!r} can't be read: {reason}", key="reward.custom.path") from None
     except SyntaxError as error:
-        raise BadInput(f"{path}:{error.lineno or 1}: {error.msg}; reward.custom.path must be a Python file") from None
+        raise BadInput(
+            f"{path}:{error.lineno or 1}: {error.msg}; reward.custom.path must be a Python file",
+            key="reward.custom.path",
+        ) from None
     _check(_definition(module, path, function), path, function)
     return source
 
 
 def _definition(module: ast.Module, path: str, function: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
-    """The last one counts, as it does when the file is run."""
+    """Return the definition of the function; of several the last, which is the one that a run of the file leaves."""
     defined = [node for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     found = [node for node in defined if node.name == function]
     if not found:
         names = ", ".join(node.name for node in defined) or "none"
         raise BadInput(
             f"{path}:1: there is no function {function!r} at the top level (there are: {names}); define "
-            f"`def {function}(request):` or set reward.custom.function"
+            f"`def {function}(request):` or set reward.custom.function",
+            key="reward.custom.function",
         )
     return found[-1]
 
 
 def _check(definition: ast.FunctionDef | ast.AsyncFunctionDef, path: str, function: str) -> None:
-    """It must be callable with one argument."""
+    """Check that the function can be called with one argument."""
     taken = definition.args
     positional = [*taken.posonlyargs, *taken.args]
     num_required = len(positional) - len(taken.defaults)
@@ -52,5 +52,6 @@ def _check(definition: ast.FunctionDef | ast.AsyncFunctionDef, path: str, functi
     if num_required > 1 or keyword_required or not (positional or taken.vararg):
         raise BadInput(
             f"{path}:{definition.lineno}: {function} takes ({ast.unparse(taken)}); it is called with one argument, the "
-            "group as a ScoreRequest (docs/custom_reward.md)"
+            "group as a ScoreRequest (docs/custom_reward.md)",
+            key="reward.custom.function",
         )

@@ -1,6 +1,6 @@
-"""Everything of a run that can be wrong before anything is started: data, tokenizers, prompts.
+"""Check everything of a run that can be wrong before anything is started: data, tokenizers, prompts.
 
-Owns the checks that end in one line and exit 2 while no process has been started and no file written.
+A mistake ends in one line and exit code 2, while no process has been started and no file written.
 """
 
 from collections.abc import Sequence
@@ -36,33 +36,37 @@ from rewards.comet.settings import read_settings
 from rewards.models.licence import licence_note
 
 MAX_CHECKED_PROMPTS = 2000
-"""Prompts of the training set that are built before the start; those of a longer set are also checked when drawn."""
+"""Training prompts that are built before the start. The others of a longer set are checked when they are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingInputs:
-    """What the driver needs beside the actors, checked."""
+    """Hold what the driver needs beside the actors, checked."""
 
     evaluation: EvaluationInputs
     pivot_prompter: Prompter
     source: ProblemSource
-    stream: ProblemStream  # over it, where the run starts
-    custom_source: str  # text of a reward of the user's own; empty without one
+    stream: ProblemStream  # the source in the run's order, at the draw where the run starts
+    custom_source: str  # Python text of the user's own reward; empty without one
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceInputs:
-    """The items that want a reference, and the prompts of the pivot."""
+    """Hold the items that need a reference, and the pivot's prompts."""
 
     prompter: Prompter
     items: Items
 
 
 def prepare_training(config: Config, *, stream: StreamState | None = None) -> TrainingInputs:
-    """Data, tokenizers and prompts of a training run; `stream` is where one that is continued goes on.
+    """Check and return data, tokenizers and prompts of a training run.
+
+    Args:
+        config: the config, with absolute paths.
+        stream: where a continued run goes on; None for a new run.
 
     Raises:
-        BadInput: for the first thing that is wrong.
+        BadInput: the first mistake that is found.
     """
     languages = config.data.languages
     is_imitating = isinstance(config.algorithm, SftConfig)
@@ -84,7 +88,8 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
         elif problem.translation is None:
             raise BadInput(
                 f"{source.name}: {problem.group_key} has no translation to imitate (column `translation`); give one, "
-                'or set algorithm.sft_target to "pivot"'
+                'or set algorithm.sft_target to "pivot"',
+                key="translation",
             )
     _check_adapters(config)
     if config.algorithm.name == "ppo" and config.critic.model:
@@ -102,10 +107,10 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
 
 
 def open_stream(config: Config, source: ProblemSource) -> ProblemStream:
-    """The order in which a run draws from a source, from its first draw on.
+    """Return a source's problems in the order in which a run draws them, at the first draw.
 
     Raises:
-        BadInput: data.shares can't be kept.
+        BadInput: data.shares has not one number above 0 for each language.
     """
     data, seed = config.data, config.run.seed
     shares = () if data.shares == "equal" else data.shares
@@ -117,10 +122,10 @@ def open_stream(config: Config, source: ProblemSource) -> ProblemStream:
 
 
 def prepare_references(config: Config) -> ReferenceInputs:
-    """What filling the reference cache needs, of a config whose paths are absolute.
+    """Check and return what filling the reference cache needs; the config has absolute paths.
 
     Raises:
-        BadInput: for the first thing that is wrong.
+        BadInput: the first mistake that is found.
     """
     if config.pivot.cache_folder is None:
         raise BadInput(
@@ -137,10 +142,10 @@ def prepare_references(config: Config) -> ReferenceInputs:
 
 
 def _check_adapters(config: Config) -> None:
-    """Refuse names of layers that a local model doesn't have; one on a hub is checked when it loads.
+    """Check the names of LoRA's target layers in a local model; a model on the hub is checked when it loads.
 
     Raises:
-        BadInput: naming the layer.
+        BadInput: the model has no layer of that name.
     """
     lora, folder = config.learner.lora, Path(config.policy.model)
     if lora is None or lora.targets == "all" or not any(folder.glob("*.safetensors")):
@@ -148,21 +153,22 @@ def _check_adapters(config: Config) -> None:
     layers = set()
     for file in folder.glob("*.safetensors"):
         with safe_open(file, framework="np") as tensors:
-            layers |= {name.removesuffix(".weight") for name in tensors.keys()}  # noqa: SIM118 - it is no dict
+            layers |= {name.removesuffix(".weight") for name in tensors.keys()}  # noqa: SIM118 - it is not a dict
     for target in lora.targets:
         if not any(layer == target or layer.endswith(f".{target}") for layer in layers):
             known = ", ".join(sorted({layer.rpartition(".")[2] for layer in layers if layer.endswith("_proj")}))
             raise BadInput(
                 f"learner.lora.targets: {config.policy.model} has no layer {target!r}"
-                + (f"; it has {known}" if known else "")
+                + (f"; it has {known}" if known else ""),
+                key="learner.lora.targets",
             )
 
 
 def _check_critic(critic: str, policy: PolicyConfig) -> None:
-    """A critic reads the policy's token ids, and all of a prompt and its response.
+    """Check that a critic can read the policy's token ids, and a whole prompt and response.
 
     Raises:
-        BadInput: with another vocabulary they would mean something else to it, or nothing; its context is too short.
+        BadInput: the critic has another vocabulary, or its context is too short.
     """
     check_context(critic, policy.max_model_len, section="critic", context="policy")
     known, other = (
@@ -173,15 +179,16 @@ def _check_critic(critic: str, policy: PolicyConfig) -> None:
         raise BadInput(
             f"critic.model {critic!r} has another vocabulary ({len(other)} tokens) than policy.model "
             f"{policy.model!r} ({len(known)}): it can't read the policy's tokens; choose a model of the same "
-            "tokenizer"
+            "tokenizer",
+            key="critic.model",
         )
 
 
 def check_comet(config: Config) -> None:
-    """Refuse a local COMET folder that is none, or that its feeding doesn't fit; one on a hub is checked as it loads.
+    """Check a local COMET folder and whether its feeding fits; a model on the hub is checked when it loads.
 
     Raises:
-        BadInput: in one line.
+        BadInput: the folder is no COMET checkpoint, or needs another comet.feeding.
     """
     folder = Path(config.comet.model)
     if not config.reward.needs_comet or not folder.is_dir():
@@ -190,16 +197,18 @@ def check_comet(config: Config) -> None:
         settings = read_settings(folder / "hparams.yaml")
         check_feeding(config.comet.feeding, needs_reference=settings.needs_reference)
     except OSError as error:
-        raise BadInput(f"comet.model = {config.comet.model!r} is no COMET folder: {error}") from None
+        raise BadInput(
+            f"comet.model = {config.comet.model!r} is not a COMET folder: {error}", key="comet.model"
+        ) from None
     except ValueError as error:
-        raise BadInput(f"comet.model = {config.comet.model!r}: {error}") from None
+        raise BadInput(f"comet.model = {config.comet.model!r}: {error}", key="comet.model") from None
 
 
 def check_scorers_suffice(reasoning: ReasoningConfig) -> CalibratedReasoning:
-    """Refuse, for commands that start scorers only, what asks the run's engines.
+    """Return how reasonings are compared, for a command that starts scorers only.
 
     Raises:
-        BadInput: naming the setting.
+        BadInput: the method needs one of the run's engines.
     """
     if isinstance(reasoning, LikelihoodReasoning):
         raise BadInput(
@@ -217,7 +226,7 @@ def check_scorers_suffice(reasoning: ReasoningConfig) -> CalibratedReasoning:
 
 
 def licence_notes(config: Config) -> list[str]:
-    """What the licences of the reward's further models allow, a line each."""
+    """Return a line about the licence of each further model that the reward uses."""
     models = {
         config.comet.model: config.reward.needs_comet,
         config.translator.model: needs_translator(config.reward, config.comet),
@@ -226,10 +235,10 @@ def licence_notes(config: Config) -> list[str]:
 
 
 def prepare_reward(config: Config, languages: Sequence[str]) -> str:
-    """Check the reward's files; the text of the user's own reward, empty without one.
+    """Check the reward's files, and return the text of the user's own reward; empty without one.
 
     Raises:
-        BadInput: its file, the calibration or the data to calibrate on is wrong.
+        BadInput: the file of the user's own reward, the calibration or its data has a mistake.
     """
     check_calibration(config.reward.reasoning, languages)
     check_comet(config)

@@ -14,73 +14,29 @@ answer never outranks a right one in `sum`; in `answer_gated` a wrong answer ear
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, isclose
+from math import fsum
 from statistics import fmean, pstdev
-from typing import Literal, Protocol
 
+from contracts.config.reward import RewardConfig, RewardWeights
 from contracts.rollouts import Score, Unscored
 
 PARTS = ("answer", "reasoning", "numbers", "custom")
 """Parts that may have a weight. Other parts of a score are recorded and have no effect on the reward."""
 
-Combine = Literal["sum", "normalised", "answer_gated"]
 
-
-class WeightSettings(Protocol):
-    """Give the weight of each part, at least 0; together they are 1."""
-
-    @property
-    def answer(self) -> float: ...
-    @property
-    def reasoning(self) -> float: ...
-    @property
-    def numbers(self) -> float: ...
-    @property
-    def custom(self) -> float: ...
-
-
-class WeightPointSettings(WeightSettings, Protocol):
-    """Give the weights at one step of a schedule."""
-
-    @property
-    def step(self) -> int: ...
-
-
-class CombinationSettings(Protocol):
-    """Give a run's settings for combining parts; the config's section has this shape."""
-
-    @property
-    def weights(self) -> WeightSettings: ...
-    @property
-    def schedule(self) -> Sequence[WeightPointSettings]: ...
-    @property
-    def combine(self) -> Combine: ...
-    @property
-    def spread_floor(self) -> float: ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Combination:
-    """Hold the weights by step and the way in which parts become one number."""
+    """Combine components as a reward's config says."""
 
-    points: tuple[tuple[int, Mapping[str, float]], ...]  # (step, weight by part), steps ascending; weights sum to 1
-    combine: Combine
-    spread_floor: float
-
-    def __post_init__(self) -> None:
-        """Check the weights.
-
-        Raises:
-            ValueError: a weight is below 0, or the weights of a point do not sum to 1.
-        """
-        for _, weights in self.points:
-            if min(weights.values()) < 0 or not isclose(fsum(weights.values()), 1, abs_tol=1e-6):
-                raise ValueError(f"reward weights must be >= 0 and sum to 1, got {dict(weights)}")
+    config: RewardConfig
 
     def weights(self, step: int) -> dict[str, float]:
         """Return the weights by part: linear between two points, constant before the first and after the last."""
-        before = [point for point in self.points if point[0] <= step]
-        after = [point for point in self.points if point[0] > step]
+        points = [(point.step, _by_part(point)) for point in self.config.schedule] or [
+            (0, _by_part(self.config.weights))
+        ]
+        before = [point for point in points if point[0] <= step]
+        after = [point for point in points if point[0] > step]
         if not before or not after:
             return dict(before[-1][1] if before else after[0][1])
         (start, low), (end, high) = before[-1], after[0]
@@ -96,42 +52,31 @@ class Combination:
         if not all(gates.values()):
             return 0.0
         paid = {part: weight * _in_bounds(parts, part) for part, weight in self.weights(step).items() if weight > 0}
-        if self.combine == "answer_gated":
+        if self.config.combine == "answer_gated":
             paid = {part: worth if part == "answer" else worth * parts["answer"] for part, worth in paid.items()}
         return fsum(paid.values())
 
-    def signals(self, scores: Sequence[Score | Unscored], *, step: int) -> list[float | None]:
+    def shaped_rewards(self, scores: Sequence[Score | Unscored], *, step: int) -> list[float | None]:
         """Return what advantages are taken of, one number per response; None for an unscored response.
 
         Raises:
             ValueError: a part with a weight is missing or outside [0, 1].
         """
         scored = [score for score in scores if isinstance(score, Score)]
-        if self.combine != "normalised" or not scored:
+        if self.config.combine != "normalised" or not scored:
             return [score.reward if isinstance(score, Score) else None for score in scores]
         sums = [0.0] * len(scored)
         for part, weight in self.weights(step).items():
             if weight > 0:
                 values = [_in_bounds(score.parts, part) if all(score.gates.values()) else 0.0 for score in scored]
-                mean, scale = fmean(values), max(pstdev(values), self.spread_floor)
+                mean, scale = fmean(values), max(pstdev(values), self.config.spread_floor)
                 sums = [total + weight * (value - mean) / scale for total, value in zip(sums, values, strict=True)]
-        signals = iter(sums)
-        return [next(signals) if isinstance(score, Score) else None for score in scores]
+        shaped = iter(sums)
+        return [next(shaped) if isinstance(score, Score) else None for score in scores]
 
 
-def combination(settings: CombinationSettings) -> Combination:
-    """Return the combination of a config: its schedule where it has one, else constant weights.
-
-    Raises:
-        ValueError: weights are below 0 or do not sum to 1.
-    """
-    constant = [(0, settings.weights)]
-    points = [(point.step, point) for point in settings.schedule] or constant
-    return Combination(
-        points=tuple((step, {part: float(getattr(weights, part)) for part in PARTS}) for step, weights in points),
-        combine=settings.combine,
-        spread_floor=settings.spread_floor,
-    )
+def _by_part(weights: RewardWeights) -> dict[str, float]:
+    return {part: float(getattr(weights, part)) for part in PARTS}
 
 
 def _in_bounds(parts: Mapping[str, float], part: str) -> float:

@@ -28,7 +28,7 @@ from contracts.paths import absolute
 from languages.facts import use_own_languages
 from languages.language import Language
 from rewards.calibration import Calibration, LinearScale
-from rewards.compose import combination
+from rewards.compose import Combination
 from rewards.custom import CustomReward
 from rewards.gates.gates import build_gates
 from rewards.reasoning.similarity import ReasoningSimilarity
@@ -85,7 +85,7 @@ class LoadedReward:
                 scale=_uncalibrated(reasoning),
                 baseline=reasoning.baseline if isinstance(reasoning, CalibratedReasoning) else "language",
             ),
-            combination=combination(setup.reward),
+            combination=Combination(setup.reward),
             text_answers=self._models.text_answers(),
             custom=_custom(setup),
         )

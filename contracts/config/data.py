@@ -155,7 +155,7 @@ DataConfig: TypeAlias = Annotated[BuiltinData | FileData | HubData | MgsmData, C
 # --- [evaluation] ----------------------------------------------------------------------------------------------------
 
 
-class EvaluationSettings(Section):
+class EvaluationData(Section):
     """The problems with known answers that the policy is measured on; each needs an `answer` that is a number."""
 
     languages: Languages | Auto = "auto"
@@ -170,21 +170,21 @@ class EvaluationSettings(Section):
     """Evaluate after the last step."""
 
 
-class BuiltinEvaluation(EvaluationSettings, BuiltinSource):
+class BuiltinEvaluation(EvaluationData, BuiltinSource):
     """Evaluate on the built-in problems."""
 
     split: Literal["train", "test"] = "test"
     """Split of the built-in problems; the two have no problem in common."""
 
 
-class FileEvaluation(EvaluationSettings, FileSource):
+class FileEvaluation(EvaluationData, FileSource):
     """Evaluate on a file."""
 
     path: str = Field(min_length=1)
     """File with the problems."""
 
 
-class HubEvaluation(EvaluationSettings, HubSource):
+class HubEvaluation(EvaluationData, HubSource):
     """Evaluate on a dataset of the Hugging Face hub."""
 
     path: str = Field(min_length=1)
@@ -193,7 +193,7 @@ class HubEvaluation(EvaluationSettings, HubSource):
     """Name of the dataset's split."""
 
 
-class MgsmEvaluation(EvaluationSettings, MgsmSource):
+class MgsmEvaluation(EvaluationData, MgsmSource):
     """Evaluate on MGSM's files."""
 
     path: str = Field(min_length=1)

@@ -20,7 +20,7 @@ from driver.calibration import calibration_for
 from driver.commands.new_run import NewRun, new_run, print_licence_notes
 from driver.inputs import prepare_reward
 from driver.report.write import write_report
-from rewards.compose import combination
+from rewards.compose import Combination
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -98,7 +98,7 @@ def _calibration(reasoning: ReasoningConfig) -> str:
 def measured_on(config: Config) -> dict[str, str]:
     """Return the settings that two audits must share to be comparable."""
     reward = config.reward
-    weights = {part: value for part, value in combination(reward).weights(0).items() if value}
+    weights = {part: value for part, value in Combination(reward).weights(0).items() if value}
     return {
         "source": config.audit.source,
         "items": str(config.audit.num_items),

@@ -26,7 +26,7 @@ from driver.learning.advantages import (
     reinforce_plus_plus,
     whitened,
 )
-from rewards.compose import combination
+from rewards.compose import Combination
 
 NOT_MEASURED = np.zeros(0, dtype=np.float32)
 
@@ -56,7 +56,7 @@ def learnable(
         if why is not None:
             dropped.append(why)
         else:
-            chosen.append(_candidates(group, combination(reward).signals(group.scores, step=step)))
+            chosen.append(_candidates(group, Combination(reward).shaped_rewards(group.scores, step=step)))
     return chosen, dropped
 
 
@@ -67,7 +67,7 @@ def why_not_learnable(
 
     Only a baseline of siblings needs rewards that differ: the others learn from equal ones too.
     """
-    signals = combination(reward).signals(scored.scores, step=step)
+    shaped_rewards = Combination(reward).shaped_rewards(scored.scores, step=step)
     rollouts = scored.group.rollouts
 
     def dropped(reason: str, detail: str = "") -> DroppedGroup:
@@ -76,11 +76,11 @@ def why_not_learnable(
     age = policy_version - oldest_version(scored)
     if age > algorithm.max_staleness:
         return dropped("too_stale", f"drawn {age} policy versions ago")
-    if all(signal is None for signal in signals):
+    if all(shaped is None for shaped in shaped_rewards):
         return dropped("unscored", next(score.reason for score in scored.scores if isinstance(score, Unscored)))
-    if algorithm.has_group_baseline and not has_signal(signals, min_spread=reward.min_group_spread):
+    if algorithm.has_group_baseline and not has_signal(shaped_rewards, min_spread=reward.min_group_spread):
         return dropped("no_signal")
-    is_whole = [not rollout.is_truncated for rollout, s in zip(rollouts, signals, strict=True) if s is not None]
+    is_whole = [not rollout.is_truncated for rollout, s in zip(rollouts, shaped_rewards, strict=True) if s is not None]
     if algorithm.mask_truncated and not any(is_whole):
         return dropped("truncated", "algorithm.mask_truncated leaves none of its responses")
     return None
@@ -91,7 +91,7 @@ def oldest_version(scored: ScoredGroup) -> int:
     return min(rollout.policy_version for rollout in scored.group.rollouts)
 
 
-def _candidates(scored: ScoredGroup, signals: Sequence[float | None]) -> list[Candidate]:
+def _candidates(scored: ScoredGroup, shaped_rewards: Sequence[float | None]) -> list[Candidate]:
     """The scored responses: an unscored one leaves the baseline and the loss."""
     group = scored.group
     return [
@@ -100,12 +100,12 @@ def _candidates(scored: ScoredGroup, signals: Sequence[float | None]) -> list[Ca
             prompt_token_ids=group.prompt_token_ids,
             response_token_ids=rollout.token_ids,
             sampling_logprobs=rollout.logprobs,
-            signal=signal,
+            shaped_reward=shaped_reward,
             is_truncated=rollout.is_truncated,
             policy_version=rollout.policy_version,
         )
-        for rollout, signal in zip(group.rollouts, signals, strict=True)
-        if signal is not None
+        for rollout, shaped_reward in zip(group.rollouts, shaped_rewards, strict=True)
+        if shaped_reward is not None
     ]
 
 
@@ -137,8 +137,8 @@ def samples_from_rewards(
     _check(candidates, known, algorithm)
     penalties = [_penalties(*pair, algorithm) for pair in zip(candidates, known, strict=True)]
     if algorithm.advantage == "reinforce++":
-        signals = [candidate.signal for candidate in candidates]
-        advantages = [tuple(of_tokens.tolist()) for of_tokens in reinforce_plus_plus(signals, penalties)]
+        shaped_rewards = [candidate.shaped_reward for candidate in candidates]
+        advantages = [tuple(of_tokens.tolist()) for of_tokens in reinforce_plus_plus(shaped_rewards, penalties)]
     else:
         advantages = _against_siblings(groups, penalties, algorithm)
     no_returns: list[tuple[float, ...]] = [()] * len(candidates)
@@ -162,7 +162,7 @@ def samples_from_critic(
     _check(candidates, measures, algorithm)
     pairs = [
         gae(
-            candidate.signal,
+            candidate.shaped_reward,
             _penalties(candidate, measured, algorithm),
             measured.values.astype(np.float64),
             gamma=algorithm.gae_gamma,
@@ -217,7 +217,7 @@ def _against_siblings(
     costs = iter(penalties)
     advantages: list[tuple[float, ...]] = []
     for group in groups:
-        rewards = [candidate.signal + float(next(costs).sum()) for candidate in group]
+        rewards = [candidate.shaped_reward + float(next(costs).sum()) for candidate in group]
         if algorithm.advantage == "leave_one_out":
             relative = leave_one_out(rewards)
         else:

@@ -10,7 +10,7 @@ from contracts.config.reward import RewardConfig
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from languages.facts import LANGUAGES
 from rewards.calibration import LinearScale
-from rewards.compose import combination
+from rewards.compose import Combination
 from rewards.gates.gates import build_gates
 from rewards.reasoning.similarity import ReasoningPair
 from rewards.reward import CustomReward, Reasoning, SemanticReward, TextAnswers
@@ -48,7 +48,7 @@ def a_reward(
     return SemanticReward(
         gates=gates,
         switched_off=off,
-        combination=combination(config or RewardConfig()),
+        combination=Combination(config or RewardConfig()),
         reasoning=Reasoning(
             similarity=similarity or TableSimilarity(),
             scale=LinearScale(0.0, 1.0),

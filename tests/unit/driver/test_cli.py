@@ -1,4 +1,4 @@
-"""The command line: what a word means, and how a mistake is told: one line, exit 2, never a traceback."""
+"""Test what the words of the command line mean, and that a mistake is one line with exit code 2, never a traceback."""
 
 import json
 import subprocess
@@ -33,13 +33,20 @@ def config(tmp_path: Path) -> Path:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """The one line of a command that is refused."""
+    """Return the one line of a command that is refused."""
     assert main(words) == 2
     written = capsys.readouterr()
     assert written.out == ""
     (line,) = written.err.splitlines()
     assert line.startswith("error: ")
     return line
+
+
+def refused_key(*words: str) -> str:
+    """Return what the refusal of a command line is about."""
+    with pytest.raises(BadInput) as refused:
+        parse(words)
+    return refused.value.key
 
 
 # --- what a word means ------------------------------------------------------------------------------------------------
@@ -96,28 +103,30 @@ def test_the_overview_names_every_command_and_exit_code(capsys: pytest.CaptureFi
 # --- mistakes ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_command_is_told_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "'evalute' is no command" in (line := refusal(capsys, "evalute"))
-    assert "did you mean 'evaluate'?" in line
-    assert "commands are train, evaluate" in refusal(capsys, "xyz")
+def test_an_unknown_command_is_answered_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused_key("evalute") == "evalute"
+    assert "'evaluate'" in refusal(capsys, "evalute")
+    assert ", ".join(COMMANDS) in refusal(capsys, "xyz")
 
 
-def test_a_command_behind_the_config_is_told_its_place(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "the command comes first: plan CONFIG.toml" in refusal(capsys, str(config), "plan")
+def test_a_command_behind_the_config_is_answered_with_the_right_order(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused_key(str(config), "plan") == "plan"
+    assert "plan CONFIG.toml" in refusal(capsys, str(config), "plan")
 
 
-def test_an_unknown_key_is_told_its_nearest(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, "plan", str(config), "algorithm.step=3")
-    assert "unknown key algorithm.step; did you mean algorithm.steps?" in line
-    assert "did you mean policy.temperature" in refusal(capsys, "plan", str(config), "policy.temprature=1")
+def test_an_unknown_key_is_answered_with_the_nearest_one(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "algorithm.steps" in refusal(capsys, "plan", str(config), "algorithm.step=3")
+    assert "policy.temperature" in refusal(capsys, "plan", str(config), "policy.temprature=1")
 
 
-def test_two_configs_are_one_too_many(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "one config at a time" in refusal(capsys, "plan", str(config), "other.toml")
+def test_a_second_config_is_refused(config: Path) -> None:
+    assert refused_key("plan", str(config), "other.toml") == "other.toml"
 
 
 def test_a_config_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"there is no config file {tmp_path / 'none.toml'}" in refusal(capsys, "plan", str(tmp_path / "none.toml"))
+    assert str(tmp_path / "none.toml") in refusal(capsys, "plan", str(tmp_path / "none.toml"))
 
 
 def test_an_unknown_option_is_one_line_too(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,8 +191,3 @@ def test_help_and_plan_load_neither_torch_nor_ray(config: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded: []"
-
-
-def test_what_a_command_raises_for_bad_input_is_what_the_line_says(config: Path) -> None:
-    with pytest.raises(BadInput, match="is no command"):
-        parse(["nonsense", str(config)])

@@ -36,25 +36,29 @@ def test_licences_are_told_of_the_models_that_are_loaded_and_of_no_others() -> N
     assert len(notes) == 1 and "nllb" in notes[0] and "NOT for commercial use" in notes[0]
 
 
+def refused_key(config: Config) -> str:
+    with pytest.raises(BadInput) as refused:
+        check_comet(config)
+    return refused.value.key
+
+
 def test_a_comet_folder_is_read_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is no COMET folder"):
-        check_comet(with_comet(str(tmp_path)))
+    assert refused_key(with_comet(str(tmp_path))) == "comet.model"
     hparams = tmp_path / "hparams.yaml"
     hparams.write_text(HPARAMS.format(kind="regression_metric"))
-    with pytest.raises(BadInput, match="which gives no reference, but the model needs one"):
-        check_comet(with_comet(str(tmp_path)))
+    assert refused_key(with_comet(str(tmp_path))) == "comet.model"
     check_comet(with_comet(str(tmp_path), feeding="same"))
     hparams.write_text(HPARAMS.format(kind="xcomet_metric"))
-    with pytest.raises(BadInput, match="class_identifier 'xcomet_metric'"):
-        check_comet(with_comet(str(tmp_path)))
+    assert refused_key(with_comet(str(tmp_path))) == "comet.model"
     check_comet(a_config(comet={"model": str(tmp_path)}))  # nothing asks for it
 
 
 @pytest.mark.parametrize("reasoning", [{"method": "likelihood"}, {"method": "translation", "translator": "pivot"}])
 def test_commands_that_start_scorers_only_refuse_what_asks_an_engine(reasoning: dict[str, str]) -> None:
     config = a_config(reward={"reasoning": reasoning})
-    with pytest.raises(BadInput, match="this command starts scorers only"):
+    with pytest.raises(BadInput) as refused:
         check_scorers_suffice(config.reward.reasoning)
+    assert refused.value.key in ("reward.reasoning.method", "reward.reasoning.translator")
     check_scorers_suffice(a_config().reward.reasoning)
 
 

@@ -7,13 +7,13 @@ from pydantic import ValidationError
 
 from contracts.config.reward import RewardConfig, RewardWeights, WeightPoint
 from contracts.rollouts import Score, Unscored
-from rewards.compose import Combination, combination
+from rewards.compose import Combination
 
 ANSWER_FIRST = RewardWeights(answer=0.6, reasoning=0.4, numbers=0)
 
 
 def with_weights(weights: RewardWeights = ANSWER_FIRST, *, combine: str = "sum", floor: float = 0.05) -> Combination:
-    return combination(RewardConfig.model_validate({"weights": weights, "combine": combine, "spread_floor": floor}))
+    return Combination(RewardConfig.model_validate({"weights": weights, "combine": combine, "spread_floor": floor}))
 
 
 def parts(answer: float, reasoning: float) -> dict[str, float]:
@@ -63,7 +63,7 @@ def test_weights_follow_their_schedule_in_a_straight_line() -> None:
         WeightPoint(step=10, answer=1, reasoning=0, numbers=0),
         WeightPoint(step=20, answer=0.5, reasoning=0.5, numbers=0),
     )
-    weights = combination(RewardConfig(schedule=points)).weights
+    weights = Combination(RewardConfig(schedule=points)).weights
     found = {step: (weights(step)["answer"], weights(step)["reasoning"]) for step in (1, 10, 14, 20, 99)}
     assert found == {
         1: (1, 0),
@@ -75,7 +75,7 @@ def test_weights_follow_their_schedule_in_a_straight_line() -> None:
 
 
 def test_without_a_schedule_the_weights_are_those_of_the_config_at_every_step() -> None:
-    default = combination(RewardConfig())
+    default = Combination(RewardConfig())
     assert default.weights(0) == default.weights(1000) == RewardWeights().model_dump()
 
 
@@ -84,32 +84,27 @@ def test_a_schedule_out_of_order_is_refused() -> None:
         RewardConfig(schedule=(WeightPoint(step=5), WeightPoint(step=5)))
 
 
-def test_weights_that_do_not_sum_to_one_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"0\.6"):
-        Combination(points=((0, {"answer": 0.6, "reasoning": 0.6}),), combine="sum", spread_floor=0.1)
-
-
-def test_signals_of_a_sum_are_the_rewards_and_an_unscored_one_has_none() -> None:
+def test_shaped_rewards_of_a_sum_are_the_rewards_and_an_unscored_one_has_none() -> None:
     scores = [a_score(parts(1, 1)), Unscored(reason="x")]
-    assert with_weights().signals(scores, step=0) == [0.123, None]
+    assert with_weights().shaped_rewards(scores, step=0) == [0.123, None]
 
 
 def test_normalised_signals_weigh_each_part_by_its_own_spread() -> None:
     # answer 1, 0: mean 0.5, std 0.5: z = 1, -1. reasoning 0.4, 0.6: mean 0.5, std 0.1: z = -1, 1.
     scores = [a_score(parts(1, 0.4)), Unscored(reason="x"), a_score(parts(0, 0.6))]
-    signals = with_weights(combine="normalised").signals(scores, step=0)
-    assert signals == [pytest.approx(0.6 - 0.4), None, pytest.approx(-0.6 + 0.4)]
+    shaped = with_weights(combine="normalised").shaped_rewards(scores, step=0)
+    assert shaped == [pytest.approx(0.6 - 0.4), None, pytest.approx(-0.6 + 0.4)]
 
 
 def test_a_spread_below_the_floor_is_not_blown_up() -> None:
     # reasoning 0.49, 0.51: std 0.01, divided by the floor 0.1 instead: z = -0.1, 0.1.
     scores = [a_score(parts(1, 0.49)), a_score(parts(1, 0.51))]
-    signals = with_weights(combine="normalised", floor=0.1).signals(scores, step=0)
-    assert signals == [pytest.approx(-0.04), pytest.approx(0.04)]
+    shaped = with_weights(combine="normalised", floor=0.1).shaped_rewards(scores, step=0)
+    assert shaped == [pytest.approx(-0.04), pytest.approx(0.04)]
 
 
 def test_a_shut_response_counts_as_nothing_in_every_part() -> None:
     # Shut, its parts are 0 and 0: answer 1, 0 and reasoning 1, 0 both give z = 1, -1.
     scores = [a_score(parts(1, 1)), a_score(parts(1, 1), is_open=False)]
-    signals = with_weights(combine="normalised").signals(scores, step=0)
-    assert signals == [pytest.approx(1.0), pytest.approx(-1.0)]
+    shaped = with_weights(combine="normalised").shaped_rewards(scores, step=0)
+    assert shaped == [pytest.approx(1.0), pytest.approx(-1.0)]

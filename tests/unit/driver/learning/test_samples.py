@@ -93,11 +93,11 @@ def test_scored_responses_become_candidates_with_what_the_engine_drew() -> None:
         prompt_token_ids=(7, 8),
         response_token_ids=(0,),
         sampling_logprobs=(-0.5,),
-        signal=0.2,
+        shaped_reward=0.2,
         is_truncated=False,
         policy_version=0,
     )
-    assert (second.response_token_ids, second.signal, second.is_truncated) == ((2, 2, 2), 0.6, True)
+    assert (second.response_token_ids, second.shaped_reward, second.is_truncated) == ((2, 2, 2), 0.6, True)
 
 
 def test_groups_keep_their_order_and_those_dropped_before_stay_dropped() -> None:
