@@ -354,3 +354,18 @@ def test_a_choice_of_sixty_characters_is_repeated_behind_its_letter(letters: int
     text = f"The answer is (B) {'q' * letters}"
     [found] = declared_answers(text, "en")
     assert (found.value, text[found.end :]) == ("B", rest)
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        ("Paris (France)", "Paris (France)"),
+        ("Paris (France", "Paris France"),
+        ("Paris France)", "Paris France"),
+        ("Paris [France]", "Paris [France]"),
+        ("Paris [France", "Paris France"),
+        ("Paris (France])", "Paris France"),
+    ],
+)
+def test_brackets_that_do_not_match_are_left_out(content: str, answer: str) -> None:
+    assert final_answer(f"\\boxed{{{content}}}", "en") == answer

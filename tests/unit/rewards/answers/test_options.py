@@ -67,3 +67,8 @@ def test_only_the_asked_part_of_a_text_is_read() -> None:
     assert find_options("(B) or (C)", 1, 10, ENGLISH)[0].start == 1
     assert [span.value for span in find_options("(B) or (C)", 0, 7, ENGLISH)] == ["B"]
     assert find_options("(B)", 0, 2, ENGLISH) == []
+
+
+@pytest.mark.parametrize("text", ["(B)", "(B) 15 apples", "(B) or C"])
+def test_an_option_starts_at_its_letter(text: str) -> None:
+    assert find_options(text, 0, len(text), ENGLISH)[0].start == 1

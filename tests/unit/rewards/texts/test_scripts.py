@@ -2,7 +2,7 @@
 
 import pytest
 
-from rewards.texts.scripts import num_symbols, weigh
+from rewards.texts.scripts import letters_of, num_symbols, weigh
 
 
 def test_letters_are_weighed_by_script() -> None:
@@ -14,3 +14,8 @@ def test_letters_are_weighed_by_script() -> None:
 def test_vowel_signs_are_no_symbols() -> None:
     assert num_symbols("ఆమె మిగిలిన", "te") == num_symbols("สวัสดี", "th") == 0
     assert num_symbols("5 + 6 = 11.", "de") == 7
+
+
+def test_letters_of_several_scripts_are_those_of_each() -> None:
+    letters = letters_of(("Han", "Hiragana"))
+    assert [character for character in "漢あアXa1" if letters.match(character)] == ["漢", "あ"]
