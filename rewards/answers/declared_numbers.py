@@ -17,7 +17,7 @@ MAX_GAP = 40
 """Most characters between a closing phrase and its number: "The answer is that she makes 18 dollars"."""
 
 _UNIT = r"\s{0,3}(?:\\(?:text|mathrm)\{[^{}]{0,20}\}|[$€£¥₹₽]|[^\W\d]{0,12})\s{0,3}"
-# An operator and another number after the first one: "12 + 3 = 15". The answer is behind the last equals sign.
+# An operator and another number after the first one: "12 + 3 = 15". The answer is after the last equals sign.
 _COMPUTATION = re.compile(
     rf"(?:\}}{{0,3}}{_UNIT}(?:[-+*/×x÷·=≈−–]|\\(?:times|cdot|div|approx)\b)|\s?:)\s{{0,3}}(?:\\?[($€£¥₹]){{0,3}}[-−]?\d"
 )

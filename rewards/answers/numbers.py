@@ -20,7 +20,7 @@ from languages.language import Language
 MAX_DIGITS = 100
 """Most digits of a number that is read, far below where Python refuses to (4300)."""
 MAX_SCALE_WORDS = 4
-"""Most scale words behind one number: "3万5000" has one, "5 тыс. млн" two."""
+"""Most scale words after one number: "3万5000" has one, "5 тыс. млн" two."""
 LONGEST_WORD = 24
 """Longest word before a number that is looked for, in characters."""
 MAX_MARKS = 30
@@ -249,7 +249,7 @@ def _apply_scales(value: Fraction, folded: str, position: int, stop: int, langua
 
 
 def _scale_before(before: str, language: Language) -> int:
-    """Return the factor that the word at the end of `before` gives to the number behind it; 1 without such a word."""
+    """Return the factor that the word at the end of `before` gives to the number after it; 1 without such a word."""
     for word in sorted(language.scale_values_before, key=len, reverse=True):
         if before.endswith(word) and not (language.has_spaces and before[-len(word) - 1 : -len(word)].isalpha()):
             return language.scale_values_before[word]

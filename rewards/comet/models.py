@@ -134,9 +134,9 @@ def load_network(
         if tensors[name].shape != expected[name].shape
     )
     faults = {"missing": missing, "unknown": unknown, "of another shape": misshapen}
-    if told := "; ".join(f"{what}: {listed(names)}" for what, names in faults.items() if names):
+    if found := "; ".join(f"{what}: {listed(names)}" for what, names in faults.items() if names):
         raise ValueError(
-            f"the weights of {checkpoint.name} don't fit its hparams.yaml and its encoder's config; {told}"
+            f"the weights of {checkpoint.name} don't fit its hparams.yaml and its encoder's config; {found}"
         )
     network.load_state_dict(tensors, assign=True)
     network.float()

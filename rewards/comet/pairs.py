@@ -39,11 +39,11 @@ class PairScorer:
         Raises:
             ValueError: a text of one character is too long for the metric.
         """
-        told = [(place, pair) for place, pair in enumerate(pairs) if pair.english.strip() or pair.native.strip()]
+        filled = [(place, pair) for place, pair in enumerate(pairs) if pair.english.strip() or pair.native.strip()]
         scores = np.full(len(pairs), np.nan)
-        if not told:
+        if not filled:
             return scores
-        pieces, lost = self._fitting(told)
+        pieces, lost = self._fitting(filled)
         if not pieces:
             return scores
         raw = self._metric.score([piece.fed for piece in pieces])
@@ -53,13 +53,13 @@ class PairScorer:
         scores[sorted(lost)] = np.nan
         return scores
 
-    def _fitting(self, told: Sequence[tuple[int, TextPair]]) -> tuple[list["_Piece"], set[int]]:
+    def _fitting(self, filled: Sequence[tuple[int, TextPair]]) -> tuple[list["_Piece"], set[int]]:
         """Return pieces of the pairs that the metric can read, and the indices of pairs without a translation.
 
         Each piece names the index of the pair that it belongs to. A pair whose translation is empty is left out: a text
         that is missing must not be scored as if it were there.
         """
-        waiting = list(told)
+        waiting = list(filled)
         fitting: list[_Piece] = []
         lost: set[int] = set()
         while waiting:

@@ -130,7 +130,7 @@ def _plain_letter(found: re.Match[str]) -> str:
 
 @cache
 def _strange(language: Language) -> re.Pattern[str]:
-    """Return the pattern of one strange letter, or of marks behind a letter; marks of the alphabet are not strange."""
+    """Return the pattern of one strange letter, or of marks after a letter; marks of the alphabet are not strange."""
     known = language.alphabet
     own = "" if known is None else letter_range(language.scripts)
     return re.compile(

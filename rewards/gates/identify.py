@@ -80,7 +80,7 @@ _CANDIDATES: Mapping[Script, str] = {
     "Devanagari": "hi mr",
 }
 """The languages among which lingua chooses, by script, beside the asked one; in the other scripts the letters alone
-decide. Relatives with letters of their own (Turkish, Polish, Romanian, Kazakh, Urdu) are told by those: each language
+decide. Relatives with letters of their own (Turkish, Polish, Romanian, Kazakh, Urdu) are known by those: each language
 here takes up to 60 MB."""
 
 

@@ -38,7 +38,7 @@ def is_like_japanese(text: str) -> bool:
     num_letters = len(letters_of(_SCRIPTS).findall(text))
     if num_letters < MIN_LETTERS:
         return True
-    # Chinese with a の behind each word is still Chinese.
+    # Chinese with a の after each word is still Chinese.
     num_no = text.count(_NO)
     if len(letters_of(KANA).findall(text)) - num_no < MIN_TEXT_KANA_SHARE * (num_letters - num_no):
         return False

@@ -130,7 +130,7 @@ class Seq2SeqTranslator:
             do_sample=False,
             early_stopping=False,
         )
-        # Behind the decoder's start and the language code, and no longer than it could have become alone.
+        # Skip the decoder's start and the language code, and take no more than the text could have had alone.
         translations = [row[2 : 1 + self._limit(len(source))] for row, source in zip(drawn.tolist(), rows, strict=True)]
         unfinished = sum(end not in row for row in translations)
         if unfinished:

@@ -34,7 +34,9 @@ def scale(floor: float, half: float, half_over_question: float = 0.05) -> Langua
 
 
 CALIBRATION = Calibration(
-    similarity="judge", data="data", languages={"de": scale(0.8, 0.1), "th": scale(0.7, 0.1, half_over_question=0.02)}
+    similarity="fingerprint",
+    data="data",
+    languages={"de": scale(0.8, 0.1), "th": scale(0.7, 0.1, half_over_question=0.02)},
 )
 
 
@@ -143,7 +145,7 @@ def test_too_few_values_are_refused() -> None:
         fit(solutions(7), raw(7, faithful=0.95, question=0.88), similarity="j", data="d")
 
 
-def test_judge_that_sees_no_difference_is_refused() -> None:
+def test_a_similarity_that_sees_no_difference_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'de'.*\b40\b.*reward\.reasoning\.calibration"):
         fit(solutions(40), raw(40, faithful=0.88, question=0.88), similarity="j", data="d")
 

@@ -119,21 +119,21 @@ def test_a_reference_whose_steps_have_answers_of_their_own_counts_with_its_last(
     assert isinstance(score, Score) and score.parts["answer"] == 1.0
 
 
-def test_markup_is_no_part_of_what_a_judge_compares() -> None:
+def test_reasonings_are_compared_without_markup() -> None:
     similarity = TableSimilarity()
     listed = "- Roger hatte zuerst **5** Bälle. Er kaufte 6 dazu, also hat er 5 + 6 = 11 Bälle."
     a_reward(similarity=similarity).score([request(f"{listed}\n\n**Die Antwort lautet 11.**")])
     assert similarity.calls == [[GOOD]]
 
 
-def test_all_groups_are_judged_together_and_shut_ones_never() -> None:
+def test_all_groups_are_compared_together_and_shut_responses_never() -> None:
     similarity = TableSimilarity()
     right, off = f"{GOOD} Die Antwort lautet 11.", f"{OFF_TOPIC} Die Antwort lautet 11."
     a_reward(similarity=similarity).score([request(right, GOOD, off), request(off, right)])
     assert similarity.calls == [[GOOD, OFF_TOPIC, OFF_TOPIC, GOOD]]
 
 
-def test_nothing_to_judge_asks_no_judge() -> None:
+def test_nothing_is_compared_where_nothing_is_open() -> None:
     similarity = TableSimilarity()
     reward = a_reward(similarity=similarity)
     assert reward.score([]) == []
@@ -141,7 +141,7 @@ def test_nothing_to_judge_asks_no_judge() -> None:
     assert similarity.calls == []
 
 
-def test_a_judge_that_cannot_say_leaves_that_response_alone_unscored() -> None:
+def test_a_similarity_that_is_not_finite_leaves_that_response_alone_unscored() -> None:
     similarity = TableSimilarity(values={GOOD: math.nan})
     asked = request(f"{GOOD} Die Antwort lautet 11.", f"{OFF_TOPIC} Die Antwort lautet 11.")
     [(lost, kept)] = a_reward(similarity=similarity).score([asked])
@@ -157,7 +157,7 @@ def test_with_the_question_as_baseline_what_the_question_earns_is_zero() -> None
     assert score.parts["reasoning"] == pytest.approx(0.5)
 
 
-def test_nothing_is_scored_before_the_judge_was_calibrated() -> None:
+def test_nothing_is_scored_before_a_calibration() -> None:
     reward = a_reward()
     reward.reasoning.scale = None
     with pytest.raises(RuntimeError):

@@ -1,4 +1,4 @@
-"""The semantic reward where a model or a user judges beside it, and on any text at all."""
+"""The semantic reward with a model for answers and with a part of the user, and on any text at all."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class TableAnswers:
         return np.array([self.values[text] for text in native])
 
 
-def test_answers_that_no_rule_can_compare_are_judged_by_a_model() -> None:
+def test_answers_that_no_rule_can_compare_are_compared_by_a_model() -> None:
     reward = a_reward(text_answers=TableAnswers({"Köln": 0.9, "Bonn": math.nan}))
     reasoning = "Die Stadt liegt am Rhein und hat einen sehr großen Dom mit zwei Türmen."
     asked = request(

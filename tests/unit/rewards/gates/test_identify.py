@@ -100,7 +100,7 @@ def test_single_english_words_all_over_a_text_are_refused_and_one_alone_is_not(i
 
 @pytest.mark.parametrize("text", ["", "42", "12 + 3 = 15", "15 kg", "#### 15", r"\[ \frac{30}{2} = 15 \]", "x = 15"])
 @pytest.mark.parametrize("code", ["de", "ja", "te"])
-def test_text_without_words_is_not_judged(identifier: LanguageIdentifier, text: str, code: str) -> None:
+def test_text_without_words_passes(identifier: LanguageIdentifier, text: str, code: str) -> None:
     assert identifier.is_in(text, code)
 
 
@@ -369,7 +369,7 @@ def test_latin_words_in_another_script_have_limits(code: str, text: str, expecte
 
 # Four words are too many for a sentence; the fourth begins just before and just behind its 500th character.
 @pytest.mark.parametrize(("start", "expected"), [(498, False), (500, True)])
-def test_a_sentence_is_judged_in_pieces_of_five_hundred_characters(start: int, expected: bool) -> None:
+def test_a_sentence_is_checked_in_pieces_of_five_hundred_characters(start: int, expected: bool) -> None:
     text = f"zx {'苹' * 100} zx {'苹' * 100} zx ".ljust(start, "苹") + "zx" + "苹" * 300
     assert LanguageIdentifier(("zh",)).is_in(text, "zh") is expected
 
@@ -387,7 +387,7 @@ def test_text_beyond_the_first_fifty_thousand_characters_is_not_read(start: int,
         ("абвгдежз. абвгдежщ", 1.0, True),
     ],
 )
-def test_short_sentences_of_another_script_are_judged_together(
+def test_short_sentences_of_another_script_are_checked_together(
     monkeypatch: pytest.MonkeyPatch, text: str, own: float, expected: bool
 ) -> None:
     fixed = FixedLingua(Lingua.RUSSIAN, own, 1 - own)

@@ -109,10 +109,10 @@ def test_long_texts_are_cut_and_compared_chunk_by_chunk() -> None:
     english = [f"{word} " * 5 + f"{word}." for word in ("one", "two", "three")]
     axes = np.eye(3).tolist()
     vectors = {text: tuple(axis) for texts in (german, english) for text, axis in zip(texts, axes, strict=True)}
-    judge = EmbeddingSimilarity(TableEncoder(vectors, max_tokens=9))
-    whole = judge.similarities([pair(" ".join(german), " ".join(english))])
+    similarity = EmbeddingSimilarity(TableEncoder(vectors, max_tokens=9))
+    whole = similarity.similarities([pair(" ".join(german), " ".join(english))])
     assert whole == pytest.approx([1.0])
-    lacking = judge.similarities([pair(" ".join(german[:2]), " ".join(english))])
+    lacking = similarity.similarities([pair(" ".join(german[:2]), " ".join(english))])
     assert lacking == pytest.approx([2 * (2 / 3) / (2 / 3 + 1)])
 
 

@@ -1,4 +1,4 @@
-"""The likelihood judge passes on what the policy's engine said."""
+"""Reasonings compared without an encoder: the probability that the policy gave the answer is passed on."""
 
 import math
 
