@@ -13,7 +13,7 @@ from driver.problems.sources import first_problems, open_source
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationInputs:
-    """Problems with known answers, and the prompts of the policy."""
+    """Hold problems with known answers, and the prompts of the policy."""
 
     prompter: Prompter
     problems: Sequence[Problem]
@@ -21,10 +21,10 @@ class EvaluationInputs:
 
 
 def prepare_evaluation(config: Config) -> EvaluationInputs:
-    """The evaluation set of a config whose paths are absolute.
+    """Prepare the evaluation set of a config whose paths are absolute.
 
     Raises:
-        BadInput: for the first thing that is wrong.
+        BadInput: the first thing that is wrong.
     """
     prompter, pad_token_id = engine_prompter(config, "policy")
     source = open_source(config.evaluation, languages=config.evaluation_languages, seed=config.run.seed)

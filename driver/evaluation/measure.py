@@ -1,7 +1,6 @@
-"""How good the policy is, per language: accuracy, language consistency, and both at once.
+"""Measure how good the policy is in each language: accuracy, language consistency, and both at once.
 
-Owns the measure, its result and evaluation.json. Asks for answers only through the Generator port; must not know Ray
-or an engine. Gold answers are read here and in the metrics, never by a reward.
+Gold answers are read here and in the metrics, never by a reward.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ Moment = Literal["before", "after"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One evaluated response, kept for people to read."""
+    """Hold one evaluated response, kept for people to read."""
 
     item_id: str
     question: str
@@ -38,7 +37,7 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LanguageResult:
-    """What was measured in one language. Shares are in [0, 1], of `num_items` responses, one an item."""
+    """Hold what was measured in one language. Shares are in [0, 1], of `num_items` responses, one for each item."""
 
     language: str
     num_items: int
@@ -61,10 +60,10 @@ class LanguageResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overall:
-    """One share in English, its mean over the other languages, and how far those are behind.
+    """Hold one share in English and its mean over the other languages.
 
-    None where no language of that kind was measured. The mean's error takes the languages as fully correlated: they
-    are asked the same items, so more languages do not make it smaller.
+    None if no language of that kind was measured. The mean's error takes the languages as fully correlated: they are
+    asked the same items, so more languages do not make it smaller.
     """
 
     english: float | None
@@ -73,16 +72,17 @@ class Overall:
 
     @property
     def gap(self) -> float | None:
+        """Return how far the other languages are behind English; None if one of the two was not measured."""
         return None if self.english is None or self.others is None else self.english - self.others
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationResult:
-    """One evaluation of one policy."""
+    """Hold one evaluation of one policy."""
 
     languages: tuple[LanguageResult, ...]
     measured_on: Mapping[str, str] = field(default_factory=dict)
-    """What was measured: source, split, model, policy version, limits; whatever makes two results comparable."""
+    """What was measured: source, split, model, policy version, limits; all that tells whether two results compare."""
 
     @property
     def accuracy(self) -> Overall:
@@ -93,7 +93,7 @@ class EvaluationResult:
         return _overall([(r.language, r.accuracy_in_language, r.accuracy_in_language_error) for r in self.languages])
 
     def to_json(self) -> str:
-        """Errors and overall numbers are written for readers; `from_json` computes them again."""
+        """Return the result as JSON; errors and overall numbers are for readers: `from_json` computes them again."""
         languages = [
             {
                 **asdict(result),
@@ -111,6 +111,7 @@ class EvaluationResult:
 
     @staticmethod
     def from_json(text: str) -> "EvaluationResult":
+        """Read a result that `to_json` wrote."""
         record = json.loads(text)
         return EvaluationResult(
             languages=tuple(_language_from_record(found) for found in record["languages"]),
@@ -125,7 +126,7 @@ def _language_from_record(record: Mapping) -> LanguageResult:
 
 
 def standard_error(share: float, num_items: int) -> float:
-    """Of a share of independent items: sqrt(p (1 - p) / n)."""
+    """Return the standard error of a share p of n independent items: sqrt(p (1 - p) / n)."""
     return math.sqrt(share * (1 - share) / num_items)
 
 
@@ -142,7 +143,7 @@ def _overall(shares: list[tuple[str, float, float]]) -> Overall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationSettings:
-    """How responses are drawn, what is said about it, and how many are kept."""
+    """Say how responses are drawn, what is recorded about it, and how many are kept."""
 
     max_tokens: int
     measured_on: Mapping[str, str]
@@ -168,8 +169,14 @@ async def evaluate(
     settings: EvaluationSettings,
     on_progress: Callable[[int], None] = lambda num_done: None,
 ) -> EvaluationResult:
-    """One greedy response to every problem, judged. Problems are drawn as they are needed, so many at once;
-    the result does not depend on the order in which the engines finish."""
+    """Draw one greedy response to every problem and measure them.
+
+    Problems are read as they are needed, `max_in_flight` at once. The result does not depend on the order in which the
+    engines finish.
+
+    Raises:
+        BadInput: there is no problem, or one has no number as its answer.
+    """
     numbered = iter(enumerate(problems))
     judged: dict[int, _Judged] = {}
 
@@ -194,7 +201,10 @@ async def evaluate(
         for worker in workers:
             worker.cancel()
     if not judged:
-        raise BadInput("there is no problem to evaluate on; check evaluation.source, its path and its split")
+        raise BadInput(
+            "there is no problem to evaluate on; check evaluation.source, its path and its split",
+            key="evaluation.source",
+        )
     in_order = [judged[index] for index in sorted(judged)]
     return EvaluationResult(
         languages=_summarise(in_order, num_examples=settings.num_examples), measured_on=dict(settings.measured_on)
@@ -205,7 +215,8 @@ def _require_gold(problem: Problem) -> str:
     if (gold := gold_number(problem)) is None:
         raise BadInput(
             f"problem {problem.group_key} can't be evaluated: its answer is {problem.answer!r}, and it must be a "
-            "number; give one in evaluation's source, or switch evaluation.before and evaluation.after off"
+            "number; give one in evaluation's source, or switch evaluation.before and evaluation.after off",
+            key="answer",
         )
     return gold
 
@@ -223,7 +234,7 @@ def _judge(problem: Problem, gold: str, rollout: Rollout, *, is_in_language: boo
 
 
 def _summarise(judged: list[_Judged], *, num_examples: int) -> tuple[LanguageResult, ...]:
-    """Languages in the order of their first problem."""
+    """Return the results of the languages, in the order of their first problem."""
     by_language: dict[str, list[_Judged]] = {}
     for response in judged:
         by_language.setdefault(response.problem.language, []).append(response)
@@ -262,7 +273,7 @@ def record_evaluation(path: Path, moment: Moment, result: EvaluationResult) -> N
 
 
 def read_evaluations(path: Path) -> dict[str, EvaluationResult]:
-    """evaluation.json by moment ("before", "after"). No file: nothing was evaluated yet."""
+    """Read evaluation.json by moment ("before", "after"); empty if there is no file."""
     if not path.exists():
         return {}
     records = json.loads(path.read_text(encoding="utf-8"))

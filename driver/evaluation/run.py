@@ -1,4 +1,4 @@
-"""Evaluation with a config's settings on a policy's actors; the measuring itself is driver/evaluation/measure.py."""
+"""Evaluate a policy with the settings of a config."""
 
 from contracts.config.data import BuiltinEvaluation, HubEvaluation
 from contracts.config.run import Config
@@ -11,7 +11,7 @@ from rewards.gates.identify import LanguageIdentifier
 async def evaluate_policy(
     config: Config, inputs: EvaluationInputs, policy: Generator, console: Console
 ) -> EvaluationResult:
-    """Greedy answers to the evaluation set, judged per language."""
+    """Measure greedy answers to the evaluation set, by language."""
     evaluation = config.evaluation
     judge = LanguageIdentifier(config.evaluation_languages)
     settings = EvaluationSettings(

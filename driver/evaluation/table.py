@@ -1,4 +1,4 @@
-"""An evaluation as a table for the terminal."""
+"""Show an evaluation as a table for the terminal."""
 
 from rich.table import Table
 
@@ -7,7 +7,7 @@ from languages.facts import LANGUAGES
 
 
 def as_table(result: EvaluationResult) -> Table:
-    """One row a language: accuracy with its standard error, language consistency, and both together."""
+    """Return one row for each language: accuracy with its standard error, language consistency, and both together."""
     table = Table("language", "items", "right", "in language", "both", "declared", "cut off", "tokens")
     for row in result.languages:
         error = standard_error(row.accuracy, row.num_items)

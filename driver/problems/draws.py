@@ -1,8 +1,7 @@
-"""Who is asked next: what must be asked again first, then the stream.
+"""Decide which draw comes next: first those that must be drawn again, then the stream's.
 
-Owns the draws that were handed out in vain: by a start of the run that was cut off, or before a learner that went back
-to a checkpoint. They come up again under their own numbers, so that every draw ends in one group, learned from or
-dropped. Knows the stream only.
+A draw has to be repeated if the run was stopped before its group was used, or if the learner went back to an earlier
+checkpoint. It keeps its number, so that every draw ends in exactly one group, learned from or dropped.
 """
 
 import heapq
@@ -14,7 +13,7 @@ from driver.problems.stream import DrawState, StreamState, state_of
 
 
 class Stream(Protocol):
-    """driver/problems/stream.py, as it is used here."""
+    """The methods of a problem stream that are used here."""
 
     def draw(self, language: str = "") -> PromptDraw: ...
 
@@ -30,43 +29,43 @@ class Stream(Protocol):
 
 
 class OpenDraws(TypedDict):
-    """What a checkpoint keeps of the draws; plain JSON."""
+    """The state of the draws that a checkpoint keeps, as plain JSON."""
 
     stream: StreamState
     again: list[DrawState]  # drawn from it, and neither learned from nor dropped
 
 
 class Draws:
-    """A stream, and before it whatever has to be asked again."""
+    """Hand out draws: those that have to be repeated, then those of a stream."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._again: list[tuple[int, PromptDraw]] = []  # a heap, by number
 
     def next(self, *, language: str = "") -> PromptDraw:
-        """The next draw; `language` asks for one of that language, where nothing has to be asked again."""
+        """Return the next draw; `language` asks for one of that language if no draw has to be repeated."""
         if self._again:
             return heapq.heappop(self._again)[1]
         return self._stream.draw(language)
 
     def again(self, draw: PromptDraw) -> None:
-        """The draw has to be asked again."""
+        """Note that the draw has to be repeated."""
         heapq.heappush(self._again, (draw.number, draw))
 
     def waiting(self) -> list[PromptDraw]:
-        """What has to be asked again and was not yet, in order."""
+        """Return the draws that still have to be repeated, in order of their numbers."""
         return [draw for _, draw in sorted(self._again, key=lambda pair: pair[0])]
 
     def saw(self, draw: PromptDraw, success_rate: float) -> None:
-        """How often a draw's responses agreed with the pivot's answer: what a curriculum goes by."""
+        """Tell the curriculum how often a draw's responses agreed with the pivot's answer."""
         self._stream.saw(draw, success_rate)
 
     def take_passed_over(self) -> int:
-        """Problems that the curriculum passed over since this was last asked."""
+        """Return how many problems the curriculum passed over since the last call."""
         return self._stream.take_passed_over()
 
     def open(self, in_hand: Sequence[PromptDraw]) -> OpenDraws:
-        """Where the draws stand; `in_hand` are those that whoever asked has not settled."""
+        """Return the state of the draws; `in_hand` are those that were handed out and are not finished."""
         unsettled = sorted([*in_hand, *self.waiting()], key=lambda draw: draw.number)
         return {"stream": self._stream.state(), "again": [state_of(draw) for draw in unsettled]}
 

@@ -12,7 +12,7 @@ from driver.problems.prompts import Prompter, load_tokenizer, worked_examples
 
 
 def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prompter, int]:
-    """The prompts of an engine, and the token that its learner pads with."""
+    """Return the prompts of an engine, and the id of the token that its learner pads with."""
     engine = config.policy if section == "policy" else config.pivot
     num = config.prompt.num_exemplars if section == "policy" else config.pivot.num_exemplars
     languages = (
@@ -34,12 +34,14 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
 
 
 def check_context(model: str, max_model_len: int, *, section: str, context: str) -> None:
-    """Refuse a context longer than a local model was made for; a model on a hub is checked by vLLM when it loads.
+    """Refuse a context that is longer than a local model was made for.
+
+    A model on a hub is checked by vLLM when it is loaded.
 
     `section` names the model, `context` the section whose max_model_len it is.
 
     Raises:
-        BadInput: with both numbers; or the folder's config.json can't be read.
+        BadInput: the context is too long (the message has both numbers), or the folder's config.json can't be read.
     """
     file = Path(model) / "config.json"
     if not Path(model).is_dir():
@@ -48,9 +50,12 @@ def check_context(model: str, max_model_len: int, *, section: str, context: str)
         facts = json.loads(file.read_text(encoding="utf-8"))
         limit = facts.get("max_position_embeddings", facts.get("n_positions"))  # the second is GPT-2's name
     except (OSError, ValueError, AttributeError) as error:
-        raise BadInput(f"{section}.model = {model!r} is no model folder: {file} can't be read ({error})") from None
+        raise BadInput(
+            f"{section}.model = {model!r} is no model folder: {file} can't be read ({error})", key=f"{section}.model"
+        ) from None
     if isinstance(limit, int) and max_model_len > limit:
         raise BadInput(
             f"{context}.max_model_len {max_model_len} is longer than the own context of {section}.model {model!r}, "
-            f"{limit} tokens"
+            f"{limit} tokens",
+            key=f"{context}.max_model_len",
         )

@@ -1,7 +1,6 @@
-"""An index over a table of problems: every row is checked once, and 8 bytes a row of each language are kept.
+"""Index a table of problems: every row is checked once, and 8 bytes are kept for each row.
 
-Owns what a row of problems must hold and the promises a whole table makes: no (item, language) twice, one English
-question per item. Must not know file formats (driver/problems/tables.py) nor the order of a run (stream.py).
+A table has no (item, language) twice, and one English question for each item.
 """
 
 from array import array
@@ -24,7 +23,7 @@ fine-tuning on translations `translation`, a worked solution in the row's langua
 
 
 class TableSource:
-    """The problems of a table, by language and position in the table's order.
+    """Serve the problems of a table by language and position in the table's order.
 
     A table without English rows serves English from its English questions, so that the gap can be measured.
     """
@@ -33,7 +32,7 @@ class TableSource:
         """Read and check every row once.
 
         Raises:
-            BadInput: the first row that is wrong, by its place.
+            BadInput: a row is wrong; the message names the first one and where it is.
         """
         self._table = table
         self.name = name
@@ -43,11 +42,11 @@ class TableSource:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many problems each language has."""
+        """Return how many problems each language has."""
         return {language: len(rows) for language, rows in self._rows.items()}
 
     def problem(self, language: str, position: int) -> Problem:
-        """The problem at a position of one language, read now."""
+        """Read the problem at a position of one language."""
         problem = self._read(self._rows[language][position])
         if language == "en" and self._borrows_english:
             return replace(problem, language="en", question=problem.question_en, translation=None)
@@ -85,7 +84,11 @@ class TableSource:
                 )
 
     def _refuse_conflicts(self, items: NDArray[np.uint64], questions: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """The first row of every item, in the table's order; refuses an item with two English questions."""
+        """Return the first row of every item, in the table's order [number of items].
+
+        Raises:
+            BadInput: an item has two English questions.
+        """
         order = np.argsort(items, kind="stable")
         is_same_item = items[order][1:] == items[order][:-1]
         differs = questions[order][1:] != questions[order][:-1]
@@ -105,20 +108,24 @@ class TableSource:
 
 
 def parse_row(row: Row, table: Table, number: int) -> Problem:
-    """A row as a problem; numbers are taken for `item_id` and `answer`, and an English row may leave out question_en.
+    """Make a problem of a row.
+
+    `item_id` and `answer` may be numbers, and an English row may leave out `question_en`.
 
     Raises:
-        BadInput: a column is missing, empty or of a wrong type, or the language is unknown.
+        BadInput: a column is missing, empty or of a wrong type, or the language is unknown; `key` is the column.
     """
 
     def text(column: str) -> str:
         value = row.get(column)
         if column not in row:
-            raise BadInput(f"{table.where(number)}: no column {column!r}; there are {', '.join(map(str, row))}")
+            raise BadInput(
+                f"{table.where(number)}: no column {column!r}; there are {', '.join(map(str, row))}", key=column
+            )
         if not isinstance(value, str):
-            raise BadInput(f"{table.where(number)}: {column} is {value!r}; it must be text")
+            raise BadInput(f"{table.where(number)}: {column} is {value!r}; it must be text", key=column)
         if not value.strip():
-            raise BadInput(f"{table.where(number)}: {column} is empty")
+            raise BadInput(f"{table.where(number)}: {column} is empty", key=column)
         if not is_text(value):
             raise BadInput(f"{table.where(number)}: {column} has half of a character (a lone surrogate); mend the text")
         return value
@@ -142,7 +149,10 @@ def parse_row(row: Row, table: Table, number: int) -> Problem:
 
 
 def is_text(value: str) -> bool:
-    """Whether it can be written as UTF-8: JSON can spell halves of characters ("\\ud800") that no tokenizer takes."""
+    """Return whether a text can be written as UTF-8.
+
+    JSON can spell halves of characters ("\\ud800"), which no tokenizer takes.
+    """
     return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
@@ -153,11 +163,11 @@ def _answer(value: object, table: Table, number: int) -> str | None:
         return str(value)
     if value is None or isinstance(value, str):
         return (value or "").strip() or None
-    raise BadInput(f"{table.where(number)}: answer is {value!r}; it must be text or a number")
+    raise BadInput(f"{table.where(number)}: answer is {value!r}; it must be text or a number", key="answer")
 
 
 def _digest(*texts: str) -> int:
-    """64 bits of the texts; a match is confirmed on the rows themselves before it counts."""
+    """Return 64 bits that stand for the texts; equal ones are compared on the rows before they count as the same."""
     return int.from_bytes(blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 

@@ -1,7 +1,7 @@
-"""A folder of MGSM's TSV files as a table: `mgsm_<language>.tsv`, one parallel problem per line.
+"""Read a folder of MGSM's TSV files (Shi et al. 2022): `mgsm_<language>.tsv`, one parallel problem in each line.
 
-Owns the format: question, tab, answer; no header, no quoting; line n is the same problem in every file, and the English
-question of a problem is line n of `mgsm_en.tsv`. Must not know any order of problems but the files'.
+A line is question, tab, answer, without header or quoting. Line n is the same problem in every file, and the English
+question of a problem is line n of `mgsm_en.tsv`.
 """
 
 import re
@@ -15,9 +15,13 @@ _THOUSANDS = re.compile(r"(-?\d{1,3})((?:,\d{3})+)(\.\d+)?")
 
 
 class MgsmTable:
-    """The rows of every language's file, one language after the other; item ids are `mgsm-<line>`."""
+    """Hold the rows of every language's file, one language after the other; item ids are `mgsm-<line>`."""
 
     def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            BadInput: the English file is missing, or the files have different numbers of lines.
+        """
         files = {path.stem.removeprefix("mgsm_"): LineFile(path) for path in sorted(folder.glob("mgsm_*.tsv"))}
         if "en" not in files:
             raise BadInput(f"{folder} has no mgsm_en.tsv: every problem needs its English question")
@@ -71,6 +75,6 @@ class MgsmTable:
 
 
 def without_thousands(answer: str) -> str:
-    """MGSM writes a few answers with English thousands commas in every language: 2,125 -> 2125."""
+    """Return an answer without thousands commas: MGSM writes a few with English ones in every language (2,125)."""
     match = _THOUSANDS.fullmatch(answer)
     return answer if match is None else match[1] + match[2].replace(",", "") + (match[3] or "")

@@ -1,6 +1,4 @@
-"""Parallel solutions: the same worked problems in several languages, for calibration and the audit.
-
-Owns the two shapes of files and the built-in source. Must not know what is measured on them.
+"""Load parallel solutions: the same worked problems in several languages, for calibration and the audit.
 
 Files:
 - `.jsonl`: a row per item and language with the columns item_id, language, question and solution; every item has a row
@@ -33,13 +31,13 @@ _Texts = dict[str, dict[str, tuple[str, str]]]  # item -> language -> question a
 def load_solutions(
     source: str, *, languages: Sequence[str], num_items: int, seed: int, split: Literal["train", "test"]
 ) -> list[ParallelSolution]:
-    """The first `num_items` of each language, fewer where there are fewer; an item's languages follow each other.
+    """Load the first `num_items` of each language, or all if it has fewer; the languages of an item follow each other.
 
-    `source` is "builtin" or a file's absolute path; `languages` empty means all that it has; `seed` and `split` choose
-    among the built-in problems and nothing else.
+    `source` is "builtin" or a file's absolute path. Without `languages` all that it has are loaded. `seed` and `split`
+    choose among the built-in problems and have no effect on a file.
 
     Raises:
-        BadInput: one line about the first thing that is wrong with it.
+        BadInput: the first thing that is wrong with the source.
     """
     texts = _builtin(num_items, languages, seed, split) if source == BUILTIN else _read(Path(source))
     wanted = _wanted(source, texts, languages)
@@ -78,7 +76,11 @@ def _builtin(num_items: int, languages: Sequence[str], seed: int, split: Literal
 
 
 def _wanted(source: str, texts: _Texts, languages: Sequence[str]) -> list[str]:
-    """The languages to give, all of them in the source, known to the project."""
+    """Return the languages to load.
+
+    Raises:
+        BadInput: one of them is not in the source, or the source has a language that is not known.
+    """
     present = dict.fromkeys(language for by_language in texts.values() for language in by_language)
     if unknown := [language for language in present if language not in LANGUAGES]:
         raise BadInput(f"{source}: unknown language {unknown[0]!r}; known are {', '.join(LANGUAGES)}")
@@ -103,7 +105,7 @@ def _solution(item_id: str, language: str, by_language: Mapping[str, tuple[str, 
 
 
 def _read(path: Path) -> _Texts:
-    """The texts of a file, checked: English for every item, none of them empty."""
+    """Read and check the texts of a file: every item has English, and no text is empty."""
     texts: _Texts = {}
     for where, item_id, language, question, solution in _rows(path) if path.suffix == ".jsonl" else _exemplars(path):
         for name, text in (("question", question), ("solution", solution)):
@@ -126,7 +128,7 @@ def _read(path: Path) -> _Texts:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
-    """(place, item, language, question, solution) of every row of a JSONL file."""
+    """Yield (where, item, language, question, solution) of every row of a JSONL file."""
     table = JsonlTable(path)
     for number, row in enumerate(table.rows()):
         if missing := [name for name in ("item_id", "language", "question", "solution") if name not in row]:
@@ -135,7 +137,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
 
 
 def _exemplars(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
-    """The same of a file shaped as MGSM's exemplars."""
+    """Yield the same of a file in the form of MGSM's exemplars."""
     for language, items in _json_object(path).items():
         for item_id, item in _object(items, f"{path}, {language!r}").items():
             where = f"{path}, {language!r}, {item_id!r}"
@@ -173,7 +175,7 @@ def _object(value: object, where: str) -> Mapping[str, object]:
 
 
 def _without_label(text: object, label: str) -> object:
-    """The text behind "Question:"; as it is where it has no such label, or is no text."""
+    """Return the text behind its label; as it is if it has no such label, or is no text."""
     if not isinstance(text, str):
         return text
     composed = unicodedata.normalize("NFC", text).strip()

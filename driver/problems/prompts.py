@@ -1,8 +1,8 @@
-"""From a problem to prompt token ids: the chat messages in the question's language, the chat template, the tokenizer.
+"""Make prompt token ids of a problem: chat messages in the question's language, the chat template, the tokenizer.
 
-Owns the wording around a question and that tokens are made exactly once: the template is rendered to text with whatever
-special tokens it writes, and encoded without adding any, so none is there twice. Must not know engines: they get ids.
-An answer to be imitated ends as a chat ends it, so that the engine, which stops there, would have drawn these tokens.
+The template is rendered to text with the special tokens that it writes, and the text is encoded without adding any, so
+that no special token is there twice. An answer to be imitated ends as the template ends an assistant's turn: an engine
+stops there, so it could have drawn exactly these tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class WorkedExample(Protocol):
 
 
 class Prompter:
-    """Prompts of one tokenizer: the policy's (any language) or the pivot's (English)."""
+    """Make the prompts of one tokenizer: the policy's (any language) or the pivot's (English)."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Prompter:
         self._max_prompt_tokens = max_prompt_tokens
 
     def prompt_token_ids(self, problem: Problem) -> tuple[int, ...]:
-        """What the policy reads: the question in its own language.
+        """Return the policy's prompt [T]: the question in its own language.
 
         Raises:
             BadInput: the prompt leaves no room for a response, or the chat template refuses it.
@@ -66,10 +66,10 @@ class Prompter:
         return token_ids
 
     def reference_prompt(self, question_en: str) -> tuple[int, ...]:
-        """What the pivot reads: the English question, the same for all languages of an item.
+        """Return the pivot's prompt [T]: the English question, which is the same for all languages of an item.
 
         Raises:
-            BadInput: as above.
+            BadInput: the prompt leaves no room for a response, or the chat template refuses it.
         """
         token_ids = self._encode(question_en, LANGUAGES["en"])
         shown = question_en if len(question_en) <= _SHOWN else question_en[:_SHOWN] + "..."
@@ -77,17 +77,20 @@ class Prompter:
         return token_ids
 
     def answer_token_ids(self, problem: Problem, answer: str) -> tuple[int, ...]:
-        """An answer to a problem as the policy would have to draw it after the prompt, end of sequence included.
+        """Return an answer as the policy would have to draw it after the prompt, end of sequence included [T].
 
-        It is what the chat template writes behind the prompt for an assistant's turn, up to the last end of sequence;
-        the text as it is where the template writes an assistant's turn in another way than it opens one.
+        This is what the chat template writes behind the prompt for an assistant's turn, up to the last end of sequence.
+        If the template writes an assistant's turn in another way than it opens one, it is the text as it is.
 
         Raises:
             BadInput: the chat template refuses the turn, or the tokenizer names no end of sequence.
         """
         end = self._tokenizer.eos_token_id
         if not isinstance(end, int):
-            raise BadInput("the policy's tokenizer names no end of sequence: no answer to be imitated could end")
+            raise BadInput(
+                "the policy's tokenizer names no end of sequence: no answer to be imitated could end",
+                key="policy.model",
+            )
         chat = self.messages(problem.question, LANGUAGES[problem.language])
         prompt = self._render(chat, is_open=True)
         whole = self._render([*chat, {"role": "assistant", "content": answer}], is_open=False)
@@ -99,7 +102,7 @@ class Prompter:
         return (*token_ids, end)
 
     def messages(self, question: str, language: Language) -> list[dict[str, str]]:
-        """The chat: system if any, worked examples as turns that went before, and the question."""
+        """Return the chat: the system message if any, worked examples as earlier turns, and the question."""
         chat = [{"role": "system", "content": self._system}] if self._system else []
         for example in self._examples_in(language):
             chat.append({"role": "user", "content": _ask(example.question, language)})
@@ -111,7 +114,8 @@ class Prompter:
         if len(examples) < self._num_exemplars:
             raise BadInput(
                 f"{self._num_exemplars} worked examples were asked for and {language.name} has {len(examples)}; lower "
-                "num_exemplars"
+                "num_exemplars",
+                key="prompt.num_exemplars",
             )
         return examples
 
@@ -120,7 +124,7 @@ class Prompter:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _render(self, chat: list[dict[str, str]], *, is_open: bool) -> str:
-        """The chat as text; open, it ends where the assistant's answer begins."""
+        """Return the chat as text; an open chat ends where the assistant's answer begins."""
         try:
             return cast("str", self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=is_open))
         except TemplateError as error:
@@ -132,24 +136,25 @@ class Prompter:
             raise BadInput(
                 f"{what}: the prompt has {len(token_ids)} tokens, and {section}.max_model_len less "
                 f"{section}.max_response_tokens leaves {self._max_prompt_tokens}; raise the first, or lower the second "
-                "or the number of worked examples"
+                "or the number of worked examples",
+                key=f"{section}.max_model_len",
             )
 
 
 def worked_examples(
     languages: Sequence[str], *, num: int, levels: Sequence[int]
 ) -> Mapping[str, Sequence[WorkedExample]]:
-    """The built-in set's worked examples by language; they are in neither its train nor its test split."""
+    """Return the built-in set's worked examples by language; they are in neither its train nor its test split."""
     return {language: builtin_exemplars(language, num=num, levels=levels) for language in languages} if num else {}
 
 
 def load_tokenizer(
     model: str, *, chat_template: str | None, trust_remote_code: bool, section: str = "policy"
 ) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a local folder or hub name, with a chat template: its own, or the file `chat_template`.
+    """Load the tokenizer of a local folder or hub name, with its own chat template or that of a file.
 
     Raises:
-        BadInput: no such model, no tokenizer in it, or no chat template; `section` is the config section to blame.
+        BadInput: no such model, no tokenizer in it, or no chat template. `section` of the config names the model.
     """
     tokenizer = plain_tokenizer(model, trust_remote_code=trust_remote_code, section=section)
     if chat_template:
@@ -157,18 +162,19 @@ def load_tokenizer(
     if not tokenizer.chat_template:
         raise BadInput(
             f"{section}.model = {model!r}: its tokenizer has no chat template; give a file with one, such as "
-            f"{section}.chat_template=template.jinja"
+            f"{section}.chat_template=template.jinja",
+            key=f"{section}.chat_template",
         )
     return tokenizer
 
 
 def plain_tokenizer(model: str, *, trust_remote_code: bool, section: str) -> "PreTrainedTokenizerBase":
-    """The tokenizer as it is, with a chat template or without.
+    """Load the tokenizer as it is, with a chat template or without.
 
     Raises:
         BadInput: no such model, or no tokenizer in it.
     """
-    # Loads torch, which takes seconds: whoever only builds messages or reads this module's types does not pay for it.
+    # This import loads torch, which takes seconds: code that only builds messages does not need it.
     from transformers import AutoTokenizer  # noqa: PLC0415
 
     try:
@@ -177,7 +183,8 @@ def plain_tokenizer(model: str, *, trust_remote_code: bool, section: str) -> "Pr
         cause = " ".join(str(error).split())
         raise BadInput(
             f"{section}.model = {model!r}: no tokenizer can be loaded; give a folder that holds one, or the name of a "
-            f"model on the Hugging Face hub that this machine can reach ({cause})"
+            f"model on the Hugging Face hub that this machine can reach ({cause})",
+            key=f"{section}.model",
         ) from None
 
 
@@ -186,7 +193,9 @@ def _read_template(path: str, section: str) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{section}.chat_template = {path!r}: {file} can't be read: {error}") from None
+        raise BadInput(
+            f"{section}.chat_template = {path!r}: {file} can't be read: {error}", key=f"{section}.chat_template"
+        ) from None
 
 
 def _ask(question: str, language: Language) -> str:

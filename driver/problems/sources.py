@@ -1,8 +1,4 @@
-"""Where problems come from: one `ProblemSource` for the built-in set, JSON lines, Parquet, Hugging Face and MGSM.
-
-Owns the choice by config and what a source can be asked. Must not know the order of a run (driver/problems/stream.py)
-nor prompts.
-"""
+"""Open the source of problems that a config names: the built-in set, JSON lines, Parquet, Hugging Face or MGSM."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -35,7 +31,7 @@ class ProblemSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the problems or their order: a position of another fingerprint means nothing here."""
+        """A digest that changes with the problems or their order: positions are valid for one fingerprint only."""
         ...
 
     @property
@@ -49,7 +45,7 @@ class ProblemSource(Protocol):
 
 
 class ListSource:
-    """Problems that are in memory anyway: the built-in set, which is generated."""
+    """Serve problems that are in memory: the built-in set, which is generated."""
 
     def __init__(self, problems: Iterable[Problem], *, name: str) -> None:
         self.name = name
@@ -63,19 +59,21 @@ class ListSource:
 
     @property
     def counts(self) -> Mapping[str, int]:
+        """Return how many problems each language has."""
         return {language: len(problems) for language, problems in self._problems.items()}
 
     def problem(self, language: str, position: int) -> Problem:
+        """Return the problem at a position of one language."""
         return self._problems[language][position]
 
 
 def open_source(config: DataConfig | EvaluationConfig, *, languages: Sequence[str], seed: int) -> ProblemSource:
-    """The source that a `[data]` or `[evaluation]` section names, checked, with problems in all of `languages`.
+    """Open and check the source that a `[data]` or `[evaluation]` section names.
 
-    `config.path` is absolute or a hub name; `seed` fixes the built-in set and nothing else.
+    `config.path` is absolute or a hub name; `seed` has an effect on the built-in set only.
 
     Raises:
-        BadInput: one line about the first thing that is wrong with it.
+        BadInput: the first thing that is wrong with the source, or one of `languages` has no problem in it.
     """
     source = _open(config, languages, seed)
     if missing := [language for language in languages if not source.counts.get(language)]:
@@ -86,7 +84,7 @@ def open_source(config: DataConfig | EvaluationConfig, *, languages: Sequence[st
 
 
 def first_problems(source: ProblemSource, languages: Sequence[str], *, num_items: int) -> Iterator[Problem]:
-    """The first `num_items` of every language (fewer where there are fewer): the same items where rows are parallel."""
+    """Yield the first `num_items` of every language, or all if it has fewer; parallel rows give the same items."""
     for language in languages:
         for position in range(min(num_items, source.counts[language])):
             yield source.problem(language, position)

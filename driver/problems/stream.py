@@ -1,15 +1,13 @@
-"""The order of a run: an endless, seeded stream of problems, in turn by language, that can be resumed.
+"""Draw problems in the order of a run: an endless, seeded stream that takes the languages in turn and can be resumed.
 
-Owns which problem the next draw is. Nothing is held but how far each language has come (and what a curriculum
-remembers), so a stream that is put back goes on exactly as one that never stopped. Must not know where problems are
-kept.
+The state is only how far each language has come, and what a curriculum remembers. A restored stream therefore goes on
+exactly as one that never stopped.
 
 Every language walks through all its problems, then again in another order: an epoch is a permutation, computed element
 by element by a Feistel network, so its cost does not grow with the set. Languages of one size share it, so that in a
-parallel set they visit an item together and share its reference. Whose turn it is follows from the languages' shares
-(driver/problems/turns.py); a draw may also be asked of one language, in place of a group of it that taught nothing:
-it takes that language's next problem and no turn, so what is learned from keeps the shares. A curriculum
-(driver/problems/curriculum.py) passes over problems of the order.
+parallel set they visit an item together and share its reference. The languages' shares decide whose turn it is. A draw
+may also be asked for in one language, to replace a group of it that taught nothing: it takes that language's next
+problem and no turn, so that the groups that are learned from keep the shares. A curriculum passes over some problems.
 """
 
 from collections.abc import Sequence
@@ -26,19 +24,19 @@ _ROUNDS = 6
 
 
 class DrawState(TypedDict):
-    """What it takes to make a draw again; plain JSON."""
+    """What is needed to make a draw again, as plain JSON."""
 
     number: int
     language: str
-    place: int
+    place: int  # the draw's epoch_index
 
 
 class StreamState(TypedDict):
-    """What a checkpoint keeps of a stream; plain JSON."""
+    """The state of a stream that a checkpoint keeps, as plain JSON."""
 
     number: int  # of the next draw
-    places: dict[str, int]  # next one of each language's order
-    turns: dict[str, int]  # that each language has had
+    places: dict[str, int]  # next epoch_index of each language
+    turns: dict[str, int]  # how many each language has had
     seed: int
     languages: list[str]
     shares: list[int]  # in lowest terms
@@ -47,7 +45,7 @@ class StreamState(TypedDict):
 
 
 class ProblemStream:
-    """Draws, without an end."""
+    """Draw problems without an end."""
 
     def __init__(
         self,
@@ -58,7 +56,7 @@ class ProblemStream:
         shares: Sequence[float] = (),
         curriculum: Curriculum | None = None,
     ) -> None:
-        """`shares` is in the order of `languages`; without any, all are alike.
+        """`shares` is in the order of `languages`; without any, all languages have the same.
 
         Raises:
             BadInput: `shares` has not one number above 0 for each language.
@@ -73,7 +71,7 @@ class ProblemStream:
         self._passed_over = 0
 
     def draw(self, language: str = "") -> PromptDraw:
-        """The next draw: of the language whose turn it is, or of `language`, whose turn then is still to come."""
+        """Return the next draw: of the language whose turn it is, or of `language`, which then keeps its turn."""
         language = language or self._turns.take()
         place = self._next_place(language)
         draw = self.again({"number": self._number, "language": language, "place": place})
@@ -82,23 +80,24 @@ class ProblemStream:
         return draw
 
     def again(self, state: DrawState) -> PromptDraw:
-        """A draw that was made before; the stream stays where it is."""
+        """Return a draw that was made before; the stream does not move."""
         language, place = state["language"], state["place"]
         problem = self._source.problem(language, self._position(language, place))
         return PromptDraw(number=state["number"], epoch_index=place, problem=problem)
 
     def saw(self, draw: PromptDraw, success_rate: float) -> None:
-        """How often the responses to a draw agreed with the pivot's answer, in [0, 1]: what a curriculum goes by."""
+        """Tell the curriculum how often the responses to a draw agreed with the pivot's answer, in [0, 1]."""
         if self._curriculum is not None:
             language = draw.problem.language
             self._curriculum.saw(language, self._position(language, draw.epoch_index), success_rate)
 
     def take_passed_over(self) -> int:
-        """Problems that the curriculum passed over since this was last asked."""
+        """Return how many problems the curriculum passed over since the last call."""
         taken, self._passed_over = self._passed_over, 0
         return taken
 
     def state(self) -> StreamState:
+        """Return the state from which `restore` goes on."""
         return {
             "number": self._number,
             "places": dict(self._places),
@@ -114,12 +113,13 @@ class ProblemStream:
         """Go on where `state` was taken.
 
         Raises:
-            BadInput: the order has changed since: another seed, other languages or shares, other problems.
+            BadInput: the order has changed: another seed, other languages or shares, or other problems.
         """
         if state["fingerprint"] != self._source.fingerprint:
             raise BadInput(
-                f"{self._source.name} is not what the checkpoint was made with: problems have changed; put them back, "
-                "or start a run of another name"
+                f"{self._source.name} has other problems than the checkpoint was made with; put them back, or start a "
+                "run of another name",
+                key="data.path",
             )
         for key, was, is_now in (
             ("run.seed", state["seed"], self._seed),
@@ -128,7 +128,7 @@ class ProblemStream:
         ):
             if was != is_now:
                 raise BadInput(
-                    f"{key} was {was} at the checkpoint and is {is_now} now; set it back, or start a new run"
+                    f"{key} was {was} at the checkpoint and is {is_now} now; set it back, or start a new run", key=key
                 )
         self._number = state["number"]
         self._places = {language: state["places"][language] for language in self._places}
@@ -137,37 +137,43 @@ class ProblemStream:
             self._curriculum.restore(state["curriculum"])
 
     def _next_place(self, language: str) -> int:
-        """The language's next place whose problem is not passed over; where a whole epoch is, the one after it."""
+        """Return the language's next epoch index whose problem is not passed over.
+
+        If a whole epoch is passed over, the index after it is returned.
+        """
         place = self._places[language]
         if self._curriculum is None:
             return place
         end = place + self._sizes[language]
-        while place < end and not self._curriculum.keeps(language, self._position(language, place), place=place):
+        while place < end and not self._curriculum.keeps(language, self._position(language, place), epoch_index=place):
             place += 1
         self._passed_over += place - self._places[language]
         return place
 
     def _position(self, language: str, place: int) -> int:
-        """Where in the source the problem is that a place of the language's order stands for."""
+        """Return the position in the source of the problem at an epoch index of the language."""
         epoch, index = divmod(place, self._sizes[language])
         return permuted(index, self._sizes[language], key=f"{self._seed}/{epoch}")
 
 
 def state_of(draw: PromptDraw) -> DrawState:
-    """What `ProblemStream.again` makes it from."""
+    """Return the state from which `ProblemStream.again` makes the draw again."""
     return {"number": draw.number, "language": draw.problem.language, "place": draw.epoch_index}
 
 
 def first_draws(stream: ProblemStream, num: int) -> list[PromptDraw]:
-    """The next `num` draws of a stream."""
+    """Return the next `num` draws of a stream."""
     return [stream.draw() for _ in range(num)]
 
 
 def permuted(index: int, size: int, *, key: str) -> int:
-    """Where a keyed permutation of range(size) sends `index`: O(1) memory, a few microseconds.
+    """Return where a keyed permutation of range(size) maps `index`, in O(1) memory and a few microseconds.
 
-    A balanced Feistel network permutes the next power of four; a result outside the range is sent through again until
-    it is inside (on average fewer than four times), which keeps the map one to one.
+    A balanced Feistel network permutes the next power of four. A result outside the range is permuted again
+    until it is inside (on average fewer than four times), which keeps the map one to one.
+
+    Raises:
+        ValueError: `index` is outside range(size).
     """
     if not 0 <= index < size:
         raise ValueError(f"index {index} is not in range({size})")

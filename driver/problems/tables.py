@@ -1,7 +1,6 @@
-"""Tables of rows on disk, read one row at a time: JSON lines, Parquet, Hugging Face datasets.
+"""Read tables on disk one row at a time: JSON lines, Parquet, Hugging Face datasets.
 
-Owns random access to a row without holding the others (8 bytes a row at most) and says where in a file a row stands.
-Must not know what a problem is, nor any order but the file's.
+Any row can be read without holding the others in memory: at most 8 bytes a row are kept.
 """
 
 import json
@@ -32,18 +31,20 @@ class Table(Protocol):
     def __len__(self) -> int: ...
 
     def rows(self) -> Iterator[Row]:
-        """Every row in the file's order, for one pass over all of them."""
+        """Yield every row in the file's order."""
         ...
 
-    def row(self, number: int) -> Row: ...
+    def row(self, number: int) -> Row:
+        """Read one row."""
+        ...
 
     def where(self, number: int) -> str:
-        """The place of a row as a person finds it, for messages."""
+        """Return where a row is, as a person finds it, for messages."""
         ...
 
 
 class LineFile:
-    """The non-blank lines of a UTF-8 text file, read on demand by byte offset."""
+    """Read the non-blank lines of a UTF-8 text file on demand, by byte offset."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -61,7 +62,11 @@ class LineFile:
         return len(self._offsets)
 
     def line(self, number: int) -> str:
-        """The line without its end; a byte order mark before the first is dropped."""
+        """Read a line without its end; a byte order mark before the first line is dropped.
+
+        Raises:
+            BadInput: the line is not UTF-8 text.
+        """
         self._file.seek(self._offsets[number])
         try:
             return self._file.readline().decode("utf-8-sig" if number == 0 else "utf-8").rstrip("\r\n")
@@ -69,7 +74,7 @@ class LineFile:
             raise BadInput(f"{self.where(number)}: not UTF-8 text") from None
 
     def where(self, number: int) -> str:
-        """File and line number, counted as editors do: blank lines too."""
+        """Return file and line number, counted as editors do: blank lines count."""
         with self.path.open("rb") as file:
             offset, line_number = 0, 1
             for line in file:
@@ -81,7 +86,7 @@ class LineFile:
 
 
 class JsonlTable:
-    """A JSON object per line."""
+    """Read a file with one JSON object in each line."""
 
     def __init__(self, path: Path) -> None:
         self._lines = LineFile(path)
@@ -106,10 +111,10 @@ class JsonlTable:
 
 
 class ParquetTable:
-    """A Parquet file, copied once batch by batch into a memory-mapped temporary Arrow file.
+    """Read a Parquet file through a copy: a memory-mapped temporary Arrow file, written batch by batch.
 
     A seeded order jumps over all row groups, and a row group may be the whole file: decoding one for every row, or
-    keeping several, would cost more than the copy. The copy has no name and goes with the process.
+    keeping several, would cost more than the copy. The copy has no name and is gone when the process ends.
     """
 
     def __init__(self, path: Path, *, columns: Sequence[str]) -> None:
@@ -136,7 +141,7 @@ class ParquetTable:
 
 
 def _arrow_batches(path: Path, columns: Sequence[str]) -> list[pa.RecordBatch]:
-    """The file's rows in memory-mapped batches: a batch holds no memory of its own."""
+    """Return the file's rows in memory-mapped batches, which hold no memory of their own."""
     try:
         source = pq.ParquetFile(path, memory_map=True)
         present = [name for name in source.schema_arrow.names if name in columns]
@@ -145,7 +150,7 @@ def _arrow_batches(path: Path, columns: Sequence[str]) -> list[pa.RecordBatch]:
             with pa.ipc.new_file(copy.name, schema) as writer:
                 for batch in source.iter_batches(batch_size=_BATCH_ROWS, columns=present):
                     writer.write_batch(batch)
-            # The mapping outlives the name: nothing is left behind, whatever becomes of the process.
+            # The mapping outlives the name: no file is left behind, however the process ends.
             reader = pa.ipc.open_file(pa.memory_map(copy.name))
     except pa.ArrowInvalid as error:
         raise BadInput(f"{path} is no Parquet file: {' '.join(str(error).split())}") from None
@@ -153,7 +158,7 @@ def _arrow_batches(path: Path, columns: Sequence[str]) -> list[pa.RecordBatch]:
 
 
 class HuggingFaceTable:
-    """One split of a Hugging Face dataset: already memory-mapped Arrow, so a row is read when it is asked for."""
+    """Read one split of a Hugging Face dataset: it is memory-mapped Arrow already, so a row is read on demand."""
 
     def __init__(self, dataset: "datasets.Dataset", *, name: str) -> None:
         self._dataset = dataset
@@ -173,12 +178,12 @@ class HuggingFaceTable:
 
 
 def open_huggingface(path: str, *, split: str) -> HuggingFaceTable:
-    """A dataset by its hub name, a local folder of data files, or a folder that `save_to_disk` wrote.
+    """Open a dataset by its hub name, a local folder of data files, or a folder that `save_to_disk` wrote.
 
     Raises:
         BadInput: no such dataset, no such split, or the library can't read it.
     """
-    # Two seconds to import, and only this source needs it.
+    # The import takes two seconds, and only this source needs it.
     import datasets  # noqa: PLC0415
     from datasets.exceptions import DatasetsError  # noqa: PLC0415
 

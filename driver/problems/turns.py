@@ -1,6 +1,6 @@
-"""Whose turn it is: languages in proportion to their shares, as evenly as whole turns allow.
+"""Take languages in turn, in proportion to their shares, as evenly as whole turns allow.
 
-Owns the turns and nothing of what is drawn in them. Pure: the next turn follows from how many each language has had.
+The next turn follows from how many each language has had.
 
 Language i, of share p_i, should have had p_i x t turns after t of them. So its turn number n + 1 may come at the first
 t where p_i x t exceeds n, and must come by t = ceil((n + 1) / p_i). Of the languages whose turn may come, the one
@@ -19,13 +19,13 @@ from contracts.errors import BadInput
 
 
 class Turns:
-    """An endless order of languages."""
+    """Give the languages their turns, without an end."""
 
     def __init__(self, languages: Sequence[str], shares: Sequence[float] = ()) -> None:
         """Without `shares` all languages have the same.
 
         Raises:
-            BadInput: not one share above 0 for each language.
+            BadInput: there is not one share above 0 for each language.
         """
         self._weights = dict(zip(languages, _whole(shares or (1,) * len(languages), len(languages)), strict=True))
         self._sum = sum(self._weights.values())
@@ -33,11 +33,11 @@ class Turns:
 
     @property
     def weights(self) -> list[int]:
-        """The shares as whole numbers without a common divisor: the same order has the same ones."""
+        """Return the shares as whole numbers without a common divisor; the same order has the same ones."""
         return list(self._weights.values())
 
     def take(self) -> str:
-        """The language whose turn it is; of several that are as urgent, the first."""
+        """Return the language whose turn it is, and count the turn; of equally urgent languages, the first."""
         turn = sum(self._taken.values()) + 1
         may_come = [
             language for language, taken in self._taken.items() if taken * self._sum < self._weights[language] * turn
@@ -47,23 +47,24 @@ class Turns:
         return language
 
     def _deadline(self, language: str) -> int:
-        """The turn by which the language's next must have come."""
+        """Return the turn by which the language's next turn must have come."""
         return -(-(self._taken[language] + 1) * self._sum // self._weights[language])  # rounded up
 
     def state(self) -> dict[str, int]:
-        """Turns that each language has had; plain JSON."""
+        """Return how many turns each language has had, as plain JSON."""
         return dict(self._taken)
 
     def restore(self, state: Mapping[str, int]) -> None:
-        """Go on where `state` was taken, from turns of the same languages and shares."""
+        """Go on where `state` was taken, with the same languages and shares."""
         self._taken = {language: state[language] for language in self._weights}
 
 
 def _whole(shares: Sequence[float], num: int) -> list[int]:
-    """The same proportions in whole numbers, each share taken as it is written: 0.1 is a tenth."""
+    """Return the same proportions in whole numbers; each share is taken as it is written: 0.1 is a tenth."""
     if len(shares) != num or not all(math.isfinite(share) and share > 0 for share in shares):
         raise BadInput(
-            f"data.shares is {list(shares)} for {num} languages; it needs one finite number above 0 for each"
+            f"data.shares is {list(shares)} for {num} languages; it needs one finite number above 0 for each",
+            key="data.shares",
         )
     exact = [Fraction(str(share)) for share in shares]
     whole = [int(share * math.lcm(*(share.denominator for share in exact))) for share in exact]

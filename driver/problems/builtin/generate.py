@@ -1,7 +1,6 @@
-"""Draws the built-in problems from a seed: which template, which numbers, whose names.
+"""Draw the built-in problems from a seed: which template, which numbers, whose names.
 
-Owns the order of items and the splits. Must not know any word (`text/` does) nor what the problems are for. The same
-arguments give the same items on every machine, and the first items don't depend on how many are asked for.
+The same arguments give the same items on every machine, and the first items don't depend on how many are asked for.
 
 Splits are disjoint by construction: a hash of a template and its numbers alone decides the split, so the numbers of
 a test problem are never trained on under other names either.
@@ -29,7 +28,7 @@ _EXEMPLAR_SEED = 0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuiltinItem:
-    """One problem, before any language: numbers, people and the computed steps."""
+    """Hold one problem before it is worded in a language: numbers, people and the computed steps."""
 
     item_id: str
     template_id: str
@@ -40,10 +39,11 @@ class BuiltinItem:
 
     @property
     def answer(self) -> str:
+        """Return the answer in digits."""
         return str(self.steps[-1].result)
 
     def text(self, language: str) -> ParallelText:
-        """The item in one language."""
+        """Return the item in one language."""
         words = _words(language)
         return words.render(self.template_id, values=self.values, cast=self.cast, steps=self.steps)
 
@@ -51,9 +51,10 @@ class BuiltinItem:
 def builtin_items(
     *, seed: int, split: Literal["train", "test"], num_items: int, levels: Sequence[int] = LEVELS
 ) -> Iterator[BuiltinItem]:
-    """The first `num_items` of the seed's items: levels alternate, all templates of a level come equally often.
+    """Return the first `num_items` of the seed's items; levels alternate, and a level's templates come equally often.
 
-    Raises BadInput, before the first item, where the templates have fewer.
+    Raises:
+        BadInput: the templates have fewer items, or the split or a level is unknown; before the first item.
     """
     _check_split(split)
     return _items(seed=seed, split=split, num_items=num_items, levels=levels)
@@ -67,7 +68,11 @@ def builtin_problems(
     languages: Sequence[str],
     levels: Sequence[int] = LEVELS,
 ) -> Iterator[Problem]:
-    """One problem per item and language; the languages of an item follow each other."""
+    """Return one problem for each item and language; the languages of an item follow each other.
+
+    Raises:
+        BadInput: the templates have fewer items, or the split, a level or a language is unknown.
+    """
     for language in languages:
         _words(language)
     items = builtin_items(seed=seed, split=split, num_items=num_items, levels=levels)
@@ -75,19 +80,21 @@ def builtin_problems(
 
 
 def exemplars(language: str, *, num: int, levels: Sequence[int] = LEVELS) -> list[ParallelText]:
-    """Worked examples in one language, levels alternating; never an item of train or test."""
+    """Return worked examples in one language, levels alternating; none is an item of train or test."""
     return [item.text(language) for item in _items(seed=_EXEMPLAR_SEED, split="exemplar", num_items=num, levels=levels)]
 
 
 def capacity(split: Split, levels: Sequence[int] = LEVELS) -> int:
-    """How many different items a split has."""
+    """Return how many different items a split has."""
     templates = [template for template in TEMPLATES.values() if template.level in levels]
     return sum(len(_numbers(template.template_id, split)) * template.num_casts for template in templates)
 
 
 def _words(language: str) -> LanguageText:
     if language not in TEXTS:
-        raise BadInput(f"the built-in problems have no language {language!r}; they have {', '.join(TEXTS)}")
+        raise BadInput(
+            f"the built-in problems have no language {language!r}; they have {', '.join(TEXTS)}", key=language
+        )
     return TEXTS[language]
 
 
@@ -125,7 +132,7 @@ def _items(*, seed: int, split: Split, num_items: int, levels: Sequence[int]) ->
 
 
 def _endless(*, seed: int, split: Split, levels: Sequence[int]) -> Iterator[BuiltinItem]:
-    """All items of a split: round after round, every template that isn't used up gives one."""
+    """Yield all items of a split: in each round, every template that isn't used up gives one."""
     numbers = {name: _shuffled(name, split=split, seed=seed) for name in TEMPLATES if TEMPLATES[name].level in levels}
     position = 0
     for round_number in count():
@@ -144,7 +151,7 @@ def _round(
     levels: Sequence[int],
     numbers: Mapping[str, Sequence[tuple[int, ...]]],
 ) -> Iterator[Template]:
-    """The templates of one round, shuffled within their level, the levels taking turns."""
+    """Yield the templates of one round, shuffled within their level; the levels alternate."""
     by_level: list[list[Template]] = []
     for level in levels:
         left = [
@@ -159,7 +166,7 @@ def _round(
 
 
 def _item(item_id: str, template: Template, *, values: tuple[int, ...], turn: int) -> BuiltinItem:
-    """Numbers are used once with each cast: `turn` counts the times, starting from a cast that the numbers choose."""
+    """Make an item. Numbers are used once with each cast: `turn` counts on from a cast that the numbers choose."""
     chosen = (_hash(f"cast/{template.template_id}/{values}") + turn) % template.num_casts
     cast: dict[str, int] = {}
     for role in template.people:
@@ -180,12 +187,12 @@ def _shuffled(template_id: str, *, split: Split, seed: int) -> list[tuple[int, .
 
 @cache
 def _numbers(template_id: str, split: Split) -> tuple[tuple[int, ...], ...]:
-    """The numbers that a template may take in a split."""
+    """Return the numbers that a template may take in a split."""
     return tuple(values for values in TEMPLATES[template_id].space if _split_of(template_id, values) == split)
 
 
 def _split_of(template_id: str, values: tuple[int, ...]) -> Split:
-    """5 % exemplar, 20 % test, 75 % train."""
+    """Return the split of a template's numbers: 5% exemplar, 20% test, 75% train."""
     bucket = _hash(f"split/{template_id}/{values}") % 20
     if bucket == 0:
         return "exemplar"
@@ -193,5 +200,5 @@ def _split_of(template_id: str, values: tuple[int, ...]) -> Split:
 
 
 def _hash(text: str) -> int:
-    """The same on every machine and in every process, as `hash` isn't."""
+    """Return a hash that is the same on every machine and in every process, unlike Python's own."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import BadInput
 from contracts.rollouts import Problem, Rollout, SamplingRequest
 from driver.evaluation.measure import (
     EvaluationResult,
@@ -16,6 +15,7 @@ from driver.evaluation.measure import (
     record_evaluation,
     standard_error,
 )
+from tests.refusals import refused
 
 RESPONSES = {
     "a/en": "12 + 5 = 17. The answer is 17.",
@@ -149,12 +149,12 @@ def test_progress_counts_every_finished_problem() -> None:
 
 @pytest.mark.parametrize("answer", [None, "blue"])
 def test_a_problem_without_a_number_as_answer_is_refused_by_name(answer: str | None) -> None:
-    with pytest.raises(BadInput, match="problem a/de can't be evaluated"):
+    with refused("answer", "a/de"):
         run(["a/de"], FakePolicy(), answer=answer)
 
 
 def test_nothing_to_evaluate_on_is_refused() -> None:
-    with pytest.raises(BadInput, match="no problem to evaluate on"):
+    with refused("evaluation.source"):
         run([], FakePolicy())
 
 

@@ -20,14 +20,14 @@ def curriculum(*, seed: int = 1, low: float = 0.1, high: float = 0.9, keep: floa
 
 def drawn(memory: Curriculum, position: int) -> int:
     """How many of the first thousand places that hold the problem draw it."""
-    return sum(memory.keeps("de", position, place=5 * epoch + position) for epoch in range(1000))
+    return sum(memory.keeps("de", position, epoch_index=5 * epoch + position) for epoch in range(1000))
 
 
 def test_a_problem_that_was_never_seen_is_always_drawn() -> None:
     memory = curriculum()
     memory.saw("de", 3, 0.0)
     assert drawn(memory, 0) == 1000
-    assert memory.keeps("th", 39_999, place=7)
+    assert memory.keeps("th", 39_999, epoch_index=7)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.09, 0.91, 1.0])
@@ -63,7 +63,7 @@ def test_keeping_all_passes_over_nothing() -> None:
 def test_what_is_passed_over_follows_from_seed_language_and_place_alone() -> None:
     def kept(memory: Curriculum) -> list[bool]:
         memory.saw("de", 0, 0.0)
-        return [memory.keeps("de", 0, place=place) for place in range(200)]
+        return [memory.keeps("de", 0, epoch_index=place) for place in range(200)]
 
     assert kept(curriculum(seed=1)) == kept(curriculum(seed=1))
     assert kept(curriculum(seed=1)) != kept(curriculum(seed=2))
@@ -90,7 +90,7 @@ def test_nothing_is_decided_otherwise_after_a_checkpoint(rates: dict[int, float]
         memory.saw("de", position, rate)
     again.restore(memory.state())
     for position in range(5):
-        assert again.keeps("de", position, place=place) == memory.keeps("de", position, place=place)
+        assert again.keeps("de", position, epoch_index=place) == memory.keeps("de", position, epoch_index=place)
 
 
 def test_a_problem_costs_a_checkpoint_less_than_a_byte() -> None:
@@ -101,12 +101,12 @@ def test_a_problem_costs_a_checkpoint_less_than_a_byte() -> None:
 
 
 def test_bounds_and_rates_that_are_none_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"need 0 <= low <= high <= 1 and 0 < keep <= 1"):
+    with pytest.raises(ValueError, match="keep"):
         curriculum(low=0.9, high=0.1)
-    with pytest.raises(ValueError, match=r"need 0 <= low <= high <= 1 and 0 < keep <= 1"):
+    with pytest.raises(ValueError, match="keep"):
         curriculum(keep=0.0)
     for rate in (-0.1, 1.1, float("nan")):
-        with pytest.raises(ValueError, match="is no success rate"):
+        with pytest.raises(ValueError, match="rate"):
             curriculum().saw("de", 0, rate)
 
 
