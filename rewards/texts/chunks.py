@@ -1,8 +1,6 @@
-"""Cutting a text into chunks that an encoder can read whole.
+"""Cut a text into sentences, and into chunks of like size that an encoder can read whole.
 
-Owns where sentences end in the project's languages, and the cut into chunks of like size. Nothing of a text is ever
-dropped but the white space where it is cut. Must not know what the chunks are for, nor any tokenizer: it is told how
-many tokens a text has.
+Only white space at the cuts is dropped. The caller passes a function that counts tokens.
 """
 
 import re
@@ -22,19 +20,21 @@ _WORD = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a text."""
+    """Hold a piece of a text."""
 
     text: str
     num_tokens: int  # of the piece alone, at least 1: what it weighs
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences and lines in order, without the white space around them; none of them is empty."""
+    """Return the sentences and lines in order, without white space around them; none of them is empty."""
     return [piece for piece in (part.strip() for part in _split(text, _SENTENCE)) if piece]
 
 
 def cut_text(text: str, *, count: CountTokens, target: int, limit: int) -> list[Chunk]:
-    """Chunks of about `target` tokens and at most `limit` (both with what every text costs), none for white space.
+    """Return chunks of about `target` tokens and at most `limit` (both with what every text costs).
+
+    White space alone gives no chunk.
 
     Cut at ends of sentences; a sentence that is too long is cut between words, a word that is too long between
     characters. Only a single character may have more tokens than the limit.
@@ -57,7 +57,7 @@ def cut_text(text: str, *, count: CountTokens, target: int, limit: int) -> list[
 
 
 def text_cost(count: CountTokens) -> int:
-    """Tokens of a text with nothing in it: prefix and special tokens."""
+    """Return the tokens of an empty text: prefix and special tokens."""
     return count([""])[0]
 
 

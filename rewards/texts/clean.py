@@ -1,7 +1,4 @@
-"""Text made safe to read: what is cleaned before anything looks at a response.
-
-Owns cleaning. Knows characters only, no language and no reward.
-"""
+"""Clean a response before anything reads it."""
 
 import re
 import unicodedata
@@ -31,7 +28,7 @@ _PERHAPS_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{MAX_MARKS + 1},}}")
 
 
 def clean(text: str) -> str:
-    """NFC text without control characters, direction marks, tags, soft hyphens, zero-width spaces and stray joiners.
+    """Return NFC text without controls, direction marks, tags, soft hyphens, zero-width spaces and stray joiners.
 
     A lone surrogate becomes U+FFFD, every kind of line end a line feed. Time grows with the length alone.
     """

@@ -1,7 +1,7 @@
-"""A text without its markup: what Markdown and LaTeX add is no part of what is said.
+"""Remove the markup of a text: what Markdown and LaTeX add is no part of what is said.
 
-Owns that cleaning, for judges of reasonings only: an encoder puts a solution in bullets or display formulas far from
-the same one in plain sentences. Gates and numbers read the text as it is written. Knows text only.
+Only similarities of reasonings need it: an encoder puts a solution in bullets or display formulas far from the same one
+in plain sentences. Gates and numbers read the text as it is written.
 """
 
 import re
@@ -21,8 +21,11 @@ _LINES = re.compile(r"\s*\n\s*")
 
 
 def plain(text: str) -> str:
-    """The text without headings, bullets, emphasis, tables' lines and formulas' delimiters; LaTeX's operators and
-    fractions as characters. Text without any markup comes back as it is, but for spaces at the ends of lines."""
+    """Return the text without headings, bullets, emphasis, lines of tables and delimiters of formulas.
+
+    LaTeX's operators and fractions become characters. Text without any markup stays as it is, but for spaces at the
+    ends of lines.
+    """
     if "\\" in text:
         text = _FRACTION.sub(r"\1/\2", text)
         text = _WRAPPED.sub(r"\1", text)

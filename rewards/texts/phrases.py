@@ -1,6 +1,6 @@
-"""A text as tokens and runs of tokens: what the gates for repetition and copying compare.
+"""Cut a text into tokens and runs of tokens, which the gates for repetition and copying compare.
 
-Owns the cutting: a word, a number, or, where words are not parted by spaces, a character. Knows characters only.
+A token is a word, a number or, in scripts that are written without spaces, a character.
 """
 
 import re
@@ -14,7 +14,7 @@ _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W\d_]{{1,20}}|\d+")
 
 
 def tokens_of(text: str) -> list[str]:
-    """Words, numbers and, in Chinese, Japanese and Thai, single characters, in order and lower case.
+    """Return words, numbers and, in scripts without spaces, single characters, in order and lower case [T].
 
     A "word" of more than 20 letters is cut, so that a loop without spaces is a loop too.
     """
@@ -22,10 +22,10 @@ def tokens_of(text: str) -> list[str]:
 
 
 def phrase_length(num_words: int, language: str) -> int:
-    """How many tokens say as much as so many words."""
+    """Return how many tokens say as much as `num_words` words."""
     return num_words if known_language(language).has_spaces else 2 * num_words
 
 
 def phrases(tokens: Sequence[str], length: int) -> list[tuple[str, ...]]:
-    """Every run of `length` tokens; none of a shorter text."""
+    """Return every run of `length` tokens; none of a shorter text."""
     return list(zip(*(tokens[start:] for start in range(length)), strict=False))
