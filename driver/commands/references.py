@@ -10,7 +10,7 @@ from contracts.errors import RunFailed
 from driver.commands.new_run import NewRun, new_run
 from driver.inputs import ReferenceInputs, prepare_references
 from driver.references.cache import ReferenceCache
-from driver.references.fill import Items, Sorted, ask_for, num_in_flight, sort_out
+from driver.references.fill import CacheContents, Items, ask_for, look_up, num_in_flight
 from driver.references.store import KnownReferences, PivotSampling, ReferenceStore
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
 
@@ -30,9 +30,9 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             cache = ReferenceCache(Path(config.pivot.cache), note=console.note)
         known = KnownReferences(prompt=inputs.prompter.reference_prompt, sampling=PivotSampling.of(config), cache=cache)
         with console.phase("looking for references", total=len(inputs.items)) as done:
-            sorted_items = sort_out(inputs.items, known, on_progress=done)
-        asking_s = _ask(command, sorted_items.missing, known) if sorted_items.missing else 0.0
-        summary = command.finish(_summary(inputs, sorted_items, known, asking_s=asking_s))
+            contents = look_up(inputs.items, known, on_progress=done)
+        asking_s = _ask(command, contents.missing, known) if contents.missing else 0.0
+        summary = command.finish(_summary(inputs, contents, known, asking_s=asking_s))
         console.note(_headline(summary))
     return summary
 
@@ -77,23 +77,23 @@ def _ask(command: NewRun, missing: Items, known: KnownReferences) -> float:
 
 
 def _summary(
-    inputs: ReferenceInputs, sorted_items: Sorted, known: KnownReferences, *, asking_s: float
+    inputs: ReferenceInputs, contents: CacheContents, known: KnownReferences, *, asking_s: float
 ) -> dict[str, object]:
     """Count all items: those that were found in the cache count in everything but `tokens_per_s`."""
     counts = known.counts
     return {
         "data": inputs.items.source.name,
         "items": len(inputs.items),
-        "found": sorted_items.num_found,
+        "found": contents.num_found,
         "asked": counts.answered,
-        "too_long": len(sorted_items.refused),
+        "too_long": len(contents.refused),
         "truncated": counts.truncated,
         "undecided": counts.undecided,
         "accuracy": counts.correct / counts.with_gold if counts.with_gold else None,
         "with_gold": counts.with_gold,
         "tokens": counts.tokens,
         "tokens_per_s": round(counts.tokens / asking_s, 1) if asking_s else None,
-        "first_refusal": sorted_items.refused[0] if sorted_items.refused else None,
+        "first_refusal": contents.refused[0] if contents.refused else None,
     }
 
 

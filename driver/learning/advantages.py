@@ -1,13 +1,13 @@
-"""Advantages: how much better a response, or a token of it, did than was to be expected.
+"""Compute advantages: how much better a response, or a token of it, is than expected.
 
-Pure maths over rewards and measures; knows no model, no sample and no config. Two kinds of baseline:
+Pure maths over rewards and measures. There are two kinds of baseline:
 
-- a response's siblings (`group_relative`, `leave_one_out`): one advantage a response; an unscored one (None) leaves the
-  baseline and gets none, and is never read as a reward of 0;
+- the other responses of the group (`group_relative`, `leave_one_out`): one advantage a response. An unscored response
+  (None) is not in the baseline and gets no advantage; it never counts as a reward of 0.
 - the batch (`reinforce_plus_plus`) or a critic (`gae`): one advantage a token.
 
-A distance to the reference model may be charged in the reward, token by token: `kl_penalties`. A number that is not
-finite spoils only its own response, or group, so that the learner can name it.
+The distance to the reference model may be charged in the reward, token by token (`kl_penalties`). A number that is not
+finite affects only its own response or group, so that the learner can name it.
 """
 
 import math
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_LOG_RATIO = 20.0
-"""k3 takes log(reference / policy) as at most this, as the learner does in its loss."""
+"""Upper bound of log(reference / policy) in k3, the same as in the learner's loss."""
 
 KlEstimator = Literal["k1", "k2", "k3"]
 Floats = NDArray[np.float64]
@@ -28,11 +28,12 @@ Floats = NDArray[np.float64]
 def group_relative(
     rewards: Sequence[float | None], *, scale_by_std: bool = False, eps: float = 1e-6
 ) -> list[float | None]:
-    """A_i = r_i - mean(r), over std(r) + eps if asked; mean and (population) std over the scored ones.
+    """Return A_i = r_i - mean(r) [G], divided by std(r) + eps if `scale_by_std`.
 
-    With the std it is GRPO's (Shao et al. 2024, arXiv 2402.03300), without it Dr. GRPO's (Liu et al. 2025, 2503.20783).
-    None stays None. Equal rewards, and a lone scored one, give 0 up to rounding: see `has_signal`. A reward that is not
-    finite makes the whole group's advantages NaN.
+    `rewards` is [G]. Mean and (population) standard deviation are over the scored responses; None stays None. With the
+    division it is GRPO's advantage (Shao et al. 2024, arXiv 2402.03300, section 4.1.2), without it Dr. GRPO's (Liu et
+    al. 2025, arXiv 2503.20783). Equal rewards, and a single scored one, give 0 up to rounding: see `has_signal`. A
+    reward that is not finite makes all advantages of the group NaN.
     """
     scored = [reward for reward in rewards if reward is not None]
     if not scored:
@@ -45,9 +46,10 @@ def group_relative(
 
 
 def leave_one_out(rewards: Sequence[float | None]) -> list[float | None]:
-    """A_i = r_i - mean of the other scored ones (RLOO: Ahmadian et al. 2024, arXiv 2402.14740).
+    """Return A_i = r_i - mean of the other scored rewards [G] (RLOO: Ahmadian et al. 2024, arXiv 2402.14740).
 
-    It is n / (n - 1) times the deviation from the mean of all n. None stays None; a lone scored one gets 0.
+    `rewards` is [G]. The result is n / (n - 1) times the deviation from the mean of all n scored rewards. None stays
+    None; a single scored response gets 0.
     """
     scored = [reward for reward in rewards if reward is not None]
     if len(scored) < 2:
@@ -57,7 +59,7 @@ def leave_one_out(rewards: Sequence[float | None]) -> list[float | None]:
 
 
 def has_signal(rewards: Sequence[float | None], *, min_spread: float) -> bool:
-    """Whether a group can teach by comparison: two or more scored rewards, spread by at least `min_spread` (not 0)."""
+    """Return whether the rewards [G] of a group differ enough to learn from: by at least `min_spread`, and not by 0."""
     scored = [reward for reward in rewards if reward is not None]
     if len(scored) < 2:
         return False
@@ -68,10 +70,11 @@ def has_signal(rewards: Sequence[float | None], *, min_spread: float) -> bool:
 def kl_penalties(
     logprobs: NDArray[np.floating], reference_logprobs: NDArray[np.floating], *, estimator: KlEstimator, beta: float
 ) -> Floats:
-    """[T] -beta kl_t, what each token of a response costs by its distance from the reference model.
+    """Return -beta kl_t [T], the penalty of each token of a response for its distance from the reference model.
 
-    With d = logp - logp_ref of the drawn token:  k1 = d,  k2 = d^2 / 2,  k3 = exp(-d) - 1 + d  (Schulman 2020,
-    "Approximating KL divergence"). A token that the policy has made less likely has k1 < 0: its penalty is a gain.
+    `logprobs` and `reference_logprobs` are [T]. With d = logp - logp_ref of the drawn token:  k1 = d,  k2 = d^2 / 2,
+    k3 = exp(-d) - 1 + d  (Schulman 2020, "Approximating KL divergence", http://joschu.net/blog/kl-approx.html). A token
+    that is less likely than under the reference has k1 < 0: its penalty is a gain.
     """
     gap = logprobs.astype(np.float64) - reference_logprobs.astype(np.float64)
     match estimator:
@@ -86,23 +89,26 @@ def kl_penalties(
 
 
 def reinforce_plus_plus(rewards: Sequence[float], penalties: Sequence[Floats]) -> list[Floats]:
-    """[N][T_i] REINFORCE++ (Hu et al. 2025, arXiv 2501.03262): what is still to come, normalised over the whole batch.
+    """Return the advantages [N][T_i] of REINFORCE++ (Hu et al. 2025, arXiv 2501.03262).
 
-    A_t = R + sum over i >= t of penalty_i, then less the mean and over the std of all tokens of the batch. R is the
-    response's reward and `penalties` its token costs, zeros where none is charged. Equal rewards everywhere give 0.
+    A_t = R + sum over i >= t of penalty_i, then minus the mean and divided by the standard deviation of all tokens of
+    the batch. `rewards` [N] holds R of each response, `penalties` [N][T_i] its token penalties (zeros if there are
+    none). Equal rewards everywhere give 0.
     """
     to_come = [reward + np.cumsum(of_tokens[::-1])[::-1] for reward, of_tokens in zip(rewards, penalties, strict=True)]
     return whitened(to_come)
 
 
 def gae(reward: float, penalties: Floats, values: Floats, *, gamma: float, lam: float) -> tuple[Floats, Floats]:
-    """([T] advantages, [T] returns) of one response: generalised advantages (Schulman et al. 2016, arXiv 1506.02438).
+    """Return the advantages [T] and returns [T] of one response by generalised advantage estimation (GAE).
 
-    r_t = penalty_t, and the last token's also has the reward R of the whole response;
+    Schulman et al. 2016, arXiv 1506.02438, equation 16. `penalties` and `values` are [T].
+
+    r_t = penalty_t, and for the last token also the reward R of the whole response;
     delta_t = r_t + gamma V_{t+1} - V_t;  A_t = delta_t + gamma lam A_{t+1};  returns = A + V.
 
-    The value after the last token is 0, for truncated responses too: R was given to the text as it stands, and nothing
-    comes after it.
+    The value after the last token is 0, for truncated responses too: R is the reward of the text as it is, and nothing
+    follows it.
     """
     num_tokens = len(values)
     advantages = np.zeros(num_tokens)
@@ -116,7 +122,7 @@ def gae(reward: float, penalties: Floats, values: Floats, *, gamma: float, lam: 
 
 
 def whitened(advantages: Sequence[Floats], *, eps: float = 1e-8) -> list[Floats]:
-    """(A - mean) / (std + eps), mean and (population) std over all tokens of the batch that are finite."""
+    """Return (A - mean) / (std + eps) [N][T_i]; mean and (population) std are over all finite tokens of the batch."""
     tokens = np.concatenate(advantages) if advantages else np.zeros(0)
     finite = tokens[np.isfinite(tokens)]
     if not finite.size:

@@ -14,7 +14,8 @@ from contracts.batches import PackedRow, TrainBatch, TrainSample
 from driver.learning.packed_rows import PADDING, dummy_row, packed_row
 from driver.learning.packing import Demand, assign_rows, assign_sharing
 
-_MEASURED = ("old_logprobs", "reference_logprobs", "returns", "old_values")  # of all samples of a batch, or of none
+_MEASURED = ("old_logprobs", "reference_logprobs", "returns", "old_values")
+"""Fields that all samples of a batch have, or none of them."""
 
 
 def mini_batches(
@@ -58,35 +59,35 @@ def cut(sizes: Sequence[int], *, num_parts: int, random: Random) -> list[list[in
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossWeighting:
-    """How the losses of tokens become the one of their batch: the sum of weight x loss, normalised once, here.
+    """Weigh the loss of each token: the loss of a batch is the sum of weight x loss, normalised once, here.
 
-    With N response tokens in S sequences, the i-th of n_i tokens, over the whole batch and all ranks:
+    The weight of a token, with N response tokens in S sequences of n_i tokens each, over the whole batch and all ranks:
 
-        token     1 / N                           each token alike (DAPO, arXiv 2503.14476)
-        sequence  1 / (S n_i)                     each sequence alike (GRPO, arXiv 2402.03300)
-        constant  1 / (S max_response_tokens)     as token, without a say of the lengths drawn (Dr. GRPO, 2503.20783)
+        token     1 / N                           all tokens have the same weight (DAPO, arXiv 2503.14476)
+        sequence  1 / (S n_i)                     all sequences have the same weight (GRPO, arXiv 2402.03300)
+        constant  1 / (S max_response_tokens)     as "token", but independent of lengths (Dr. GRPO, arXiv 2503.20783)
 
-    With `mask_truncated`, truncated samples weigh 0 and are counted in neither N nor S.
+    With `mask_truncated`, truncated samples have the weight 0 and are counted in neither N nor S.
     """
 
     aggregation: Literal["token", "sequence", "constant"]
-    max_response_tokens: int  # of a drawn response; read by "constant" alone
+    max_response_tokens: int  # of a drawn response; used by "constant" only
     mask_truncated: bool = False
 
     def counts(self, sample: TrainSample) -> bool:
-        """Whether the sample is learned from."""
+        """Return whether the sample is learned from."""
         return not (self.mask_truncated and sample.is_truncated)
 
     def weights(self, samples: Sequence[TrainSample]) -> list[float]:
-        """[samples] what each token of a sample weighs.
+        """Return the weight of each sample's tokens [N]; all tokens of a sample have the same weight.
 
         Raises:
-            ValueError: all samples are masked; there is nothing to learn, and no optimiser step to take.
+            ValueError: all samples are masked: there is nothing to learn, and no optimiser step to take.
         """
         lengths = [len(sample.response_token_ids) for sample in samples if self.counts(sample)]
         if not lengths:
             raise ValueError(
-                f"all {len(samples)} samples are truncated, and truncated ones are masked: such a step must be skipped"
+                f"all {len(samples)} samples are truncated, and truncated samples are masked: skip this step"
             )
         num_sequences, num_tokens = len(lengths), sum(lengths)
 
@@ -115,14 +116,15 @@ def pack(  # noqa: PLR0913
     share_prompts: bool = False,
     is_padded: bool = False,
 ) -> TrainBatch:
-    """Rows of at most `row_tokens` tokens, as even as they can be: attention over a row may cost its square.
+    """Pack samples into rows of at most `row_tokens` tokens, and deal the rows to the ranks.
 
-    With `share_prompts` samples of one prompt go into one row as far as that is no longer wait, and have it in common.
-    `is_padded` gives every sample a row of its own, filled up to `row_tokens`: what packing is measured against.
+    Rows are made as even as possible, because attention over a row may cost its square. With `share_prompts`, samples
+    of one prompt go into one row as long as ranks do not wait longer for it, and share the prompt. With `is_padded`
+    every sample gets a row of its own, padded to `row_tokens`: the baseline that packing is measured against.
 
     Raises:
-        ValueError: no sample; one that is empty or longer than a row; none that counts; or some have a measure
-            (`old_logprobs`, `returns`, ...) and others don't.
+        ValueError: there is no sample, or none that counts; a sample is empty or longer than a row; or only some
+            samples have a measure (`old_logprobs`, `returns`, ...).
     """
     _check(samples, row_tokens)
     weights = weighting.weights(samples)
@@ -153,9 +155,9 @@ def pack(  # noqa: PLR0913
 
 
 def packing_efficiency(batch: TrainBatch) -> float:
-    """Tokens to compute over the token slots that the ranks spend: they wait for each other's micro-batches.
+    """Return the share of computed tokens in the token slots of all ranks, which wait for each other's micro-batches.
 
-    1 means that no rank ever waits and nothing is padding. A shared prompt is computed once and counted once.
+    1 means that no rank ever waits and there is no padding. A shared prompt is computed once and counted once.
     """
     micro_batches = list(zip(*batch.rows, strict=True))
     num_slots = len(batch.rows) * sum(max(row.token_ids.size for row in rows) for rows in micro_batches)
@@ -163,20 +165,22 @@ def packing_efficiency(batch: TrainBatch) -> float:
 
 
 def budget_efficiency(batch: TrainBatch, *, row_tokens: int) -> float:
-    """Tokens to compute over what the batch's rows could hold, dummies included."""
+    """Return the share of computed tokens in the capacity of the batch's rows, dummy rows included."""
     return _num_computed(batch) / (row_tokens * sum(len(rows) for rows in batch.rows))
 
 
 def shared_fraction(batch: TrainBatch) -> float:
-    """Tokens of samples that are not computed, because another sample of the row has the same prompt; of all."""
+    """Return the share of the samples' tokens that are not computed, because another sample has the same prompt."""
     return 1 - _num_computed(batch) / sum(row.num_sequence_tokens for rows in batch.rows for row in rows)
 
 
 def _num_computed(batch: TrainBatch) -> int:
+    """Return the number of tokens that the models compute, without padding."""
     return sum(int((row.sequence_ids != PADDING).sum()) for rows in batch.rows for row in rows)
 
 
 def _demands(samples: Sequence[TrainSample]) -> list[Demand]:
+    """Return the lengths of each sample's prompt and response, with equal numbers for equal prompts."""
     prompts: dict[tuple[int, ...], int] = {}
     return [
         Demand(
@@ -189,9 +193,13 @@ def _demands(samples: Sequence[TrainSample]) -> list[Demand]:
 
 
 def _check(samples: Sequence[TrainSample], row_tokens: int) -> None:
-    """What would be mistrained silently is refused."""
+    """Refuse samples that would silently be trained wrongly.
+
+    Raises:
+        ValueError: as `pack` says.
+    """
     if not samples:
-        raise ValueError("no samples to pack; a step without samples must be skipped, not learned from")
+        raise ValueError("no samples to pack; skip a step without samples")
     for sample in samples:
         if not sample.prompt_token_ids or not sample.response_token_ids:
             raise ValueError(
@@ -200,24 +208,28 @@ def _check(samples: Sequence[TrainSample], row_tokens: int) -> None:
             )
         if sample.num_tokens > row_tokens:
             raise ValueError(
-                f"a sample of group {sample.group_id} has {sample.num_tokens} tokens, and a row holds {row_tokens}; "
+                f"a sample of group {sample.group_id} has {sample.num_tokens} tokens, but a row holds {row_tokens}; "
                 "raise learner.row_tokens"
             )
         for name in _MEASURED:
             if bool(getattr(sample, name)) != bool(getattr(samples[0], name)):
                 raise ValueError(
-                    f"{name} of a sample of group {sample.group_id} or of group {samples[0].group_id} is missing; a "
-                    "batch has them for all samples or for none"
+                    f"{name} is missing in a sample of group {sample.group_id} or of group {samples[0].group_id}; "
+                    "either all samples of a batch have it, or none"
                 )
 
 
 def _deal(rows: list[PackedRow], *, num_ranks: int) -> tuple[tuple[PackedRow, ...], ...]:
-    """Rows of like length become one micro-batch; turning the order round each time evens out the ranks' totals."""
+    """Return the rows of each rank [R][M].
+
+    Rows of similar length are one micro-batch. Every second micro-batch is dealt in reverse order, so that the ranks'
+    totals get even.
+    """
     by_length = sorted(rows, key=lambda row: -row.token_ids.size)
     shares: list[list[PackedRow]] = [[] for _ in range(num_ranks)]
     for start in range(0, len(by_length), num_ranks):
         micro_batch = by_length[start : start + num_ranks]
-        is_turned = start // num_ranks % 2 == 1
-        for share, row in zip(shares, reversed(micro_batch) if is_turned else micro_batch, strict=True):
+        is_reversed = start // num_ranks % 2 == 1
+        for share, row in zip(shares, reversed(micro_batch) if is_reversed else micro_batch, strict=True):
             share.append(row)
     return tuple(tuple(share) for share in shares)

@@ -1,7 +1,4 @@
-"""What a packed row holds: samples end to end, a prompt that several of them have once, padding, or nothing (a dummy).
-
-Owns the arrays of a row. Knows the schema and numpy; must not know which samples lie together, nor torch.
-"""
+"""Build packed rows: samples end to end, with shared prompts once and padding, or a dummy row without a sample."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,15 +14,16 @@ PADDING = -1  # `sequence_ids` of a token that belongs to no sample
 def packed_row(
     members: Sequence[tuple[int, TrainSample, float]], *, share_prompts: bool, pad_token_id: int, fill_to: int = 0
 ) -> PackedRow:
-    """The members end to end: each its index among the samples of the batch, itself, and the weight of its tokens.
+    """Return a row of the members, end to end.
 
-    Padding up to `fill_to` is a segment of its own: attention never mixes it with a sample.
+    A member is its index among the samples of the batch, the sample, and the weight of its tokens. The row is padded to
+    `fill_to` tokens. Padding is a segment of its own: attention never mixes it with a sample.
     """
     placed = _placed(members, share_prompts=share_prompts)
     num_padding = max(0, fill_to - sum(one.segment.length for one in placed))
 
     def on_responses(values: Callable[[TrainSample], Sequence[float]]) -> NDArray[np.float32]:
-        """A sample's values at its response tokens, 0 elsewhere; [0] where the samples have none."""
+        """Return the samples' values at their response tokens and 0 elsewhere, [T]; [0] if they have no such values."""
         if not values(placed[0].sample):
             return np.zeros(0, dtype=np.float32)
         parts = [one.on_response(values(one.sample)) for one in placed]
@@ -57,9 +55,9 @@ def packed_row(
 
 
 def dummy_row(like: PackedRow, pad_token_id: int) -> PackedRow:
-    """One padding token: enough to walk through every layer's collectives, and nothing for the loss.
+    """Return a row of one padding token: enough for the collectives of every layer, and nothing for the loss.
 
-    It has the measures that `like` has: what a rank does must not depend on which rows it got.
+    It has the same measures as `like`: what a rank does must not depend on the rows that it got.
     """
 
     def zeros(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,7 +81,7 @@ def dummy_row(like: PackedRow, pad_token_id: int) -> PackedRow:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A sample in its row."""
+    """Hold a sample and its segment of the row, of n tokens."""
 
     index: int  # among the samples of the batch
     sample: TrainSample
@@ -92,24 +90,27 @@ class _Placed:
 
     @property
     def position_ids(self) -> NDArray[np.int64]:
+        """Return the positions [n] in the sequence."""
         return np.arange(self.segment.length, dtype=np.int64) + self.segment.prompt_length
 
     @property
     def token_ids(self) -> tuple[int, ...]:
+        """Return the tokens [n], without a prompt that the row already has."""
         return (self.sample.prompt_token_ids + self.sample.response_token_ids)[self.segment.prompt_length :]
 
     @property
     def is_response(self) -> NDArray[np.bool_]:
+        """Return which of the tokens [n] are response tokens."""
         return self.position_ids >= len(self.sample.prompt_token_ids)
 
     def on_response(self, values: Sequence[float]) -> NDArray[np.float32]:
-        """The values at response tokens, 0 elsewhere."""
+        """Return the values at the response tokens and 0 elsewhere, [n]."""
         num_zeros = self.segment.length - len(self.sample.response_token_ids)
         return np.concatenate([np.zeros(num_zeros, dtype=np.float32), np.array(values, dtype=np.float32)])
 
 
 def _placed(members: Sequence[tuple[int, TrainSample, float]], *, share_prompts: bool) -> list[_Placed]:
-    """Prompt and response of each member, or the response alone, where an earlier one has brought the prompt."""
+    """Return each member with its segment: prompt and response, or the response only if the row has the prompt."""
     starts: dict[tuple[int, ...], int] = {}
     placed: list[_Placed] = []
     end = 0

@@ -1,8 +1,8 @@
-"""Which samples lie in which row: first-fit decreasing under a budget of tokens, then evened out over the ranks.
+"""Assign samples to rows by length: first-fit decreasing under a budget of tokens, then evened out over the ranks.
 
-Owns the arithmetic of lengths, of samples that share a prompt too. Pure: must not know what a sample is, nor numpy. The
-same lengths in the same order give the same rows. First-fit decreasing never needs more than 11/9 of the fewest rows,
-and one more (Dósa 2007); with shared prompts no such bound is claimed.
+Pure arithmetic of lengths, also for samples that share a prompt. The same lengths in the same order give the same rows.
+First-fit decreasing needs at most 11/9 of the fewest possible rows, plus one (Dósa 2007: 11/9 OPT + 6/9). With shared
+prompts no such bound is known.
 """
 
 from collections import Counter
@@ -12,23 +12,24 @@ from typing import NamedTuple
 
 
 class Demand(NamedTuple):
-    """What a sample takes of a row: its response, and its prompt where the row doesn't have it yet."""
+    """Say how many tokens of a row a sample needs: its response, and its prompt if the row does not have it yet."""
 
-    prompt: int  # the same number for the same prompt
+    prompt: int  # equal numbers mean equal prompts
     prompt_tokens: int
     response_tokens: int
 
     @property
     def tokens(self) -> int:
-        """Of the sample alone."""
+        """Return the number of tokens of the sample in a row of its own."""
         return self.prompt_tokens + self.response_tokens
 
 
 def assign_rows(lengths: list[int], *, num_ranks: int, row_tokens: int) -> list[list[int]]:
-    """Indices of the samples of each row. First-fit decreasing says how few rows will do; they are then evened out.
+    """Return the indices of the samples of each row. `lengths` are in tokens.
 
-    Even rows need no dummies: their number is rounded up to a multiple of the ranks, as far as there are samples. Where
-    evening out would break the budget, rows stay as first-fit decreasing fills them: nearly full, but for the last.
+    First-fit decreasing gives the number of rows, which is rounded up to a multiple of the ranks, as far as there are
+    samples, so that no dummy rows are needed. Then the samples are dealt evenly to so many rows. If that would break
+    the budget of `row_tokens`, rows stay as first-fit decreasing fills them: nearly full, except the last.
     """
     rows = first_fit_decreasing(lengths, row_tokens=row_tokens)
     even = emptiest_first(lengths, num_rows=_num_even(rows, len(lengths), num_ranks))
@@ -38,10 +39,10 @@ def assign_rows(lengths: list[int], *, num_ranks: int, row_tokens: int) -> list[
 
 
 def assign_sharing(demands: Sequence[Demand], *, num_ranks: int, row_tokens: int) -> list[list[int]]:
-    """As `assign_rows`, for samples that have a prompt in common with others of their row.
+    """Return the indices of the samples of each row, as `assign_rows` does, for samples that share prompts in a row.
 
-    Samples of one prompt stay together, except where a row would overflow or ranks would wait for each other: each
-    further row that one of them lies in computes the prompt once more.
+    Samples of one prompt stay together, unless a row would overflow or ranks would wait for each other. Each additional
+    row with a sample of the prompt computes the prompt once more.
     """
     rows = first_fit_sharing(demands, row_tokens=row_tokens)
     even = even_sharing(demands, num_rows=_num_even(rows, len(demands), num_ranks))
@@ -51,18 +52,18 @@ def assign_sharing(demands: Sequence[Demand], *, num_ranks: int, row_tokens: int
 
 
 def row_length(demands: Sequence[Demand], members: Sequence[int]) -> int:
-    """Tokens of a row of these samples: every response, and every prompt once."""
+    """Return the number of tokens of a row of these samples: every response, and every prompt once."""
     prompts = {demands[index].prompt: demands[index].prompt_tokens for index in members}
     return sum(prompts.values()) + sum(demands[index].response_tokens for index in members)
 
 
 def first_fit_decreasing(lengths: list[int], *, row_tokens: int) -> list[list[int]]:
-    """Longest sample first, each into the first row with room for it: O(n log n)."""
-    rooms = _Rooms(len(lengths), row_tokens=row_tokens)
+    """Return rows filled longest sample first, each into the first row with room for it, in O(n log n)."""
+    free = _FreeTokens(len(lengths), row_tokens=row_tokens)
     rows: list[list[int]] = []
     for index in _longest_first(lengths):
-        row = rooms.first_with(lengths[index])
-        rooms.use(row, lengths[index])
+        row = free.first_with(lengths[index])
+        free.use(row, lengths[index])
         if row == len(rows):
             rows.append([])
         rows[row].append(index)
@@ -70,23 +71,26 @@ def first_fit_decreasing(lengths: list[int], *, row_tokens: int) -> list[list[in
 
 
 def first_fit_sharing(demands: Sequence[Demand], *, row_tokens: int) -> list[list[int]]:
-    """The prompt with most to compute first; the first row with room for its longest sample takes all that it can."""
-    rooms = _Rooms(len(demands), row_tokens=row_tokens)
+    """Return rows filled prompt by prompt, the one with most tokens first.
+
+    The first row with room for the prompt's longest sample takes as many of its samples as fit.
+    """
+    free = _FreeTokens(len(demands), row_tokens=row_tokens)
     rows: list[list[int]] = []
     for left in _prompts(demands):
         while left:
-            row = rooms.first_with(demands[left[0]].tokens)
-            rooms.use(row, demands[left[0]].prompt_tokens)
+            row = free.first_with(demands[left[0]].tokens)
+            free.use(row, demands[left[0]].prompt_tokens)
             if row == len(rows):
                 rows.append([])
-            is_taken = {index: rooms.use_if_free(row, demands[index].response_tokens) for index in left}
+            is_taken = {index: free.use_if_free(row, demands[index].response_tokens) for index in left}
             rows[row] += [index for index in left if is_taken[index]]
             left = [index for index in left if not is_taken[index]]
     return rows
 
 
 def emptiest_first(lengths: list[int], *, num_rows: int) -> list[list[int]]:
-    """Longest sample first, each to the row with the fewest tokens so far."""
+    """Return `num_rows` rows filled longest sample first, each into the row with the fewest tokens so far."""
     rows: list[list[int]] = [[] for _ in range(num_rows)]
     filled = [(0, row) for row in range(num_rows)]
     heapify(filled)
@@ -98,10 +102,11 @@ def emptiest_first(lengths: list[int], *, num_rows: int) -> list[list[int]]:
 
 
 def even_sharing(demands: Sequence[Demand], *, num_rows: int) -> list[list[int]]:
-    """Whole prompts to the emptiest row, then sample by sample from the fullest to the emptiest while that helps.
+    """Return at most `num_rows` rows, none of them empty, as even as moves of single samples make them.
 
-    At most `num_rows` rows, none of them empty. It ends: a move leaves both rows shorter than the fuller one was, and a
-    row that none of its samples can leave in this way is done with.
+    Whole prompts go to the emptiest row first. Then single samples move from the fullest to the emptiest row as long as
+    that helps. This ends: a move leaves both rows shorter than the fuller one was, and a row that no sample can leave
+    in this way is not considered again.
     """
     clusters = _prompts(demands)
     lengths = [row_length(demands, cluster) for cluster in clusters]
@@ -112,13 +117,13 @@ def even_sharing(demands: Sequence[Demand], *, num_rows: int) -> list[list[int]]
     moving = list(rows)
     while len(moving) > 1:
         fullest, emptiest = max(moving, key=lambda row: row.tokens), min(moving, key=lambda row: row.tokens)
-        after = {index: max(fullest.without(index), emptiest.together_with(index)) for index in fullest.members}
+        after = {index: max(fullest.without(index), emptiest.with_added(index)) for index in fullest.members}
         chosen = min(after, key=lambda index: (after[index], index), default=-1)
         if chosen == -1 or fullest is emptiest or after[chosen] >= fullest.tokens:
             moving.remove(fullest)
         else:
-            fullest.give(chosen)
-            emptiest.take(chosen)
+            fullest.remove(chosen)
+            emptiest.add(chosen)
     return [row.members for row in rows if row.members]
 
 
@@ -131,7 +136,7 @@ def _longest_first(lengths: list[int]) -> list[int]:
 
 
 def _prompts(demands: Sequence[Demand]) -> list[list[int]]:
-    """The samples of each prompt, longest first; the prompt with the most tokens in all first."""
+    """Return the samples of each prompt, longest first; the prompt with the most tokens in total comes first."""
     clusters: dict[int, list[int]] = {}
     for index in _longest_first([demand.response_tokens for demand in demands]):
         clusters.setdefault(demands[index].prompt, []).append(index)
@@ -139,7 +144,7 @@ def _prompts(demands: Sequence[Demand]) -> list[list[int]]:
 
 
 class _SharingRow:
-    """A row in the making."""
+    """Keep a row and its length while samples are moved."""
 
     def __init__(self, demands: Sequence[Demand], members: list[int]) -> None:
         self._demands = demands
@@ -148,53 +153,55 @@ class _SharingRow:
         self._prompts = Counter(demands[index].prompt for index in members)
 
     def without(self, index: int) -> int:
-        """Its length if the sample, one of its own, left."""
+        """Return the length of the row without one of its samples."""
         demand = self._demands[index]
         return self.tokens - demand.response_tokens - (self._prompts[demand.prompt] == 1) * demand.prompt_tokens
 
-    def together_with(self, index: int) -> int:
-        """Its length if the sample came."""
+    def with_added(self, index: int) -> int:
+        """Return the length of the row with one more sample."""
         demand = self._demands[index]
         return self.tokens + demand.response_tokens + (not self._prompts[demand.prompt]) * demand.prompt_tokens
 
-    def give(self, index: int) -> None:
+    def remove(self, index: int) -> None:
+        """Remove a sample."""
         self.tokens = self.without(index)
         self._prompts[self._demands[index].prompt] -= 1
         self.members.remove(index)
 
-    def take(self, index: int) -> None:
-        self.tokens = self.together_with(index)
+    def add(self, index: int) -> None:
+        """Add a sample."""
+        self.tokens = self.with_added(index)
         self._prompts[self._demands[index].prompt] += 1
         self.members.append(index)
 
 
-class _Rooms:
-    """What is still free in each row, as a tree of maxima: the first row with room is found from the top down."""
+class _FreeTokens:
+    """Keep the free tokens of each row in a tree of maxima: the first row with room is found from the top down."""
 
     def __init__(self, num_rows: int, *, row_tokens: int) -> None:
-        """`num_rows` empty rows; one a sample always suffices."""
+        """Start with `num_rows` empty rows; one a sample is always enough."""
         self._num_leaves = 1 << max(0, num_rows - 1).bit_length()
-        self._most = [row_tokens] * (2 * self._num_leaves)  # node n has the children 2n and 2n + 1; leaves come last
+        self._largest = [row_tokens] * (2 * self._num_leaves)  # node n has the children 2n and 2n + 1; leaves come last
 
     def first_with(self, num_tokens: int) -> int:
-        """The first row that has so much room."""
-        assert num_tokens <= self._most[1], f"no row has room for {num_tokens} tokens"
+        """Return the first row with room for so many tokens."""
+        assert num_tokens <= self._largest[1], f"no row has room for {num_tokens} tokens"
         node = 1
         while node < self._num_leaves:
-            node = 2 * node if self._most[2 * node] >= num_tokens else 2 * node + 1
+            node = 2 * node if self._largest[2 * node] >= num_tokens else 2 * node + 1
         return node - self._num_leaves
 
     def use(self, row: int, num_tokens: int) -> None:
-        """Use up room in a row that has it."""
+        """Use tokens of a row that has them."""
         node = row + self._num_leaves
-        self._most[node] -= num_tokens
+        self._largest[node] -= num_tokens
         while node > 1:
             node //= 2
-            self._most[node] = max(self._most[2 * node], self._most[2 * node + 1])
+            self._largest[node] = max(self._largest[2 * node], self._largest[2 * node + 1])
 
     def use_if_free(self, row: int, num_tokens: int) -> bool:
-        """Use up room in a row, where it has it; whether it had."""
-        is_free = num_tokens <= self._most[row + self._num_leaves]
+        """Use tokens of a row if it has them, and return whether it had."""
+        is_free = num_tokens <= self._largest[row + self._num_leaves]
         if is_free:
             self.use(row, num_tokens)
         return is_free

@@ -1,10 +1,9 @@
-"""From scored groups to what the learner is fed: candidates, then samples with an advantage for every token.
+"""Turn scored groups into the learner's input: candidates, then samples with an advantage for every token.
 
     scored groups -> candidates, or dropped with a reason -> (measured by the learner) -> train samples
 
-Owns which responses may be learned from, and which baseline goes with which advantage. Pure: the maths is
-driver/learning/advantages.py, the models' measures come from the learner. A group keeps its place, and a response
-its place in the group: what comes out has the order of the problems.
+This module decides which responses may be learned from, and which baseline belongs to which advantage. Pure: the
+measures of the models come from the learner. The order of groups, and of responses in a group, is kept.
 """
 
 from collections.abc import Sequence
@@ -41,10 +40,10 @@ def learnable(
     algorithm: PolicyGradientConfig,
     reward: RewardConfig,
 ) -> tuple[list[list[Candidate]], list[DroppedGroup]]:
-    """Every group ends in exactly one of the two: its responses may be learned from, or it is dropped with a reason.
+    """Return the candidates of the learnable groups, and the dropped groups. Each group is in exactly one of the two.
 
-    `policy_version` is that of the weights that are about to learn. Staleness is bounded by the order of a step, and
-    checked here again, where samples are consumed.
+    `policy_version` is that of the weights that will learn. The buffer bounds the staleness; it is checked again here,
+    where samples are used.
     """
     chosen: list[list[Candidate]] = []
     dropped: list[DroppedGroup] = []
@@ -63,9 +62,9 @@ def learnable(
 def why_not_learnable(
     scored: ScoredGroup, *, policy_version: int, step: int, algorithm: PolicyGradientConfig, reward: RewardConfig
 ) -> DroppedGroup | None:
-    """Why a group can't be learned from; None where it can.
+    """Return why a group can't be learned from, or None if it can.
 
-    Only a baseline of siblings needs rewards that differ: the others learn from equal ones too.
+    Only a baseline within the group needs different rewards: the others also learn from equal ones.
     """
     shaped_rewards = Combination(reward).shaped_rewards(scored.scores, step=step)
     rollouts = scored.group.rollouts
@@ -87,12 +86,12 @@ def why_not_learnable(
 
 
 def oldest_version(scored: ScoredGroup) -> int:
-    """The policy version that drew the group's oldest token."""
+    """Return the policy version that drew the group's oldest token."""
     return min(rollout.policy_version for rollout in scored.group.rollouts)
 
 
 def _candidates(scored: ScoredGroup, shaped_rewards: Sequence[float | None]) -> list[Candidate]:
-    """The scored responses: an unscored one leaves the baseline and the loss."""
+    """Return the scored responses; unscored ones are neither in the baseline nor in the loss."""
     group = scored.group
     return [
         Candidate(
@@ -110,7 +109,7 @@ def _candidates(scored: ScoredGroup, shaped_rewards: Sequence[float | None]) -> 
 
 
 def to_measure(candidate: Candidate) -> TrainSample:
-    """The candidate as the learner reads it to measure it: nothing is learned, no advantage is needed."""
+    """Return the candidate as a sample to be measured: nothing is learned from it, so its advantages are 0."""
     return TrainSample(
         group_id=candidate.group_id,
         prompt_token_ids=candidate.prompt_token_ids,
@@ -125,12 +124,12 @@ def to_measure(candidate: Candidate) -> TrainSample:
 def samples_from_rewards(
     groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: GrpoConfig
 ) -> list[list[TrainSample]]:
-    """The groups' samples, each reward compared with those of its siblings or of the batch.
+    """Return the samples of each group, with advantages relative to the group or to the batch.
 
-    `measures` are in the order of the candidates; none where the algorithm needs none.
+    `measures` are in the order of the candidates; they are not read if the algorithm needs none.
 
     Raises:
-        ValueError: there are measures for some of the candidates only, or they lack what the algorithm reads.
+        ValueError: some candidates have no measures, or the measures lack what the algorithm needs.
     """
     candidates = [candidate for group in groups for candidate in group]
     known = list(measures) if algorithm.needs_measuring else [_UNKNOWN] * len(candidates)
@@ -140,7 +139,7 @@ def samples_from_rewards(
         shaped_rewards = [candidate.shaped_reward for candidate in candidates]
         advantages = [tuple(of_tokens.tolist()) for of_tokens in reinforce_plus_plus(shaped_rewards, penalties)]
     else:
-        advantages = _against_siblings(groups, penalties, algorithm)
+        advantages = _group_advantages(groups, penalties, algorithm)
     no_returns: list[tuple[float, ...]] = [()] * len(candidates)
     samples = [
         _sample(*facts, algorithm=algorithm) for facts in zip(candidates, known, advantages, no_returns, strict=True)
@@ -151,12 +150,12 @@ def samples_from_rewards(
 def samples_from_critic(
     groups: Sequence[Sequence[Candidate]], measures: Sequence[TokenMeasures], algorithm: PpoConfig
 ) -> list[list[TrainSample]]:
-    """The groups' samples, each token compared with what the critic expected; whitened if asked.
+    """Return the samples of each group, with advantages relative to the critic's values, whitened if configured.
 
-    The returns, which the critic learns, never are.
+    The returns, from which the critic learns, are never whitened.
 
     Raises:
-        ValueError: as above.
+        ValueError: some candidates have no measures, or the measures lack what the algorithm needs.
     """
     candidates = [candidate for group in groups for candidate in group]
     _check(candidates, measures, algorithm)
@@ -182,6 +181,11 @@ def samples_from_critic(
 
 
 def _check(candidates: Sequence[Candidate], known: Sequence[TokenMeasures], algorithm: PolicyGradientConfig) -> None:
+    """Check that every candidate has the measures that the algorithm needs.
+
+    Raises:
+        ValueError: measures are missing.
+    """
     if len(known) != len(candidates):
         raise ValueError(f"{len(known)} measures for {len(candidates)} candidates")
     needed = {
@@ -199,7 +203,7 @@ def _check(candidates: Sequence[Candidate], known: Sequence[TokenMeasures], algo
 
 
 def _penalties(candidate: Candidate, measured: TokenMeasures, algorithm: PolicyGradientConfig) -> Floats:
-    """[T] what each token costs; zeros unless the distance to the reference is charged in the reward."""
+    """Return the penalty of each token [T]; zeros unless the distance to the reference is charged in the reward."""
     if algorithm.kl != "reward":
         return np.zeros(len(candidate.response_token_ids))
     return kl_penalties(
@@ -210,10 +214,10 @@ def _penalties(candidate: Candidate, measured: TokenMeasures, algorithm: PolicyG
     )
 
 
-def _against_siblings(
+def _group_advantages(
     groups: Sequence[Sequence[Candidate]], penalties: Sequence[Floats], algorithm: GrpoConfig
 ) -> list[tuple[float, ...]]:
-    """One advantage a response, the same number for its tokens; what its tokens cost is part of its reward."""
+    """Return for each response its advantage, repeated for each token [T]; token penalties are part of its reward."""
     costs = iter(penalties)
     advantages: list[tuple[float, ...]] = []
     for group in groups:
@@ -223,7 +227,7 @@ def _against_siblings(
         else:
             relative = group_relative(rewards, scale_by_std=algorithm.scale_by_std)
         for candidate, advantage in zip(group, relative, strict=True):
-            assert advantage is not None, "a candidate has a reward"
+            assert advantage is not None, "every candidate has a reward"
             advantages.append((advantage,) * len(candidate.response_token_ids))
     return advantages
 
@@ -236,8 +240,11 @@ def _sample(
     *,
     algorithm: PolicyGradientConfig,
 ) -> TrainSample:
-    """With one optimiser step a batch the weights that learn are those that were measured: the ratio starts at 1, and
-    the learner's own log-probabilities say so more exactly."""
+    """Return the sample of a candidate.
+
+    With one optimiser step a batch there are no old log-probabilities: the weights that learn are those that were
+    measured, so the ratio is 1, and the learner's current log-probabilities give this exactly.
+    """
     is_reused = algorithm.optimizer_steps > 1
     return TrainSample(
         group_id=candidate.group_id,
@@ -255,5 +262,6 @@ def _sample(
 
 
 def _as_groups(samples: Sequence[TrainSample], groups: Sequence[Sequence[Candidate]]) -> list[list[TrainSample]]:
+    """Return the samples in the groups of their candidates."""
     rest = iter(samples)
     return [list(islice(rest, len(group))) for group in groups]

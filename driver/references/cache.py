@@ -1,11 +1,9 @@
-"""The reference cache: a folder of Parquet files that runs share, of which only an index is held in memory.
+"""Cache references in a folder of Parquet files that runs share; only an index of the files is held in memory.
 
-Owns what the folder's files are to a run: which it knows, when it looks for new ones, and what becomes of one that is
-damaged, written by another version or merged away. Knows no pivot and no key's meaning (driver/references/store.py).
-
-Every file is written aside, renamed and never changed again, so that any number of processes may add to a folder and
-read it. Whatever happens to the folder while a run goes on, the run goes on: a reference that can't be read is asked
-for again, one that can't be written stays in memory, and both are said.
+The cache looks for new files of other processes, and handles files that are damaged, of another version, or merged.
+Every file is written under another name, renamed and never changed again. So any number of processes may add to a
+folder and read it. Whatever happens to the folder during a run, the run goes on: a reference that can't be read is
+asked for again, one that can't be written stays in memory, and a note tells the user.
 """
 
 import logging
@@ -24,27 +22,27 @@ from driver.references.files import (
     ENDING,
     FileIndex,
     UnusableFile,
-    as_groups,
-    read_group,
+    as_row_groups,
     read_index,
+    read_row_group,
     reference_at,
-    set_aside,
+    rename_unusable,
     write_file,
 )
-from driver.references.merge import MAX_MERGED_ROWS, due_for_merging, merged_groups, sole_merger
+from driver.references.merge import MAX_MERGED_ROWS, due_for_merging, merged_row_groups, sole_merger
 
 _log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
-"""Between two looks at the folder for files of other processes."""
-GROUPS_IN_MEMORY = 32
-"""Row groups that were read last; a set of up to 16,384 items is read from disk once."""
+"""Seconds between two looks at the folder for files of other processes."""
+ROW_GROUPS_IN_MEMORY = 32
+"""Row groups kept in memory, the last used ones: a set of up to 16,384 items is read from disk once."""
 _MAX_LOOKS = 10
-"""In a row, while files go that were listed a moment ago; a network's file system may list them for longer."""
+"""Looks in a row while listed files disappear; a network file system may list deleted files for longer."""
 
 
 class ReferenceCache:
-    """References by key. Without a folder they are kept in memory, for this run alone."""
+    """Keep references by key. Without a folder they are in memory, for this run only."""
 
     def __init__(
         self,
@@ -53,39 +51,39 @@ class ReferenceCache:
         note: Callable[[str], None] = _log.warning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Reads the keys of all files, not their texts; `note` is told what a person should know.
+        """Read the keys of all files, not their texts. `note` is called with what the user should know.
 
         Raises:
-            BadInput: the folder can't be made, read or written to.
+            BadInput: the folder can't be created, read or written to.
         """
         self._folder = folder
         self._note = note
         self._clock = clock
         self._unsaved: dict[str, Reference] = {}
-        self._files: dict[str, FileIndex] = {}  # by name, those with the most rows first
-        self._ignored: set[str] = set()  # names of files that are no use and could not be set aside
-        self._groups: OrderedDict[tuple[Path, int], pa.Table] = OrderedDict()  # the last read last
-        self._troubles: set[str] = set()  # that were said and have not passed yet
+        self._files: dict[str, FileIndex] = {}  # by name, files with the most rows first
+        self._ignored: set[str] = set()  # names of unusable files that could not be renamed
+        self._row_groups: OrderedDict[tuple[Path, int], pa.Table] = OrderedDict()  # the last used one last
+        self._troubles: set[str] = set()  # problems that were noted and still last
         self._next_look = clock() + LOOK_EVERY_S
         if folder is not None:
             check_folder(folder)
-            _try_out(folder)
+            _create_and_test(folder)
             self._refresh(folder)
             self._merge(folder)
 
     def __len__(self) -> int:
-        """How many keys there are; counted each time."""
+        """Return the number of keys; it is counted at every call."""
         halves = [np.stack([file.high, file.low], axis=1) for file in self._files.values()]
         unsaved = [np.frombuffer(bytes.fromhex(key), dtype=np.uint64).reshape(1, 2) for key in self._unsaved]
         return len(np.unique(np.concatenate(halves + unsaved), axis=0)) if halves or unsaved else 0
 
     @property
     def num_unsaved(self) -> int:
-        """References that no file has yet: added since `save`, or it failed."""
+        """Return the number of references that are in no file: added since the last `save`, or it failed."""
         return len(self._unsaved)
 
     def get(self, key: str) -> Reference | None:
-        """The reference of a key; other processes' new files are seen within LOOK_EVERY_S."""
+        """Return the reference of a key, or None. New files of other processes are seen within LOOK_EVERY_S seconds."""
         if (unsaved := self._unsaved.get(key)) is not None or self._folder is None:
             return unsaved
         if (found := self._find(self._folder, key)) is None and self._clock() >= self._next_look:
@@ -94,54 +92,57 @@ class ReferenceCache:
         return found
 
     def add(self, reference: Reference) -> None:
-        """Found from now on, and by others once `save` was called."""
+        """Add a reference; other processes find it after `save`."""
         self._unsaved[reference.key] = reference
 
     def save(self) -> None:
-        """Write what was added since the last call as one new file. Safe to call at any time.
+        """Write the added references as one new file. Safe to call at any time.
 
-        On a full disk, or without the folder, references stay in memory until a later call can write them.
+        If the disk is full or the folder is missing, references stay in memory until a later call can write them.
         """
         if not self._unsaved or self._folder is None:
             return
         try:
-            path = write_file(self._folder, as_groups(list(self._unsaved.values())))
+            path = write_file(self._folder, as_row_groups(list(self._unsaved.values())))
             self._files[path.name] = read_index(path)
         except OSError as error:
-            self._say_once("write", f"references can't be written ({error}); they are kept in memory meanwhile")
+            self._note_once("write", f"references can't be written ({error}); they are kept in memory until they can")
             return
         self._troubles.discard("write")
         self._unsaved.clear()
         self._merge(self._folder)
 
     def _find(self, folder: Path, key: str) -> Reference | None:
+        """Return the reference of a key from the files, or None."""
         wanted = bytes.fromhex(key)
         for file in tuple(self._files.values()):
-            place = file.place(wanted)
-            if place is None or file.path.name not in self._files:
+            found_at = file.find(wanted)
+            if found_at is None or file.path.name not in self._files:
                 continue
+            row_group, row = found_at
             try:
-                found = reference_at(self._group(file.path, place[0]), place[1])
-            except FileNotFoundError:  # merged into another: whatever it held is there
+                found = reference_at(self._row_group(file.path, row_group), row)
+            except FileNotFoundError:  # merged into another file, which holds its rows now
                 self._refresh(folder)
                 return self._find(folder, key)
             except (UnusableFile, OSError) as trouble:
-                self._give_up(file.path, trouble)
+                self._drop_file(file.path, trouble)
                 continue
             return found
         return None
 
-    def _group(self, path: Path, group: int) -> pa.Table:
-        table = self._groups.pop((path, group), None)
+    def _row_group(self, path: Path, row_group: int) -> pa.Table:
+        """Return a row group from memory or from disk."""
+        table = self._row_groups.pop((path, row_group), None)
         if table is None:
-            table = read_group(path, group)
-            while len(self._groups) >= GROUPS_IN_MEMORY:
-                self._groups.popitem(last=False)
-        self._groups[path, group] = table
+            table = read_row_group(path, row_group)
+            while len(self._row_groups) >= ROW_GROUPS_IN_MEMORY:
+                self._row_groups.popitem(last=False)
+        self._row_groups[path, row_group] = table
         return table
 
     def _refresh(self, folder: Path) -> None:
-        """Know the folder's files as they are now. One that goes while we look was merged: then we look again."""
+        """Update the known files. A file that disappears meanwhile was merged: then look again."""
         self._next_look = self._clock() + LOOK_EVERY_S
         for _ in range(_MAX_LOOKS):
             names = self._listed(folder)
@@ -156,7 +157,7 @@ class ReferenceCache:
         try:
             names = {entry.name for entry in os.scandir(folder) if entry.name.endswith(ENDING) and entry.is_file()}
         except OSError as error:
-            self._say_once("read", f"references can't be read ({error}); they are asked for again")
+            self._note_once("read", f"references can't be read ({error}); they are asked for again")
             return set()
         self._troubles.discard("read")
         return names
@@ -167,27 +168,27 @@ class ReferenceCache:
         except FileNotFoundError as gone:
             return gone
         except (UnusableFile, OSError) as trouble:
-            self._give_up(path, trouble)
+            self._drop_file(path, trouble)
             return None
 
-    def _give_up(self, path: Path, trouble: UnusableFile | OSError) -> None:
-        """Do without a file; its references are asked for again."""
+    def _drop_file(self, path: Path, trouble: UnusableFile | OSError) -> None:
+        """Stop using a file, and rename it if it is unusable; its references are asked for again."""
         self._files.pop(path.name, None)
-        for place in [place for place in self._groups if place[0] == path]:
-            del self._groups[place]
-        if isinstance(trouble, OSError):  # of the disk or the network: another time it may be read
+        for kept in [kept for kept in self._row_groups if kept[0] == path]:
+            del self._row_groups[kept]
+        if isinstance(trouble, OSError):  # a problem of the disk or the network: the file may be readable later
             self._ignored.add(path.name)
             self._note(f"{path} can't be read ({trouble}); its references are asked for again")
             return
         try:
-            aside = set_aside(path, trouble.ending)
-            self._note(f"{path} {trouble}: set aside as {aside.name}; its references are asked for again")
+            renamed = rename_unusable(path, trouble.ending)
+            self._note(f"{path} {trouble}: renamed to {renamed.name}; its references are asked for again")
         except OSError as error:
             self._ignored.add(path.name)
             self._note(f"{path} {trouble} and can't be renamed ({error}); its references are asked for again")
 
     def _merge(self, folder: Path) -> None:
-        """Merge small files where there are many, some at a time, unless another process is at it."""
+        """Merge small files if there are many, some at a time, unless another process is merging."""
         if not due_for_merging(self._files.values()):
             return
         with sole_merger(folder) as is_held:
@@ -198,41 +199,43 @@ class ReferenceCache:
             while num_rows < MAX_MERGED_ROWS and (sources := due_for_merging(self._files.values())):
                 num_rows += sum(map(len, sources))
                 try:
-                    write_file(folder, merged_groups(sources))
+                    write_file(folder, merged_row_groups(sources))
                     for source in sources:
                         source.path.unlink(missing_ok=True)
                 except UnusableFile as unusable:
-                    self._give_up(unusable.path, unusable)
+                    self._drop_file(unusable.path, unusable)
                 except OSError as error:
-                    self._say_once("merge", f"the reference cache's small files can't be merged ({error})")
+                    self._note_once("merge", f"the reference cache's small files can't be merged ({error})")
                     return
                 self._refresh(folder)
 
-    def _say_once(self, trouble: str, text: str) -> None:
+    def _note_once(self, trouble: str, text: str) -> None:
+        """Note a problem, but not again while it lasts."""
         if trouble not in self._troubles:
             self._troubles.add(trouble)
             self._note(f"{self._folder}: {text}")
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that can't be made, read or written to, without making it.
+    """Refuse a folder that can't be created, read or written to, without creating it.
 
     Raises:
-        BadInput: naming what is in the way.
+        BadInput: the message names the path that is the reason.
     """
-    existing = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not existing.is_dir() or not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
         raise BadInput(
-            f"pivot.cache {folder}: {existing} is no folder that may be read and written to; choose another, or set "
-            'pivot.cache = "off" to keep references for one run only'
+            f"pivot.cache {folder}: {existing} is not a folder with read and write permission; choose another, or set "
+            'pivot.cache = "off" to keep references for one run only',
+            key="pivot.cache",
         )
 
 
-def _try_out(folder: Path) -> None:
-    """Make the folder and write to it: a file system may be read-only, or full, whatever its permissions say.
+def _create_and_test(folder: Path) -> None:
+    """Create the folder and write to it: a file system may be read-only or full in spite of its permissions.
 
     Raises:
-        BadInput: with what the system said.
+        BadInput: it can't be written to.
     """
     trial = folder / f".{os.getpid()}.trial"
     try:
@@ -242,4 +245,7 @@ def _try_out(folder: Path) -> None:
         finally:
             trial.unlink(missing_ok=True)
     except OSError as error:
-        raise BadInput(f"pivot.cache {folder} can't be written to ({error}); make room, or choose another") from None
+        raise BadInput(
+            f"pivot.cache {folder} can't be written to ({error}); free disk space, or choose another folder",
+            key="pivot.cache",
+        ) from None

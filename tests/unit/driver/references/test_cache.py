@@ -25,7 +25,7 @@ def test_what_was_not_saved_is_not_there_after_a_reload(tmp_path: Path) -> None:
 
 def test_a_file_of_several_row_groups_finds_every_row(tmp_path: Path) -> None:
     cache = filled(tmp_path, *range(1300))  # groups of 512, 512 and 276 rows
-    assert len(read_index(files(tmp_path)[0]).group_starts) == 4
+    assert len(read_index(files(tmp_path)[0]).row_group_starts) == 4
     for name in (0, 511, 512, 1023, 1024, 1299):
         assert cache.get(key(name)) == reference(name)
     assert cache.get(key(1300)) is None
@@ -123,7 +123,7 @@ def test_merged_rows_fill_their_row_groups(tmp_path: Path) -> None:
     for start in range(0, 100 * FILES_TO_MERGE, 100):
         filled(tmp_path, *range(start, start + 100))
     (merged,) = files(tmp_path)
-    assert read_index(merged).group_starts.tolist() == [0, 512, 800]
+    assert read_index(merged).row_group_starts.tolist() == [0, 512, 800]
     assert ReferenceCache(tmp_path).get(key(799)) == reference(799)
 
 

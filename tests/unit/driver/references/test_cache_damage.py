@@ -1,4 +1,4 @@
-"""Whatever is wrong with a file of the reference cache, or with its folder, is said and survived."""
+"""Test that a run survives every damage of the reference cache's files and folder, and notes it."""
 
 import resource
 import shutil
@@ -21,15 +21,14 @@ from tests.runs.cached_references import files, filled, key, reference
 
 
 @pytest.mark.parametrize("content", [b"", b"not Parquet at all", b"PAR1 neither is this PAR1"])
-def test_a_file_that_is_no_parquet_is_set_aside_and_said(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_parquet_is_renamed_and_noted(tmp_path: Path, content: bytes) -> None:
     filled(tmp_path, 1)
     (tmp_path / "other.parquet").write_bytes(content)
-    said: list[str] = []
-    cache = ReferenceCache(tmp_path, note=said.append)
+    notes: list[str] = []
+    cache = ReferenceCache(tmp_path, note=notes.append)
     assert cache.get(key(1)) == reference(1)
-    (line,) = said
-    assert "other.parquet is damaged (" in line
-    assert "set aside as other.parquet.damaged; its references are asked for again" in line
+    (line,) = notes
+    assert "other.parquet.damaged" in line
     assert (tmp_path / "other.parquet.damaged").read_bytes() == content
     assert len(files(tmp_path)) == 1
 
@@ -39,10 +38,10 @@ def test_a_file_cut_short_loses_its_own_references_only(tmp_path: Path) -> None:
     (cut,) = files(tmp_path)
     cut.write_bytes(cut.read_bytes()[:-200])
     filled(tmp_path, "whole")
-    said: list[str] = []
-    cache = ReferenceCache(tmp_path, note=said.append)
+    notes: list[str] = []
+    cache = ReferenceCache(tmp_path, note=notes.append)
     assert (cache.get(key("whole")), cache.get(key(1))) == (reference("whole"), None)
-    assert len(said) <= 1 and list(tmp_path.glob("*.damaged")) != []
+    assert len(notes) <= 1 and list(tmp_path.glob("*.damaged")) != []
 
 
 def test_damage_among_the_texts_is_found_when_they_are_read_and_they_are_written_anew(tmp_path: Path) -> None:
@@ -52,12 +51,12 @@ def test_damage_among_the_texts_is_found_when_they_are_read_and_they_are_written
     content = bytearray(damaged.read_bytes())
     content[(start + end) // 2] ^= 1
     damaged.write_bytes(content)
-    said: list[str] = []
-    cache = ReferenceCache(tmp_path, note=said.append)
-    assert said == []  # the keys are whole
+    notes: list[str] = []
+    cache = ReferenceCache(tmp_path, note=notes.append)
+    assert notes == []  # the keys are whole
     assert cache.get(key(3)) is None
-    (line,) = said
-    assert f"{damaged} is damaged" in line and f"{damaged.name}.damaged" in line
+    (line,) = notes
+    assert f"{damaged.name}.damaged" in line
     cache.add(reference(3))
     cache.save()
     assert ReferenceCache(tmp_path).get(key(3)) == reference(3)
@@ -86,27 +85,25 @@ def test_damage_that_a_merge_comes_upon_costs_that_file_alone(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("metadata", [None, {b"reference_cache_format": b"1"}, {b"reference_cache_format": b"3"}])
-def test_a_file_of_another_version_is_set_aside_and_kept(tmp_path: Path, metadata: dict[bytes, bytes] | None) -> None:
+def test_a_file_of_another_version_is_renamed_and_kept(tmp_path: Path, metadata: dict[bytes, bytes] | None) -> None:
     table = pa.table({"key": ["k"], "finish_reason": ["stop"]}).replace_schema_metadata(metadata)
     pq.write_table(table, tmp_path / "old.parquet")
-    said: list[str] = []
-    cache = ReferenceCache(tmp_path, note=said.append)
+    notes: list[str] = []
+    cache = ReferenceCache(tmp_path, note=notes.append)
     assert len(cache) == 0
-    (line,) = said
-    named = metadata[b"reference_cache_format"].decode() if metadata else "an earlier one"
-    assert f"old.parquet was written by another version (format {named}, this one reads 2)" in line
-    assert "set aside as old.parquet.other-version" in line
+    (line,) = notes
+    assert "old.parquet.other-version" in line
     assert pq.read_table(tmp_path / "old.parquet.other-version").num_rows == 1
 
 
 def test_columns_that_are_not_the_formats_are_another_version_whatever_the_file_says(tmp_path: Path) -> None:
     pq.write_table(pa.table({"key": ["k"]}).replace_schema_metadata(SCHEMA.metadata), tmp_path / "odd.parquet")
-    said: list[str] = []
-    ReferenceCache(tmp_path, note=said.append)
-    assert "odd.parquet.other-version" in said[0]
+    notes: list[str] = []
+    ReferenceCache(tmp_path, note=notes.append)
+    assert "odd.parquet.other-version" in notes[0]
 
 
-def test_nothing_that_was_set_aside_is_written_over(tmp_path: Path) -> None:
+def test_no_renamed_file_is_overwritten(tmp_path: Path) -> None:
     for content in (b"first", b"second"):
         (tmp_path / "a.parquet").write_bytes(content)
         ReferenceCache(tmp_path, note=print)
@@ -120,17 +117,18 @@ def test_nothing_that_was_set_aside_is_written_over(tmp_path: Path) -> None:
 def test_a_folder_that_can_not_be_one_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(BadInput, match=r"pivot\.cache .*file is no folder that may be read and written to"):
-            check_folder(folder)
-        with pytest.raises(BadInput, match="is no folder"):
-            ReferenceCache(folder)
+        for use in (check_folder, ReferenceCache):
+            with pytest.raises(BadInput) as error:
+                use(folder)
+            assert error.value.key == "pivot.cache"
     check_folder(tmp_path / "not" / "there" / "yet")
     assert not (tmp_path / "not").exists()
 
 
 def test_a_folder_that_nothing_can_be_written_to_is_refused_at_the_start(tmp_path: Path) -> None:
-    with full_disk(), pytest.raises(BadInput, match=r"can't be written to .*make room, or choose another"):
+    with full_disk(), pytest.raises(BadInput) as error:
         ReferenceCache(tmp_path)
+    assert error.value.key == "pivot.cache"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -146,8 +144,8 @@ def full_disk() -> Iterator[None]:
 
 
 def test_on_a_full_disk_references_stay_in_memory_and_are_written_once_there_is_room(tmp_path: Path) -> None:
-    said: list[str] = []
-    cache = ReferenceCache(tmp_path, note=said.append)
+    notes: list[str] = []
+    cache = ReferenceCache(tmp_path, note=notes.append)
     with full_disk():
         for name in (1, 2):
             cache.add(reference(name))
@@ -155,7 +153,7 @@ def test_on_a_full_disk_references_stay_in_memory_and_are_written_once_there_is_
         assert [cache.get(key(name)) for name in (1, 2)] == [reference(1), reference(2)]
         assert list(tmp_path.iterdir()) == []  # nothing half-written
     assert cache.num_unsaved == 2
-    (line,) = said  # once
+    (line,) = notes  # once
     assert "references can't be written" in line and "kept in memory" in line
     cache.save()
     assert cache.num_unsaved == 0
@@ -163,19 +161,19 @@ def test_on_a_full_disk_references_stay_in_memory_and_are_written_once_there_is_
     with full_disk():
         cache.add(reference(3))
         cache.save()
-    assert len(said) == 2  # it is full again: another trouble
+    assert len(notes) == 2  # it is full again: another trouble
 
 
-def test_a_folder_that_goes_while_the_run_goes_on_is_survived_and_said(tmp_path: Path) -> None:
-    folder, clock, said = tmp_path / "cache", Clock(100.0), list[str]()
+def test_a_folder_that_goes_while_the_run_goes_on_is_survived_and_noted(tmp_path: Path) -> None:
+    folder, clock, notes = tmp_path / "cache", Clock(100.0), list[str]()
     filled(folder, 1)
-    cache = ReferenceCache(folder, note=said.append, clock=clock)
+    cache = ReferenceCache(folder, note=notes.append, clock=clock)
     shutil.rmtree(folder)
     assert cache.get(key(1)) is None
-    assert len(said) == 1 and "references can't be read" in said[0]
+    assert len(notes) == 1 and "references can't be read" in notes[0]
     cache.add(reference(1))
     cache.save()
-    assert len(said) == 2 and "references can't be written" in said[1]
+    assert len(notes) == 2 and "references can't be written" in notes[1]
     folder.mkdir()
     cache.save()
     clock.now += LOOK_EVERY_S

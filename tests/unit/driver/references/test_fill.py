@@ -9,7 +9,7 @@ from contracts.config.workers import PivotConfig
 from contracts.errors import BadInput, RunFailed
 from driver.problems.sources import ListSource
 from driver.references.cache import ReferenceCache
-from driver.references.fill import SAVE_EVERY_S, Items, ask_for, distinct_items, num_in_flight, sort_out
+from driver.references.fill import SAVE_EVERY_S, Items, ask_for, distinct_items, look_up, num_in_flight
 from driver.references.store import PivotSampling, ReferenceStore
 from tests.builders import a_problem
 from tests.fakes.ports import FakeGenerator, run, token_ids
@@ -22,7 +22,7 @@ def items(names: str, *languages: str) -> Items:
     return distinct_items(ListSource(problems, name="some"), languages)
 
 
-def book(pivot: FakeGenerator, folder: Path) -> ReferenceStore:
+def a_store(pivot: FakeGenerator, folder: Path) -> ReferenceStore:
     return ReferenceStore(pivot=pivot, prompt=token_ids, sampling=SAMPLING, cache=ReferenceCache(folder))
 
 
@@ -40,12 +40,12 @@ def test_languages_share_an_item_and_each_is_there_once() -> None:
 def test_only_what_is_missing_is_asked_for_and_found_again(tmp_path: Path) -> None:
     wanted = items("abcd", "de", "th")
     first = FakeGenerator()
-    run(ask_for(items("bd", "th"), book(first, tmp_path), num_in_flight=1, on_progress=ignore))
+    run(ask_for(items("bd", "th"), a_store(first, tmp_path), num_in_flight=1, on_progress=ignore))
     assert len(first.requests) == 2
 
     pivot, shown = FakeGenerator(), list[int]()
-    references = book(pivot, tmp_path)
-    outcome = sort_out(wanted, references, on_progress=shown.append)
+    references = a_store(pivot, tmp_path)
+    outcome = look_up(wanted, references, on_progress=shown.append)
     assert (outcome.num_found, [problem.item_id for problem in outcome.missing]) == (2, ["a", "c"])
     assert shown == [1, 2, 3, 4]
     shown.clear()
@@ -53,7 +53,7 @@ def test_only_what_is_missing_is_asked_for_and_found_again(tmp_path: Path) -> No
     assert shown == [1, 2]
     assert [request.prompt_token_ids for request in pivot.requests] == [token_ids(f"Question {x}?") for x in "ac"]
     assert (references.counts.asked, references.counts.cached, references.counts.requests) == (4, 2, 2)
-    assert sort_out(wanted, book(pivot, tmp_path), on_progress=ignore).num_found == 4
+    assert look_up(wanted, a_store(pivot, tmp_path), on_progress=ignore).num_found == 4
 
 
 def test_a_question_that_the_pivot_can_not_read_is_left_out_and_told(tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_a_question_that_the_pivot_can_not_read_is_left_out_and_told(tmp_path: P
             raise BadInput("Question b? is too long")
         return token_ids(question)
 
-    references = book(FakeGenerator(), tmp_path)
+    references = a_store(FakeGenerator(), tmp_path)
     references.prompt = prompt
-    outcome = sort_out(items("abc", "de"), references, on_progress=ignore)
+    outcome = look_up(items("abc", "de"), references, on_progress=ignore)
     assert [problem.item_id for problem in outcome.missing] == ["a", "c"]
     assert outcome.refused == ["Question b? is too long"]
 
@@ -73,7 +73,7 @@ def test_no_more_are_in_flight_than_allowed(tmp_path: Path) -> None:
     async def ask() -> None:
         pivot = FakeGenerator(closed={token_ids(f"Question {name}?") for name in "abcde"})
         filling = asyncio.ensure_future(
-            ask_for(items("abcde", "de"), book(pivot, tmp_path), num_in_flight=2, on_progress=ignore)
+            ask_for(items("abcde", "de"), a_store(pivot, tmp_path), num_in_flight=2, on_progress=ignore)
         )
         for name in "ab":
             assert (await pivot.asked.get()).prompt_token_ids == token_ids(f"Question {name}?")
@@ -97,7 +97,7 @@ def test_what_is_there_is_saved_now_and_then_while_the_rest_is_under_way(tmp_pat
         filling = asyncio.ensure_future(
             ask_for(
                 items("abcd", "de"),
-                book(pivot, tmp_path),
+                a_store(pivot, tmp_path),
                 num_in_flight=1,
                 on_progress=ignore,
                 clock=lambda: next(ticks) * SAVE_EVERY_S / 2,
@@ -119,11 +119,11 @@ def test_a_pivot_that_gives_up_ends_it_and_what_came_before_is_kept(tmp_path: Pa
         blocked = token_ids("Question c?")
         pivot = FakeGenerator(closed={blocked})
         filling = asyncio.ensure_future(
-            ask_for(items("abcde", "de"), book(pivot, tmp_path), num_in_flight=2, on_progress=ignore)
+            ask_for(items("abcde", "de"), a_store(pivot, tmp_path), num_in_flight=2, on_progress=ignore)
         )
         while (await pivot.asked.get()).prompt_token_ids != token_ids("Question e?"):
             pivot.failure = RunFailed("pivot-0 failed") if len(pivot.requests) >= 4 else None
-        with pytest.raises(RunFailed, match="pivot-0 failed"):
+        with pytest.raises(RunFailed):
             await filling
         assert len(ReferenceCache(tmp_path)) >= 2
 

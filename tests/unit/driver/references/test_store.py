@@ -47,7 +47,7 @@ def says(*answers: int | None) -> TextPivot:
     return TextPivot([None if answer is None else text for answer, text in zip(answers, texts, strict=True)])
 
 
-def book(
+def a_store(
     pivot: FakeGenerator | TextPivot, folder: Path | None = None, *, sampling: PivotSampling = SAMPLING
 ) -> ReferenceStore:
     return ReferenceStore(pivot=pivot, prompt=token_ids, sampling=sampling, cache=ReferenceCache(folder))
@@ -56,7 +56,7 @@ def book(
 def test_the_languages_of_an_item_share_one_request_also_while_it_is_under_way() -> None:
     async def ask() -> None:
         pivot = FakeGenerator(closed={PROMPT})
-        references = book(pivot)
+        references = a_store(pivot)
         waiting = [asyncio.ensure_future(references.get(a_problem("a", language))) for language in ("de", "th", "sw")]
         await pivot.asked.get()
         pivot.open(PROMPT)
@@ -73,7 +73,7 @@ def test_the_languages_of_an_item_share_one_request_also_while_it_is_under_way()
 
 def test_counts_start_again_once_they_were_taken() -> None:
     async def ask() -> None:
-        references = book(FakeGenerator())
+        references = a_store(FakeGenerator())
         await references.get(a_problem("a"))
         references.take_counts()
         await references.get(a_problem("a"))
@@ -87,7 +87,7 @@ def test_two_items_are_asked_for_side_by_side() -> None:
     async def ask() -> None:
         other = token_ids("Question b?")
         pivot = FakeGenerator(closed={PROMPT, other})
-        references = book(pivot)
+        references = a_store(pivot)
         waiting = [asyncio.ensure_future(references.get(a_problem(item))) for item in "ab"]
         await pivot.asked.get()
         await pivot.asked.get()
@@ -103,7 +103,7 @@ def test_two_items_are_asked_for_side_by_side() -> None:
 def test_a_failed_request_reaches_all_who_wait_and_is_made_again_by_the_next() -> None:
     async def ask() -> None:
         pivot = FakeGenerator(failure=RunFailed("pivot-0 failed"))
-        references = book(pivot)
+        references = a_store(pivot)
         asking = [references.get(a_problem("a", language)) for language in ("de", "th")]
         both = await asyncio.gather(*asking, return_exceptions=True)
         assert [str(one) for one in both] == ["pivot-0 failed"] * 2
@@ -117,7 +117,7 @@ def test_a_failed_request_reaches_all_who_wait_and_is_made_again_by_the_next() -
 def test_who_stops_waiting_does_not_take_the_reference_from_the_others() -> None:
     async def ask() -> None:
         pivot = FakeGenerator(closed={PROMPT})
-        references = book(pivot)
+        references = a_store(pivot)
         impatient, patient = (asyncio.ensure_future(references.get(a_problem("a", code))) for code in ("de", "th"))
         await pivot.asked.get()
         impatient.cancel()
@@ -131,7 +131,7 @@ def test_who_stops_waiting_does_not_take_the_reference_from_the_others() -> None
 
 def test_a_reference_is_found_again_after_a_reload_and_the_pivot_is_left_alone(tmp_path: Path) -> None:
     async def ask(pivot: FakeGenerator) -> Reference:
-        references = book(pivot, tmp_path)
+        references = a_store(pivot, tmp_path)
         found = await references.get(a_problem("a"))
         references.cache.save()
         return found
@@ -144,7 +144,7 @@ def test_a_reference_is_found_again_after_a_reload_and_the_pivot_is_left_alone(t
 
 def test_what_is_known_can_be_looked_for_without_a_pivot(tmp_path: Path) -> None:
     async def ask() -> Reference:
-        references = book(FakeGenerator(), tmp_path)
+        references = a_store(FakeGenerator(), tmp_path)
         found = await references.get(a_problem("a"))
         references.cache.save()
         return found
@@ -161,7 +161,7 @@ def test_what_is_known_can_be_looked_for_without_a_pivot(tmp_path: Path) -> None
 def asked(
     pivot: TextPivot, *, sampling: PivotSampling, problem: Problem | None = None
 ) -> tuple[Reference, ReferenceStore]:
-    references = book(pivot, sampling=sampling)
+    references = a_store(pivot, sampling=sampling)
     return run(references.get(problem or a_problem("a"))), references
 
 
@@ -179,7 +179,7 @@ def test_several_responses_are_one_request_and_the_majority_decides() -> None:
 
 def test_a_majority_below_the_share_is_undecided_and_another_share_asks_nobody_again(tmp_path: Path) -> None:
     async def ask(pivot: TextPivot, min_agreement: float) -> tuple[Reference, int]:
-        references = book(pivot, tmp_path, sampling=replace(SEVERAL, min_agreement=min_agreement))
+        references = a_store(pivot, tmp_path, sampling=replace(SEVERAL, min_agreement=min_agreement))
         reference = await references.get(a_problem("a"))
         references.cache.save()
         return reference, references.take_counts().undecided
@@ -202,7 +202,7 @@ def test_responses_that_were_cut_off_count_in_the_share_without_a_vote() -> None
 def test_a_reference_that_was_cut_off_is_rejected_counted_and_not_asked_for_again(sampling: PivotSampling) -> None:
     async def ask() -> None:
         pivot = says(*(None,) * sampling.num_references)
-        references = book(pivot, sampling=sampling)
+        references = a_store(pivot, sampling=sampling)
         found = [await references.get(a_problem("a", language)) for language in ("de", "th")]
         assert [reference.verdict for reference in found] == ["truncated"] * 2
         assert len(pivot.requests) == 1
@@ -226,7 +226,7 @@ def test_accuracy_counts_accepted_references_of_problems_with_a_known_answer() -
 
 def test_the_time_of_a_request_is_from_asking_to_its_answer() -> None:
     times = iter([10.0, 12.5, 20.0, 21.0])
-    references = book(says(17))
+    references = a_store(says(17))
     references.clock = lambda: next(times)
 
     async def ask() -> None:

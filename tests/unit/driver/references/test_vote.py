@@ -58,5 +58,5 @@ def test_one_response_alone_is_taken_as_it_is(alone: Rollout) -> None:
 
 
 def test_no_response_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="at least one response"):
+    with pytest.raises(ValueError):
         vote(())
