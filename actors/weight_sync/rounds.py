@@ -117,8 +117,7 @@ class PushRounds:
     async def update_stale(self, policy_version: int) -> None:
         """Push the last pushed version to the workers that do not hold it.
 
-        The fleet is also told again which workers hold it, in case it took no notice the first time because it was told
-        too late.
+        It also reports again to the fleet which workers hold it, because the first report may have come too late.
         """
         present = self._policy.receivers()
         holding = {name: worker for name, worker in present.items() if self._holders.get(name) == worker}
