@@ -58,7 +58,7 @@ class RetryRules:
 class Request(Generic[Content, Result]):
     """Hold one request that a caller waits for."""
 
-    name: str
+    name: str  # no two requests of a pool are under way under one name
     content: Content
     size: int  # what it adds to a worker's load
     result: "asyncio.Future[Result]"
@@ -166,6 +166,7 @@ class WorkerPool(ABC, Generic[Content]):
                 continue
             name = self._name_attempt(index, request)
             request.worker = self.supervisor.workers[index]
+            self.num_retries += request.failure is not None
             self._routing.assign(index, name, request, size=request.size)
             shares.setdefault(index, {})[name] = request
         for index in sorted(shares):
@@ -183,7 +184,6 @@ class WorkerPool(ABC, Generic[Content]):
             again = f"#again-{request.num_sent - 1}" if request.num_sent > 1 else ""
             name = f"{request.name}{again}"
             if not self._routing.holds(index, name):
-                self.num_retries += request.num_sent > 1
                 return name
 
     async def _wait_for_worker(self) -> None:

@@ -1,6 +1,7 @@
 """Put the scorers behind the driver's port, and give every scorer the calibration before it scores."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -45,6 +46,7 @@ class ScorerPool(WorkerPool[Call]):
         self._calibration: Calibration | None = None
         self._counters: dict[RemoteActor, dict[str, float]] = {}  # of every process that ever was, as last answered
         self._last_taken: dict[str, float] = {}
+        self._num_calls = itertools.count()
         self._num_given_up = 0
         self._num_comparing = 0
         self._more_can_compare = asyncio.Event()
@@ -58,8 +60,8 @@ class ScorerPool(WorkerPool[Call]):
         """
         result: asyncio.Future[tuple[Score | Unscored, ...]] = asyncio.get_running_loop().create_future()
         try:
-            return await self._ask(
-                Request("score", lambda handle, within_s: handle.score.remote(request, within_s=within_s), 1, result)
+            return await self._call(
+                "score", lambda handle, within_s: handle.score.remote(request, within_s=within_s), result
             )
         except Unanswered as failure:
             self._num_given_up += 1
@@ -77,9 +79,7 @@ class ScorerPool(WorkerPool[Call]):
         """
         result: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
         async with self._turn_to_compare():
-            return await self._ask(
-                Request("similarities", lambda handle, _: handle.similarities.remote(tuple(pairs)), 1, result)
-            )
+            return await self._call("similarities", lambda handle, _: handle.similarities.remote(tuple(pairs)), result)
 
     async def judge_fingerprint(self) -> str:
         """Return the fingerprint of the similarity that all scorers use.
@@ -88,7 +88,7 @@ class ScorerPool(WorkerPool[Call]):
             Unanswered: no scorer answered.
         """
         result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        return await self._ask(Request("fingerprint", lambda handle, _: handle.judge_fingerprint.remote(), 1, result))
+        return await self._call("fingerprint", lambda handle, _: handle.judge_fingerprint.remote(), result)
 
     async def use_calibration(self, calibration: Calibration) -> None:
         """Give the calibration to every scorer; those that are starting get it before they score.
@@ -148,6 +148,9 @@ class ScorerPool(WorkerPool[Call]):
             await worker.handle.use_calibration.remote(given)
 
     # --- calls --------------------------------------------------------------------------------------------------------
+
+    async def _call(self, what: str, call: Call, result: "asyncio.Future[Answer]") -> Answer:
+        return await self._ask(Request(f"{what} {next(self._num_calls)}", call, 1, result))
 
     def _send_share(self, worker: Worker, share: dict[str, Request[Call, object]]) -> None:
         for name, request in share.items():

@@ -53,6 +53,15 @@ def test_idle_scorers_take_turns() -> None:
     run(watch())
 
 
+def test_groups_that_are_scored_at_the_same_time_are_no_retries() -> None:
+    async def watch() -> None:
+        pool = a_pool(FakeScorer(), FakeScorer())
+        await asyncio.gather(*(pool.score(a_score_request()) for _ in range(6)))
+        assert (await pool.stats())["retries"] == 0
+
+    run(watch())
+
+
 # --- trying again -----------------------------------------------------------------------------------------------------
 
 
