@@ -153,3 +153,10 @@ def test_more_than_thirty_marks_in_a_row_are_cut_from_texts_of_more_than_three_t
 )
 def test_marks_group_or_part_digits(text: str, expected: list[str]) -> None:
     assert values(text) == expected
+
+
+@pytest.mark.parametrize(("blanks", "is_percent"), [(1, True), (16, True), (17, False)])
+def test_a_word_for_percent_begins_within_24_characters_before_its_number(blanks: int, is_percent: bool) -> None:
+    number = find_number(f"asilimia{' ' * blanks}50", LANGUAGES["sw"])
+    assert number is not None
+    assert (number.value, number.is_percent) == ("50", is_percent)
