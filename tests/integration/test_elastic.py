@@ -23,9 +23,10 @@ from actors.remote.process import RemoteActor, RemoteClass, this_process
 from cluster.elastic.ray_capacity import RayCapacity
 from cluster.elastic.scaling import Autoscaler, ScalingLimits
 from cluster.launch import Bundles, placed, start_actor
-from cluster.layout import Layout, Placement, Resources
+from cluster.layout import Placement
 from contracts.config.workers import ClusterConfig, FleetConfig
 from contracts.rollouts import Rollout, SamplingRequest
+from tests.runs.own_ray import a_layout
 
 MEMORY = 100_000_000
 """Of each node's object store."""
@@ -150,12 +151,7 @@ def nodes(protected: None) -> Iterator[Nodes]:
 
 def followed(nodes: Nodes, test: Test, *, least: int = 1, most: int = 2) -> None:
     """Two workers on two nodes, looked after every half second, for the time of a test."""
-    layout = Layout(
-        device="cpu",
-        placements=tuple(
-            Placement(role="policy", index=index, bundle=Resources(cpus=1, gpus=0), num_threads=1) for index in range(2)
-        ),
-    )
+    layout = a_layout("policy", 2, cpus=1)
     second, echo = nodes.add(), echo_class()
 
     def start(placement: Placement, bundles: Bundles) -> RemoteActor:

@@ -22,8 +22,6 @@ from tests.integration.programs.learner_ranks import Job, make_samples, packed
 if TYPE_CHECKING:
     from actors.learning.weight_source import ZeroWeightSource  # which imports DeepSpeed
 
-pytestmark = pytest.mark.integration
-
 # A family of its own that transformers doesn't know: its code lies beside its weights.
 OWN_CODE = """
 from transformers import LlamaConfig, LlamaForCausalLM

@@ -4,7 +4,6 @@ The plain actors answer a request only while a file exists, so that a test decid
 """
 
 import asyncio
-import io
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from rich.console import Console as Terminal
 
 from actors.engine import EngineWorker
 from actors.fleets.engines import EnginePool
@@ -24,17 +22,14 @@ from actors.fleets.worker import Worker, WorkerState
 from actors.remote.calls import end_actor
 from actors.remote.process import ProcessInfo, RemoteActor
 from actors.weight_sync.buckets import WeightBucket, WeightManifest
-from cluster.launch import Bundles, collect_logs, connected, placed, start_actor
-from cluster.layout import Layout, Placement, Resources
-from contracts.config.workers import ClusterConfig, FleetConfig
+from cluster.launch import Bundles, collect_logs, start_actor
+from contracts.config.workers import FleetConfig
 from contracts.errors import FleetLost
 from contracts.rollouts import Rollout
-from driver.tracking.console import Console
 from tests.fakes.workers import GatedWorker
 from tests.integration.conftest import TinyModels
 from tests.models.tiny import ModelWeights, load_model, request, tiny_policy
-
-pytestmark = pytest.mark.integration
+from tests.runs.own_ray import a_layout, own_bundles
 
 HASTY = FleetConfig(
     heartbeat_s=0.5, suspect_after_s=4, dead_after_s=8, max_restarts=1, restart_window_s=3600, backoff_s=0.1
@@ -45,21 +40,9 @@ DEADLINE_S = 300
 @pytest.fixture(scope="module")
 def bundles(environment: dict[str, str]) -> Iterator[Bundles]:
     """Two places of a Ray of our own, in this process' name."""
-    layout = Layout(
-        device="cpu",
-        placements=tuple(
-            Placement(role="policy", index=index, bundle=Resources(cpus=0.5, gpus=0), num_threads=1)
-            for index in range(2)
-        ),
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
-        patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
-        patch.delenv("RAY_AUTH_MODE")
-        config, console = ClusterConfig(), Console(Terminal(file=io.StringIO()))
-        with connected(config, console), placed(layout, config, console.waiting) as reserved:
-            yield reserved
+    layout = a_layout("policy", 2, cpus=0.5)
+    with own_bundles(layout, environment) as reserved:
+        yield reserved
 
 
 class Watched:

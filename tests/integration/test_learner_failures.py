@@ -4,7 +4,6 @@ One scenario, played once. Ranks start twice: at the beginning, and after one of
 """
 
 import asyncio
-import io
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,22 +12,18 @@ from pathlib import Path
 
 import pytest
 import ray
-from rich.console import Console as Terminal
 
 from actors.fleets.learner import LearnerRanks
 from actors.learner import LearnerWorker, RankArguments
 from actors.remote.calls import end_actor, processes
 from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from actors.weight_sync.buckets import WeightBucket, WeightManifest
-from cluster.launch import connected
 from contracts.batches import PushResult, StepResult, TrainBatch
-from contracts.config.workers import ClusterConfig, FleetConfig, PolicyConfig
+from contracts.config.workers import FleetConfig, PolicyConfig
 from contracts.errors import FleetLost, LearnerLost
-from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels
 from tests.integration.programs.learner_ranks import TEMPERATURE, Job, make_samples, packed
-
-pytestmark = pytest.mark.integration
+from tests.runs.own_ray import own_ray
 
 PATIENT = FleetConfig(dead_after_s=600)
 HASTY = FleetConfig(heartbeat_s=1, suspect_after_s=2, dead_after_s=5)
@@ -129,13 +124,8 @@ class Played:
 def played(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Played]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
-        patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
-        patch.delenv("RAY_AUTH_MODE")
-        with connected(ClusterConfig(), Console(Terminal(file=io.StringIO()))):
-            yield asyncio.run(play(arguments(tiny_models.policy), tmp_path_factory.mktemp("failures") / "checkpoint"))
+    with own_ray(environment):
+        yield asyncio.run(play(arguments(tiny_models.policy), tmp_path_factory.mktemp("failures") / "checkpoint"))
 
 
 def arguments(model: Path) -> RankArguments:

@@ -29,8 +29,6 @@ from tests.integration.programs.lora_ranks import (
 )
 from tests.models.tiny import PROMPT, expected_logprobs, push, request, tiny_policy
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture(scope="module")
 def tied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:

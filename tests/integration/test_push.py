@@ -9,7 +9,6 @@ import io
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from transformers import AutoModelForCausalLM
 from actors.fleets.worker import Worker, WorkerState
 from actors.generation.step_loop import StaleEngine
 from actors.weight_sync.buckets import tensor_checksum
-from cluster.launch import connected, placed
 from cluster.layout import layout
 from cluster.team import Team
 from contracts.batches import PushResult, TrainBatch, TrainSample
@@ -35,8 +33,7 @@ from driver.evaluation.inputs import prepare_evaluation
 from driver.learning.batching import LossWeighting, pack
 from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels, write_config
-
-pytestmark = pytest.mark.integration
+from tests.runs.own_ray import own_bundles
 
 OVERRIDES = ("policy.num_workers=2", "learner.learning_rate=0.01", "learner.max_grad_norm=1000", "weights.bucket_mib=1")
 NUM_SAMPLES = 4
@@ -74,21 +71,9 @@ def played(
     requests = [
         request(problem, inputs.prompter.prompt_token_ids(problem), config=config) for problem in inputs.problems
     ]
-    with pytest.MonkeyPatch.context() as patch, team_of(config, patch, environment) as team:
+    with own_bundles(layout(config, "cpu", roles=("policy", "learner")), environment) as bundles:
+        team = Team(config, bundles, Console(Terminal(file=io.StringIO())))
         yield asyncio.run(play(team, requests, config=config, pad_token_id=inputs.pad_token_id, folder=folder))
-
-
-@contextmanager
-def team_of(config: Config, patch: pytest.MonkeyPatch, environment: dict[str, str]) -> Iterator[Team]:
-    """Policy workers and learner ranks on a Ray of their own, in this process' name."""
-    patch.delenv("RAY_ADDRESS", raising=False)
-    patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
-    patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
-    patch.delenv("RAY_AUTH_MODE")
-    console = Console(Terminal(file=io.StringIO()))
-    wanted = layout(config, "cpu", roles=("policy", "learner"))
-    with connected(config.cluster, console), placed(wanted, config.cluster, console.waiting) as bundles:
-        yield Team(config, bundles, console)
 
 
 async def play(

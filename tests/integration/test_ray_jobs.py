@@ -13,8 +13,6 @@ from driver.tracking.run_folder import RunFolder
 from tests.commands import ROOT, run_marked, run_project
 from tests.integration.conftest import RunningCluster, TinyModels, write_config
 
-pytestmark = pytest.mark.integration
-
 MGSM = ROOT.parent / "shared" / "data" / "mgsm"
 
 

@@ -1,17 +1,18 @@
-"""A whole training run from the command line, on the real engines and tiny models: what it leaves, and what it repeats.
+"""Train from the command line, on the real engines and tiny models, and check the run folder and its repetition.
 
-The second run is the same one again, on a Ray cluster that somebody else started.
+The second run is the same run again, on a Ray cluster that was started before.
 """
 
 import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from contracts.config.load import load_config
 from driver.evaluation.measure import read_evaluations
@@ -29,8 +30,7 @@ from tests.integration.conftest import (
     train_tiny,
     write_config,
 )
-
-pytestmark = pytest.mark.integration
+from tests.models.exported import assert_same_policy, load_policy
 
 # fmt: off
 METRICS = {
@@ -75,7 +75,7 @@ def samples(run: TinyRun, *columns: str) -> list[dict[str, object]]:
 # --- the run folder ---------------------------------------------------------------------------------------------------
 
 
-def test_the_folder_is_complete_and_holds_nothing_half_done(folder: RunFolder) -> None:
+def test_the_folder_has_all_files_and_no_unfinished_one(folder: RunFolder) -> None:
     assert {path.name for path in folder.path.iterdir()} == {
         "config.toml",
         "metrics.jsonl",
@@ -109,9 +109,9 @@ def test_every_group_is_in_the_samples_with_all_its_responses(first_run: TinyRun
 def test_every_group_is_learned_from_once_or_dropped_once_with_its_reason(
     first_run: TinyRun, folder: RunFolder, steps: list[StepMetrics]
 ) -> None:
-    everything = read_events(folder.events)
-    assert {event.kind for event in everything} == {"group_dropped", "worker"}  # of those, the starts
-    events = [event for event in everything if event.kind == "group_dropped"]
+    all_events = read_events(folder.events)
+    assert {event.kind for event in all_events} == {"group_dropped", "worker"}  # workers were started
+    events = [event for event in all_events if event.kind == "group_dropped"]
     assert {event.group_id: event.detail for event in events} == first_run.dropped()
     assert len(events) == len(first_run.dropped()) > 0
     assert {event.reason for event in events} == {"unscored"}
@@ -128,10 +128,10 @@ def test_unscored_samples_have_a_reason_and_no_reward(first_run: TinyRun) -> Non
         assert (row["reward"] is None) == (row["unscored_reason"] is not None)
 
 
-def test_every_step_is_measured_under_the_known_names(steps: list[StepMetrics]) -> None:
+def test_every_step_has_the_known_metrics(steps: list[StepMetrics]) -> None:
     assert [step.step for step in steps] == list(range(1, STEPS + 1))
     for step in steps:
-        # A reference from the cache takes no time, and is looked up while the step before is finished.
+        # A reference from the cache takes no time, and is looked up before the step before has ended.
         assert METRICS - set(step.metrics) <= {"timing_s/pivot"}
     assert [step.metrics["weights/policy_version"] for step in steps] == [1, 2, 3]
 
@@ -143,7 +143,7 @@ def test_only_the_reference_that_was_in_no_cache_was_asked_for(first_run: TinyRu
 
 
 def test_learner_and_engine_agree_on_every_step(steps: list[StepMetrics]) -> None:
-    """The mean distance of their log-probabilities, also on the steps after a push."""
+    """The mean distance of their log-probabilities is small, also in the steps after a push."""
     assert all(step.metrics["policy/logprob_diff_mean"] < 0.02 for step in steps)
     assert all(step.metrics["policy/grad_norm"] > 0 for step in steps)
 
@@ -157,8 +157,8 @@ def test_both_evaluations_are_written(folder: RunFolder) -> None:
 
 def test_the_export_loads_and_is_not_the_model_that_the_run_began_with(first_run: TinyRun, folder: RunFolder) -> None:
     exported = folder.checkpoints / "final"
-    trained = AutoModelForCausalLM.from_pretrained(exported, dtype=torch.bfloat16)
-    before = AutoModelForCausalLM.from_pretrained(first_run.config.policy.model, dtype=torch.bfloat16)
+    trained = load_policy(exported)
+    before = load_policy(Path(first_run.config.policy.model))
     assert trained.dtype == torch.bfloat16
     assert trained.config.tie_word_embeddings == before.config.tie_word_embeddings
     pairs = list(zip(trained.state_dict().items(), before.state_dict().items(), strict=True))
@@ -168,7 +168,7 @@ def test_the_export_loads_and_is_not_the_model_that_the_run_began_with(first_run
 
 
 class Links(HTMLParser):
-    """Everything that a page would fetch or lead to."""
+    """Collect all that a page would load or link to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class Links(HTMLParser):
         self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "poster")]
 
 
-def test_the_report_asks_for_nothing_outside_itself(folder: RunFolder) -> None:
+def test_the_report_loads_nothing_from_outside(folder: RunFolder) -> None:
     text = (folder.path / "report.html").read_text(encoding="utf-8")
     links = Links()
     links.feed(text)
@@ -201,11 +201,10 @@ def test_the_summary_is_the_last_line_of_stdout_and_in_the_folder(first_run: Tin
 
 
 def test_a_person_sees_phases_and_steps_and_no_third_party_noise(first_run: TinyRun) -> None:
-    said = first_run.command.stderr
-    assert "loading policy: done in" in said
-    assert [f"step {step}/{STEPS} " in said for step in range(1, STEPS + 1)] == [True] * STEPS
-    for noise in ("WARNING", "INFO", "Traceback", "(pid=", "it/s]"):
-        assert noise not in said
+    printed = first_run.command.stderr
+    assert "loading policy: done in" in printed
+    assert [step for step in range(1, STEPS + 1) if f"step {step}/{STEPS} " not in printed] == []
+    assert [noise for noise in ("WARNING", "INFO", "Traceback", "(pid=", "it/s]") if noise in printed] == []
 
 
 def test_no_process_outlives_its_run(first_run: TinyRun, second_run: TinyRun) -> None:
@@ -216,30 +215,25 @@ def test_no_process_outlives_its_run(first_run: TinyRun, second_run: TinyRun) ->
 
 
 def test_the_same_seed_gives_the_same_problems_references_and_groups(first_run: TinyRun, second_run: TinyRun) -> None:
-    """Responses of a tiny model are noise: 48 of them are the same only where every drawn token is."""
+    """Responses of a tiny model are random: 48 of them are equal only if every drawn token is."""
     assert samples(first_run) == samples(second_run)
 
 
 def test_the_same_seed_gives_the_same_policy(first_run: TinyRun, second_run: TinyRun) -> None:
-    """The sums of two ranks' gradients round alike, for there is but one order to add two numbers in."""
-    first, second = (
-        AutoModelForCausalLM.from_pretrained(run.folder / "checkpoints" / "final", dtype=torch.bfloat16).state_dict()
-        for run in (first_run, second_run)
-    )
-    for name, tensor in first.items():
-        assert torch.equal(tensor, second[name]), name
+    """The sums of two ranks' gradients are rounded alike, because two numbers can be added in one order only."""
+    assert_same_policy(first_run.folder / "checkpoints" / "final", second_run.folder / "checkpoints" / "final")
 
 
 def test_the_second_run_was_made_on_the_cluster_of_the_address(
     second_run: TinyRun, ray_cluster: RunningCluster
 ) -> None:
-    assert f"connecting to Ray at {ray_cluster.address}: done" in second_run.command.stderr
+    assert ray_cluster.address in second_run.command.stderr
 
 
 # --- a run that fails -------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_fails_says_so_in_one_line_and_leaves_a_report_and_no_process(
+def test_a_run_that_fails_prints_one_line_and_leaves_a_report_and_no_process(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("failing")
@@ -250,9 +244,8 @@ def test_a_run_that_fails_says_so_in_one_line_and_leaves_a_report_and_no_process
     run = RunFolder(folder / "runs" / "late")
     assert done.code == 1
     (line,) = done.errors
-    assert line.startswith("failed: gave up waiting for ")
-    assert str(run.path) in line
+    assert line.startswith("failed: ") and str(run.path) in line
     assert [event.kind for event in read_events(run.events)] == ["run_failed"]
-    assert json.loads(run.summary.read_text(encoding="utf-8"))["status"].startswith("failed: gave up waiting")
+    assert json.loads(run.summary.read_text(encoding="utf-8"))["status"].startswith("failed: ")
     assert (run.path / "report.html").exists()
     assert done.left_behind == ()

@@ -4,7 +4,6 @@ The encoder knows nothing, so only what does not depend on what a text means is 
 """
 
 import asyncio
-import io
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import ray
-from rich.console import Console as Terminal
 
 from actors.fleets.scorers import ScorerPool
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
@@ -22,8 +20,7 @@ from actors.remote.calls import ready
 from actors.remote.process import RemoteActor
 from actors.scorer import ScorerWorker
 from actors.scoring.loaded_reward import LoadedReward, RewardSetup
-from cluster.launch import connected, placed, start_actor
-from cluster.layout import Layout, Placement, Resources
+from cluster.launch import start_actor
 from contracts.config.reward import (
     CometConfig,
     CustomRewardConfig,
@@ -33,12 +30,12 @@ from contracts.config.reward import (
     ScorerConfig,
     TranslatorConfig,
 )
-from contracts.config.workers import ClusterConfig, FleetConfig
+from contracts.config.workers import FleetConfig
 from contracts.errors import FleetLost
 from contracts.rollouts import ParallelSolution, Score, ScoreRequest, Unscored
-from driver.tracking.console import Console
 from rewards.calibration import Calibration, LanguageScale, Spread, calibration_pairs
 from tests.integration.conftest import TinyModels
+from tests.runs.own_ray import a_layout, own_bundles
 
 NUM_SCORERS = 2
 GROUP_SIZE = 8
@@ -107,23 +104,11 @@ class Scorers:
 @pytest.fixture(scope="module")
 def starts(environment: dict[str, str]) -> Iterator[Callable[[RewardSetup], list[Start]]]:
     """What starts each scorer of a setup, in its bundle of a Ray of their own, in this process' name."""
-    layout = Layout(
-        device="cpu",
-        placements=tuple(
-            Placement(role="scorer", index=index, bundle=Resources(cpus=0.1, gpus=0), num_threads=1)
-            for index in range(NUM_SCORERS)
-        ),
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
-        patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
-        patch.delenv("RAY_AUTH_MODE")
-        config, console = ClusterConfig(), Console(Terminal(file=io.StringIO()))
-        with connected(config, console), placed(layout, config, console.waiting) as bundles:
-            yield lambda setup: [
-                lambda at=at: start_actor(ScorerWorker, at, bundles, (setup, "cpu")) for at in layout.placements
-            ]
+    layout = a_layout("scorer", NUM_SCORERS, cpus=0.1)
+    with own_bundles(layout, environment) as bundles:
+        yield lambda setup: [
+            lambda at=at: start_actor(ScorerWorker, at, bundles, (setup, "cpu")) for at in layout.placements
+        ]
 
 
 @pytest.fixture(scope="module")

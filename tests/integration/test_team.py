@@ -16,7 +16,6 @@ from rich.console import Console as Terminal
 
 from actors.fleets.worker import WorkerState
 from actors.remote.process import ProcessInfo
-from cluster.launch import connected, placed
 from cluster.layout import layout
 from cluster.team import Team
 from contracts.batches import PushResult
@@ -27,8 +26,7 @@ from driver.config_paths import with_absolute_paths
 from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels, write_config
 from tests.models.tiny import request
-
-pytestmark = pytest.mark.integration
+from tests.runs.own_ray import own_bundles
 
 OVERRIDES = ("policy.num_workers=1", "learner.num_ranks=1", "fleet.heartbeat_s=1", "fleet.backoff_s=0.1")
 DEADLINE_S = 500
@@ -53,15 +51,9 @@ def seen(
 ) -> Iterator[Seen]:
     config = with_absolute_paths(load_config(write_config(tmp_path_factory.mktemp("team"), tiny_models), OVERRIDES))
     console, seen = Console(Terminal(file=io.StringIO())), Seen()
-    wanted = layout(config, "cpu", roles=("policy", "learner"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
-        patch.setenv("RAY_AUTH_MODE", "")  # Ray sets it in this process when it starts: taken back afterwards
-        patch.delenv("RAY_AUTH_MODE")
-        with connected(config.cluster, console), placed(wanted, config.cluster, console.waiting) as bundles:
-            team = Team(config, bundles, console, on_event=lambda *event: seen.events.append(event))
-            asyncio.run(asyncio.wait_for(play(team, seen), DEADLINE_S))
+    with own_bundles(layout(config, "cpu", roles=("policy", "learner")), environment) as bundles:
+        team = Team(config, bundles, console, on_event=lambda *event: seen.events.append(event))
+        asyncio.run(asyncio.wait_for(play(team, seen), DEADLINE_S))
     yield seen
 
 

@@ -10,18 +10,28 @@ from pathlib import Path
 
 from rich.console import Console as Terminal
 
+from contracts.batches import PushResult, StepResult
+from contracts.config.run import Config
+from contracts.rollouts import (
+    DroppedGroup,
+    Group,
+    Problem,
+    PromptDraw,
+    Rollout,
+    Score,
+    ScoredGroup,
+    Unscored,
+)
+from driver.references.store import ReferenceCounts
+from driver.run_state.buffered_groups import write_groups
 from driver.run_state.checkpoint_files import GROUPS
 from driver.run_state.state import RunState, write_state
-from contracts.config.run import Config
 from driver.tracking.consistency import ConsistencyWatch
-from driver.run_state.buffered_groups import write_groups
-from contracts.batches import PushResult, StepResult
 from driver.tracking.console import Console
-from driver.tracking.step_record import StepRecord, Update
 from driver.tracking.recorder import RunRecorder
-from driver.references.store import ReferenceCounts
 from driver.tracking.run_folder import RunFolder, create
-from contracts.rollouts import PromptDraw, DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+from driver.tracking.step_record import StepRecord, Update
+from tests.builders import a_config, a_reference
 
 GROUP_SIZE = 3
 LANGUAGES = ("de", "sw")
@@ -62,30 +72,17 @@ def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_equ
         group=Group(
             group_id=draw.group_id, problem=draw.problem, prompt_token_ids=(1,), rollouts=(rollout,) * GROUP_SIZE
         ),
-        reference=Reference(
-            item_id=draw.problem.item_id,
-            key="k",
-            text="The answer is 7.",
-            num_tokens=4,
-            verdict="accepted",
-            num_votes=1,
-            num_drawn=1,
-        ),
+        reference=a_reference(item_id=draw.problem.item_id),
         scores=tuple(scores),
     )
 
 
-def a_config(folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> Config:
+def recorded_config(folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> Config:
     sampled = {} if algorithm == "sft" else {"group_size": GROUP_SIZE, "max_staleness": max_staleness}
-    return Config.model_validate(
-        {
-            "run": {"folder": str(folder), "name": "recorded"},
-            "data": {"languages": list(LANGUAGES)},
-            "policy": {"model": "owner/policy"},
-            "pivot": {"model": "owner/pivot"},
-            "scorer": {"model": "owner/scorer"},
-            "algorithm": {"name": algorithm, "steps": 100, "groups_per_step": 4} | sampled,
-        }
+    return a_config(
+        run={"folder": str(folder), "name": "recorded"},
+        data={"languages": LANGUAGES},
+        algorithm={"name": algorithm, "steps": 100, "groups_per_step": 4} | sampled,
     )
 
 
@@ -93,7 +90,7 @@ class RecordedRun:
     """Write a run folder step by step."""
 
     def __init__(self, folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> None:
-        config = a_config(folder, max_staleness=max_staleness, algorithm=algorithm)
+        config = recorded_config(folder, max_staleness=max_staleness, algorithm=algorithm)
         self.folder: RunFolder = create(folder / "recorded", config)
         console = Console(Terminal(file=io.StringIO(), width=200))
         console.start_steps(100)

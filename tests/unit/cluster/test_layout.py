@@ -21,6 +21,7 @@ from cluster.layout import (
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from driver.commands.plan import batch_arithmetic
+from tests.builders import a_config
 
 
 def config(**sections: Mapping[str, object]) -> Config:
@@ -33,7 +34,7 @@ def config(**sections: Mapping[str, object]) -> Config:
     }
     if sections.get("algorithm", {}).get("name") == "sft":
         del base["algorithm"]
-    return Config.model_validate({name: {**base.get(name, {}), **sections.get(name, {})} for name in base | sections})
+    return a_config(base, sections)
 
 
 @pytest.mark.parametrize(

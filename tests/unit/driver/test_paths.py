@@ -8,25 +8,15 @@ import pytest
 import contracts.paths as paths
 from contracts.config.data import FileData, HubData, MgsmEvaluation
 from contracts.config.load import load_config
-from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.paths import ROOT, absolute, home
 from contracts.seeds import sampling_seeds
 from driver.config_paths import resolve_model, with_absolute_paths
 from driver.tracking.run_folder import check_new, create, run_name
+from tests.builders import a_config
 
 GOLDEN = (6942726718546763249, 4408804823128103329)
 JOB_COPY = Path("/tmp/ray/session_1/runtime_resources/working_dir_files/_ray_pkg_0123456789abcdef")
-
-
-def config(**sections: dict[str, object]) -> Config:
-    base: dict[str, dict[str, object]] = {
-        "policy": {"model": "policy-model"},
-        "pivot": {"model": "pivot-model"},
-        "scorer": {"model": "scorer-model"},
-        "algorithm": {"steps": 5},
-    }
-    return Config.model_validate({name: base.get(name, {}) | sections.get(name, {}) for name in base | sections})
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +76,7 @@ def test_a_model_is_a_folder_or_a_hub_name_and_never_a_path_that_is_not_there(tm
 
 
 def test_every_path_of_a_config_becomes_absolute(tmp_path: Path) -> None:
-    given = config(
+    given = a_config(
         run={"folder": "out"},
         policy={"model": str(tmp_path), "chat_template": "policy.jinja"},
         pivot={"model": "owner/name", "cache": "refs", "chat_template": "pivot.jinja"},
@@ -105,14 +95,16 @@ def test_every_path_of_a_config_becomes_absolute(tmp_path: Path) -> None:
 
 
 def test_what_is_left_empty_and_a_hub_datasets_name_stay_as_they_are() -> None:
-    made = with_absolute_paths(config(pivot={"cache": "off"}, data={"source": "huggingface", "path": "owner/dataset"}))
+    made = with_absolute_paths(
+        a_config(pivot={"cache": "off"}, data={"source": "huggingface", "path": "owner/dataset"})
+    )
     assert made.pivot.cache == "off"
     assert made.pivot.chat_template is None
     assert isinstance(made.data, HubData) and made.data.path == "owner/dataset"
 
 
 def test_a_commands_own_models_alone_must_be_there() -> None:
-    given = config(scorer={"model": "./nowhere"})
+    given = a_config(scorer={"model": "./nowhere"})
     assert with_absolute_paths(given, models=("policy",)).scorer.model == "./nowhere"
     with pytest.raises(BadInput) as refused:
         with_absolute_paths(given)
@@ -123,12 +115,12 @@ def test_a_commands_own_models_alone_must_be_there() -> None:
 
 
 def test_a_run_is_named_by_its_config_or_after_its_file_and_the_time() -> None:
-    assert run_name(config(run={"name": "mine"}), Path("configs/quickstart.toml")) == "mine"
-    assert run_name(config(), Path("configs/quickstart.toml")).startswith("quickstart-2")
+    assert run_name(a_config(run={"name": "mine"}), Path("configs/quickstart.toml")) == "mine"
+    assert run_name(a_config(), Path("configs/quickstart.toml")).startswith("quickstart-2")
 
 
 def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    given = config(run={"folder": str(tmp_path)})
+    given = a_config(run={"folder": str(tmp_path)})
     create(check_new(given, "mine"), given)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(BadInput) as refused:
@@ -141,18 +133,18 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(tmp_path: Path) 
 def test_a_place_where_no_folder_can_be_is_refused_before_anything_is_started(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("precious", encoding="utf-8")
     with pytest.raises(BadInput) as refused:
-        check_new(config(run={"folder": str(tmp_path)}), name)
+        check_new(a_config(run={"folder": str(tmp_path)}), name)
     assert refused.value.key == "run.folder"
     assert (tmp_path / "file").read_text(encoding="utf-8") == "precious"
 
 
 def test_asking_for_a_folder_makes_none(tmp_path: Path) -> None:
-    check_new(config(run={"folder": str(tmp_path / "runs")}), "mine")
+    check_new(a_config(run={"folder": str(tmp_path / "runs")}), "mine")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_folder_holds_the_config_that_it_was_started_with(tmp_path: Path) -> None:
-    given = config(run={"folder": str(tmp_path)}, data={"languages": ["th", "sw"]})
+    given = a_config(run={"folder": str(tmp_path)}, data={"languages": ["th", "sw"]})
     folder = create(tmp_path / "mine", given)
     assert load_config(folder.config) == given
     assert folder.checkpoints.is_dir()

@@ -14,14 +14,10 @@ from driver.commands.calibrate import without_custom_reward
 from driver.inputs import check_comet, check_scorers_suffice, licence_notes
 from driver.rollouts.engine_features import PivotTranslations
 from rewards.reasoning.similarity import ReasoningPair
+from tests.builders import a_config
 from tests.fakes.ports import run, token_ids
 
 HPARAMS = "class_identifier: {kind}\npretrained_model: an-encoder\n"
-
-
-def a_config(**sections: object) -> Config:
-    models = {name: {"model": f"some/{name}"} for name in ("policy", "pivot", "scorer")}
-    return Config.model_validate({**models, "algorithm": {"steps": 1}, **sections})
 
 
 def with_comet(model: str, *, feeding: str = "quality") -> Config:

@@ -37,7 +37,7 @@ def config(**sections: Mapping[str, object]) -> Config:
         base["data"] = {"languages": ["sw", "th"]}
     if sections.get("algorithm", {}).get("name") == "sft":
         base["algorithm"] = {"steps": 20, "groups_per_step": 6}
-    return a_config(**{name: {**base.get(name, {}), **sections.get(name, {})} for name in {**base, **sections}})
+    return a_config(base, sections)
 
 
 def measured(**accuracies: float) -> EvaluationResult:

@@ -9,9 +9,9 @@ import pytest
 from contracts.batches import TokenMeasures, TrainSample
 from contracts.config.learning import PolicyGradientConfig
 from contracts.config.reward import RewardConfig
-from contracts.rollouts import Candidate, DroppedGroup, Group, Reference, Rollout, Score, ScoredGroup, Unscored
+from contracts.rollouts import Candidate, DroppedGroup, Group, Reference, Score, ScoredGroup, Unscored
 from driver.learning.samples import learnable, samples_from_critic, samples_from_rewards, to_measure
-from tests.builders import a_grpo, a_ppo, a_problem, a_score
+from tests.builders import a_grpo, a_ppo, a_problem, a_rollout, a_score
 
 MISSING = Unscored(reason="timed out")
 
@@ -21,12 +21,11 @@ def scored(
 ) -> ScoredGroup:
     """Response i has i + 1 tokens, all of them i."""
     rollouts = tuple(
-        Rollout(
+        a_rollout(
             token_ids=(index,) * (index + 1),
-            logprobs=(-0.5,) * (index + 1),
-            text="x",
+            logprob=-0.5,
             finish_reason="length" if index in truncated else "stop",
-            token_versions=(versions[index] if versions else 0,) * (index + 1),
+            versions=(versions[index] if versions else 0,),
         )
         for index in range(len(scores))
     )

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.rollouts import Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+from contracts.rollouts import Score, ScoredGroup, Unscored
 from driver.problems.curriculum import Curriculum, success_rate
+from tests.builders import a_problem, a_score, a_scored_group
 
 SIZES = {"de": 5, "th": 40_000}
 
@@ -111,17 +112,11 @@ def test_bounds_and_rates_that_are_none_are_refused() -> None:
 
 
 def scored(scores: Sequence[Score | Unscored]) -> ScoredGroup:
-    problem = Problem(item_id="a", language="de", question="?", question_en="?")
-    rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text="x", finish_reason="stop", token_versions=(0,))
-    return ScoredGroup(
-        group=Group(group_id="0/a/de", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,) * len(scores)),
-        reference=Reference(item_id="a", key="k", text="1", num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1),
-        scores=tuple(scores),
-    )
+    return a_scored_group(a_problem(), scores)
 
 
 def score(parts: Mapping[str, float], *, is_open: bool = True) -> Score:
-    return Score(reward=0.5, parts=parts, gates={"language": is_open}, answer="1")
+    return a_score(parts=parts, gates={"language": is_open})
 
 
 def test_the_success_rate_is_the_mean_of_what_was_scored() -> None:

@@ -9,7 +9,6 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 
 from contracts.errors import BadInput
-from contracts.rollouts import Group, Problem, Rollout, Score, ScoredGroup
 from driver.evaluation.measure import EvaluationResult, Example, record_evaluation
 from driver.report.figures import smoothing_window, trailing_mean
 from driver.report.results import verdict
@@ -18,7 +17,7 @@ from driver.report.write import write_report
 from driver.templates import render
 from driver.tracking.line_logs import Event, EventLog, MetricsLog
 from driver.tracking.samples_file import SamplesLog
-from tests.builders import a_language_result, a_reference
+from tests.builders import a_language_result, a_problem, a_rollout, a_score, a_scored_group
 
 HOSTILE = '<script>alert("1")</script> & <b>17</b>'
 CONFIG = """[data]
@@ -86,13 +85,10 @@ def add_steps(folder: Path, *steps: int) -> None:
     metrics, samples = MetricsLog(folder / "metrics.jsonl"), SamplesLog(folder / "samples.parquet")
     for step in steps:
         metrics.append(step, METRICS)
-        problem = Problem(item_id="a", language="ar", question=HOSTILE, question_en="Q", answer="17")
-        rollout = Rollout(
-            token_ids=(1,), logprobs=(0.0,), text=f"{HOSTILE} {step}", finish_reason="stop", token_versions=(0,)
-        )
-        score = Score(reward=0.5, parts={"answer": 1.0}, gates={"language": False}, answer="17")
-        group = Group(group_id=f"{step}/a/ar", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,))
-        samples.append(step, [ScoredGroup(group=group, reference=a_reference(), scores=(score,))], learned_by={})
+        problem = a_problem("a", "ar", question=HOSTILE, answer="17")
+        score = a_score(parts={"answer": 1.0}, gates={"language": False}, answer="17")
+        group = a_scored_group(problem, [score], number=step, rollouts=[a_rollout(f"{HOSTILE} {step}")])
+        samples.append(step, [group], learned_by={})
     metrics.close()
 
 

@@ -16,7 +16,6 @@ from contracts.rollouts import (
     AnswerProbabilityRequest,
     FinishReason,
     Group,
-    Problem,
     Reference,
     Rollout,
     SamplingRequest,
@@ -29,6 +28,7 @@ from driver.rollouts.engine_features import (
     engine_feature_source,
     translation_prompt,
 )
+from tests.builders import a_config, a_problem, a_reference, a_rollout
 from tests.fakes.ports import run, token_ids
 
 GERMAN = "Tom hat 3 Äpfel.\n3 + 4 = 7"
@@ -60,22 +60,15 @@ def decode(ids: tuple[int, ...]) -> str:
 
 def rollout(text: str, *, finish_reason: FinishReason = "stop", ids: tuple[int, ...] | None = None) -> Rollout:
     drawn = encode(text + ("<end>" if finish_reason == "stop" else "")) if ids is None else ids
-    return Rollout(
-        token_ids=drawn,
-        logprobs=(-1.0,) * len(drawn),
-        text=text,
-        finish_reason=finish_reason,
-        token_versions=(1,) * len(drawn),
-    )
+    return a_rollout(text, token_ids=drawn, versions=(1,), finish_reason=finish_reason)
 
 
 def group(*rollouts: Rollout, language: str = "de") -> Group:
-    problem = Problem(item_id="a", language=language, question="Wie viele?", question_en="How many?")
-    return Group(group_id="0/0/a/de", problem=problem, prompt_token_ids=PROMPT, rollouts=rollouts)
+    return Group(group_id="0/0/a/de", problem=a_problem("a", language), prompt_token_ids=PROMPT, rollouts=rollouts)
 
 
 def reference(text: str = "Tom has 3 + 4 = 7.\nThe answer is 7.") -> Reference:
-    return Reference(item_id="a", key="k", text=text, num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1)
+    return a_reference(text=text)
 
 
 @dataclass
@@ -253,15 +246,10 @@ def test_only_what_the_reward_wants_is_asked() -> None:
 
 
 def config(folder: Path, **reasoning: str) -> Config:
-    engine = {"model": str(folder)}
-    return Config.model_validate(
-        {
-            "policy": engine,
-            "pivot": {**engine, "max_model_len": 300, "max_response_tokens": 60},
-            "scorer": engine,
-            "algorithm": {"steps": 1},
-            "reward": {"reasoning": reasoning},
-        }
+    return a_config(
+        policy={"model": str(folder)},
+        pivot={"model": str(folder), "max_model_len": 300, "max_response_tokens": 60},
+        reward={"reasoning": reasoning},
     )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts.errors import BadInput
 from contracts.rollouts import Group, Problem, PromptDraw, Reference, Rollout, Score, ScoredGroup, Unscored
 from driver.run_state.buffered_groups import read_groups, write_groups
+from tests.builders import a_reference
 
 HALF = "\ud83d"  # the first half of an emoji, as a tokenizer's byte pieces may be decoded
 
@@ -83,9 +84,7 @@ def a_group(number: int = 0, *, logprob: float = -0.5, text: str = "Antwort") ->
     )
     return draw, ScoredGroup(
         group=Group(group_id=draw.group_id, problem=problem, prompt_token_ids=(1, 2), rollouts=(rollout, rollout)),
-        reference=Reference(
-            item_id="a", key="k", text="It is 17.", num_tokens=4, verdict="accepted", num_votes=1, num_drawn=1
-        ),
+        reference=a_reference(),
         scores=(
             Score(reward=0.7, parts={"b": 1.0, "a": 0.1}, gates={"language": True}, answer=None),
             Unscored(reason="scorer timed out"),

@@ -14,6 +14,7 @@ from driver.run_state.model_fingerprints import run_fingerprints
 from driver.run_state.resume import OpenedRun, enter_run, open_run
 from driver.tracking.line_logs import Event, EventLog, MetricsLog, read_events, read_metrics
 from driver.tracking.run_folder import RunFolder, sole_writer
+from tests.builders import a_config
 from tests.runs.checkpointed import CheckpointedRun
 
 Sections = dict[str, dict[str, object]]
@@ -24,12 +25,10 @@ def config(folder: Path, **sections: dict[str, object]) -> Config:
     base: Sections = {
         "run": {"folder": str(folder), "name": "mine"},
         "policy": {"model": str(folder / "policy")},
-        "pivot": {"model": "owner/pivot"},
-        "scorer": {"model": "owner/scorer"},
         "algorithm": {"steps": 6},
         "checkpoint": {"every_steps": 2, "best_metric": "off", "keep_last": 3},
     }
-    return Config.model_validate({name: base.get(name, {}) | sections.get(name, {}) for name in base | sections})
+    return a_config(base, sections)
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from collections import Counter
 import pytest
 
 from contracts.errors import RunFailed
-from contracts.rollouts import Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+from contracts.rollouts import Score, ScoredGroup, Unscored
 from driver.tracking.consistency import ConsistencyWatch, LanguageCounts, count_languages, is_in_language
+from tests.builders import a_problem, a_score, a_scored_group
 
 
 def counts(**shares: tuple[int, int]) -> LanguageCounts:
@@ -17,18 +18,8 @@ def counts(**shares: tuple[int, int]) -> LanguageCounts:
     )
 
 
-def a_score(*, gates: dict[str, bool], parts: dict[str, float] | None = None) -> Score:
-    return Score(reward=0.0, parts=parts or {}, gates=gates, answer=None)
-
-
 def a_group(language: str, *scores: Score | Unscored) -> ScoredGroup:
-    rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text="x", finish_reason="stop", token_versions=(0,))
-    problem = Problem(item_id="a", language=language, question="?", question_en="?")
-    return ScoredGroup(
-        group=Group(group_id="1", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,) * len(scores)),
-        reference=Reference(item_id="a", key="k", text="r", num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1),
-        scores=scores,
-    )
+    return a_scored_group(a_problem("a", language), scores)
 
 
 def test_a_language_below_the_least_share_ends_the_run() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.rollouts import Group, Problem, Reference, Rollout, Score, ScoredGroup
+from contracts.rollouts import ScoredGroup
 from driver.tracking.line_logs import (
     Event,
     EventLog,
@@ -18,16 +18,11 @@ from driver.tracking.line_logs import (
     replace_lines,
 )
 from driver.tracking.samples_file import SamplesLog, cut_samples, read_samples, sampled_steps
+from tests.builders import a_problem, a_rollout, a_score, a_scored_group
 
 
 def group(step: int, text: str) -> ScoredGroup:
-    problem = Problem(item_id="a", language="th", question="q", question_en="q")
-    rollout = Rollout(token_ids=(1,), logprobs=(0.0,), text=text, finish_reason="stop", token_versions=(0,))
-    return ScoredGroup(
-        group=Group(group_id=f"{step}/a/th", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,)),
-        reference=Reference(item_id="a", key="k", text="r", num_tokens=1, verdict="accepted", num_votes=1, num_drawn=1),
-        scores=(Score(reward=0.5, parts={}, gates={}, answer=None),),
-    )
+    return a_scored_group(a_problem("a", "th"), [a_score()], number=step, rollouts=[a_rollout(text)])
 
 
 def texts(path: Path) -> list[tuple[object, object]]:

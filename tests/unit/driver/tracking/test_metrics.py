@@ -9,10 +9,11 @@ import pytest
 from actors.scoring.metrics import over_step, scorer_metrics
 from contracts.batches import PushResult, StepResult
 from contracts.metrics.registry import UnknownMetric
-from contracts.rollouts import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+from contracts.rollouts import DroppedGroup, Rollout, Score, ScoredGroup, Unscored
 from driver.references.store import ReferenceCounts
 from driver.tracking.line_logs import Event, EventLog, MetricsLog, read_events, read_metrics
 from driver.tracking.step_metrics import StepOutcome, step_metrics
+from tests.builders import a_problem, a_reference, a_scored_group
 
 
 def rollout(num_tokens: int, *, is_truncated: bool = False) -> Rollout:
@@ -37,20 +38,12 @@ def score(reward: float, *, answer: str | None, reasoning: float, is_in_language
 def group(
     language: str, rollouts: tuple[Rollout, ...], scores: tuple[Score | Unscored, ...], *, gold: str | None = "17"
 ) -> ScoredGroup:
-    problem = Problem(item_id="a", language=language, question="?", question_en="?", answer=gold)
-    reference = Reference(
-        item_id="a",
-        key="k",
-        text="12 + 5 = 17. The answer is 17.",
-        num_tokens=9,
-        verdict="accepted",
-        num_votes=1,
-        num_drawn=1,
-    )
-    return ScoredGroup(
-        group=Group(group_id=f"1/a/{language}", problem=problem, prompt_token_ids=(1,), rollouts=rollouts),
-        reference=reference,
-        scores=scores,
+    return a_scored_group(
+        a_problem("a", language, answer=gold),
+        scores,
+        number=1,
+        rollouts=rollouts,
+        reference=a_reference(text="12 + 5 = 17. The answer is 17.", num_tokens=9),
     )
 
 

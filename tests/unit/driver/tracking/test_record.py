@@ -10,7 +10,7 @@ from rich.console import Console as Terminal
 
 from contracts.batches import PushResult, StepResult
 from contracts.errors import RunFailed
-from contracts.rollouts import DroppedGroup, Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+from contracts.rollouts import DroppedGroup, Problem, Score, ScoredGroup, Unscored
 from driver.references.store import ReferenceCounts
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console
@@ -20,29 +20,11 @@ from driver.tracking.run_folder import RunFolder
 from driver.tracking.samples_file import read_samples
 from driver.tracking.step_record import SkippedStep, StepRecord, Update
 from driver.tracking.summary import summarise, thirds
-from tests.builders import a_problem, a_score
+from tests.builders import a_problem, a_score, a_scored_group
 
 
 def a_group(problem: Problem, *scores: Score | Unscored, step: int = 1) -> ScoredGroup:
-    rollout = Rollout(token_ids=(1, 2), logprobs=(0.0, 0.0), text="x", finish_reason="stop", token_versions=(0, 0))
-    return ScoredGroup(
-        group=Group(
-            group_id=f"{step}/{problem.group_key}",
-            problem=problem,
-            prompt_token_ids=(1,),
-            rollouts=(rollout,) * len(scores),
-        ),
-        reference=Reference(
-            item_id=problem.item_id,
-            key="k",
-            text="The answer is 1.",
-            num_tokens=5,
-            verdict="accepted",
-            num_votes=1,
-            num_drawn=1,
-        ),
-        scores=scores,
-    )
+    return a_scored_group(problem, scores, number=step, versions=(0, 0))
 
 
 def a_step(step: int, groups: list[ScoredGroup | DroppedGroup], dropped: list[DroppedGroup]) -> StepRecord:

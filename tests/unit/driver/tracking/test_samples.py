@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from contracts.rollouts import Group, Problem, Reference, Rollout, Score, ScoredGroup, Unscored
+from contracts.rollouts import Score, ScoredGroup, Unscored
 from driver.tracking.samples_file import SamplesLog, read_samples, sampled_steps, storable
+from tests.builders import a_problem, a_reference, a_rollout, a_score, a_scored_group
 
 
 def group(
@@ -17,18 +18,12 @@ def group(
     score: Score | Unscored | None = None,
     versions: tuple[int, int, int] = (0, 0, 0),
 ) -> ScoredGroup:
-    problem = Problem(item_id="a", language="th", question="คำถาม", question_en="Question", answer="17")
-    rollout = Rollout(
-        token_ids=(1, 2, 3), logprobs=(0.0, 0.0, 0.0), text=text, finish_reason="stop", token_versions=versions
-    )
-    if score is None:
-        score = Score(reward=0.7, parts={"answer": 1.0}, gates={"language": True}, answer="17")
-    return ScoredGroup(
-        group=Group(group_id=f"{step}/a/th", problem=problem, prompt_token_ids=(1,), rollouts=(rollout,)),
-        reference=Reference(
-            item_id="a", key="k", text="The answer is 17.", num_tokens=5, verdict="accepted", num_votes=1, num_drawn=1
-        ),
-        scores=(score,),
+    return a_scored_group(
+        a_problem("a", "th", question="คำถาม", answer="17"),
+        [score or a_score(0.7, parts={"answer": 1.0}, answer="17")],
+        number=step,
+        rollouts=[a_rollout(text, versions=versions)],
+        reference=a_reference(text="The answer is 17."),
     )
 
 
