@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from driver.rollouts.buffer import RolloutBuffer
-from driver.rollouts.selection import Batch, BufferRules
 from contracts.config.learning import GrpoConfig
-from driver.rollouts.pipeline import Sampling, Stages
-from driver.problems.draws import Draws, OpenDraws
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import Problem, Rollout, SamplingRequest, ScoredGroup
+from driver.problems.draws import Draws, OpenDraws
+from driver.rollouts.buffer import RolloutBuffer
+from driver.rollouts.pipeline import Sampling, Stages
+from driver.rollouts.selection import Batch, BufferRules
 from driver.rollouts.stage_clock import StageClock
 from tests.builders import a_problem, a_score
 from tests.fakes.ports import FakeGenerator, FakeScorer, GivenStream, Scores, policy_prompt

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from driver.references.cache import ReferenceCache
 from contracts.rollouts import Reference
+from driver.references.cache import ReferenceCache
 
 
 def key(name: object) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from contracts.config.learning import CheckpointConfig
+from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint, whole_checkpoints
 from driver.run_state.model_fingerprints import Fingerprint
 from driver.run_state.state import RunState
-from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint, whole_checkpoints
-from contracts.config.learning import CheckpointConfig
 from driver.tracking.line_logs import MetricsLog
 
 FINGERPRINTS = {
@@ -55,7 +55,9 @@ def writer(shards: Shards) -> Callable[[Path], Awaitable[None]]:
 class CheckpointedRun:
     """Hold the checkpoints of one folder, and what they printed."""
 
-    def __init__(self, folder: Path, *, fingerprints: Mapping[str, Fingerprint] = FINGERPRINTS, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, *, fingerprints: Mapping[str, Fingerprint] = FINGERPRINTS, **settings: object
+    ) -> None:
         self.folder = folder / "checkpoints"
         self.metrics = folder / "metrics.jsonl"
         self.notes: list[str] = []

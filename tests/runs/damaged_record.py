@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from driver.tracking.verify import draw_checks, step_checks
-from driver.tracking.verify.records import RunRecords, Violation
 from driver.run_state.state import STATE
 from driver.tracking.line_logs import read_lines, replace_lines
 from driver.tracking.run_folder import RunFolder
+from driver.tracking.verify import draw_checks, step_checks
+from driver.tracking.verify.records import RunRecords, Violation
 from tests.runs.recorded_run import RecordedRun, RecordedStep, a_draw
 
 Line = dict[str, object]

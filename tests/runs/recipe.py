@@ -6,21 +6,30 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from contracts.errors import RunFailed
-from driver.rollouts.buffer import RolloutBuffer
-from driver.rollouts.selection import BufferRules
 from contracts.batches import PackedRow, TrainBatch
 from contracts.config.learning import GrpoConfig, LearnerConfig, PpoConfig, SftConfig
-from driver.rollouts.pipeline import Sampling, Stages
+from contracts.config.reward import RewardConfig
+from contracts.errors import RunFailed
+from contracts.rollouts import DroppedGroup, Problem, Score, ScoredGroup, Unscored
 from driver.problems.draws import Draws
 from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import LearningSettings, Loop
+from driver.references.store import PivotSampling, ReferenceCache, ReferenceStore
+from driver.rollouts.buffer import RolloutBuffer
+from driver.rollouts.pipeline import Sampling, Stages
+from driver.rollouts.selection import BufferRules
 from driver.run_state.state import RunPosition
 from driver.tracking.step_record import StepRecord
-from driver.references.store import PivotSampling, ReferenceStore, ReferenceCache
-from contracts.config.reward import RewardConfig
-from contracts.rollouts import DroppedGroup, Problem, Score, ScoredGroup, Unscored
-from tests.fakes.ports import FakeGenerator, FakeLearner, FakeRecorder, FakeScorer, GivenStream, policy_prompt, run, token_ids
+from tests.fakes.ports import (
+    FakeGenerator,
+    FakeLearner,
+    FakeRecorder,
+    FakeScorer,
+    GivenStream,
+    policy_prompt,
+    run,
+    token_ids,
+)
 
 Recipe = Callable[..., Coroutine[object, object, None]]
 
@@ -36,7 +45,11 @@ class FakeCheckpointer:
 
 
 def settings(
-    algorithm: GrpoConfig | PpoConfig | SftConfig, *, num_ranks: int = 1, max_skipped_steps: int = 3, row_tokens: int = 1024
+    algorithm: GrpoConfig | PpoConfig | SftConfig,
+    *,
+    num_ranks: int = 1,
+    max_skipped_steps: int = 3,
+    row_tokens: int = 1024,
 ) -> LearningSettings:
     return LearningSettings(
         algorithm=algorithm,

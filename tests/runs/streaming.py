@@ -1,6 +1,6 @@
 """Whole runs on fakes that lose their learner and their driver at any moment, and the books that are left of them.
 
-Nothing is on a disk: a checkpoint is what the buffer and the loop would write. The driver's own parts are the real ones.
+Nothing is on a disk: a checkpoint is what the buffer and the loop would write. The driver's own parts are real.
 """
 
 import asyncio
@@ -10,24 +10,32 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from driver.run_state.state import RunState
-from driver.run_state.checkpoints import FoundCheckpoint
-from contracts.errors import LearnerLost
-from driver.rollouts.buffer import RolloutBuffer
-from driver.rollouts.selection import BufferRules
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.config.learning import GrpoConfig
-from driver.rollouts.pipeline import Sampling, Stages
+from contracts.config.reward import RewardConfig
+from contracts.errors import LearnerLost
+from contracts.rollouts import (
+    DroppedGroup,
+    PromptDraw,
+    Rollout,
+    SamplingRequest,
+    Score,
+    ScoredGroup,
+    ScoreRequest,
+    Unscored,
+)
 from driver.problems.draws import Draws, OpenDraws
 from driver.problems.sources import ListSource
 from driver.problems.stream import ProblemStream
 from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import Loop
-from driver.run_state.state import RunPosition
-from driver.tracking.step_record import StepRecord
 from driver.recipes.recovery import Recovery
-from contracts.config.reward import RewardConfig
-from contracts.rollouts import PromptDraw, DroppedGroup, Rollout, SamplingRequest, Score, ScoredGroup, ScoreRequest, Unscored
+from driver.rollouts.buffer import RolloutBuffer
+from driver.rollouts.pipeline import Sampling, Stages
+from driver.rollouts.selection import BufferRules
+from driver.run_state.checkpoints import FoundCheckpoint
+from driver.run_state.state import RunPosition, RunState
+from driver.tracking.step_record import StepRecord
 from tests.builders import a_problem, a_score
 from tests.fakes.ports import FakeGenerator, FakeLearner, FakeScorer, policy_prompt
 from tests.runs.recipe import references, settings
@@ -215,9 +223,7 @@ def state_of(position: RunPosition, open_draws: OpenDraws) -> RunState:
 class Driver:
     """One process of a run, from where the books stand."""
 
-    def __init__(
-        self, books: Books, algorithm: GrpoConfig, *, weather: Weather, every: int, random: Random
-    ) -> None:
+    def __init__(self, books: Books, algorithm: GrpoConfig, *, weather: Weather, every: int, random: Random) -> None:
         self.books, self.algorithm = books, algorithm
         self.random = random
         self.engine = Windy(random)
