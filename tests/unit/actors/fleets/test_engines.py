@@ -91,7 +91,7 @@ def test_the_worker_with_the_fewest_unfinished_samples_is_asked_next() -> None:
 @pytest.mark.parametrize(
     "failure", [ActorDiedError(), task_error(MemoryError("no room")), ObjectLostError("00" * 28, None, ""), None]
 )
-def test_what_a_worker_left_unanswered_is_asked_of_another_with_the_same_seeds(failure: Exception | None) -> None:
+def test_requests_that_a_worker_left_unanswered_go_to_another_with_the_same_seeds(failure: Exception | None) -> None:
     """None: its stream just ends."""
     workers = [FakeWorker(num_answers=1, failure=failure), FakeWorker()]
     pool = around(*workers)
@@ -220,7 +220,7 @@ def test_a_request_under_which_worker_after_worker_dies_is_taken_for_the_cause()
     run(work())
 
 
-# --- nobody serves ----------------------------------------------------------------------------------------------------
+# --- no worker is ready -----------------------------------------------------------------------------------------------
 
 
 def test_requests_wait_for_the_first_worker_that_serves_and_keep_their_order() -> None:
@@ -237,14 +237,14 @@ def test_requests_wait_for_the_first_worker_that_serves_and_keep_their_order() -
     run(work())
 
 
-def test_a_request_that_nobody_answers_in_time_fails_by_name_and_says_who_was_asked() -> None:
+def test_a_request_without_an_answer_in_time_fails_and_names_the_worker() -> None:
     pool = around(FakeWorker(hangs=True), timeout_s=0.01)
     (lost,) = run(sample_all(pool, "a"))
     assert isinstance(lost, Unanswered)
     assert (lost.key, lost.failure.kind) == ("policy-0", "timed out")
 
 
-def test_a_request_that_nobody_could_be_asked_for_says_what_the_workers_are() -> None:
+def test_a_request_that_no_worker_took_in_time_fails_and_names_the_workers_states() -> None:
     async def work() -> list[str | BaseException]:
         pool = await opened(PolicyRole(FakeWorker(), starts_stale=True), timeout_s=0.01)
         return await sample_all(pool, "a")
@@ -255,7 +255,7 @@ def test_a_request_that_nobody_could_be_asked_for_says_what_the_workers_are() ->
     assert "policy-0 is stale" in str(lost)
 
 
-def test_all_that_wait_hear_of_it_when_the_last_worker_is_given_up() -> None:
+def test_all_callers_fail_when_too_few_workers_are_left() -> None:
     async def work() -> None:
         role = PolicyRole(FakeWorker(hangs=True), FakeWorker(hangs=True), min_workers=2)
         pool = await opened(role)
@@ -280,7 +280,7 @@ def test_a_fleet_without_workers_refuses_at_once() -> None:
 # --- callers that leave -----------------------------------------------------------------------------------------------
 
 
-def test_a_request_that_nobody_waits_for_any_more_is_not_sent() -> None:
+def test_a_request_whose_caller_has_left_is_not_sent() -> None:
     async def work() -> None:
         worker = FakeWorker()
         role = PolicyRole(worker, starts_stale=True)
@@ -296,7 +296,7 @@ def test_a_request_that_nobody_waits_for_any_more_is_not_sent() -> None:
     run(work())
 
 
-def test_an_answer_that_nobody_waits_for_any_more_does_no_harm() -> None:
+def test_an_answer_whose_caller_has_left_does_no_harm() -> None:
     async def leave(pool: EnginePool) -> list[str | BaseException]:
         impatient = asyncio.ensure_future(pool.sample(a_sampling_request("a")))
         await asyncio.sleep(0)
@@ -306,7 +306,7 @@ def test_an_answer_that_nobody_waits_for_any_more_does_no_harm() -> None:
     assert run(leave(around(FakeWorker()))) == ["b"]
 
 
-def test_a_request_that_nobody_waits_for_any_more_is_not_asked_again_elsewhere() -> None:
+def test_a_request_whose_caller_has_left_is_not_sent_again() -> None:
     async def work() -> None:
         first, second = FakeWorker(hangs=True), FakeWorker()
         pool = around(first, second)

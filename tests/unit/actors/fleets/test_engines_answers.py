@@ -73,7 +73,7 @@ def test_a_request_that_can_not_be_judged_is_its_askers_alone() -> None:
     assert pool.supervisor.workers[0].state is WorkerState.READY
 
 
-def test_a_worker_that_hangs_is_given_up_by_name() -> None:
+def test_a_request_to_a_worker_that_hangs_fails_and_names_it() -> None:
     pool = around(FakeWorker(hangs=True), timeout_s=0.01)
     with pytest.raises(Unanswered) as failure:
         run(pool.answer_probabilities(request("a")))

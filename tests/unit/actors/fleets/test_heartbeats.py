@@ -1,4 +1,4 @@
-"""Silence of workers, on fakes and a clock moved by hand: asked every second, suspect after 3 s, dead after 6."""
+"""How silence of workers is noticed: asked every second of a fake clock, suspect after 3 s, dead after 6."""
 
 import asyncio
 
@@ -96,7 +96,7 @@ def test_a_worker_that_can_be_reached_again_is_ready() -> None:
 
 
 @pytest.mark.parametrize("failure", [ActorDiedError(), task_error(RuntimeError("the engine has ended"))])
-def test_a_heartbeat_that_fails_is_the_death_of_a_worker_at_once(failure: Exception) -> None:
+def test_a_worker_whose_heartbeat_fails_is_dead_at_once(failure: Exception) -> None:
     async def work() -> None:
         role = await opened(PolicyRole(FakeWorker(beat_failure=failure)))
         await role.time.advance(1)
@@ -105,7 +105,7 @@ def test_a_heartbeat_that_fails_is_the_death_of_a_worker_at_once(failure: Except
     run(work())
 
 
-def test_time_in_which_the_driver_did_not_run_is_nobodys_silence() -> None:
+def test_time_in_which_the_driver_did_not_run_is_not_silence() -> None:
     async def work() -> None:
         role = await opened(PolicyRole(FakeWorker(is_silent=True)))
         await role.time.advance(2)  # asked at 1 s, silent for 1 s
@@ -119,7 +119,7 @@ def test_time_in_which_the_driver_did_not_run_is_nobodys_silence() -> None:
     run(work())
 
 
-def test_every_worker_has_one_heartbeat_under_way_and_no_more() -> None:
+def test_a_worker_has_at_most_one_open_heartbeat() -> None:
     async def work() -> None:
         worker = FakeWorker(is_silent=True)
         role = await opened(PolicyRole(worker))
@@ -140,7 +140,7 @@ def test_a_worker_that_falls_silent_while_it_loads_again_is_dead_and_replaced() 
         assert (role.states, role.workers[0].why) == ([DEAD], "no heartbeat for 6 s")
         assert hangs in role.killed
         assert hangs.start_gate is not None
-        hangs.start_gate.set()  # a load that ends after all ends for nobody
+        hangs.start_gate.set()  # a load that ends too late changes nothing
         await role.time.advance(8)
         assert (role.states, role.workers[0].handle is hangs) == ([READY], False)
 

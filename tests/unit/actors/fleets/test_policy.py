@@ -1,4 +1,4 @@
-"""The policy's workers and the weights: who is to receive them, and what becomes of one that did not."""
+"""The policy's workers and their weights: which receive them, and what happens to one that does not."""
 
 import asyncio
 
@@ -59,7 +59,7 @@ def test_a_worker_that_was_started_again_serves_nothing_before_it_has_received_w
     run(work())
 
 
-def test_a_process_that_was_exchanged_during_the_push_has_received_nothing() -> None:
+def test_a_process_that_was_replaced_during_the_push_has_received_nothing() -> None:
     async def work() -> None:
         role = pair()
         pool = await opened(role)
@@ -120,7 +120,7 @@ def test_an_engine_that_says_it_is_stale_asks_for_weights() -> None:
     run(work())
 
 
-def test_a_push_waits_for_a_worker_and_hears_when_there_will_be_none() -> None:
+def test_a_push_waits_for_a_worker_and_fails_when_there_will_be_none() -> None:
     async def work() -> None:
         role = PolicyRole(FakeWorker(), starts_stale=True)
         pool = await opened(role)

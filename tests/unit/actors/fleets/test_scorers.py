@@ -1,7 +1,4 @@
-"""The scorers as one: who takes which group, and what a failing, dead or silent scorer does to it.
-
-Those that are watched and replaced are in test_scorer_fleet_restarts.py.
-"""
+"""Which scorer gets which group, and what happens when a scorer fails, dies or is silent."""
 
 import asyncio
 
@@ -195,7 +192,7 @@ def test_a_silent_scorer_leaves_its_group_unscored_and_others_are_asked_until_it
     run(watch())
 
 
-def test_a_failure_that_comes_after_the_deadline_is_heard_by_nobody_and_complained_about_by_nobody() -> None:
+def test_a_failure_after_the_deadline_is_ignored_without_a_complaint_of_asyncio() -> None:
     complaints: list[dict[str, object]] = []
 
     async def watch() -> None:
@@ -226,7 +223,7 @@ def test_counters_are_summed_and_those_of_a_dead_scorer_still_count() -> None:
     run(watch())
 
 
-def test_what_is_taken_is_what_happened_since_the_last_time() -> None:
+def test_take_stats_returns_what_happened_since_the_last_call() -> None:
     async def watch() -> None:
         scorer = FakeScorer(counters={"texts": 8.0, "batches": 1.0})
         pool = a_pool(scorer)

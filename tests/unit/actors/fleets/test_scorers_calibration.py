@@ -1,4 +1,4 @@
-"""The scorers as one, before they score: comparing for a calibration, each in its turn, and taking it."""
+"""Comparing for a calibration, one call a scorer, and giving the calibration to every scorer."""
 
 import asyncio
 
@@ -67,7 +67,7 @@ def test_the_deadline_of_a_comparison_begins_when_it_is_its_turn(monkeypatch: py
     run(watch())
 
 
-def test_a_comparison_that_fails_or_is_given_up_leaves_its_turn_to_the_next() -> None:
+def test_a_comparison_that_fails_or_is_cancelled_leaves_its_turn_to_the_next() -> None:
     async def watch() -> None:
         gate = asyncio.Event()
         scorer = FakeScorer(0.1, gate=gate)

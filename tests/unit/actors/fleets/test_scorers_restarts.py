@@ -1,4 +1,4 @@
-"""Scorers that are watched and replaced: what becomes of the groups, the calibration and the counters meanwhile."""
+"""Scorers that are watched and replaced: their groups, calibration and counters."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -116,7 +116,7 @@ def test_scorers_that_spend_their_restarts_end_the_run_and_each_is_named_with_wh
     opened(watch, lambda: ScorerRole([dead(), dead()], max_restarts=1))
 
 
-def test_a_group_that_nobody_is_there_for_until_its_deadline_is_unscored_and_says_so() -> None:
+def test_a_group_without_a_ready_scorer_until_its_deadline_is_unscored() -> None:
     async def watch(seen: ScorerRole) -> None:
         assert (
             rewards(await seen.pool.score(a_score_request())) == ["scorer died"] * 2

@@ -1,4 +1,4 @@
-"""The life of workers: loading, death, restarts and the end of a pool, on fakes and a clock moved by hand."""
+"""Loading, death and restarts of workers and the end of a role, with a clock moved by hand."""
 
 import asyncio
 
@@ -97,7 +97,7 @@ def test_a_dead_worker_is_ended_and_another_process_serves_in_its_place_after_th
     ]
 
 
-def test_a_late_word_of_an_earlier_process_changes_nothing() -> None:
+def test_a_late_failure_of_an_earlier_process_changes_nothing() -> None:
     async def work() -> None:
         first = FakeWorker()
         role = await opened(PolicyRole(first))
@@ -167,7 +167,7 @@ def test_a_restart_that_fails_costs_budget_and_is_tried_again() -> None:
     run(work())
 
 
-def test_a_restart_that_finds_no_place_is_given_up_at_the_deadline_and_ended() -> None:
+def test_a_restart_that_does_not_load_until_the_deadline_is_ended() -> None:
     async def work() -> None:
         nowhere = FakeWorker(start_gate=asyncio.Event())
         role = await opened(PolicyRole(FakeWorker(), later=[nowhere], start_timeout_s=0.01))
@@ -184,7 +184,7 @@ def test_a_restart_that_finds_no_place_is_given_up_at_the_deadline_and_ended() -
     run(work())
 
 
-def test_a_worker_retired_while_it_loads_is_ended_and_stays_away() -> None:
+def test_a_worker_removed_while_it_loads_is_ended_and_stays_retired() -> None:
     async def work() -> None:
         slow = FakeWorker(start_gate=asyncio.Event())
         role = await opened(PolicyRole(FakeWorker(), FakeWorker(), later=[slow]))
@@ -200,7 +200,7 @@ def test_a_worker_retired_while_it_loads_is_ended_and_stays_away() -> None:
 
 
 @pytest.mark.parametrize("is_retired", [False, True])
-def test_a_worker_given_up_in_the_very_turn_in_which_its_load_ends_is_given_up(is_retired: bool) -> None:
+def test_a_worker_removed_or_dead_in_the_turn_in_which_its_load_ends_stays_so(is_retired: bool) -> None:
     async def work() -> None:
         role = await opened(PolicyRole(FakeWorker(), FakeWorker()))
         prepared: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -226,7 +226,7 @@ def test_a_worker_given_up_in_the_very_turn_in_which_its_load_ends_is_given_up(i
     run(work())
 
 
-def test_a_worker_hired_while_running_loads_by_itself_under_a_name_that_was_never_used() -> None:
+def test_a_worker_added_while_running_loads_at_once_under_an_unused_name() -> None:
     async def work() -> None:
         role = await opened(PolicyRole(FakeWorker(), FakeWorker(), starts_stale=True))
         role.supervisor.remove(role.workers[1], "scaled down")
@@ -238,7 +238,7 @@ def test_a_worker_hired_while_running_loads_by_itself_under_a_name_that_was_neve
     run(work())
 
 
-def test_a_hired_worker_that_does_not_load_is_started_again_at_its_own_cost() -> None:
+def test_an_added_worker_that_does_not_load_is_restarted_at_the_cost_of_its_budget() -> None:
     async def work() -> None:
         role = await opened(PolicyRole(FakeWorker()))
         added = role.add(FakeWorker(start_failure=ActorDiedError()))
@@ -250,7 +250,7 @@ def test_a_hired_worker_that_does_not_load_is_started_again_at_its_own_cost() ->
     run(work())
 
 
-def test_a_fault_in_a_restart_itself_ends_the_fleet_instead_of_a_wait_for_ever() -> None:
+def test_a_bug_in_a_restart_ends_the_role_instead_of_an_endless_wait() -> None:
     async def work() -> None:
         class Broken(PolicyRole):
             def kill(self, worker: FakeWorker) -> None:
@@ -266,7 +266,7 @@ def test_a_fault_in_a_restart_itself_ends_the_fleet_instead_of_a_wait_for_ever()
     run(work())
 
 
-def test_after_close_nobody_is_asked_or_started_again() -> None:
+def test_after_close_there_are_no_heartbeats_and_no_restarts() -> None:
     async def work() -> None:
         worker = FakeWorker()
         role = await opened(PolicyRole(worker))
@@ -283,7 +283,7 @@ def test_after_close_nobody_is_asked_or_started_again() -> None:
 # --- workers that somebody else has loaded ----------------------------------------------------------------------------
 
 
-def test_given_workers_serve_at_once_and_one_that_fails_is_given_up() -> None:
+def test_loaded_workers_serve_at_once_and_one_that_fails_is_retired() -> None:
     async def work() -> None:
         supervisor = Supervisor.of_loaded("policy", [FakeWorker(), FakeWorker()])
         assert [worker.name for worker in supervisor.serving()] == ["policy-0", "policy-1"]
@@ -296,7 +296,7 @@ def test_given_workers_serve_at_once_and_one_that_fails_is_given_up() -> None:
     run(work())
 
 
-def test_nobody_at_all_is_an_error_and_no_wait() -> None:
+def test_a_role_without_workers_is_an_error_and_no_wait() -> None:
     with pytest.raises(FleetLost) as failure:
         run(Supervisor.of_loaded("pivot", ()).until_serving())
     assert failure.value.key == "pivot"

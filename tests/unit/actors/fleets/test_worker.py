@@ -1,4 +1,4 @@
-"""Workers' states, and how often one may be started again."""
+"""Workers' states, and how often a worker may be restarted."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_every_state_leads_somewhere_but_the_last() -> None:
 
 
 @pytest.mark.parametrize("state", [WorkerState.STALE, WorkerState.DEAD, WorkerState.RESTARTING])
-def test_silence_makes_nobody_suspect_who_could_come_back_from_it_as_ready(state: WorkerState) -> None:
+def test_silence_makes_no_worker_suspect_that_must_not_become_ready_by_answering(state: WorkerState) -> None:
     assert WorkerState.SUSPECT not in NEXT[state]
 
 

@@ -94,7 +94,7 @@ ENDINGS = [StopIteration("next"), SystemExit(3), asyncio.CancelledError(), concu
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=repr)
-def test_what_asyncio_does_not_take_for_a_failure_is_one_and_the_queue_goes_on(ending: BaseException) -> None:
+def test_exceptions_that_asyncio_swallows_are_failures_and_the_queue_goes_on(ending: BaseException) -> None:
     reward = FakeReward(failure=ending)
     bad, good = run(score_all(ScoringQueue(reward, across_groups=False), reward, "bad", "a"))
     assert isinstance(bad, RuntimeError)
@@ -129,7 +129,7 @@ def test_a_line_of_nothing_but_late_groups_asks_the_reward_for_nothing() -> None
     assert reward.batches == []
 
 
-def test_a_group_that_nobody_waits_for_any_more_is_not_scored() -> None:
+def test_a_group_whose_caller_has_left_is_not_scored() -> None:
     async def watch() -> None:
         reward = FakeReward()
         queue = ScoringQueue(reward, across_groups=False)
@@ -142,7 +142,7 @@ def test_a_group_that_nobody_waits_for_any_more_is_not_scored() -> None:
         assert queue.stats()["expired"] == 1
 
 
-def test_a_group_that_is_given_up_while_it_is_scored_does_no_harm() -> None:
+def test_a_group_whose_caller_leaves_while_it_is_scored_does_no_harm() -> None:
     async def watch() -> None:
         reward = FakeReward()
         queue = ScoringQueue(reward, across_groups=False)

@@ -1,4 +1,4 @@
-"""Workers that come and go with the nodes, look by look: who lives, in which places, and what is said about it."""
+"""Scaling look by look: which workers there are, in which slots, and the events."""
 
 import asyncio
 from collections.abc import Callable
@@ -115,13 +115,13 @@ def watched(*, least: int = 1, most: int = 2, num_free: int = 0) -> Watched:
     return Watched(capacity, workers, autoscaler, events)
 
 
-def test_a_quiet_cluster_changes_nothing_and_is_not_reported() -> None:
+def test_an_unchanged_cluster_changes_nothing_and_is_no_event() -> None:
     seen = watched()
     seen.look()
     assert (seen.names(), seen.events) == (["policy-0", "policy-1"], [])
 
 
-def test_a_node_that_goes_costs_its_worker_and_one_that_comes_brings_a_new_one_into_the_same_place() -> None:
+def test_a_lost_node_costs_its_worker_and_a_new_node_brings_one_into_the_same_slot() -> None:
     seen = watched()
     seen.capacity.nodes["bundle 1"] = None
     seen.look()
@@ -145,7 +145,7 @@ def test_a_node_that_goes_costs_its_worker_and_one_that_comes_brings_a_new_one_i
     ]
 
 
-def test_a_node_that_is_back_at_the_next_look_costs_nothing() -> None:
+def test_a_node_that_is_back_at_the_next_look_costs_no_worker() -> None:
     seen = watched()
     for node in (None, "third", None, "fourth"):
         seen.capacity.nodes["bundle 1"] = node
@@ -153,7 +153,7 @@ def test_a_node_that_is_back_at_the_next_look_costs_nothing() -> None:
     assert (seen.names(), seen.events) == (["policy-0", "policy-1"], [])
 
 
-def test_workers_are_added_one_a_look_up_to_the_most() -> None:
+def test_one_worker_a_look_is_added_up_to_the_maximum() -> None:
     seen = watched(most=4, num_free=8)
     sizes = []
     for _ in range(4):
@@ -163,7 +163,7 @@ def test_workers_are_added_one_a_look_up_to_the_most() -> None:
     assert [reason for _, reason, _ in seen.events] == ["policy: 2 -> 3 workers", "policy: 3 -> 4 workers"]
 
 
-def test_room_that_another_run_took_first_is_asked_for_again_later() -> None:
+def test_resources_that_another_run_took_first_are_asked_for_again() -> None:
     seen = watched(most=3, num_free=1)
     seen.capacity.is_taken_by_another = True
     seen.look()
@@ -173,7 +173,7 @@ def test_room_that_another_run_took_first_is_asked_for_again_later() -> None:
     assert len(seen.names()) == 3
 
 
-def test_an_added_place_on_a_node_that_ends_is_given_back() -> None:
+def test_an_added_slot_on_a_node_that_ends_is_released() -> None:
     seen = watched(most=3, num_free=1)
     seen.look()
     assert "added 0" in seen.capacity.nodes
@@ -183,7 +183,7 @@ def test_an_added_place_on_a_node_that_ends_is_given_back() -> None:
     assert "added 0" not in seen.capacity.nodes
 
 
-def test_a_worker_that_spent_its_restarts_is_not_replaced_and_its_added_place_given_back() -> None:
+def test_a_worker_that_spent_its_restarts_is_not_replaced_and_its_added_slot_released() -> None:
     seen = watched(most=3, num_free=1)
     seen.look()
     seen.capacity.num_free = 5
@@ -195,7 +195,7 @@ def test_a_worker_that_spent_its_restarts_is_not_replaced_and_its_added_place_gi
     assert list(seen.capacity.nodes) == ["bundle 0", "bundle 1"]
 
 
-def test_a_spent_workers_place_that_can_not_be_given_back_at_once_gets_no_other_worker() -> None:
+def test_a_closed_slot_that_can_not_be_released_at_once_gets_no_other_worker() -> None:
     seen = watched(most=3, num_free=1)
     seen.look()
     seen.capacity.num_free = 5
@@ -208,7 +208,7 @@ def test_a_spent_workers_place_that_can_not_be_given_back_at_once_gets_no_other_
     assert seen.names() == ["policy-0", "policy-1"]
 
 
-def test_a_silent_cluster_is_reported_once_and_looked_at_again() -> None:
+def test_a_cluster_that_does_not_answer_is_one_event_and_looked_at_again() -> None:
     seen = watched(most=3, num_free=1)
     seen.capacity.is_silent = True
     seen.look()

@@ -1,7 +1,4 @@
-"""Workers that come and go with the nodes: what is decided after a look at the cluster.
-
-What the loop makes of it is in test_elastic_loop.py.
-"""
+"""What is decided after a look at the cluster."""
 
 from dataclasses import replace
 
@@ -43,20 +40,20 @@ def decided(
     )
 
 
-def test_nothing_is_done_while_all_live_and_no_more_are_wanted() -> None:
+def test_nothing_is_done_while_all_slots_have_nodes_and_no_more_workers_are_wanted() -> None:
     assert decided(view(HERE, HERE, free=(FITS,)), occupied="ab", most=2) == ScalingDecision()
 
 
-def test_one_more_is_asked_for_where_one_node_has_room_for_a_whole_worker() -> None:
+def test_a_slot_is_reserved_if_one_node_has_room_for_a_whole_worker() -> None:
     assert decided(view(HERE, free=(TOO_SMALL, FITS)), occupied="a", most=3) == ScalingDecision(reserve=True)
     assert decided(view(HERE, free=(TOO_SMALL, Resources(cpus=1, gpus=4))), occupied="a", most=3) == ScalingDecision()
 
 
-def test_what_the_run_itself_lacks_comes_first() -> None:
+def test_no_slot_is_reserved_while_the_run_itself_waits_for_a_node() -> None:
     assert decided(view(HERE, free=(FITS,), is_short=True), occupied="a", most=3) == ScalingDecision()
 
 
-def test_a_worker_without_a_node_is_given_up_at_the_second_look() -> None:
+def test_a_worker_without_a_node_is_removed_at_the_second_look() -> None:
     seen = view(HERE, LOST)
     assert decided(seen, occupied="ab", most=2) == ScalingDecision()
     assert decided(seen, occupied="ab", most=2, without_node="b") == ScalingDecision(
@@ -64,29 +61,29 @@ def test_a_worker_without_a_node_is_given_up_at_the_second_look() -> None:
     )
 
 
-def test_a_worker_on_a_node_that_is_about_to_end_is_given_up_at_once_and_another_asked_for() -> None:
+def test_a_worker_on_a_node_that_is_about_to_end_is_removed_at_once_and_another_slot_reserved() -> None:
     assert decided(view(HERE, ENDING, free=(FITS,)), occupied="ab", most=2) == ScalingDecision(
         remove={"b": "its node is about to end"}, reserve=True
     )
 
 
-def test_the_fewest_that_may_be_keep_their_places_whatever_happens_to_the_nodes() -> None:
+def test_the_minimum_number_of_workers_is_never_removed() -> None:
     seen = view(LOST, ENDING, LOST)
     assert set(decided(seen, occupied="abc", least=2, most=3, without_node="ac").remove) == {"a"}
     assert decided(seen, occupied="abc", least=3, most=3, without_node="ac") == ScalingDecision()
 
 
-def test_a_place_that_has_a_node_again_is_taken_before_another_is_asked_for() -> None:
+def test_a_slot_that_has_a_node_again_is_filled_before_another_is_reserved() -> None:
     assert decided(view(HERE, HERE, free=(FITS,)), occupied="b", most=2) == ScalingDecision(fill=("a",))
     assert decided(view(HERE, HERE, free=(FITS,)), occupied="b", most=3) == ScalingDecision(fill=("a",), reserve=True)
 
 
 @pytest.mark.parametrize("unusable", [LOST, ENDING])
-def test_a_place_without_a_lasting_node_is_not_taken(unusable: Slot) -> None:
+def test_a_slot_without_a_lasting_node_is_not_filled(unusable: Slot) -> None:
     assert decided(view(unusable, HERE), occupied="b", most=2) == ScalingDecision()
 
 
-def test_the_place_of_a_worker_that_spent_its_restarts_is_closed_and_one_fewer_is_wanted() -> None:
+def test_the_slot_of_a_worker_that_spent_its_restarts_stays_closed_and_one_worker_fewer_is_wanted() -> None:
     assert decided(view(HERE, HERE, free=(FITS,)), occupied="b", closed="a", most=2) == ScalingDecision()
     assert decided(view(HERE, HERE, free=(FITS,)), occupied="b", closed="a", most=3) == ScalingDecision(reserve=True)
 
@@ -98,7 +95,7 @@ def test_the_place_of_a_worker_that_spent_its_restarts_is_closed_and_one_fewer_i
     least=st.integers(1, 4),
     more=st.integers(0, 5),
 )
-def test_no_decision_leaves_fewer_than_the_least_or_makes_more_than_the_most(
+def test_no_decision_goes_below_the_minimum_or_above_the_maximum(
     nodes: list[Slot], fates: list[str], is_away: list[bool], least: int, more: int
 ) -> None:
     seen = view(*nodes, free=(FITS,))
