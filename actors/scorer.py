@@ -50,7 +50,7 @@ class ScorerWorker:
         values = await self._queue.run(lambda: self._loaded.reward.similarities(pairs))
         return values.tolist()
 
-    async def judge_fingerprint(self) -> str:
+    async def similarity_fingerprint(self) -> str:
         """Return the fingerprint of the similarity of reasonings."""
         return self._loaded.reward.fingerprint
 

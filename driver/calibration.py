@@ -36,14 +36,14 @@ _CALLS_AT_ONCE = 16
 
 
 class Similarities(Protocol):
-    """Return a judge's raw values, from the scorers."""
+    """Return raw similarities, from the scorers."""
 
-    async def judge_fingerprint(self) -> str:
-        """Return the fingerprint of the judge, which is the same in all scorers."""
+    async def similarity_fingerprint(self) -> str:
+        """Return the fingerprint of the comparison, which is the same in all scorers."""
         ...
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
-        """Return [N] raw values in order, NaN where the judge has none.
+        """Return [N] raw values in order, NaN where the comparison has none.
 
         Each call has a deadline of its own, which begins when a scorer takes it.
         """
@@ -52,14 +52,14 @@ class Similarities(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TranslatedSimilarities:
-    """Ask the scorers about pairs whose reasonings the pivot translates first, for a judge of translations."""
+    """Ask the scorers about pairs whose reasonings the pivot translates first, for a comparison of translations."""
 
     scorers: Similarities
     translations: PivotTranslations
 
-    async def judge_fingerprint(self) -> str:
-        """Return the fingerprint of the scorers' judge."""
-        return await self.scorers.judge_fingerprint()
+    async def similarity_fingerprint(self) -> str:
+        """Return the fingerprint of the scorers' comparison."""
+        return await self.scorers.similarity_fingerprint()
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
         """Return [N] raw values in order."""
@@ -90,25 +90,25 @@ async def calibration_for(
     It is the one that `reward.reasoning.calibration` names. With "auto" it is measured and kept where it is missing.
 
     Raises:
-        BadInput: the named file is no calibration, belongs to another judge or lacks a language; or calibration_data is
-            wrong.
-        RunFailed: the judge's values can't be calibrated.
+        BadInput: the named file is not a calibration, belongs to another way of comparing, or lacks a language; or
+            calibration_data is wrong.
+        RunFailed: the similarities can't be calibrated.
     """
     if not isinstance(config, CalibratedReasoning) or not config.is_calibrated:
         return None
     match config.calibration:
         case "auto":
-            judge = await scorers.judge_fingerprint()
+            method = await scorers.similarity_fingerprint()
             wanted = calibration_solutions(config, languages)
             # A calibration that was made for all languages of the data serves every run.
             for solutions in (calibration_solutions(config), wanted):
-                path = _kept(judge, solutions)
+                path = _kept(method, solutions)
                 if path.exists() and covers(known := read_calibration(path), languages):
                     return known
             return (await measure(wanted, scorers, console=console)).calibration
         case named:
             known = _read_named(config, languages)
-            _check_judge(known, await scorers.judge_fingerprint(), named)
+            _check_method(known, await scorers.similarity_fingerprint(), named)
             return known
 
 
@@ -133,7 +133,7 @@ async def calibrate(config: CalibratedReasoning, scorers: Similarities, *, conso
 
     Raises:
         BadInput: calibration_data is wrong.
-        RunFailed: the judge's values can't be calibrated.
+        RunFailed: the similarities can't be calibrated.
     """
     path = None if config.calibration in ("auto", "off") else absolute(config.calibration)
     return await measure(calibration_solutions(config), scorers, console=console, path=path)
@@ -145,15 +145,15 @@ async def measure(
     """Ask the scorers for every pair of the solutions, fit, and write to `path`, by default to where every run looks.
 
     Raises:
-        RunFailed: the judge's values can't be calibrated.
+        RunFailed: the similarities can't be calibrated.
     """
-    judge = await scorers.judge_fingerprint()
+    method = await scorers.similarity_fingerprint()
     values = await _values(calibration_pairs(solutions), scorers, console)
     try:
-        calibration = fit(solutions, values, similarity=judge, data=fingerprint(solutions))
+        calibration = fit(solutions, values, similarity=method, data=fingerprint(solutions))
     except ValueError as error:
         raise RunFailed(str(error), key="calibration") from None
-    path = path or _kept(judge, solutions)
+    path = path or _kept(method, solutions)
     _write(path, calibration.to_json())
     return Measured(calibration=calibration, path=path)
 
@@ -195,14 +195,14 @@ def covers(calibration: Calibration, languages: Sequence[str]) -> bool:
     return set(languages) <= set(calibration.languages)
 
 
-def _kept(judge: str, solutions: Sequence[ParallelSolution]) -> Path:
-    """Return where every run looks. The name is a digest of the judge's fingerprint, which may hold any character."""
-    digest = blake2b(f"{judge} {FIT}".encode(), digest_size=8).hexdigest()
+def _kept(method: str, solutions: Sequence[ParallelSolution]) -> Path:
+    """Return where every run looks. The name is a digest of the fingerprint, which may hold any character."""
+    digest = blake2b(f"{method} {FIT}".encode(), digest_size=8).hexdigest()
     return absolute(FOLDER) / f"{digest}-{fingerprint(solutions)}.json"
 
 
 async def _values(pairs: Sequence[ReasoningPair], scorers: Similarities, console: Console) -> list[float]:
-    """Return the judge's values [N], and show the progress call by call."""
+    """Return the similarities [N], and show the progress call by call."""
     batches = [pairs[start : start + _PAIRS_PER_CALL] for start in range(0, len(pairs), _PAIRS_PER_CALL)]
     turns = asyncio.Semaphore(_CALLS_AT_ONCE)
     num_done = 0
@@ -245,10 +245,11 @@ def _read_named(config: CalibratedReasoning, languages: Sequence[str]) -> Calibr
     return calibration
 
 
-def _check_judge(calibration: Calibration, judge: str, named: str) -> None:
-    if calibration.similarity != judge:
+def _check_method(calibration: Calibration, method: str, named: str) -> None:
+    if calibration.similarity != method:
         raise BadInput(
-            f"{_KEY} = {named!r} was made with the judge {calibration.similarity}, but this run has {judge}: another "
+            f"{_KEY} = {named!r} was made with {calibration.similarity}, but this run compares reasonings with "
+            f"{method}: another "
             f"encoder, prefix, precision or chunk size; make a calibration for it with `{COMMAND}`",
             key=_KEY,
         )

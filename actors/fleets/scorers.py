@@ -81,14 +81,14 @@ class ScorerPool(WorkerPool[Call]):
         async with self._turn_to_compare():
             return await self._call("similarities", lambda handle, _: handle.similarities.remote(tuple(pairs)), result)
 
-    async def judge_fingerprint(self) -> str:
+    async def similarity_fingerprint(self) -> str:
         """Return the fingerprint of the similarity that all scorers use.
 
         Raises:
             Unanswered: no scorer answered.
         """
         result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        return await self._call("fingerprint", lambda handle, _: handle.judge_fingerprint.remote(), result)
+        return await self._call("fingerprint", lambda handle, _: handle.similarity_fingerprint.remote(), result)
 
     async def use_calibration(self, calibration: Calibration) -> None:
         """Give the calibration to every scorer; those that are starting get it before they score.

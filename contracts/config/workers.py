@@ -131,7 +131,7 @@ class FleetConfig(Section):
         if not self.heartbeat_s <= self.suspect_after_s <= self.dead_after_s:
             raise BadInput(
                 f"fleet.heartbeat_s {self.heartbeat_s:g}, fleet.suspect_after_s {self.suspect_after_s:g} and "
-                f"fleet.dead_after_s {self.dead_after_s:g} must not fall in this order",
+                f"fleet.dead_after_s {self.dead_after_s:g} must be in ascending order",
                 key="fleet.suspect_after_s",
             )
         if self.backoff_s > self.max_backoff_s:

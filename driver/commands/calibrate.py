@@ -1,4 +1,4 @@
-"""`calibrate`: measure what a judge's values mean, language by language, on parallel solutions. Starts scorers only."""
+"""`calibrate`: measure what similarities of reasonings mean in each language. Starts scorers only."""
 
 import argparse
 from dataclasses import asdict
@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
 
     Raises:
         BadInput: before anything was started or written.
-        RunFailed: a scorer could not load its models, or the judge's values can't be calibrated.
+        RunFailed: a scorer could not load its models, or the similarities can't be calibrated.
     """
     with new_run(arguments, "calibrate", role="scorer", change=without_custom_reward) as command:
         config, console = command.config, command.console

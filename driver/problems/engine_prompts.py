@@ -51,7 +51,7 @@ def check_context(model: str, max_model_len: int, *, section: str, context: str)
         limit = facts.get("max_position_embeddings", facts.get("n_positions"))  # the second is GPT-2's name
     except (OSError, ValueError, AttributeError) as error:
         raise BadInput(
-            f"{section}.model = {model!r} is no model folder: {file} can't be read ({error})", key=f"{section}.model"
+            f"{section}.model = {model!r} is not a model folder: {file} can't be read ({error})", key=f"{section}.model"
         ) from None
     if isinstance(limit, int) and max_model_len > limit:
         raise BadInput(

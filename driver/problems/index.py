@@ -64,7 +64,7 @@ class TableSource:
             texts = (problem.group_key, problem.question, problem.question_en, problem.translation or "")
             fingerprint.update(_digest(*texts).to_bytes(8))
         if not pairs:
-            raise BadInput(f"{self.name} holds no problem")
+            raise BadInput(f"{self.name} holds no problem", key=self.name)
         self._refuse_duplicates(_uint64(pairs))
         first_of_item = self._refuse_conflicts(_uint64(items), _uint64(questions))
         if "en" not in self._rows:
@@ -80,7 +80,8 @@ class TableSource:
             if self._read(first).group_key == problem.group_key:  # else two digests collided
                 raise BadInput(
                     f"{self._table.where(second)}: item {problem.item_id!r} in language {problem.language!r} is "
-                    f"already at {self._table.where(first)}; remove one, or give it an item_id of its own"
+                    f"already at {self._table.where(first)}; remove one, or give it an item_id of its own",
+                    key="item_id",
                 )
 
     def _refuse_conflicts(self, items: NDArray[np.uint64], questions: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -98,7 +99,8 @@ class TableSource:
             if self._read(first).item_id == problem.item_id:
                 raise BadInput(
                     f"{self._table.where(second)}: item {problem.item_id!r} has another question_en at "
-                    f"{self._table.where(first)}; the languages of an item share one English question"
+                    f"{self._table.where(first)}; the languages of an item share one English question",
+                    key="question_en",
                 )
         starts = np.concatenate(([True], ~is_same_item))
         return np.sort(order[starts])
@@ -127,13 +129,17 @@ def parse_row(row: Row, table: Table, number: int) -> Problem:
         if not value.strip():
             raise BadInput(f"{table.where(number)}: {column} is empty", key=column)
         if not is_text(value):
-            raise BadInput(f"{table.where(number)}: {column} has half of a character (a lone surrogate); mend the text")
+            raise BadInput(
+                f"{table.where(number)}: {column} has half of a character (a lone surrogate); correct the text",
+                key=column,
+            )
         return value
 
     language = text("language")
     if language not in LANGUAGES:
         raise BadInput(
-            f"{table.where(number)}: unknown language {language!r}; known are {', '.join(sorted(LANGUAGES))}"
+            f"{table.where(number)}: unknown language {language!r}; known are {', '.join(sorted(LANGUAGES))}",
+            key="language",
         )
     question = text("question")
     has_english = language != "en" or row.get("question_en")

@@ -24,13 +24,14 @@ class MgsmTable:
         """
         files = {path.stem.removeprefix("mgsm_"): LineFile(path) for path in sorted(folder.glob("mgsm_*.tsv"))}
         if "en" not in files:
-            raise BadInput(f"{folder} has no mgsm_en.tsv: every problem needs its English question")
+            raise BadInput(f"{folder} has no mgsm_en.tsv: every problem needs its English question", key="mgsm_en.tsv")
         self._english = files["en"]
         for file in files.values():
             if len(file) != len(self._english):
                 raise BadInput(
                     f"{file.path} has {len(file)} problems and mgsm_en.tsv {len(self._english)}: line n must be the "
-                    "same problem in every language"
+                    "same problem in every language",
+                    key=file.path.name,
                 )
         self._languages = list(files)
         self._files = list(files.values())
@@ -48,7 +49,8 @@ class MgsmTable:
         if answer != answer_en:
             raise BadInput(
                 f"{self.where(number)}: the answer is {answer!r} and in mgsm_en.tsv {answer_en!r}: line n must be the "
-                "same problem in every language"
+                "same problem in every language",
+                key="answer",
             )
         return {
             "item_id": f"mgsm-{line + 1}",
@@ -69,7 +71,9 @@ class MgsmTable:
     def _parse(file: LineFile, line: int) -> tuple[str, str]:
         columns = file.line(line).split("\t")
         if len(columns) != 2:
-            raise BadInput(f"{file.where(line)}: {len(columns)} columns; must be question, tab, answer")
+            raise BadInput(
+                f"{file.where(line)}: {len(columns)} columns; must be question, tab, answer", key=file.path.name
+            )
         question, answer = columns
         return question, without_thousands(answer.strip())
 

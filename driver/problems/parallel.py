@@ -110,19 +110,25 @@ def _read(path: Path) -> _Texts:
     for where, item_id, language, question, solution in _rows(path) if path.suffix == ".jsonl" else _exemplars(path):
         for name, text in (("question", question), ("solution", solution)):
             if not isinstance(text, str) or not text.strip():
-                raise BadInput(f"{where}: the {name} is {text!r}; it must be some text")
+                raise BadInput(f"{where}: the {name} is {text!r}; it must be some text", key=name)
             if not is_text(text):
-                raise BadInput(f"{where}: the {name} has half of a character (a lone surrogate); mend the text")
+                raise BadInput(
+                    f"{where}: the {name} has half of a character (a lone surrogate); correct the text", key=name
+                )
         by_language = texts.setdefault(item_id, {})
         if language in by_language:
-            raise BadInput(f"{where}: item {item_id!r} has a second solution in {language!r}; one per language")
+            raise BadInput(
+                f"{where}: item {item_id!r} has a second solution in {language!r}; one per language", key="language"
+            )
         by_language[language] = (str(question), str(solution))
     if not texts:
-        raise BadInput(f"{path} has no solution at all")
+        raise BadInput(f"{path} has no solution at all", key=path.name)
     for item_id, by_language in texts.items():
         if _ENGLISH not in by_language:
             raise BadInput(
-                f"{path}: item {item_id!r} has no English solution, only {', '.join(by_language)}; every item needs one"
+                f"{path}: item {item_id!r} has no English solution, only {', '.join(by_language)}; "
+                "every item needs one",
+                key="language",
             )
     return texts
 
@@ -132,7 +138,9 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
     table = JsonlTable(path)
     for number, row in enumerate(table.rows()):
         if missing := [name for name in ("item_id", "language", "question", "solution") if name not in row]:
-            raise BadInput(f"{table.where(number)}: lacks {', '.join(missing)}; it has {', '.join(row)}")
+            raise BadInput(
+                f"{table.where(number)}: lacks {', '.join(missing)}; it has {', '.join(row)}", key=missing[0]
+            )
         yield table.where(number), str(row["item_id"]), str(row["language"]), row["question"], row["solution"]
 
 
@@ -157,11 +165,13 @@ def _json_object(path: Path) -> Mapping[str, object]:
     try:
         return _object(json.loads(path.read_text(encoding="utf-8-sig")), str(path))
     except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror or error}") from None
+        raise BadInput(f"{path} can't be read: {error.strerror or error}", key=path.name) from None
     except UnicodeDecodeError:
-        raise BadInput(f"{path}: not UTF-8 text") from None
+        raise BadInput(f"{path}: not UTF-8 text", key=path.name) from None
     except json.JSONDecodeError as error:
-        raise BadInput(f"{path}, line {error.lineno}: broken JSON: {error.msg}; rows go into a .jsonl file") from None
+        raise BadInput(
+            f"{path}, line {error.lineno}: broken JSON: {error.msg}; rows go into a .jsonl file", key=path.name
+        ) from None
 
 
 def _object(value: object, where: str) -> Mapping[str, object]:

@@ -83,12 +83,12 @@ class Prompter:
         If the template writes an assistant's turn in another way than it opens one, it is the text as it is.
 
         Raises:
-            BadInput: the chat template refuses the turn, or the tokenizer names no end of sequence.
+            BadInput: the chat template refuses the turn, or the tokenizer has no end-of-sequence token.
         """
         end = self._tokenizer.eos_token_id
         if not isinstance(end, int):
             raise BadInput(
-                "the policy's tokenizer names no end of sequence: no answer to be imitated could end",
+                "the policy's tokenizer has no end-of-sequence token, so an imitated answer could not end",
                 key="policy.model",
             )
         chat = self.messages(problem.question, LANGUAGES[problem.language])

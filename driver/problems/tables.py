@@ -48,7 +48,7 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise BadInput(f"there is no file {path}")
+            raise BadInput(f"there is no file {path}", key=path.name)
         self.path = path
         self._file = path.open("rb")
         self._offsets = array("Q")
@@ -71,7 +71,7 @@ class LineFile:
         try:
             return self._file.readline().decode("utf-8-sig" if number == 0 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise BadInput(f"{self.where(number)}: not UTF-8 text") from None
+            raise BadInput(f"{self.where(number)}: not UTF-8 text", key=self.path.name) from None
 
     def where(self, number: int) -> str:
         """Return file and line number, counted as editors do: blank lines count."""
@@ -119,7 +119,7 @@ class ParquetTable:
 
     def __init__(self, path: Path, *, columns: Sequence[str]) -> None:
         if not path.is_file():
-            raise BadInput(f"there is no file {path}")
+            raise BadInput(f"there is no file {path}", key=path.name)
         self._path = path
         self._batches = _arrow_batches(path, columns)
         self._ends = list(accumulate(batch.num_rows for batch in self._batches))  # row number after each batch
@@ -153,7 +153,7 @@ def _arrow_batches(path: Path, columns: Sequence[str]) -> list[pa.RecordBatch]:
             # The mapping outlives the name: no file is left behind, however the process ends.
             reader = pa.ipc.open_file(pa.memory_map(copy.name))
     except pa.ArrowInvalid as error:
-        raise BadInput(f"{path} is no Parquet file: {' '.join(str(error).split())}") from None
+        raise BadInput(f"{path} is not a Parquet file: {' '.join(str(error).split())}", key=path.name) from None
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 
 

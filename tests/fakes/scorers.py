@@ -45,7 +45,7 @@ class FakeScorer:
     heartbeat = property(lambda self: Method(self._heartbeat))
     score = property(lambda self: Method(self._score))
     similarities = property(lambda self: Method(self._similarities))
-    judge_fingerprint = property(lambda self: Method(self._fingerprint))
+    similarity_fingerprint = property(lambda self: Method(self._fingerprint))
     use_calibration = property(lambda self: Method(self._use_calibration))
     stats = property(lambda self: Method(self._stats))
 

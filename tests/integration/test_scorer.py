@@ -240,7 +240,7 @@ def test_nothing_is_scored_before_every_scorer_has_the_calibration_of_its_judge(
         here = LoadedReward(a_setup(tiny_models), "cpu").reward
         assert values == pytest.approx(here.similarities(pairs).tolist(), abs=1e-6)
         assert np.isfinite(values).all()
-        fingerprint = await scorers.pool.judge_fingerprint()
+        fingerprint = await scorers.pool.similarity_fingerprint()
         assert fingerprint == here.fingerprint
 
         early = await scorers.pool.score(a_request(0))
@@ -272,7 +272,7 @@ def test_a_scorer_that_hangs_is_found_ended_and_replaced_and_the_next_one_scores
         worker = supervisor.add(starts(a_setup(tiny_models, calibration="auto"))[0])
         await supervisor.open()
         try:
-            await pool.use_calibration(a_calibration(await pool.judge_fingerprint()))
+            await pool.use_calibration(a_calibration(await pool.similarity_fingerprint()))
             before = await pool.score(a_request(0))
             assert all(isinstance(score, Score) for score in before)
             for blow in (signal.SIGSTOP, signal.SIGKILL):

@@ -27,7 +27,7 @@ class Scorers:
         self.num_pairs = 0
         self.calls: list[int] = []
 
-    async def judge_fingerprint(self) -> str:
+    async def similarity_fingerprint(self) -> str:
         return self.fingerprint
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:

@@ -81,7 +81,7 @@ class Echo:
 class Lengths:
     """Scorers whose judge gives the length of the translation."""
 
-    async def judge_fingerprint(self) -> str:
+    async def similarity_fingerprint(self) -> str:
         return "lengths"
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
@@ -98,4 +98,4 @@ def test_pairs_are_calibrated_with_the_translations_that_a_run_would_have() -> N
     texts = (("de", "eins"), ("fr", "deux ou"), ("en", "three"))
     pairs = [ReasoningPair(language=language, reasoning=text, reference="r") for language, text in texts]
     assert run(asked.similarities(pairs)) == [4.0, 7.0, 5.0]
-    assert run(asked.judge_fingerprint()) == "lengths"
+    assert run(asked.similarity_fingerprint()) == "lengths"

@@ -337,7 +337,7 @@ def test_evaluation_measures_the_languages(config: Config) -> None:
 class ReasonableSimilarity:
     """Values of a similarity that is right: a solution is close, its question less."""
 
-    async def judge_fingerprint(self) -> str:
+    async def similarity_fingerprint(self) -> str:
         return "fake/1"
 
     async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:

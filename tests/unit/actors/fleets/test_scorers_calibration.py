@@ -23,7 +23,7 @@ def test_similarities_and_the_fingerprint_come_from_any_scorer_with_the_same_pat
     async def watch() -> None:
         pool = a_pool(FakeScorer(always=ActorDiedError()), FakeScorer(0.7))
         assert await pool.similarities([PAIR, PAIR]) == [0.7, 0.7]
-        assert await pool.judge_fingerprint() == "judge"
+        assert await pool.similarity_fingerprint() == "judge"
 
     run(watch())
 

@@ -108,7 +108,7 @@ def test_scorers_that_spend_their_restarts_end_the_run_and_each_is_named_with_wh
     async def watch(seen: ScorerRole) -> None:
         group = asyncio.ensure_future(seen.pool.score(a_score_request()))
         await seen.time.advance(1)
-        for call in (group, seen.pool.judge_fingerprint()):
+        for call in (group, seen.pool.similarity_fingerprint()):
             with pytest.raises(FleetLost) as failure:
                 await call
             assert failure.value.key == "scorer"

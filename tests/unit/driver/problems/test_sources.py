@@ -240,7 +240,7 @@ def test_half_a_character_is_refused_with_its_place(tmp_path: Path) -> None:
 def test_files_that_are_missing_empty_or_of_another_format_are_refused(tmp_path: Path, jsonl: Path) -> None:
     assert "there is no file" in refusal("jsonl", tmp_path / "missing.jsonl", "de")
     assert "there is no file" in refusal("parquet", tmp_path, "de")
-    assert "is no Parquet file" in refusal("parquet", jsonl, "de")
+    assert "is not a Parquet file" in refusal("parquet", jsonl, "de")
     assert "has no mgsm_en.tsv" in refusal("mgsm", tmp_path, "de")
     assert "holds no problem" in refusal("jsonl", write_jsonl(tmp_path / "empty.jsonl", []), "de")
 
