@@ -1,7 +1,6 @@
-"""Hand-written stand-ins at the driver's ports: what a test needs to watch and steer a run without any engine.
+"""Provide fakes at the driver's ports, to run the driver without any engine.
 
-They keep every promise of contracts/ports.py. A test decides when something finishes through events, never through
-time.
+They keep every promise of the ports. A test decides when something finishes through events, never through time.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ T = TypeVar("T")
 
 
 def run(work: Coroutine[object, object, T]) -> T:
-    """To its end; what would wait for ever fails instead."""
+    """Run a coroutine to its end; one that would wait for ever fails instead."""
 
     async def bounded() -> T:
         async with asyncio.timeout(20):
@@ -43,7 +42,7 @@ def run(work: Coroutine[object, object, T]) -> T:
 
 
 def token_ids(text: str) -> tuple[int, ...]:
-    """A tokenizer of fakes: one token a character."""
+    """Tokenize as all fakes do: one token a character."""
     return tuple(ord(character) for character in text)
 
 
@@ -53,14 +52,14 @@ def policy_prompt(problem: Problem) -> tuple[int, ...]:
 
 @dataclass
 class FakeGenerator:
-    """Answers at once, or when the test opens the gate of a prompt; one token per sample, made from its seed."""
+    """Answer at once, or when the test opens the gate of a prompt, with one token per sample, made from its seed."""
 
     version: Callable[[], int] = lambda: 0
     finish_reasons: Mapping[tuple[int, ...], str] = field(default_factory=dict)  # by prompt; others "stop"
     closed: set[tuple[int, ...]] = field(default_factory=set)  # prompts that wait for `open`
     failure: Exception | None = None
     requests: list[SamplingRequest] = field(default_factory=list)
-    asked: "asyncio.Queue[SamplingRequest]" = field(default_factory=asyncio.Queue)  # the same, to be waited for
+    asked: "asyncio.Queue[SamplingRequest]" = field(default_factory=asyncio.Queue)  # the same, for a test to wait for
     _gates: dict[tuple[int, ...], asyncio.Event] = field(default_factory=dict)
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
@@ -92,7 +91,7 @@ class FakeGenerator:
 
 @dataclass
 class FakeScorer:
-    """Rewards 0, 1, 2, ... tenths to the responses of a group, or what the test says about a question."""
+    """Give rewards of 0, 1, 2, ... tenths to the responses of a group, or what the test says about a question."""
 
     scores: Mapping[str, Scores] = field(default_factory=dict)  # by question
     scored: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)  # questions, in the order in which they came
@@ -111,14 +110,14 @@ class FakeScorer:
 
 @dataclass
 class FakeLearner:
-    """Counts versions as a learner and its policy workers do together; its models know every token alike."""
+    """Count versions as a learner and its policy workers do; every token has the same log-probability and value."""
 
-    policy_version: int = 0  # that the workers serve
+    policy_version: int = 0  # served by the policy workers
     batches: list[TrainBatch] = field(default_factory=list)  # of optimiser steps, skipped ones too
     measured: list[TrainBatch] = field(default_factory=list)
     pushed: list[int] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
-    lost: "asyncio.Queue[LearnerLost]" = field(default_factory=asyncio.Queue)  # what is found out between two calls
+    lost: "asyncio.Queue[LearnerLost]" = field(default_factory=asyncio.Queue)  # found lost between two calls
     skips: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # by number of the step from 0: its sequences
     logprob: float = -1.0
     reference_logprob: float = -1.0
@@ -173,7 +172,7 @@ class FakeLearner:
 
 @dataclass
 class FakeRecorder:
-    """Keeps what a recipe would write down."""
+    """Keep what a recipe records."""
 
     begun: list[int] = field(default_factory=list)
     records: list[StepRecord] = field(default_factory=list)
@@ -191,12 +190,12 @@ class FakeRecorder:
 
 @dataclass
 class GivenStream:
-    """Problems in the order of a list, as a stream; it ends with the list."""
+    """Stream the problems of a list, in its order; the stream ends with the list."""
 
     problems: Sequence[Problem]
     drawn: int = 0
-    languages_asked: list[str] = field(default_factory=list)  # "": whoever's turn it was
-    rates: dict[str, float] = field(default_factory=dict)  # success rates that were reported, by group id
+    languages_asked: list[str] = field(default_factory=list)  # "": any language
+    rates: dict[str, float] = field(default_factory=dict)  # success rates by group id
 
     def draw(self, language: str = "") -> PromptDraw:
         self.languages_asked.append(language)

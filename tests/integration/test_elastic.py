@@ -16,7 +16,6 @@ import pytest
 import ray
 from ray import _raylet
 from ray.cluster_utils import Cluster
-from tests.runs.own_ray import a_layout
 
 from actors.fleets.engines import EnginePool
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
@@ -27,6 +26,7 @@ from cluster.launch import Bundles, placed, start_actor
 from cluster.layout import Placement
 from contracts.config.workers import ClusterConfig, FleetConfig
 from contracts.rollouts import Rollout, SamplingRequest
+from tests.runs.own_ray import a_layout
 
 MEMORY = 100_000_000
 """Of each node's object store."""

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.runs.own_ray import a_layout, own_bundles
 
 from actors.engine import EngineWorker
 from actors.fleets.engines import EnginePool
@@ -30,6 +29,7 @@ from contracts.rollouts import Rollout
 from tests.fakes.workers import GatedWorker
 from tests.integration.conftest import TinyModels
 from tests.models.tiny import ModelWeights, load_model, request, tiny_policy
+from tests.runs.own_ray import a_layout, own_bundles
 
 HASTY = FleetConfig(
     heartbeat_s=0.5, suspect_after_s=4, dead_after_s=8, max_restarts=1, restart_window_s=3600, backoff_s=0.1

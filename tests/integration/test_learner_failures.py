@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import ray
-from tests.runs.own_ray import own_ray
 
 from actors.fleets.learner import LearnerRanks
 from actors.learner import LearnerWorker, RankArguments
@@ -24,6 +23,7 @@ from contracts.config.workers import FleetConfig, PolicyConfig
 from contracts.errors import FleetLost, LearnerLost
 from tests.integration.conftest import TinyModels
 from tests.integration.programs.learner_ranks import TEMPERATURE, Job, make_samples, packed
+from tests.runs.own_ray import own_ray
 
 PATIENT = FleetConfig(dead_after_s=600)
 HASTY = FleetConfig(heartbeat_s=1, suspect_after_s=2, dead_after_s=5)

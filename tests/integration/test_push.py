@@ -16,7 +16,6 @@ import pytest
 import torch
 from rich.console import Console as Terminal
 from safetensors import safe_open
-from tests.runs.own_ray import own_bundles
 from transformers import AutoModelForCausalLM
 
 from actors.fleets.worker import Worker, WorkerState
@@ -34,6 +33,7 @@ from driver.evaluation.inputs import prepare_evaluation
 from driver.learning.batching import LossWeighting, pack
 from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels, write_config
+from tests.runs.own_ray import own_bundles
 
 OVERRIDES = ("policy.num_workers=2", "learner.learning_rate=0.01", "learner.max_grad_norm=1000", "weights.bucket_mib=1")
 NUM_SAMPLES = 4

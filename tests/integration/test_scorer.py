@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import ray
-from tests.runs.own_ray import a_layout, own_bundles
 
 from actors.fleets.scorers import ScorerPool
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
@@ -36,6 +35,7 @@ from contracts.errors import FleetLost
 from contracts.rollouts import ParallelSolution, Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration, LanguageScale, Spread, calibration_pairs
 from tests.integration.conftest import TinyModels
+from tests.runs.own_ray import a_layout, own_bundles
 
 NUM_SCORERS = 2
 GROUP_SIZE = 8

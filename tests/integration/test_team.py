@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import pytest
 from rich.console import Console as Terminal
-from tests.runs.own_ray import own_bundles
 
 from actors.fleets.worker import WorkerState
 from actors.remote.process import ProcessInfo
@@ -27,6 +26,7 @@ from driver.config_paths import with_absolute_paths
 from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels, write_config
 from tests.models.tiny import request
+from tests.runs.own_ray import own_bundles
 
 OVERRIDES = ("policy.num_workers=1", "learner.num_ranks=1", "fleet.heartbeat_s=1", "fleet.backoff_s=0.1")
 DEADLINE_S = 500

@@ -10,7 +10,7 @@ import pytest
 
 from actors.scoring.queue import ScoringQueue, in_thread
 from contracts.rollouts import Score, ScoreRequest, Unscored
-from tests.builders import a_score
+from tests.builders import a_score, a_score_request
 from tests.fakes.ports import run
 
 
@@ -31,18 +31,13 @@ class FakeReward:
         return [(a_score(0.5),) * len(request.responses) for request in requests]
 
 
-def a_request(name: str) -> ScoreRequest:
-    return ScoreRequest(
-        language="de", question=name, question_en="?", reference="r", responses=("x", "y"), truncated=(False, False)
-    )
-
-
 async def score_all(
     queue: ScoringQueue, reward: FakeReward, *names: str
 ) -> list[tuple[Score | Unscored, ...] | BaseException]:
     """All groups are in the line before the first may be scored; those called "late" have no time left for that."""
     tasks = [
-        asyncio.ensure_future(queue.score(a_request(name), within_s=0 if name == "late" else 60)) for name in names
+        asyncio.ensure_future(queue.score(a_score_request(question=name), within_s=0 if name == "late" else 60))
+        for name in names
     ]
     await asyncio.sleep(0)
     reward.allowed.set()
@@ -85,7 +80,7 @@ def test_after_a_failure_the_queue_goes_on() -> None:
         reward = FakeReward()
         queue = ScoringQueue(reward, across_groups=False)
         await score_all(queue, reward, "bad")
-        assert await queue.score(a_request("a"), within_s=60) == (a_score(0.5), a_score(0.5))
+        assert await queue.score(a_score_request(question="a"), within_s=60) == (a_score(0.5), a_score(0.5))
 
     run(watch())
 
@@ -133,7 +128,7 @@ def test_a_group_whose_caller_has_left_is_not_scored() -> None:
     async def watch() -> None:
         reward = FakeReward()
         queue = ScoringQueue(reward, across_groups=False)
-        impatient = asyncio.ensure_future(queue.score(a_request("a"), within_s=60))
+        impatient = asyncio.ensure_future(queue.score(a_score_request(question="a"), within_s=60))
         await asyncio.sleep(0)
         impatient.cancel()
         (scores,) = await score_all(queue, reward, "b")
@@ -146,7 +141,7 @@ def test_a_group_whose_caller_leaves_while_it_is_scored_does_no_harm() -> None:
     async def watch() -> None:
         reward = FakeReward()
         queue = ScoringQueue(reward, across_groups=False)
-        impatient = asyncio.ensure_future(queue.score(a_request("a"), within_s=60))
+        impatient = asyncio.ensure_future(queue.score(a_score_request(question="a"), within_s=60))
         await asyncio.sleep(0)
         await asyncio.sleep(0)  # it is in the thread now
         impatient.cancel()
@@ -180,7 +175,7 @@ def test_other_work_waits_for_the_group_that_is_being_scored() -> None:
     async def watch() -> None:
         reward = FakeReward()
         queue = ScoringQueue(reward, across_groups=False)
-        scoring = asyncio.ensure_future(queue.score(a_request("a"), within_s=60))
+        scoring = asyncio.ensure_future(queue.score(a_score_request(question="a"), within_s=60))
         await asyncio.sleep(0)
         other = asyncio.ensure_future(queue.run(lambda: list(reward.batches)))
         await asyncio.sleep(0)

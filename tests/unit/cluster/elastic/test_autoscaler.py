@@ -18,7 +18,7 @@ BUNDLE = Resources(cpus=2, gpus=1)
 
 @dataclass
 class FakeWorkers:
-    """Numbers its workers as they come, and never uses a number twice."""
+    """Number the workers in their order, and never use a number twice."""
 
     workers: list[Worker] = field(default_factory=list)
     removed: dict[str, str] = field(default_factory=dict)
@@ -39,12 +39,12 @@ class FakeWorkers:
 
 @dataclass
 class FakeCapacity:
-    """A cluster as a test describes it: nodes by slot, and how many more slots have room."""
+    """Stand for a cluster: nodes by slot, and how many more slots have room."""
 
     nodes: dict[str, str | None]
     num_free: int = 0
     is_silent: bool = False
-    keeps_silent_about: set[str] = field(default_factory=set)  # slots that can't be given back just now
+    unanswered: set[str] = field(default_factory=set)  # slots whose next release gets no answer
     is_taken_by_another: bool = False
     ending: set[str] = field(default_factory=set)
     added: list[str] = field(default_factory=list)
@@ -68,8 +68,8 @@ class FakeCapacity:
         return key
 
     def release(self, key: str) -> None:
-        if key in self.keeps_silent_about:
-            self.keeps_silent_about.remove(key)
+        if key in self.unanswered:
+            self.unanswered.remove(key)
             raise ClusterSilent("no answer")
         if key in self.added:
             del self.nodes[key]
@@ -200,11 +200,11 @@ def test_a_closed_slot_that_can_not_be_released_at_once_gets_no_other_worker() -
     seen.look()
     seen.capacity.num_free = 5
     (added,) = seen.capacity.added
-    seen.capacity.keeps_silent_about = {added}
+    seen.capacity.unanswered = {added}
     seen.workers.workers[2].state = WorkerState.RETIRED
     for _ in range(3):
         seen.look()
-    assert not seen.capacity.keeps_silent_about
+    assert not seen.capacity.unanswered
     assert seen.names() == ["policy-0", "policy-1"]
 
 
