@@ -77,6 +77,7 @@ class _TiledLogprobs(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, hidden: Tensor, weight: Tensor, targets: Tensor, settings: HeadSettings
     ) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities [N] and entropies [N] of hidden [N, H], weight [V, H] and targets [N]."""
         chosen, log_sum, entropy = _forward(_Head(hidden, weight, targets, settings))
         ctx.save_for_backward(hidden, weight, targets, log_sum, entropy)
         ctx.settings = settings  # pyright: ignore[reportAttributeAccessIssue]
@@ -87,6 +88,7 @@ class _TiledLogprobs(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """Return the gradients of hidden [N, H] and weight [V, H]; `grads` are [N] each."""
         hidden, weight, targets, log_sum, entropy = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
         settings: HeadSettings = ctx.settings  # pyright: ignore[reportAttributeAccessIssue]
         for_hidden, for_weight, *_ = ctx.needs_input_grad  # pyright: ignore[reportAttributeAccessIssue]
@@ -104,6 +106,7 @@ class _Head:
     """Hold the operands of a pass, cut into tiles: slices of the positions x slices of the vocabulary."""
 
     def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, settings: HeadSettings) -> None:
+        """Cut hidden [N, H], weight [V, H] and targets [N] into tiles."""
         self.hidden, self.weight, self.targets = hidden, weight, targets
         self.dtype = torch.promote_types(hidden.dtype, torch.float32)
         self._temperature = settings.temperature

@@ -56,7 +56,7 @@ class BaseParameter:
         return (self.weight,) if self.adapter is None else (self.weight, self.adapter.a, self.adapter.b)
 
     def copied(self) -> Tensor:
-        """Return a copy of the value with the adapter merged in."""
+        """Return a copy of the value with the adapter merged in, [out, in] or transposed, like `weight`."""
         return self.weight.detach().clone() if self.adapter is None else self.adapter.merged(self.weight)
 
 

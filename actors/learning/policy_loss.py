@@ -102,7 +102,8 @@ class PolicyLoss:
 def policy_loss(tokens: TokenValues, settings: LossSettings) -> PolicyLoss:
     """Return the sum over tokens of  weight · (w · surrogate + kl_coefficient · KL - entropy_coefficient · entropy).
 
-    w is the importance weight; it multiplies the surrogate only. The totals cover all tokens, also those of weight 0.
+    The loss is [], the token losses are [N]. w is the importance weight; it multiplies the surrogate only. The totals
+    cover all tokens, also those of weight 0.
 
     Raises:
         ValueError: the settings ask for a KL, and the row has no reference log-probabilities.

@@ -45,14 +45,14 @@ def leave() -> None:
 
 
 def summed(values: torch.Tensor) -> torch.Tensor:
-    """Return the element-wise sum over all ranks. A NaN or an infinity on any rank makes the sum not finite."""
+    """Return the element-wise sum [...] over all ranks; a NaN or an infinity on any rank makes it not finite."""
     total = values.clone()
     dist.all_reduce(total)
     return total
 
 
 def largest(values: torch.Tensor) -> torch.Tensor:
-    """Return the element-wise maximum over all ranks."""
+    """Return the element-wise maximum [...] over all ranks."""
     peak = values.clone()
     dist.all_reduce(peak, op=dist.ReduceOp.MAX)
     return peak

@@ -35,7 +35,7 @@ class _Cut(NamedTuple):
 
     @property
     def together(self) -> Tensor:
-        """Return the states of prompt and segment, one after the other."""
+        """Return the states of prompt and segment, one after the other, [1, heads, prompt + n, D]."""
         return self.own if self.prompt is None else torch.cat([self.prompt, self.own], dim=2)
 
 
@@ -94,7 +94,7 @@ def _seen(segment: Segment, window: int, device: torch.device) -> Tensor:
 
 
 def _is_better_written_out(query: Tensor, num_seen: int) -> bool:
-    """Return whether to compute attention without torch's kernel.
+    """Return whether to compute attention of `query` [1, heads, n, D] without torch's kernel.
 
     On a CPU, torch's kernel for half precision takes seven times as long in the backward pass as in the forward pass.
     """

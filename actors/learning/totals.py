@@ -91,6 +91,6 @@ class TokenTotals(Totals):
 
 
 def _largest(values: Tensor) -> Tensor:
-    """Return the largest value as an fp64 scalar; -inf if there is none. No measured maximum can be -inf."""
+    """Return the largest of values [N] as an fp64 [] tensor; -inf if there is none. No measured maximum can be -inf."""
     no_value = torch.full((1,), -math.inf, dtype=torch.float64, device=values.device)
     return torch.cat([no_value, values.detach().double()]).max()

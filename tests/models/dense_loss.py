@@ -11,7 +11,7 @@ from actors.learning.policy_loss import LossSettings, TokenValues
 
 
 def dense_loss(tokens: TokenValues, settings: LossSettings) -> Tensor:
-    """The weighted sum of `tokens`' losses, through a padded batch of one sequence a line."""
+    """Return the weighted sum of the losses of `tokens`, computed on a padded batch of one sequence a line."""
     lengths = torch.unique_consecutive(tokens.sequences, return_counts=True)[1].tolist()
     mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]  # [B, T]
 
@@ -41,7 +41,7 @@ def dense_loss(tokens: TokenValues, settings: LossSettings) -> Tensor:
 
 
 def _clipped(ratio: Tensor, advantages: Tensor, settings: LossSettings) -> Tensor:
-    """A > 0: the ratio counts up to 1 + high. A < 0: from 1 - low on, and up to dual_clip."""
+    """Return the clipped ratio: for A > 0 at most 1 + high; for A < 0 at least 1 - low and at most dual_clip."""
     most = settings.dual_clip if settings.dual_clip else float("inf")
     good = ratio.clip(max=1 + settings.clip_high)
     bad = ratio.clip(min=1 - settings.clip_low, max=most)
@@ -49,7 +49,7 @@ def _clipped(ratio: Tensor, advantages: Tensor, settings: LossSettings) -> Tenso
 
 
 def _gspo_ratio(now: Tensor, old: Tensor, mask: Tensor) -> Tensor:
-    """Eq. of GSPO-token: sg(s_i) · pi / sg(pi), s_i the geometric mean of the ratios as the root of their product."""
+    """Return GSPO-token's ratio sg(s_i) · pi / sg(pi); s_i is the geometric mean: the root of the product."""
     with torch.no_grad():
         product = torch.where(mask, now / old, 1.0).prod(dim=1, keepdim=True)
         sequence = product ** (1 / mask.sum(dim=1, keepdim=True))
@@ -57,7 +57,7 @@ def _gspo_ratio(now: Tensor, old: Tensor, mask: Tensor) -> Tensor:
 
 
 def gspo_sequence_loss(tokens: TokenValues, settings: LossSettings) -> Tensor:
-    """GSPO itself: mean over sequences of -min(s·A, clip(s)·A), differentiated through the whole of s."""
+    """Return the loss of GSPO itself: the mean over sequences of -min(s·A, clip(s)·A), with the full gradient of s."""
     lengths = torch.unique_consecutive(tokens.sequences, return_counts=True)[1].tolist()
     losses = []
     parts = zip(tokens.logprobs.split(lengths), tokens.old_logprobs.split(lengths), strict=True)

@@ -1,4 +1,4 @@
-"""Rows of response tokens for tests of the losses: given by their ratios, or drawn at random; cut at sequences."""
+"""Make rows of response tokens for tests of the losses, from given ratios or at random."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -31,8 +31,11 @@ def tokens_with(
     sequences: Sequence[int] = (),
     reference_ratios: Sequence[float] = (),
 ) -> TokenValues:
-    """Tokens whose probability was 1/e, with `ratios` now/then, `engine_ratios` then/engine and `reference_ratios`
-    now/reference. Unless given: no gap to the engine, weights of 1, one sequence, no reference; fp64, leaves."""
+    """Return tokens, fp64 leaves, whose old probability is 1/e.
+
+    `ratios` are now/old, `engine_ratios` old/engine, `reference_ratios` now/reference. By default there is no gap to
+    the engine, the weights are 1, there is one sequence and no reference.
+    """
     num_tokens = len(ratios)
     old = torch.full((num_tokens,), -1.0, dtype=torch.float64)
     logprobs = old + _fp64(ratios).log()
@@ -50,7 +53,7 @@ def tokens_with(
 
 
 def random_tokens(lengths: Sequence[int], *, spread: float, seed: int, weights: Tensor | None = None) -> TokenValues:
-    """Ragged sequences, fp64; log-ratios to old policy, engine and reference are normal with deviation `spread`."""
+    """Return sequences of these lengths, fp64; log-ratios to old policy, engine and reference deviate by `spread`."""
     random = torch.Generator().manual_seed(seed)
     num_tokens = sum(lengths)
 
@@ -72,7 +75,7 @@ def random_tokens(lengths: Sequence[int], *, spread: float, seed: int, weights: 
 
 
 def slice_of(tokens: TokenValues, place: slice) -> TokenValues:
-    """The tokens at `place`, as a row of their own; gradients flow back into the whole row's leaves."""
+    """Return the tokens at `place` as a row of their own; gradients go back to the leaves of the whole row."""
     has_reference = tokens.reference_logprobs.numel() > 0
     cut = {
         field.name: getattr(tokens, field.name)[place]

@@ -1,4 +1,4 @@
-"""Rows as a model is given them, of whole sequences end to end: what the packing of samples comes down to."""
+"""Make the inputs of a model for a row of whole sequences end to end."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -10,7 +10,7 @@ from contracts.batches import Segment
 
 
 def whole_sequences(parts: Sequence[torch.Tensor], *, asked: Sequence[Sequence[int]]) -> RowInputs:
-    """`asked`: of each sequence, the tokens in it that are asked for; not its first."""
+    """Return a row of these sequences; `asked` are the indices of the tokens to evaluate in each, never the first."""
     starts = accumulate((len(part) for part in parts), initial=0)
     positions = torch.tensor(
         [start + token for start, tokens in zip(starts, asked, strict=False) for token in tokens], dtype=torch.int64

@@ -1,4 +1,4 @@
-"""Responses that have prompts in common, as the tests of shared prompts learn from them, and small models to learn."""
+"""Make samples that share prompts, and small models that learn from them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +61,7 @@ def write_model(folder: Path, family: str) -> None:
 
 
 def samples(*, measured: bool = False) -> list[TrainSample]:
-    """With advantages of both signs, and log-probabilities as far off as to be clipped, where they are wanted."""
+    """Return samples with advantages of both signs, and if asked for with old log-probabilities that get clipped."""
     random = torch.Generator().manual_seed(3)
     prompts = {name: tokens(num, random) for name, num, _ in LENGTHS}
 
@@ -120,14 +120,14 @@ def all_rows(batch: TrainBatch) -> list[PackedRow]:
 
 
 def take_gradients(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Of every parameter that learns; the model has none afterwards."""
+    """Return the gradient of every trained parameter, and clear the gradients of the model."""
     found = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
     model.zero_grad(set_to_none=True)
     return found
 
 
 def difference(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:
-    """The largest norm of a parameter's difference, over the norm of its gradient."""
+    """Return the largest relative difference of a parameter's gradient, by its norm."""
     assert found.keys() == expected.keys() and expected
     return max(
         float((found[name] - gradient).norm() / gradient.norm().clamp_min(1e-3)) for name, gradient in expected.items()

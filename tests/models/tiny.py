@@ -16,7 +16,7 @@ TENSORS_PER_BUCKET = 3  # few, so that q, k and v, and gate and up, arrive in di
 
 
 def tiny_policy(folder: Path) -> PolicyConfig:
-    """In fp32, so that log-probabilities can be compared closely."""
+    """Return the config of a tiny policy in fp32, so that log-probabilities can be compared closely."""
     return PolicyConfig(
         model=str(folder),
         dtype="float32",
@@ -48,14 +48,14 @@ def request(
 
 
 def expected_logprobs(model: PreTrainedModel, response: tuple[int, ...], *, temperature: float) -> torch.Tensor:
-    """Of the response's tokens after PROMPT, by a plain forward of transformers."""
+    """Return the log-probabilities of the response's tokens after PROMPT, by a plain forward pass of transformers."""
     with torch.no_grad():
         logits = model(torch.tensor([[*PROMPT, *response]])).logits[0, len(PROMPT) - 1 : -1]
     return torch.log_softmax(logits / temperature, dim=-1).gather(1, torch.tensor(response)[:, None])[:, 0]
 
 
 class ModelWeights:
-    """A plain model as LearnerWeights. `leave_out` never travels; `unannounced` is not in the manifest."""
+    """Give a plain model's weights as LearnerWeights. `leave_out` is not sent; `unannounced` is not in the manifest."""
 
     def __init__(self, model: PreTrainedModel, *, leave_out: str = "", unannounced: str = "") -> None:
         self._tensors = [(name, parameter.detach()) for name, parameter in model.named_parameters()]
@@ -74,7 +74,7 @@ class ModelWeights:
 
 
 def push(weights: LearnerWeights, engine: GenerationEngine, *, policy_version: int) -> WeightManifest:
-    """All weights into an engine of this process, bucket by bucket. What the engine refuses is raised."""
+    """Push all weights into an engine of this process, bucket by bucket; raises what the engine refuses."""
     manifest = WeightManifest.of(weights)
     engine.start_weight_update(manifest).result()
     try:

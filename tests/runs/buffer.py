@@ -1,4 +1,4 @@
-"""A buffer whose engine answers when the test says so, and with which weights."""
+"""Run a rollout buffer on fakes, whose engine answers when the test says so, with the weights that the test chooses."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ def algorithm(*, size: int = 2, **changed: object) -> GrpoConfig:
 
 
 async def quiet() -> None:
-    """Until nothing moves any more unless the test does something: no stage of a fake takes as many turns."""
+    """Wait until nothing changes without the test: no stage of a fake takes so many turns of the event loop."""
     for _ in range(40):
         await asyncio.sleep(0)
 
 
 class GatedPolicy:
-    """Answers a group when it is told to."""
+    """Answer a group when the test calls `finish`."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -63,12 +63,12 @@ class GatedPolicy:
         )
 
     def finish(self, *numbers: int, versions: Versions = ()) -> None:
-        """The weights that drew the tokens: unless told, those of when the group was asked for."""
+        """Answer these groups. `versions` are those of the tokens; by default the version at the request."""
         for number in numbers:
             self.finish_each(number, *[versions or (self._started[number],)] * GROUP_SIZE)
 
     def finish_each(self, number: int, *versions: Versions) -> None:
-        """One a response."""
+        """Answer a group with token versions for each response."""
         self.waiting[number].set_result(list(versions))
 
     def fail(self, number: int, failure: Exception) -> None:
@@ -76,7 +76,7 @@ class GatedPolicy:
 
 
 class BufferHarness:
-    """A buffer on fakes; a group's number is its draw's, and so its problem's place in the list."""
+    """Run a buffer on fakes. The number of a group is that of its draw, and so the index of its problem."""
 
     def __init__(
         self,
@@ -109,11 +109,11 @@ class BufferHarness:
 
     @property
     def asked(self) -> list[int]:
-        """Draws that the engine has under way, in the order of their requests."""
+        """Return the draws of running requests, in the order of the requests."""
         return list(self.policy.waiting)
 
     async def begin(self, step: int) -> "asyncio.Task[Batch]":
-        """Ask for a step's groups, and let everything happen that can."""
+        """Ask for a step's groups, and wait until nothing changes any more."""
         waiting = asyncio.ensure_future(self.buffer.take_batch(step))
         await quiet()
         return waiting
@@ -123,14 +123,14 @@ class BufferHarness:
         await quiet()
 
     async def learned(self, version: int) -> None:
-        """The step is through, and its weights are on the workers."""
+        """Finish the step: the workers have its weights."""
         self.policy.version = version
         self.buffer.finish(version)
         await quiet()
 
 
 def number_of(name: str) -> int:
-    """The draw's, of a group's or a request's name."""
+    """Return the number of the draw from the id of a group or request."""
     return int(name.partition("/")[0])
 
 
@@ -145,7 +145,7 @@ def replaced(batch: Batch) -> list[tuple[int, str]]:
 
 
 async def one_step(harness: BufferHarness, step: int, *finished: int) -> None:
-    """A step that learns from the groups that finish, and makes a version."""
+    """Run a step that learns from the groups that finish, and makes a new version."""
     waiting = await harness.begin(step)
     await harness.finish(*finished)
     await waiting

@@ -1,4 +1,4 @@
-"""References, and caches that hold them, for the tests of the reference cache."""
+"""Make references and caches for the tests of the reference cache."""
 
 import hashlib
 from pathlib import Path
@@ -24,7 +24,7 @@ def reference(name: object = "k") -> Reference:
 
 
 def filled(folder: Path, *names: object) -> ReferenceCache:
-    """A cache that saved these as one file of its own."""
+    """Return a cache that has saved these references as one file."""
     cache = ReferenceCache(folder)
     for name in names:
         cache.add(reference(name))

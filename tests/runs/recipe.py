@@ -1,4 +1,4 @@
-"""One run of a recipe on fakes, and everything that can be seen of it."""
+"""Run a recipe on fakes, and keep everything that can be observed."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -73,7 +73,7 @@ def references(pivot: FakeGenerator) -> ReferenceStore:
 
 @dataclass
 class RecipeRun:
-    """`train_grpo` or `train_ppo` to its end; a RunFailed is kept as `failure`."""
+    """Run `train_grpo` or `train_ppo` to its end; a RunFailed is kept as `failure`."""
 
     problems: Sequence[Problem]
     algorithm: GrpoConfig | PpoConfig
@@ -123,11 +123,11 @@ class RecipeRun:
             version=self.start.policy_version,
         )
         try:
-            run(self._live())
+            run(self._run_recipe())
         except RunFailed as failure:
             self.failure = failure
 
-    async def _live(self) -> None:
+    async def _run_recipe(self) -> None:
         try:
             await self.recipe(self.buffer, loop=self.loop)
         finally:
@@ -140,7 +140,7 @@ class RecipeRun:
         return self.recorder.records
 
     def drops(self, step: int) -> list[tuple[str, str]]:
-        """(item, reason) of every group that the step dropped."""
+        """Return (item, reason) of every group that the step dropped."""
         return [(group.problem.item_id, group.reason) for group in self.records[step - 1].dropped]
 
 
@@ -149,7 +149,7 @@ def all_rows(batch: TrainBatch) -> list[PackedRow]:
 
 
 def learned_tokens(batch: TrainBatch) -> list[int]:
-    """The response tokens of a batch; a fake's response is one token that its seed alone decides."""
+    """Return the response tokens of a batch; a fake's response is one token that depends on its seed only."""
     return np.concatenate([row.token_ids[row.loss_mask] for row in all_rows(batch)]).tolist()
 
 

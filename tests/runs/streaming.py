@@ -1,4 +1,4 @@
-"""Whole runs on fakes that lose their learner and their driver at any moment, and the books that are left of them.
+"""Run a whole training on fakes that lose their learner and their driver at any moment, and keep its record.
 
 Nothing is on a disk: a checkpoint is what the buffer and the loop would write. The driver's own parts are real.
 """
@@ -44,34 +44,34 @@ PROBLEMS = [a_problem(f"i{index}", language) for index in range(7) for language 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weather:
-    """What happens to a run, and how likely."""
+class Faults:
+    """Say what happens to a run, and how probable it is."""
 
-    lost: float  # that a call of the learner loses it
-    dull: float  # that a group's rewards are equal
+    lost: float  # probability that a call of the learner loses it
+    dull: float  # probability that a group's rewards are equal
     num_crashes: int  # of the driver
 
 
-class Windy(FakeGenerator):
-    """An engine that takes its time, and whose weights change while it writes."""
+class RandomEngine(FakeGenerator):
+    """Answer after a random time, with weights that change while a response is drawn."""
 
     def __init__(self, random: Random) -> None:
         super().__init__()
         self.random = random
         self.serves = 0
-        self.under_way: set[str] = set()
+        self.running: set[str] = set()
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
-        assert request.request_id not in self.under_way, "an engine refuses a name that it has under way"
-        self.under_way.add(request.request_id)
+        assert request.request_id not in self.running, "an engine refuses the name of a running request"
+        self.running.add(request.request_id)
         for _ in range(self.random.randrange(12)):
             await asyncio.sleep(0)
         versions = [self.serves]
         for _ in range(2):
             await asyncio.sleep(0)
             versions.append(self.serves)
-        # Nobody waits for it any more: the engine is not told, and writes to the end.
-        self.under_way.discard(request.request_id)
+        # A cancelled request runs to its end: the engine does not notice that it was cancelled.
+        self.running.discard(request.request_id)
         return tuple(
             Rollout(
                 token_ids=(seed % 1000,) * 3,
@@ -84,8 +84,8 @@ class Windy(FakeGenerator):
         )
 
 
-class WindyScorer(FakeScorer):
-    """Some groups teach nothing."""
+class RandomScorer(FakeScorer):
+    """Give some groups equal rewards, from which nothing can be learned."""
 
     def __init__(self, random: Random, *, dull: float) -> None:
         super().__init__()
@@ -98,12 +98,12 @@ class WindyScorer(FakeScorer):
 
 
 @dataclass(kw_only=True)
-class WindyLearner(FakeLearner):
-    """Lost at any call; and then at all, until it is started again."""
+class FaultyLearner(FakeLearner):
+    """Get lost at a random call, and fail at every call until it is restarted."""
 
-    engine: Windy
+    engine: RandomEngine
     random: Random
-    risk: float  # that a call, or a wait between two, is when it is lost
+    risk: float  # probability that it is lost at a call, or between two calls
     is_lost: bool = False
 
     async def _survive(self) -> None:
@@ -130,7 +130,7 @@ class WindyLearner(FakeLearner):
         return await super().step(batch)
 
     async def push_weights(self, policy_version: int) -> PushResult:
-        assert policy_version >= self.engine.serves, "versions fall"
+        assert policy_version >= self.engine.serves, "versions must not fall"
         if self.random.random() < 0.5:
             self.engine.serves = policy_version  # the workers had it before the learner was lost
         await self._survive()
@@ -145,8 +145,8 @@ class WindyLearner(FakeLearner):
 
 
 @dataclass
-class Books:
-    """The surviving record: what a run folder holds."""
+class RunRecord:
+    """Keep the record of a run: what a run folder holds."""
 
     steps: list[StepRecord] = field(default_factory=list)
     late: list[DroppedGroup] = field(default_factory=list)  # by the end of the run
@@ -175,7 +175,7 @@ class Books:
 
     @property
     def learned(self) -> list[tuple[ScoredGroup, int]]:
-        """Every group that was learned from, with the version that did."""
+        """Return every group that was learned from, with the version that learned."""
         return [
             (group, record.policy_version)
             for record in self.steps
@@ -190,12 +190,12 @@ class Books:
 
 
 @dataclass
-class Keeper:
-    """The recipe's checkpointer."""
+class Checkpoints:
+    """Save checkpoints for the recipe."""
 
-    books: Books
+    kept_record: RunRecord
     buffer: RolloutBuffer
-    learner: WindyLearner
+    learner: FaultyLearner
     every_steps: int
 
     async def after_step(self, position: RunPosition) -> None:
@@ -204,7 +204,7 @@ class Keeper:
         open_draws, kept = self.buffer.state()
         as_text = json.dumps(open_draws)
         await self.learner.save("kept")
-        self.books.kept = (state_of(position, json.loads(as_text)), kept)
+        self.kept_record.kept = (state_of(position, json.loads(as_text)), kept)
         self.buffer.checkpointed()
 
 
@@ -221,30 +221,32 @@ def state_of(position: RunPosition, open_draws: OpenDraws) -> RunState:
 
 
 class Driver:
-    """One process of a run, from where the books stand."""
+    """Run one process of a run, from where the record ends."""
 
-    def __init__(self, books: Books, algorithm: GrpoConfig, *, weather: Weather, every: int, random: Random) -> None:
-        self.books, self.algorithm = books, algorithm
+    def __init__(
+        self, kept_record: RunRecord, algorithm: GrpoConfig, *, faults: Faults, every: int, random: Random
+    ) -> None:
+        self.kept_record, self.algorithm = kept_record, algorithm
         self.random = random
-        self.engine = Windy(random)
-        self.learner = WindyLearner(engine=self.engine, random=random, risk=weather.lost)
+        self.engine = RandomEngine(random)
+        self.learner = FaultyLearner(engine=self.engine, random=random, risk=faults.lost)
         self.most_in_flight = 0
-        found = books.found()
+        found = kept_record.found()
         position = found.state.position if found else RunPosition()
-        books.cut_back(position.step)
+        kept_record.cut_back(position.step)
         self.engine.serves = position.policy_version
         self.stream = ProblemStream(ListSource(PROBLEMS, name="problems"), languages=("de", "sw"), seed=5)
         draws = Draws(self.stream)
         if found is not None:
             draws.restore(found.state.open)
         configured = settings(algorithm)
-        self.loop = Loop(learner=self.learner, recorder=books, settings=configured, position=position)
+        self.loop = Loop(learner=self.learner, recorder=kept_record, settings=configured, position=position)
         self.buffer = RolloutBuffer(
             draws,
             stages=Stages(
                 policy=self.engine,
                 references=references(FakeGenerator()),
-                scorer=WindyScorer(random, dull=weather.dull),
+                scorer=RandomScorer(random, dull=faults.dull),
                 prompt=policy_prompt,
                 sampling=Sampling(group_size=2, max_tokens=8, temperature=1.0, run_seed=1),
             ),
@@ -253,16 +255,16 @@ class Driver:
             step=position.step,
             version=position.policy_version,
         )
-        if books.kept is not None:
-            self.buffer.restore(books.kept[1])
-        self.loop.checkpointer = Keeper(books, self.buffer, self.learner, every)
+        if kept_record.kept is not None:
+            self.buffer.restore(kept_record.kept[1])
+        self.loop.checkpointer = Checkpoints(kept_record, self.buffer, self.learner, every)
         self.recovery = Recovery(
             loop=self.loop,
             buffer=self.buffer,
-            record=books,
+            record=kept_record,
             next_wait_s=lambda: 0.0,
             restart=self.restart,
-            last_checkpoint=books.found,
+            last_checkpoint=kept_record.found,
         )
 
     async def restart(self) -> None:
@@ -270,24 +272,26 @@ class Driver:
 
     async def to_the_end(self) -> None:
         await self.recovery.train(lambda: train_grpo(self.buffer, loop=self.loop))
-        self.books.late = await self.buffer.close()
+        self.kept_record.late = await self.buffer.close()
 
 
-async def lived(algorithm: GrpoConfig, *, weather: Weather, every: int, seed: int) -> tuple[Books, ProblemStream]:
-    """A run to its end, however often its driver is killed on the way; and its stream then."""
-    random, books = Random(seed), Books()
-    for _ in range(weather.num_crashes):
-        driver = Driver(books, algorithm, weather=weather, every=every, random=random)
+async def run_with_faults(
+    algorithm: GrpoConfig, *, faults: Faults, every: int, seed: int
+) -> tuple[RunRecord, ProblemStream]:
+    """Run to the end, with a driver that is killed on the way; return the record and the stream."""
+    random, kept_record = Random(seed), RunRecord()
+    for _ in range(faults.num_crashes):
+        driver = Driver(kept_record, algorithm, faults=faults, every=every, random=random)
         process = asyncio.ensure_future(driver.to_the_end())
         for _ in range(random.randrange(400)):
             await asyncio.sleep(0)
         if process.done():
             await process
-            return books, driver.stream
+            return kept_record, driver.stream
         process.cancel()
         await asyncio.gather(process, return_exceptions=True)
-        await driver.buffer.close()  # ends its tasks; what it returns nobody writes down any more
-        books.late = []
-    driver = Driver(books, algorithm, weather=replace(weather), every=every, random=random)
+        await driver.buffer.close()  # ends its tasks; the groups that it returns are lost with the killed driver
+        kept_record.late = []
+    driver = Driver(kept_record, algorithm, faults=replace(faults), every=every, random=random)
     await driver.to_the_end()
-    return books, driver.stream
+    return kept_record, driver.stream

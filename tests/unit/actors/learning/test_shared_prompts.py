@@ -1,4 +1,4 @@
-"""A prompt that is computed once for all its responses: the same numbers and gradients as if each had its own."""
+"""Test that a prompt computed once for all its responses gives the numbers and gradients of separate prompts."""
 
 from dataclasses import replace
 from pathlib import Path

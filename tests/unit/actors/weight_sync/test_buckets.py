@@ -1,4 +1,4 @@
-"""Packing, the manifest and checksums, on plain tensors."""
+"""Test bucket plan, packing, manifest and checksums with plain tensors."""
 
 from collections.abc import Iterator
 

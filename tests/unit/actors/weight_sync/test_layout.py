@@ -1,4 +1,4 @@
-"""Unfusing, on a module that is laid out as vLLM lays out a model."""
+"""Test unfusing with a module that is laid out like a vLLM model."""
 
 from collections.abc import Callable
 
@@ -70,11 +70,11 @@ def test_packed_copy_that_is_older_than_its_weight_is_found() -> None:
         engine_checksums(Fused(copy=EMBEDDING + 1), manifest(*TENSORS))
 
 
-def test_manifest_with_all_parts_covers_the_model() -> None:
+def test_manifest_with_all_tensors_covers_the_model() -> None:
     check_covers(Fused(), manifest(*TENSORS))
 
 
-def test_manifest_without_a_part_or_with_a_stranger_does_not() -> None:
+def test_manifest_with_a_missing_or_unknown_tensor_is_refused() -> None:
     with pytest.raises(ValueError) as error:
         check_covers(Fused(), manifest(*(name for name in TENSORS if "k_proj" not in name), "lm_head.weight"))
     assert "layer.k_proj.weight" in str(error.value) and "lm_head.weight" in str(error.value)

@@ -22,7 +22,7 @@ class Model(torch.nn.Module):
 
 
 class Transfer:
-    """The transfer engine of vLLM's worker: the first bucket brings all that was announced."""
+    """Stand for the transfer engine of vLLM's worker; the first bucket has all announced tensors."""
 
     def __init__(self) -> None:
         self.names = [SPEC.name]
@@ -32,10 +32,10 @@ class Transfer:
 
 
 class Engine:
-    """vLLM's LLMEngine by shape, and its one worker: notes what that is told."""
+    """Stand for vLLM's LLMEngine with one worker, and note its calls."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.calls: list[str] = []
         self.versions: list[str] = []
         self.weight_transfer_engine = Transfer()
 
@@ -48,7 +48,7 @@ class Engine:
     ) -> list[Result]:
         if callable(method):
             return [method(self)]
-        self.heard.append(method)
+        self.calls.append(method)
         if method == "update_weights":
             self.weight_transfer_engine.names = []
         return []
@@ -82,14 +82,12 @@ def updates(engine: Engine) -> WeightUpdates:
     return WeightUpdates(engine, backend="object_store", tensor_parallel_size=1)
 
 
-def test_late_bucket_of_an_update_that_was_given_up_does_not_get_into_the_next(
-    updates: WeightUpdates, engine: Engine
-) -> None:
+def test_late_bucket_of_a_dropped_update_does_not_get_into_the_next_one(updates: WeightUpdates, engine: Engine) -> None:
     updates.start(manifest((7, 1)))
     updates.start(manifest((7, 2)))
     with pytest.raises(ValueError):
         updates.update(bucket((7, 1)))
-    assert updates.is_open and "update_weights" not in engine.heard  # the update under way goes on
+    assert updates.is_open and "update_weights" not in engine.calls  # the open update goes on
     updates.update(bucket((7, 2)))
     updates.finish(7)
     assert updates.policy_version == 7 and engine.versions == ["7"]

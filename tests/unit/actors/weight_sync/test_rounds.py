@@ -139,7 +139,7 @@ def test_where_nobody_took_it_the_push_waits_for_a_new_worker() -> None:
     assert (report.num_workers, report.missed, report.attempts) == (1, ("policy-0",), 2)
 
 
-def test_a_push_that_nobody_ever_takes_ends_with_the_reasons() -> None:
+def test_a_push_that_no_worker_takes_ends_with_the_reasons() -> None:
     fleet = Fleet("policy-0", spares=10)
     ranks = Ranks(fleet, *[{"policy-0": "has no room"}] * MAX_ATTEMPTS)
     with pytest.raises(FleetLost) as error:
@@ -149,21 +149,21 @@ def test_a_push_that_nobody_ever_takes_ends_with_the_reasons() -> None:
     assert len(ranks.asked) == MAX_ATTEMPTS
 
 
-def test_a_fleet_that_has_nobody_left_says_so() -> None:
+def test_a_fleet_without_workers_ends_the_push() -> None:
     fleet = Fleet("policy-0")
     with pytest.raises(FleetLost):
         push(Ranks(fleet, {"policy-0": "gone"}))
 
 
-def test_bringing_up_reaches_only_those_who_lack_the_version() -> None:
+def test_stale_workers_are_updated_and_no_others() -> None:
     fleet = Fleet("policy-0", "policy-1")
     ranks = Ranks(fleet)
 
     async def play() -> None:
         rounds = PushRounds(fleet, ranks.send)
         await rounds.push(7)
-        fleet.versions.clear()  # the fleet heard last that they are stale
-        await rounds.update_stale(7)  # everybody has it
+        fleet.versions.clear()  # the last report to the fleet was that they are stale
+        await rounds.update_stale(7)  # all workers have it
         assert fleet.versions == {"policy-0": 7, "policy-1": 7}
         fleet.workers |= {"policy-1": "policy-1/1", "policy-2": "policy-2/0"}
         await rounds.update_stale(7)

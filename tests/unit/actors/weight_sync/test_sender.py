@@ -1,4 +1,4 @@
-"""The sender's walk, on plain tensors and hand-written mailboxes."""
+"""Test the bucket sender with plain tensors and hand-written receivers."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,55 +13,55 @@ ORDER = PushOrder(policy_version=7, update=(7, 1), names=("policy-0", "policy-1"
 
 
 class Source:
-    """Three tensors in two buckets; counts how far the walk went."""
+    """Give three tensors in two buckets, and note which were gathered."""
 
     def __init__(self) -> None:
-        self.walked: list[str] = []
+        self.gathered: list[str] = []
 
     def metadata(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
         return [(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()]
 
     def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
         for names in (("a", "b"), ("c",)):
-            self.walked.extend(names)
+            self.gathered.extend(names)
             yield [(name, TENSORS[name]) for name in names]
 
 
 class Worker:
-    """Writes down what it is told and what was waited for; fails at one of the words, in one way."""
+    """Note every message and every answer that was waited for; fail at one message."""
 
     def __init__(self, *, fails_at: str = "", failure: Exception | None = None) -> None:
-        self.heard: list[str] = []
+        self.messages: list[str] = []
         self._fails_at = fails_at
         self._failure = failure
 
     def init_transfer(self, info: Mapping[str, object]) -> Reply:
-        return self._hear(f"join {info['rank_offset']}")
+        return self._note(f"join {info['rank_offset']}")
 
     def start(self, manifest: WeightManifest) -> Reply:
-        return self._hear(f"start {len(manifest.specs)} of {manifest.update[0]}.{manifest.update[1]}")
+        return self._note(f"start {len(manifest.specs)} of {manifest.update[0]}.{manifest.update[1]}")
 
     def receive(self, shared: object) -> Reply:
         assert isinstance(shared, WeightBucket)
-        return self._hear(
+        return self._note(
             f"load {'+'.join(spec.name for spec in shared.specs)} of {shared.update[0]}.{shared.update[1]}"
         )
 
     def update(self, info: Mapping[str, object]) -> Reply:
-        return self._hear("update")
+        return self._note("update")
 
     def finish(self, policy_version: int) -> Reply:
-        return self._hear(f"finish {policy_version}")
+        return self._note(f"finish {policy_version}")
 
     def abandon(self) -> None:
-        self.heard.append("abandon")
+        self.messages.append("abandon")
 
-    def _hear(self, word: str) -> Reply:
-        self.heard.append(word)
+    def _note(self, word: str) -> Reply:
+        self.messages.append(word)
 
         def wait(timeout_s: float) -> None:
             assert 0 <= timeout_s <= 9
-            self.heard.append(f"{word}: done")
+            self.messages.append(f"{word}: done")
             if word == self._fails_at:
                 assert self._failure is not None
                 raise self._failure
@@ -70,8 +70,8 @@ class Worker:
 
 
 def receivers(**workers: Worker) -> ActiveReceivers:
-    boxes = {name.replace("_", "-"): worker for name, worker in workers.items()}
-    return ActiveReceivers(boxes, share=lambda bucket: bucket, timeout_s=9)
+    named = {name.replace("_", "-"): worker for name, worker in workers.items()}
+    return ActiveReceivers(named, share=lambda bucket: bucket, timeout_s=9)
 
 
 def push(source: Source, **workers: Worker) -> PushOutcome:
@@ -97,7 +97,7 @@ def test_a_push_reaches_every_worker_in_order() -> None:
     assert outcome.taken == ("policy-0", "policy-1")
     assert not outcome.missed and not outcome.dead
     assert (outcome.num_tensors, outcome.num_bytes) == (3, 4 * (6 + 2 + 3))
-    assert all(worker.heard == WHOLE for worker in workers.values())
+    assert all(worker.messages == WHOLE for worker in workers.values())
 
 
 def test_the_next_bucket_is_gathered_while_the_one_before_is_loaded() -> None:
@@ -107,12 +107,12 @@ def test_the_next_bucket_is_gathered_while_the_one_before_is_loaded() -> None:
     class Watching(Source):
         def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
             for bucket in source.buckets():
-                seen.append((list(source.walked), list(worker.heard)))
+                seen.append((list(source.gathered), list(worker.messages)))
                 yield bucket
 
     push(Watching(), policy_0=worker)
-    gathered, heard = seen[1]
-    assert gathered == ["a", "b", "c"] and heard == WHOLE[:3]  # told to load a and b; nobody has waited for it yet
+    gathered, messages = seen[1]
+    assert gathered == ["a", "b", "c"] and messages == WHOLE[:3]  # the load of a and b is sent, and not waited for yet
 
 
 @pytest.mark.parametrize("word", ["start 3 of 7.1", "load a+b of 7.1", "load c of 7.1", "finish 7"])
@@ -125,22 +125,22 @@ def test_a_worker_that_fails_is_left_out_and_the_others_go_on(word: str, failure
     outcome = push(source, policy_0=bad, policy_1=good)
     assert outcome.taken == ("policy-1",)
     assert list(outcome.missed) == ["policy-0"] and outcome.missed["policy-0"].endswith(why)
-    assert bad.heard == [*WHOLE[: WHOLE.index(word) + 2], "abandon"]  # nothing more is sent but that
-    assert good.heard == WHOLE
-    assert source.walked == ["a", "b", "c"]
+    assert bad.messages == [*WHOLE[: WHOLE.index(word) + 2], "abandon"]  # nothing else is sent
+    assert good.messages == WHOLE
+    assert source.gathered == ["a", "b", "c"]
 
 
 def test_a_dead_process_is_named_as_gone_and_not_told_to_abandon() -> None:
     dead = Worker(fails_at="load a+b of 7.1", failure=Missed("killed", is_dead=True))
     outcome = push(Source(), policy_0=dead, policy_1=Worker())
     assert outcome.dead == {"policy-0"}
-    assert dead.heard == WHOLE[:4]
+    assert dead.messages == WHOLE[:4]
 
 
 def test_the_walk_goes_to_its_end_though_nobody_listens_any_more() -> None:
     source = Source()
     outcome = push(source, policy_0=Worker(fails_at="start 3 of 7.1", failure=Missed("no")))
-    assert source.walked == ["a", "b", "c"]  # the other ranks gather on: this one must too
+    assert source.gathered == ["a", "b", "c"]  # the other ranks gather on: this one must too
     assert outcome.taken == () and set(outcome.missed) == {"policy-0"}
 
 
@@ -152,8 +152,8 @@ def test_a_bucket_that_can_not_be_shared_is_missed_by_all_and_the_walk_goes_on()
     reached = ActiveReceivers({"policy-0": worker}, share=full, timeout_s=9)
     outcome = reached.outcome(BucketSender(source).send(ORDER, reached))
     assert outcome.missed == {"policy-0": "the object store is full"}
-    assert source.walked == ["a", "b", "c"]
-    assert worker.heard == [*WHOLE[:2], "abandon"]
+    assert source.gathered == ["a", "b", "c"]
+    assert worker.messages == [*WHOLE[:2], "abandon"]
 
 
 def test_giving_up_blames_nobody_where_somebody_is_to_blame_already() -> None:
@@ -163,10 +163,10 @@ def test_giving_up_blames_nobody_where_somebody_is_to_blame_already() -> None:
     reached.cancel("the broadcast failed")
     outcome = reached.outcome(WeightManifest(specs=()))
     assert set(outcome.missed) == {"policy-0"} and outcome.taken == ()
-    assert good.heard[-1] == "abandon"
+    assert good.messages[-1] == "abandon"
 
 
 def test_a_rank_without_receivers_only_walks_along() -> None:
     source = Source()
     BucketSender(source).send(ORDER, None)
-    assert source.walked == ["a", "b", "c"]
+    assert source.gathered == ["a", "b", "c"]

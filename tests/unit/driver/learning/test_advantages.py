@@ -1,4 +1,4 @@
-"""Advantages: numbers worked by hand, and the same formulas written once more, densely and in another way."""
+"""Test advantages with numbers worked out by hand, and with a second, dense implementation."""
 
 import math
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def test_equal_rewards_and_lone_survivors_have_zero_advantage() -> None:
 def test_leave_one_out_compares_with_the_mean_of_the_others() -> None:
     # 1 - (0 + 0.5) / 2 = 0.75;  0 - (1 + 0.5) / 2 = -0.75;  0.5 - (1 + 0) / 2 = 0.
     assert leave_one_out([1.0, 0.0, 0.5]) == pytest.approx([0.75, -0.75, 0.0])
-    # The unscored one is nobody's other: 1 - 0 and 0 - 1.
+    # The unscored one is in no baseline: 1 - 0 and 0 - 1.
     assert leave_one_out([1.0, None, 0.0]) == [1.0, None, -1.0]
 
 

@@ -1,4 +1,4 @@
-"""Batches: what a row holds, what a token weighs, the same number of micro-batches on every rank, and nobody lost."""
+"""Test batches: contents of rows, weights of tokens, equal numbers of micro-batches, and that no sample is lost."""
 
 from dataclasses import replace
 from random import Random
@@ -21,7 +21,7 @@ BY_TOKEN = LossWeighting(aggregation="token", max_response_tokens=64)
 
 
 def make_sample(index: int, *, num_prompt: int = 2, num_response: int = 3) -> TrainSample:
-    """Tokens that tell which sample they are from: 100·index + place."""
+    """Return a sample whose tokens are 100·index + position."""
     first = 100 * index
     return TrainSample(
         group_id=f"1/item/{index}",
@@ -119,7 +119,7 @@ def test_efficiency_is_the_share_of_slots_that_are_samples() -> None:
     batch = pack_lengths([6], num_ranks=2, row_tokens=10)
     assert packing_efficiency(batch) == 0.5
     assert budget_efficiency(batch, row_tokens=10) == 0.3  # two rows could hold 20
-    # Two ranks, rows of 10 and 10, then 5 and 5: nobody waits, and 30 of 40 slots of the budget are used.
+    # Two ranks, rows of 10 and 10, then 5 and 5: no rank waits, and 30 of 40 slots of the budget are used.
     even = pack_lengths([5] * 6, num_ranks=2, row_tokens=10)
     assert row_lengths(even) == [[10, 5], [10, 5]]
     assert (packing_efficiency(even), budget_efficiency(even, row_tokens=10)) == (1.0, 0.75)

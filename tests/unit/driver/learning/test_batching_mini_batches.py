@@ -1,4 +1,4 @@
-"""Mini-batches: whole groups, of nearly equal size, each once an epoch, the same again after a resume."""
+"""Test mini-batches: whole groups, nearly equal sizes, each once an epoch, the same after a resume."""
 
 from collections import Counter
 from collections.abc import Sequence

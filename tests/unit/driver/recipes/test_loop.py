@@ -1,4 +1,4 @@
-"""What all recipes share, on fakes: skipped optimiser steps, where a run stands, and going on from there."""
+"""Test on fakes what all recipes share: skipped optimiser steps, the run's position, and going on from it."""
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_a_group_that_a_second_epoch_saves_is_learned_from() -> None:
     assert len(done.records[0].update.skipped) == 1
 
 
-def test_too_many_skipped_steps_in_a_row_end_the_run_after_they_were_written_down() -> None:
+def test_too_many_skipped_steps_in_a_row_end_the_run_after_they_were_recorded() -> None:
     learner = FakeLearner(skips={0: (), 1: (0,), 2: ()})
     done = RecipeRun(PROBLEMS, algorithm(steps=6, groups_per_step=1), learner=learner, max_skipped_steps=2)
     assert [record.step for record in done.records] == [1, 2]

@@ -1,4 +1,4 @@
-"""A step that waits for its groups: what it gets, and what stays behind when the run is asked to stop meanwhile."""
+"""Test a step that waits for its groups: what it gets, and what stays in the buffer if the run is asked to stop."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from tests.runs.recipe import FakeCheckpointer, settings
 
 
 class Waiting:
-    """A loop and the buffer that it waits for."""
+    """Hold a loop and the buffer that it waits for."""
 
     def __init__(self, *, max_staleness: int = 1) -> None:
         rules = algorithm(max_staleness=max_staleness, steps=3)
@@ -61,7 +61,7 @@ def test_a_run_that_is_asked_to_stop_does_not_wait_for_groups_and_loses_none() -
         assert [draw.number for draw, _ in kept] == [2]
         assert [draw["number"] for draw in state["again"]] == [0, 1, 3]
         await harness.buffer.finish(0)
-        assert numbers(await harness.buffer.buffer.take_batch(1)) == [0, 2]  # nobody else has taken them
+        assert numbers(await harness.buffer.buffer.take_batch(1)) == [0, 2]  # they are still in the buffer
         await harness.buffer.buffer.close()
 
     run(watch())
@@ -89,7 +89,7 @@ def test_a_learner_that_is_lost_meanwhile_ends_the_wait() -> None:
         with pytest.raises(LearnerLost):
             await waiting
         await harness.buffer.finish(0, 1)
-        assert numbers(await harness.buffer.buffer.take_batch(1)) == [0, 1]  # nobody has taken them
+        assert numbers(await harness.buffer.buffer.take_batch(1)) == [0, 1]  # they are still in the buffer
         await harness.buffer.buffer.close()
 
     run(watch())

@@ -1,4 +1,4 @@
-"""PPO on fakes: values measured before, advantages from the critic, returns for it, and no group that is too equal."""
+"""Test PPO on fakes: values are measured first, advantages come from the critic, equal rewards are used too."""
 
 import pytest
 

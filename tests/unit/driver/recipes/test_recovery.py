@@ -28,8 +28,8 @@ STOOD = RunPosition(step=14, policy_version=13, optimizer_steps=26)
 
 
 @dataclass
-class Lived:
-    """A run's parts, which write down in one list what is asked of them."""
+class RunParts:
+    """Hold the parts of a run, which note all their calls in one list."""
 
     recipe_ends: Sequence[Exception | None]  # of each call of the recipe
     checkpoint: FoundCheckpoint | BadInput | None = CHECKPOINT
@@ -43,11 +43,11 @@ class Lived:
 
     def __post_init__(self) -> None:
         self.loop = Loop(
-            learner=Learner(lived=self),
+            learner=Learner(parts=self),
             recorder=FakeRecorder(),
             settings=settings(GrpoConfig(steps=20)),
             position=STOOD,
-            last_version=14,  # the push that was under way
+            last_version=14,  # of the running push
             is_between_steps=False,
         )
         self.recovery = Recovery(
@@ -84,16 +84,16 @@ class Lived:
 
 @dataclass(kw_only=True)
 class Learner(FakeLearner):
-    lived: Lived
+    parts: RunParts
 
     async def load(self, folder: str) -> None:
-        self.lived.calls.append(f"load {folder}")
-        if failure := next(self.lived.load_fails, None):
+        self.parts.calls.append(f"load {folder}")
+        if failure := next(self.parts.load_fails, None):
             raise failure
 
     async def push_weights(self, policy_version: int) -> PushResult:
-        self.lived.calls.append(f"push {policy_version}")
-        if failure := next(self.lived.push_fails, None):
+        self.parts.calls.append(f"push {policy_version}")
+        if failure := next(self.parts.push_fails, None):
             raise failure
         return await super().push_weights(policy_version)
 
@@ -142,17 +142,17 @@ BACK = [
 
 
 def test_a_run_that_loses_nothing_is_left_alone() -> None:
-    lived = Lived([None])
-    lived.train()
-    assert lived.calls == ["recipe after step 14"]
-    assert lived.loop.last_version == 14
+    parts = RunParts([None])
+    parts.train()
+    assert parts.calls == ["recipe after step 14"]
+    assert parts.loop.last_version == 14
 
 
-def test_all_is_put_back_before_the_recipe_goes_on_and_the_weights_get_a_version_above_all_before() -> None:
+def test_everything_is_restored_before_the_recipe_goes_on_and_the_weights_get_a_new_version() -> None:
     """14 was being pushed when the learner was lost: some workers may have it."""
-    lived = Lived([LOST, None])
-    lived.train()
-    assert lived.calls == [
+    parts = RunParts([LOST, None])
+    parts.train()
+    assert parts.calls == [
         "recipe after step 14",
         "learner_lost: learner-1 died: SIGKILL",
         "said: learner-1 died: SIGKILL; restarting the learner to go on after step 10",
@@ -160,15 +160,15 @@ def test_all_is_put_back_before_the_recipe_goes_on_and_the_weights_get_a_version
         "learner_restarted: after step 10 from step-000010",
         "recipe after step 10",
     ]
-    assert lived.loop.position == RunPosition(step=10, policy_version=15, optimizer_steps=18, skipped_in_a_row=1)
-    assert lived.loop.last_version == 15
-    assert lived.loop.is_between_steps
+    assert parts.loop.position == RunPosition(step=10, policy_version=15, optimizer_steps=18, skipped_in_a_row=1)
+    assert parts.loop.last_version == 15
+    assert parts.loop.is_between_steps
 
 
 def test_before_the_first_checkpoint_it_starts_at_the_first_step_with_the_first_weights() -> None:
-    lived = Lived([LOST, None], checkpoint=None)
-    lived.train()
-    assert [call for call in lived.calls if not call.startswith(("said", "learner"))] == [
+    parts = RunParts([LOST, None], checkpoint=None)
+    parts.train()
+    assert [call for call in parts.calls if not call.startswith(("said", "learner"))] == [
         "recipe after step 14",
         "restart",
         "record back to step 0",
@@ -176,131 +176,133 @@ def test_before_the_first_checkpoint_it_starts_at_the_first_step_with_the_first_
         "buffer back to step 0, version 15",
         "recipe after step 0",
     ]
-    assert lived.loop.position == RunPosition(step=0, policy_version=15)
+    assert parts.loop.position == RunPosition(step=0, policy_version=15)
 
 
 def test_a_run_without_checkpoints_can_not_go_on() -> None:
-    lived = Lived([LOST], makes_checkpoints=False)
+    parts = RunParts([LOST], makes_checkpoints=False)
     with pytest.raises(RunFailed) as error:
-        lived.train()
+        parts.train()
     assert error.value.key == "checkpoint.every_steps"
     assert error.value.__cause__ is LOST
-    assert "restart" not in lived.calls
+    assert "restart" not in parts.calls
 
 
-def test_a_run_whose_checkpoints_are_all_damaged_has_failed_and_was_not_started_wrongly() -> None:
+def test_a_run_without_a_whole_checkpoint_fails_and_is_not_bad_input() -> None:
     damaged = BadInput("no checkpoint in checkpoints is whole: step-000010/state.json is missing")
-    lived = Lived([LOST], checkpoint=damaged)
+    parts = RunParts([LOST], checkpoint=damaged)
     with pytest.raises(RunFailed) as error:
-        lived.train()
+        parts.train()
     assert (error.value.key, error.value.__cause__) == ("learner", damaged)
-    assert not lived.loop.is_between_steps
+    assert not parts.loop.is_between_steps
 
 
 def test_restarts_have_a_budget() -> None:
-    lived = Lived([LOST, LOST, LOST], waits_s=iter([0.0, 0.0, None]))
+    parts = RunParts([LOST, LOST, LOST], waits_s=iter([0.0, 0.0, None]))
     with pytest.raises(RunFailed) as error:
-        lived.train()
+        parts.train()
     assert (error.value.key, error.value.__cause__) == ("fleet.max_restarts", LOST)
-    assert lived.calls.count("restart") == 2
-    assert lived.loop.last_version == 16  # each time another
+    assert parts.calls.count("restart") == 2
+    assert parts.loop.last_version == 16  # each time another
 
 
 @pytest.mark.parametrize("where", ["load", "push"])
-def test_a_learner_that_is_lost_on_the_way_back_is_put_back_again(where: str) -> None:
+def test_a_learner_that_is_lost_in_a_restart_is_restarted_again(where: str) -> None:
     hangs: Iterator[Exception | None] = iter([LearnerLost("learner-0 hangs")])
-    lived = Lived([LOST, None])
+    parts = RunParts([LOST, None])
     if where == "load":
-        lived.load_fails = hangs
+        parts.load_fails = hangs
     else:
-        lived.push_fails = hangs
-    lived.train()
-    assert lived.calls.count("restart") == 2
-    pushed = [call for call in lived.calls if call.startswith("push")]
+        parts.push_fails = hangs
+    parts.train()
+    assert parts.calls.count("restart") == 2
+    pushed = [call for call in parts.calls if call.startswith("push")]
     assert pushed == (["push 15"] if where == "load" else ["push 15", "push 16"])
-    backs = [call for call in lived.calls if call.startswith("buffer back")]
+    backs = [call for call in parts.calls if call.startswith("buffer back")]
     assert backs == [f"buffer back to step 10, version {15 if where == 'load' else 16}"]
-    assert "learner_lost: learner-0 hangs" in lived.calls
+    assert "learner_lost: learner-0 hangs" in parts.calls
 
 
 def test_ranks_that_do_not_start_are_tried_again_within_the_budget() -> None:
     slow = RunFailed("learner-1 did not start in 600 s")
-    lived = Lived([LOST, None], restart_fails=iter([slow]))
-    lived.train()
-    assert lived.calls.count("restart") == 2
-    assert "learner_lost: the learner could not be restarted: learner-1 did not start in 600 s" in lived.calls
-    given_up = Lived([LOST], restart_fails=iter([slow]), waits_s=iter([0.0, None]))
+    parts = RunParts([LOST, None], restart_fails=iter([slow]))
+    parts.train()
+    assert parts.calls.count("restart") == 2
+    assert "learner_lost: the learner could not be restarted: learner-1 did not start in 600 s" in parts.calls
+    given_up = RunParts([LOST], restart_fails=iter([slow]), waits_s=iter([0.0, None]))
     with pytest.raises(RunFailed) as error:
         given_up.train()
     assert error.value.key == "fleet.max_restarts"
 
 
-def test_a_loss_on_the_way_back_costs_the_budget_too() -> None:
-    lived = Lived([LOST], waits_s=iter([0.0, None]), load_fails=iter([LearnerLost("learner-0 hangs")]))
+def test_a_loss_in_a_restart_counts_as_a_restart_too() -> None:
+    parts = RunParts([LOST], waits_s=iter([0.0, None]), load_fails=iter([LearnerLost("learner-0 hangs")]))
     with pytest.raises(RunFailed) as error:
-        lived.train()
+        parts.train()
     assert error.value.key == "fleet.max_restarts"
 
 
 @pytest.mark.parametrize("failure", [RunFailed("optimizer.pt can't be read"), FleetLost("no policy worker is left")])
-def test_what_ends_the_run_on_the_way_back_leaves_no_learner_that_looks_like_a_finished_steps(
+def test_a_failed_restart_leaves_no_learner_that_looks_like_one_of_a_finished_step(
     failure: RunFailed,
 ) -> None:
     """A learner that is lost between two steps (while it saves) holds its first weights after the restart: saved as
     step 14 they would be a checkpoint of nothing."""
     is_load = not isinstance(failure, FleetLost)
-    lived = Lived([LOST], load_fails=iter([failure] if is_load else []), push_fails=iter([] if is_load else [failure]))
-    lived.loop.is_between_steps = True
+    parts = RunParts(
+        [LOST], load_fails=iter([failure] if is_load else []), push_fails=iter([] if is_load else [failure])
+    )
+    parts.loop.is_between_steps = True
     with pytest.raises(RunFailed) as error:
-        lived.train()
+        parts.train()
     assert error.value is failure
-    assert not lived.loop.is_between_steps
+    assert not parts.loop.is_between_steps
 
 
 def test_a_run_that_was_asked_to_stop_ends_at_its_last_checkpoint_and_starts_no_ranks() -> None:
-    lived = Lived([LOST], is_asked_to_stop=True, waits_s=iter([3600.0]))
-    lived.loop.is_between_steps = True
+    parts = RunParts([LOST], is_asked_to_stop=True, waits_s=iter([3600.0]))
+    parts.loop.is_between_steps = True
     with pytest.raises(Stopped):
-        lived.train()
-    assert lived.calls == [
+        parts.train()
+    assert parts.calls == [
         "recipe after step 14",
         "learner_lost: learner-1 died: SIGKILL",
         "said: learner-1 died: SIGKILL; the run was asked to stop: it ends after step 10",
         "record back to step 10",
     ]
-    assert lived.loop.position == RunPosition(step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
-    assert not lived.loop.is_between_steps  # there is nothing to save
+    assert parts.loop.position == RunPosition(step=10, policy_version=9, optimizer_steps=18, skipped_in_a_row=1)
+    assert not parts.loop.is_between_steps  # there is nothing to save
 
 
 def test_one_without_a_checkpoint_is_put_back_first_so_that_it_can_be_saved() -> None:
-    lived = Lived([LOST, None], is_asked_to_stop=True, checkpoint=None)
-    lived.train()
-    assert lived.calls[-1] == "recipe after step 0"
-    assert lived.loop.is_between_steps
+    parts = RunParts([LOST, None], is_asked_to_stop=True, checkpoint=None)
+    parts.train()
+    assert parts.calls[-1] == "recipe after step 0"
+    assert parts.loop.is_between_steps
 
 
 @pytest.mark.parametrize("where", ["restart", "load"])
 @pytest.mark.parametrize("damage", [BadInput("optimizer.pt is damaged"), CheckpointFailed("no space left")])
-def test_files_that_break_on_the_way_back_are_a_failure_and_no_bad_input(where: str, damage: Exception) -> None:
-    """Exit 2 would tell a script that nothing was begun."""
+def test_damaged_files_in_a_restart_are_a_failure_and_not_bad_input(where: str, damage: Exception) -> None:
+    """Exit code 2 would tell a script that nothing was started."""
     fails: Iterator[Exception | None] = iter([damage])
-    lived = Lived([LOST])
-    lived.loop.is_between_steps = True
+    parts = RunParts([LOST])
+    parts.loop.is_between_steps = True
     if where == "restart":
-        lived.restart_fails = fails
+        parts.restart_fails = fails
     else:
-        lived.load_fails = fails
+        parts.load_fails = fails
     with pytest.raises(RunFailed) as error:
-        lived.train()
+        parts.train()
     assert (error.value.key, error.value.__cause__) == ("learner", damage)
-    assert not lived.loop.is_between_steps
+    assert not parts.loop.is_between_steps
 
 
 def test_any_other_failure_of_the_recipe_is_the_runs() -> None:
-    lived = Lived([FleetLost("no policy worker is left")])
+    parts = RunParts([FleetLost("no policy worker is left")])
     with pytest.raises(FleetLost):
-        lived.train()
-    assert lived.calls == ["recipe after step 14"]
+        parts.train()
+    assert parts.calls == ["recipe after step 14"]
 
 
 def test_it_waits_as_long_as_the_budget_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,5 +312,5 @@ def test_it_waits_as_long_as_the_budget_says(monkeypatch: pytest.MonkeyPatch) ->
         waited.append(seconds)
 
     monkeypatch.setattr("driver.recipes.recovery.asyncio.sleep", sleep)
-    Lived([LOST, LOST, None], waits_s=iter([1.5, 3.0])).train()
+    RunParts([LOST, LOST, None], waits_s=iter([1.5, 3.0])).train()
     assert waited == [1.5, 3.0]

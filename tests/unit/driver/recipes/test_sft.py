@@ -1,4 +1,4 @@
-"""Fine-tuning on references, on fakes: what is imitated, what is dropped and why, and that nothing is pushed."""
+"""Test fine-tuning on references on fakes: what is imitated, what is dropped and why, and that nothing is pushed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def answer(problem: Problem, text: str) -> tuple[int, ...]:
 
 
 class SftRun:
-    """`train_sft` to its end, one step unless there are more problems than `groups_per_step`."""
+    """Run `train_sft` to its end, one step unless there are more problems than `groups_per_step`."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class SftRun:
         return [(g.problem.item_id, g.reason, g.detail) for record in self.recorder.records for g in record.dropped]
 
     def pairs(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """(prompt, response) of every sequence of the first batch, in the order of the batch."""
+        """Return (prompt, response) of every sequence of the first batch, in its order."""
         batch = self.learner.batches[0]
         found = []
         for sequence in range(batch.num_sequences):

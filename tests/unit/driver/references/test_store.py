@@ -1,4 +1,4 @@
-"""References: one request an item however many ask, a vote over several, and a key that knows what decides."""
+"""Test references: one request an item, a vote over several responses, and a complete cache key."""
 
 import asyncio
 from collections.abc import Sequence
@@ -177,7 +177,7 @@ def test_several_responses_are_one_request_and_the_majority_decides() -> None:
     assert (counts.num_voted, counts.agreement) == (1, 0.6)
 
 
-def test_a_majority_below_the_share_is_undecided_and_another_share_asks_nobody_again(tmp_path: Path) -> None:
+def test_a_majority_below_the_share_is_undecided_and_another_share_needs_no_new_request(tmp_path: Path) -> None:
     async def ask(pivot: TextPivot, min_agreement: float) -> tuple[Reference, int]:
         references = a_store(pivot, tmp_path, sampling=replace(SEVERAL, min_agreement=min_agreement))
         reference = await references.get(a_problem("a"))

@@ -1,4 +1,4 @@
-"""The buffer on fakes, its gates opened by the test: how many groups are under way, and which of them a step gets."""
+"""Test on fakes how many groups are in flight, and which of them a step gets."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def test_never_more_are_under_way_than_there_are_slots(max_staleness: int) -> No
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_on_policy_a_batch_has_the_order_of_its_draws_whoever_finishes_first(order: tuple[int, ...]) -> None:
+def test_on_policy_a_batch_has_the_order_of_its_draws_in_any_order_of_finishing(order: tuple[int, ...]) -> None:
     """All requests are made, in that order too, before any is answered: so the same worker gets the same one again."""
 
     async def watch() -> None:
@@ -56,7 +56,7 @@ def test_above_it_generation_goes_on_while_a_step_learns_and_anew_right_after() 
         assert numbers(await waiting) == [1, 3]
         assert harness.asked == [0, 2]  # while the step learns
         await harness.learned(1)
-        assert harness.asked == [0, 2, 4, 5]  # before anybody asks for the next step
+        assert harness.asked == [0, 2, 4, 5]  # before the next step is asked for
         await harness.buffer.close()
 
     run(watch())
@@ -232,7 +232,7 @@ def test_a_batch_says_what_was_in_flight_ready_and_finished_since_the_one_before
     run(watch())
 
 
-def test_the_curriculum_hears_of_every_group_that_was_scored() -> None:
+def test_the_curriculum_gets_the_success_rate_of_every_scored_group() -> None:
     """A fake's score has its reward as the part "answer": 0 and 0.1 without anything said, so 0.05 in the mean."""
 
     async def watch() -> None:

@@ -1,4 +1,4 @@
-"""Steps back of a buffer, and its end, on fakes: every draw ends exactly once."""
+"""Test on fakes the steps back and the end of a buffer: every draw is finished exactly once."""
 
 import asyncio
 from dataclasses import replace
@@ -26,7 +26,7 @@ def names(harness: BufferHarness) -> list[str]:
     return [request.request_id for request in harness.policy.requests]
 
 
-def test_a_step_back_hands_out_again_what_was_learned_from_since_the_checkpoint_and_is_fresh() -> None:
+def test_a_step_back_gives_out_again_what_was_learned_from_since_the_checkpoint_and_is_fresh() -> None:
     """Version 1 learned in step 2 and the learner is lost; the weights of step 1 come back as version 2."""
 
     async def watch() -> None:
@@ -47,7 +47,7 @@ def test_a_step_back_hands_out_again_what_was_learned_from_since_the_checkpoint_
     run(watch())
 
 
-def test_what_was_settled_in_several_steps_comes_back_with_what_was_set_aside() -> None:
+def test_groups_finished_in_several_steps_come_back_with_the_replaced_ones() -> None:
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=6, size=1, max_replacements=1), scores={1: DULL})
         await one_step(harness, 1, 0)
@@ -65,8 +65,8 @@ def test_what_was_settled_in_several_steps_comes_back_with_what_was_set_aside() 
     run(watch())
 
 
-def test_what_is_too_old_after_a_step_back_is_asked_again_under_another_name_with_the_same_seeds() -> None:
-    """On-policy nothing outlives a version: ready, handed out and under way alike."""
+def test_groups_too_old_after_a_step_back_are_asked_again_under_another_name_with_the_same_seeds() -> None:
+    """On-policy no group is used by a later version, whether it is ready, taken or running."""
 
     async def watch() -> None:
         harness = BufferHarness(algorithm(size=3))
@@ -91,7 +91,7 @@ def test_what_is_too_old_after_a_step_back_is_asked_again_under_another_name_wit
     run(watch())
 
 
-def test_what_is_under_way_and_fresh_goes_on_through_a_step_back() -> None:
+def test_a_running_and_fresh_group_goes_on_through_a_step_back() -> None:
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=1))
         waiting = await harness.begin(1)
@@ -127,7 +127,7 @@ def test_a_group_that_failed_while_the_learner_hung_is_asked_again_when_it_is_ba
     run(watch())
 
 
-def test_a_failure_that_outlives_a_step_back_is_the_runs_all_the_same() -> None:
+def test_a_failure_that_comes_again_after_a_step_back_ends_the_run() -> None:
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=2))
         await harness.begin(1)
@@ -160,7 +160,7 @@ class DeafScorer(FakeScorer):
         return await super().score(request)
 
 
-def test_an_attempt_that_goes_on_after_its_group_was_asked_again_is_nobodys() -> None:
+def test_an_old_attempt_that_goes_on_after_its_group_was_asked_again_is_ignored() -> None:
     """On-policy, both attempts of a group answer: it is learned from once, and by its new version."""
 
     async def watch() -> None:
@@ -242,7 +242,7 @@ def test_a_step_back_renews_the_budget_and_the_place_in_the_run() -> None:
 
 
 def test_after_a_step_back_groups_are_started_for_all_steps_that_are_left() -> None:
-    """Before anybody asks for the first of them: generation does not wait for the learner to be ready."""
+    """Before the first of them is asked for: generation does not wait for the learner."""
 
     async def watch() -> None:
         harness = BufferHarness(algorithm(steps=2, max_staleness=1))
@@ -258,8 +258,8 @@ def test_after_a_step_back_groups_are_started_for_all_steps_that_are_left() -> N
     run(watch())
 
 
-def test_a_step_that_a_whole_checkpoint_holds_is_not_handed_out_again_although_it_was_not_said_to_be_made() -> None:
-    """Its last byte was written, and then the disk was full: it is there, and it is what the learner goes on from."""
+def test_a_step_in_a_complete_checkpoint_is_not_given_out_again_even_if_saving_it_failed() -> None:
+    """The disk was full after its last byte: the checkpoint exists, and the learner goes on from it."""
 
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=3))
@@ -276,8 +276,8 @@ def test_a_step_that_a_whole_checkpoint_holds_is_not_handed_out_again_although_i
 
 
 def test_a_step_back_behind_the_last_checkpoint_is_refused() -> None:
-    """What that checkpoint settled is in no memory: the draws would be lost. Another start of the run has the older
-    checkpoint's own."""
+    """The draws that the checkpoint holds are not in memory and would be lost. A new start of the run reads the older
+    checkpoint."""
 
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=3))
@@ -311,7 +311,7 @@ def test_closing_drops_everything_that_is_left_once() -> None:
     run(watch())
 
 
-def test_a_group_that_was_set_aside_and_not_reported_keeps_its_reason_at_the_end() -> None:
+def test_a_replaced_group_that_no_step_reported_keeps_its_reason_at_the_end() -> None:
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=1, max_replacements=1), scores={1: DULL})
         await harness.begin(1)

@@ -26,7 +26,7 @@ Kept = Sequence[tuple[PromptDraw, ScoredGroup]]
 
 
 def restored(state: OpenDraws, kept: Kept, *, step: int, version: int, max_staleness: int) -> BufferHarness:
-    """What another process goes on with."""
+    """Return the buffer with which another process continues."""
     draws = Draws(GivenStream(PROBLEMS))
     draws.restore(state)
     harness = BufferHarness(algorithm(max_staleness=max_staleness), draws=draws, step=step, version=version)
@@ -122,8 +122,8 @@ def test_kept_groups_that_are_too_old_are_asked_again() -> None:
     run(watch())
 
 
-def test_what_is_in_the_hands_of_a_step_is_open_with_what_it_was_told_of() -> None:
-    """The step has not learned yet, and nobody has written down what was replaced on its way."""
+def test_groups_taken_by_an_unfinished_step_are_kept_with_the_replaced_ones() -> None:
+    """The step has not learned yet, and the replaced groups are not recorded yet."""
 
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=1, max_replacements=1), scores={1: DULL})
@@ -142,11 +142,11 @@ def test_what_is_in_the_hands_of_a_step_is_open_with_what_it_was_told_of() -> No
 
 
 class Parts(dict[str, float]):
-    """A plain dict can't be watched."""
+    """Be a dict to which a weak reference is possible."""
 
 
 class WatchedScorer(FakeScorer):
-    """Knows which of the scores that it gave are held by anybody."""
+    """Know which of its scores are still in memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,8 +185,8 @@ def test_what_a_checkpoint_holds_is_forgotten_here() -> None:
     run(watch())
 
 
-def test_responses_that_a_step_back_would_draw_again_anyway_are_not_held_for_it() -> None:
-    """On-policy none outlives its step, however far the next checkpoint is."""
+def test_responses_that_a_step_back_could_not_use_are_not_kept_in_memory() -> None:
+    """On-policy no response is kept after its step, however late the next checkpoint is."""
 
     async def watch() -> None:
         harness, scorer = watched(algorithm(steps=4))

@@ -34,8 +34,8 @@ def test_above_on_policy_a_place_is_given_away_as_soon_as_its_group_teaches_noth
     run(watch())
 
 
-def test_on_policy_they_are_given_away_together_when_all_are_finished() -> None:
-    """Who was first must decide nothing: not even who gets which place."""
+def test_on_policy_groups_are_replaced_together_when_all_are_finished() -> None:
+    """The order of finishing must not decide anything, not even which draw replaces which group."""
 
     async def watch(*order: int) -> None:
         harness = a_run(0, 2, size=3, max_replacements=3)
@@ -172,7 +172,7 @@ def test_too_old_groups_are_replaced_without_costing_the_budget() -> None:
     run(watch())
 
 
-def test_what_was_set_aside_is_reported_once() -> None:
+def test_a_replaced_group_is_reported_once() -> None:
     async def watch() -> None:
         harness = a_run(0, max_replacements=1)
         first = await harness.begin(1)

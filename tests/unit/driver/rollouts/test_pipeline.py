@@ -1,4 +1,4 @@
-"""The stages of a group's way on fakes: what overlaps, what each is told, what is dropped."""
+"""Test the stages on fakes: what overlaps, what each gets, what is dropped."""
 
 import asyncio
 from dataclasses import replace
@@ -42,7 +42,7 @@ async def scored(
     first: int = 0,
     on: Stages,
 ) -> list[ScoredGroup | DroppedGroup]:
-    """Each problem is a draw, numbered from `first`; all are on their way at the same time."""
+    """Return the scored groups of draws numbered from `first`; all run at the same time."""
     draws = [
         PromptDraw(number=number, epoch_index=number, problem=problem) for number, problem in enumerate(problems, first)
     ]
@@ -123,7 +123,7 @@ def test_every_sample_has_a_seed_of_its_own_that_only_the_run_and_its_draw_decid
 
 
 def test_a_second_attempt_is_another_request_to_the_engine_under_the_same_group() -> None:
-    """An engine may still be busy with the first, and refuses a name that it has under way."""
+    """An engine may still run the first attempt, and refuses the name of a running request."""
     policy = FakeGenerator()
     names = [
         (group_of(run(scored([A], attempt=attempt, on=stages(policy=policy)))[0]).group_id) for attempt in (0, 1, 2)

@@ -11,7 +11,7 @@ from tests.fakes.ports import GivenStream, run
 PROBLEMS = [a_problem(name) for name in "abcdefghij"]
 
 
-def a_feed() -> PromptBuffer:
+def a_buffer() -> PromptBuffer:
     return PromptBuffer(Draws(GivenStream(PROBLEMS)), per_step=2)
 
 
@@ -20,7 +20,7 @@ def numbers(buffer: PromptBuffer, step: int) -> list[int]:
 
 
 def test_each_step_has_the_next_draws() -> None:
-    buffer = a_feed()
+    buffer = a_buffer()
     for step in (1, 2, 3):
         assert numbers(buffer, step) == [2 * step - 2, 2 * step - 1]
         buffer.finish()
@@ -28,7 +28,7 @@ def test_each_step_has_the_next_draws() -> None:
 
 
 def test_what_is_in_a_steps_hands_is_open_in_a_checkpoint_and_what_was_released_is_not() -> None:
-    buffer = a_feed()
+    buffer = a_buffer()
     numbers(buffer, 1)
     buffer.finish()
     state, kept = buffer.state()
@@ -42,7 +42,7 @@ def test_what_is_in_a_steps_hands_is_open_in_a_checkpoint_and_what_was_released_
 
 
 def test_after_a_step_back_the_draws_since_the_checkpoint_come_again_in_order() -> None:
-    buffer = a_feed()
+    buffer = a_buffer()
     for step in (1, 2, 3):
         numbers(buffer, step)
         buffer.finish()
@@ -56,14 +56,14 @@ def test_after_a_step_back_the_draws_since_the_checkpoint_come_again_in_order() 
 
 
 def test_released_draws_come_again_after_each_step_back() -> None:
-    buffer = a_feed()
+    buffer = a_buffer()
     for _ in range(2):
         assert [numbers(buffer, 1), buffer.finish(), numbers(buffer, 2)] == [[0, 1], None, [2, 3]]
         buffer.step_back(step=0, version=0)
 
 
 def test_a_step_back_behind_the_last_checkpoint_is_refused() -> None:
-    buffer = a_feed()
+    buffer = a_buffer()
     for step in (1, 2):
         numbers(buffer, step)
         buffer.finish()
@@ -75,10 +75,10 @@ def test_a_step_back_behind_the_last_checkpoint_is_refused() -> None:
     assert numbers(buffer, 3) == [4, 5]
 
 
-def test_steps_that_a_whole_checkpoint_holds_are_not_handed_out_again() -> None:
-    buffer = a_feed()
+def test_steps_in_a_complete_checkpoint_are_not_given_out_again() -> None:
+    buffer = a_buffer()
     for step in (1, 2, 3):
         numbers(buffer, step)
         buffer.finish()
-    buffer.step_back(step=2, version=0)  # it was written, and could not be said to be
+    buffer.step_back(step=2, version=0)  # the checkpoint was written, but saving it failed afterwards
     assert numbers(buffer, 3) == [4, 5]

@@ -36,7 +36,7 @@ def test_an_older_one_with_time_left_is_overtaken() -> None:
 
 
 def test_ready_ones_count_against_the_versions_to_come_too() -> None:
-    """Of deadline 6 one is left ready and two are under way, and version 6 learns from two."""
+    """With deadline 6 one ready group is left and two are running; version 6 learns from two."""
     assert choose([6, 6, 6], [6, 6], version=5, size=2) == [0, 1]  # no older one could take a place: waiting is vain
     assert choose([6, 7, 7], [6, 6, 7], version=5, size=2) == [0, 1]
     assert choose([6, 7, 7], [6, 6, 6], version=5, size=2) is None  # but one of these could take 7's
@@ -123,7 +123,7 @@ def test_on_policy_every_step_learns_from_groups_of_its_own_version(size: int, s
 
 @settings(max_examples=60, deadline=None)
 @given(max_staleness=st.integers(2, 4), size=st.integers(2, 4), seed=st.integers(0, 2**32))
-def test_a_single_straggler_holds_nobody_up_before_its_last_version(max_staleness: int, size: int, seed: int) -> None:
+def test_a_single_late_group_delays_no_step_before_its_last_version(max_staleness: int, size: int, seed: int) -> None:
     """All others finish at once: the straggler of version 0 may take until version `max_staleness` learns."""
     simulation = Simulation(max_staleness=max_staleness, size=size, random=Random(seed))
     simulation.fill()

@@ -1,4 +1,4 @@
-"""Whole runs on fakes through any weather: nothing is learned from twice, nothing is lost, nothing is too old."""
+"""Test whole runs with faults on fakes: no group is learned from twice, none is lost, none is too old."""
 
 from collections import Counter
 from itertools import pairwise
@@ -11,24 +11,24 @@ from contracts.config.learning import GrpoConfig
 from driver.learning.samples import oldest_version
 from tests.fakes.ports import run
 from tests.runs.buffer import number_of
-from tests.runs.streaming import Books, Weather, lived
+from tests.runs.streaming import Faults, RunRecord, run_with_faults
 
 
-def check_books(books: Books, *, num_draws: int, algorithm: GrpoConfig) -> None:
-    """What an auditor would ask of the surviving record."""
-    assert [record.step for record in books.steps] == list(range(1, algorithm.steps + 1))
-    versions = [record.policy_version for record in books.steps]
+def check_record(kept_record: RunRecord, *, num_draws: int, algorithm: GrpoConfig) -> None:
+    """Check the record: no group is learned from twice, lost or too old."""
+    assert [record.step for record in kept_record.steps] == list(range(1, algorithm.steps + 1))
+    versions = [record.policy_version for record in kept_record.steps]
     assert all(before <= after for before, after in pairwise(versions)), versions
-    pushed = [record.update.push.policy_version for record in books.steps if record.update and record.update.push]
+    pushed = [record.update.push.policy_version for record in kept_record.steps if record.update and record.update.push]
     assert all(before < after for before, after in pairwise(pushed)), pushed
 
-    learned = [number_of(group.group.group_id) for group, _ in books.learned]
-    dropped = [number_of(group.group_id) for group in books.dropped]
+    learned = [number_of(group.group.group_id) for group, _ in kept_record.learned]
+    dropped = [number_of(group.group_id) for group in kept_record.dropped]
     assert Counter(learned + dropped) == Counter(range(num_draws))
-    assert all(group.reason for group in books.dropped)
-    for group, version in books.learned:
+    assert all(group.reason for group in kept_record.dropped)
+    for group, version in kept_record.learned:
         assert 0 <= version - oldest_version(group) <= algorithm.max_staleness
-    for record in books.steps:
+    for record in kept_record.steps:
         assert len(record.groups) - record.metrics["group/replaced"] == algorithm.groups_per_step
         assert record.metrics["group/replaced"] >= 0
 
@@ -46,8 +46,8 @@ def check_books(books: Books, *, num_draws: int, algorithm: GrpoConfig) -> None:
         max_replacements=st.integers(0, 3),
         kl=st.sampled_from(["none", "loss"]),  # with it the learner measures, and can be lost then
     ),
-    weather=st.builds(
-        Weather,
+    faults=st.builds(
+        Faults,
         lost=st.sampled_from([0.0, 0.05, 0.2]),
         dull=st.sampled_from([0.0, 0.3, 0.8]),
         num_crashes=st.integers(0, 3),
@@ -56,7 +56,7 @@ def check_books(books: Books, *, num_draws: int, algorithm: GrpoConfig) -> None:
     seed=st.integers(0, 2**32),
 )
 def test_every_draw_is_learned_from_once_or_dropped_once_whatever_happens(
-    algorithm: GrpoConfig, weather: Weather, every: int, seed: int
+    algorithm: GrpoConfig, faults: Faults, every: int, seed: int
 ) -> None:
-    books, stream = run(lived(algorithm, weather=weather, every=every, seed=seed))
-    check_books(books, num_draws=stream.state()["number"], algorithm=algorithm)
+    kept_record, stream = run(run_with_faults(algorithm, faults=faults, every=every, seed=seed))
+    check_record(kept_record, num_draws=stream.state()["number"], algorithm=algorithm)
