@@ -38,7 +38,7 @@ async def waiting_for(
             if task.done():
                 return task.result()
             if clock() >= deadline:
-                raise RunFailed(f"gave up waiting for {what} after {timeout_s:g} s")
+                raise RunFailed(f"gave up waiting for {what} after {timeout_s:g} s", key=what)
             if clock() >= next_note:
                 limit = f", at most {duration(timeout_s)}" if math.isfinite(timeout_s) else ""
                 on_wait(f"waiting for {what}: {duration(clock() - started)}{limit}")

@@ -206,7 +206,9 @@ def _load_module(*, src: Mapping[str, torch.Tensor], dst: nn.Module) -> None:
     found = dst.load_state_dict(src, strict=False)
     frozen = {name for name, parameter in dst.named_parameters(remove_duplicate=False) if not parameter.requires_grad}
     if wrong := [*found.unexpected_keys, *(name for name in found.missing_keys if name not in frozen)]:
-        raise RunFailed(f"the checkpoint is of another model: {wrong[0]} and {len(wrong) - 1} more don't match")
+        raise RunFailed(
+            f"the checkpoint is of another model: {wrong[0]} and {len(wrong) - 1} more don't match", key=wrong[0]
+        )
 
 
 @contextmanager

@@ -35,7 +35,8 @@ def prepare_evaluation(config: Config) -> EvaluationInputs:
         if problem.answer is None:
             raise BadInput(
                 f"{source.name}: {problem.group_key} has no answer to evaluate against; give one, or set "
-                "evaluation.before and evaluation.after to false"
+                "evaluation.before and evaluation.after to false",
+                key="answer",
             )
         prompter.prompt_token_ids(problem)
     return EvaluationInputs(prompter=prompter, problems=problems, pad_token_id=pad_token_id)

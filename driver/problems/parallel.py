@@ -83,10 +83,11 @@ def _wanted(source: str, texts: _Texts, languages: Sequence[str]) -> list[str]:
     """
     present = dict.fromkeys(language for by_language in texts.values() for language in by_language)
     if unknown := [language for language in present if language not in LANGUAGES]:
-        raise BadInput(f"{source}: unknown language {unknown[0]!r}; known are {', '.join(LANGUAGES)}")
+        raise BadInput(f"{source}: unknown language {unknown[0]!r}; known are {', '.join(LANGUAGES)}", key="language")
     if missing := [language for language in languages if language not in present]:
         raise BadInput(
-            f"{source} has no solution in {', '.join(missing)}; it has {', '.join(present) or 'none at all'}"
+            f"{source} has no solution in {', '.join(missing)}; it has {', '.join(present) or 'none at all'}",
+            key="languages",
         )
     return list(languages or present)
 
@@ -147,9 +148,9 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
 def _exemplars(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
     """Yield the same of a file in the form of MGSM's exemplars."""
     for language, items in _json_object(path).items():
-        for item_id, item in _object(items, f"{path}, {language!r}").items():
+        for item_id, item in _object(items, f"{path}, {language!r}", file=path.name).items():
             where = f"{path}, {language!r}, {item_id!r}"
-            texts = _object(item, where)
+            texts = _object(item, where, file=path.name)
             question, solution = texts.get("q"), texts.get("a")
             label = LANGUAGES[language].question_prefix if language in LANGUAGES else ""
             yield (
@@ -163,7 +164,7 @@ def _exemplars(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
 
 def _json_object(path: Path) -> Mapping[str, object]:
     try:
-        return _object(json.loads(path.read_text(encoding="utf-8-sig")), str(path))
+        return _object(json.loads(path.read_text(encoding="utf-8-sig")), str(path), file=path.name)
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror or error}", key=path.name) from None
     except UnicodeDecodeError:
@@ -174,12 +175,13 @@ def _json_object(path: Path) -> Mapping[str, object]:
         ) from None
 
 
-def _object(value: object, where: str) -> Mapping[str, object]:
+def _object(value: object, where: str, *, file: str) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise BadInput(
             f"{where}: a {type(value).__name__}; must be an object. Known shapes are "
             '{language: {number: {"q": question, "a": solution}}} and, in a .jsonl file, rows with item_id, language, '
-            "question, solution"
+            "question, solution",
+            key=file,
         )
     return value
 

@@ -61,7 +61,7 @@ class Prompter:
         Raises:
             BadInput: the prompt leaves no room for a response, or the chat template refuses it.
         """
-        token_ids = self._encode(problem.question, LANGUAGES[problem.language])
+        token_ids = self._encode(problem.question, LANGUAGES[problem.language], "policy")
         self._check_length(token_ids, f"item {problem.item_id!r} in {problem.language!r}", "policy")
         return token_ids
 
@@ -71,7 +71,7 @@ class Prompter:
         Raises:
             BadInput: the prompt leaves no room for a response, or the chat template refuses it.
         """
-        token_ids = self._encode(question_en, LANGUAGES["en"])
+        token_ids = self._encode(question_en, LANGUAGES["en"], "pivot")
         shown = question_en if len(question_en) <= _SHOWN else question_en[:_SHOWN] + "..."
         self._check_length(token_ids, f"the English question {shown!r}", "pivot")
         return token_ids
@@ -92,8 +92,8 @@ class Prompter:
                 key="policy.model",
             )
         chat = self.messages(problem.question, LANGUAGES[problem.language])
-        prompt = self._render(chat, is_open=True)
-        whole = self._render([*chat, {"role": "assistant", "content": answer}], is_open=False)
+        prompt = self._render(chat, "policy", is_open=True)
+        whole = self._render([*chat, {"role": "assistant", "content": answer}], "policy", is_open=False)
         turn = whole.removeprefix(prompt).rstrip() if whole.startswith(prompt) else answer
         token_ids = self._tokenizer.encode(turn, add_special_tokens=False)
         if end in token_ids:
@@ -119,17 +119,20 @@ class Prompter:
             )
         return examples
 
-    def _encode(self, question: str, language: Language) -> tuple[int, ...]:
-        text = self._render(self.messages(question, language), is_open=True)
+    def _encode(self, question: str, language: Language, section: str) -> tuple[int, ...]:
+        text = self._render(self.messages(question, language), section, is_open=True)
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _render(self, chat: list[dict[str, str]], *, is_open: bool) -> str:
+    def _render(self, chat: list[dict[str, str]], section: str, *, is_open: bool) -> str:
         """Return the chat as text; an open chat ends where the assistant's answer begins."""
         try:
             return cast("str", self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=is_open))
         except TemplateError as error:
             hint = "; it may know no system role: leave prompt.system out" if self._system else ""
-            raise BadInput(f"the tokenizer's chat template fails: {' '.join(str(error).split())}{hint}") from None
+            cause = " ".join(str(error).split())
+            raise BadInput(
+                f"the {section}'s chat template fails: {cause}{hint}", key=f"{section}.chat_template"
+            ) from None
 
     def _check_length(self, token_ids: tuple[int, ...], what: str, section: str) -> None:
         if len(token_ids) > self._max_prompt_tokens:

@@ -78,7 +78,8 @@ def open_source(config: DataConfig | EvaluationConfig, *, languages: Sequence[st
     source = _open(config, languages, seed)
     if missing := [language for language in languages if not source.counts.get(language)]:
         raise BadInput(
-            f"{source.name} has no problem in {', '.join(missing)}; it has {', '.join(sorted(source.counts))}"
+            f"{source.name} has no problem in {', '.join(missing)}; it has {', '.join(sorted(source.counts))}",
+            key="languages",
         )
     return source
 

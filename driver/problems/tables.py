@@ -101,9 +101,14 @@ class JsonlTable:
         try:
             row = json.loads(self._lines.line(number))
         except json.JSONDecodeError as error:
-            raise BadInput(f"{self.where(number)}: broken JSON at column {error.colno}: {error.msg}") from None
+            raise BadInput(
+                f"{self.where(number)}: broken JSON at column {error.colno}: {error.msg}", key=self._lines.path.name
+            ) from None
         if not isinstance(row, dict):
-            raise BadInput(f"{self.where(number)}: a {type(row).__name__}; every line must be a JSON object")
+            raise BadInput(
+                f"{self.where(number)}: a {type(row).__name__}; every line must be a JSON object",
+                key=self._lines.path.name,
+            )
         return row
 
     def where(self, number: int) -> str:
@@ -196,7 +201,7 @@ def open_huggingface(path: str, *, split: str) -> HuggingFaceTable:
             loaded = datasets.load_dataset(path, split=split)
     except (OSError, ValueError, DatasetsError) as error:
         cause = " ".join(str(error.__cause__ or error).split())
-        raise BadInput(f"the dataset {path!r}, split {split!r}, can't be opened: {cause}") from None
+        raise BadInput(f"the dataset {path!r}, split {split!r}, can't be opened: {cause}", key=path) from None
     if not isinstance(loaded, datasets.Dataset):
-        raise BadInput(f"the dataset {path!r} has several splits; name one, such as data.split=train")
+        raise BadInput(f"the dataset {path!r} has several splits; name one, such as data.split=train", key="split")
     return HuggingFaceTable(loaded, name=f"{path}, split {split}")

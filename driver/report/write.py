@@ -30,7 +30,7 @@ def write_report(run_folder: Path) -> Path:
         BadInput: there is no such folder.
     """
     if not run_folder.is_dir():
-        raise BadInput(f"there is no folder {run_folder}; name the folder of a run, e.g. runs/<name>")
+        raise BadInput(f"there is no folder {run_folder}; name the folder of a run, e.g. runs/<name>", key="folder")
     record = read_run(run_folder, sampled_at_each_end=_SAMPLED_AT_EACH_END)
     path = run_folder / "report.html"
     write_whole(path, report_html(record))

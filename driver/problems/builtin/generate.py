@@ -93,14 +93,14 @@ def capacity(split: Split, levels: Sequence[int] = LEVELS) -> int:
 def _words(language: str) -> LanguageText:
     if language not in TEXTS:
         raise BadInput(
-            f"the built-in problems have no language {language!r}; they have {', '.join(TEXTS)}", key=language
+            f"the built-in problems have no language {language!r}; they have {', '.join(TEXTS)}", key="languages"
         )
     return TEXTS[language]
 
 
 def _check_split(split: str) -> None:
     if split not in ("train", "test"):
-        raise BadInput(f"the built-in problems have no split {split!r}; they have train and test")
+        raise BadInput(f"the built-in problems have no split {split!r}; they have train and test", key="split")
 
 
 def _problem(item: BuiltinItem, language: str) -> Problem:
@@ -119,14 +119,16 @@ def _items(*, seed: int, split: Split, num_items: int, levels: Sequence[int]) ->
     wanted = sorted(set(levels))
     if not wanted or not set(wanted) <= set(LEVELS):
         raise BadInput(
-            f"the built-in problems were asked for the levels {wanted}; name some of {', '.join(map(str, LEVELS))}"
+            f"the built-in problems were asked for the levels {wanted}; name some of {', '.join(map(str, LEVELS))}",
+            key="levels",
         )
     if num_items < 0:
-        raise BadInput(f"the built-in problems can't give {num_items} items; ask for 0 or more")
+        raise BadInput(f"the built-in problems can't give {num_items} items; ask for 0 or more", key="num_items")
     if num_items > (available := capacity(split, wanted)):
         raise BadInput(
             f"the built-in problems have {available} items in split {split!r} at levels "
-            f"{', '.join(map(str, wanted))}, {num_items} were asked for; lower num_items or add levels"
+            f"{', '.join(map(str, wanted))}, {num_items} were asked for; lower num_items or add levels",
+            key="num_items",
         )
     return islice(_endless(seed=seed, split=split, levels=wanted), num_items)
 

@@ -8,7 +8,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from contracts.config.data import PromptConfig
-from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
 from driver.problems.builtin.texts.wording import ParallelText
@@ -159,19 +158,15 @@ def test_a_tokenizer_without_an_end_of_sequence_cannot_end_an_answer() -> None:
 def test_a_prompt_may_be_as_long_as_the_limit_and_no_longer() -> None:
     length = len(prompter().prompt_token_ids(GERMAN))
     assert len(prompter(limit=length).prompt_token_ids(GERMAN)) == length
-    with pytest.raises(BadInput) as caught:
+    with refused("policy.max_model_len", "'a'", "'de'", f" {length} tokens", f" {length - 1};"):
         prompter(limit=length - 1).prompt_token_ids(GERMAN)
-    assert str(caught.value).startswith(
-        f"item 'a' in 'de': the prompt has {length} tokens, and policy.max_model_len less policy.max_response_tokens "
-        f"leaves {length - 1};"
-    )
     with refused("pivot.max_model_len", f"'{60 * 'x'}...'", "9"):
         prompter(limit=9).reference_prompt("x" * 100)
 
 
 def test_a_template_without_a_system_role_is_refused_in_one_line() -> None:
     refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    with pytest.raises(BadInput, match=r"System role not supported; .* leave prompt\.system out"):
+    with refused("policy.chat_template", "System role not supported", "prompt.system"):
         prompter(refuses + TEMPLATE, system="Be brief.").prompt_token_ids(GERMAN)
 
 
@@ -198,6 +193,5 @@ def test_a_tokenizer_without_a_template_is_refused_with_the_way_to_give_one(tmp_
 
 @pytest.mark.parametrize("folder", ["missing", "."])
 def test_a_folder_without_a_tokenizer_is_refused_in_one_line(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(BadInput, match=r"policy\.model = '.*': no tokenizer can be loaded") as caught:
+    with refused("policy.model", str(tmp_path / folder)):
         load_tokenizer(str(tmp_path / folder), chat_template="", trust_remote_code=False)
-    assert "\n" not in str(caught.value)

@@ -87,6 +87,6 @@ def test_turns_that_are_put_back_go_on_exactly(shares: list[int], before: int) -
 @pytest.mark.parametrize(
     "shares", [(1,), (1, 2, 3), (1, 0), (1, -1), (1, float("inf")), (float("nan"), 1), (0.0, 0.0)], ids=str
 )
-def test_shares_that_are_none_are_refused(shares: tuple[float, ...]) -> None:
+def test_wrong_shares_are_refused(shares: tuple[float, ...]) -> None:
     with refused("data.shares"):
         Turns("ab", shares)

@@ -15,7 +15,7 @@ from driver.inputs import open_stream
 from driver.problems.curriculum import Curriculum
 from driver.problems.sources import ListSource
 from driver.problems.stream import ProblemStream, first_draws, permuted, state_of
-from tests.refusals import refused
+from tests.refusals import raised, refused
 
 SIZES = {"de": 7, "th": 3}
 GOLDEN = [0, 7, 1, 2, 9, 5, 6, 4, 8, 3]
@@ -89,7 +89,7 @@ def test_the_order_is_the_one_that_older_checkpoints_were_made_with() -> None:
 
 
 def test_an_index_outside_the_range_is_refused() -> None:
-    with pytest.raises(ValueError, match="5"):
+    with raised(ValueError, "5"):
         permuted(5, 5, key="a")
 
 
