@@ -292,6 +292,8 @@ def test_lingua_needs_letters_and_confidence_to_accept(
         ("zx zx zx zx zx at", True),
         ("zx " * 14 + "at at", False),  # 2 of 16, 0.125
         ("zx " * 15 + "at at", True),
+        ("zx " * 70 + "at " * 10, False),  # 10 of 80
+        ("zx " * 73 + "at " * 10, True),
         ("zx " * 6 + "at. " + "zx " * 58 + "by.", False),  # 2 different ones of 66 words of a text, 0.03
         ("zx " * 6 + "at. " + "zx " * 59 + "by.", True),
         ("zx " * 6 + "at. " + "zx " * 30 + "at.", True),  # the same one twice
@@ -318,6 +320,8 @@ def test_words_of_another_language_are_refused_by_their_share(
         ("und zxqv zxqv zxqv", True),
         ("und zxqv zxqv zxqv zxqv", False),
         ("und und" + " zxqv" * 6, True),
+        ("und " * 10 + "zxqv " * 30, True),
+        ("und " * 10 + "zxqv " * 31, False),
         ("zxqv zxqv", False),
     ],
 )
@@ -348,6 +352,7 @@ def test_lingua_reads_four_hundred_characters(monkeypatch: pytest.MonkeyPatch) -
         ("zh", "苹" * 66 + " zx zxq zxv zxw", False),  # more than three
         ("zh", "苹" * 8 + "ZXQVWKZXQVWK", True),  # 8 of 20 letters, 0.4
         ("zh", "苹" * 7 + "ZXQVWKZXQVWK", False),
+        ("zh", "苹" * 39 + "ZXQVWK" * 10 + "Z", False),  # 39 of 100
         ("zh", "苹" * 7 + "ZXQVWK ZXQVWK Zxqvwk", True),  # a name that comes again is one name
         ("zh", "苹苹ZXQVW", True),  # seven letters: too few
         ("zh", "苹苹ZXQVWK", False),
@@ -411,6 +416,7 @@ def unknown_to_lingua() -> Iterator[LanguageIdentifier]:
         ("zxqv " * 11, True),  # too few words to refuse
         ("zxqv " * 12, False),
         ("und " + "zxqv " * 18, True),  # 1 of 19 words is frequent
+        ("und und " + "zxqv " * 37, True),  # 2 of 39
         ("und " + "zxqv " * 19, False),  # 1 of 20, 0.05
         ("und und zxqv zxqv zxqv zxqv zxqv at", True),  # 2 of 8, 0.25: a loan word beside them is none of another's
         ("UND und zxqv zxqv zxqv zxqv zxqv at", True),

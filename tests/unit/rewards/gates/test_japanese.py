@@ -35,6 +35,7 @@ KATAKANA = "アイウエオカキクケコサシスセソタチツテト"
         ("漢" * 8, False),
         ("漢" * 13 + "あ" * 7, True),  # 7 of 20 letters are kana, 0.35
         ("漢" * 14 + "あ" * 6, False),
+        ("漢" * 33 + "あ" * 17, False),  # 0.34
         ("漢" * 13 + "あ" * 7 + "の" * 10, True),  # the の are left out of both
         ("漢" * 14 + "あ" * 6 + "の" * 10, False),
         ("ア" * 21 + "あ" * 9, True),  # 21 of 30 letters are katakana, 0.7
@@ -64,6 +65,7 @@ def test_japanese_has_kana_and_hiragana_all_over(text: str, expected: bool) -> N
         ("漢" * 8, True),
         ("漢" * 9 + "あ", False),  # 1 of 10 letters is kana, 0.1
         ("漢" * 10 + "あ", True),
+        ("漢" * 19 + "ああ", True),  # 2 of 21
         ("漢" * 9 + "あ、" + "漢" * 7, False),  # clause by clause
         ("漢" * 7 + "あ、" + "漢" * 8, True),
         ("ニ" * 20, False),
