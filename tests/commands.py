@@ -18,6 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ROOT / "driver" / "run.py"
 MARK = "PB_RLSVR_TEST_MARK"
+GATES = ("language", "answer_language", "format", "truncation", "empty", "repetition", "copying", "length")
+GATES_OFF = "\n".join(["[reward.gates]", *(f"{gate} = false" for gate in GATES)])
+"""A section of a config: no response of a random model passes the gates."""
 
 
 @dataclass(frozen=True, kw_only=True)

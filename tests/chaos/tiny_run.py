@@ -18,6 +18,7 @@ from driver.references.store import PivotSampling, ReferenceCache
 from driver.tracking.run_folder import RunFolder
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
 from tests.builders import a_reference
+from tests.commands import GATES_OFF
 
 NAME = "run"
 CONFIG = """
@@ -64,15 +65,7 @@ numbers = 0.0
 custom = 0.2
 [reward.custom]
 path = "{folder}/slow_reward.py"
-[reward.gates]
-language = false
-answer_language = false
-format = false
-truncation = false
-empty = false
-repetition = false
-copying = false
-length = false
+{gates_off}
 [reward.reasoning]
 calibration = "off"
 low = -1.0
@@ -160,6 +153,7 @@ def prepare(place: Path, settings: TinySettings) -> TinyRun:
         suspect_after_s=settings.dead_after_s / 2,
         dead_after_s=settings.dead_after_s,
         start_timeout_s=settings.start_timeout_s,
+        gates_off=GATES_OFF,
     )
     path.write_text(text, encoding="utf-8")
     (place / "slow_reward.py").write_text(SLOW_REWARD.format(pace_s=settings.pace_s), encoding="utf-8")

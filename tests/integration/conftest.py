@@ -30,7 +30,7 @@ from driver.problems.stream import first_draws
 from driver.references.store import PivotSampling, ReferenceCache
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
 from tests.builders import a_reference
-from tests.commands import MARK, Finished, run_project, stop, survivors
+from tests.commands import GATES_OFF, MARK, Finished, run_project, stop, survivors
 
 STEPS = 3
 GROUPS_PER_STEP = 4
@@ -72,15 +72,7 @@ consistency_floor = 0.0
 answer = 0.6
 reasoning = 0.4
 numbers = 0.0
-[reward.gates]
-language = false
-answer_language = false
-format = false
-truncation = false
-empty = false
-repetition = false
-copying = false
-length = false
+{gates_off}
 [reward.reasoning]
 calibration = "off"
 low = -1.0
@@ -257,6 +249,7 @@ def write_config(folder: Path, models: TinyModels) -> Path:
         steps=STEPS,
         groups_per_step=GROUPS_PER_STEP,
         group_size=GROUP_SIZE,
+        gates_off=GATES_OFF,
     )
     path.write_text(text, encoding="utf-8")
     return path

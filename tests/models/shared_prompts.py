@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from torch import nn
 from transformers import (
-    AutoModelForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
     LlamaConfig,
@@ -18,20 +17,8 @@ from transformers import (
 
 from contracts.batches import PackedRow, TrainBatch, TrainSample
 from driver.learning.batching import LossWeighting, pack
+from tests.models.random_models import GPT2_SHAPE, SHAPE, VOCABULARY, save_random_model
 
-VOCABULARY, TEMPERATURE = 50, 0.7
-SHAPE: dict[str, object] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 24,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
 WINDOWED = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]}
 FAMILIES: dict[str, tuple[type[PretrainedConfig], dict[str, object]]] = {
     "llama": (LlamaConfig, SHAPE),
@@ -40,7 +27,7 @@ FAMILIES: dict[str, tuple[type[PretrainedConfig], dict[str, object]]] = {
     "qwen3": (Qwen3Config, SHAPE | {"head_dim": 6}),
     "mistral": (MistralConfig, SHAPE | {"sliding_window": 4}),
     "gemma3": (Gemma3TextConfig, SHAPE | WINDOWED | {"head_dim": 6}),
-    "gpt2": (GPT2Config, {"vocab_size": VOCABULARY, "n_embd": 24, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+    "gpt2": (GPT2Config, GPT2_SHAPE),
 }
 
 LENGTHS = (("a", 5, 6), ("b", 3, 7), ("a", 5, 2), ("c", 1, 4), ("a", 5, 5), ("b", 3, 1), ("a", 5, 1))
@@ -51,13 +38,7 @@ response only. 26 tokens of responses; of prompts 5 + 3 + 1 = 9, and 4 x 5 + 2 x
 def write_model(folder: Path, family: str) -> None:
     """Random weights that are large enough for every position to matter to every later one."""
     made, settings = FAMILIES[family]
-    torch.manual_seed(7)
-    model = AutoModelForCausalLM.from_config(made.from_dict(settings)).float()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, 0.25)
-    model.save_pretrained(folder)
+    save_random_model(folder, made, settings)
 
 
 def samples(*, measured: bool = False) -> list[TrainSample]:

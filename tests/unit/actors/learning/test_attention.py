@@ -30,25 +30,17 @@ from actors.learning.attention import FLASH, PACKED_SDPA, attention_for, row_arg
 from actors.learning.policy_model import load_causal_model, prepared
 from contracts.batches import Segment
 from contracts.errors import BadInput
+from tests.models.random_models import SHAPE, save_random_model
 
-SHAPE: dict[str, object] = {
-    "vocab_size": 50,
-    "hidden_size": 24,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-}
-GROUPED = SHAPE | {"num_key_value_heads": 2}
+UNGROUPED = {name: value for name, value in SHAPE.items() if name != "num_key_value_heads"}
 CONFIGS: dict[str, tuple[type[PretrainedConfig], dict[str, object]]] = {
-    "llama": (LlamaConfig, GROUPED),
-    "mistral": (MistralConfig, GROUPED | {"sliding_window": 4}),
-    "ministral3": (Ministral3Config, GROUPED | {"head_dim": 6, "sliding_window": None}),
-    "persimmon": (PersimmonConfig, SHAPE | {"hidden_size": 32}),
+    "llama": (LlamaConfig, SHAPE),
+    "mistral": (MistralConfig, SHAPE | {"sliding_window": 4}),
+    "ministral3": (Ministral3Config, SHAPE | {"head_dim": 6, "sliding_window": None}),
+    "persimmon": (PersimmonConfig, UNGROUPED | {"hidden_size": 32}),
     "gemma3": (
         Gemma3TextConfig,
-        GROUPED
+        SHAPE
         | {"head_dim": 6, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]}
         | {"query_pre_attn_scalar": 6},
     ),
@@ -63,13 +55,7 @@ HALF = torch.bfloat16
 def write_model(folder: Path, family: str) -> PreTrainedModel:
     """Random weights that are large enough for every position to matter to every later one."""
     made, settings = CONFIGS[family]
-    torch.manual_seed(7)
-    model = AutoModelForCausalLM.from_config(made.from_dict(settings)).float()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, 0.25)
-    model.save_pretrained(folder)
+    save_random_model(folder, made, settings)
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 

@@ -32,21 +32,9 @@ from actors.learning.policy_model import PolicyModel, load_causal_model, load_mo
 from actors.learning.rows import RowInputs
 from contracts.errors import BadInput
 from quickstart.tiny import tiny_tokenizer
+from tests.models.random_models import GPT2_SHAPE, SHAPE, TEMPERATURE, VOCABULARY, save_random_model
 from tests.models.row_inputs import whole_sequences
 
-VOCABULARY, TEMPERATURE = 50, 0.7
-SHAPE = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 24,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
 WINDOW = {"sliding_window": 4}
 TWO_KINDS = {"layer_types": ["sliding_attention", "full_attention"], "head_dim": 6}
 FAMILIES: Mapping[str, tuple[type[PretrainedConfig], Mapping[str, object]]] = {
@@ -55,7 +43,7 @@ FAMILIES: Mapping[str, tuple[type[PretrainedConfig], Mapping[str, object]]] = {
     "qwen3": (Qwen3Config, SHAPE | {"head_dim": 6}),
     "mistral": (MistralConfig, SHAPE | WINDOW),
     "gemma3": (Gemma3TextConfig, SHAPE | WINDOW | TWO_KINDS),
-    "gpt2": (GPT2Config, {"vocab_size": VOCABULARY, "n_embd": 24, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+    "gpt2": (GPT2Config, GPT2_SHAPE),
 }
 CASES = [(family, tied) for family in ("llama", "qwen2", "qwen3", "mistral") for tied in (True, False)]
 CASES += [("gemma3", True), ("gpt2", True)]  # always tied; gpt2 has positions of its own and a dropout of 0.1
@@ -67,13 +55,7 @@ RESPONSE_TOKENS = (6, 2, 4)
 def write_model(folder: Path, family: str, *, tied: bool) -> PreTrainedModel:
     """Random weights that are large enough for every position to matter to every later one."""
     made, settings = FAMILIES[family]
-    torch.manual_seed(7)
-    model = AutoModelForCausalLM.from_config(made.from_dict({**settings, "tie_word_embeddings": tied})).float()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, 0.25)
-    model.save_pretrained(folder)
+    save_random_model(folder, made, {**settings, "tie_word_embeddings": tied})
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 

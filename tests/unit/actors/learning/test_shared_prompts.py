@@ -17,7 +17,8 @@ from actors.learning.value_model import load_value_model
 from contracts.batches import PackedRow, Segment, TrainBatch, TrainSample
 from contracts.config.learning import LoraConfig
 from tests.builders import an_algorithm
-from tests.models.shared_prompts import FAMILIES, TEMPERATURE, all_rows, difference, packed, samples, take_gradients
+from tests.models.random_models import TEMPERATURE
+from tests.models.shared_prompts import FAMILIES, all_rows, difference, packed, samples, take_gradients
 from tests.models.shared_prompts import write_model as write_family
 
 CPU = torch.device("cpu")

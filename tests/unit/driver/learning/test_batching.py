@@ -1,6 +1,7 @@
 """Test batches: contents of rows, weights of tokens, equal numbers of micro-batches, and that no sample is lost."""
 
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Literal
 
@@ -39,23 +40,28 @@ def pack_lengths(lengths: list[int], *, num_ranks: int, row_tokens: int) -> Trai
 
 
 def pack_samples(
-    samples: list[TrainSample], *, num_ranks: int = 1, row_tokens: int = 64, weighting: LossWeighting = BY_TOKEN
+    samples: list[TrainSample],
+    *,
+    num_ranks: int = 1,
+    row_tokens: int = 64,
+    weighting: LossWeighting = BY_TOKEN,
+    is_padded: bool = False,
+    share_prompts: bool = False,
 ) -> TrainBatch:
-    return pack(
-        samples, num_ranks=num_ranks, row_tokens=row_tokens, pad_token_id=9, policy_version=7, weighting=weighting
-    )
-
-
-def pad_samples(samples: list[TrainSample], *, num_ranks: int = 1, row_tokens: int = 64) -> TrainBatch:
     return pack(
         samples,
         num_ranks=num_ranks,
         row_tokens=row_tokens,
         pad_token_id=9,
         policy_version=7,
-        weighting=BY_TOKEN,
-        is_padded=True,
+        weighting=weighting,
+        is_padded=is_padded,
+        share_prompts=share_prompts,
     )
+
+
+pad_samples = partial(pack_samples, is_padded=True)
+share = partial(pack_samples, share_prompts=True)
 
 
 def all_rows(batch: TrainBatch) -> list[PackedRow]:

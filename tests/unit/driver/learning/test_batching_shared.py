@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contracts.batches import Segment, TrainBatch, TrainSample
-from driver.learning.batching import budget_efficiency, pack, packing_efficiency, shared_fraction
+from contracts.batches import Segment, TrainSample
+from driver.learning.batching import budget_efficiency, packing_efficiency, shared_fraction
 from tests.unit.driver.learning.test_batching import (
-    BY_TOKEN,
     all_rows,
     make_sample,
     members,
     pack_samples,
     pad_samples,
     row_lengths,
+    share,
 )
 
 
@@ -22,18 +22,6 @@ def siblings(*response_tokens: int, first: int = 0) -> list[TrainSample]:
     """Samples with the prompt of the first of them."""
     made = [make_sample(first + index, num_response=num) for index, num in enumerate(response_tokens)]
     return [replace(sample, prompt_token_ids=made[0].prompt_token_ids) for sample in made]
-
-
-def share(samples: list[TrainSample], *, num_ranks: int = 1, row_tokens: int = 64) -> TrainBatch:
-    return pack(
-        samples,
-        num_ranks=num_ranks,
-        row_tokens=row_tokens,
-        pad_token_id=9,
-        policy_version=7,
-        weighting=BY_TOKEN,
-        share_prompts=True,
-    )
 
 
 def test_a_shared_prompt_lies_in_a_row_once_and_responses_go_on_from_its_end() -> None:
