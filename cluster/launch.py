@@ -131,11 +131,14 @@ def _wait_placed(group: PlacementGroup, layout: Layout, timeout_s: float, on_wai
     while not group.wait(timeout_seconds=min(30.0, max(0.1, deadline - time.monotonic()))):
         free = ray.available_resources()
         state = (
-            f"the run needs {layout.total} in {len(layout.placements)} bundles; free now: "
+            f"the run needs {layout.total} for {len(layout.placements)} actors; free now: "
             f"{free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs"
         )
         if time.monotonic() >= deadline:
-            raise RunFailed(f"no room in the cluster within {timeout_s:g} s: {state}", key="cluster")
+            raise RunFailed(
+                f"the cluster had no free resources within {timeout_s:g} s (cluster.placement_timeout_s): {state}",
+                key="cluster",
+            )
         on_wait(f"waiting for the cluster: {state}")
 
 

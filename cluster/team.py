@@ -246,7 +246,7 @@ class Team:
             try:
                 await self.learner.bring_up()
             except RunFailed as failure:  # the next call of the learner or of the pool raises it as well
-                self._on_event("fleet", "policy: a stale worker was not brought up", str(failure))
+                self._on_event("fleet", "policy: a new worker did not receive the current weights", str(failure))
 
     async def _scale(self, policy: Supervisor, start: StartIn) -> None:
         """Keep as many policy workers as the cluster has resources for, within the limits of the config."""

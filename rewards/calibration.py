@@ -223,8 +223,8 @@ def _fit_half(language: str, above: NDArray[np.float64], baseline: Baseline) -> 
     if len(positive) < MIN_SHARE_ABOVE * len(above):
         raise ValueError(
             f"calibration of {language!r}: only {len(positive)} of {len(above)} parallel solutions are closer to the "
-            "English one than their question alone is, so the method sees no reasoning there; take another encoder or "
-            'method, or set reward.reasoning.calibration = "off"'
+            "English one than their question alone is, so the method does not measure reasoning in this language; "
+            'take another encoder or method, or set reward.reasoning.calibration = "off"'
         )
     low, high = 0.0, 10 * float(positive.max())
     for _ in range(100):  # halves the interval to the last bit

@@ -71,7 +71,7 @@ class CustomReward:
             raise ValueError(f"{self._name} gave {len(values)} numbers for {num_responses} responses")
         for index, value in enumerate(values):
             if not math.isfinite(value) or not 0 <= value <= 1:
-                raise ValueError(f"{self._name} gave {value} for response {index}; a reward lies in [0, 1]")
+                raise ValueError(f"{self._name} gave {value} for response {index}; a reward must be in [0, 1]")
         return values
 
 

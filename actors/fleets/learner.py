@@ -139,7 +139,7 @@ class LearnerRanks:
             try:
                 await self._rounds.update_stale(self._version_of_now)
             except LearnerLost as failure:
-                logger.warning("policy workers stay without weights: %s", failure)
+                logger.warning("policy workers did not receive the current weights: %s", failure)
 
     async def checksums(self) -> dict[str, str]:
         """Return the checksum of every full weight, by name."""

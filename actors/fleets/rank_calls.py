@@ -123,7 +123,7 @@ async def _until_lost(name: str, rank: RemoteActor, rules: FleetConfig) -> RankL
     silence = SilenceDetector(beat, look_s=look_s)
     while not lost.done():
         if silence.look() >= rules.dead_after_s:
-            text = f"{name} gave no sign of life for {rules.dead_after_s:g} s (fleet.dead_after_s)"
+            text = f"{name} did not answer for {rules.dead_after_s:g} s (fleet.dead_after_s)"
             return RankLost(text, rank=name)
         await asyncio.wait({lost}, timeout=look_s)
     return lost.result()

@@ -215,12 +215,12 @@ class Supervisor:
         wait_s = worker.budget.next_wait_s(self._clock())
         if wait_s is None:
             rules = self.config.rules
-            spent = f"{rules.max_restarts} restarts within {rules.restart_window_s:g} s are spent"
+            spent = f"restarted {rules.max_restarts} times within {rules.restart_window_s:g} s (fleet.max_restarts)"
             self._remove(worker, why if self._is_fixed else f"{why}; {spent}")
             return
         self._kill(worker.handle)
         await self._sleep(wait_s)
-        self._move(worker, WorkerState.RESTARTING, f"{wait_s:g} s after: {why}")
+        self._move(worker, WorkerState.RESTARTING, f"after {wait_s:g} s of waiting, because: {why}")
         await self._start(worker)
 
     async def _start(self, worker: Worker) -> None:

@@ -154,9 +154,7 @@ class ScoringQueue:
             return True
         self._counters["expired"] += 1
         allowed_s = waiting.until - waiting.since
-        _settle(
-            waiting, TimeoutError(f"the group waited for {allowed_s:g} s, the most that it may, without being scored")
-        )
+        _settle(waiting, TimeoutError(f"the group was not scored within {allowed_s:g} s"))
         return False
 
     def _count(self, scored: Sequence[_Waiting], *, busy_s: float) -> None:
@@ -190,7 +188,7 @@ def _failing_plainly(work: Callable[[], Result]) -> Result:
     try:
         return work()
     except (StopIteration, SystemExit, CancelledError, asyncio.CancelledError) as ending:
-        raise RuntimeError(f"{type(ending).__name__} came out of a model or the reward: {ending}") from ending
+        raise RuntimeError(f"{type(ending).__name__} was raised by a model or the reward: {ending}") from ending
 
 
 def _settle(waiting: _Waiting, outcome: Scores | Exception) -> None:

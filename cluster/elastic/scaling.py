@@ -138,9 +138,9 @@ def decide(
         if slot.key not in occupied or num_workers - len(remove) <= limits.min_workers:
             continue
         if slot.is_draining:
-            remove[slot.key] = "its node is about to end"
+            remove[slot.key] = "its node will be taken away"
         elif slot.node is None and slot.key in without_node:
-            remove[slot.key] = "its node is gone and no other has room"
+            remove[slot.key] = "its node is gone, and no other node has free resources"
     wanted = limits.max_workers - len(closed) - (num_workers - len(remove))
     vacant = [
         slot.key
@@ -192,13 +192,13 @@ class Autoscaler:
             for key, why in decision.remove.items():
                 self._remove(key, why)
             for key in decision.fill:
-                self._start(key, "there is room again for a worker that was given up")
+                self._start(key, "a node has free resources again")
             if decision.reserve and (key := await asyncio.to_thread(self._capacity.reserve)) is not None:
-                self._start(key, "the cluster has room for another")
+                self._start(key, "the cluster has free resources for another worker")
             self._is_silent = False
         except ClusterSilent as failure:
             if not self._is_silent:
-                self._on_event("fleet", f"{self._role}: the cluster does not say what it has", str(failure))
+                self._on_event("fleet", f"{self._role}: the resources of the cluster are unknown", str(failure))
             self._is_silent = True
 
     def _decide(self, view: ClusterView) -> ScalingDecision:
@@ -229,7 +229,7 @@ class Autoscaler:
         worker = self._occupied.pop(key)
         self._workers.remove(worker, why)
         self._capacity.release(key)
-        self._report_size(before, f"{worker.name} is given up: {why}")
+        self._report_size(before, f"{worker.name} is removed: {why}")
 
     def _start(self, key: str, why: str) -> None:
         before = self._num_workers()

@@ -236,7 +236,7 @@ class RewardConfig(Section):
     def _fits_together(self) -> Self:
         if any(weights.custom > 0 for weights in (self.weights, *self.schedule)) and self.custom.path is None:
             raise BadInput(
-                "a weight of custom is above 0, but there is no reward.custom.path; name the file",
+                "the weight of custom is above 0, but reward.custom.path is not set; set it to your Python file",
                 key="reward.custom.path",
             )
         steps = [point.step for point in self.schedule]

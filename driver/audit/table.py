@@ -121,7 +121,7 @@ def headline(result: AuditResult) -> str:
     """Return the verdict in a sentence or two."""
     num_cells = sum(cell.win_rate is not None for cell in result.cheats)
     if not num_cells:
-        return "Nothing could be compared: every response was unscored."
+        return "Nothing could be compared: no response has a score."
     missed = result.missed_cheats()
     wins = f"faithful text wins at least {WANTED_WIN_RATE:.0%} in {num_cells - len(missed)} of {num_cells} cells"
     lowest = (

@@ -174,12 +174,13 @@ def _check_name(repo: str, where: str) -> None:
 def _check_account(account: Account, repo: str, where: str) -> None:
     owner = repo.split("/")[0]
     if account.role == "read":
-        raise BadInput(f"{where}: the token of {account.name} may only read; create one that may write", key=_KEY)
+        raise BadInput(f"{where}: the token of {account.name} can only read; create a token that can write", key=_KEY)
     known = (account.name, *account.organisations)
     # A fine-grained token may write to an organisation that it isn't allowed to list.
     if account.role != "fineGrained" and owner.lower() not in (name.lower() for name in known):
         raise BadInput(
-            f"{where}: the token may write to {', '.join(known)}, but not to {owner}; choose one of those", key=_KEY
+            f"{where}: the token can write to {', '.join(known)}, but not to {owner}; choose one of these owners",
+            key=_KEY,
         )
 
 

@@ -208,8 +208,8 @@ def _check(samples: Sequence[TrainSample], row_tokens: int) -> None:
             )
         if sample.num_tokens > row_tokens:
             raise ValueError(
-                f"a sample of group {sample.group_id} has {sample.num_tokens} tokens, but a row holds {row_tokens}; "
-                "raise learner.row_tokens"
+                f"a sample of group {sample.group_id} has {sample.num_tokens} tokens, more than the "
+                f"{row_tokens} of a row; raise learner.row_tokens"
             )
         for name in _MEASURED:
             if bool(getattr(sample, name)) != bool(getattr(samples[0], name)):

@@ -55,7 +55,7 @@ def check_context(model: str, max_model_len: int, *, section: str, context: str)
         ) from None
     if isinstance(limit, int) and max_model_len > limit:
         raise BadInput(
-            f"{context}.max_model_len {max_model_len} is longer than the own context of {section}.model {model!r}, "
+            f"{context}.max_model_len {max_model_len} is longer than the context of {section}.model {model!r}, "
             f"{limit} tokens",
             key=f"{context}.max_model_len",
         )

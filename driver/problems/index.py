@@ -64,7 +64,7 @@ class TableSource:
             texts = (problem.group_key, problem.question, problem.question_en, problem.translation or "")
             fingerprint.update(_digest(*texts).to_bytes(8))
         if not pairs:
-            raise BadInput(f"{self.name} holds no problem", key=self.name)
+            raise BadInput(f"{self.name} holds no problems; give a file with at least one", key=self.name)
         self._refuse_duplicates(_uint64(pairs))
         first_of_item = self._refuse_conflicts(_uint64(items), _uint64(questions))
         if "en" not in self._rows:

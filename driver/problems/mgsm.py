@@ -24,7 +24,10 @@ class MgsmTable:
         """
         files = {path.stem.removeprefix("mgsm_"): LineFile(path) for path in sorted(folder.glob("mgsm_*.tsv"))}
         if "en" not in files:
-            raise BadInput(f"{folder} has no mgsm_en.tsv: every problem needs its English question", key="mgsm_en.tsv")
+            raise BadInput(
+                f"{folder} has no file mgsm_en.tsv, and every problem needs its English question; add the file",
+                key="mgsm_en.tsv",
+            )
         self._english = files["en"]
         for file in files.values():
             if len(file) != len(self._english):
@@ -72,7 +75,7 @@ class MgsmTable:
         columns = file.line(line).split("\t")
         if len(columns) != 2:
             raise BadInput(
-                f"{file.where(line)}: {len(columns)} columns; must be question, tab, answer", key=file.path.name
+                f"{file.where(line)}: found {len(columns)} columns; expected question, tab, answer", key=file.path.name
             )
         question, answer = columns
         return question, without_thousands(answer.strip())

@@ -123,7 +123,7 @@ def _read(path: Path) -> _Texts:
             )
         by_language[language] = (str(question), str(solution))
     if not texts:
-        raise BadInput(f"{path} has no solution at all", key=path.name)
+        raise BadInput(f"{path} has no solutions; give at least one", key=path.name)
     for item_id, by_language in texts.items():
         if _ENGLISH not in by_language:
             raise BadInput(

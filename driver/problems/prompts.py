@@ -88,7 +88,8 @@ class Prompter:
         end = self._tokenizer.eos_token_id
         if not isinstance(end, int):
             raise BadInput(
-                "the policy's tokenizer has no end-of-sequence token, so an imitated answer could not end",
+                "policy.model: its tokenizer has no end-of-sequence token, so supervised fine-tuning can't mark "
+                "the end of an answer; choose another model",
                 key="policy.model",
             )
         chat = self.messages(problem.question, LANGUAGES[problem.language])
@@ -113,8 +114,8 @@ class Prompter:
         examples = self._exemplars.get(language.code, ())[: self._num_exemplars]
         if len(examples) < self._num_exemplars:
             raise BadInput(
-                f"{self._num_exemplars} worked examples were asked for and {language.name} has {len(examples)}; lower "
-                "num_exemplars",
+                f"{self._num_exemplars} worked examples were asked for, but {language.name} has only "
+                f"{len(examples)}; lower num_exemplars",
                 key="prompt.num_exemplars",
             )
         return examples

@@ -203,5 +203,5 @@ def open_huggingface(path: str, *, split: str) -> HuggingFaceTable:
         cause = " ".join(str(error.__cause__ or error).split())
         raise BadInput(f"the dataset {path!r}, split {split!r}, can't be opened: {cause}", key=path) from None
     if not isinstance(loaded, datasets.Dataset):
-        raise BadInput(f"the dataset {path!r} has several splits; name one, such as data.split=train", key="split")
+        raise BadInput(f"the dataset {path!r} has several splits; choose one, such as data.split=train", key="split")
     return HuggingFaceTable(loaded, name=f"{path}, split {split}")

@@ -78,7 +78,7 @@ class Recovery:
             ) from lost
         if (wait_s := self.next_wait_s()) is None:
             raise RunFailed(
-                f"{lost}; it has been restarted fleet.max_restarts times already", key="fleet.max_restarts"
+                f"{lost}; it was restarted fleet.max_restarts times already", key="fleet.max_restarts"
             ) from lost
         with suppress(Stopped):
             await self.loop.stop.before(asyncio.sleep(wait_s))

@@ -105,7 +105,9 @@ def samples_to_imitate(
         group_id, problem = draw.group_id, draw.problem
         outcome = text if isinstance(text, NoText) else _sample(group_id, problem, text, stages=stages)
         if isinstance(outcome, TrainSample) and outcome.num_tokens > row_tokens:
-            outcome = NoText(reason="too_long", detail=f"{outcome.num_tokens} tokens, and a row holds {row_tokens}")
+            outcome = NoText(
+                reason="too_long", detail=f"{outcome.num_tokens} tokens; learner.row_tokens is {row_tokens}"
+            )
         if isinstance(outcome, NoText):
             dropped.append(
                 DroppedGroup(group_id=group_id, problem=problem, reason=outcome.reason, detail=outcome.detail)

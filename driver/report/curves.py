@@ -69,7 +69,7 @@ def figure_groups(record: RunRecord) -> list[FigureGroup]:
         ),
         FigureGroup(
             title="Gates, per language",
-            note="The share of responses for which a gate is open. A shut gate makes the reward 0. For the language "
+            note="The share of responses for which a gate is open. A closed gate makes the reward 0. For the language "
             "gate, see above.",
             figures=_drawn(*(_gate(record, window, gate) for gate in gates)),
         ),

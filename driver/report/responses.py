@@ -80,7 +80,7 @@ def _response(row: Row) -> ShownResponse:
         if name.startswith("part_") and isinstance(value, float):
             chips.append(Chip(text=f"{name.removeprefix('part_')} part {value:.3f}"))
         if name.startswith("gate_") and value is not None:
-            kind, state = ("better", "open") if value else ("worse", "shut")
+            kind, state = ("better", "open") if value else ("worse", "closed")
             chips.append(Chip(text=f"{name.removeprefix('gate_')} gate {state}", kind=kind))
     return ShownResponse(
         title=f"Response, reward {reward:.3f}" if isinstance(reward, float) else "Response, unscored",

@@ -151,12 +151,14 @@ def read_manifest(folder: Path) -> Manifest:
         raise DamagedCheckpoint(folder, MANIFEST, "has changed since it was written: its checksum is wrong")
     if (found := record.pop("format")) != FORMAT:
         raise DamagedCheckpoint(
-            folder, MANIFEST, f"is of another version of this project: its format is {found}, expected {FORMAT}"
+            folder,
+            MANIFEST,
+            f"was written by another version of this project: its format is {found}, expected {FORMAT}",
         )
     try:
         return Manifest.from_record(record)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DamagedCheckpoint(folder, MANIFEST, f"is of another version of this project: {error}") from None
+        raise DamagedCheckpoint(folder, MANIFEST, f"was written by another version of this project: {error}") from None
 
 
 def _sum(path: Path, *, is_new: bool) -> FileSum:

@@ -76,11 +76,14 @@ def enter_run(opened: OpenedRun, config: Config) -> Iterator[RunFolder]:
     with sole_writer(folder.path):
         if opened.is_new and holds_something(folder.path):
             raise BadInput(
-                f"another run has started in {folder.path} just now; choose another run.name", key="run.name"
+                f"another process has just started a run in {folder.path}; choose another run.name", key="run.name"
             )
         if not opened.is_new:
             if _how_far(folder) != opened.seen:
-                raise BadInput(f"another process has continued {folder.path} just now; start again", key="run.name")
+                raise BadInput(
+                    f"another process has just continued {folder.path}; wait until it ends, then start again",
+                    key="run.name",
+                )
             _cut_back(folder, opened)
         if opened.changed:
             _keep_old_config(folder)

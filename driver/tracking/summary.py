@@ -33,7 +33,7 @@ def _headline(rewards: Sequence[float], losses: Sequence[float]) -> str:
     """Return the line that a run ends with; supervised fine-tuning has losses and no rewards."""
     name, values = ("mean reward", rewards) if rewards else ("loss", losses)
     if not values:
-        return "no step had anything to learn from"
+        return "no step had a sample to learn from"
     first, last = thirds(values)
     return f"{name} {first:.3f} (first third of the steps) -> {last:.3f} (last third)"
 

@@ -127,7 +127,7 @@ def renamed(state: Mapping[str, torch.Tensor], *, where: str) -> dict[str, torch
         else:
             tensors[_RENAMED[prefix] + name.removeprefix(prefix)] = tensor.contiguous()
     if unknown:
-        raise ValueError(f"{where} has tensors of no known use: {listed(unknown)}; it is another kind of model")
+        raise ValueError(f"{where} has unknown tensors: {listed(unknown)}; it is not a COMET model that is supported")
     return tensors
 
 

@@ -134,7 +134,7 @@ class Seq2SeqTranslator:
         translations = [row[2 : 1 + self._limit(len(source))] for row, source in zip(drawn.tolist(), rows, strict=True)]
         unfinished = sum(end not in row for row in translations)
         if unfinished:
-            log.warning("%d of %d translations did not come to an end and are cut off", unfinished, len(rows))
+            log.warning("%d of %d translations reached the token limit and are cut off", unfinished, len(rows))
         self._stats = replace(
             self._stats,
             num_segments=self._stats.num_segments + len(rows),

@@ -263,7 +263,8 @@ def test_new_ranks_go_on_from_the_checkpoint_as_if_nothing_had_happened(played: 
 
 def test_a_stopped_rank_is_lost_when_its_heartbeat_stays_out(played: Played) -> None:
     assert isinstance(played.stopped, LearnerLost)
-    assert "learner-1 gave no sign of life for 5 s (fleet.dead_after_s)" in str(played.stopped)
+    assert played.stopped.key == "learner-1"
+    assert "fleet.dead_after_s" in str(played.stopped)
 
 
 def test_what_breaks_in_one_rank_is_told_while_the_other_waits_for_it(played: Played) -> None:

@@ -103,6 +103,6 @@ def _kind(event: Event) -> str:
 
 def _not_recorded(records: RunRecords) -> Iterator[str]:
     if not records.is_finished and not records.checkpoints and records.steps:
-        yield "draws that were under way when a run without a checkpoint ended (the next start begins anew)"
+        yield "the draws that were unfinished when this run without a checkpoint ended (the next start begins again)"
     for step in records.unfinished_steps:
-        yield f"what became of step {step}: it has samples, but was not finished"
+        yield f"the result of step {step}: it has samples, but was not finished"

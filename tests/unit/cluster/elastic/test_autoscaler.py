@@ -136,11 +136,15 @@ def test_a_lost_node_costs_its_worker_and_a_new_node_brings_one_into_the_same_sl
     assert seen.workers.workers[2].handle == "an actor in bundle 1"
     assert seen.capacity.added == []
     assert seen.events == [
-        ("fleet", "policy: 2 -> 1 workers", "policy-1 is given up: its node is gone and no other has room"),
+        (
+            "fleet",
+            "policy: 2 -> 1 workers",
+            "policy-1 is removed: its node is gone, and no other node has free resources",
+        ),
         (
             "fleet",
             "policy: 1 -> 2 workers",
-            "policy-2 is added: there is room again for a worker that was given up",
+            "policy-2 is added: a node has free resources again",
         ),
     ]
 
@@ -179,7 +183,7 @@ def test_an_added_slot_on_a_node_that_ends_is_released() -> None:
     assert "added 0" in seen.capacity.nodes
     seen.capacity.ending.add("another node")
     seen.look()
-    assert seen.workers.removed == {"policy-2": "its node is about to end"}
+    assert seen.workers.removed == {"policy-2": "its node will be taken away"}
     assert "added 0" not in seen.capacity.nodes
 
 
@@ -213,7 +217,7 @@ def test_a_cluster_that_does_not_answer_is_one_event_and_looked_at_again() -> No
     seen.capacity.is_silent = True
     seen.look()
     seen.look()
-    assert seen.events == [("fleet", "policy: the cluster does not say what it has", "no answer")]
+    assert seen.events == [("fleet", "policy: the resources of the cluster are unknown", "no answer")]
     seen.capacity.is_silent = False
     seen.look()
     assert len(seen.names()) == 3

@@ -57,13 +57,13 @@ def test_a_worker_without_a_node_is_removed_at_the_second_look() -> None:
     seen = view(HERE, LOST)
     assert decided(seen, occupied="ab", most=2) == ScalingDecision()
     assert decided(seen, occupied="ab", most=2, without_node="b") == ScalingDecision(
-        remove={"b": "its node is gone and no other has room"}
+        remove={"b": "its node is gone, and no other node has free resources"}
     )
 
 
 def test_a_worker_on_a_node_that_is_about_to_end_is_removed_at_once_and_another_slot_reserved() -> None:
     assert decided(view(HERE, ENDING, free=(FITS,)), occupied="ab", most=2) == ScalingDecision(
-        remove={"b": "its node is about to end"}, reserve=True
+        remove={"b": "its node will be taken away"}, reserve=True
     )
 
 

@@ -144,7 +144,7 @@ def test_a_gate_that_rejects_is_named_with_its_language(result: AuditResult) -> 
 def test_nothing_scored_is_said_as_such(result: AuditResult) -> None:
     found = replace(result, cheats=(cheat("de", "english", 0, of=0),), gates=())
     assert gates_line(found) == "No gate judged any faithful text."
-    assert headline(found) == "Nothing could be compared: every response was unscored."
+    assert headline(found).startswith("Nothing could be compared")
 
 
 def test_the_report_of_an_audits_folder_shows_it_and_escapes_what_data_wrote(

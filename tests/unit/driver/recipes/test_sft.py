@@ -117,7 +117,7 @@ def test_an_answer_that_fits_into_no_row_is_dropped_with_both_lengths() -> None:
     long = replace(a_problem("a"), translation="x" * 100)
     num = len(policy_prompt(long)) + 101
     done = SftRun([long, translated("b")], target="translation", row_tokens=num - 1)
-    assert done.drops() == [("a", "too_long", f"{num} tokens, and a row holds {num - 1}")]
+    assert done.drops() == [("a", "too_long", f"{num} tokens; learner.row_tokens is {num - 1}")]
     assert SftRun([long], target="translation", row_tokens=num).drops() == []
 
 

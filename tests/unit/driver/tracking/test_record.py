@@ -219,7 +219,6 @@ def test_a_summary_compares_the_first_third_of_the_steps_with_the_last(folder: R
 def test_a_summary_of_a_run_that_reached_no_step_is_one_all_the_same(folder: RunFolder) -> None:
     summary = summarise(folder, status="failed: no room", seconds=1)
     assert (summary["status"], summary["steps"]) == ("failed: no room", 0)
-    assert summary["headline"] == "no step had anything to learn from"
 
 
 def test_a_run_without_rewards_is_summed_up_by_its_loss(folder: RunFolder) -> None:

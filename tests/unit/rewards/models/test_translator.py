@@ -100,7 +100,7 @@ def test_a_translation_without_an_end_is_counted_and_logged(folder: Path, caplog
     with caplog.at_level(logging.WARNING, logger="rewards.models.translator"):
         translator.translate(["Drei Hunde und vier Katzen.", "Ja."], source="de", target="en")
     assert translator.stats.num_unfinished > 0
-    assert "did not come to an end" in caplog.text
+    assert len(caplog.records) == 1
 
 
 def test_a_language_that_the_model_does_not_know_is_named(translator: Seq2SeqTranslator) -> None:
