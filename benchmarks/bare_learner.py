@@ -21,7 +21,7 @@ from contracts.config.run import Config
 
 @dataclass(frozen=True, kw_only=True)
 class Care:
-    """Hold the choices of somebody who writes such a loop."""
+    """Hold the settings that the author of such a loop chooses."""
 
     all_logits: bool  # logits of every token, not only of those that carry loss
     reduces_each: bool  # sends gradients after every row, not once a step

@@ -47,7 +47,7 @@ class Team:
     """
 
     def __init__(self, config: Config, bundles: Bundles, console: Console, *, on_event: OnEvent | None = None) -> None:
-        """`on_event` gets every change among the workers. Without it, the console prints what goes wrong."""
+        """Start with no actors. `on_event` gets every change of a worker; without it, the console prints failures."""
         self._config = config
         self._bundles = bundles
         self._console = console
@@ -63,12 +63,12 @@ class Team:
 
     @property
     def scores(self) -> bool:
-        """Whether the run has scorers: imitating references needs none."""
+        """Return whether the run has scorers: supervised fine-tuning needs none."""
         return bool(self._bundles.layout.of("scorer"))
 
     @property
     def generates(self) -> bool:
-        """Whether the run has policy workers to push weights to: imitating references needs one only to evaluate."""
+        """Return whether the run has policy workers: supervised fine-tuning needs them only to evaluate."""
         return bool(self._bundles.layout.of("policy"))
 
     async def start_frozen_policy(self) -> None:

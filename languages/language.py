@@ -166,27 +166,27 @@ class Language(BaseModel):
 
     @property
     def is_latin(self) -> bool:
-        """Whether the language is written in Latin letters."""
+        """Return whether the language is written in Latin letters."""
         return "Latin" in self.scripts
 
     @property
     def has_han(self) -> bool:
-        """Whether Chinese characters, and so Chinese numerals, are part of the language."""
+        """Return whether Chinese characters, and so Chinese numerals, are part of the language."""
         return "Han" in self.scripts
 
     @property
     def has_kana(self) -> bool:
-        """Whether the language is written with kana beside Chinese characters, as Japanese is."""
+        """Return whether the language is written with kana beside Chinese characters, as Japanese is."""
         return "Hiragana" in self.scripts
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """The frequent words."""
+        """Return the frequent words."""
         return frozenset(map(_plain, self.function_words.split()))
 
     @cached_property
     def scale_values(self) -> Mapping[str, int]:
-        """Word to the factor of `scales`."""
+        """Return the factor of each word of `scales`."""
         return _by_word(self.scales)
 
     @cached_property

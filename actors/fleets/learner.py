@@ -35,7 +35,7 @@ class LearnerRanks:
     def __init__(
         self, ranks: Sequence[RemoteActor], *, timeout_s: float, rules: FleetConfig, policy: PolicyWorkers | None
     ) -> None:
-        """`policy`: the workers that take the weights; None if there are none. May be set later."""
+        """Prepare the calls to `ranks`; `policy` are the workers that take the weights (None if there are none)."""
         self.ranks = tuple(ranks)
         self._timeout_s = timeout_s
         self._rules = rules
@@ -52,7 +52,7 @@ class LearnerRanks:
 
     @property
     def policy(self) -> PolicyWorkers | None:
-        """The workers that take the weights; None if there are none."""
+        """Return the workers that take the weights; None if there are none. It may be set later."""
         return self._policy
 
     @policy.setter

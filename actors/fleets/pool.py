@@ -88,7 +88,7 @@ class WorkerPool(ABC, Generic[Content]):
     """Give each request to the least loaded worker that is ready, and to another one when that worker fails."""
 
     def __init__(self, supervisor: Supervisor, *, timeout_s: float, retries: RetryRules) -> None:
-        """`timeout_s`: from asking to the answer, all attempts and waits included."""
+        """Prepare the pool; `timeout_s` is from the request to its answer, all attempts and waits included."""
         self.supervisor = supervisor
         self.num_retries = 0
         self._timeout_s = timeout_s

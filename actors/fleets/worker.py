@@ -83,7 +83,7 @@ class Worker:
 
     @property
     def is_starting(self) -> bool:
-        """Whether it starts or restarts: its process may not exist yet."""
+        """Return whether the worker starts or restarts: its process may not exist yet."""
         return self.state in (WorkerState.STARTING, WorkerState.RESTARTING)
 
     @property
@@ -92,5 +92,5 @@ class Worker:
 
     @property
     def is_watched(self) -> bool:
-        """Whether its silence counts: it has loaded, or its process is there and loads."""
+        """Return whether silence of the worker counts: it has loaded, or its process has started and loads."""
         return self.is_loaded or (self.has_answered and self.is_starting)

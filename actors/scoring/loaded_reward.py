@@ -57,7 +57,7 @@ class RewardSetup:
 
     @property
     def gates_off(self) -> tuple[str, ...]:
-        """The gates that are switched off."""
+        """Return the gates that are switched off."""
         return tuple(name for name, value in self.reward.gates.model_dump().items() if value is False)
 
 

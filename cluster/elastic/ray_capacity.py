@@ -40,7 +40,7 @@ class RayCapacity:
     """Hold the slots of one role's workers: the bundles that the run reserved as a whole, and those added later."""
 
     def __init__(self, bundles: Bundles, role: Role, *, start: Callable[[Placement, Bundles], RemoteActor]) -> None:
-        """`start` starts an actor in a bundle, without waiting for it."""
+        """Take the reserved bundles of a role; `start` starts an actor in a bundle, without waiting for it."""
         self._bundles = bundles
         self._start = start
         self._reserved = {
@@ -52,12 +52,12 @@ class RayCapacity:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of all slots, in the order in which they were reserved."""
+        """Return the keys of all slots, in the order in which they were reserved."""
         return tuple(self._reserved)
 
     @property
     def bundle(self) -> Resources:
-        """What one slot takes."""
+        """Return the resources of one slot."""
         return self._pattern.bundle
 
     def look(self) -> ClusterView:

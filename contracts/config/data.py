@@ -209,7 +209,7 @@ EvaluationConfig: TypeAlias = Annotated[
 
 
 class PromptConfig(Section):
-    """What stands before a question."""
+    """The system message and the worked examples that precede a question."""
 
     num_exemplars: int = Field(default=0, ge=0, le=8)
     """Worked examples before the policy's question, in its language, from the built-in problems; never a test item."""

@@ -302,7 +302,7 @@ class CriticConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """When checkpoints are written and which are kept (architecture.md says what they hold)."""
+    """When checkpoints are written and which are kept (mechanisms.md says what they hold)."""
 
     every_steps: Annotated[int, Field(ge=1)] | Off = "off"
     """Steps between two checkpoints; the last step then has one too. "off": only a SIGTERM, or a failure that leaves

@@ -32,8 +32,14 @@ class Curriculum:
     """Hold the success rates by language and position, and decide which problems are drawn."""
 
     def __init__(self, sizes: Mapping[str, int], *, seed: int, low: float, high: float, keep: float) -> None:
-        """`sizes` is how many problems each language has; `keep` is the share, in (0, 1], of those outside
-        [low, high] that is drawn all the same.
+        """Start without any success rates.
+
+        Args:
+            sizes: number of problems of each language.
+            seed: fixes which problems are skipped.
+            low: a success rate below this counts as never solved.
+            high: a success rate above this counts as always solved.
+            keep: share, in (0, 1], of the problems outside [low, high] that is drawn nevertheless.
 
         Raises:
             ValueError: the bounds are not in order within [0, 1], or the share is outside (0, 1].

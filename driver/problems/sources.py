@@ -24,23 +24,23 @@ from driver.problems.tables import JsonlTable, ParquetTable, open_huggingface
 
 
 class ProblemSource(Protocol):
-    """Problems by language and position; every (item, language) pair is there once."""
+    """Serve problems by language and position; each (item, language) pair exists once."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def fingerprint(self) -> str:
-        """A digest that changes with the problems or their order: positions are valid for one fingerprint only."""
+        """Return a digest of the problems and their order: positions are valid for one fingerprint only."""
         ...
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many problems each language has."""
+        """Return the number of problems of each language."""
         ...
 
     def problem(self, language: str, position: int) -> Problem:
-        """The problem at a position of one language."""
+        """Return the problem at a position of one language."""
         ...
 
 

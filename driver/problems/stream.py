@@ -56,7 +56,7 @@ class ProblemStream:
         shares: Sequence[float] = (),
         curriculum: Curriculum | None = None,
     ) -> None:
-        """`shares` is in the order of `languages`; without any, all languages have the same.
+        """Start with the first draw; `shares` is in the order of `languages`, and all have the same without it.
 
         Raises:
             BadInput: `shares` has not one number above 0 for each language.

@@ -22,7 +22,7 @@ class Turns:
     """Give the languages their turns, without an end."""
 
     def __init__(self, languages: Sequence[str], shares: Sequence[float] = ()) -> None:
-        """Without `shares` all languages have the same.
+        """Start with the first turn; without `shares` all languages have the same share.
 
         Raises:
             BadInput: there is not one share above 0 for each language.

@@ -1,4 +1,4 @@
-"""Define where a run stands after a step, and keep it in a checkpoint as state.json."""
+"""Define the position of a run after a step, and keep it in a checkpoint as state.json."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ STATE = "state.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunPosition:
-    """Hold where a run stands between two steps."""
+    """Hold the position of a run between two steps."""
 
     step: int = 0  # the last one that is finished
     policy_version: int = 0  # of the weights that the policy workers serve
@@ -31,7 +31,7 @@ class RunState:
     policy_version: int
     optimizer_steps: int  # tried so far, skipped ones included
     skipped_in_a_row: int  # of them, at the end
-    open: OpenDraws  # where the problem stream stands, and draws that must be sampled again
+    open: OpenDraws  # state of the problem stream, and draws that must be sampled again
     num_ranks: int  # of the learner that wrote
     seed: int  # run.seed: every sampling seed is a hash of it and the step
     calibration: str = ""  # calibration.json as the run used it; empty: the reward needs none

@@ -62,7 +62,7 @@ def text_cost(count: CountTokens) -> int:
 
 
 def _pieces(text: str, *, own: CountTokens, room: int, level: int = 0) -> list[tuple[str, int]]:
-    """(piece, tokens) that put together are the text; each fits into `room`, except single characters."""
+    """Split a text into (piece, number of tokens) pairs; each fits into `room` tokens, except single characters."""
     parts = _split_at(text, level)
     pieces: list[tuple[str, int]] = []
     for part, tokens in zip(parts, own(parts), strict=True):
@@ -74,7 +74,7 @@ def _pieces(text: str, *, own: CountTokens, room: int, level: int = 0) -> list[t
 
 
 def _halved(text: str, *, own: CountTokens, room: int) -> list[Chunk]:
-    """The text, or as many halves of it as it takes to fit."""
+    """Return the text, halved until each part fits into `room` tokens."""
     (tokens,) = own([text])
     if tokens <= room or len(text) < 2:
         return [Chunk(text, max(1, tokens))]
@@ -83,7 +83,7 @@ def _halved(text: str, *, own: CountTokens, room: int) -> list[Chunk]:
 
 
 def _split_at(text: str, level: int) -> list[str]:
-    """At ends of sentences, then between words, then in the middle."""
+    """Split at ends of sentences (level 0), between words (level 1) or in the middle (any higher level)."""
     match level:
         case 0:
             return _split(text, _SENTENCE)

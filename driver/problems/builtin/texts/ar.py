@@ -8,7 +8,7 @@ from driver.problems.builtin.texts.wording import LanguageText
 
 
 def _plural(number: int) -> int:
-    """0 for 3 to 10 and 103 to 110; 1 for 11 to 99 and 111 to 199; 2 for 100, 200."""
+    """Return the plural form: 0 for 3 to 10 and 103 to 110; 1 for 11 to 99 and 111 to 199; 2 for 100, 200."""
     last_two = number % 100
     if last_two == 0:
         return 2

@@ -8,7 +8,7 @@ from driver.problems.builtin.texts.wording import LanguageText
 
 
 def _plural(number: int) -> int:
-    """0 for 21, 31, 121; 1 for 3, 4, 22 to 24; 2 for the rest: 5 to 20, 25 to 30, 100, 111."""
+    """Return the plural form: 0 for 21, 31, 121; 1 for 3, 4, 22 to 24; else 2 (5 to 20, 25 to 30, 100, 111)."""
     if 11 <= number % 100 <= 14:
         return 2
     last = number % 10

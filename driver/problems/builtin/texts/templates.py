@@ -1,4 +1,4 @@
-"""The arithmetic of the built-in problems: numbers, steps and answers, and not one word.
+"""Define the arithmetic of the built-in problems: numbers, steps and answers, without words.
 
 Owns which numbers a template may take and what is computed from them. Must not know any language: `text/` does.
 A template's level is its number of arithmetic steps. Every number of an item, shown or computed, is a positive
@@ -22,7 +22,7 @@ LARGEST = 999
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One computed line of a solution."""
+    """Hold one computed line of a solution."""
 
     left: int
     operator: str  # one of + - × ÷
@@ -31,13 +31,13 @@ class Step:
 
     @property
     def equation(self) -> str:
-        """The same characters in every language."""
+        """Return the equation, which has the same characters in every language."""
         return f"{self.left} {self.operator} {self.right} = {self.result}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """One kind of problem: `plan` says what is computed from the numbers that `numbers` allows."""
+    """Define one kind of problem: `plan` says what is computed from the numbers that `numbers` allows."""
 
     template_id: str
     people: People  # who appears: p is always a girl, q always a boy
@@ -50,11 +50,11 @@ class Template:
 
     @property
     def num_casts(self) -> int:
-        """Ways to give names to the template's people."""
+        """Return in how many ways the template's people can be named."""
         return CAST_SIZE ** len(self.people)
 
     def solve(self, values: Mapping[str, int]) -> tuple[Step, ...] | None:
-        """The steps for these numbers; None where one is inexact or a number is one that no text can show."""
+        """Return the steps for these numbers; None if a division has a remainder or no text can show a number."""
         if not all(is_showable(value) for value in values.values()):
             return None
         known = dict(values)
@@ -69,12 +69,12 @@ class Template:
         return tuple(steps)
 
     def name_values(self, values: tuple[int, ...]) -> dict[str, int]:
-        """The numbers by their letters."""
+        """Return each number by its letter."""
         return dict(zip(self.numbers, values, strict=True))
 
     @cached_property
     def space(self) -> tuple[tuple[int, ...], ...]:
-        """Every choice of numbers that has a solution, in a fixed order; a few hundred to a few thousand."""
+        """Return all choices of numbers that have a solution, in a fixed order: a few hundred to a few thousand."""
         return tuple(self._solvable())
 
     def _solvable(self) -> Iterator[tuple[int, ...]]:
@@ -84,12 +84,12 @@ class Template:
 
 
 def is_showable(number: int) -> bool:
-    """Whether a number can stand in a text: neither 1 nor 2, nor anything that agrees like them."""
+    """Return whether a text can show a number: not 1 or 2, nor a number with the grammar of 1 or 2."""
     return 3 <= number <= LARGEST and number % 100 not in (1, 2)
 
 
 def _compute(left: int, operator: str, right: int) -> Step | None:
-    """One step; None for a division with a remainder."""
+    """Return one step; None for a division with a remainder."""
     match operator:
         case "+":
             result = left + right
@@ -107,12 +107,12 @@ def _compute(left: int, operator: str, right: int) -> Step | None:
 
 
 def _template(template_id: str, people: People, plan: str, /, **numbers: Sequence[int]) -> Template:
-    """A template, with its plan on one line: "a × b, r1 - c"."""
+    """Return a template whose plan is one line: "a × b, r1 - c"."""
     return Template(template_id=template_id, people=people, numbers=numbers, plan=tuple(plan.split(", ")))
 
 
 def _to(first: int, last: int, by: int = 1) -> range:
-    """From `first` to `last`, both included."""
+    """Return the numbers from `first` to `last`, both included."""
     return range(first, last + 1, by)
 
 

@@ -1,4 +1,4 @@
-"""How one language words the problems: its names, its plural rule, and a question and steps for every template.
+"""Word the problems in one language: its names, its plural rule, and a question and steps for each template.
 
 Owns the placeholders that a language's file may use, and filling them in. Must not know any language in particular,
 nor how items are drawn. How to write a language's file: the docstring of `text/`.
@@ -13,7 +13,7 @@ from driver.problems.builtin.texts.templates import CAST_SIZE, TEMPLATES, Step, 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParallelText:
-    """One item in one language."""
+    """Hold one item in one language."""
 
     question: str
     steps: tuple[str, ...]  # one sentence per arithmetic step, each with its equation
@@ -21,18 +21,18 @@ class ParallelText:
 
     @property
     def solution(self) -> str:
-        """The steps, one a line. It declares no answer: each language closes in its own way."""
+        """Return the steps, one on each line, without a final answer: each language has its own closing phrase."""
         return "\n".join(self.steps)
 
 
 def _same_for_all(number: int) -> int:
-    """The plural rule of a language in which nothing changes with a number from 3 on."""
+    """Return form 0 for each number: the plural rule of a language with a single form from 3 on."""
     return 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LanguageText:
-    """The words of one language. Checked at birth, so that a mistake shows when its file is imported."""
+    """Hold the words of one language. The constructor checks them, so a mistake shows when the file is imported."""
 
     language: str  # ISO 639-1
     question_mark: str  # how every question ends; "" where the language writes none
@@ -107,13 +107,13 @@ class LanguageText:
 
 
 def _fields(sentence: str) -> list[tuple[str, str]]:
-    """The placeholders of a sentence: name, and what follows the colon."""
+    """Return the placeholders of a sentence: (name, text after the colon)."""
     return [(name, spec or "") for _, name, spec, _ in Formatter().parse(sentence) if name is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """{a} is the number (or the equation) itself; {a:one|two|...} is only the form of a word that goes with it."""
+    """Format {a} as the number or equation, and {a:one|two|...} as the form of a word that goes with it."""
 
     text: str
     form: int
@@ -124,7 +124,7 @@ class _Number:
 
 @dataclass(frozen=True, slots=True)
 class _Person:
-    """{p} is the name; {p:gen} is its form called "gen"."""
+    """Format {p} as the name, and {p:gen} as its form called "gen"."""
 
     forms: Mapping[str, str]
     base: str
