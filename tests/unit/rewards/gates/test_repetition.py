@@ -50,20 +50,24 @@ def test_repetition_gate_knows_scripts_without_spaces(code: str) -> None:
 
 def cycle(period: int, num: int, *, with_numbers: bool = False) -> str:
     """Return `num` words that come again after every `period`, each with a number of its own behind it if asked."""
-    words = [f"{'abcdefghijklmnopqrstuvwxyz'[index % period]}x" for index in range(num)]
+    words = [f"{'abcdefghijklmnopqrstuvwxyz'[index % period % 26]}{'xy'[index % period // 26]}" for index in range(num)]
     return " ".join(f"{word} {index + 100}" if with_numbers else word for index, word in enumerate(words))
 
 
-# 25 words have 20 phrases of six. With a period of 11 words 9 of them came before, 0.45; with 10 words 10 did.
-@pytest.mark.parametrize(("period", "expected"), [(10, True), (11, False)])
-def test_45_percent_of_the_phrases_may_have_come_before(period: int, expected: bool) -> None:
-    assert repeats_phrases(cycle(period, 25), "de") is expected
+# 25 words have 20 phrases of six, 55 have 50. All but one period of them came before.
+@pytest.mark.parametrize(
+    ("period", "num", "expected"), [(10, 25, True), (11, 25, False), (27, 55, True), (28, 55, False)]
+)
+def test_45_percent_of_the_phrases_may_have_come_before(period: int, num: int, expected: bool) -> None:
+    assert repeats_phrases(cycle(period, num), "de") is expected
 
 
 # Without their numbers 15 of 20 phrases came before with a period of 5 words, 0.75; 16 with a period of 4.
-@pytest.mark.parametrize(("period", "expected"), [(4, True), (5, False)])
-def test_75_percent_may_have_come_before_with_other_numbers(period: int, expected: bool) -> None:
-    assert repeats_phrases(cycle(period, 25, with_numbers=True), "de") is expected
+@pytest.mark.parametrize(
+    ("period", "num", "expected"), [(4, 25, True), (5, 25, False), (12, 55, True), (13, 55, False)]
+)
+def test_75_percent_may_have_come_before_with_other_numbers(period: int, num: int, expected: bool) -> None:
+    assert repeats_phrases(cycle(period, num, with_numbers=True), "de") is expected
 
 
 # 31 characters have 20 phrases of twelve.
