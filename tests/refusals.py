@@ -5,27 +5,24 @@ from contextlib import contextmanager
 
 import pytest
 
-from contracts.errors import BadInput
+from contracts.errors import BadInput, RunFailed
 
 
 @contextmanager
 def refused(key: str, *named: str) -> Iterator[None]:
     """Expect a BadInput about `key`, on one line that names every value of `named`."""
-    with pytest.raises(BadInput) as caught:
+    with raised(BadInput, *named, key=key):
         yield
-    assert caught.value.key == key
-    _assert_names(caught.value, named)
 
 
 @contextmanager
-def raised(error: type[Exception], *named: str) -> Iterator[None]:
-    """Expect an error of this class, on one line that names every value of `named`."""
+def raised(error: type[Exception], *named: str, key: str | None = None) -> Iterator[None]:
+    """Expect an error of this class, about `key` if one is given, on one line that names every value of `named`."""
     with pytest.raises(error) as caught:
         yield
-    _assert_names(caught.value, named)
-
-
-def _assert_names(error: Exception, named: tuple[str, ...]) -> None:
-    message = str(error)
+    if key is not None:
+        assert isinstance(caught.value, BadInput | RunFailed)
+        assert caught.value.key == key
+    message = str(caught.value)
     assert "\n" not in message
     assert [value for value in named if value not in message] == []

@@ -18,6 +18,7 @@ from rewards.calibration import (
     fit,
     from_json,
 )
+from tests.refusals import raised
 
 SPREAD = Spread(mean=0.9, sd=0.01, num=8)
 
@@ -78,8 +79,8 @@ def test_value_or_baseline_that_is_not_a_number_stays_none() -> None:
     assert np.isnan(CALIBRATION.rescale(np.array([0.9]), ["de"], baselines=np.array([math.nan]))).all()
 
 
-def test_language_that_was_not_measured_is_named() -> None:
-    with pytest.raises(ValueError, match=r"\bsw\b.*\bde, th\b"):
+def test_a_language_that_was_not_measured_is_refused() -> None:
+    with raised(ValueError, " sw;", " de, th."):
         CALIBRATION.rescale(np.array([0.9]), ["sw"])
 
 
@@ -96,7 +97,7 @@ def test_linear_scale_begins_at_the_question_where_that_is_above_low() -> None:
 
 
 def test_linear_scale_needs_low_below_high() -> None:
-    with pytest.raises(ValueError, match=r"0\.9"):
+    with raised(ValueError, "low 0.9", "high 0.9"):
         LinearScale(0.9, 0.9)
 
 
@@ -141,17 +142,17 @@ def test_values_that_are_not_finite_are_left_out_of_the_fit() -> None:
 
 
 def test_too_few_values_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"'de'.*\b7\b.*\b8\b"):
+    with raised(ValueError, "'de'", " 7 of 7 ", " 8 "):
         fit(solutions(7), raw(7, faithful=0.95, question=0.88), similarity="j", data="d")
 
 
 def test_a_similarity_that_sees_no_difference_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'de'.*\b40\b.*reward\.reasoning\.calibration"):
+    with raised(ValueError, "'de'", " of 40 ", "reward.reasoning.calibration"):
         fit(solutions(40), raw(40, faithful=0.88, question=0.88), similarity="j", data="d")
 
 
 def test_values_must_be_three_for_each_solution() -> None:
-    with pytest.raises(ValueError, match=r"\b25\b.*\b8\b"):
+    with raised(ValueError, "25 values", " 8 "):
         fit(solutions(8), [0.0] * 25, similarity="j", data="d")
 
 
@@ -174,11 +175,11 @@ def test_json_gives_the_same_calibration_back() -> None:
         lambda text: text.replace('"languages": {', '"languages": 3, "rest": {'),
     ],
 )
-def test_damaged_file_is_refused_with_what_to_do(damage: Callable[[str], str]) -> None:
+def test_a_damaged_file_is_refused_with_the_command_that_writes_it(damage: Callable[[str], str]) -> None:
     text = CALIBRATION.to_json()
     assert from_json(text) == CALIBRATION
     assert damage(text) != text
-    with pytest.raises(ValueError, match="calibrate"):
+    with raised(ValueError, "`calibrate`"):
         from_json(damage(text))
 
 
@@ -189,7 +190,7 @@ def test_three_quarters_of_the_solutions_lie_above_their_question(below: int, is
     if is_fitted:
         assert fit(solutions(40), values, similarity="j", data="d").languages["de"].faithful.num == 40
     else:
-        with pytest.raises(ValueError, match=rf"'de'.*\b{40 - below} of 40\b"):
+        with raised(ValueError, "'de'", f" {40 - below} of 40 "):
             fit(solutions(40), values, similarity="j", data="d")
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from contracts.config.reward import RewardConfig, RewardWeights, WeightPoint
 from contracts.rollouts import Score, Unscored
 from rewards.compose import Combination
+from tests.refusals import raised
 
 ANSWER_FIRST = RewardWeights(answer=0.6, reasoning=0.4, numbers=0)
 
@@ -40,13 +41,13 @@ def test_parts_without_a_weight_are_not_paid() -> None:
 
 
 @pytest.mark.parametrize("part", [1.5, -0.1, float("nan")])
-def test_part_outside_of_its_range_is_an_error(part: float) -> None:
-    with pytest.raises(ValueError, match="'reasoning'"):
+def test_a_part_outside_of_its_range_is_an_error(part: float) -> None:
+    with raised(ValueError, "'reasoning'", f"{part}"):
         with_weights().reward(parts(1, part), {}, step=0)
 
 
 def test_a_part_that_is_paid_for_must_be_there() -> None:
-    with pytest.raises(ValueError, match="'reasoning'"):
+    with raised(ValueError, "'reasoning'", "None"):
         with_weights().reward({"answer": 1.0}, {}, step=0)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from contracts.config.reward import RewardConfig
-from contracts.errors import BadInput
 from contracts.rollouts import ScoreRequest, Unscored
 from driver.custom_reward import load_source
 from rewards.custom import CustomReward
+from tests.refusals import raised, refused
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "custom_reward.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -144,13 +144,13 @@ def test_what_an_async_function_raises_leaves_the_group_unscored_and_the_next_on
     assert reward.score(a_request("good")) == (0.5,)
 
 
-def test_a_module_that_can_not_be_run_says_so_when_the_scorer_starts() -> None:
-    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+def test_a_module_that_cannot_be_run_fails_when_the_scorer_starts() -> None:
+    with raised(ModuleNotFoundError, "no_such_package"):
         CustomReward(source="import no_such_package\n", path="mine.py", function="reward")
 
 
-def test_a_function_that_is_none_says_so_when_the_scorer_starts() -> None:
-    with pytest.raises(ValueError, match=r"mine\.py.*'reward'"):
+def test_a_reward_that_is_no_function_fails_when_the_scorer_starts() -> None:
+    with raised(ValueError, "mine.py", "'reward'"):
         CustomReward(source="reward = 3\n", path="mine.py", function="reward")
 
 
@@ -174,43 +174,39 @@ def test_a_file_that_can_be_called_is_given_back_as_it_is(tmp_path: Path, source
 
 
 @pytest.mark.parametrize(
-    ("source", "line", "told"),
+    ("source", "line", "key", "named"),
     [
-        ("x = 1\ndef reward(request)\n    return []\n", 2, "expected ':'"),
-        ("def reward(request):\n  return (\n", 2, "was never closed"),
-        ("x = 1\n", 1, "there is no function 'reward' at the top level (there are: none)"),
-        ("class A:\n    def reward(self, request): ...\ndef rewards(r): ...\n", 1, "(there are: rewards)"),
-        ("\n\ndef reward():\n    return []\n", 3, "reward takes (); it is called with one argument"),
-        ("def reward(request, gold):\n    return []\n", 1, "reward takes (request, gold)"),
-        ("def reward(request, *, gold):\n    return []\n", 1, "reward takes (request, *, gold)"),
+        ("x = 1\ndef reward(request)\n    return []\n", 2, "path", "':'"),
+        ("def reward(request):\n  return (\n", 2, "path", "'('"),
+        ("x = 1\n", 1, "function", ": none)"),
+        ("class A:\n    def reward(self, request): ...\ndef rewards(r): ...\n", 1, "function", ": rewards)"),
+        ("\n\ndef reward():\n    return []\n", 3, "function", "()"),
+        ("def reward(request, gold):\n    return []\n", 1, "function", "(request, gold)"),
+        ("def reward(request, *, gold):\n    return []\n", 1, "function", "(request, *, gold)"),
     ],
 )
-def test_what_is_wrong_with_the_file_is_said_with_its_line_before_the_start(
-    tmp_path: Path, source: str, line: int, told: str
+def test_a_mistake_in_the_file_is_refused_with_its_line_before_the_start(
+    tmp_path: Path, source: str, line: int, key: str, named: str
 ) -> None:
     file = tmp_path / "mine.py"
     file.write_text(source, encoding="utf-8")
-    with pytest.raises(BadInput) as caught:
+    with refused(f"reward.custom.{key}", f"{file}:{line}: ", named):
         load_source(str(file), "reward")
-    assert str(caught.value).startswith(f"{file}:{line}: ")
-    assert told in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
     latin = tmp_path / "latin.py"
     latin.write_bytes(b"# caf\xe9\n")
     null = tmp_path / "null.py"
     null.write_bytes(b"x = 1\0\n")
-    for file, told in (
+    for file, reason in (
         (tmp_path / "absent.py", "No such file"),
         (tmp_path, "Is a directory"),
-        (latin, "not UTF-8"),
+        (latin, "UTF-8"),
         (null, "null bytes"),
     ):
-        with pytest.raises(BadInput, match=told) as caught:
+        with refused("reward.custom.path", str(file), reason):
             load_source(str(file), "reward")
-        assert str(file) in str(caught.value)
 
 
 def test_nothing_of_the_file_is_run_before_the_start(tmp_path: Path) -> None:

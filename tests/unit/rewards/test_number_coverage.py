@@ -14,6 +14,7 @@ from languages.facts import LANGUAGES
 from rewards.answers.numbers import find_numbers, fold
 from rewards.number_coverage import find_text_numbers, number_coverage
 from rewards.reading import read_group
+from tests.refusals import raised
 
 EXEMPLARS = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "mgsm" / "exemplars.json"
 
@@ -81,8 +82,8 @@ def test_reference_without_numbers_asks_for_none() -> None:
     assert covered("Es ist der Hund.", "5 + 6 = 11") == 0.0
 
 
-def test_unknown_language_is_refused() -> None:
-    with pytest.raises(ValueError, match="'xx'"):
+def test_an_unknown_language_is_refused() -> None:
+    with raised(ValueError, "'xx'"):
         find_text_numbers("5", "xx")
 
 

@@ -16,6 +16,7 @@ from rewards.answers.final import (
     split_reasoning,
 )
 from rewards.answers.numbers import canonical
+from tests.refusals import raised
 
 EXEMPLARS = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "mgsm" / "exemplars.json"
 
@@ -287,8 +288,8 @@ def test_without_a_declaration_all_is_reasoning() -> None:
     assert split_reasoning(" 5 + 6 = 11 ", []) == ("5 + 6 = 11", "")
 
 
-def test_unknown_language_is_named() -> None:
-    with pytest.raises(ValueError, match="'xx'"):
+def test_an_unknown_language_is_refused() -> None:
+    with raised(ValueError, "'xx'"):
         final_answer("The answer is 1.", "xx")
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from rewards.comet.checkpoint import converted, open_checkpoint, renamed
+from tests.refusals import raised
 
 QUALITY = "class_identifier: referenceless_regression_metric\npretrained_model: some/encoder\n"
 
@@ -76,7 +77,7 @@ class Harmful:
 def test_a_checkpoint_that_runs_a_program_is_refused_and_does_not_run_it(tmp_path: Path) -> None:
     trace = tmp_path / "ran"
     source = save(tmp_path / "model.ckpt", 1.0, callbacks=Harmful(str(trace)))
-    with pytest.raises(ValueError, match="mkdir"):
+    with raised(ValueError, str(source), "mkdir"):
         converted(source, cache_folder=tmp_path)
     assert not trace.exists()
 
@@ -108,12 +109,11 @@ def replace_in_pickle(path: Path, old: bytes, new: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", pickle.dumps({"state_dict": 1})])
-def test_a_file_that_is_no_checkpoint_is_a_plain_error(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     source = tmp_path / "model.ckpt"
     source.write_bytes(content)
-    with pytest.raises(ValueError, match=r"model\.ckpt") as caught:
+    with raised(ValueError, str(source)):
         converted(source, cache_folder=tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 def test_names_are_mapped_and_what_scores_dont_need_is_dropped() -> None:
@@ -133,20 +133,19 @@ def test_names_are_mapped_and_what_scores_dont_need_is_dropped() -> None:
     assert sorted(found) == ["encoder.embeddings.word_embeddings.weight", "head.6.bias", "mix.scalars.24"]
 
 
-def test_tensors_of_no_known_use_are_named() -> None:
-    with pytest.raises(ValueError, match=r"model\.ckpt.*decoder\.bias"):
+def test_unknown_tensors_are_refused_by_name() -> None:
+    with raised(ValueError, "model.ckpt", "decoder.bias"):
         renamed({"decoder.bias": torch.zeros(1)}, where="model.ckpt")
 
 
-def test_a_folder_that_lacks_a_file_says_which(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"hparams\.yaml"):
+def test_a_folder_without_a_needed_file_is_refused_by_the_file_s_name(tmp_path: Path) -> None:
+    with raised(ValueError, str(tmp_path), "hparams.yaml"):
         open_checkpoint(str(tmp_path), cache_folder=tmp_path)
     (tmp_path / "hparams.yaml").write_text(QUALITY, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"checkpoints/model\.ckpt"):
+    with raised(ValueError, str(tmp_path), "checkpoints/model.ckpt"):
         open_checkpoint(str(tmp_path), cache_folder=tmp_path)
 
 
-def test_a_name_that_cant_be_one_is_an_error_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="neither a folder here nor a model on the hub") as caught:
+def test_a_name_that_is_no_folder_and_no_model_is_refused_in_one_line(tmp_path: Path) -> None:
+    with raised(ValueError, str(tmp_path / "nothing" / "here"), "the hub"):
         open_checkpoint(str(tmp_path / "nothing" / "here"), cache_folder=tmp_path)
-    assert "\n" not in str(caught.value)

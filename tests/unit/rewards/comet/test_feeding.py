@@ -1,12 +1,11 @@
 """What COMET gets of an English text and a response, in each of the four ways."""
 
-import re
-
 import pytest
 
 from rewards.comet.alignment import TextPair
 from rewards.comet.feeding import BackFeeding, CometInput, ForwardFeeding, QualityFeeding, SameFeeding, make_feeding
 from tests.fakes.comet import Dictionary
+from tests.refusals import raised
 
 PAIR = TextPair(english="the cat", native="die Katze", language="de")
 
@@ -59,10 +58,10 @@ def test_english_is_not_translated_to_english() -> None:
         ("forward", True, None, "[translator]"),
     ],
 )
-def test_a_feeding_that_the_metric_cant_take_is_refused(
+def test_a_feeding_that_the_metric_cannot_use_is_refused(
     name: str, needs_reference: bool, translator: Dictionary | None, key: str
 ) -> None:
-    with pytest.raises(ValueError, match=re.escape(key)):
+    with raised(ValueError, key, name):
         make_feeding(name, needs_reference=needs_reference, translator=translator)  # pyright: ignore
 
 

@@ -13,6 +13,7 @@ from transformers import XLMRobertaConfig, XLMRobertaModel
 from rewards.comet.feeding import CometInput
 from rewards.comet.metric import CometMetric, load_comet
 from tests.models.tiny_comet import FACTORS, WORDS, save_comet
+from tests.refusals import raised
 
 KINDS = tuple(FACTORS)
 
@@ -113,13 +114,13 @@ def test_a_group_costs_one_encode_for_its_source_and_one_for_its_reference(tmp_p
     assert sum(calls) == 3 + 2
 
 
-def test_nothing_is_cut_what_is_too_long_is_refused(tmp_path: Path) -> None:
+def test_an_input_that_is_too_long_is_refused_and_not_cut(tmp_path: Path) -> None:
     metric = load(save_comet(tmp_path, "referenceless_regression_metric"))
     longest = CometInput(source="one " * 18, translation="eins")  # 18 tokens and two special ones
     longer = CometInput(source="one", translation="eins " * 19)
     assert metric.fits([longest, longer]) == [True, False]
     assert np.isfinite(metric.score([longest])).all()
-    with pytest.raises(ValueError, match=r"\b1\b.*\b20\b"):
+    with raised(ValueError, "input 1 ", " 20 "):
         metric.score([longest, longer])
 
 
@@ -133,7 +134,7 @@ def test_of_a_unified_model_the_pair_must_fit_together(tmp_path: Path) -> None:
 
 def test_a_missing_reference_is_refused(tmp_path: Path) -> None:
     metric = load(save_comet(tmp_path, "regression_metric"))
-    with pytest.raises(ValueError, match=r"\b0\b"):
+    with raised(ValueError, "input 0 "):
         metric.score([CometInput(source="one", translation="eins")])
 
 
@@ -160,18 +161,18 @@ def test_the_fingerprint_is_that_of_the_files(tmp_path: Path) -> None:
     assert load(folder).fingerprint != first
 
 
-def test_weights_that_dont_fit_are_named(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
     folder = save_comet(tmp_path, "referenceless_regression_metric", more="final_activation: Tanh\n")
     (folder / "hparams.yaml").write_text(
         (folder / "hparams.yaml").read_text().replace("hidden_sizes: [5]", "hidden_sizes: [5, 4]")
     )
-    with pytest.raises(ValueError, match=r"head\.6\.bias, head\.6\.weight.*head\.3\.bias"):
+    with raised(ValueError, "head.6.bias, head.6.weight", "head.3.bias"):
         load(folder)
 
 
-def test_an_encoder_that_cant_be_had_says_where_to_name_one(tmp_path: Path) -> None:
+def test_a_missing_encoder_is_refused_with_the_key_that_names_one(tmp_path: Path) -> None:
     folder = save_comet(tmp_path, "referenceless_regression_metric")
-    with pytest.raises(ValueError, match=r"comet\.encoder"):
+    with raised(ValueError, "comet.encoder", str(tmp_path / "no" / "such")):
         load_comet(str(folder), encoder=str(tmp_path / "no" / "such"), cache_folder=tmp_path)
-    with pytest.raises(ValueError, match=r"pretrained_model.*comet\.encoder"):
+    with raised(ValueError, "pretrained_model", "comet.encoder"):
         load_comet(str(folder), cache_folder=tmp_path)

@@ -10,6 +10,7 @@ from rewards.comet.alignment import TextPair
 from rewards.comet.feeding import BackFeeding, CometInput
 from rewards.comet.pairs import PairScorer
 from tests.fakes.comet import ENGLISH, GERMAN, Dictionary, SharedNumbers, a_pair_scorer
+from tests.refusals import raised
 
 PAIR = TextPair(english="the cat", native="die Katze", language="de")
 
@@ -83,5 +84,5 @@ def test_a_text_that_the_translator_left_out_has_no_score_and_spoils_no_other() 
 
 
 def test_a_metric_that_can_read_nothing_is_an_error_and_no_endless_loop() -> None:
-    with pytest.raises(ValueError, match=r"comet\.encoder"):
+    with raised(ValueError, "comet.encoder"):
         a_pair_scorer(SharedNumbers(limit=0)).score([TextPair(english="It is 5.", native="Es ist 5.", language="de")])

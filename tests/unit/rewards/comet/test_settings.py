@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rewards.comet.settings import read_settings
+from tests.refusals import raised
 
 QUALITY = "class_identifier: referenceless_regression_metric\npretrained_model: some/encoder\n"
 
@@ -12,21 +13,21 @@ QUALITY = "class_identifier: referenceless_regression_metric\npretrained_model: 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("class_identifier: ranking_metric", "class_identifier.*ranking_metric"),
+        ("class_identifier: ranking_metric", "class_identifier 'ranking_metric'"),
         ("[1, 2]", "list"),
-        ("a: !!python/object/apply:os.getcwd []", r"hparams\.yaml"),
-        (QUALITY + "pool: max", "pool.*max"),
-        (QUALITY + "layer: 3", "layer.*3"),
-        (QUALITY + "layer_transformation: entmax", "layer_transformation.*entmax"),
-        (QUALITY + "encoder_model: BERT", "encoder_model.*BERT"),
-        (QUALITY + "hidden_sizes: []", r"hidden_sizes \[\]"),
+        ("a: !!python/object/apply:os.getcwd []", "python/object/apply:os.getcwd"),
+        (QUALITY + "pool: max", "pool 'max'"),
+        (QUALITY + "layer: 3", "layer 3"),
+        (QUALITY + "layer_transformation: entmax", "layer_transformation 'entmax'"),
+        (QUALITY + "encoder_model: BERT", "encoder_model 'BERT'"),
+        (QUALITY + "hidden_sizes: []", "hidden_sizes []"),
         ("class_identifier: unified_metric\ninput_segments: [src, mt]", "input_segments"),
     ],
 )
 def test_a_setting_that_is_not_supported_is_refused_with_its_name(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "hparams.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=named):
+    with raised(ValueError, "hparams.yaml", named):
         read_settings(path)
 
 

@@ -9,6 +9,7 @@ from rewards.gates.identify import LanguageIdentifier
 from rewards.reading import Reading
 from tests.builders import a_reading
 from tests.models.faithful_texts import ENGLISH, FAITHFUL, TARGETS
+from tests.refusals import raised
 
 NAMES = ("language", "answer_language", "format", "truncation", "empty", "repetition", "copying", "length")
 GATES = build_gates(tuple(LANGUAGES), min_length_ratio=0.2, max_length_ratio=4.0)
@@ -29,8 +30,8 @@ def test_the_gates_come_in_a_fixed_order() -> None:
     assert tuple(gate.name for gate in GATES) == NAMES
 
 
-def test_unknown_language_is_named_when_the_gates_are_built() -> None:
-    with pytest.raises(ValueError, match="'xx'"):
+def test_an_unknown_language_is_refused_when_the_gates_are_built() -> None:
+    with raised(ValueError, "'xx'"):
         build_gates(("de", "xx"), min_length_ratio=0.2, max_length_ratio=4.0)
 
 

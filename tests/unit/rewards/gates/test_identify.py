@@ -13,6 +13,7 @@ from languages.facts import LANGUAGES, use_own_languages
 from rewards.gates import identify
 from rewards.gates.identify import LanguageIdentifier
 from tests.models.faithful_texts import ENGLISH, FAITHFUL, TARGETS
+from tests.refusals import raised
 
 MGSM = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "mgsm"
 needs_mgsm = pytest.mark.skipif(
@@ -104,7 +105,7 @@ def test_names_units_and_latex_are_tolerated(identifier: LanguageIdentifier, cod
 
 
 def test_a_language_that_it_was_not_built_for_is_an_error() -> None:
-    with pytest.raises(ValueError, match="'fr'"):
+    with raised(ValueError, "'fr'", " de,"):
         LanguageIdentifier(("de",)).is_in("Bonjour", "fr")
 
 

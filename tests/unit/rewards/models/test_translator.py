@@ -12,6 +12,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from rewards.models.translator import Seq2SeqTranslator
 from tests.models.tiny_translator import NLLB_CODES, POSITIONS, build_translator
+from tests.refusals import raised
 
 TEXT = "Tom hat drei Hunde. Ada hat zwei mehr. Wie viele sind es?"
 
@@ -103,8 +104,8 @@ def test_a_translation_without_an_end_is_counted_and_logged(folder: Path, caplog
     assert len(caplog.records) == 1
 
 
-def test_a_language_that_the_model_does_not_know_is_named(translator: Seq2SeqTranslator) -> None:
-    with pytest.raises(ValueError, match=r"'te'.*tel_Telu.*__te__"):
+def test_a_language_that_the_model_does_not_know_is_refused(translator: Seq2SeqTranslator) -> None:
+    with raised(ValueError, "'te'", "tel_Telu", "__te__"):
         translator.translate(["x"], source="te", target="en")
 
 
@@ -114,7 +115,7 @@ def test_codes_of_m2m_100_are_found(tmp_path: Path) -> None:
 
 
 def test_a_model_without_language_codes_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"eng_Latn.*__en__"):
+    with raised(ValueError, "'en'", "eng_Latn", "__en__"):
         load(build_translator(tmp_path, ("<x>",), seed=0))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from rewards.reasoning.similarity import ReasoningPair
 from rewards.reasoning.without_encoder import LikelihoodSimilarity
+from tests.refusals import raised
 
 
 def pair(answer_probability: float = math.nan) -> ReasoningPair:
@@ -21,8 +22,8 @@ def test_the_value_is_the_probability_and_unknown_stays_unknown() -> None:
 
 
 @pytest.mark.parametrize("wrong", [-0.5, 1.5, math.inf])
-def test_what_is_no_probability_is_an_error(wrong: float) -> None:
-    with pytest.raises(ValueError, match=f"{wrong:g}"):
+def test_a_value_that_is_no_probability_is_an_error(wrong: float) -> None:
+    with raised(ValueError, f" {wrong:g};"):
         LikelihoodSimilarity().similarities([pair(0.5), pair(wrong)])
 
 
