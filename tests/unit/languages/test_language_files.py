@@ -30,7 +30,7 @@ MINIMAL: dict[str, object] = {
 def mistake(values: dict[str, object]) -> LanguageFileError:
     with pytest.raises(LanguageFileError) as caught:
         parse_language(values, file="ha.toml")
-    assert str(caught.value).startswith("ha.toml: ")
+    assert "ha.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
     return caught.value
 

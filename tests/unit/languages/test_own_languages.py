@@ -45,6 +45,7 @@ from rewards.answers.final import declared_answers, final_answer
 from rewards.gates.identify import LanguageIdentifier
 from rewards.number_coverage import find_text_numbers
 from rewards.reasoning.similarity import ReasoningPair
+from tests.refusals import refused
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -173,10 +174,8 @@ def test_a_mistake_in_a_file_is_bad_input_about_data_language_files(
     content: str, config: Config, italian: Path, data: Path
 ) -> None:
     italian.write_text(content, encoding="utf-8")
-    with pytest.raises(BadInput) as caught:
+    with refused("data.language_files", str(italian)):
         load(italian, data)
-    assert caught.value.key == "data.language_files"
-    assert str(italian) in str(caught.value)
 
 
 def test_a_language_without_a_file_is_refused(config: Config, italian: Path, data: Path) -> None:

@@ -17,6 +17,7 @@ from tests.fakes.clock import settle
 from tests.fakes.ports import run
 from tests.fakes.remote import task_error, unavailable
 from tests.fakes.workers import FakeWorker, PolicyRole
+from tests.refusals import raised
 
 READY, SUSPECT, STALE, RETIRED = WorkerState.READY, WorkerState.SUSPECT, WorkerState.STALE, WorkerState.RETIRED
 
@@ -193,7 +194,7 @@ def test_a_stale_engine_is_asked_nothing_and_its_requests_go_to_others() -> None
     run(work())
 
 
-def test_a_request_that_cannot_be_answered_is_its_askers_alone() -> None:
+def test_a_request_that_cannot_be_answered_fails_for_its_caller_alone() -> None:
     worker = FakeWorker(refusals={"b": RequestFailed("ValueError: request b: a prompt of 9 tokens leaves no room")})
     pool = around(worker)
     first, second, third = run(sample_all(pool, "abc"))
@@ -346,10 +347,8 @@ def test_all_are_known_by_name_also_those_that_will_not_load() -> None:
 
 def test_the_worker_that_did_not_start_is_named_with_the_last_line_of_its_error() -> None:
     broken = FakeWorker(start_failure=task_error(OSError("no such model")))
-    with pytest.raises(RunFailed) as failure:
+    with raised(RunFailed, "OSError: no such model", key="pivot-1"):
         run(ready(["pivot-0", "pivot-1"], [FakeWorker(), broken]))
-    assert failure.value.key == "pivot-1"
-    assert str(failure.value).endswith("OSError: no such model")
 
 
 def test_an_error_without_a_text_is_told_by_its_type() -> None:

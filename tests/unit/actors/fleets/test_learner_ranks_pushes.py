@@ -18,16 +18,17 @@ from tests.fakes.ranks import (
     play,
     replace_worker,
 )
+from tests.refusals import raised
 
 
 def test_versions_only_go_up_and_a_version_names_one_state_of_the_weights() -> None:
     async def steps(learner: LearnerRanks) -> None:
         await learner.push_weights(3)
         await learner.push_weights(3)  # nothing has changed
-        with pytest.raises(ValueError, match=r"2 .*3"):
+        with raised(ValueError, " 2 ", " 3:"):
             await learner.push_weights(2)
         await learner.step(BATCH)
-        with pytest.raises(ValueError, match="3"):
+        with raised(ValueError, "version 3 "):
             await learner.push_weights(3)
         result = await learner.push_weights(4)
         assert (result.policy_version, result.num_workers, result.num_bytes) == (4, 1, 44)
@@ -43,7 +44,7 @@ def test_a_learner_that_was_restarted_goes_on_counting_versions() -> None:
         learner.exchange((Rank(0), Rank(1)))
         await learner.setup(ARGUMENTS)
         await learner.load("folder")
-        with pytest.raises(ValueError, match="3"):
+        with raised(ValueError, "version 3 "):
             await learner.push_weights(3)
         assert (await learner.push_weights(4)).policy_version == 4
 

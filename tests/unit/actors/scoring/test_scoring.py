@@ -22,6 +22,7 @@ from contracts.config.reward import (
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from rewards.calibration import Calibration, LanguageScale, Spread
 from rewards.reasoning.similarity import VERSION
+from tests.refusals import raised
 
 ROOT = Path(__file__).resolve().parents[4]
 SPREAD = Spread(mean=0.5, sd=0.1, num=8)
@@ -108,9 +109,9 @@ def test_a_calibration_of_the_same_judge_is_used_from_the_start_or_later() -> No
 
 def test_a_calibration_of_another_judge_or_without_a_language_is_refused() -> None:
     loaded = LoadedReward(a_setup(MEASURED), "cpu")
-    with pytest.raises(ValueError, match="e5-large"):
+    with raised(ValueError, "e5-large"):
         loaded.use_calibration(Calibration(similarity="e5-large", data="d", languages={"de": SCALE, "fr": SCALE}))
-    with pytest.raises(ValueError, match="fr"):
+    with raised(ValueError, " fr;"):
         loaded.use_calibration(Calibration(similarity=JUDGE, data="d", languages={"de": SCALE}))
 
 

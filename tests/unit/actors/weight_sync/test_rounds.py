@@ -9,6 +9,7 @@ from actors.weight_sync.rounds import MAX_ATTEMPTS, PushRounds, TransferGroup, W
 from actors.weight_sync.sender import PushOutcome
 from contracts.batches import PushResult
 from contracts.errors import FleetLost
+from tests.refusals import raised
 
 
 class Fleet:
@@ -131,7 +132,7 @@ def test_workers_that_anothers_failure_stopped_are_asked_again_without_blame() -
     assert (report.num_workers, report.attempts) == (1, 3)
 
 
-def test_where_nobody_took_it_the_push_waits_for_a_new_worker() -> None:
+def test_a_push_that_every_worker_missed_waits_for_a_new_worker() -> None:
     fleet = Fleet("policy-0", spares=1)
     ranks = Ranks(fleet, {"policy-0": "gone"})
     report = push(ranks)
@@ -142,10 +143,8 @@ def test_where_nobody_took_it_the_push_waits_for_a_new_worker() -> None:
 def test_a_push_that_no_worker_takes_ends_with_the_reasons() -> None:
     fleet = Fleet("policy-0", spares=10)
     ranks = Ranks(fleet, *[{"policy-0": "has no room"}] * MAX_ATTEMPTS)
-    with pytest.raises(FleetLost) as error:
+    with raised(FleetLost, "policy-0 has no room", key="policy"):
         push(ranks)
-    assert error.value.key == "policy"
-    assert "policy-0 has no room" in str(error.value)
     assert len(ranks.asked) == MAX_ATTEMPTS
 
 
