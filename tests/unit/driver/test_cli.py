@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import BadInput
 from contracts.paths import ROOT
 from driver.cli import COMMANDS, DEFAULT_CONFIG, main, parse
+from tests.refusals import refused
 
 CONFIG = """
 [run]
@@ -40,13 +40,6 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     (line,) = written.err.splitlines()
     assert line.startswith("error: ")
     return line
-
-
-def refused_key(*words: str) -> str:
-    """Return what the refusal of a command line is about."""
-    with pytest.raises(BadInput) as refused:
-        parse(words)
-    return refused.value.key
 
 
 # --- what a word means ------------------------------------------------------------------------------------------------
@@ -104,16 +97,14 @@ def test_the_overview_names_every_command_and_exit_code(capsys: pytest.CaptureFi
 
 
 def test_an_unknown_command_is_answered_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert refused_key("evalute") == "evalute"
-    assert "'evaluate'" in refusal(capsys, "evalute")
+    with refused("evalute", "'evaluate'"):
+        parse(["evalute"])
     assert ", ".join(COMMANDS) in refusal(capsys, "xyz")
 
 
-def test_a_command_behind_the_config_is_answered_with_the_right_order(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert refused_key(str(config), "plan") == "plan"
-    assert "plan CONFIG.toml" in refusal(capsys, str(config), "plan")
+def test_a_command_behind_the_config_is_refused_with_the_right_order(config: Path) -> None:
+    with refused("plan", "plan CONFIG.toml"):
+        parse([str(config), "plan"])
 
 
 def test_an_unknown_key_is_answered_with_the_nearest_one(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,14 +113,15 @@ def test_an_unknown_key_is_answered_with_the_nearest_one(config: Path, capsys: p
 
 
 def test_a_second_config_is_refused(config: Path) -> None:
-    assert refused_key("plan", str(config), "other.toml") == "other.toml"
+    with refused("other.toml"):
+        parse(["plan", str(config), "other.toml"])
 
 
-def test_a_config_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_config_is_refused_by_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert str(tmp_path / "none.toml") in refusal(capsys, "plan", str(tmp_path / "none.toml"))
 
 
-def test_an_unknown_option_is_one_line_too(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_option_is_refused_in_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refusal(capsys, "plan", str(config), "--steps", "3")
     assert "--steps" in line
     assert "-h" in line
@@ -137,7 +129,7 @@ def test_an_unknown_option_is_one_line_too(config: Path, capsys: pytest.CaptureF
 
 def test_a_report_needs_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "folder" in refusal(capsys, "report")
-    assert f"{tmp_path} is not a run folder" in refusal(capsys, "report", str(tmp_path))
+    assert str(tmp_path) in refusal(capsys, "report", str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

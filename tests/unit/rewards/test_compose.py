@@ -81,8 +81,10 @@ def test_without_a_schedule_the_weights_are_those_of_the_config_at_every_step() 
 
 
 def test_a_schedule_out_of_order_is_refused() -> None:
-    with pytest.raises(ValidationError, match="schedule"):
+    with pytest.raises(ValidationError) as caught:
         RewardConfig(schedule=(WeightPoint(step=5), WeightPoint(step=5)))
+    (mistake,) = caught.value.errors()
+    assert mistake["ctx"]["error"].key == "reward.schedule"  # pyright: ignore[reportTypedDictNotRequiredAccess]
 
 
 def test_shaped_rewards_of_a_sum_are_the_rewards_and_an_unscored_one_has_none() -> None:

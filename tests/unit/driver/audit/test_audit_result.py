@@ -28,6 +28,7 @@ from driver.audit.result import (
 from driver.audit.table import as_tables, earning_more_text, gates_line, headline, held_back_text
 from driver.report.write import write_report
 from tests.builders import a_config
+from tests.refusals import raised
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -103,7 +104,7 @@ def test_the_file_gives_the_result_back_and_another_version_is_refused(result: A
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["cheats"][0]["win_rate"] == 0.99
     path.write_text(json.dumps(record | {"version": 99}), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"99.*1"):
+    with raised(ValueError, " 99,", " 1;"):
         read_audit(path)
 
 

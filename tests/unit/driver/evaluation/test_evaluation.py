@@ -163,7 +163,7 @@ def test_a_failing_engine_fails_the_evaluation() -> None:
         async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
             raise ConnectionError("engine is gone")
 
-    with pytest.raises(ConnectionError, match="engine is gone"):
+    with pytest.raises(ConnectionError):
         run(list(RESPONSES), Broken())
 
 

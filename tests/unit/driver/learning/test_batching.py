@@ -17,6 +17,7 @@ from driver.learning.batching import (
     pack,
     packing_efficiency,
 )
+from tests.refusals import raised
 
 BY_TOKEN = LossWeighting(aggregation="token", max_response_tokens=64)
 
@@ -225,7 +226,7 @@ def test_measures_lie_beside_their_tokens_and_dummies_have_them_too() -> None:
 
 def test_measures_of_some_samples_only_are_refused() -> None:
     measured = replace(make_sample(0), old_logprobs=(-1.0, -1.0, -1.0))
-    with pytest.raises(ValueError, match="old_logprobs"):
+    with raised(ValueError, "old_logprobs"):
         pack_samples([measured, make_sample(1)])
 
 
@@ -254,7 +255,7 @@ def test_no_samples_are_refused() -> None:
 
 
 def test_a_sample_longer_than_a_row_is_refused_with_its_group_and_both_lengths() -> None:
-    with pytest.raises(ValueError, match=r"1/item/0 has 11 tokens.* 10 "):
+    with raised(ValueError, "1/item/0", " 11 tokens", " 10 "):
         pack_lengths([11], num_ranks=1, row_tokens=10)
 
 

@@ -8,6 +8,7 @@ from contracts.errors import BadInput, RunFailed
 from contracts.rollouts import Problem, Unscored
 from tests.builders import a_problem
 from tests.fakes.ports import policy_prompt, run
+from tests.refusals import raised
 from tests.runs.buffer import DULL, GROUP_SIZE, PROBLEMS, BufferHarness, algorithm, numbers, quiet, replaced
 
 
@@ -177,17 +178,17 @@ def test_nothing_is_started_that_no_step_will_learn_from() -> None:
     run(watch())
 
 
-def test_a_failure_of_a_stage_reaches_whoever_waits_for_groups_at_once() -> None:
+def test_a_failure_of_a_stage_reaches_the_waiting_caller_at_once() -> None:
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=1))
         waiting = await harness.begin(1)
-        harness.policy.fail(3, RunFailed("no policy worker is left"))
+        harness.policy.fail(3, RunFailed("no policy worker is left", key="policy"))
         await quiet()
         assert waiting.done()
-        with pytest.raises(RunFailed, match="no policy worker is left"):
+        with raised(RunFailed, key="policy"):
             await waiting
         await harness.finish(0, 1, 2)
-        with pytest.raises(RunFailed, match="no policy worker is left"):
+        with raised(RunFailed, key="policy"):
             await harness.buffer.take_batch(1)  # enough are there; but nothing goes on
         await harness.buffer.close()
 

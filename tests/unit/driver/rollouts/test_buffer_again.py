@@ -9,6 +9,7 @@ from contracts.errors import RunFailed
 from contracts.rollouts import ScoredGroup, ScoreRequest
 from driver.learning.samples import oldest_version
 from tests.fakes.ports import FakeScorer, Scores, run
+from tests.refusals import raised
 from tests.runs.buffer import (
     DULL,
     BufferHarness,
@@ -113,8 +114,8 @@ def test_a_group_that_failed_while_the_learner_hung_is_asked_again_when_it_is_ba
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=2))
         waiting = await harness.begin(1)
-        harness.policy.fail(1, RunFailed("no policy worker answered in 1800 s"))
-        with pytest.raises(RunFailed, match="no policy worker answered"):
+        harness.policy.fail(1, RunFailed("no answer in 1800 s", key="policy"))
+        with raised(RunFailed, key="policy"):
             await waiting
         harness.buffer.step_back(step=0, version=1)
         waiting = await harness.begin(1)
@@ -135,8 +136,8 @@ def test_a_failure_that_comes_again_after_a_step_back_ends_the_run() -> None:
         await quiet()
         harness.buffer.step_back(step=0, version=1)
         waiting = await harness.begin(1)
-        harness.policy.fail(1, RunFailed("no policy worker is left"))
-        with pytest.raises(RunFailed, match="no policy worker is left"):
+        harness.policy.fail(1, RunFailed("no policy worker is left", key="policy"))
+        with raised(RunFailed, key="policy"):
             await waiting
         await harness.buffer.close()
 

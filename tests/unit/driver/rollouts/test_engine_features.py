@@ -11,7 +11,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from contracts.config.run import Config
-from contracts.errors import BadInput
 from contracts.rollouts import (
     AnswerProbabilityRequest,
     FinishReason,
@@ -30,6 +29,7 @@ from driver.rollouts.engine_features import (
 )
 from tests.builders import a_config, a_problem, a_reference, a_rollout
 from tests.fakes.ports import run, token_ids
+from tests.refusals import refused
 
 GERMAN = "Tom hat 3 Äpfel.\n3 + 4 = 7"
 PROMPT = (1000, 1001)
@@ -274,5 +274,5 @@ def test_the_config_decides_which_engine_is_asked(tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_that_cannot_be_loaded_is_the_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"policy.model = .* no tokenizer can be loaded"):
+    with refused("policy.model"):
         engine_feature_source(config(tmp_path, method="likelihood"), policy=FakeLikelihood(), pivot=Translating())

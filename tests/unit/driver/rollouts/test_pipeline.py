@@ -3,8 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-import pytest
-
 from contracts.errors import BadInput, RunFailed
 from contracts.rollouts import DroppedGroup, Group, Problem, PromptDraw, ScoredGroup, Unscored
 from driver.references.store import PivotSampling, ReferenceCache, ReferenceStore
@@ -12,6 +10,7 @@ from driver.rollouts.pipeline import Sampling, Stages, score_draw
 from driver.rollouts.stage_clock import StageClock
 from tests.builders import a_problem
 from tests.fakes.ports import FakeGenerator, FakeScorer, policy_prompt, run, token_ids
+from tests.refusals import raised
 
 GROUP_SIZE = 3
 A, B = a_problem("a"), a_problem("b")
@@ -190,9 +189,9 @@ def test_a_question_that_is_too_long_for_the_pivot_drops_its_group_too() -> None
     assert (bad.reason, bad.detail) == ("bad_prompt", "Question a?: the prompt has 99 tokens")
 
 
-def test_a_failure_of_an_engine_is_the_callers() -> None:
-    broken = stages(policy=FakeGenerator(failure=RunFailed("policy-0 failed")))
-    with pytest.raises(RunFailed, match="policy-0 failed"):
+def test_a_failure_of_an_engine_reaches_the_caller() -> None:
+    broken = stages(policy=FakeGenerator(failure=RunFailed("failed", key="policy-0")))
+    with raised(RunFailed, key="policy-0"):
         run(scored([A], on=broken))
 
 

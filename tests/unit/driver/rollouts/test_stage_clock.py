@@ -6,6 +6,7 @@ import pytest
 
 from driver.rollouts.stage_clock import StageClock
 from tests.fakes.ports import run
+from tests.refusals import raised
 
 
 class Hand:
@@ -91,7 +92,7 @@ def test_work_that_fails_or_is_given_up_was_work_until_then() -> None:
         _, given_up = await begun(clock, "score")
         hand.at = 103
         work.set_exception(ValueError("broken"))
-        with pytest.raises(ValueError, match="broken"):
+        with raised(ValueError, "broken"):
             await failing
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):

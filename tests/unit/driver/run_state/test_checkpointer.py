@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from contracts.errors import CheckpointFailed, RunFailed
 from driver.problems.draws import Draws
 from driver.problems.sources import ListSource
@@ -16,6 +14,7 @@ from driver.run_state.checkpointer import Buffer, RunCheckpointer
 from driver.run_state.state import RunPosition
 from tests.builders import a_problem
 from tests.fakes.ports import FakeLearner, run
+from tests.refusals import raised
 from tests.runs.buffer import BufferHarness, algorithm
 from tests.runs.checkpointed import CheckpointedRun
 
@@ -109,7 +108,7 @@ def test_a_run_that_was_killed_draws_every_problem_once_and_in_the_same_order(tm
     assert again.run.steps() == [2, 4, 5]
 
 
-def test_a_checkpoint_that_could_not_be_written_is_told_of_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_a_checkpoint_that_could_not_be_written_is_reported_and_the_run_goes_on(tmp_path: Path) -> None:
     full = CheckpointFailed("rank-1.pt: No space left on device (rank 1)")
     stepping = Stepping(folder=tmp_path, learner=FailingLearner(failures=iter((None, full))))
     stepping.steps(1, LAST_STEP)
@@ -119,8 +118,10 @@ def test_a_checkpoint_that_could_not_be_written_is_told_of_and_the_run_goes_on(t
 
 
 def test_a_learner_that_dies_while_saving_ends_the_run(tmp_path: Path) -> None:
-    stepping = Stepping(folder=tmp_path, learner=FailingLearner(failures=iter((None, RunFailed("learner-1 died")))))
-    with pytest.raises(RunFailed, match="learner-1 died"):
+    stepping = Stepping(
+        folder=tmp_path, learner=FailingLearner(failures=iter((None, RunFailed("died", key="learner-1"))))
+    )
+    with raised(RunFailed, key="learner-1"):
         stepping.steps(1, LAST_STEP)
     assert stepping.run.steps() == [2]
     assert Stepping(folder=tmp_path).run.find() is not None

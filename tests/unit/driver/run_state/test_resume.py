@@ -202,7 +202,7 @@ def test_a_run_that_did_nothing_yet_may_be_started_with_another_config(place: Pa
         ({"reward": {"gates": {"language": False}}}, "reward.gates.language"),
     ],
 )
-def test_what_makes_it_another_run_is_refused_by_its_key(place: Path, change: Sections, key: str) -> None:
+def test_a_change_that_makes_it_another_run_is_refused_by_its_key(place: Path, change: Sections, key: str) -> None:
     a_run_of(config(place), steps=2, saves=(2,))
     assert refusal(config(place, **change)).key == key
 
@@ -238,16 +238,18 @@ def test_fewer_steps_than_a_checkpoint_has_are_refused(place: Path) -> None:
     assert refusal(config(place, algorithm={"steps": 3})).key == "algorithm.steps"
 
 
-def test_what_another_command_measured_is_left_alone(place: Path) -> None:
+def test_the_results_of_another_command_are_not_overwritten(place: Path) -> None:
     folder = start(config(place))
     folder.write_summary({"run_folder": "x", "seconds": 3})
     assert refusal(config(place)).key == "summary.json"
 
 
-def test_a_config_of_another_version_is_named(place: Path) -> None:
+def test_a_config_of_another_version_is_refused_by_its_folder_and_key(place: Path) -> None:
     folder = a_run_of(config(place), steps=2, saves=(2,))
     folder.config.write_text(folder.config.read_text(encoding="utf-8") + "\n[gone]\nkey = 1\n", encoding="utf-8")
-    assert str(folder.path) in str(refusal(config(place)))
+    error = refusal(config(place))
+    assert error.key == "gone"
+    assert str(folder.path) in str(error)
 
 
 @pytest.mark.parametrize("enter", [lambda given: open_run(given, "mine"), start])

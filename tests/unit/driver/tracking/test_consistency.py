@@ -8,6 +8,7 @@ from contracts.errors import RunFailed
 from contracts.rollouts import Score, ScoredGroup, Unscored
 from driver.tracking.consistency import ConsistencyWatch, LanguageCounts, count_languages, is_in_language
 from tests.builders import a_problem, a_score, a_scored_group
+from tests.refusals import raised
 
 
 def counts(**shares: tuple[int, int]) -> LanguageCounts:
@@ -49,7 +50,7 @@ def test_what_lies_before_the_window_is_forgotten() -> None:
     watch = ConsistencyWatch(floor=0.5, steps=2)
     for in_language in (0, 8, 8, 0, 8):
         watch.see(counts(fr=(in_language, 8)))  # every two neighbours but the first have at least half
-    with pytest.raises(RunFailed, match=r"fr: 0\.0% of 16"):
+    with raised(RunFailed, "fr: 0.0% of 16", key="reward.consistency_floor"):
         watch.see(counts(fr=(0, 8)))
         watch.see(counts(fr=(0, 8)))
 
@@ -67,7 +68,7 @@ def test_a_floor_of_zero_never_ends_a_run() -> None:
 
 
 def test_every_language_under_the_floor_is_named() -> None:
-    with pytest.raises(RunFailed, match=r"de: 0\.0% of 4, sw: 25\.0% of 4"):
+    with raised(RunFailed, "de: 0.0% of 4", "sw: 25.0% of 4", key="reward.consistency_floor"):
         ConsistencyWatch(floor=0.5, steps=1).see(counts(sw=(1, 4), de=(0, 4), th=(4, 4)))
 
 
