@@ -29,7 +29,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def merged(base: dict, above: dict) -> dict:
-    """`above` over `base`, section by section."""
+    """Return `above` laid over `base`, section by section."""
     return base | {
         key: merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
         for key, value in above.items()
@@ -37,7 +37,7 @@ def merged(base: dict, above: dict) -> dict:
 
 
 def run_words(text: str) -> list[list[str]]:
-    """The arguments of every `driver/run.py` line in shell blocks, and of every `make run ARGS="..."`."""
+    """Return the arguments of every `driver/run.py` line in shell blocks, and of every `make run ARGS="..."`."""
     lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
     direct = [
         shlex.split(line.split("driver/run.py", 1)[1], comments=True) for line in lines if "driver/run.py" in line

@@ -1,4 +1,4 @@
-"""The pinned lists in requirements/: complete, exact, the same engines on both devices, no place's name."""
+"""Test the pinned lists in requirements/: complete, exact, the same engines on both devices, no path of a machine."""
 
 import re
 import tomllib

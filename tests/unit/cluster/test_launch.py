@@ -23,7 +23,7 @@ from tests.refusals import refused
 
 @pytest.fixture
 def dead_address() -> str:
-    """A port of this machine that was free a moment ago."""
+    """Return a port of this machine that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"
@@ -66,7 +66,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without any of Ray's tokens; what `prepare_process` sets is taken back afterwards."""
+    """Make a home folder without Ray's tokens, and restore afterwards what `prepare_process` sets."""
     for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", *QUIET):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""Where actors go and what they need, as pure arithmetic: bundles, the message of a cluster too small, memory, plan."""
+"""Test where actors are placed and what they need: bundles, the refusal of a cluster too small, memory, plan."""
 
 import json
 import struct
@@ -101,7 +101,7 @@ def test_a_cluster_that_is_just_large_enough_is_taken() -> None:
 
 
 def a_model(folder: Path, *, parameters: int) -> str:
-    """A model folder with the headers of real weights and no weights behind them, in two shards."""
+    """Write a model folder in two shards, with the headers of real weights and without the weights."""
     folder.mkdir()
     shape = {"num_hidden_layers": 2, "hidden_size": 8, "vocab_size": 100}
     (folder / "config.json").write_text(json.dumps(shape), encoding="utf-8")

@@ -20,7 +20,7 @@ from tests.builders import a_console
 
 
 class Scorers:
-    """A judge for which a solution is close to the reference, its question less so, and any other text far."""
+    """Judge a solution as close to the reference, its question as less close, and any other text as far."""
 
     def __init__(self, fingerprint: str = "judge-1") -> None:
         self.fingerprint = fingerprint

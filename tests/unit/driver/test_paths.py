@@ -26,7 +26,7 @@ def no_named_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def in_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the project were Ray's copy of a submitted job."""
+    """Pretend that the project is Ray's copy for a submitted job."""
     monkeypatch.setattr(paths, "ROOT", JOB_COPY)
 
 

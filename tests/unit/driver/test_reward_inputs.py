@@ -1,4 +1,4 @@
-"""What of a reward's settings is checked and said before anything is started."""
+"""Test which settings of a reward are checked before anything is started."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_calibration_runs_no_code_of_the_user() -> None:
 
 
 class Echo:
-    """A pivot whose every translation is its request's prompt, in capitals."""
+    """Translate every text to its request's prompt, in capitals."""
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
         text = "".join(map(chr, request.prompt_token_ids)).upper()
@@ -79,7 +79,7 @@ class Echo:
 
 
 class Lengths:
-    """Scorers whose judge gives the length of the translation."""
+    """Return the length of the translation as the similarity."""
 
     async def similarity_fingerprint(self) -> str:
         return "lengths"

@@ -1,4 +1,4 @@
-"""A language is one file: what the built-in files hold, and how a mistake in a file is reported."""
+"""Test the language files: what the built-in ones hold, and how a mistake in a file is reported."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""A user's own language works from its file alone: Italian from the documentation's page, Amharic and Hausa."""
+"""Test that a user's language works from its file alone: Italian from the docs, Amharic and Hausa."""
 
 import asyncio
 import io
@@ -86,7 +86,7 @@ def italian(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A problem file with the languages of a user's own and German."""
+    """Write a problem file with the user's languages and German."""
     file = tmp_path / "problems.jsonl"
     questions = QUESTIONS | {"de": "Wie viele Äpfel hat Anna?"}
     rows = [
@@ -106,7 +106,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(italian: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
-    """The config of a run in the three languages and German, read as a command reads it."""
+    """Return the config of a run in the three languages and German, read as a command reads it."""
     monkeypatch.setenv(HOME_VARIABLE, str(italian.parent))
     yield load(italian, data)
     use_own_languages(())
@@ -131,7 +131,7 @@ def load(italian: Path, data: Path, *overrides: str) -> Config:
 
 
 class RenderedChat:
-    """A tokenizer whose tokens are characters."""
+    """Tokenize into characters."""
 
     eos_token_id = 0
 
@@ -334,7 +334,7 @@ def test_evaluation_measures_the_languages(config: Config) -> None:
 
 
 class ReasonableSimilarity:
-    """Values of a similarity that is right: a solution is close, its question less."""
+    """Return values of a good similarity: a solution is close, its question less."""
 
     async def similarity_fingerprint(self) -> str:
         return "fake/1"

@@ -1,4 +1,4 @@
-"""The lists of frequent words hold nothing that their sources do not give."""
+"""Test that the lists of frequent words hold only words that their sources have."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""What raw values are worth: the fit, the scale, and its file."""
+"""Test what raw values are worth: the fit, the scale, and its file."""
 
 import math
 from collections.abc import Callable, Sequence

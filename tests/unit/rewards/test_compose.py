@@ -1,4 +1,4 @@
-"""How parts, gates and weights become a reward, and a group's rewards what advantages are taken of."""
+"""Test how components, gates and weights become a reward, and what a group's advantages are taken of."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""A reward of the user's own: what reaches it, what it may give back, and what its mistakes look like."""
+"""Test a reward of the user's own: what it gets, what it may return, and how its mistakes are reported."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Whether a reasoning works with the reference's numbers."""
+"""Test whether a reasoning works with the reference's numbers."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The semantic reward as a whole: what gates, parts, weights and references do to a score."""
+"""Test the semantic reward as a whole: how gates, components, weights and references change a score."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The semantic reward with a model for answers and with a part of the user, and on any text at all."""
+"""Test the semantic reward with a model for answers and a component of the user, and on any text."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Pools of engines: which worker gets which request, what is sent together, and what happens when a worker fails."""
+"""Test pools of engines: the worker of each request, what is sent together, and what happens when a worker fails."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""How silence of workers is noticed: asked every second of a fake clock, suspect after 3 s, dead after 6."""
+"""Test how a silent worker is noticed: asked every second of a fake clock, suspect after 3 s, dead after 6 s."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""All ranks as one learner: what they answer, and how the loss of a rank is noticed."""
+"""Test all ranks as one learner: what they answer, and how the loss of a rank is noticed."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Which version the ranks push, to which workers and when."""
+"""Test which version the ranks push, to which workers and when."""
 
 import asyncio
 from dataclasses import replace

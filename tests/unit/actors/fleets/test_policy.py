@@ -1,4 +1,4 @@
-"""The policy's workers and their weights: which receive them, and what happens to one that does not."""
+"""Test which policy workers receive the weights, and what happens to a worker that does not."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Which worker gets the next request."""
+"""Test which worker gets the next request."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Which scorer gets which group, and what happens when a scorer fails, dies or is silent."""
+"""Test which scorer gets which group, and what happens when a scorer fails, dies or is silent."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Scorers that are watched and replaced: their groups, calibration and counters."""
+"""Test scorers that are monitored and replaced: their groups, calibration and counters."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -22,7 +22,7 @@ FIRST, SECOND = (Calibration(similarity=name, data="data", languages={}) for nam
 
 
 def dead() -> FakeScorer:
-    """Dies of its first group."""
+    """Return a scorer that dies of its first group."""
     return FakeScorer(always=ActorDiedError())
 
 

@@ -1,4 +1,4 @@
-"""What is made of vLLM's outputs, on hand-written ones of its shape."""
+"""Test what is made of vLLM's outputs, on hand-written ones of the same shape."""
 
 import math
 from dataclasses import dataclass, field

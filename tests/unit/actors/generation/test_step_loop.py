@@ -1,4 +1,4 @@
-"""The step loop on a hand-written decoder that draws one token a step and needs no model."""
+"""Test the step loop on a hand-written decoder that draws one token a step and needs no model."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -10,7 +10,7 @@ from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingReques
 
 
 class CountingDecoder:
-    """Draws the tokens 1, 2, 3 ... up to max_tokens; a seed of 13 comes to nothing, and 666 breaks the step.
+    """Draw the tokens 1, 2, 3 ... up to max_tokens; the seed 13 returns no response, and 666 breaks the step.
 
     An answer is as probable as one over the length of its prompt, known after one step.
     """

@@ -1,4 +1,4 @@
-"""Which attention is chosen where, and what flash attention is given: transformers' own code around a stand-in kernel.
+"""Test which attention is chosen, and what flash attention gets: transformers' code around a stand-in kernel.
 
 The kernel itself needs a GPU. What it computes, and with which arguments it may be called, is written down here in
 plain torch, as its documentation has it.
@@ -97,7 +97,7 @@ def row_kernel(*_: object, **__: object) -> Tensor:
 
 @pytest.fixture
 def has_flash(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the package were there, with the stand-in as its kernel."""
+    """Pretend that the package flash-attn is installed, with the stand-in as its kernel."""
     kernels = (row_kernel, varlen_kernel, None, None, None)
     monkeypatch.setattr(modeling_flash_attention_utils, "_lazy_imports", lambda *_, **__: kernels)
     monkeypatch.setattr(modeling_flash_attention_utils, "_loaded_implementation", None)

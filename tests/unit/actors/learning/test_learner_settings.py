@@ -1,4 +1,4 @@
-"""What a rank decides before it starts: ZeRO-3's settings, the buckets, and the models it can't train."""
+"""Test what a rank decides before it starts: ZeRO-3's settings, the buckets, and the models that it can't train."""
 
 from pathlib import Path
 

@@ -32,7 +32,7 @@ def settings(
 def dense(
     hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, *, temperature: float, vocab_size: int | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and entropies, straight from the formulas, for torch's own autograd."""
+    """Return log-probabilities and entropies, straight from the formulas, for torch's own autograd."""
     whole = ((hidden @ weight[:vocab_size].T) / temperature).log_softmax(dim=-1)
     return whole.gather(-1, targets[:, None])[:, 0], -(whole.exp() * whole).sum(dim=-1)
 
@@ -134,7 +134,7 @@ def test_no_tensor_is_as_large_as_a_chunk_of_logits() -> None:
 
 
 class LargestTensor(TorchDispatchMode):
-    """The most elements that any operation gave back."""
+    """Record the largest number of elements that any operation returned."""
 
     num_elements = 0
 

@@ -1,4 +1,4 @@
-"""Adapters on tiny random models: where they sit, what they add, what is left when they are off or merged."""
+"""Test adapters on tiny random models: which layers have them, what they add, and their removal and merge."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -41,7 +41,7 @@ def tied_llama() -> PreTrainedModel:
 
 
 def untied_qwen() -> PreTrainedModel:
-    """With biases in attention."""
+    """Return a Qwen model whose attention has biases and whose head is not tied."""
     return Qwen2ForCausalLM(Qwen2Config(**SIZES, tie_word_embeddings=False))
 
 
@@ -68,7 +68,7 @@ def adapted(
 
 
 def trained(base: PreTrainedModel) -> PreTrainedModel:
-    """With adapters as training would leave them: B is no longer 0."""
+    """Return the model with adapters as training leaves them: B is no longer 0."""
     causal = adapted(base)
     random = torch.Generator().manual_seed(7)
     with torch.no_grad():

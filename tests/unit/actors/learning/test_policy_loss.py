@@ -1,4 +1,4 @@
-"""The surrogate losses with numbers worked by hand: PPO's, with dual clip, GSPO, CISPO, and SFT's likelihood."""
+"""Test the surrogate losses on numbers worked by hand: PPO's, with dual clip, GSPO, CISPO, and SFT's likelihood."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Every loss against an independent dense implementation (tests/models/dense_loss.py): values and gradients to 1e-6."""
+"""Test every loss against an independent dense implementation: values and gradients to 1e-6."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ def all_settings(draw: st.DrawFn) -> LossSettings:
 
 
 def assert_same(tokens: TokenValues, loss: Tensor, expected: Tensor) -> None:
-    """Loss and gradients, relative to the largest of each; fp64 noise is not a difference."""
+    """Compare loss and gradients, relative to the largest of each; fp64 noise is not a difference."""
     leaves = (tokens.logprobs, tokens.entropy)
     loss.backward()
     found = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]

@@ -1,4 +1,4 @@
-"""The KL estimators: by hand, by plain formulas, and the expected gradients that the docstring promises."""
+"""Test the KL estimators: by hand, by plain formulas, and the expected gradients that the docstring promises."""
 
 import math
 
@@ -59,7 +59,7 @@ def expected(values: Tensor, policy: Tensor) -> Tensor:
 
 @pytest.fixture
 def two_policies() -> tuple[Tensor, Tensor]:
-    """Logits (a leaf) of the policy, and log-probabilities of the reference, over five tokens."""
+    """Return logits (a leaf) of the policy, and log-probabilities of the reference, over five tokens."""
     logits = fp64(0.3, -1.2, 0.9, 0.0, -0.4).requires_grad_()
     return logits, fp64(1.0, 0.2, -0.7, 0.1, 0.5).log_softmax(dim=-1)
 

@@ -1,4 +1,4 @@
-"""What surrounds the surrogate: importance weights, mismatch, KL, entropy, weights, totals, empty rows."""
+"""Test the other terms of the loss: importance weights, mismatch, KL, entropy, weights, totals, empty rows."""
 
 import math
 from dataclasses import replace

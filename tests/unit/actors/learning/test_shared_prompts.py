@@ -46,7 +46,7 @@ def policy_of(folder: Path, *, gradient_checkpointing: bool = False, lora_rank: 
 
 
 def plain_logprobs(model: PreTrainedModel, sample: TrainSample) -> torch.Tensor:
-    """Of the response's tokens, from the sample alone."""
+    """Return the log-probabilities of the response's tokens, from the sample alone."""
     start, token_ids = len(sample.prompt_token_ids), torch.tensor([sample.prompt_token_ids + sample.response_token_ids])
     logprobs = (model(token_ids).logits[0, start - 1 : -1] / TEMPERATURE).log_softmax(dim=-1)
     return logprobs.gather(1, token_ids[0, start:, None])[:, 0]
@@ -92,7 +92,7 @@ def test_shared_prompts_give_the_logprobs_and_gradients_of_each_sample_alone(
 
 
 def run_policy(model: PolicyModel, settings: LossSettings, batch: TrainBatch) -> PolicyLosses:
-    """All rows forward and backward."""
+    """Run all rows forward and backward."""
     losses = PolicyLosses(model, settings, CPU)
     for row in all_rows(batch):
         losses(row).backward()

@@ -1,4 +1,4 @@
-"""The critic's loss: by hand, against a dense implementation, and how its totals add up."""
+"""Test the critic's loss: by hand, against a dense implementation, and how its totals add up."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The critic on tiny random models: which state a value belongs to, packed rows, its start and its gradients."""
+"""Test the critic on tiny random models: the state of each value, packed rows, its start and its gradients."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def with_random_head(model: ValueModel) -> ValueModel:
 
 
 def states(backbone: PreTrainedModel) -> torch.Tensor:
-    """What plain transformers has seen of each sequence alone, right before each token that is asked for."""
+    """Return the hidden state right before each response token, by plain transformers, one sequence at a time."""
     first, second = (backbone(input_ids=part[None]).last_hidden_state[0] for part in PARTS)
     return torch.stack([first[1], first[2], second[0], second[4]])
 

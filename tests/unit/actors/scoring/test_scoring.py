@@ -1,4 +1,4 @@
-"""From a config to a loaded reward, as far as no model is needed: what is chosen, and what is refused."""
+"""Test how a config becomes a loaded reward, without a model: what is chosen, and what is refused."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is scored together, what a group that breaks its batch does to the others, and what is counted."""
+"""Test which groups are scored together, the effect of a group that breaks its batch, and the counters."""
 
 import asyncio
 import concurrent.futures
@@ -17,7 +17,7 @@ from tests.refusals import raised
 
 @dataclass
 class FakeReward:
-    """Scores every group of two alike, unless one of them is called "bad". Waits for the test's permission."""
+    """Score every group of two alike, unless one is called "bad". Wait for the test's permission before that."""
 
     failure: BaseException = field(default_factory=lambda: ValueError("a bad group"))
     allowed: threading.Event = field(default_factory=threading.Event)
@@ -35,7 +35,7 @@ class FakeReward:
 async def score_all(
     queue: ScoringQueue, reward: FakeReward, *names: str
 ) -> list[tuple[Score | Unscored, ...] | BaseException]:
-    """All groups are in the line before the first may be scored; those called "late" have no time left for that."""
+    """Queue all groups before the first may be scored; the groups called "late" have no time left for it."""
     tasks = [
         asyncio.ensure_future(queue.score(a_score_request(question=name), within_s=0 if name == "late" else 60))
         for name in names

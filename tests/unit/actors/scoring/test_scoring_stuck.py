@@ -1,4 +1,4 @@
-"""Whether the scoring thread still makes progress: work may take long, but not for ever."""
+"""Test whether the scoring thread still makes progress: work may take long, but not for ever."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from tests.refusals import raised
 
 @dataclass
 class SlowReward:
-    """Is done with a group once its gate is open."""
+    """Score a group once its gate is open."""
 
     gate: threading.Event
 

@@ -14,7 +14,7 @@ C = torch.ones(3, 1, dtype=torch.float32)
 
 
 class Source:
-    """Three tensors in two buckets."""
+    """Serve three tensors in two buckets."""
 
     def metadata(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
         return [("a", A.dtype, (2, 3)), ("b", B.dtype, (2,)), ("c", C.dtype, (3, 1))]

@@ -16,7 +16,7 @@ EMBEDDING = torch.arange(6.0).reshape(3, 2)
 
 
 class Packed(torch.nn.Module):
-    """A linear layer as it is on a CPU: the kernel holds the matrix, the parameter is empty."""
+    """Imitate a linear layer on a CPU: the kernel holds the matrix, and the parameter is empty."""
 
     def __init__(self, matrix: torch.Tensor) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Packed(torch.nn.Module):
 
 
 class Embedding(torch.nn.Module):
-    """A table with one row of padding and, as in vLLM, a packed copy beside it."""
+    """Hold a table with one row of padding and, as in vLLM, a packed copy beside it."""
 
     def __init__(self, copy: torch.Tensor) -> None:
         super().__init__()

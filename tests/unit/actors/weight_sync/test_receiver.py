@@ -1,4 +1,4 @@
-"""What an engine refuses of the messages of an update, on a hand-written engine."""
+"""Test which messages of an update an engine refuses, on a hand-written engine."""
 
 from collections.abc import Callable
 from typing import TypeVar

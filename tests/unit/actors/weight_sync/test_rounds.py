@@ -1,4 +1,4 @@
-"""Who is sent weights, and again: on a hand-written fleet and ranks that take what the test says."""
+"""Test which workers are sent weights, and again, on a hand-written fleet and ranks that accept what the test says."""
 
 import asyncio
 from collections.abc import Iterable

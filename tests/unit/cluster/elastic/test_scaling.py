@@ -1,4 +1,4 @@
-"""What is decided after a look at the cluster."""
+"""Test which workers are added and removed after a look at the cluster."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ HERE, LOST, ENDING = Slot(key="a", node="n"), Slot(key="a", node=None), Slot(key
 
 
 def view(*slots: Slot, free: tuple[Resources, ...] = (), is_short: bool = False) -> ClusterView:
-    """Slots are named by their order: a, b, c ..."""
+    """Return a view of the cluster whose slots are named in order: a, b, c ..."""
     named = tuple(replace(slot, key=key) for slot, key in zip(slots, "abcdefgh", strict=False))
     return ClusterView(slots=named, free=free, is_short=is_short)
 
@@ -29,7 +29,7 @@ def decided(
     closed: str = "",
     without_node: str = "",
 ) -> ScalingDecision:
-    """Slots are named by letters; every occupied slot has one worker."""
+    """Return the decision; slots are named by letters, and every occupied slot has one worker."""
     return decide(
         seen,
         occupied=set(occupied),

@@ -46,7 +46,7 @@ def scored(reward: float, *, gates: dict[str, bool] | None = None, numbers: floa
 
 @dataclass
 class Judge:
-    """A scorer that earns 0.9 for faithful text and for every other text what `judge` says of it."""
+    """Score faithful text with 0.9, and every other text with the value that `judge` returns."""
 
     judge: Callable[[str, ScoreRequest], Score | Unscored]
     most_at_once: int = 0

@@ -28,7 +28,7 @@ ENGLISH = {"a/en", "b/de"}
 
 
 class FakePolicy:
-    """Answers by problem, some later than others, and remembers what it was asked."""
+    """Answer by problem, some later than others, and record the requests."""
 
     def __init__(self) -> None:
         self.requests: list[SamplingRequest] = []

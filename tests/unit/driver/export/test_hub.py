@@ -24,7 +24,7 @@ ADA = Account(name="ada", organisations=("lab",), role="write")
 
 @dataclass
 class FakeHub:
-    """A hub of a few repositories: name -> whether it is private."""
+    """Imitate a hub with a few repositories: name -> whether it is private."""
 
     of: Account = ADA
     repos: dict[str, bool] = field(default_factory=dict)
@@ -116,7 +116,7 @@ def test_an_upload_to_nowhere_is_our_own_mistake(tmp_path: Path) -> None:
 
 @contextmanager
 def served(answers: dict[str, tuple[int, dict[str, object]]]) -> Iterator[str]:
-    """A server on this machine that answers like the hub: path -> (status, JSON). It never answers for "/silent"."""
+    """Run a local server that answers like the hub: path -> (status, JSON). It never answers for "/silent"."""
     is_over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):

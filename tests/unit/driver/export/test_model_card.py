@@ -41,7 +41,7 @@ def config(**sections: Mapping[str, object]) -> Config:
 
 
 def measured(**accuracies: float) -> EvaluationResult:
-    """100 items a language, all in the language."""
+    """Return an evaluation of 100 items in each language, all of them in the language."""
     return EvaluationResult(languages=tuple(a_language_result(code, found) for code, found in accuracies.items()))
 
 

@@ -147,7 +147,7 @@ Aggregation = Literal["token", "sequence", "constant"]
 
 
 def weights_of(batch: TrainBatch, sequence: int) -> list[float]:
-    """The weights of a sequence's response tokens."""
+    """Return the weights of a sequence's response tokens."""
     (row,) = [row for row in all_rows(batch) if sequence in row.sequence_ids]
     return row.loss_weights[(row.sequence_ids == sequence) & row.loss_mask].tolist()
 

@@ -1,4 +1,4 @@
-"""Batches whose samples have prompts in common: what a row holds, and what is counted."""
+"""Test batches whose samples share prompts: what a row holds, and what is counted."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from tests.unit.driver.learning.test_batching import (
 
 
 def siblings(*response_tokens: int, first: int = 0) -> list[TrainSample]:
-    """Samples with the prompt of the first of them."""
+    """Return samples with the prompt of the first of them."""
     made = [make_sample(first + index, num_response=num) for index, num in enumerate(response_tokens)]
     return [replace(sample, prompt_token_ids=made[0].prompt_token_ids) for sample in made]
 

@@ -1,4 +1,4 @@
-"""Which sample lies in which row: as few rows as first-fit decreasing needs, evened out, whatever their number."""
+"""Test which row each sample is packed into: as few rows as first-fit decreasing needs, with balanced lengths."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=60)
 
 
 def lognormal(num: int, *, seed: int = 0) -> list[int]:
-    """Lengths as a real run has them: mean 150, at most 512."""
+    """Return lengths as in a real run: mean 150, at most 512."""
     spread = 0.6
     drawn = np.random.default_rng(seed).lognormal(np.log(150) - spread**2 / 2, spread, num)
     return np.clip(drawn.round(), 2, 512).astype(int).tolist()
@@ -30,7 +30,7 @@ def sums(rows: list[list[int]], lengths: list[int]) -> list[int]:
 
 
 def naive_first_fit(lengths: list[int], *, row_tokens: int) -> list[list[int]]:
-    """The definition: every sample looks at every row."""
+    """Pack by the definition of first-fit: try every row for every sample."""
     rows: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
         for row in rows:

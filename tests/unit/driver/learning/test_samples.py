@@ -1,4 +1,4 @@
-"""From scored groups to samples: who may be learned from, which baseline, and what each sample carries."""
+"""Test how scored groups become samples: which responses are used, which baseline, what each sample holds."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -78,7 +78,7 @@ def measures(
 
 
 def firsts(groups: Sequence[Sequence[TrainSample]]) -> list[list[float]]:
-    """The advantage of each response's first token."""
+    """Return the advantage of each response's first token."""
     return [[sample.advantages[0] for sample in group] for group in groups]
 
 

@@ -1,4 +1,4 @@
-"""The built-in parallel problems: arithmetic, splits and seeds, and that every language says the same numbers."""
+"""Test the built-in parallel problems: arithmetic, splits and seeds, and the same numbers in every language."""
 
 import os
 import re
@@ -29,7 +29,7 @@ every_language = pytest.mark.parametrize("language", list(TEXTS))
 
 @pytest.fixture(scope="module")
 def items() -> list[BuiltinItem]:
-    """Every template 200 times, with different numbers as far as it has them."""
+    """Return 200 items of each template, with different numbers as far as the template has them."""
     return [
         *builtin_items(seed=11, split="train", num_items=120 * len(TEMPLATES)),
         *builtin_items(seed=12, split="test", num_items=80 * len(TEMPLATES)),
@@ -284,7 +284,7 @@ def _numbers(text: str) -> Counter[str]:
 
 
 def _words(sentence: str) -> str:
-    """A sentence without its placeholders."""
+    """Return a sentence without its placeholders."""
     return "".join(literal for literal, *_ in Formatter().parse(sentence))
 
 
@@ -293,7 +293,7 @@ def _choices(items: list[BuiltinItem]) -> set[tuple[object, ...]]:
 
 
 def _masked(question: str, answer: str) -> str:
-    """A question without its names, so that only template and numbers tell it from another."""
+    """Return a question without its names, so that only template and numbers distinguish it."""
     for name in TEXTS["en"].girls + TEXTS["en"].boys:
         question = question.replace(name, "_")
     return f"{question} {answer}"

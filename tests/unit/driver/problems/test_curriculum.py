@@ -1,4 +1,4 @@
-"""What was always or never solved is mostly passed over, and what is known of it survives a checkpoint."""
+"""Test that problems that are always or never solved are mostly skipped, and that rates survive a checkpoint."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def curriculum(*, seed: int = 1, low: float = 0.1, high: float = 0.9, keep: floa
 
 
 def drawn(memory: Curriculum, position: int) -> int:
-    """How many of the first thousand places that hold the problem draw it."""
+    """Count how many of the first thousand visits to the problem draw it."""
     return sum(memory.keeps("de", position, epoch_index=5 * epoch + position) for epoch in range(1000))
 
 

@@ -1,4 +1,4 @@
-"""Who is asked next, over the run's real stream: every number once, what must be asked again first."""
+"""Test the order of draws over the run's real stream: every number once, and repeated draws first."""
 
 import json
 

@@ -28,7 +28,7 @@ WORKED = ParallelText(question="Was ist 1 + 2?", steps=("1 + 2 = 3.", "Fertig.")
 
 
 def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
-    """One token per byte; encoding adds <s> in front unless it is told not to, as Llama's tokenizers do."""
+    """Return a tokenizer with one token a byte; encoding adds <s> unless it is asked not to, as Llama's does."""
     vocabulary = {
         token: number for number, token in enumerate([*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())])
     }

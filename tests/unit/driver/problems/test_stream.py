@@ -1,4 +1,4 @@
-"""The order of a run: seeded, in turn by language, every problem once an epoch, resumable."""
+"""Test the order of a run: seeded, languages in turn, every problem once an epoch, resumable."""
 
 import json
 from collections import Counter
@@ -38,7 +38,7 @@ def stream(
     keep: float | None = None,
     question: str = "how many?",
 ) -> ProblemStream:
-    """`keep` is a curriculum's, which holds all rates below 0.1 or above 0.9 for settled."""
+    """Return a stream; with `keep`, its curriculum counts rates below 0.1 as never and above 0.9 as always solved."""
     curriculum = None if keep is None else Curriculum(SIZES, seed=seed, low=0.1, high=0.9, keep=keep)
     problems = source(SIZES, question=question)
     return ProblemStream(problems, languages=languages, seed=seed, shares=shares, curriculum=curriculum)

@@ -1,4 +1,4 @@
-"""The column `translation`: read from every format, given by the built-in set, and what is refused in it."""
+"""Test the column `translation`: read from every format, given by the built-in set, and refused if it is wrong."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The whole recipe on fakes: every group ends exactly once, versions rise, a step without signal changes nothing."""
+"""Test the whole recipe on fakes: every group ends once, versions rise, a step without signal changes nothing."""
 
 from collections import Counter
 from collections.abc import Sequence

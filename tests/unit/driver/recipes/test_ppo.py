@@ -17,7 +17,7 @@ def algorithm(**changed: object) -> PpoConfig:
 
 
 def ppo(*rewards: float, learner: FakeLearner | None = None, **changed: object) -> RecipeRun:
-    """One problem a reward, one response each."""
+    """Train with PPO on one problem for each reward, with one response each."""
     problems = PROBLEMS[: len(rewards)]
     return RecipeRun(
         problems,
@@ -29,7 +29,7 @@ def ppo(*rewards: float, learner: FakeLearner | None = None, **changed: object) 
 
 
 def by_problem(done: RecipeRun, values: str) -> dict[str, float]:
-    """The value at each problem's one response token, in the last batch."""
+    """Return the value at each problem's one response token, in the last batch."""
     found: dict[str, float] = {}
     for row in all_rows(done.learner.batches[-1]):
         for sequence, value in zip(row.sequence_ids[row.loss_mask], getattr(row, values)[row.loss_mask], strict=True):

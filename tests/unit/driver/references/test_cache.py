@@ -1,4 +1,4 @@
-"""The cache's files: what is saved is found again; shared, merged, and seen while a run goes on."""
+"""Test the cache's files: saved references are found again, shared, merged, and seen during a run."""
 
 from pathlib import Path
 

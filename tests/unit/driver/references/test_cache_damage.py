@@ -63,7 +63,7 @@ def test_damage_among_the_texts_is_found_when_they_are_read_and_they_are_written
 
 
 def text_bytes(path: Path) -> tuple[int, int]:
-    """Where the first row group's texts are in a file."""
+    """Return where the first row group's texts are in a file."""
     column = pq.ParquetFile(path).metadata.row_group(0).column(SCHEMA.get_field_index("text"))
     return column.data_page_offset, column.data_page_offset + column.total_compressed_size
 
@@ -134,7 +134,7 @@ def test_a_folder_that_nothing_can_be_written_to_is_refused_at_the_start(tmp_pat
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file can get any bytes: the system refuses the write as it does on a full disk."""
+    """Let no file be written: the system refuses each write as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:

@@ -27,7 +27,7 @@ def a_store(pivot: FakeGenerator, folder: Path) -> ReferenceStore:
 
 
 def ignore(number: int) -> None:
-    """Nobody looks."""
+    """Do nothing with the progress."""
 
 
 def test_languages_share_an_item_and_each_is_there_once() -> None:

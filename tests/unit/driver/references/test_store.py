@@ -22,7 +22,7 @@ PROMPT = token_ids("Question a?")
 
 @dataclass
 class TextPivot:
-    """Says the same things to every prompt, one a seed; None was cut off. Each is two tokens long."""
+    """Give every prompt the same texts, one for each seed, of two tokens each; None is a text that was cut off."""
 
     texts: Sequence[str | None]
     requests: list[SamplingRequest] = field(default_factory=list)

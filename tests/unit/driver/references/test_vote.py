@@ -1,4 +1,4 @@
-"""The majority vote over the pivot's responses: who votes, what wins, and when nothing is decided."""
+"""Test the majority vote over the pivot's responses: which vote, which wins, and when the item is undecided."""
 
 import pytest
 

@@ -47,7 +47,7 @@ TITLES = ("Reward", "Parts of the reward", "Gate: format", "Mismatch, KL", "Time
 
 
 class Checker(HTMLParser):
-    """Collects what a browser would see, and fails on a tag that is closed out of turn."""
+    """Collect what a browser shows, and fail on a tag that is closed in the wrong order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ def evaluation(share: float, *, english: float = 0.8) -> EvaluationResult:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A run that ended well."""
+    """Return the folder of a run that ended well."""
     run = tmp_path / "demo<run>"
     run.mkdir()
     (run / "config.toml").write_text(CONFIG, encoding="utf-8")

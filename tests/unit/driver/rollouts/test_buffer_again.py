@@ -145,7 +145,7 @@ def test_a_failure_that_comes_again_after_a_step_back_ends_the_run() -> None:
 
 
 class DeafScorer(FakeScorer):
-    """Loses a cancellation that comes while it works, as Python 3.11's `asyncio.wait_for` can."""
+    """Lose a cancellation that comes during the work, as `asyncio.wait_for` of Python 3.11 can."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What of a buffer goes into a checkpoint, and how another process goes on from it, on fakes."""
+"""Test what a checkpoint keeps of a buffer, and how another process continues from it, on fakes."""
 
 import weakref
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ PROBLEMS = [a_problem(f"a{index}", LANGUAGES[index % 3]) for index in range(24)]
 
 
 def a_run(*dull: int, size: int = 2, **changed: int | str) -> BufferHarness:
-    """These draws teach nothing."""
+    """Return a run in which these draws have no signal."""
     return BufferHarness(algorithm(size=size, **changed), problems=PROBLEMS, scores=dict.fromkeys(dull, DULL))
 
 

@@ -36,7 +36,7 @@ PROMPT = (1000, 1001)
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """A token a byte, but " 7" is one token, as in many tokenizers; an end of sequence, and the simplest template."""
+    """Return a tokenizer with one token a byte, but one for " 7", an end of sequence and the simplest template."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {character: index for index, character in enumerate([*alphabet, "Ġ7"])}
     inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[("Ġ", "7")]))
@@ -73,7 +73,7 @@ def reference(text: str = "Tom has 3 + 4 = 7.\nThe answer is 7.") -> Reference:
 
 @dataclass
 class FakeLikelihood:
-    """0.1, 0.2, ... in the order of the prompts."""
+    """Return 0.1, 0.2, ... in the order of the prompts."""
 
     requests: list[AnswerProbabilityRequest] = field(default_factory=list)
 
@@ -84,7 +84,7 @@ class FakeLikelihood:
 
 @dataclass
 class Translating:
-    """A pivot that answers in capitals; a text with "lang" is cut off."""
+    """Answer in capitals; a text with "lang" is cut off."""
 
     requests: list[SamplingRequest] = field(default_factory=list)
     together: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The draws of a recipe without groups: each is some step's, once, whatever happens to the learner."""
+"""Test the draws of a recipe without groups: each belongs to one step, also when the learner fails."""
 
 import pytest
 

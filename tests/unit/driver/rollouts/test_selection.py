@@ -1,4 +1,4 @@
-"""Which groups may be learned from now: small cases by hand, and a whole run's arithmetic at random."""
+"""Test which groups may be learned from now: small cases by hand, and random whole runs."""
 
 from dataclasses import dataclass, field
 from random import Random

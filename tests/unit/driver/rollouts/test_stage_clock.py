@@ -10,7 +10,7 @@ from tests.refusals import raised
 
 
 class Hand:
-    """The clock's, in seconds."""
+    """Hold the time of the clock, in seconds."""
 
     at = 100.0
 

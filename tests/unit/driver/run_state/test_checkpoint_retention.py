@@ -23,7 +23,7 @@ def run(tmp_path: Path) -> CheckpointedRun:
 
 @contextmanager
 def full_disk(num_bytes: int) -> Iterator[None]:
-    """No file may grow beyond this: the system refuses the write, as it does where a disk is full."""
+    """Let no file grow beyond this size: the system refuses the write, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
     try:

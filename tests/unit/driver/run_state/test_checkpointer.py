@@ -24,7 +24,7 @@ LAST_STEP = 5
 
 @dataclass
 class FailingLearner(FakeLearner):
-    """Its disk is full at one save, or it dies."""
+    """Fail at one save because its disk is full, or die."""
 
     failures: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
 
@@ -57,7 +57,7 @@ def checkpointer(
 
 @dataclass(kw_only=True)
 class Stepping:
-    """A loop that draws problems and calls the checkpointer, as a recipe's does."""
+    """Draw problems and call the checkpointer, as the loop of a recipe does."""
 
     folder: Path
     learner: FakeLearner = field(default_factory=FakeLearner)

@@ -21,7 +21,7 @@ Sections = dict[str, dict[str, object]]
 
 
 def config(folder: Path, **sections: dict[str, object]) -> Config:
-    """A run in `folder` on a policy that is there, whose weights are `policy/model.safetensors`."""
+    """Return the config of a run in `folder` whose policy's weights are `policy/model.safetensors`."""
     base: Sections = {
         "run": {"folder": str(folder), "name": "mine"},
         "policy": {"model": str(folder / "policy")},

@@ -12,7 +12,7 @@ NOTHING = StepOutcome(groups=(), dropped=(), stage_seconds={}, pivot=ReferenceCo
 
 
 def metrics(outcome: StepOutcome) -> dict[str, float]:
-    """Of staleness and weights alone."""
+    """Return the metrics of staleness and weights only."""
     return {name: value for name, value in step_metrics(outcome).items() if name.startswith(("staleness/", "weights/"))}
 
 

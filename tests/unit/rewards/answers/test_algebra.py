@@ -1,4 +1,4 @@
-"""When two formulas are equal by their values, and how exactly."""
+"""Test when two formulas are equal by their values, and how exactly."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What counts as one declaration, what as several, and what as none; and that worked solutions have exactly one."""
+"""Test what counts as one declaration, as several, and as none; worked solutions have exactly one."""
 
 import csv
 import json

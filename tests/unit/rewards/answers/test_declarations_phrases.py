@@ -1,4 +1,4 @@
-"""How writers of each language declare an answer other than with the closing phrase that they are asked for."""
+"""Test other phrases than the closing phrase with which writers of each language declare an answer."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which equations of a running text are found, and whether they hold."""
+"""Test which equations of a running text are found, and whether they are true."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What counts as a declared final answer, and how its number is read."""
+"""Test what counts as a declared final answer, and how its number is read."""
 
 import json
 from fractions import Fraction

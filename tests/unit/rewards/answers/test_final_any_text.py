@@ -1,4 +1,4 @@
-"""What holds of answers for every text: nothing raises or hangs, and what is written in a language is read back."""
+"""Test answers in any text: no text raises or hangs, and a number written in a language is read back."""
 
 import pytest
 from hypothesis import given, settings
@@ -71,7 +71,7 @@ NATIVE_DIGITS = {
 
 
 def written(whole: int, decimals: str, code: str, *, is_grouped: bool, is_native: bool) -> str:
-    """The number as a writer of the language puts it."""
+    """Return the number as a writer of the language writes it."""
     mark = LANGUAGES[code].decimal_mark
     group = {"fr": "\u202f", "ru": "\u00a0", ",": "."}.get(code if code in ("fr", "ru") else mark, ",")
     text = f"{whole:,}".replace(",", group) if is_grouped else str(whole)

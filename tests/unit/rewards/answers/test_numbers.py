@@ -1,4 +1,4 @@
-"""Numbers as people write them: fractions, percents, scale words, and what is too long to be one."""
+"""Test numbers as people write them: fractions, percents, scale words, and numbers that are too long."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Numbers that are not written in digits: Chinese numerals, Roman ones, and numbers in one character."""
+"""Test numbers that are not written in digits: Chinese numerals, Roman ones, and numbers in one character."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which option letter a declaration names."""
+"""Test which option letter a declaration names."""
 
 import pytest
 

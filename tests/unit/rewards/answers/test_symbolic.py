@@ -1,4 +1,4 @@
-"""What counts as an expression, and when two are equal; nothing that is written may run away."""
+"""Test what counts as an expression, and when two are equal; no expression may compute without end."""
 
 import subprocess
 import sys

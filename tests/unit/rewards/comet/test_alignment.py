@@ -1,4 +1,4 @@
-"""Which sentences of two texts say the same."""
+"""Test which sentences of two texts are aligned."""
 
 from collections.abc import Sequence
 

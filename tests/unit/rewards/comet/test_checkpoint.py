@@ -1,4 +1,4 @@
-"""COMET's files: what is read, what is refused, and what is converted when."""
+"""Test COMET's files: which are read, which are refused, and when one is converted."""
 
 import os
 import pickle
@@ -65,7 +65,7 @@ def test_where_the_models_folder_cant_be_written_the_conversion_goes_to_the_cach
 
 
 class Harmful:
-    """What an attacker would put into a checkpoint."""
+    """Imitate an object that an attacker puts into a checkpoint."""
 
     def __init__(self, path: str) -> None:
         self.path = path

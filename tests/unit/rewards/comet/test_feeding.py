@@ -1,4 +1,4 @@
-"""What COMET gets of an English text and a response, in each of the four ways."""
+"""Test what COMET gets of an English text and a response, in each of the four ways."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The three COMET classes on tiny random networks: texts in, scores out."""
+"""Test the three COMET classes on tiny random networks: texts in, scores out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def load(folder: Path, **options: object) -> CometMetric:
 
 @contextmanager
 def count_encoded() -> Iterator[list[int]]:
-    """The number of sequences in each call of the encoder."""
+    """Record the number of sequences in each call of the encoder."""
     calls: list[int] = []
 
     def note(module: torch.nn.Module, _: object) -> None:

@@ -1,4 +1,4 @@
-"""The modules under COMET's scores, on numbers worked by hand."""
+"""Test the modules under COMET's scores, on numbers worked by hand."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""How texts that are too long are split, and what the pieces are worth together."""
+"""Test how texts that are too long are split, and how the scores of the pieces are combined."""
 
 from collections.abc import Sequence
 
@@ -68,7 +68,7 @@ def test_an_empty_side_is_scored_as_something_unrelated_and_two_empty_ones_not_a
 
 
 class Silent(Dictionary):
-    """Translates nothing that speaks of a dog."""
+    """Return no translation for a text with a dog."""
 
     def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
         return ["" if "Hund" in text else text for text in texts]

@@ -1,4 +1,4 @@
-"""What hparams.yaml says about a COMET model, and what is refused."""
+"""Test what hparams.yaml says about a COMET model, and what is refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What COMET says of whole reasonings and of answers in words."""
+"""Test COMET's scores of whole reasonings and of answers in words."""
 
 from collections.abc import Sequence
 

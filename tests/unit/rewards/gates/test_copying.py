@@ -1,4 +1,4 @@
-"""The gate for copying: a copied question is refused, a solution is not, and each limit holds from both sides."""
+"""Test the gate for copying: a copied question is refused, a solution is not, each limit from both sides."""
 
 import pytest
 

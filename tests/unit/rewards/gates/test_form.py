@@ -1,4 +1,4 @@
-"""The gates for format and length: what a response may look like, and each of their limits from both sides."""
+"""Test the gates for format and length: the allowed forms of a response, and each limit from both sides."""
 
 import pytest
 

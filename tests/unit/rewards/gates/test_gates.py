@@ -1,4 +1,4 @@
-"""All gates together, and those for language, truncation and empty reasoning."""
+"""Test all gates together, and those for language, truncation and empty reasoning."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def respond(code: str, reasoning: str) -> str:
 
 
 def gates_open(identifier: LanguageIdentifier, code: str, response: str) -> tuple[bool, bool]:
-    """(language, answer_language)"""
+    """Return whether the gates are open: (language, answer_language)."""
     reading = a_reading(response, language=code, question="", reference=f"{ENGLISH}\nThe answer is 15.")
     return LanguageGate(identifier).is_open(reading), AnswerLanguageGate(identifier).is_open(reading)
 

@@ -1,4 +1,4 @@
-"""Texts in the asked language are accepted and all others refused, and each limit holds from both sides."""
+"""Test that texts in the asked language are accepted and others refused, each limit from both sides."""
 
 import csv
 from collections.abc import Iterator
@@ -388,7 +388,7 @@ def test_short_sentences_of_another_script_are_checked_together(
 
 @pytest.fixture
 def unknown_to_lingua() -> Iterator[LanguageIdentifier]:
-    """An identifier for a language with the words of German, of which lingua has never heard."""
+    """Return an identifier for a language that lingua does not know, with the words of German."""
     use_own_languages([LANGUAGES["de"].model_copy(update={"code": "qq"})])
     yield LanguageIdentifier(("qq",))
     use_own_languages(())

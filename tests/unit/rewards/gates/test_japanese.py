@@ -1,4 +1,4 @@
-"""What only shares letters with Japanese is refused, and each limit holds from both sides."""
+"""Test that a text that only shares letters with Japanese is refused, each limit from both sides."""
 
 import pytest
 

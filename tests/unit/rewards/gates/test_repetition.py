@@ -1,4 +1,4 @@
-"""The gate for repetition: loops are refused, faithful solutions are not, and each limit holds from both sides."""
+"""Test the gate for repetition: loops are refused, faithful solutions are not, each limit from both sides."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""The sentence encoder on a tiny real model: order, length, cache, counters."""
+"""Test the sentence encoder on a tiny real model: order, length, cache, counters."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is said of a model's licence."""
+"""Test the message about a model's licence."""
 
 from pathlib import Path
 

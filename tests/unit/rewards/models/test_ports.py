@@ -1,4 +1,4 @@
-"""The pure maths of rewards: cosines."""
+"""Test the cosines of vectors."""
 
 import math
 

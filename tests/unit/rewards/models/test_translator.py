@@ -1,4 +1,4 @@
-"""The translator on a tiny random model with NLLB's own tokenizer class: codes, batches, segments, limits.
+"""Test the translator on a tiny random model with NLLB's tokenizer class: codes, batches, segments, limits.
 
 A random model says nothing that anyone could read: what is held here is that it is fed as transformers would feed it.
 """
@@ -34,7 +34,7 @@ def load(folder: Path, *, batch_size: int = 4, max_tokens: int = 40, cache_size:
 
 
 def by_transformers(folder: Path, sentence: str, *, source: str, target: str) -> str:
-    """As transformers' documentation has it: the tokenizer adds what the source language wants."""
+    """Tokenize as transformers' documentation says: the tokenizer adds what the source language needs."""
     tokenizer = AutoTokenizer.from_pretrained(folder, src_lang=source)
     model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
     inputs = tokenizer(sentence, return_tensors="pt")

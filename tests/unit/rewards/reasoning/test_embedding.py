@@ -1,4 +1,4 @@
-"""Reasonings compared by embeddings, with encoders whose vectors are known."""
+"""Test how reasonings are compared by embeddings, with encoders whose vectors are known."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from tests.refusals import raised
 
 
 class TableEncoder:
-    """Vectors by text; a token a word and one for every text; remembers what it was asked to do."""
+    """Return vectors by text, count a token a word and one for each text, and record the calls."""
 
     def __init__(
         self, vectors: Mapping[str, tuple[float, ...]], *, max_tokens: int = 0, fingerprint: str = "table"

@@ -1,4 +1,4 @@
-"""What of a response is compared with what of its reference."""
+"""Test which part of a response is compared with which part of its reference."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Reasonings compared in English: who translates what and how often, and what happens where nobody can."""
+"""Test how reasonings are compared in English: what is translated how often, and what if no translator can."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SPANISH = "Tom tiene 3 manzanas y compra 4."
 
 @dataclass
 class Dictionary:
-    """Knows whole texts by heart."""
+    """Translate whole texts from a table."""
 
     entries: dict[str, str] = field(default_factory=lambda: {GERMAN: ENGLISH, SPANISH: ENGLISH})
     asked: list[tuple[str, str, list[str]]] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Dictionary:
 
 @dataclass
 class SameText:
-    """1 for equal texts, else 0; keeps what it was given."""
+    """Return 1 for equal texts, else 0; keep the texts."""
 
     seen: list[ReasoningPair] = field(default_factory=list)
     fingerprint: str = "same-text"

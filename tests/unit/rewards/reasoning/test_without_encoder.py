@@ -1,4 +1,4 @@
-"""Reasonings compared without an encoder: the probability that the policy gave the answer is passed on."""
+"""Test the comparison without an encoder: the probability that the policy gave the answer is passed on."""
 
 import math
 

@@ -13,7 +13,7 @@ COST = 3
 
 
 def count_characters(texts: Sequence[str]) -> list[int]:
-    """A tokenizer with a token a character, and three for every text."""
+    """Count a token for each character, and three for every text."""
     return [COST + len(text) for text in texts]
 
 
@@ -62,7 +62,7 @@ def test_nothing_but_white_space_is_lost_and_no_chunk_is_over_the_limit(text: st
 
 def test_tokens_that_grow_when_pieces_are_put_together_do_not_break_the_limit() -> None:
     def count_pairs(texts: Sequence[str]) -> list[int]:
-        """Every pair of neighbouring letters is a token more than its letters."""
+        """Count two tokens for each letter, and one for each text."""
         return [1 + 2 * len(text) for text in texts]
 
     def count_oddly(texts: Sequence[str]) -> list[int]:

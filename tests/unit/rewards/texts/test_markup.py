@@ -1,4 +1,4 @@
-"""What is left of a text without Markdown and LaTeX."""
+"""Test what is left of a text without Markdown and LaTeX."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Letters are weighed by script, and symbols are counted apart from vowel signs."""
+"""Test that letters are weighed by script, and that symbols and vowel signs are counted separately."""
 
 import pytest
 
