@@ -1,4 +1,4 @@
-"""What every test gets: an environment without a network and without threads that fight over the cores.
+"""Give every test an environment without a network and without threads that compete for the cores.
 
 Set before any engine is imported. No fixture here touches a process that a test did not start.
 """

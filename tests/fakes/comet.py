@@ -13,7 +13,7 @@ GERMAN = ["Roger hat 5 Bälle.", "Er kauft 2 Dosen mit je 3 Bällen, das sind 6 
 
 
 class Dictionary:
-    """A translator that marks what it translates, and counts."""
+    """Translate by a mark on the text, and count the translations."""
 
     fingerprint = "dictionary"
 
@@ -26,7 +26,7 @@ class Dictionary:
 
 
 class SharedNumbers:
-    """A metric of at most `limit` words a side: 1 where both sides have the same numbers, else 0."""
+    """Score 1 if both sides have the same numbers, else 0; each side has at most `limit` words."""
 
     fingerprint = "shared"
     needs_reference = False

@@ -146,7 +146,7 @@ class GatedWorker:
 
 
 class Mortal(Protocol):
-    """A fake that can be killed."""
+    """Imitate an actor that can be killed."""
 
     def die(self) -> None: ...
 
@@ -194,7 +194,7 @@ class FakeRole(Generic[Fake]):
 
     @property
     def changes(self) -> list[str]:
-        """The changes of state after loading."""
+        """Return the changes of state after loading."""
         return [reason for kind, reason, _ in self.events if kind == "worker" and ": starting" not in reason]
 
 

@@ -25,14 +25,14 @@ KL = (("kl", "loss"),)
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a rank saw after the checkpoint."""
+    """Hold what a rank saw after the checkpoint."""
 
     metrics: list[Mapping[str, float]]  # of the three steps
     measures: Mapping[int, TokenMeasures]  # of its sequences, in the end
 
 
 def samples_of(step: int) -> list[TrainSample]:
-    """With all that any recipe's rows have; what an algorithm does not ask for it does not read."""
+    """Return samples with every field that any recipe has; an algorithm ignores the fields that it does not need."""
     samples = [
         replace(
             sample,
@@ -46,7 +46,7 @@ def samples_of(step: int) -> list[TrainSample]:
 
 
 def take_steps(learner: LearnerRank, place: RankPlace, steps: Sequence[int]) -> list[Mapping[str, float]]:
-    """The metrics of every step that do not tell the time."""
+    """Return the metrics of every step, without those of time."""
     reports = []
     for step in steps:
         batch = packed(samples_of(step), num_ranks=place.world_size)

@@ -31,7 +31,7 @@ TOO_SMALL = 300_000  # bytes: less than a rank's optimizer shard
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One learner and what is special about it."""
+    """Describe one learner and what is special about it."""
 
     dtype: str = "float32"
     keeps_whole: bool = True
@@ -52,7 +52,7 @@ SAVED_BY_ONE = "sharded by one"
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:
-    """Of one case, the mean over all sequences per engine and step."""
+    """Hold the losses of one case: the mean over all sequences for each engine and step."""
 
     before: list[float]
     after: list[float]  # of the ranks that never stopped
@@ -63,7 +63,7 @@ class Losses:
 
 
 class NextToken(torch.nn.Module):
-    """The mean loss of the next token, from hidden states with some dropout."""
+    """Compute the mean loss of the next token, from hidden states with some dropout."""
 
     def __init__(self, causal: PreTrainedModel, dropout: float) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ def seed(rank: int) -> None:
 
 
 def save_and_go_on(_: RankSetup, place: RankPlace, model: Path, folder: Path) -> None:
-    """Every case: three steps, save, three more; then engines that load it and take the same three."""
+    """Take three steps in every case, save, and take three more; then load into new engines and repeat these."""
     from actors.learning.shards import load_shards, save_shards
 
     join(place)
@@ -208,7 +208,7 @@ def fail_together(rank: int, world_size: int, model: Path, folder: Path) -> None
 
 
 def go_on_elsewhere(_: RankSetup, place: RankPlace, model: Path, folder: Path) -> None:
-    """What two ranks saved goes on here, and what one rank saves goes on at two."""
+    """Continue here what two ranks saved, and at two ranks what one rank saves."""
     from actors.learning.shards import load_shards, save_shards
 
     join(place)
@@ -239,7 +239,7 @@ def go_on_elsewhere(_: RankSetup, place: RankPlace, model: Path, folder: Path) -
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that ranks have saved and learned, two of them first, then one, then three."""
+    """Return all that ranks have saved and learned: first two of them, then one, then three."""
     folder = tmp_path_factory.mktemp("shards")
     model = build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
     on_ranks(Job(model=model, num_ranks=2), save_and_go_on, model, folder)

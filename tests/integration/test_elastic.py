@@ -1,4 +1,4 @@
-"""Nodes that disappear and come, on a Ray cluster of several nodes: small actors in the place of engines.
+"""Test nodes that disappear and come, on a Ray cluster of several nodes, with small actors instead of engines.
 
 A node is a raylet of its own on this machine. Removing one kills it, so Ray must find out by itself, as on a real
 cluster; the head is told to be quick about it.
@@ -35,7 +35,7 @@ Test = Callable[["Crew"], Coroutine[object, object, None]]
 
 
 def echo_class() -> RemoteClass:
-    """Answers with its node's id, after one second per token that may be drawn.
+    """Return an actor class that answers with its node's id, after one second for each token that may be drawn.
 
     Made here, so that Ray sends the class itself: its processes don't know the tests."""
 
@@ -62,7 +62,7 @@ def echo_class() -> RemoteClass:
 
 @dataclass
 class Nodes:
-    """The cluster's nodes; the head has room for one worker."""
+    """Hold the cluster's nodes; the head has resources for one worker."""
 
     cluster: Cluster
 
@@ -75,7 +75,7 @@ class Nodes:
 
 @dataclass
 class Crew:
-    """Workers of a fleet, in bundles of one CPU each, that follow the nodes."""
+    """Run the workers of a fleet, in bundles of one CPU each, that follow the nodes."""
 
     nodes: Nodes
     second: object  # the node of the second worker
@@ -90,7 +90,7 @@ class Crew:
         return [worker.name for worker in self.supervisor.serving()]
 
     async def ask(self, num: int, *, seconds: int = 0) -> set[str]:
-        """The nodes that so many requests, made at once, were answered on; each takes so long there."""
+        """Return the nodes that answered so many simultaneous requests, each of which takes so long."""
         first, self.num_asked = self.num_asked, self.num_asked + num
         answers = await asyncio.gather(*(self.pool.sample(a_request(first + number, seconds)) for number in range(num)))
         return {rollout.text for rollouts in answers for rollout in rollouts}
@@ -136,7 +136,7 @@ def _read_settings_again() -> None:
 
 @pytest.fixture
 def nodes(protected: None) -> Iterator[Nodes]:
-    """A cluster with a head for one worker; this process is connected to it."""
+    """Start a cluster with a head for one worker, and connect this process to it."""
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False},
@@ -150,7 +150,7 @@ def nodes(protected: None) -> Iterator[Nodes]:
 
 
 def followed(nodes: Nodes, test: Test, *, least: int = 1, most: int = 2) -> None:
-    """Two workers on two nodes, looked after every half second, for the time of a test."""
+    """Run two workers on two nodes, checked every half second, during a test."""
     layout = a_layout("policy", 2, cpus=1)
     second, echo = nodes.add(), echo_class()
 
@@ -267,17 +267,17 @@ def test_where_no_fewer_may_be_a_worker_waits_for_its_node_and_keeps_its_name(no
 
 
 def _head() -> str:
-    """The driver's own node."""
+    """Return the driver's own node."""
     return ray.get_runtime_context().get_node_id()
 
 
 def _node(crew: Crew, index: int) -> str | None:
-    """Of the worker in one of the first bundles."""
+    """Return the node of the worker in one of the first bundles."""
     return next(slot.node for slot in crew.capacity.look().slots if slot.key == f"bundle {index}")
 
 
 def _announce_end(node: str | None) -> None:
-    """What a cloud's notice of preemption does to a node."""
+    """Imitate a cloud's notice of preemption of a node."""
     assert node is not None
     preempted = 2  # DRAIN_NODE_REASON_PREEMPTION
     address = ray.get_runtime_context().gcs_address

@@ -1,4 +1,4 @@
-"""The real vLLM on a tiny random model: sampling, log-probabilities, answer probabilities, refusals."""
+"""Test the real vLLM on a tiny random model: sampling, log-probabilities, answer probabilities, refusals."""
 
 import math
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def answer_request(
 
 
 def expected_probabilities(model: PreTrainedModel, *, answer: tuple[int, ...] = ANSWER) -> list[float]:
-    """Of the answer's tokens after each of PROMPTS, by plain forwards of transformers at temperature 1."""
+    """Return the answer's token probabilities after each of PROMPTS, by transformers at temperature 1."""
     expected = []
     for prompt in PROMPTS:
         with torch.no_grad():
@@ -49,7 +49,7 @@ def expected_probabilities(model: PreTrainedModel, *, answer: tuple[int, ...] = 
 
 
 def tiny_pivot(folder: Path) -> PivotConfig:
-    """The tiny policy's engine, frozen."""
+    """Start the tiny policy's engine, frozen."""
     shared = set(EngineConfig.model_fields)
     return PivotConfig(**tiny_policy(folder).model_dump(include=shared))
 
@@ -233,7 +233,7 @@ def test_pivot_is_frozen_and_samples_at_once(folder: Path) -> None:
 
 
 def build_padded_model(plain: Path, folder: Path, *, num_padding: int) -> Path:
-    """The tiny model with an untied head of more rows than the tokenizer has ids, and these far the likeliest."""
+    """Build the tiny model with an untied head of more rows than token ids; the extra rows are by far the likeliest."""
     config = LlamaConfig.from_pretrained(plain)
     config.tie_word_embeddings, config.vocab_size = False, config.vocab_size + num_padding
     torch.manual_seed(3)

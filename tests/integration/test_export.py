@@ -38,7 +38,7 @@ class OwnForCausalLM(LlamaForCausalLM):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A model folder, where its export goes, and how it is exported."""
+    """Describe a model folder, where its export goes, and how it is exported."""
 
     model: Path
     folder: Path
@@ -48,7 +48,7 @@ class Case:
 
 
 def export(cases: list[Case]) -> None:
-    """As the one rank of a learner would; DeepSpeed stays out of the tests' own process."""
+    """Export as the one rank of a learner does; DeepSpeed is not loaded into the tests' own process."""
     from actors.learning.weight_source import ZeroWeightSource
 
     for case in cases:
@@ -73,7 +73,7 @@ def export(cases: list[Case]) -> None:
 
 
 def learn(model: Path, folder: Path) -> None:
-    """One step of a whole learner rank on a model with code of its own, and the export after it."""
+    """Take one step of a whole learner rank on a model with code of its own, and export it after that."""
     from actors.learning.rank import LearnerRank
 
     with socket.socket() as probe:
@@ -94,7 +94,7 @@ WEIGHTS_LIMIT = 100_000  # bytes that a file may have; the tiny model's weights 
 
 
 def export_to_full_disks(model: Path, folder: Path) -> None:
-    """Three exports that can't be written, each of them for another library to notice, and one that can."""
+    """Try three exports that can't be written, each noticed by another library, and one that can."""
     from actors.learning.weight_source import ZeroWeightSource
 
     source = ZeroWeightSource(
@@ -115,7 +115,7 @@ def failure_of(source: "ZeroWeightSource", folder: Path) -> str:
 
 
 def in_a_process(modules: Path, work: Callable[..., None], *arguments: object) -> None:
-    """`modules`: where a model's own code is copied when it is loaded."""
+    """Run in a process; `modules` is where a model's own code is copied when it is loaded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_MODULES_CACHE", str(modules))
         patch.setenv("DS_ACCELERATOR", "cpu")
@@ -146,7 +146,7 @@ def exports(tiny: Path) -> dict[str, Case]:
 
 
 def variant(tiny: Path, name: str, generation: dict[str, float]) -> Path:
-    """The tiny model with another generation config, written by hand as published ones are."""
+    """Write the tiny model with another generation config, by hand as published ones are."""
     folder = copied(tiny, name, load(tiny))
     path = folder / "generation_config.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | generation), encoding="utf-8")

@@ -76,7 +76,7 @@ FAMILIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What the learner did with one family."""
+    """Hold what the learner did with one family."""
 
     report: StepResult
     vocab_size: int | None  # the rows that count, where there are others
@@ -85,7 +85,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One family, seen from both sides."""
+    """Hold one family's results from the learner and from the engine."""
 
     trained: Trained
     base: Path
@@ -137,7 +137,7 @@ def packed(samples: list[TrainSample]) -> TrainBatch:
 
 
 def run_learner(folder: Path, link: Connection) -> None:
-    """The learner's process: for each family a rank that steps, exports, and measures what it is sent."""
+    """Run the learner's process: for each family a rank that steps, exports, and measures what it is sent."""
     torch.set_num_threads(1)
     here = place()  # of all of them: DeepSpeed can't join a second process group
     lesson = packed([sample(tuple(range(100 + 30 * k, 120 + 30 * k)), advantage=(-1.0) ** k) for k in range(4)])
@@ -206,7 +206,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
 
 
 def draw(exported: Path) -> list[Rollout]:
-    """By vLLM: one greedily, four at the learner's temperature."""
+    """Draw with vLLM: one response greedily, four at the learner's temperature."""
     shared = tiny_policy(exported).model_dump(include=set(EngineConfig.model_fields))
     engine = GenerationEngine(PivotConfig(**shared), device="cpu")
     asked = [request("greedy", temperature=0), request("drawn", seeds=(1, 2, 3, 4), temperature=TEMPERATURE)]

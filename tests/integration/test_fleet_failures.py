@@ -1,4 +1,4 @@
-"""What becomes of a fleet's requests when real processes are killed or stopped: plain actors, and the policy's engine.
+"""Test a fleet's requests when real processes are killed or stopped: plain actors, and the policy's engine.
 
 The plain actors answer a request only while a file exists, so that a test decides what is under way when it strikes.
 """
@@ -39,14 +39,14 @@ DEADLINE_S = 300
 
 @pytest.fixture(scope="module")
 def bundles(environment: dict[str, str]) -> Iterator[Bundles]:
-    """Two places of a Ray of our own, in this process' name."""
+    """Reserve two bundles of a Ray that this process started."""
     layout = a_layout("policy", 2, cpus=0.5)
     with own_bundles(layout, environment) as reserved:
         yield reserved
 
 
 class Watched:
-    """A supervisor's events and processes."""
+    """Hold a supervisor's events and processes."""
 
     def __init__(self, starts: list[Callable[[], RemoteActor]], *, starts_stale: bool = False) -> None:
         self.events: list[str] = []
@@ -192,7 +192,7 @@ def test_when_every_restart_is_spent_all_that_wait_hear_who_was_given_up_and_why
 
 
 def real_engine(bundles: Bundles, tiny_models: TinyModels) -> Callable[[], RemoteActor]:
-    """It loads in a thread: its process answers meanwhile."""
+    """Load in a thread: the process answers meanwhile."""
     arguments = (tiny_policy(tiny_models.policy), "cpu", "object_store")
     return partial(start_actor, EngineWorker, bundles.layout.placements[0], bundles, arguments)
 

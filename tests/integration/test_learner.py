@@ -26,7 +26,7 @@ from tests.integration.programs.plain_learning import (
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one rank saw."""
+    """Hold what one rank saw."""
 
     before: Weights
     after: Weights
@@ -51,7 +51,7 @@ def with_measures(samples: Sequence[TrainSample], measures: dict[int, TokenMeasu
 
 
 def train(setup: RankSetup, place: RankPlace, folder: Path) -> Outcome:
-    """Each batch is measured once and learned from in two halves."""
+    """Measure each batch once, and learn from it in two halves."""
     learner = LearnerRank(setup, place)
     before = dict(pair for bucket in learner.weights.buckets() for pair in bucket)
     reports, seen = [], []
@@ -81,7 +81,7 @@ def train(setup: RankSetup, place: RankPlace, folder: Path) -> Outcome:
 
 
 def measure(learner: LearnerRank, samples: Sequence[TrainSample], place: RankPlace) -> dict[int, TokenMeasures]:
-    """Of all ranks' sequences."""
+    """Return the measures of all ranks' sequences."""
     mine = learner.measure(packed(samples, num_ranks=place.world_size).rows[place.rank])
     everyone: list[list[tuple[int, TokenMeasures]]] = [[]] * place.world_size
     torch.distributed.all_gather_object(everyone, mine)
@@ -113,7 +113,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcomes(tied_model: Path, untied_model: Path, exports: Path) -> dict[str, list[Outcome]]:
-    """By what is special about the ranks; the outcomes of each rank."""
+    """Return the outcomes of each rank, by what is special about the ranks."""
     sharded = (*LEARNER, ("keep_whole_mib", 0))
     offloaded = (*LEARNER, ("offload_optimizer", True), ("offload_parameters", True))
     jobs = {
@@ -143,7 +143,7 @@ def metric(outcome: Outcome, name: str) -> list[float]:
 
 
 def length(weights: Weights, other: Weights) -> float:
-    """Of the difference of all weights as one vector."""
+    """Return the length of the difference of all weights as one vector."""
     assert weights.keys() == other.keys()
     return sum(float((weights[name] - other[name]).double().square().sum()) for name in weights) ** 0.5
 

@@ -1,4 +1,4 @@
-"""What becomes of a learner and its pushes when processes die, hang or raise: real ranks, and plain actors for workers.
+"""Test a learner and its pushes when processes die, hang or raise: real ranks, and plain actors for workers.
 
 One scenario, played once. Ranks start twice: at the beginning, and after one of them was killed.
 """
@@ -32,7 +32,7 @@ THREADS = {"env_vars": {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}}
 
 @ray.remote(num_cpus=0.1)
 class Receiver:
-    """A policy worker without an engine. `fault` befalls it at the second bucket of its first update."""
+    """Imitate a policy worker without an engine; `fault` happens at the second bucket of its first update."""
 
     def __init__(self, fault: str) -> None:
         self._fault = fault
@@ -98,7 +98,7 @@ class Receivers:
 
 @dataclass(frozen=True, kw_only=True)
 class Pushed:
-    """One push, and what the workers that are left have heard."""
+    """Hold one push, and the messages that the remaining workers received."""
 
     report: PushResult
     versions: dict[str, int]
@@ -108,7 +108,7 @@ class Pushed:
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """What was seen while the scenario was played."""
+    """Hold what was seen while the scenario was played."""
 
     pushes: dict[str, Pushed]  # by the fault of policy-1
     undisturbed: StepResult  # after the checkpoint, nothing having happened
@@ -191,7 +191,7 @@ async def started() -> tuple[list[RemoteActor], list[ProcessInfo]]:
 
 
 async def pushed(learner: LearnerRanks, version: int, fault: str) -> Pushed:
-    """One push to two new workers, the second of which has a fault."""
+    """Push once to two new workers, the second of which has a fault."""
     workers = learner.policy = Receivers(policy_0="", policy_1=fault)
     await workers.heard()  # they have started
     report = await learner.push_weights(version)
@@ -199,7 +199,7 @@ async def pushed(learner: LearnerRanks, version: int, fault: str) -> Pushed:
 
 
 async def stopped(ranks: list[RemoteActor], found: list[ProcessInfo], batch: TrainBatch) -> BaseException | None:
-    """A rank that hangs; it goes on afterwards, and so do its step and the others'."""
+    """Stop a rank; it continues afterwards, and so do its step and the others'."""
     learner = LearnerRanks(ranks, timeout_s=600, rules=HASTY, policy=None)
     os.kill(found[1].pid, signal.SIGSTOP)
     try:
@@ -210,7 +210,7 @@ async def stopped(ranks: list[RemoteActor], found: list[ProcessInfo], batch: Tra
 
 
 async def raised(ranks: list[RemoteActor], batch: TrainBatch) -> BaseException | None:
-    """A rank with a token that no vocabulary has; the other waits for it in a collective."""
+    """Give a rank a token that no vocabulary has; the other rank waits for it in a collective."""
     learner = LearnerRanks(ranks, timeout_s=600, rules=PATIENT, policy=None)
     spoilt = tuple(replace(row, token_ids=row.token_ids + 10**6) for row in batch.rows[1])
     spoilt_batch = replace(batch, rows=(batch.rows[0], spoilt))

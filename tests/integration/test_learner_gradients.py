@@ -1,4 +1,4 @@
-"""The gradient of one optimiser step is the same however its sequences are packed, dealt, sharded and computed."""
+"""Test that an optimiser step's gradient is the same for any packing, order, sharding and computation."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ CHECKPOINTED = (*SHARDED, ("gradient_checkpointing", True))
 
 
 def gradients(setup: RankSetup, place: RankPlace, batches: Mapping[str, TrainBatch]) -> dict[str, Gradient]:
-    """Of each batch by the name of its packing, on ranks that are started once."""
+    """Return the gradient of each batch by the name of its packing, on ranks that are started once."""
     from deepspeed.utils import safe_get_full_grad
 
     from actors.learning.policy_loss import LossSettings
@@ -59,7 +59,7 @@ def dense_gradient(model: Path, samples: list[TrainSample]) -> Gradient:
 
 
 def difference(gradient: Gradient, expected: Gradient) -> float:
-    """The largest of any element, over the largest element of its parameter."""
+    """Return the largest difference of any element, over the largest element of its parameter."""
     assert gradient.keys() == expected.keys()
     return max(float((gradient[name] - expected[name]).abs().max() / expected[name].abs().max()) for name in expected)
 
@@ -110,7 +110,7 @@ def expected(model: Path) -> Gradient:
 
 
 def shared_tokens(batch: TrainBatch) -> int:
-    """Of prompts, that are learned from and not in a row of their own."""
+    """Count tokens of prompts that are learned from and not in a row of their own."""
     return sum(segment.prompt_length for rows in batch.rows for row in rows for segment in row.segments)
 
 

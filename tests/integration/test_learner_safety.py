@@ -1,4 +1,4 @@
-"""A loss or a gradient that is not finite, on any rank: no rank changes anything, and the next step is clean."""
+"""Test a loss or gradient that is not finite, on any rank: no rank changes anything, and the next step is clean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +59,7 @@ def with_returns(samples: Batch, value: float = 1.0) -> list[TrainSample]:
 
 
 def spoilt(samples: Batch, index: int, **changes: float) -> list[TrainSample]:
-    """The same samples with one value at the last token of one of them."""
+    """Return the same samples with one value at the last token of one of them."""
     spoilt = list(samples)
     for name, value in changes.items():
         values = getattr(spoilt[index], name)
@@ -105,7 +105,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Outcome
 
 
 def learned(outcome: Outcome) -> list[dict[str, float]]:
-    """What the steps that were taken have to say of losses, gradients and rates."""
+    """Return the losses, gradients and rates of the steps that were taken."""
     return [
         {name: value for name, value in report.metrics.items() if not name.startswith("learner/")}
         for report in outcome.reports

@@ -1,4 +1,4 @@
-"""Adapters on real ZeRO-3 ranks: what is trained, what is the reference, what vLLM and an exported folder get.
+"""Test adapters on real ZeRO-3 ranks: training, reference, and what vLLM and an exported folder get.
 
 Two learners with adapters take a few steps; a copy of the model in plain transformers and peft says what must come out.
 """
@@ -80,7 +80,7 @@ def load(folder: Path) -> PreTrainedModel:
 
 
 def with_adapters(job: Job, outcome: Outcome) -> PreTrainedModel:
-    """The model as it lies on disk, with the trained adapters on top of it: plain peft, in this process."""
+    """Return the model on disk with the trained adapters on top of it, by plain peft in this process."""
     settings = peft.LoraConfig(r=RANK, lora_alpha=int(ALPHA), target_modules="all-linear")
     causal = cast(PreTrainedModel, peft.inject_adapter_in_model(settings, load(job.model))).eval()
     adapters = {name: tensor for name, tensor in outcome.held.items() if ".lora_" in name}
@@ -183,7 +183,7 @@ def test_an_export_is_the_merged_model_with_tokenizer_and_the_given_template(
 
 
 class Walked:
-    """Buckets as a learner's rank 0 gave them, as LearnerWeights."""
+    """Serve buckets, as a learner's rank 0 gave them, as LearnerWeights."""
 
     def __init__(self, outcome: Outcome) -> None:
         self._outcome = outcome

@@ -1,4 +1,4 @@
-"""The sender for vLLM's transport between GPUs, with a hand-written trainer: NCCL itself needs two GPUs.
+"""Test the sender for vLLM's transport between GPUs with a hand-written trainer: NCCL itself needs two GPUs.
 
 The trainer does what vLLM's does (vllm/distributed/weight_transfer/nccl_engine.py): rank 0 has the workers join, start,
 update and finish while it reads the source; the other ranks only read it.
@@ -19,7 +19,7 @@ TENSORS = {"a": torch.ones(2, 3), "b": torch.ones(2), "c": torch.ones(3, 1)}
 
 
 class Source:
-    """Three tensors in two buckets; counts the buckets that were gathered."""
+    """Serve three tensors in two buckets, and count the buckets that were gathered."""
 
     def __init__(self) -> None:
         self.gathered = 0
@@ -34,7 +34,7 @@ class Source:
 
 
 class FakeTrainer:
-    """On rank 0 or another; `breaks` is a broadcast that fails after the first tensor."""
+    """Imitate a trainer on rank 0 or another; `breaks` is a broadcast that fails after the first tensor."""
 
     def __init__(
         self, info: NCCLTrainerInitInfo, client: WorkersClient, source: BucketSource, *, breaks: bool = False
@@ -64,7 +64,7 @@ class FakeTrainer:
 
 
 class Trainers:
-    """Opens trainers, and remembers them."""
+    """Open trainers, and keep them."""
 
     def __init__(self, *, breaks: bool = False) -> None:
         self.opened: list[FakeTrainer] = []
@@ -76,7 +76,7 @@ class Trainers:
 
 
 class Worker:
-    """Writes down what it is told; can't do one of the words."""
+    """Record its calls, and refuse one of them."""
 
     def __init__(self, *, fails_at: str = "") -> None:
         self.heard: list[str] = []

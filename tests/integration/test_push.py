@@ -1,4 +1,4 @@
-"""What a weight push promises: every policy worker computes with exactly what the learner holds, and says so.
+"""Test what a weight push promises: every policy worker computes with exactly what the learner holds.
 
 One scenario on two ZeRO-3 ranks and two vLLM workers, played once: first push, a real optimiser step, second push, and
 in the end a worker that is killed. The learning rate is so high that a forgotten push would be seen at once.
@@ -45,7 +45,7 @@ Checksums = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """What was seen while the scenario was played."""
+    """Hold what was seen while the scenario was played."""
 
     before_any_push: object  # what a worker answers
     pushes: list[PushResult]
@@ -94,7 +94,7 @@ async def play(
         return list(zip(requests, groups, strict=True))
 
     async def distance(groups: Groups) -> float:
-        """The learner's log-probabilities of these tokens, before it steps on, against those that drew them."""
+        """Compare the learner's log-probabilities of these tokens, before its next step, with those that drew them."""
         batch = batch_of(groups, config=config, pad_token_id=pad_token_id)
         return (await team.learner.step(batch)).metrics["policy/logprob_diff_mean"]
 
@@ -127,7 +127,7 @@ async def play(
 
 
 async def answer_of(team: Team, request: SamplingRequest) -> object:
-    """What the first worker itself answers; the fleet would not ask it yet."""
+    """Return what the first worker itself answers; the fleet does not send it requests yet."""
     handle = team.policy.supervisor.workers[0].handle
     async for item in handle.sample.options(num_returns="streaming").remote([request]):
         _, answer = await item
@@ -161,7 +161,7 @@ def request(problem: Problem, prompt_token_ids: tuple[int, ...], *, config: Conf
 
 
 def batch_of(groups: Groups, *, config: Config, pad_token_id: int) -> TrainBatch:
-    """Every other sample is praised and the rest are blamed, so that the gradient is not zero."""
+    """Give every other sample a positive and the rest a negative advantage, so that the gradient is not zero."""
     samples = [
         TrainSample(
             group_id=request.request_id,
@@ -254,7 +254,7 @@ def test_the_same_request_is_drawn_anew_by_the_new_weights(played: Played) -> No
 
 @torch.inference_mode()
 def logprobs(model: torch.nn.Module, request: SamplingRequest, rollout: Rollout) -> list[float]:
-    """Of the response's tokens at temperature 1; position t's logits are about token t + 1."""
+    """Return the response tokens' log-probabilities at temperature 1; position t's logits are about token t + 1."""
     tokens = torch.tensor([[*request.prompt_token_ids, *rollout.token_ids]])
     logits = model(tokens).logits[0, len(request.prompt_token_ids) - 1 : -1].float()
     drawn = torch.tensor(rollout.token_ids)[:, None]
@@ -262,6 +262,6 @@ def logprobs(model: torch.nn.Module, request: SamplingRequest, rollout: Rollout)
 
 
 def checksums_of(folder: Path) -> Checksums:
-    """Of the tensors in a model folder's one weight file, by name."""
+    """Return the checksums of the tensors in a model folder's one weight file, by name."""
     with safe_open(folder / "model.safetensors", framework="pt") as file:
         return {name: tensor_checksum(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - no mapping

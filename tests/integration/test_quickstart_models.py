@@ -1,4 +1,4 @@
-"""The quickstart's models: what `python -m quickstart` writes is loaded by the libraries that the system uses."""
+"""Test that the system's libraries load the models that `python -m quickstart` writes."""
 
 import struct
 from pathlib import Path
@@ -20,7 +20,7 @@ MODELS = ROOT / ".cache" / "models"
 
 
 def quickstart_model(name: str) -> Path:
-    """The folder that `make models` makes; made here where a test runs without it."""
+    """Return the folder that `make models` makes; it is made here if a test runs without it."""
     assert main(["--cache", str(MODELS), name]) == 0
     return MODELS / name
 

@@ -1,4 +1,4 @@
-"""A run on a cluster that somebody else started and protected by a token: as a submitted job, and by its address."""
+"""Test a run on another's cluster that a token protects: as a submitted job, and by its address."""
 
 import json
 import sys

@@ -103,7 +103,7 @@ class Scorers:
 
 @pytest.fixture(scope="module")
 def starts(environment: dict[str, str]) -> Iterator[Callable[[RewardSetup], list[Start]]]:
-    """What starts each scorer of a setup, in its bundle of a Ray of their own, in this process' name."""
+    """Return how to start each scorer of a setup, in its bundle of a Ray that this process started."""
     layout = a_layout("scorer", NUM_SCORERS, cpus=0.1)
     with own_bundles(layout, environment) as bundles:
         yield lambda setup: [
@@ -113,7 +113,7 @@ def starts(environment: dict[str, str]) -> Iterator[Callable[[RewardSetup], list
 
 @pytest.fixture(scope="module")
 def place(starts: Callable[[RewardSetup], list[Start]]) -> Callable[[RewardSetup], list[RemoteActor]]:
-    """Starts the scorers of a setup."""
+    """Start the scorers of a setup."""
     return lambda setup: [start() for start in starts(setup)]
 
 

@@ -1,4 +1,4 @@
-"""What the models of a loaded reward count, on tiny random ones: a translator that feeds a COMET metric."""
+"""Test what a loaded reward's models count, on tiny random ones: a translator that feeds a COMET metric."""
 
 import pytest
 

@@ -34,7 +34,7 @@ DEADLINE_S = 500
 
 @dataclass
 class Seen:
-    """What came of the scenario, which is played once."""
+    """Hold the results of the scenario, which is played once."""
 
     events: list[tuple[str, str, str]] = field(default_factory=list)
     first: tuple[Rollout, ...] = ()

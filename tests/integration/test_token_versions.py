@@ -1,4 +1,4 @@
-"""Weights change under samples of the real vLLM: which version drew each token, from which keys and values."""
+"""Test weights that change during samples of the real vLLM: which version drew each token, from which cache."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""Weights into the real vLLM, tensor by tensor: what arrives is what the engine computes with."""
+"""Test that the real vLLM computes with exactly the weights that arrive, tensor by tensor."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future

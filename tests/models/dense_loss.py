@@ -1,4 +1,4 @@
-"""The losses once more, straight from their formulas and by another way of computing: what the tests compare with.
+"""Compute the losses again, straight from their formulas and in another way: what the tests compare with.
 
 Padded [B, T] tensors and a mask, probabilities instead of log-probabilities, cases told apart by the advantage's sign,
 plain autograd. Shares nothing with the code under test but the settings.

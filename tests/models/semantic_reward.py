@@ -1,4 +1,4 @@
-"""A semantic reward for tests: real gates and answers, a similarity whose values are written by hand."""
+"""Build a semantic reward for tests: real gates and answers, a similarity whose values are written by hand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the engine tests share: a tiny policy, its weights as a learner would offer them, and a push without Ray."""
+"""Share what the engine tests need: a tiny policy, its weights as a learner offers them, and a push without Ray."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A pytest plugin that loads the product with one constant shifted, as an environment variable says."""
+"""Load the product with one constant shifted, as an environment variable says: a pytest plugin."""
 
 import os
 

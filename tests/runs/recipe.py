@@ -36,7 +36,7 @@ Recipe = Callable[..., Coroutine[object, object, None]]
 
 @dataclass
 class FakeCheckpointer:
-    """Keeps where the run stood after each step."""
+    """Keep the position of the run after each step."""
 
     kept: list[RunPosition] = field(default_factory=list)
 

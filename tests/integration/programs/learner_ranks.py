@@ -41,7 +41,7 @@ LENGTHS = ((5, 30), (9, 25), (4, 21), (12, 20), (3, 22), (6, 2), (7, 1))
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Ranks to start. Sections are those of a config, where they differ from what these tests want."""
+    """Describe the ranks to start: sections of a config, where they differ from what these tests want."""
 
     model: Path
     num_ranks: int = 2
@@ -71,7 +71,7 @@ class Job:
 
 
 def on_ranks(job: Job, work: Callable[..., Result], *arguments: object) -> list[Result]:
-    """What `work(setup, place, *arguments)` returns on each rank. It and all arguments travel by pickle."""
+    """Return what `work(setup, place, *arguments)` returns on each rank. It and all arguments are pickled."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -128,7 +128,7 @@ def _answer(receiver: Connection) -> tuple[bytes, str]:
 
 
 def make_samples(*, num_samples: int = len(LENGTHS), seed: int = 11) -> list[TrainSample]:
-    """Responses of unlike lengths with both signs of advantage and importance weights that are cut and that aren't."""
+    """Return responses of different lengths, with both signs of advantage, and importance weights, cut and uncut."""
     random = torch.Generator().manual_seed(seed)
     samples = []
     for index, (num_prompt, num_response) in enumerate(LENGTHS[:num_samples]):
@@ -170,5 +170,5 @@ def packed(
 
 
 def spoilt(sample: TrainSample, *, advantage: float) -> TrainSample:
-    """The same with one advantage at all its tokens."""
+    """Return the sample with one advantage at all its tokens."""
     return replace(sample, advantages=(advantage,) * len(sample.response_token_ids))

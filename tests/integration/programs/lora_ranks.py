@@ -26,7 +26,7 @@ Weights = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One learner: what its ranks are told."""
+    """Describe one learner: what its ranks are asked to do."""
 
     model: Path
     num_ranks: int
@@ -36,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What rank 0 saw; the measures are those of its own row."""
+    """Hold what rank 0 saw; the measures are those of its own row."""
 
     num_whole: int  # parameters that this rank held completely between two steps
     weights_before: Weights
@@ -70,7 +70,7 @@ def finish(ranks: Sequence[BaseProcess], folder: Path) -> Outcome:
 
 
 def a_row(rank: int) -> PackedRow:
-    """One response to PROMPT; the engine is said to have drawn its tokens as the model would at random."""
+    """Return one response to PROMPT, with engine log-probabilities as if all tokens had been equally likely."""
     random = np.random.default_rng(rank)
     token_ids = np.array([*PROMPT, *random.integers(3, 300, RESPONSE_TOKENS)], dtype=np.int64)
     loss_mask = np.arange(len(token_ids)) >= len(PROMPT)
@@ -92,7 +92,7 @@ def a_row(rank: int) -> PackedRow:
 
 
 def run_rank(job: Job, rank: int, port: int, folder: Path) -> None:
-    """The life of one rank; rank 0 leaves its outcome in `folder`."""
+    """Run one rank; rank 0 writes its outcome into `folder`."""
     from actors.learning.rank import LearnerRank
     from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 
@@ -150,7 +150,7 @@ def run_rank(job: Job, rank: int, port: int, folder: Path) -> None:
 
 
 def held_by(causal: PreTrainedModel) -> tuple[int, Weights]:
-    """How many parameters are whole on this rank, and the values of all, adapters included. A collective."""
+    """Return the number of parameters that are whole on this rank, and all values, adapters too. A collective."""
     import deepspeed
     from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 

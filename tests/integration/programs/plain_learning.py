@@ -37,7 +37,7 @@ LEARNER = (("schedule", "linear"), ("warmup_steps", 2))
 
 
 def batches() -> list[list[TrainSample]]:
-    """What each batch is made of, but for what is measured."""
+    """Return what each batch is made of, without the measures."""
     random = torch.Generator().manual_seed(5)
     return [
         [
@@ -57,7 +57,7 @@ class PlainCritic(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, sample: TrainSample) -> Tensor:
-        """[T] of the state before each response token, from one unpacked sequence."""
+        """Return [T] of the state before each response token, from one unpacked sequence."""
         tokens = torch.tensor([sample.prompt_token_ids + sample.response_token_ids])
         hidden = self.backbone(tokens).last_hidden_state[0]
         return self.head(hidden)[len(sample.prompt_token_ids) - 1 : -1, 0]
@@ -80,7 +80,7 @@ class Expected:
 
 
 def plain_torch(model: Path) -> Expected:
-    """One process, unpacked sequences, Hugging Face logits as they are, torch's AdamW: the formulas written out."""
+    """Learn in one process from unpacked sequences, with Hugging Face logits and torch's AdamW: the plain formulas."""
     policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     reference, critic = copy.deepcopy(policy), PlainCritic(model)
     optimizers = [
