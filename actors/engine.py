@@ -21,7 +21,8 @@ from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingReques
 Samples = tuple[Rollout, ...]
 
 Outcome = Samples | StaleEngine | DeadEngine | RequestFailed
-"""Of one request. An error is a value here: it belongs to this request, and the others in the message are answered."""
+"""The result of one request. An error is a value here: it concerns this request only, and the others in the message
+are answered."""
 
 
 async def as_they_finish(

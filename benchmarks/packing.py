@@ -16,12 +16,13 @@ MEAN_TOKENS = 150.0
 LONGEST_TOKENS = 512
 SHORTEST_TOKENS = 16
 SIGMA = 0.6
-"""Of the logarithm of the lengths: one sequence in six is longer than 1.5 times the mean, one in a hundred is cut."""
+"""Standard deviation of the lengths' logarithm: one sequence in six is longer than 1.5 times the mean, and one in a
+hundred is cut."""
 PROMPT_SHARE = 1 / 3
 NUM_TOKEN_IDS = 256
 """Every model has at least this many token ids."""
 NUM_SEQUENCES = 256
-"""Of a step: 32 problems, 8 responses to each. With few sequences the last row is rarely full."""
+"""Sequences of a step: 32 problems, 8 responses to each. With few sequences the last row is rarely full."""
 NUM_STEPS = 9
 AIM = 0.95
 

@@ -93,15 +93,15 @@ class Language(BaseModel):
     """Frequent words, lower case, separated by white space."""
 
     question_prefix: Text
-    """What stands before a question in a prompt, such as "Question:"."""
+    """Text before a question in a prompt, such as "Question:"."""
     instruction: Text
     """Asks for reasoning step by step in the language and for the closing phrase at the end."""
     closing: Text
     """The sentence that declares the final answer; {answer} stands for the answer."""
     or_word: Text = "/"
-    """What stands between two alternatives, such as "or"."""
+    """Word between two alternatives, such as "or"."""
     solution_label: str = ""
-    """What stands before a worked solution in MGSM's exemplars; cut when they are read."""
+    """Text before a worked solution in MGSM's exemplars; it is cut when they are read."""
 
     closing_phrases: Phrases = ()
     """Words that declare a final answer wherever they stand; the answer follows."""

@@ -1,6 +1,6 @@
-"""Call all ranks of the learner at once, and find out early that one of them will never answer.
+"""Call all ranks of the learner at once, and detect early that one of them will never answer.
 
-Ranks meet in collectives, so one that is lost leaves the others waiting in one: the first sign of a loss ends the call.
+Ranks wait for each other in collectives. If one is lost the others hang, so the first sign of a loss ends the call.
 """
 
 import asyncio
@@ -16,9 +16,10 @@ from contracts.errors import BadInput, CheckpointFailed
 Answer = TypeVar("Answer")
 
 LOOKS = 10
-"""Looks within fleet.dead_after_s: a late look counts for two at most, so a stopped driver loses no rank."""
+"""Checks within fleet.dead_after_s. A late check counts as two at most, so a driver that was stopped loses no rank."""
 SECOND_OPINION_S = 2.0
-"""How long a rank's exception waits for that of another: a rank that died says more than one that lost a connection."""
+"""Seconds to wait for the other ranks' errors after the first one: the death of a rank explains more than a lost
+connection to it."""
 
 
 class RankLost(Exception):

@@ -155,7 +155,7 @@ class TranslationReasoning(CalibratedReasoning):
     method: Literal["translation"]
     """How a reasoning is compared with the pivot's."""
     translator: Literal["seq2seq", "pivot"] = "seq2seq"
-    """Who translates: the model of `[translator]`, or the pivot's engine."""
+    """What translates: the model of `[translator]`, or the pivot's engine."""
     compare: Literal["embedding", "chrf"] = "embedding"
     """How the two English texts are compared: cosine of embeddings, or chrF."""
     chunk_tokens: Annotated[int, Field(ge=1)] | Auto = "auto"

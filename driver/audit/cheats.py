@@ -24,7 +24,7 @@ from rewards.answers.final import final_answer
 from rewards.texts.chunks import split_sentences
 
 LOOPS = 12
-"""How often the first sentence is repeated in a loop."""
+"""Number of repetitions of the first sentence in a loop."""
 LONG_CHARACTERS, LONG_HAN_CHARACTERS = 2700, 1200
 """Characters of padding that exceed 600 tokens: up to 2 per token in Chinese and Japanese, 4.5 elsewhere."""
 

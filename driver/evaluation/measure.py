@@ -82,7 +82,7 @@ class EvaluationResult:
 
     languages: tuple[LanguageResult, ...]
     measured_on: Mapping[str, str] = field(default_factory=dict)
-    """What was measured: source, split, model, policy version, limits; all that tells whether two results compare."""
+    """Source, split, model, policy version and limits: two results are comparable only if these are equal."""
 
     @property
     def accuracy(self) -> Overall:

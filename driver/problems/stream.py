@@ -24,7 +24,7 @@ _ROUNDS = 6
 
 
 class DrawState(TypedDict):
-    """What is needed to make a draw again, as plain JSON."""
+    """Hold what is needed to make a draw again, as plain JSON."""
 
     number: int
     language: str

@@ -126,7 +126,7 @@ def _mean_consistency(result: EvaluationResult | None) -> float | None:
 
 
 def verdict(record: RunRecord) -> str:
-    """Return what changed, in one or two sentences: the strongest claim that the numbers carry."""
+    """Return what changed, in one or two sentences: the strongest claim that the numbers support."""
     before, after = record.evaluations.get("before"), record.evaluations.get("after")
     if before is not None and after is not None:
         return _compared(before.accuracy_in_language, after.accuracy_in_language)
@@ -158,7 +158,7 @@ def _measured_once(overall: Overall) -> str:
 
 
 def _reward_trend(record: RunRecord) -> str:
-    """Compare the first tenth of the steps with the last; empty for fewer than four steps, which carry no claim."""
+    """Compare the first tenth of the steps with the last; empty for fewer than four steps, which are too few."""
     rewards = [step.metrics["reward/mean"] for step in record.steps if "reward/mean" in step.metrics]
     if len(rewards) < 4:
         return ""

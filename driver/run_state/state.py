@@ -8,7 +8,7 @@ from contracts.files import write_whole
 from driver.problems.draws import OpenDraws
 
 FORMAT = 2
-"""Of state.json and of a checkpoint's manifest."""
+"""Version of the format of state.json and of a checkpoint's manifest."""
 
 STATE = "state.json"
 

@@ -29,7 +29,7 @@ from contracts.rollouts import Rollout, SamplingRequest
 from tests.runs.own_ray import a_layout
 
 MEMORY = 100_000_000
-"""Of each node's object store."""
+"""Bytes of each node's object store."""
 
 Test = Callable[["Crew"], Coroutine[object, object, None]]
 

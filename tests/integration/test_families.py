@@ -96,7 +96,7 @@ class Outcome:
 
 
 def build(family: Family, folder: Path) -> Path:
-    """Random weights. Rows of the head that stand for no token are made large: whoever doesn't mask them draws them."""
+    """Write random weights. The head's rows without a token are large, so an engine that does not mask them draws them."""
     sizes = SIZES | {"vocab_size": family.vocab_size}
     config = family.config.from_dict({**sizes, **SPECIAL, "tie_word_embeddings": family.is_tied})
     torch.manual_seed(3)
@@ -185,7 +185,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
     link, far_end = processes.Pipe()
     learner = processes.Process(target=run_learner, args=(folder, far_end))
     learner.start()
-    far_end.close()  # the learner has its own: when it dies, this process hears of it
+    far_end.close()  # the learner has its own end: if it dies, this process gets an EOFError
     try:
         halves = [(cast("Trained", heard(link)), draw(folder / f"exported-{k}")) for k in range(len(FAMILIES))]
         found = {}

@@ -243,7 +243,7 @@ def test_a_worker_that_hangs_in_a_push_is_waited_for_no_longer_than_a_message_ma
     push = played.pushes["hangs"]
     assert push.report.missed == ("policy-1",)
     assert push.blamed["policy-1"] == ["did not load a bucket of weights within 5 s (weights.timeout_s)"]
-    assert push.versions == {"policy-0": 2, "policy-1": 2}  # an async actor hears the second try all the same
+    assert push.versions == {"policy-0": 2, "policy-1": 2}  # an async actor receives the second try nevertheless
 
 
 def test_a_killed_rank_ends_its_step_though_another_one_hangs(played: Played) -> None:

@@ -82,8 +82,11 @@ CRITIC_BAD = {
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Outcome]]:
-    """Of each rank. "seen" saw all bad batches between the good ones, and measured each before it learned from it;
-    "unseen" saw and learned from only the good ones."""
+    """Return the outcomes of each rank, for a learner with bad batches and one without.
+
+    "seen" saw all bad batches between the good ones, and measured each before it learned from it. "unseen" saw and
+    learned from only the good ones.
+    """
     from quickstart.tiny import build_tiny_model
 
     model = build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
@@ -136,7 +139,7 @@ def test_every_rank_skips_the_same_steps_and_names_the_sequences_at_fault(
     assert [report.is_skipped for report in one.reports] == [False, True, True, False, True, True, False]
     loss, losses, gradient, one_sequence = (report.not_finite for report in one.reports if report.is_skipped)
     assert (loss, losses, one_sequence) == ((3,), (3, 6), (0,))
-    assert gradient == ()  # every loss is finite: which sequence is at fault can't be told
+    assert gradient == ()  # every loss is finite: so the faulty sequence is unknown
 
 
 def test_the_critic_and_the_policy_skip_together(outcomes: dict[str, list[Outcome]]) -> None:

@@ -25,7 +25,7 @@ def test_the_cluster_is_closed_to_those_without_the_token(ray_cluster: RunningCl
 def test_a_submitted_job_writes_outside_its_copy(
     ray_cluster: RunningCluster, tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """As README says it, from a checkout: the working directory is uploaded, what is git-ignored stays at home."""
+    """Submit from a checkout: the working directory is uploaded without the files that git ignores."""
     config = write_config(tmp_path, tiny_models)
     runtime_env = json.dumps({"env_vars": {"PB_RLSVR_HOME": str(tmp_path / "home")}})
     submit = [str(Path(sys.executable).parent / "ray"), "job", "submit", "--address", ray_cluster.jobs]

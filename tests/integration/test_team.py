@@ -38,7 +38,7 @@ class Seen:
 
     events: list[tuple[str, str, str]] = field(default_factory=list)
     first: tuple[Rollout, ...] = ()
-    after_worker: tuple[Rollout, ...] = ()  # once the worker was killed: nobody pushed
+    after_worker: tuple[Rollout, ...] = ()  # after the worker was killed, without a push
     lost: PushResult | BaseException | None = None  # what a push says after the rank was killed
     push: PushResult | None = None  # after the restart
     after_learner: tuple[Rollout, ...] = ()

@@ -16,7 +16,7 @@ from languages.language import Language
 FOLDER = Path(__file__).resolve().parents[3] / "languages"
 RECORD: Mapping[str, Mapping[str, float]] = json.loads((FOLDER / "word_sources.json").read_text(encoding="utf-8"))
 RECORD_DIGEST = "026af61c05278ea1"
-"""Of the record as `make word-lists` wrote it from the sources; renew it with the record, never by hand alone."""
+"""Digest of the record that `make word-lists` writes from the sources. Change it only together with the record."""
 LISTS: Mapping[str, frozenset[str]] = {
     **{code: language.words for code, language in builtin_languages().items() if language.words},
     **{

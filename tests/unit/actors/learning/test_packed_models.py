@@ -72,7 +72,7 @@ def packed(parts: list[torch.Tensor]) -> RowInputs:
 
 
 def plain_logprobs(model: PreTrainedModel, parts: list[torch.Tensor]) -> torch.Tensor:
-    """Of the response tokens, sequence by sequence, at the temperature as an engine applies it: logits / T."""
+    """Return the response tokens' log-probabilities, sequence by sequence, at an engine's temperature: logits / T."""
     found = []
     for part, num_prompt in zip(parts, PROMPT_TOKENS, strict=True):
         logprobs = (model(part[None]).logits[0, :-1] / TEMPERATURE).log_softmax(dim=-1)

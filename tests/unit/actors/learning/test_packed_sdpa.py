@@ -17,7 +17,7 @@ LONG = (Segment(370), Segment(200, 0, 300), Segment(100, 0, 50))
 
 
 def seen_by_each(segments: tuple[Segment, ...], sliding_window: int | None) -> list[list[int]]:
-    """Of every token of the row, the places of those that it sees."""
+    """Return, for every token of the row, the positions of the tokens that it attends to."""
     found, start = [], 0
     for length, prompt_start, prompt_length in segments:
         sequence = [*range(prompt_start, prompt_start + prompt_length), *range(start, start + length)]
