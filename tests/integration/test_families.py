@@ -96,7 +96,7 @@ class Outcome:
 
 
 def build(family: Family, folder: Path) -> Path:
-    """Write random weights. The head's rows without a token are large, so an engine that does not mask them draws them."""
+    """Write random weights. The head's rows without a token are large: an engine that does not mask them draws them."""
     sizes = SIZES | {"vocab_size": family.vocab_size}
     config = family.config.from_dict({**sizes, **SPECIAL, "tie_word_embeddings": family.is_tied})
     torch.manual_seed(3)

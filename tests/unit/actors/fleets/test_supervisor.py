@@ -279,7 +279,7 @@ def test_after_close_there_are_no_heartbeats_and_no_restarts() -> None:
     run(work())
 
 
-# --- workers that are already loaded -----------------------------------------------------------------------------------
+# --- workers that are already loaded ----------------------------------------------------------------------------------
 
 
 def test_loaded_workers_serve_at_once_and_one_that_fails_is_retired() -> None:
