@@ -1,4 +1,4 @@
-"""Find, read or measure the calibration of a run's reasoning part.
+"""Find, read or measure the calibration of a run's reasoning component.
 
 Values are asked for through the `Similarities` port; which pairs are measured, and how the values become a scale, is
 defined with the rewards.

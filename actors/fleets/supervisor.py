@@ -48,7 +48,7 @@ class Supervisor:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.config = config
-        self.workers: list[Worker] = []  # by index; dead and retired ones too
+        self.workers: list[Worker] = []  # by index; dead and removed ones too
         self.lost: FleetLost | None = None
         self.prepare: Callable[[Worker], Awaitable[None]] | None = None
         """Awaited after a worker has loaded, before it takes requests. No other code runs between its end and the
@@ -187,7 +187,7 @@ class Supervisor:
             self._move(worker, WorkerState.READY, why)
 
     def remove(self, worker: Worker, why: str) -> None:
-        """Retire the worker for good, without a restart: it is one too many, or its devices are gone."""
+        """Remove the worker for good, without a restart: it is one too many, or its devices are gone."""
         if worker.state is not WorkerState.RETIRED:
             self._remove(worker, why)
 

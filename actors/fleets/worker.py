@@ -53,7 +53,7 @@ class RestartBudget:
         self._restarts: deque[float] = deque()
 
     def next_wait_s(self, now: float) -> float | None:
-        """Spend one restart at `now` (seconds of a monotonic clock) and return the wait before it, in seconds.
+        """Count one restart at `now` (seconds of a monotonic clock) and return the wait before it, in seconds.
 
         The wait is backoff_s, doubled for each earlier restart in the window, at most max_backoff_s. None means that
         the budget is spent.

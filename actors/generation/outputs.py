@@ -25,7 +25,7 @@ class VersionSpan(Protocol):
 
 @runtime_checkable
 class FlatLogprobs(Protocol):
-    """vLLM's flat form: the entries of token i are at [start_indices[i], end_indices[i]) of token_ids and logprobs."""
+    """Type vLLM's flat form: token i's entries are at [start_indices[i], end_indices[i]) of token_ids and logprobs."""
 
     start_indices: list[int]
     end_indices: list[int]

@@ -99,7 +99,7 @@ class ScaledWorkers(Protocol):
     """Add and remove the workers of one role: a supervisor."""
 
     def remaining(self) -> list[Worker]:
-        """Return the workers that are not retired."""
+        """Return the workers that are not removed."""
         ...
 
     def add(self, start: Callable[[], RemoteActor]) -> Worker:
@@ -107,7 +107,7 @@ class ScaledWorkers(Protocol):
         ...
 
     def remove(self, worker: Worker, why: str) -> None:
-        """Retire a worker for good; its requests go to the others."""
+        """Remove a worker for good; its requests go to the others."""
         ...
 
 
@@ -130,7 +130,7 @@ def decide(
         occupied: keys of slots with a worker.
         closed: keys of slots in which no worker may be started any more.
         without_node: keys of slots that had no node at the look before.
-        num_workers: workers that are not retired.
+        num_workers: workers that are not removed.
         limits: of the role.
     """
     remove: dict[str, str] = {}

@@ -48,7 +48,7 @@ class Prompter:
         exemplars: Mapping[str, Sequence[WorkedExample]],
         max_prompt_tokens: int,
     ) -> None:
-        """`exemplars` holds, per language, at least `config.num_exemplars` worked examples."""
+        """Prepare the prompts; `exemplars` holds, per language, at least `config.num_exemplars` worked examples."""
         self._tokenizer = tokenizer
         self._system = config.system
         self._num_exemplars = config.num_exemplars

@@ -26,7 +26,7 @@ _BATCH_ROWS = 1024  # rows of a Parquet file that are decoded at once
 
 
 class Table(Protocol):
-    """Rows with named columns, numbered from 0."""
+    """Read rows with named columns, numbered from 0."""
 
     def __len__(self) -> int: ...
 

@@ -103,7 +103,7 @@ def _split(text: str, end: re.Pattern[str]) -> list[str]:
 
 
 def _pack(pieces: Sequence[tuple[str, int]], *, target: int, room: int) -> list[str]:
-    """Neighbouring pieces put together to chunks of even size, about `target`, never over `room`."""
+    """Join neighbouring pieces into chunks of even size, about `target` tokens and never over `room`."""
     total = sum(tokens for _, tokens in pieces)
     even = total / max(1, round(total / target))
     chunks: list[str] = []

@@ -1,4 +1,4 @@
-"""PPO with its critic and fine-tuning on references, through the command line on tiny models."""
+"""Test PPO with its critic and fine-tuning on references, through the command line on tiny models."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whole learner ranks that stop and go on: reports and models are as if they had never stopped."""
+"""Test that whole learner ranks continue after a stop with the same reports and models as without it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

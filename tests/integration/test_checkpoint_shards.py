@@ -98,7 +98,7 @@ def settings(case: Case, name: str) -> dict[str, object]:
 
 
 def build(case: Case, model: Path) -> "Engines":
-    """Fresh engines of a case, by name, on every rank at the same time."""
+    """Build new engines of a case, by name, on every rank at the same time."""
     import deepspeed
     from transformers import AutoModelForCausalLM
     from transformers.integrations.deepspeed import HfDeepSpeedConfig
@@ -121,7 +121,7 @@ def build(case: Case, model: Path) -> "Engines":
 
 
 def train(engines: "Engines", *, rank: int, world_size: int) -> list[float]:
-    """STEPS optimizer steps of every engine on the same tokens; the losses are means over all ranks."""
+    """Take STEPS optimizer steps of every engine on the same tokens; the losses are means over all ranks."""
     losses = []
     tokens = torch.randint(0, 512, (BATCH, 16), generator=torch.Generator().manual_seed(1))
     for _ in range(STEPS):
@@ -177,7 +177,7 @@ def save_and_go_on(_: RankSetup, place: RankPlace, model: Path, folder: Path) ->
 
 
 def fail_together(rank: int, world_size: int, model: Path, folder: Path) -> None:
-    """Rank 1's disk is full: both ranks hear of it, and go on as if nothing had been saved."""
+    """Fill rank 1's disk: both ranks get the error, and go on as if nothing had been saved."""
     from actors.learning.shards import load_shards, save_shards
 
     seed(rank)

@@ -1,4 +1,4 @@
-"""Exported folders of models that are special in one way each: what a learner's rank 0 writes, loads again."""
+"""Test exported folders of models with one peculiarity each: what a learner's rank 0 writes can be loaded."""
 
 import json
 import multiprocessing

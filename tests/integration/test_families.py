@@ -1,4 +1,4 @@
-"""Model families, each the real way: the learner takes a step and exports, transformers and vLLM load the folder.
+"""Test model families: the learner takes a step and exports, transformers and vLLM load the folder.
 
 Tiny random weights in fp32. One process is the learner (a ZeRO-3 rank, one family after the other) and stays while this
 one asks the exported model: what vLLM draws goes back to the very rank that exported, which says how probable it is.

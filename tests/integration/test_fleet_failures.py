@@ -75,7 +75,7 @@ class Watched:
 
 @asynccontextmanager
 async def watched(starts: list[Callable[[], RemoteActor]], *, starts_stale: bool = False) -> AsyncIterator[Watched]:
-    """Everything that waits in it fails after a while; the actors are gone afterwards."""
+    """Run a test whose waits fail after a while, and end the actors afterwards."""
     fleet = Watched(starts, starts_stale=starts_stale)
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -92,7 +92,7 @@ def gated(bundles: Bundles, gate: Path) -> list[Callable[[], RemoteActor]]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Within the deadline of `watched`."""
+    """Wait until it is true, within the deadline of `watched`."""
     while not holds():
         await asyncio.sleep(0.05)
 

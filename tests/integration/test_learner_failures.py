@@ -71,7 +71,7 @@ class Receiver:
 
 
 class Receivers:
-    """Policy workers by name; one that missed two pushes is let go."""
+    """Hold policy workers by name; one that missed two pushes is removed."""
 
     def __init__(self, **faults: str) -> None:
         self.workers = {name.replace("_", "-"): Receiver.remote(fault) for name, fault in faults.items()}

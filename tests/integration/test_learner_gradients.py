@@ -72,7 +72,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_siblings() -> list[TrainSample]:
-    """Five samples with one prompt of 12 tokens, which is longer than two of the responses, and two with another."""
+    """Return five samples with one prompt of 12 tokens, longer than two of the responses, and two with another."""
     samples = make_samples()
     prompts = [samples[index].prompt_token_ids for index in (3, 3, 1, 3, 1, 3, 3)]
     return [replace(sample, prompt_token_ids=prompt) for sample, prompt in zip(samples, prompts, strict=True)]

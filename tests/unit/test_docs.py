@@ -1,4 +1,4 @@
-"""README and docs say what the code does: keys, defaults, commands, examples, links, and a limit that is easily lost.
+"""Test that README and docs agree with the code: keys, defaults, commands, examples, links, one easily lost limit.
 
 What is read here is the pages themselves: a page that falls behind the code fails.
 """
@@ -24,7 +24,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Fenced blocks of a language, in order."""
+    """Return the fenced blocks of a language, in order."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""Learner ranks with adapters, each in a process of its own: what they are told, do and leave behind."""
+"""Run learner ranks with adapters, each in a process of its own, and keep what they did."""
 
 import multiprocessing
 import socket

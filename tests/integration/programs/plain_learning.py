@@ -1,4 +1,4 @@
-"""PPO as plain torch does it: one process, unpacked sequences, the formulas written out. What real ranks must follow.
+"""Learn with PPO in plain torch: one process, unpacked sequences, plain formulas. Real ranks must give the same.
 
 Knows the learner's settings, and none of its code.
 """

@@ -1,4 +1,4 @@
-"""Finding Ray: which addresses are taken, what is said about the others, and what protects a cluster."""
+"""Test how Ray is found: accepted addresses, messages about the others, and what protects a cluster."""
 
 import io
 import os

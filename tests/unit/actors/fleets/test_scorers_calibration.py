@@ -1,4 +1,4 @@
-"""Comparing for a calibration, one call a scorer, and giving the calibration to every scorer."""
+"""Test comparisons for a calibration, one call a scorer, and sending the calibration to every scorer."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Loading, death and restarts of workers and the end of a role, with a clock moved by hand."""
+"""Test loading, death and restarts of workers and the end of a role, with a clock moved by hand."""
 
 import asyncio
 

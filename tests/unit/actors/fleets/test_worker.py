@@ -1,4 +1,4 @@
-"""Workers' states, and how often a worker may be restarted."""
+"""Test workers' states, and how often a worker may be restarted."""
 
 import pytest
 

@@ -11,7 +11,7 @@ from contracts.rollouts import Rollout
 
 @dataclass
 class Flat:
-    """Two log-probabilities at each place: the likeliest token's, which is 99, and the drawn one's."""
+    """Hold two log-probabilities for each token: the likeliest token's, which is 99, and the drawn one's."""
 
     drawn: tuple[int, ...]
     start_indices: list[int] = field(init=False)

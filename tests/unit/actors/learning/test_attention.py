@@ -176,7 +176,7 @@ def test_rows_that_share_prompts_are_not_for_plain_sdpa(tmp_path: Path) -> None:
 
 
 class Forgetful(LlamaAttention):
-    """Other people's code that hands nothing on to the attention function."""
+    """Imitate a model's own code that passes no arguments on to the attention function."""
 
     def forward(  # noqa: ANN201 - as the class it stands in for
         self, hidden_states: Tensor, position_embeddings: tuple[Tensor, Tensor], attention_mask: Tensor, **_: object

@@ -1,4 +1,4 @@
-"""Chunked log-probabilities against the whole matrix, forward and backward."""
+"""Test chunked log-probabilities against the whole matrix, forward and backward."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ NUM_TOKENS, WIDTH, VOCABULARY = 10, 6, 23
 
 @pytest.fixture
 def head() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Hidden states, weight and targets."""
+    """Return hidden states, weight and targets."""
     random = torch.Generator().manual_seed(3)
     hidden = torch.randn(NUM_TOKENS, WIDTH, generator=random).requires_grad_()
     weight = torch.randn(VOCABULARY, WIDTH, generator=random).requires_grad_()

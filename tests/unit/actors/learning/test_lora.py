@@ -46,7 +46,7 @@ def untied_qwen() -> PreTrainedModel:
 
 
 def gpt2() -> PreTrainedModel:
-    """Its layers keep their weights as [in, out], and one makes queries, keys and values together."""
+    """Return a GPT-2, whose layers keep weights as [in, out] and compute queries, keys and values together."""
     config = GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=2)
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
     return GPT2LMHeadModel(config)

@@ -1,4 +1,4 @@
-"""Packed rows through tiny random models of several families, against plain transformers on each sequence alone."""
+"""Test packed rows in tiny random models of several families, against plain transformers on each sequence alone."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Attention of a packed row against an explicit softmax over what each token may see, one token at a time."""
+"""Test attention of a packed row against an explicit softmax over what each token may see, token by token."""
 
 import pytest
 import torch

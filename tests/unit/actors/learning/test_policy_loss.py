@@ -17,7 +17,7 @@ NLL = replace(PPO, loss="nll", importance="off")
 
 
 def one_token(ratio: float, advantage: float, settings: LossSettings) -> tuple[float, float, dict[str, float]]:
-    """Loss, its gradient by the log-probability, and the metrics."""
+    """Return the loss of one token, its gradient by the log-probability, and the metrics."""
     tokens = tokens_with(ratios=[ratio], advantages=[advantage])
     result = policy_loss(tokens, settings)
     result.loss.backward()

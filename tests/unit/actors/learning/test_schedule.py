@@ -1,4 +1,4 @@
-"""Learning rates by optimiser step, worked by hand."""
+"""Test learning rates by optimiser step, worked by hand."""
 
 from math import cos, pi
 

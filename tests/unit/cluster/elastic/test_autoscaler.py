@@ -1,4 +1,4 @@
-"""Scaling look by look: which workers there are, in which slots, and the events."""
+"""Test scaling, look by look: which workers there are, in which slots, and the events."""
 
 import asyncio
 from collections.abc import Callable

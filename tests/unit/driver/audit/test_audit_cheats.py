@@ -55,7 +55,7 @@ def responses(group: CheatGroup) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def everywhere() -> list[CheatGroup]:
-    """Four built-in items in all languages."""
+    """Return four built-in items in all languages."""
     solutions = []
     for item in builtin_items(seed=3, split="test", num_items=4):
         english = item.text("en")

@@ -161,7 +161,7 @@ def test_questions_are_read_by_the_language_gate_alone() -> None:
 
 def test_language_numbers_by_hand() -> None:
     def judge(text: str, request: ScoreRequest) -> Score | Unscored:
-        """Faithful texts 0.8 and 1.0 by turns, everything else 0."""
+        """Score faithful texts 0.8 and 1.0 in turn, everything else 0."""
         turn = list(FAITHFUL_TO).index(request.reference) % 2
         return scored((0.8, 1.0)[turn] if text == FAITHFUL_TO[request.reference] else 0.0)
 

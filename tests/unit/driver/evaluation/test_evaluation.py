@@ -1,4 +1,4 @@
-"""Evaluation on a hand-written policy: numbers worked by hand, the file they end in, and its refusals."""
+"""Test evaluation on a hand-written policy: numbers worked by hand, their file, and the refusals."""
 
 import asyncio
 from collections.abc import Callable

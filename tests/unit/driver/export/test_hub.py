@@ -135,7 +135,7 @@ def served(answers: dict[str, tuple[int, dict[str, object]]]) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the server's talk is no part of a test's output."""
+            """Print nothing: the server's messages do not belong to a test's output."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)

@@ -20,7 +20,7 @@ MISSING = Unscored(reason="timed out")
 def scored(
     name: str, *scores: Score | Unscored, versions: Sequence[int] = (), truncated: Sequence[int] = ()
 ) -> ScoredGroup:
-    """Response i has i + 1 tokens, all of them i."""
+    """Return a scored group whose response i has i + 1 tokens, all of them i."""
     rollouts = tuple(
         a_rollout(
             token_ids=(index,) * (index + 1),

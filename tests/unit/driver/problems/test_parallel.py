@@ -1,4 +1,4 @@
-"""Parallel solutions: built-in, files shaped as MGSM's exemplars, and rows."""
+"""Test parallel solutions: built-in, files shaped as MGSM's exemplars, and rows."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Prompts: the wording in each language, the chat template applied once, and what is refused."""
+"""Test prompts: the wording in each language, the chat template applied once, and what is refused."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

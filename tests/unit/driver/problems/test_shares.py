@@ -1,4 +1,4 @@
-"""Whose turn it is: shares are kept at every moment, as closely as whole turns allow."""
+"""Test the turns of languages: shares are kept at every moment, as closely as whole turns allow."""
 
 from itertools import accumulate, pairwise
 

@@ -1,4 +1,4 @@
-"""Problem sources: what each format reads, what it refuses and where, and that rows stay on disk."""
+"""Test problem sources: what each format reads, what it refuses and where, and that rows stay on disk."""
 
 import json
 import tracemalloc

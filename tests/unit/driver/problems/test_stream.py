@@ -53,7 +53,7 @@ def languages(draws: list[PromptDraw]) -> list[str]:
 
 
 def rewound(problems: ProblemStream, onto: ProblemStream) -> ProblemStream:
-    """Another stream, put where this one is by way of a checkpoint."""
+    """Return another stream in the same state, by way of a checkpoint."""
     onto.restore(json.loads(json.dumps(problems.state())))
     return onto
 

@@ -1,4 +1,4 @@
-"""After the learner was lost: what is put back, in which order, from where, and when it is given up."""
+"""Test the recovery of a lost learner: what is restored, in which order, from where, and when the run ends."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace

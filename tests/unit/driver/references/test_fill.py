@@ -1,4 +1,4 @@
-"""Filling the cache ahead: every item once, only what is missing, bounded, and little lost when it is stopped."""
+"""Test filling the cache ahead: every missing item once, bounded, and little lost when it is stopped."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Dynamic sampling on fakes: which groups are given another's place, when, in which language, and how often."""
+"""Test dynamic sampling on fakes: which groups replace another, when, in which language, and how often."""
 
 from dataclasses import replace
 

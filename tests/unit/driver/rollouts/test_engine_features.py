@@ -1,4 +1,4 @@
-"""Evidence on fakes of the engines and a real byte-level tokenizer: what is asked, token by token."""
+"""Test engine features on fakes and a real byte-level tokenizer: what is asked, token by token."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Busy seconds of stages that overlap, by a clock that the test turns."""
+"""Test the busy seconds of stages that overlap, by a clock that the test sets."""
 
 import asyncio
 

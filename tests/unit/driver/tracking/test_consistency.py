@@ -12,7 +12,7 @@ from tests.refusals import raised
 
 
 def counts(**shares: tuple[int, int]) -> LanguageCounts:
-    """Language -> (in the language, scored)."""
+    """Return language -> (in the language, scored)."""
     return LanguageCounts(
         in_language=Counter({language: first for language, (first, _) in shares.items()}),
         scored=Counter({language: second for language, (_, second) in shares.items()}),

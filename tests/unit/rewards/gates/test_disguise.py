@@ -1,4 +1,4 @@
-"""Text in disguise is refused, its letters are made plain, and each limit holds from both sides."""
+"""Test that text in disguise is refused, its letters are made plain, and each limit from both sides."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ WORD = re.compile("[A-Za-z]+")
 
 
 def shifted(start: int) -> Callable[[str], str]:
-    """Capital letters to those that begin at a code point."""
+    """Map capital letters to those that begin at a code point."""
     return lambda text: "".join(
         chr(start + ord(letter.upper()) - ord("A")) if letter.isascii() and letter.isalpha() else letter
         for letter in text

@@ -1,4 +1,4 @@
-"""Cutting texts at sentence boundaries: nothing is lost, nothing is too long."""
+"""Test cutting texts at sentence boundaries: nothing is lost, nothing is too long."""
 
 from collections.abc import Sequence
 
@@ -66,7 +66,7 @@ def test_tokens_that_grow_when_pieces_are_put_together_do_not_break_the_limit() 
         return [1 + 2 * len(text) for text in texts]
 
     def count_oddly(texts: Sequence[str]) -> list[int]:
-        """Long texts cost twice what their pieces do."""
+        """Count twice as many tokens for a long text as for its pieces."""
         return [1 + len(text) * (2 if len(text) > 4 else 1) for text in texts]
 
     for count in (count_pairs, count_oddly):

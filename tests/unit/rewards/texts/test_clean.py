@@ -1,4 +1,4 @@
-"""Cleaning takes out what cannot be seen and keeps what belongs to a script."""
+"""Test that cleaning removes what cannot be seen and keeps what belongs to a script."""
 
 from rewards.texts.clean import MAX_MARKS, clean
 
