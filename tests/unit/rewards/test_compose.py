@@ -84,7 +84,7 @@ def test_a_schedule_out_of_order_is_refused() -> None:
     with pytest.raises(ValidationError) as caught:
         RewardConfig(schedule=(WeightPoint(step=5), WeightPoint(step=5)))
     (mistake,) = caught.value.errors()
-    assert mistake["ctx"]["error"].key == "reward.schedule"  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    assert mistake.get("ctx", {})["error"].key == "reward.schedule"
 
 
 def test_shaped_rewards_of_a_sum_are_the_rewards_and_an_unscored_one_has_none() -> None:

@@ -127,20 +127,20 @@ def test_the_traceback_shows_the_users_own_line_though_the_file_is_not_there() -
     assert "  File \"/somewhere/mine.py\", line 2, in reward\n    return [1 / len('')]  # my own line" in found.detail
 
 
-@pytest.mark.parametrize("raised", ["RuntimeError('no service')", "asyncio.CancelledError()"])
-def test_what_an_async_function_raises_leaves_the_group_unscored_and_the_next_one_is_scored(raised: str) -> None:
+@pytest.mark.parametrize("failure", ["RuntimeError('no service')", "asyncio.CancelledError()"])
+def test_what_an_async_function_raises_leaves_the_group_unscored_and_the_next_one_is_scored(failure: str) -> None:
     source = (
         "import asyncio\n"
         "async def reward(request):\n"
         "    await asyncio.sleep(0)\n"
         "    if request.responses == ('bad',):\n"
-        f"        raise {raised}\n"
+        f"        raise {failure}\n"
         "    return [0.5]\n"
     )
     reward = CustomReward(source=source, path="mine.py", function="reward")
     bad = reward.score(a_request("bad"))
     assert isinstance(bad, Unscored)
-    assert bad.reason == f"custom reward failed: {raised.partition('(')[0].removeprefix('asyncio.')}"
+    assert bad.reason == f"custom reward failed: {failure.partition('(')[0].removeprefix('asyncio.')}"
     assert reward.score(a_request("good")) == (0.5,)
 
 

@@ -196,4 +196,4 @@ def test_a_reward_that_gives_too_few_groups_is_an_error_and_no_wait_for_ever() -
     reward = Forgetful()
     (outcome,) = run(score_all(ScoringQueue(reward, across_groups=False), reward, "a"))
     assert isinstance(outcome, ValueError)
-    assert str(outcome) == "the reward gave 0 groups of scores for 1"
+    assert "0 groups" in str(outcome)
