@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from actors.learning.totals import TokenTotals
-from contracts.config.learning import AlgorithmConfig, PolicyGradientConfig
+from contracts.config.learning import AlgorithmConfig, LossName, PolicyGradientConfig
 
 Correction = Literal["truncate", "sequence_mask", "off"]
 KlEstimator = Literal["k1", "k2", "k3"]
@@ -27,7 +27,7 @@ LARGEST_LOG_RATIO = 20.0
 class LossSettings:
     """Hold the settings of the loss. Names and meanings are those of the config's section [algorithm]."""
 
-    loss: Literal["ppo_clip", "gspo", "cispo", "nll"]
+    loss: LossName | Literal["nll"]
     clip_low: float = 0.0
     clip_high: float = 0.0
     dual_clip: float = 0.0  # 0: off
@@ -150,14 +150,18 @@ def _corrected_surrogate(tokens: TokenValues, settings: LossSettings) -> tuple[T
 
 def _surrogate(tokens: TokenValues, settings: LossSettings) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
     """Return the ratio [N] and the loss [N] of each token, and which tokens [N] a bound clipped, by metric name."""
-    low, high = settings.clip_low, settings.clip_high
-    if settings.loss == "gspo":
-        ratio = sequence_ratio(tokens.logprobs, tokens.old_logprobs, sequences=tokens.sequences)
-    else:
-        ratio = (tokens.logprobs - tokens.old_logprobs).exp()
-    if settings.loss == "cispo":
-        return ratio, *cispo(tokens.logprobs, tokens.advantages, ratio=ratio, clip_low=low, clip_high=high)
-    return ratio, *ppo_clip(ratio, tokens.advantages, clip_low=low, clip_high=high, dual_clip=settings.dual_clip)
+    low, high, advantages = settings.clip_low, settings.clip_high, tokens.advantages
+    ratio = (tokens.logprobs - tokens.old_logprobs).exp()
+    match settings.loss:
+        case "ppo_clip":
+            return ratio, *ppo_clip(ratio, advantages, clip_low=low, clip_high=high, dual_clip=settings.dual_clip)
+        case "gspo":
+            ratio = sequence_ratio(tokens.logprobs, tokens.old_logprobs, sequences=tokens.sequences)
+            return ratio, *ppo_clip(ratio, advantages, clip_low=low, clip_high=high, dual_clip=settings.dual_clip)
+        case "cispo":
+            return ratio, *cispo(tokens.logprobs, advantages, ratio=ratio, clip_low=low, clip_high=high)
+        case "nll":
+            raise ValueError("a negative log-likelihood has no surrogate")
 
 
 def _with_kl(losses: Tensor, tokens: TokenValues, settings: LossSettings) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,7 @@ class RewardSetup:
     @property
     def gates_off(self) -> tuple[str, ...]:
         """Return the gates that are switched off."""
-        return tuple(name for name, value in self.reward.gates.model_dump().items() if value is False)
+        return tuple(name for name, is_on in self.reward.gates.switches.items() if not is_on)
 
 
 class LoadedReward:

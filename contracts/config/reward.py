@@ -42,11 +42,11 @@ class RewardWeights(Section):
     """The weight of each reward component; the weights sum to 1."""
 
     answer: float = Field(default=0.6, ge=0, le=1)
-    """Weight of the right answer."""
+    """Weight of the answer: 1 if the declared final answer is the pivot's, else 0."""
     reasoning: float = Field(default=0.25, ge=0, le=1)
-    """Weight of the reasoning's similarity to the pivot's."""
+    """Weight of the reasoning: how similar it is to the pivot's."""
     numbers: float = Field(default=0.15, ge=0, le=1)
-    """Weight of the reasoning's numbers being the pivot's."""
+    """Weight of the numbers: how well those of the reasoning agree with the pivot's."""
     custom: float = Field(default=0.0, ge=0, le=1)
     """Weight of the reward in `reward.custom.path`; above 0 only with one."""
 
@@ -102,6 +102,13 @@ class GatesConfig(Section):
                 key="reward.gates.min_length_ratio",
             )
         return self
+
+    @property
+    def switches(self) -> dict[str, bool]:
+        """Return whether each gate is on, by the gate's name, in the order in which gates are listed."""
+        return {
+            name: getattr(self, name) for name, field in GatesConfig.model_fields.items() if field.annotation is bool
+        }
 
 
 # --- [reward.reasoning] ----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from contracts.config.reward import CalibratedReasoning, GatesConfig, RewardConfig, RewardWeights
+from contracts.config.reward import CalibratedReasoning, RewardConfig, RewardWeights
 from contracts.config.run import Config
 from driver.audit.result import AuditResult, Contribution
 
@@ -32,7 +32,7 @@ def variants(config: Config) -> list[Variant]:
     """
     reward = config.reward
     changed: dict[str, RewardConfig] = {}
-    for gate in _gates_on(reward.gates):
+    for gate in (name for name, is_on in reward.gates.switches.items() if is_on):
         changed[f"gate {gate}"] = reward.model_copy(update={"gates": reward.gates.model_copy(update={gate: False})})
     for part in RewardWeights.model_fields:
         if (lacking := _without_part(reward, part)) is not None:
@@ -76,11 +76,6 @@ def earning_more(whole: AuditResult, lacking: Contribution) -> dict[str, float]:
 def _largest(changes: Mapping[str, float], least: float) -> dict[str, float]:
     found = [(cheat, change) for cheat, change in changes.items() if change >= least]
     return dict(sorted(found, key=lambda change: -change[1]))
-
-
-def _gates_on(gates: GatesConfig) -> list[str]:
-    switches = [name for name, field in GatesConfig.model_fields.items() if field.annotation is bool]
-    return [name for name in switches if getattr(gates, name)]
 
 
 def _without_part(reward: RewardConfig, part: str) -> RewardConfig | None:

@@ -16,13 +16,12 @@ from contracts.config.data import (
     BuiltinEvaluation,
     DataConfig,
     EvaluationConfig,
-    FileSource,
     HubData,
     HubEvaluation,
     MgsmSource,
 )
 from contracts.config.learning import SftConfig
-from contracts.config.reward import needs_translator
+from contracts.config.reward import RewardWeights, needs_translator
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.paths import absolute
@@ -40,13 +39,6 @@ CARD = "README.md"
 
 _TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
 _RECIPES = {"grpo": "reinforcement learning (GRPO)", "ppo": "reinforcement learning (PPO)", "sft": "imitation (SFT)"}
-_PARTS = {
-    "answer": "1 where the declared final answer is the pivot's, else 0",
-    "reasoning": "how close the reasoning is to the pivot's",
-    "numbers": "how well the numbers of the reasoning agree with the pivot's",
-    "custom": "a reward of the user's own",
-}
-_GATES = ("language", "answer_language", "format", "truncation", "empty", "repetition", "copying", "length")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +47,7 @@ class CardFacts:
 
     record: RunRecord
     problem_counts: Mapping[str, int]  # of data.source, by language
-    calibration: Calibration | None  # of the reasoning part, as the run used it
+    calibration: Calibration | None  # of the reasoning component, as the run used it
     licence: Mapping[str, str]  # license, license_name, license_link of the base model's own card; none where unknown
 
 
@@ -75,7 +67,7 @@ def write_model_card(export: Path, config: Config, *, folder: RunFolder, problem
 
 def model_card(config: Config, facts: CardFacts) -> str:
     """Return the whole card, in Markdown."""
-    record, gates = facts.record, config.reward.gates.model_dump()
+    record, gates = facts.record, config.reward.gates.switches
     first_reward, last_reward = thirds(
         [step.metrics["reward/mean"] for step in record.steps if "reward/mean" in step.metrics]
     )
@@ -89,9 +81,13 @@ def model_card(config: Config, facts: CardFacts) -> str:
         has_reward=has_reward(config),
         problem_counts=facts.problem_counts,
         calibration=facts.calibration,
-        parts={name: meaning for name, meaning in _PARTS.items() if name != "custom" or config.reward.custom.path},
-        gates_on=[name for name in _GATES if gates[name]],
-        gates_off=[name for name in _GATES if not gates[name]],
+        components={
+            name: field.description
+            for name, field in RewardWeights.model_fields.items()
+            if name != "custom" or config.reward.custom.path
+        },
+        gates_on=[name for name, is_on in gates.items() if is_on],
+        gates_off=[name for name, is_on in gates.items() if not is_on],
         is_untrained=record.steps and not any("policy/loss" in step.metrics for step in record.steps),
         num_skipped=sum(step.metrics.get("learner/skipped_steps", 0.0) for step in record.steps),
         verdict=verdict(record),
@@ -169,7 +165,7 @@ def _source(data: DataConfig | EvaluationConfig) -> str:
             return "MGSM (Shi et al. 2022, arXiv 2210.03057)"
         case HubData() | HubEvaluation():
             return f"the dataset `{shown(data.path)}`, split `{data.split}`"
-        case FileSource():
+        case _:
             return f"the file `{shown(data.path)}`"
 
 

@@ -191,7 +191,7 @@ def test_a_schedule_of_weights_is_told_point_by_point() -> None:
         {"step": 9, "answer": 1.0, "reasoning": 0.0, "numbers": 0.0},
     ]
     text = section(model_card(config(reward={"schedule": schedule}), facts()), "Reward")
-    assert "| part | from step 0 | from step 9 | what it is |" in text
+    assert "| component | from step 0 | from step 9 | meaning |" in text
     assert "| answer | 0.5 | 1 |" in text
 
 
@@ -205,7 +205,7 @@ def test_calibration_is_told_with_the_values_in_use(baseline: str, half: str) ->
     calibration = Calibration(similarity="embedding-abc", data="d", languages=dict.fromkeys(("en", "sw", "th"), scale))
     with_it = config(reward={"reasoning": {"baseline": baseline}})
     text = section(model_card(with_it, facts(calibration=calibration)), "Reward")
-    assert "judge embedding-abc" in text
+    assert "similarity embedding-abc" in text
     assert f"| Thai | 0.900 | 0.850 | {half} |" in text
     assert "English |" not in text
     without = section(model_card(with_it, facts()), "Reward")
