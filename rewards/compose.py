@@ -20,7 +20,7 @@ from statistics import fmean, pstdev
 from contracts.config.reward import RewardConfig, RewardWeights
 from contracts.rollouts import Score, Unscored
 
-PARTS = ("answer", "reasoning", "numbers", "custom")
+PARTS = tuple(RewardWeights.model_fields)
 """Parts that may have a weight. Other parts of a score are recorded and have no effect on the reward."""
 
 
