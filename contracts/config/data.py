@@ -15,6 +15,7 @@ from languages.files import LanguageFileError
 from languages.language import Language
 
 Level: TypeAlias = Annotated[int, Field(ge=1, le=4)]
+TaskName: TypeAlias = Literal["numbers"]
 Languages: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -156,8 +157,11 @@ DataConfig: TypeAlias = Annotated[BuiltinData | FileData | HubData | MgsmData, C
 
 
 class EvaluationData(Section):
-    """The problems with known answers that the policy is measured on; each needs an `answer` that is a number."""
+    """The problems with known answers that the policy is measured on."""
 
+    task: TaskName = "numbers"
+    """How a response is graded. "numbers": its final answer, or else its last number, is compared with the problem's
+    `answer`, which must be a number."""
     languages: Languages | Auto = "auto"
     """Languages to evaluate in. "auto" is English and `data.languages`."""
     num_items: int = Field(default=50, ge=1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
+from driver.evaluation.tasks.registry import TASKS
 from driver.problems.engine_prompts import engine_prompter
 from driver.problems.prompts import Prompter
 from driver.problems.sources import first_problems, open_source
@@ -28,15 +29,12 @@ def prepare_evaluation(config: Config) -> EvaluationInputs:
     """
     prompter, pad_token_id = engine_prompter(config, "policy")
     source = open_source(config.evaluation, languages=config.evaluation_languages, seed=config.run.seed)
-    problems = list(
-        first_problems(source, config.evaluation_languages, num_items=config.evaluation.num_items),
-    )
+    problems = list(first_problems(source, config.evaluation_languages, num_items=config.evaluation.num_items))
+    task = TASKS[config.evaluation.task]
     for problem in problems:
-        if problem.answer is None:
-            raise BadInput(
-                f"{source.name}: {problem.group_key} has no answer to evaluate against; give one, or set "
-                "evaluation.before and evaluation.after to false",
-                key="answer",
-            )
+        try:
+            task.gold(problem)
+        except BadInput as error:
+            raise BadInput(f"{source.name}: {error}", key=error.key) from None
         prompter.prompt_token_ids(problem)
     return EvaluationInputs(prompter=prompter, problems=problems, pad_token_id=pad_token_id)

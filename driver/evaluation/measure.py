@@ -16,8 +16,7 @@ from contracts.errors import BadInput
 from contracts.files import write_whole
 from contracts.ports import Generator
 from contracts.rollouts import Problem, Rollout, SamplingRequest
-from driver.problems.gold import gold_number
-from rewards.answers.final import final_answer, last_number, same_answer
+from driver.evaluation.tasks.task import EvaluationTask, Grade
 from rewards.reading import PIVOT_LANGUAGE
 
 Moment = Literal["before", "after"]
@@ -143,8 +142,9 @@ def _overall(shares: list[tuple[str, float, float]]) -> Overall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationSettings:
-    """Say how responses are drawn, what is recorded about it, and how many are kept."""
+    """Say how responses are drawn and graded, what is recorded about it, and how many are kept."""
 
+    task: EvaluationTask
     max_tokens: int
     measured_on: Mapping[str, str]
     max_in_flight: int = 64
@@ -152,11 +152,12 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Judged:
+class _Graded:
+    """Hold one response with its grade."""
+
     problem: Problem
     rollout: Rollout
-    is_declared: bool
-    is_correct: bool
+    grade: Grade
     is_in_language: bool
 
 
@@ -175,14 +176,14 @@ async def evaluate(
     engines finish.
 
     Raises:
-        BadInput: there is no problem, or one has no number as its answer.
+        BadInput: there is no problem, or one has no answer that the task can compare with.
     """
     numbered = iter(enumerate(problems))
-    judged: dict[int, _Judged] = {}
+    graded: dict[int, _Graded] = {}
 
-    async def judge_next_until_none_is_left() -> None:
+    async def grade_until_none_is_left() -> None:
         for index, problem in numbered:
-            gold = _require_gold(problem)
+            gold = settings.task.gold(problem)
             request = SamplingRequest(
                 request_id=f"evaluation/{problem.group_key}",
                 prompt_token_ids=prompter(problem),
@@ -191,61 +192,44 @@ async def evaluate(
                 temperature=0.0,
             )
             (rollout,) = await policy.sample(request)
-            judged[index] = _judge(problem, gold, rollout, is_in_language=language_is(rollout.text, problem.language))
-            on_progress(len(judged))
+            graded[index] = _Graded(
+                problem=problem,
+                rollout=rollout,
+                grade=settings.task.grade(rollout.text, gold=gold, language=problem.language),
+                is_in_language=language_is(rollout.text, problem.language),
+            )
+            on_progress(len(graded))
 
-    workers = [asyncio.create_task(judge_next_until_none_is_left()) for _ in range(settings.max_in_flight)]
+    workers = [asyncio.create_task(grade_until_none_is_left()) for _ in range(settings.max_in_flight)]
     try:
         await asyncio.gather(*workers)
     finally:
         for worker in workers:
             worker.cancel()
-    if not judged:
+    if not graded:
         raise BadInput(
             "there is no problem to evaluate on; check evaluation.source, its path and its split",
             key="evaluation.source",
         )
-    in_order = [judged[index] for index in sorted(judged)]
+    in_order = [graded[index] for index in sorted(graded)]
     return EvaluationResult(
         languages=_summarise(in_order, num_examples=settings.num_examples), measured_on=dict(settings.measured_on)
     )
 
 
-def _require_gold(problem: Problem) -> str:
-    if (gold := gold_number(problem)) is None:
-        raise BadInput(
-            f"problem {problem.group_key} can't be evaluated: its answer is {problem.answer!r}, and it must be a "
-            "number; give one in evaluation's source, or switch evaluation.before and evaluation.after off",
-            key="answer",
-        )
-    return gold
-
-
-def _judge(problem: Problem, gold: str, rollout: Rollout, *, is_in_language: bool) -> _Judged:
-    declared = final_answer(rollout.text, problem.language)
-    answer = declared if declared is not None else last_number(rollout.text, problem.language)
-    return _Judged(
-        problem=problem,
-        rollout=rollout,
-        is_declared=declared is not None,
-        is_correct=answer is not None and same_answer(answer, gold),
-        is_in_language=is_in_language,
-    )
-
-
-def _summarise(judged: list[_Judged], *, num_examples: int) -> tuple[LanguageResult, ...]:
+def _summarise(graded: list[_Graded], *, num_examples: int) -> tuple[LanguageResult, ...]:
     """Return the results of the languages, in the order of their first problem."""
-    by_language: dict[str, list[_Judged]] = {}
-    for response in judged:
+    by_language: dict[str, list[_Graded]] = {}
+    for response in graded:
         by_language.setdefault(response.problem.language, []).append(response)
     return tuple(
         LanguageResult(
             language=language,
             num_items=len(found),
-            accuracy=fmean(r.is_correct for r in found),
+            accuracy=fmean(r.grade.is_correct for r in found),
             language_consistency=fmean(r.is_in_language for r in found),
-            accuracy_in_language=fmean(r.is_correct and r.is_in_language for r in found),
-            declared_rate=fmean(r.is_declared for r in found),
+            accuracy_in_language=fmean(r.grade.is_correct and r.is_in_language for r in found),
+            declared_rate=fmean(r.grade.is_declared for r in found),
             truncated_rate=fmean(r.rollout.is_truncated for r in found),
             mean_length=fmean(len(r.rollout.token_ids) for r in found),
             examples=tuple(_example(response) for response in found[:num_examples]),
@@ -254,13 +238,13 @@ def _summarise(judged: list[_Judged], *, num_examples: int) -> tuple[LanguageRes
     )
 
 
-def _example(response: _Judged) -> Example:
+def _example(response: _Graded) -> Example:
     return Example(
         item_id=response.problem.item_id,
         question=response.problem.question,
         gold=response.problem.answer or "",
         response=response.rollout.text,
-        is_correct=response.is_correct,
+        is_correct=response.grade.is_correct,
         is_in_language=response.is_in_language,
     )
 

@@ -5,6 +5,7 @@ from contracts.config.run import Config
 from contracts.ports import Console, Generator
 from driver.evaluation.inputs import EvaluationInputs
 from driver.evaluation.measure import EvaluationResult, EvaluationSettings, evaluate
+from driver.evaluation.tasks.registry import TASKS
 from rewards.gates.identify import LanguageIdentifier
 
 
@@ -13,10 +14,12 @@ async def evaluate_policy(
 ) -> EvaluationResult:
     """Measure greedy answers to the evaluation set, by language."""
     evaluation = config.evaluation
-    judge = LanguageIdentifier(config.evaluation_languages)
+    identifier = LanguageIdentifier(config.evaluation_languages)
     settings = EvaluationSettings(
+        task=TASKS[evaluation.task],
         max_tokens=config.evaluation_max_tokens,
         measured_on={
+            "task": evaluation.task,
             "source": evaluation.source,
             "path": "" if isinstance(evaluation, BuiltinEvaluation) else evaluation.path,
             "split": evaluation.split if isinstance(evaluation, BuiltinEvaluation | HubEvaluation) else "",
@@ -30,7 +33,7 @@ async def evaluate_policy(
             policy,
             inputs.problems,
             prompter=inputs.prompter.prompt_token_ids,
-            language_is=judge.is_in,
+            language_is=identifier.is_in,
             settings=settings,
             on_progress=done,
         )

@@ -15,6 +15,7 @@ from driver.evaluation.measure import (
     record_evaluation,
     standard_error,
 )
+from driver.evaluation.tasks.numbers import NumberTask
 from tests.refusals import refused
 
 RESPONSES = {
@@ -80,7 +81,11 @@ def run(
             prompter=lambda asked: (7, len(asked.question)),
             language_is=language_is,
             settings=EvaluationSettings(
-                max_tokens=64, measured_on={"source": "test"}, max_in_flight=max_in_flight, num_examples=2
+                task=NumberTask(),
+                max_tokens=64,
+                measured_on={"source": "test"},
+                max_in_flight=max_in_flight,
+                num_examples=2,
             ),
             on_progress=on_progress,
         )
