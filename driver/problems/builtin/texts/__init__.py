@@ -1,6 +1,6 @@
-"""The words of the built-in problems: one file a language, and the list of them. Knows no arithmetic.
+"""Hold the words of the built-in problems: one file a language.
 
-How to add a language. Write `<code>.py` beside this file, and add it to the imports and to `TEXTS` below. The file
+To add a language, write `<code>.py` beside this file: every language with a language file must have one. The file
 defines `TEXT = LanguageText(...)` (see `wording`), and says what `en.py` says, sentence by sentence, as a native
 speaker would write it in a school book:
 
@@ -37,22 +37,22 @@ are in euros in every language. Never leave a sentence in English.
 """
 
 from collections.abc import Mapping
+from importlib import import_module
 
-from driver.problems.builtin.texts import ar, bn, de, en, es, fr, ja, ru, sw, te, th, zh
 from driver.problems.builtin.texts.wording import LanguageText
+from languages.facts import builtin_languages
 
-TEXTS: Mapping[str, LanguageText] = {
-    "en": en.TEXT,
-    "de": de.TEXT,
-    "fr": fr.TEXT,
-    "es": es.TEXT,
-    "ru": ru.TEXT,
-    "zh": zh.TEXT,
-    "ja": ja.TEXT,
-    "th": th.TEXT,
-    "sw": sw.TEXT,
-    "bn": bn.TEXT,
-    "te": te.TEXT,
-    "ar": ar.TEXT,
-}
-"""By language code, in the order in which languages are listed everywhere."""
+_FIRST = ("en", "de", "fr", "es", "ru", "zh", "ja", "th", "sw", "bn", "te", "ar")
+
+
+def _text(code: str) -> LanguageText:
+    text = import_module(f"{__name__}.{code}").TEXT
+    assert isinstance(text, LanguageText), f"TEXT of {code} is not a LanguageText"
+    return text
+
+
+TEXTS: Mapping[str, LanguageText] = {code: _text(code) for code in dict.fromkeys((*_FIRST, *builtin_languages()))}
+"""The words of every built-in language by its code, in the order in which languages are listed everywhere.
+
+Languages that `_FIRST` does not name follow by code.
+"""
