@@ -39,6 +39,7 @@ NO_REFERENCE_ANSWER = "the reference declares no final answer"
 SEVERAL_ANSWERS = "the reference declares several answers at once"
 TEXT_ANSWER = "the reference's answer is neither number, option nor formula"
 NOT_FINITE = "the reasoning's similarity is not finite"
+ANSWER_NOT_FINITE = "the answer's similarity is not finite"
 
 
 class Scale(Protocol):
@@ -195,7 +196,7 @@ class SemanticReward:
             if np.isfinite(value):
                 response.parts["answer"] = value
             else:
-                response.unscored = Unscored(reason="the answer's similarity is not finite")
+                response.unscored = Unscored(reason=ANSWER_NOT_FINITE)
 
     def _compare_reasonings(self, responses: Sequence[_Pending]) -> None:
         similarity, scale = self.reasoning.similarity, self.reasoning.scale

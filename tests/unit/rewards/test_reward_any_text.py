@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from languages.facts import LANGUAGES
+from rewards.reward import ANSWER_NOT_FINITE
 from tests.models.semantic_reward import GOOD, a_reward, only, request
 
 
@@ -36,7 +37,7 @@ def test_answers_that_no_rule_can_compare_are_compared_by_a_model() -> None:
     )
     [(close, unknown, same)] = reward.score([asked])
     assert isinstance(close, Score) and close.parts["answer"] == 0.9
-    assert isinstance(unknown, Unscored)
+    assert unknown == Unscored(reason=ANSWER_NOT_FINITE)
     assert isinstance(same, Score) and same.parts["answer"] == 1.0
 
 
