@@ -65,7 +65,7 @@ def load_run_config(path: Path) -> Config:
 
 
 def check_run_format(path: Path) -> None:
-    """Check that the config.toml of a run folder has this version's format. A file that is not TOML is not judged.
+    """Check that the config.toml of a run folder has this version's format. A file that is not TOML passes this check.
 
     Raises:
         BadInput: it has another format, or none: an earlier version wrote it (key "format").

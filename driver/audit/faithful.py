@@ -60,7 +60,7 @@ def native_and_english(solution: ParallelSolution) -> tuple[WorkedText, WorkedTe
     """Return a solution in its own language and in English.
 
     A native text whose answer is not recognised gets the usual closing of its language, for its cheats only: the
-    faithful text stays as it is, and the gates judge it as such.
+    faithful text stays as it is, and the gates read it unchanged.
 
     Raises:
         BadInput: the English text declares no answer, so there is nothing to compare with.

@@ -98,7 +98,7 @@ def held_back_text(result: AuditResult, lacking: Contribution) -> str:
 def gates_line(result: AuditResult) -> str:
     """Return which gates reject faithful text, and in which languages."""
     if not any(cell.num_texts for cell in result.gates):
-        return "No gate judged any faithful text."
+        return "No gate was measured on any faithful text."
     rejecting = [cell for cell in result.gates if cell.num_rejected]
     if not rejecting:
         return "No gate rejects any faithful text."

@@ -90,15 +90,15 @@ def gate_cells(language: str, scored: Sequence[ScoredCheats], questions: Sequenc
         )
         for gate in (faithful[0] if faithful else ())
     ]
-    judged = [found[LANGUAGE_GATE] for found in asked if LANGUAGE_GATE in found]
-    if judged:
+    opened = [found[LANGUAGE_GATE] for found in asked if LANGUAGE_GATE in found]
+    if opened:
         cells.append(
             GateCell(
                 language=language,
                 gate=LANGUAGE_GATE,
                 texts=QUESTIONS,
-                num_texts=len(judged),
-                num_rejected=judged.count(False),
+                num_texts=len(opened),
+                num_rejected=opened.count(False),
             )
         )
     return cells

@@ -58,7 +58,7 @@ class PivotSampling:
         ]
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
-    def judged(self, reference: Reference) -> Reference:
+    def with_verdict(self, reference: Reference) -> Reference:
         """Return the reference with its verdict under `min_agreement`.
 
         The cache does not depend on `min_agreement`: another share needs no new responses.
@@ -124,7 +124,7 @@ class KnownReferences:
     def _find(self, problem: Problem, key: str) -> Reference | None:
         if (known := self.cache.get(key)) is None:
             return None
-        known = self.sampling.judged(known)
+        known = self.sampling.with_verdict(known)
         self.counts.asked += 1
         self.counts.cached += 1
         self.counts.count(problem, known)
@@ -157,7 +157,7 @@ class ReferenceStore(KnownReferences):
             self._in_flight[key] = pending
         else:
             self.counts.shared += 1
-        reference = self.sampling.judged(await asyncio.shield(pending))
+        reference = self.sampling.with_verdict(await asyncio.shield(pending))
         self.counts.count(problem, reference)
         return reference
 

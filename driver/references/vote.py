@@ -25,7 +25,7 @@ def vote(responses: Sequence[Rollout]) -> Vote:
     A response that was cut off does not vote, nor does one without a declared answer. If all are cut off, the verdict
     is "truncated". If there is no answer, or two answers have the most votes, it is "undecided", because nothing says
     which one is the pivot's. A single response needs no vote: unless it was cut off it is accepted, even without an
-    answer, which only the reward judges.
+    answer, which only the reward looks at.
 
     Raises:
         ValueError: there are no responses.

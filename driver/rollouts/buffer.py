@@ -54,7 +54,7 @@ class RolloutBuffer:
         self._finished: list[tuple[int, FinishedGroup]] = []  # since the checkpoint, with their step
         self._attempts: dict[int, int] = {}  # by number of the draw, of draws that were started more than once
         self._replacements_left = rules.algorithm.max_replacements
-        self._useful: set[int] = set()  # numbers of the draws that were judged in this step and are kept
+        self._useful: set[int] = set()  # numbers of the draws that were found learnable in this step and are kept
         self._changed = asyncio.Event()
         self._finished_tokens = self._finished_texts = 0  # since the last batch
         self._failure: BaseException | None = None

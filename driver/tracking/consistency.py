@@ -27,7 +27,7 @@ class ConsistencyWatch:
     def __init__(self, *, floor: float, steps: int) -> None:
         """Take the least share of responses, in [0, 1] (0 never ends a run), and over how many of the last steps.
 
-        Nothing is judged before so many steps were seen.
+        A run is never ended before that many steps were seen.
         """
         self._floor = floor
         self._window: deque[LanguageCounts] = deque(maxlen=steps)
@@ -61,14 +61,14 @@ def count_languages(groups: Iterable[ScoredGroup]) -> LanguageCounts:
     in_language: Counter[str] = Counter()
     scored: Counter[str] = Counter()
     for group in groups:
-        judged = [is_in for score in group.scores if (is_in := is_in_language(score)) is not None]
-        in_language[group.group.problem.language] += sum(judged)
-        scored[group.group.problem.language] += len(judged)
+        known = [is_in for score in group.scores if (is_in := is_in_language(score)) is not None]
+        in_language[group.group.problem.language] += sum(known)
+        scored[group.group.problem.language] += len(known)
     return LanguageCounts(in_language=in_language, scored=scored)
 
 
 def is_in_language(score: Score | Unscored) -> bool | None:
-    """Return whether reasoning and answer are in the problem's language; None where no gate has judged.
+    """Return whether reasoning and answer are in the problem's language; None where no language gate was measured.
 
     A gate that is switched off is recorded as a component of its name, which is 1 where the gate would have been open.
     """

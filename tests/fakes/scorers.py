@@ -66,7 +66,7 @@ class FakeScorer:
 
     async def _fingerprint(self) -> str:
         await self._called()
-        return "judge"
+        return "similarity"
 
     async def _use_calibration(self, calibration: object) -> None:
         await self._called()

@@ -51,7 +51,7 @@ class FakeWorker:
     value: float = 0.5  # of every answer probability
     messages: list[list[str]] = field(default_factory=list)
     seeds: list[tuple[int, ...]] = field(default_factory=list)
-    judged: list[str] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)
     num_beats: int = 0
     num_looks: int = 0  # how often it was asked for its process
     pid: int = field(default_factory=lambda: next(_pids))
@@ -107,7 +107,7 @@ class FakeWorker:
             raise self.failure
 
     async def _judge(self, request: AnswerProbabilityRequest) -> tuple[float, ...]:
-        self.judged.append(request.request_id)
+        self.measured.append(request.request_id)
         if self.hangs:
             await self._process_of.until(self.release)
         if self.failure is not None:

@@ -1,6 +1,7 @@
 """Test a fleet's requests when real processes are killed or stopped: plain actors, and the policy's engine.
 
-The plain actors answer a request only while a file exists, so that a test decides what is under way when it strikes.
+The plain actors answer a request only while a file exists, so that a test decides what is under way when a process
+fails.
 """
 
 import asyncio
@@ -124,7 +125,7 @@ def pid_and_seeds(rollouts: tuple[Rollout, ...]) -> tuple[int, list[int]]:
 def test_the_requests_of_a_worker_that_is_struck_are_answered_by_the_other_and_it_is_replaced(
     bundles: Bundles, tmp_path: Path, blow: signal.Signals, seen: list[str]
 ) -> None:
-    async def strike() -> None:
+    async def scenario() -> None:
         gate = tmp_path / "gate"
         async with watched(gated(bundles, gate)) as seen_by:
             fleet = EnginePool(seen_by.supervisor, timeout_s=DEADLINE_S)
@@ -145,7 +146,7 @@ def test_the_requests_of_a_worker_that_is_struck_are_answered_by_the_other_and_i
             assert seen_by.changes("policy-1")[1:] == []
             assert len(seen_by.processes) == 3
 
-    asyncio.run(strike())
+    asyncio.run(scenario())
 
 
 def _is_zombie(pid: int) -> bool:
@@ -200,7 +201,7 @@ def real_engine(bundles: Bundles, tiny_models: TinyModels) -> Callable[[], Remot
 def test_an_engine_that_hangs_while_it_loads_again_is_found_by_its_silence(
     bundles: Bundles, tiny_models: TinyModels
 ) -> None:
-    async def strike() -> None:
+    async def scenario() -> None:
         async with watched([real_engine(bundles, tiny_models)], starts_stale=True) as seen_by:
             (worker,) = seen_by.supervisor.workers
             os.kill(seen_by.pid(0), signal.SIGKILL)
@@ -215,7 +216,7 @@ def test_an_engine_that_hangs_while_it_loads_again_is_found_by_its_silence(
             ]
             assert worker.why.startswith("no heartbeat for ")
 
-    asyncio.run(strike())
+    asyncio.run(scenario())
 
 
 def test_a_policy_worker_that_was_killed_serves_again_only_after_it_was_given_the_weights(
@@ -231,7 +232,7 @@ def test_a_policy_worker_that_was_killed_serves_again_only_after_it_was_given_th
             await handle.receive_bucket.remote(WeightBucket.pack(tensors))
         await handle.finish_weight_update.remote(version)
 
-    async def strike() -> None:
+    async def scenario() -> None:
         async with watched([start], starts_stale=True) as seen_by:
             fleet = PolicyPool(seen_by.supervisor, timeout_s=DEADLINE_S)
             (worker,) = seen_by.supervisor.workers
@@ -270,4 +271,4 @@ def test_a_policy_worker_that_was_killed_serves_again_only_after_it_was_given_th
             "policy-0.1.out",
         ]
 
-    asyncio.run(strike())
+    asyncio.run(scenario())

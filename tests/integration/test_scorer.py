@@ -88,11 +88,11 @@ def a_setup(models: TinyModels, *, across_groups: bool = False, calibration: str
     )
 
 
-def a_calibration(judge: str) -> Calibration:
+def a_calibration(similarity: str) -> Calibration:
     spread = Spread(mean=0.5, sd=0.1, num=8)
     spreads = {"faithful": spread, "question": spread, "unrelated": spread}
     scale = LanguageScale(floor=-1, half=0.5, half_over_question=0.5, **spreads)
-    return Calibration(similarity=judge, data="hand-made", languages={"de": scale})
+    return Calibration(similarity=similarity, data="hand-made", languages={"de": scale})
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ def test_nothing_is_scored_before_every_scorer_has_the_calibration_of_its_judge(
 def test_a_scorer_that_hangs_is_found_ended_and_replaced_and_the_next_one_scores_by_the_same_calibration(
     starts: Callable[[RewardSetup], list[Start]], tiny_models: TinyModels
 ) -> None:
-    """SIGSTOP: the process neither dies nor answers. SIGKILL: it is gone. Nobody waits for the group's deadline."""
+    """SIGSTOP: the process neither dies nor answers. SIGKILL: it is gone. No caller waits for the deadline."""
     rules = FleetConfig(heartbeat_s=0.5, suspect_after_s=1, dead_after_s=3, max_restarts=3, backoff_s=0.1)
     states: list[str] = []
     config = WorkerPoolConfig(

@@ -63,10 +63,10 @@ async def play(team: Team, seen: Seen) -> None:
         await team.learner.push_weights(0)
         seen.first = await team.policy.sample(request("a"))
 
-        await strike(team, "policy-0")
+        await kill_process(team, "policy-0")
         seen.after_worker = await team.policy.sample(request("a"))
 
-        await strike(team, "learner-0")
+        await kill_process(team, "learner-0")
         (seen.lost,) = await asyncio.gather(team.learner.push_weights(1), return_exceptions=True)
         await team.restart_learner()
         seen.push = await team.learner.push_weights(2)
@@ -76,7 +76,7 @@ async def play(team: Team, seen: Seen) -> None:
         await team.close()
 
 
-async def strike(team: Team, name: str) -> None:
+async def kill_process(team: Team, name: str) -> None:
     os.kill(team.processes[name].pid, signal.SIGKILL)
     (worker,) = team.policy.supervisor.workers
     while name == worker.name and worker.state is WorkerState.READY:
@@ -87,7 +87,7 @@ def tokens(rollouts: tuple[Rollout, ...]) -> list[tuple[int, ...]]:
     return [rollout.token_ids for rollout in rollouts]
 
 
-def test_a_policy_worker_that_was_killed_serves_the_weights_of_now_though_nobody_pushes(seen: Seen) -> None:
+def test_a_policy_worker_that_was_killed_serves_the_weights_of_now_without_a_push(seen: Seen) -> None:
     assert tokens(seen.after_worker) == tokens(seen.first)
     assert seen.after_worker[0].policy_version == 0
     assert [reason for kind, reason, _ in seen.events if kind == "worker"] == [

@@ -22,7 +22,7 @@ from tests.builders import a_console
 class Scorers:
     """Judge a solution as close to the reference, its question as less close, and any other text as far."""
 
-    def __init__(self, fingerprint: str = "judge-1") -> None:
+    def __init__(self, fingerprint: str = "similarity-1") -> None:
         self.fingerprint = fingerprint
         self.num_pairs = 0
         self.calls: list[int] = []
@@ -76,11 +76,11 @@ def test_missing_calibration_is_measured_once_and_kept(home: Path) -> None:
 
 
 def test_another_judge_other_data_and_other_languages_are_measured_anew(home: Path) -> None:
-    scale_of(Scorers("judge-1"), config(), "de")
+    scale_of(Scorers("similarity-1"), config(), "de")
     for scorers, reasoning, language in (
-        (Scorers("judge-2"), config(), "de"),
-        (Scorers("judge-1"), config(calibration_items=9), "de"),
-        (Scorers("judge-1"), config(), "th"),
+        (Scorers("similarity-2"), config(), "de"),
+        (Scorers("similarity-1"), config(calibration_items=9), "de"),
+        (Scorers("similarity-1"), config(), "th"),
     ):
         scale_of(scorers, reasoning, language)
         assert scorers.num_pairs == 3 * reasoning.calibration_items
@@ -104,13 +104,13 @@ def test_off_needs_no_calibration_and_asks_no_scorer() -> None:
 
 def test_named_file_is_used_and_refused_for_another_judge_or_language(home: Path) -> None:
     named = config(calibration="mine.json")
-    assert kept_by(Scorers("judge-1"), named) == home / "mine.json"
+    assert kept_by(Scorers("similarity-1"), named) == home / "mine.json"
     record = json.loads((home / "mine.json").read_text(encoding="utf-8"))
     del record["languages"]["sw"]
     (home / "mine.json").write_text(json.dumps(record), encoding="utf-8")
-    assert isinstance(scale_of(Scorers("judge-1"), named, "de"), Calibration)
-    assert key_refused(lambda: scale_of(Scorers("judge-2"), named, "de")) == "reward.reasoning.calibration"
-    assert key_refused(lambda: scale_of(Scorers("judge-1"), named, "sw")) == "reward.reasoning.calibration"
+    assert isinstance(scale_of(Scorers("similarity-1"), named, "de"), Calibration)
+    assert key_refused(lambda: scale_of(Scorers("similarity-2"), named, "de")) == "reward.reasoning.calibration"
+    assert key_refused(lambda: scale_of(Scorers("similarity-1"), named, "sw")) == "reward.reasoning.calibration"
     assert key_refused(lambda: check_calibration(named, ["sw"])) == "reward.reasoning.calibration"
 
 

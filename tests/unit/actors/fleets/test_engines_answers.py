@@ -31,7 +31,7 @@ def test_workers_take_turns() -> None:
 
     workers = [FakeWorker(value=0.1), FakeWorker(value=0.2)]
     assert run(ask(around(*workers))) == [(0.1, 0.1), (0.2, 0.2), (0.1, 0.1)]
-    assert [worker.judged for worker in workers] == [["a", "c"], ["b"]]
+    assert [worker.measured for worker in workers] == [["a", "c"], ["b"]]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_worker_that_is_found_dead_while_it_is_asked_is_replaced_by_another() 
         await settle()
         pool.supervisor.mark_dead(pool.supervisor.workers[0], "no heartbeat for 60 s")
         assert await asked == (0.25, 0.25)
-        assert (silent.judged, other.judged) == (["a"], ["a#again-1"])
+        assert (silent.measured, other.measured) == (["a"], ["a#again-1"])
 
     run(ask())
 

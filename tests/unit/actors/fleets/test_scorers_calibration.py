@@ -16,14 +16,14 @@ from tests.fakes.remote import task_error
 from tests.fakes.scorers import FakeScorer, a_pool
 
 PAIR = ReasoningPair(language="de", reasoning="x", reference="y")
-CALIBRATION = Calibration(similarity="judge", data="data", languages={})
+CALIBRATION = Calibration(similarity="similarity", data="data", languages={})
 
 
 def test_similarities_and_the_fingerprint_come_from_any_scorer_with_the_same_patience() -> None:
     async def watch() -> None:
         pool = a_pool(FakeScorer(always=ActorDiedError()), FakeScorer(0.7))
         assert await pool.similarities([PAIR, PAIR]) == [0.7, 0.7]
-        assert await pool.similarity_fingerprint() == "judge"
+        assert await pool.similarity_fingerprint() == "similarity"
 
     run(watch())
 
@@ -101,7 +101,7 @@ def test_every_living_scorer_takes_the_calibration() -> None:
 
 
 def test_a_scorer_without_the_calibration_ends_the_run() -> None:
-    pool = a_pool(FakeScorer(), FakeScorer(always=task_error(ValueError("another judge"))))
+    pool = a_pool(FakeScorer(), FakeScorer(always=task_error(ValueError("another similarity"))))
     with pytest.raises(RunFailed) as failure:
         run(pool.use_calibration(CALIBRATION))
     assert failure.value.key == "scorer-1"

@@ -175,7 +175,7 @@ def test_a_scorer_that_can_not_be_given_the_calibration_is_started_again_with_it
 
 
 def test_a_restarted_scorer_that_refuses_the_calibration_does_not_serve() -> None:
-    refusing, third = FakeScorer(0.2, failures=[task_error(ValueError("another judge"))]), FakeScorer(0.3)
+    refusing, third = FakeScorer(0.2, failures=[task_error(ValueError("another similarity"))]), FakeScorer(0.3)
 
     async def watch(seen: ScorerRole) -> None:
         await seen.pool.use_calibration(FIRST)
@@ -183,7 +183,7 @@ def test_a_restarted_scorer_that_refuses_the_calibration_does_not_serve() -> Non
         group = asyncio.ensure_future(seen.pool.score(a_score_request()))
         await seen.time.advance(3)
         assert rewards(await group) == [0.3, 0.3]
-        assert any("another judge" in detail for _, _, detail in seen.events)
+        assert any("another similarity" in detail for _, _, detail in seen.events)
 
     opened(watch, lambda: ScorerRole([FakeScorer(0.1), refusing, third]))
 

@@ -21,12 +21,12 @@ class CountingDecoder:
         self.is_closed = False
         self.running: dict[str, tuple[SamplingRequest, int]] = {}
         self.drawn: dict[str, list[int]] = {}  # by which versions
-        self.judged: dict[str, float] = {}
+        self.measured: dict[str, float] = {}
         self.admitted: list[list[str]] = []  # sample ids that were running, step by step
 
     def add(self, sample_id: str, request: Request, *, index: int) -> None:
         if isinstance(request, AnswerProbabilityRequest):
-            self.judged[sample_id] = 1 / len(request.prompts[index])
+            self.measured[sample_id] = 1 / len(request.prompts[index])
             return
         seed = request.seeds[index]
         if seed < 0:
@@ -35,9 +35,9 @@ class CountingDecoder:
         self.drawn[sample_id] = []
 
     def step(self) -> list[tuple[str, Outcome | Exception]]:
-        self.admitted.append(sorted([*self.running, *self.judged]))
-        finished: list[tuple[str, Outcome | Exception]] = [*self.judged.items()]
-        self.judged.clear()
+        self.admitted.append(sorted([*self.running, *self.measured]))
+        finished: list[tuple[str, Outcome | Exception]] = [*self.measured.items()]
+        self.measured.clear()
         for sample_id, (request, seed) in list(self.running.items()):
             if seed == 666:
                 raise RuntimeError("the device fell over")
@@ -52,7 +52,7 @@ class CountingDecoder:
     def abort(self, sample_ids: list[str]) -> None:
         for sample_id in sample_ids:
             self.running.pop(sample_id, None)
-            self.judged.pop(sample_id, None)
+            self.measured.pop(sample_id, None)
 
     def close(self) -> None:
         self.is_closed = True

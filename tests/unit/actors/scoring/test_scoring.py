@@ -57,7 +57,7 @@ def a_setup(
 
 LIKELIHOOD = LikelihoodReasoning(method="likelihood")
 MEASURED = TranslationReasoning(method="translation", translator="pivot", compare="chrf")  # needs no model either
-JUDGE = LoadedReward(a_setup(MEASURED), "cpu").reward.fingerprint
+FINGERPRINT = LoadedReward(a_setup(MEASURED), "cpu").reward.fingerprint
 
 
 def a_request(*, probability: float) -> ScoreRequest:
@@ -79,7 +79,7 @@ def only_score(loaded: LoadedReward, request: ScoreRequest) -> Score:
     return score
 
 
-def test_judge_scale_weights_and_gates_are_those_of_the_config() -> None:
+def test_similarity_scale_weights_and_gates_are_those_of_the_config() -> None:
     loaded = LoadedReward(a_setup(LIKELIHOOD), "cpu")
     score = only_score(loaded, a_request(probability=0.6))
     assert loaded.reward.fingerprint == f"likelihood/{VERSION}"
@@ -97,8 +97,8 @@ def test_every_gate_that_can_be_switched_off_is_recorded_as_a_part_then() -> Non
     assert {name: score.parts[name] for name in switches} == dict.fromkeys(switches, 1.0)
 
 
-def test_a_calibration_of_the_same_judge_is_used_from_the_start_or_later() -> None:
-    calibration = Calibration(similarity=JUDGE, data="d", languages={"de": SCALE, "fr": SCALE})
+def test_a_calibration_of_the_same_similarity_is_used_from_the_start_or_later() -> None:
+    calibration = Calibration(similarity=FINGERPRINT, data="d", languages={"de": SCALE, "fr": SCALE})
     later = LoadedReward(a_setup(MEASURED), "cpu")
     later.use_calibration(calibration)
     for loaded in (later, LoadedReward(a_setup(MEASURED, calibration=calibration), "cpu")):
@@ -106,16 +106,16 @@ def test_a_calibration_of_the_same_judge_is_used_from_the_start_or_later() -> No
         assert only_score(loaded, a_request(probability=0.3)).parts["reasoning"] == pytest.approx(0.64 / 0.65)
 
 
-def test_a_calibration_of_another_judge_or_without_a_language_is_refused() -> None:
+def test_a_calibration_of_another_similarity_or_without_a_language_is_refused() -> None:
     loaded = LoadedReward(a_setup(MEASURED), "cpu")
     with raised(ValueError, "e5-large"):
         loaded.use_calibration(Calibration(similarity="e5-large", data="d", languages={"de": SCALE, "fr": SCALE}))
     with raised(ValueError, " fr;"):
-        loaded.use_calibration(Calibration(similarity=JUDGE, data="d", languages={"de": SCALE}))
+        loaded.use_calibration(Calibration(similarity=FINGERPRINT, data="d", languages={"de": SCALE}))
 
 
 def test_with_calibration_off_statistics_that_come_along_are_not_used() -> None:
-    calibration = Calibration(similarity=JUDGE, data="d", languages={"de": SCALE, "fr": SCALE})
+    calibration = Calibration(similarity=FINGERPRINT, data="d", languages={"de": SCALE, "fr": SCALE})
     off = MEASURED.model_copy(update={"calibration": "off", "low": 0.0, "high": 2.0})
     loaded = LoadedReward(a_setup(off, calibration=calibration), "cpu")
     assert only_score(loaded, a_request(probability=0.3)).parts["reasoning"] == pytest.approx(0.5)

@@ -144,7 +144,7 @@ def test_a_gate_that_rejects_is_named_with_its_language(result: AuditResult) -> 
 
 def test_nothing_scored_is_said_as_such(result: AuditResult) -> None:
     found = replace(result, cheats=(cheat("de", "english", 0, of=0),), gates=())
-    assert gates_line(found) == "No gate judged any faithful text."
+    assert gates_line(found) == "No gate was measured on any faithful text."
     assert headline(found).startswith("Nothing could be compared")
 
 

@@ -20,7 +20,7 @@ def test_too_few_ready_are_waited_for() -> None:
 
 
 def test_an_older_one_whose_time_would_be_over_is_waited_for() -> None:
-    """Version 5 learns two. Whoever has deadline 5 must be among them."""
+    """Version 5 learns from two groups. Every group with deadline 5 must be among them."""
     assert choose([6, 6], [5], version=5, size=2) is None
     assert choose([5, 6], [5], version=5, size=2) is None
     assert choose([6, 6], [6], version=5, size=2) == [0, 1]
