@@ -196,3 +196,15 @@ def test_three_quarters_of_the_solutions_lie_above_their_question(below: int, is
 
 def test_faithful_solutions_earn_what_the_documentation_says() -> None:
     assert FAITHFUL_EARNS == {"language": 0.91, "question": 0.80}
+
+
+def test_a_solution_as_close_as_its_question_does_not_count_as_closer() -> None:
+    # Two of ten lie below the question, and one is exactly as close.
+    values = [value for index in range(10) for value in ((0.25, 0.25, 0.5, *[0.75] * 7)[index], 0.5, 0.125)]
+    with raised(ValueError, "'de'", " 7 of 10 "):
+        fit(solutions(10), values, similarity="j", data="d")
+
+
+def test_a_file_without_an_entry_is_refused_with_the_name_of_the_entry() -> None:
+    with raised(ValueError, "'judge'"):
+        from_json(CALIBRATION.to_json().replace('"judge"', '"other"'))

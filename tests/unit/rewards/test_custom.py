@@ -81,6 +81,10 @@ def test_an_event_loop_stays_the_same_from_call_to_call() -> None:
     assert [reward.score(a_request("a")) for _ in range(2)] == [(0.0,), (1.0,)]
 
 
+def test_a_module_knows_the_path_of_its_own_file() -> None:
+    assert scored("def reward(request):\n    return [float(__file__ == '/somewhere/mine.py')]\n", "a") == (1.0,)
+
+
 def test_a_module_may_hold_dataclasses_with_annotations_as_text() -> None:
     source = (
         "from __future__ import annotations\n"
@@ -118,7 +122,7 @@ def test_a_wrong_result_or_an_exception_leaves_the_group_unscored_with_the_trace
 ) -> None:
     found = failure(f"def reward(request):\n    return {result}\n", "a", "b")
     assert found.reason == f"custom reward failed: {kind}"
-    assert found.detail.startswith("Traceback (most recent call last):\n")
+    assert found.detail.startswith("Traceback (most recent call last):\n  File ")
     assert told in found.detail.splitlines()[-1]
 
 

@@ -276,3 +276,21 @@ def test_what_is_left_over_goes_to_the_emptiest_part(seed: int) -> None:
     sizes = [10, 1, 1]
     parts = cut(sizes, num_parts=2, random=Random(seed))
     assert sorted(sum(sizes[index] for index in part) for part in parts) == [2, 10]
+
+
+def test_every_second_micro_batch_is_dealt_in_reverse_so_that_the_ranks_get_the_same_total() -> None:
+    batch = pack_lengths([10, 9, 8, 7], num_ranks=2, row_tokens=10)  # no two fit into one row
+    assert row_lengths(batch) == [[10, 7], [9, 8]]
+
+
+def test_a_dummy_row_and_absent_measures_have_the_types_of_a_row_with_samples() -> None:
+    measures = ("old_logprobs", "reference_logprobs", "returns", "old_values")
+    sample = make_sample(0)
+    measured = replace(sample, **dict.fromkeys(measures, (0.5,) * 3))
+    (row,), (dummy,) = pack_samples([measured], num_ranks=2).rows
+    (bare,), _ = pack_samples([sample], num_ranks=2).rows
+    for name in ("token_ids", "position_ids", "loss_mask", "loss_weights", "sampling_logprobs", "advantages"):
+        assert getattr(dummy, name).dtype == getattr(row, name).dtype, name
+    for name in measures:
+        assert getattr(dummy, name).dtype == getattr(row, name).dtype == np.float32, name
+        assert (getattr(bare, name).dtype, getattr(bare, name).size) == (np.float32, 0), name

@@ -84,3 +84,14 @@ def test_a_row_with_tokens_in_no_segment_is_refused() -> None:
     (row,) = all_rows(pack_samples([make_sample(0)]))
     with pytest.raises(ValueError):
         replace(row, segments=(Segment(4),))
+
+
+def test_the_second_shared_prompt_of_a_row_starts_where_the_first_ones_samples_end() -> None:
+    (row,) = all_rows(share([*siblings(4, 3), *siblings(2, 1, first=10)]))
+    assert row.segments == (
+        Segment(6),
+        Segment(3, prompt_start=0, prompt_length=2),
+        Segment(4),
+        Segment(1, prompt_start=9, prompt_length=2),
+    )
+    assert row.token_ids[9:11].tolist() == [1000, 1001]

@@ -85,6 +85,18 @@ def firsts(groups: Sequence[Sequence[TrainSample]]) -> list[list[float]]:
 # --- who may be learned from ---
 
 
+def test_a_group_is_dropped_by_the_weights_of_its_own_step() -> None:
+    group = scored("a", *(a_score(parts={"answer": 1.0, "reasoning": reasoning}) for reasoning in (0.0, 1.0)))
+    only_answers = {"answer": 1.0, "reasoning": 0.0, "numbers": 0.0}
+    both = only_answers | {"answer": 0.5, "reasoning": 0.5}
+    reward = RewardConfig.model_validate(
+        {"combine": "normalised", "schedule": [{"step": 1} | only_answers, {"step": 3} | both]}
+    )
+    for step, num_chosen in ((1, 0), (2, 1)):
+        candidates, dropped = learnable([group], policy_version=0, step=step, algorithm=a_grpo(), reward=reward)
+        assert (len(candidates), [one.reason for one in dropped]) == (num_chosen, ["no_signal"] * (1 - num_chosen))
+
+
 def test_scored_responses_become_candidates_with_what_the_engine_drew() -> None:
     ((first, second),), dropped = chosen(scored("a", a_score(0.2), MISSING, a_score(0.6), truncated=[2]))
     assert dropped == []

@@ -44,6 +44,12 @@ def test_thai_which_marks_no_sentences_is_aligned_by_its_clauses() -> None:
     assert " ".join(pair.native for pair in found) == " ".join(thai)
 
 
+def test_a_thai_clause_begins_with_a_long_word_after_a_clause_that_is_not_short() -> None:
+    alone = align([], ["กับ โรเจอร์มีลูกบอล 5 ลูก เขาซื้อ 2"], language="th")
+    # The first clause of the text is too short to end before the long word.
+    assert [pair.native for pair in alone] == ["กับ โรเจอร์มีลูกบอล 5 ลูก", "เขาซื้อ 2"]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text("ab1 .", max_size=8), max_size=9), st.lists(st.text("xyz2 。", max_size=8), max_size=9))
 def test_alignment_loses_nothing_and_keeps_the_order(english: list[str], native: list[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rewards.comet.checkpoint import converted, open_checkpoint, renamed
+from rewards.comet.checkpoint import converted, listed, open_checkpoint, renamed
 from tests.refusals import raised
 
 QUALITY = "class_identifier: referenceless_regression_metric\npretrained_model: some/encoder\n"
@@ -149,3 +149,8 @@ def test_a_folder_without_a_needed_file_is_refused_by_the_file_s_name(tmp_path: 
 def test_a_name_that_is_no_folder_and_no_model_is_refused_in_one_line(tmp_path: Path) -> None:
     with raised(ValueError, str(tmp_path / "nothing" / "here"), "the hub"):
         open_checkpoint(str(tmp_path / "nothing" / "here"), cache_folder=tmp_path)
+
+
+def test_a_list_of_names_says_how_many_more_there_are() -> None:
+    assert listed(["a", "b"], most=2) == "a, b"
+    assert listed(["a", "b", "c", "d"], most=2) == "a, b and 2 more"

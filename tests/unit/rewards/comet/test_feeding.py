@@ -73,3 +73,12 @@ def test_feedings_are_told_apart_by_their_fingerprint() -> None:
         make_feeding("back", needs_reference=True, translator=Dictionary()),
     ]
     assert len({feeding.fingerprint for feeding in made}) == 4
+
+
+@pytest.mark.parametrize("feeding", [ForwardFeeding, BackFeeding])
+def test_the_fingerprint_of_a_feeding_changes_with_its_translator(
+    feeding: type[ForwardFeeding] | type[BackFeeding],
+) -> None:
+    other = Dictionary()
+    other.fingerprint = "other"
+    assert feeding(Dictionary()).fingerprint != feeding(other).fingerprint

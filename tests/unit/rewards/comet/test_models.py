@@ -44,6 +44,15 @@ def test_layer_norm_takes_one_mean_and_one_deviation_a_sentence_and_ignores_padd
     assert found[0, :2].flatten().tolist() == pytest.approx([value / 5**0.5 for value in (-3, -1, 1, 3)])
 
 
+def test_layer_norm_of_a_sentence_does_not_depend_on_the_others_of_the_batch() -> None:
+    mix = LayerMix(1, transformation="softmax", layer_norm=True)
+    layer = torch.tensor([[[1.0, 3.0], [5.0, 7.0]], [[2.0, 10.0], [100.0, -100.0]]])
+    together = mix([layer], torch.tensor([[1, 1], [1, 0]]))  # the last token of the second is padding
+    assert together.shape == (2, 2, 2)
+    assert together[0].flatten().tolist() == pytest.approx([value / 5**0.5 for value in (-3, -1, 1, 3)])
+    assert together[1, 0].tolist() == pytest.approx([-1, 1])  # mean 6, variance 16
+
+
 def test_layers_in_half_precision_are_mixed_in_full() -> None:
     mix = LayerMix(1, transformation="softmax")
     assert mix([torch.ones(1, 1, 1, dtype=torch.bfloat16)], torch.ones(1, 1)).dtype == torch.float32

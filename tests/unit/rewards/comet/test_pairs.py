@@ -8,7 +8,7 @@ import pytest
 from languages.facts import LANGUAGES
 from rewards.comet.alignment import TextPair
 from rewards.comet.feeding import BackFeeding, CometInput
-from rewards.comet.pairs import PairScorer
+from rewards.comet.pairs import PairScorer, halves
 from tests.fakes.comet import ENGLISH, GERMAN, Dictionary, SharedNumbers, a_pair_scorer
 from tests.refusals import raised
 
@@ -31,6 +31,29 @@ def test_a_pair_that_is_too_long_is_split_between_aligned_sentences_and_averaged
     assert [one.source for one in metric.scored] == ["It is 5.", "That is 7."]
     right, wrong = len("It is 5.") + len("Es ist 5.") / 1.1, len("That is 7.") + len("Dann ist 8.") / 1.1
     assert found.tolist() == pytest.approx([right / (right + wrong)])
+
+
+def test_halves_hold_whole_sentences_with_one_space_between_them() -> None:
+    english = ["It is 1.", "It is 2.", "It is 3.", "It is 4."]
+    native = ["Es ist 1.", "Es ist 2.", "Es ist 3.", "Es ist 4."]
+    found = halves(TextPair(english=" ".join(english), native=" ".join(native), language="de"))
+    assert [(pair.english, pair.native) for pair in found] == [
+        ("It is 1. It is 2.", "Es ist 1. Es ist 2."),
+        ("It is 3. It is 4.", "Es ist 3. Es ist 4."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "right"),
+    [
+        ("a bcdefgh ijklm", "a bcdefgh", "ijklm"),  # the space behind the middle is nearer
+        ("abcde fghijkl m", "abcde", "fghijkl m"),  # the space before it is nearer
+        ("abcdef", "abc", "def"),  # there is no space
+    ],
+)
+def test_one_sentence_is_cut_at_the_space_next_to_its_middle(text: str, left: str, right: str) -> None:
+    found = halves(TextPair(english=text, native=text, language="de"))
+    assert [pair.english for pair in found] == [pair.native for pair in found] == [left, right]
 
 
 def test_nothing_of_a_long_text_is_lost() -> None:

@@ -17,6 +17,11 @@ def test_answers_are_compared_as_whole_pairs_in_order() -> None:
     assert np.isnan(found[2])
 
 
+def test_answers_of_different_number_are_refused() -> None:
+    with pytest.raises(ValueError):
+        CometAnswers(a_pair_scorer(SharedNumbers())).compare(["3", "4"], ["3", "4"], ["de"])
+
+
 def reasoning(native: Sequence[str], *, reference: Sequence[str] = ENGLISH) -> ReasoningPair:
     return ReasoningPair(language="de", reasoning=" ".join(native), reference=" ".join(reference))
 

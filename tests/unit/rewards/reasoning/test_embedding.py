@@ -158,3 +158,21 @@ def test_encoder_that_loses_a_text_is_an_error() -> None:
 
     with raised(ValueError, " 0 ", " 1 "):
         EmbeddingSimilarity(Forgetful({"a": (1.0,)})).similarities([pair("a", "a")])
+
+
+def test_encoder_that_counts_another_number_of_texts_is_an_error() -> None:
+    class Forgetful(TableEncoder):
+        def count_tokens(self, texts: Sequence[str]) -> list[int]:
+            return super().count_tokens(texts)[:1]
+
+    with pytest.raises(ValueError):
+        EmbeddingSimilarity(Forgetful({"a": (1.0,), "b": (1.0,)})).similarities([pair("a", "b")])
+
+
+def test_the_longer_text_is_cut_into_as_few_chunks_of_like_size_as_fit() -> None:
+    # Twelve sentences of two words each: 25 tokens with the one that every text costs. Twelve fit, so three chunks.
+    german, english = ([f"{word}{index} ist." for index in range(12)] for word in ("a", "b"))
+    chunks = [" ".join(texts[start : start + 4]) for texts in (german, english) for start in (0, 4, 8)]
+    encoder = TableEncoder(dict.fromkeys(chunks, (1.0, 0.0)), max_tokens=12)
+    assert EmbeddingSimilarity(encoder).similarities([pair(" ".join(german), " ".join(english))]) == pytest.approx([1])
+    assert [texts for texts, _ in encoder.calls] == [tuple(chunks[3:]), tuple(chunks[:3])]
