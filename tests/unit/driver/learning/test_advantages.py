@@ -43,6 +43,7 @@ def test_advantages_are_rewards_less_their_mean() -> None:
 def test_unscored_leaves_the_baseline() -> None:
     # The mean of 1 and 0 is 0.5; with the unscored one read as 0 it would be a third.
     assert group_relative([1.0, None, 0.0]) == [0.5, None, -0.5]
+    assert group_relative([math.inf, None]) == [pytest.approx(math.nan, nan_ok=True), None]
 
 
 def test_advantages_over_the_standard_deviation() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +34,32 @@ def test_padding_stands_alone() -> None:
         (ENGLISH[1], GERMAN[1]),
         (ENGLISH[2], GERMAN[2]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "english", "native", "expected"),
+    [
+        # Two sentences for one, and two for two that are cut in different places.
+        ("th", ["abcde", "fghij"], ["vwxyz"], [("abcde fghij", "vwxyz")]),
+        ("th", ["abcde 3", "fghij"], ["v" * 10], [("abcde 3 fghij", "v" * 10)]),
+        ("de", ["abcde", "fghijklmno 4"], ["vwxyz 4", "stuvw"], [("abcde fghijklmno 4", "vwxyz 4 stuvw")]),
+        # A number that only one side has costs more than leaving its sentence alone.
+        ("de", ["abcde"], ["vwxyz 7", "stuvw"], [("", "vwxyz 7"), ("abcde", "stuvw")]),
+        ("de", ["abcde 4", "fghij"], ["vwxyz"], [("abcde 4", ""), ("fghij", "vwxyz")]),
+        # Sentences of very different length may still stand for each other.
+        ("de", ["a" * 20 + " 7"], ["vwxyz"], [("a" * 20 + " 7", "vwxyz")]),
+    ],
+)
+def test_length_and_numbers_decide_which_sentences_are_taken_together(
+    language: str, english: list[str], native: list[str], expected: list[tuple[str, str]]
+) -> None:
+    assert sides(align(english, native, language=language)) == expected
+
+
+def test_of_more_than_a_hundred_sentences_neighbours_are_taken_together_once() -> None:
+    sentences = [f"Satz {number}." for number in range(101)]
+    native = [pair.native for pair in align([], sentences, language="de")]
+    assert native == [" ".join(sentences[start : start + 2]) for start in range(0, 101, 2)]
 
 
 def test_thai_which_marks_no_sentences_is_aligned_by_its_clauses() -> None:

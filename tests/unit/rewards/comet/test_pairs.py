@@ -7,8 +7,8 @@ import pytest
 
 from languages.facts import LANGUAGES
 from rewards.comet.alignment import TextPair
-from rewards.comet.feeding import BackFeeding, CometInput
-from rewards.comet.pairs import PairScorer, halves
+from rewards.comet.feeding import BackFeeding, CometInput, ForwardFeeding
+from rewards.comet.pairs import PairScorer, halves, weighted_means
 from tests.fakes.comet import ENGLISH, GERMAN, Dictionary, SharedNumbers, a_pair_scorer
 from tests.refusals import raised
 
@@ -41,6 +41,23 @@ def test_halves_hold_whole_sentences_with_one_space_between_them() -> None:
         ("It is 1. It is 2.", "Es ist 1. Es ist 2."),
         ("It is 3. It is 4.", "Es ist 3. Es ist 4."),
     ]
+
+
+def test_two_aligned_sentences_of_different_length_are_cut_between_them() -> None:
+    short, long = (
+        ("It is 5.", "Es ist 5."),
+        ("That is a very much longer one of 7.", "Das ist ein viel längerer von 7."),
+    )
+    pair = TextPair(english=f"{short[0]} {long[0]}", native=f"{short[1]} {long[1]}", language="de")
+    assert [(half.english, half.native) for half in halves(pair)] == [short, long]
+
+
+def test_an_owner_without_values_has_no_mean() -> None:
+    means = weighted_means(np.array([1.0, 0.0]), np.array([1.0, 3.0]), np.array([2, 2]))
+    assert means.dtype == np.float64
+    assert np.isnan(means).tolist() == [True, True, False]
+    assert means[2] == 0.25
+    assert weighted_means(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64)).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +121,18 @@ def test_a_text_that_the_translator_left_out_has_no_score_and_spoils_no_other() 
     scores = PairScorer(metric, BackFeeding(Silent())).score([PAIR, dog, PAIR])
     assert np.isnan(scores).tolist() == [False, True, False]
     assert np.isnan(PairScorer(metric, BackFeeding(Silent())).score([dog])).all()
+
+
+def test_a_pair_whose_reference_is_empty_has_no_score_where_the_metric_needs_one() -> None:
+    class Mute(Dictionary):
+        def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
+            return [""] * len(texts)
+
+    metric = SharedNumbers()
+    feeding = ForwardFeeding(Mute())
+    assert PairScorer(metric, feeding).score([PAIR]).tolist() == [1.0]
+    metric.needs_reference = True
+    assert np.isnan(PairScorer(metric, feeding).score([PAIR])).all()
 
 
 def test_a_metric_that_can_read_nothing_is_an_error_and_no_endless_loop() -> None:

@@ -47,3 +47,10 @@ def test_the_patched_sparsemax_of_kiwi_is_softmax_and_its_pool_is_the_first_toke
     )
     found = read_settings(path)
     assert (found.mix, found.pooling, found.needs_reference) == ("softmax", "cls", False)
+
+
+def test_a_unified_model_reads_the_reference_unless_its_settings_leave_it_out(tmp_path: Path) -> None:
+    path = tmp_path / "hparams.yaml"
+    path.write_text("class_identifier: unified_metric\n", encoding="utf-8")
+    found = read_settings(path)
+    assert (found.input_segments, found.needs_reference) == (("mt", "src", "ref"), True)
