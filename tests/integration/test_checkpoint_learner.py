@@ -74,11 +74,12 @@ def live_on(setup: RankSetup, place: RankPlace, folder: Path, saves: bool) -> Ou
 
 
 def refuse(setup: RankSetup, place: RankPlace, folder: Path) -> str:
+    """Return the key of the error that loading raises."""
     learner = LearnerRank(setup, place)
-    with pytest.raises(RunFailed) as refusal:
+    with pytest.raises(RunFailed) as error:
         learner.load(folder)
     learner.close()
-    return str(refusal.value)
+    return error.value.key
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,5 @@ def test_a_checkpoint_holds_no_frozen_weights(saved: dict[str, Saved]) -> None:
 
 
 def test_what_another_algorithm_saved_is_refused_on_every_rank(jobs: dict[str, Job], saved: dict[str, Saved]) -> None:
-    folder = saved["critic"].folder
-    lines = on_ranks(jobs["adapters"], refuse, folder)
-    assert len(lines) == 2
-    assert all(line.startswith(str(folder)) and "algorithm.name" in line for line in lines)
+    keys = on_ranks(jobs["adapters"], refuse, saved["critic"].folder)
+    assert keys == ["algorithm.name"] * 2
