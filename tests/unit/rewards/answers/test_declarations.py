@@ -115,6 +115,10 @@ def test_an_equation_in_a_box_comes_to_its_last_side(content: str, answer: str) 
     assert values(rf"\boxed{{{content}}}") == [answer]
 
 
+def test_a_sign_behind_a_box_does_not_change_how_the_box_is_read() -> None:
+    assert values(r"\boxed{12 = 11} Probe: 22/7 ≈ 3") == values(r"\boxed{12 = 11}") == ["12", "11"]
+
+
 @pytest.mark.parametrize("text", [r"\boxed{11", r"Die Antwort lautet \boxed{11", r"\boxed{\text{Paris}"])
 def test_a_box_that_is_not_closed_declares_nothing(text: str) -> None:
     assert values(text) == []

@@ -56,6 +56,9 @@ def test_layer_norm_of_a_sentence_does_not_depend_on_the_others_of_the_batch() -
 def test_layers_in_half_precision_are_mixed_in_full() -> None:
     mix = LayerMix(1, transformation="softmax")
     assert mix([torch.ones(1, 1, 1, dtype=torch.bfloat16)], torch.ones(1, 1)).dtype == torch.float32
+    # bfloat16 holds 1 + 1/128, and not the mean of it and 1.
+    layers = [torch.full((1, 1, 1), value, dtype=torch.bfloat16) for value in (1.0, 1 + 1 / 128)]
+    assert LayerMix(2, transformation="softmax")(layers, torch.ones(1, 1)).item() == 1 + 1 / 256
 
 
 def test_features_are_in_the_order_that_the_heads_were_trained_with() -> None:

@@ -54,3 +54,12 @@ def test_a_unified_model_reads_the_reference_unless_its_settings_leave_it_out(tm
     path.write_text("class_identifier: unified_metric\n", encoding="utf-8")
     found = read_settings(path)
     assert (found.input_segments, found.needs_reference) == (("mt", "src", "ref"), True)
+
+
+def test_the_final_activation_and_small_layers_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "hparams.yaml"
+    path.write_text(QUALITY + "hidden_sizes: [2, 1]\nfinal_activation: Sigmoid\n", encoding="utf-8")
+    found = read_settings(path)
+    assert (found.hidden_sizes, found.final_activation) == ((2, 1), "Sigmoid")
+    path.write_text(QUALITY, encoding="utf-8")
+    assert read_settings(path).final_activation is None

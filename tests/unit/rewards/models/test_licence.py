@@ -15,7 +15,7 @@ from rewards.models.licence import licence_note
         ("mine", {"README.md": "---\nlicense: cc-by-nc-4.0\n---\nA model."}, "NOT for commercial use"),
         ("mine", {"README.md": "---\nlicense: mit\n---\n"}, "its licence is mit"),
         ("mine", {"LICENSE": "Apache License\nVersion 2.0"}, "apache-2.0"),
-        ("mine", {"LICENSE.txt": "Attribution-NonCommercial-ShareAlike"}, "NOT for commercial use"),
+        ("mine", {"LICENSE.txt": "Attribution-NonCommercial-ShareAlike"}, " non-commercial: NOT for commercial use"),
         ("mine", {"README.md": "no front matter"}, "unknown"),
     ],
 )
@@ -29,3 +29,8 @@ def test_the_licence_is_said(tmp_path: Path, name: str, files: dict[str, str], s
 
 def test_a_translator_that_forbids_commercial_use_says_so_by_its_name_alone() -> None:
     assert "NOT for commercial use" in licence_note("facebook/nllb-200-distilled-600M", Path("nowhere"))
+
+
+def test_a_licence_file_that_is_not_utf_8_is_read_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "LICENSE").write_bytes("Apache License, \u00a9 1999".encode("latin-1"))
+    assert "apache-2.0" in licence_note("mine", tmp_path)
