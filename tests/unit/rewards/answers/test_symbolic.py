@@ -146,6 +146,10 @@ def test_an_expression_has_at_most_eighty_characters(length: int, expected: bool
         ("(x^{7})^{43}", "x^{301}", False),
         (r"x^{\frac{4}{2}}", "x^2", False),  # brackets inside an exponent, and what is no exponent
         ("x^+2", "x^2", False),
+        ("x^{2^3}", "x^{8}", False),  # towers and decimals
+        ("x^2^3", "x^{8}", False),
+        ("x^{2}^{3}", "x^{6}", False),
+        ("x^{0.5}", r"\sqrt{x}", False),
         ("x+" + "1" * 40, "1" * 40 + "+x", True),  # forty digits
         ("x+" + "1" * 41, "1" * 41 + "+x", False),
         (("x" + "+0" * 79) + " ", "x", True),  # 160 characters

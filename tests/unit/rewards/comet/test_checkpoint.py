@@ -64,6 +64,14 @@ def test_where_the_models_folder_cant_be_written_the_conversion_goes_to_the_cach
     assert [path.name for path in (tmp_path / "cache" / "comet").iterdir()] == [weights.name]
 
 
+def test_each_model_has_a_file_of_its_own_in_the_cache(tmp_path: Path) -> None:
+    sources = [save(tmp_path / name / "model.ckpt", value) for name, value in (("one", 1.0), ("two", 2.0))]
+    for source in sources:
+        source.with_suffix(".safetensors").mkdir()  # nothing can be written beside the model
+    first, second = (converted(source, cache_folder=tmp_path / "cache")[0] for source in sources)
+    assert [load_file(path)["mix.gamma"].item() for path in (first, second)] == [1.0, 2.0]
+
+
 class Harmful:
     """Imitate an object that an attacker puts into a checkpoint."""
 
