@@ -184,3 +184,21 @@ def test_ten_thousand_samples_that_share_prompts_stay_together() -> None:
     held = sum(len({demands[index].prompt for index in row}) for row in rows)
     assert held <= 1.1 * 1250
     assert max(shared_lengths(rows, demands)) <= 1.1 * min(shared_lengths(rows, demands))
+
+
+@pytest.mark.parametrize(
+    ("samples", "prompt_tokens", "row_tokens", "lengths"),
+    [
+        # (prompt, response tokens) of each sample. Evening out moves samples out of rows and into rows: a wrong count
+        # of a prompt's samples in a row gives the row a wrong length, and longer rows at the end.
+        ([(0, 4), (0, 6), (1, 4), (0, 7), (0, 8)], (5, 5), 22, [18, 17, 9]),
+        ([(0, 1), (0, 7), (1, 7), (1, 4), (1, 1), (1, 7)], (1, 5), 18, [16, 13, 9]),
+        ([(1, 1), (2, 8), (1, 3), (1, 5), (1, 8), (1, 8), (0, 6), (2, 2)], (6, 6, 2), 21, [19, 17, 17, 16]),
+    ],
+)
+def test_rows_are_evened_out_by_their_true_lengths(
+    samples: list[tuple[int, int]], prompt_tokens: tuple[int, ...], row_tokens: int, lengths: list[int]
+) -> None:
+    demands = [Demand(prompt, prompt_tokens[prompt], length) for prompt, length in samples]
+    rows = assign_sharing(demands, num_ranks=1, row_tokens=row_tokens)
+    assert sorted(shared_lengths(rows, demands), reverse=True) == lengths

@@ -147,6 +147,7 @@ def test_an_expression_has_at_most_eighty_characters(length: int, expected: bool
         (r"x^{\frac{4}{2}}", "x^2", False),  # brackets inside an exponent, and what is no exponent
         ("x^+2", "x^2", False),
         ("x^{2^3}", "x^{8}", False),  # towers and decimals
+        ("(x^{7})^{43}", "(x^{43})^{7}", False),
         ("x^2^3", "x^{8}", False),
         ("x^{2}^{3}", "x^{6}", False),
         ("x^{0.5}", r"\sqrt{x}", False),
