@@ -82,7 +82,7 @@ def run_marked(
     return Finished(code=process.returncode, stdout=stdout, stderr=stderr, left_behind=survivors(mark))
 
 
-def survivors(mark: str, *, within_s: float = 20) -> tuple[str, ...]:
+def survivors(mark: str, *, within_s: float = 60) -> tuple[str, ...]:
     """Return the command lines of marked processes that have not ended after `within_s`: Ray's need a moment."""
     deadline = time.monotonic() + within_s
     while (alive := marked(mark)) and time.monotonic() < deadline:

@@ -204,7 +204,8 @@ def fail_together(rank: int, world_size: int, model: Path, folder: Path) -> None
         damaged.write_bytes(whole)
     with pytest.raises(RunFailed) as others:
         load_shards(engines, folder / "whole", rank=rank, world_size=world_size)
-    torch.save((losses, [str(told.value) for told in (failure, unreadable, others)]), folder / f"failures-{rank}")
+    messages = [str(failure.value), str(unreadable.value)]
+    torch.save((losses, messages, others.value.key), folder / f"failures-{rank}")
 
 
 def go_on_elsewhere(_: RankSetup, place: RankPlace, model: Path, folder: Path) -> None:
@@ -279,7 +280,7 @@ def test_one_rank_goes_on_as_three(folder: Path) -> None:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_disk_that_fills_up_on_one_rank_is_told_on_all_and_the_run_goes_on(folder: Path, rank: int) -> None:
-    losses, (full, cut_off, _) = torch.load(folder / f"failures-{rank}")
+    losses, (full, cut_off), _ = torch.load(folder / f"failures-{rank}")
     shard = "policy/zero_pp_rank_1_mp_rank_00_optim_states.pt"
     assert full == f"{folder / 'full' / shard}: File too large (rank 1)"
     assert cut_off.startswith(f"the learner's checkpoint can't be read: {folder / 'sharded' / shard}: ")
@@ -289,10 +290,8 @@ def test_a_disk_that_fills_up_on_one_rank_is_told_on_all_and_the_run_goes_on(fol
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_engines_by_other_names_are_refused_on_all_ranks(folder: Path, rank: int) -> None:
-    _, (_, _, others) = torch.load(folder / f"failures-{rank}")
-    assert others == (
-        f"{folder / 'whole'} holds the state of policy, critic, and this learner has policy; set algorithm.name back"
-    )
+    _, _, key = torch.load(folder / f"failures-{rank}")
+    assert key == "algorithm.name"
 
 
 def test_frozen_parameters_are_not_saved(folder: Path) -> None:
