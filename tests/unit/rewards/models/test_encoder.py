@@ -128,3 +128,12 @@ def test_vector_that_is_not_finite_is_not_remembered(model: Path, tmp_path: Path
     assert np.isnan(encoder.encode(["a"], remember=True)).all()
     encoder.encode(["a"], remember=True)
     assert encoder.stats.num_encoded == 2
+
+
+def test_the_dtype_is_the_model_s_and_part_of_its_fingerprint(model: Path) -> None:
+    """Half precision changes every vector, so a calibration in float32 does not fit it."""
+    settings = {"text_prefix": "", "batch_size": 2, "device": "cpu", "cache_size": 0}
+    single = SentenceEncoder(str(model), dtype="float32", **settings)
+    half = SentenceEncoder(str(model), dtype="bfloat16", **settings)
+    assert single.fingerprint != half.fingerprint
+    assert np.abs(single.encode(TEXTS) - half.encode(TEXTS)).max() > 1e-6
