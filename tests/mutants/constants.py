@@ -19,6 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIFTED = "SHIFTED_CONSTANT"
 """Environment variable of a test run: the module, the constant, its place in the statement and the value, by "|"."""
 
+FAILED = (1, 2)
+"""Exit codes of pytest: a test failed, or a test module could not be imported with the shifted constant."""
+PASSED = (0, 5)
+"""Exit codes of pytest: all tests passed, or there is none."""
+
 
 def shifts(path: Path) -> Iterator[tuple[str, int, int | float]]:
     """Yield (constant, index of the number in its statement, shifted value) for every number at the top of a module."""
@@ -40,6 +45,7 @@ def load_shifted(module: str, constant: str, index: int, value: float) -> None:
             _numbers(statement.value)[index].value = value
     loaded = ModuleType(module)
     loaded.__file__, loaded.__spec__ = spec.origin, spec
+    # The real module with one number changed, registered as an import does it.
     sys.modules[module] = loaded
     exec(compile(tree, spec.origin, "exec"), loaded.__dict__)
 
@@ -61,8 +67,11 @@ def _is_noticed(path: Path, constant: str, index: int, value: float) -> bool:
     environment = {**os.environ, SHIFTED: f"{module}|{constant}|{index}|{value!r}"}
     for tests in [[mirrored]] * mirrored.exists() + [[folder, f"--ignore={mirrored}"]]:
         command = [sys.executable, "-m", "pytest", "-xq", "-p", "tests.mutants.plugin", *map(str, tests)]
-        if subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode:
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode in FAILED:
             return True
+        if done.returncode not in PASSED:  # a broken call must not count as a test that fails
+            raise RuntimeError(f"pytest ended with {done.returncode} for {environment[SHIFTED]}:\n{done.stdout}")
     return False
 
 
