@@ -36,14 +36,35 @@ def whole_file(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
     try:
         aside.unlink(missing_ok=True)
         yield aside
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
+        sync_file(aside)
         os.replace(aside, path)
     except BaseException:
         if aside.is_file():
             aside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and the missing ones above it; its name is on the disk when this returns.
+
+    Raises:
+        OSError: it could not be made.
+    """
+    if not path.parent.exists():
+        make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk, whoever wrote it.
+
+    Raises:
+        OSError: there is no such file, or the disk failed.
+    """
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """Make a run's checkpoints, remove old ones, and find the one that a run goes on from.
 
 checkpoints/
-    step-000010/           whole: it gets this name when its last byte is on the disk
-    step-000020.partial/   being written, or left by a kill; removed by the next save
+    step-000010/           whole: it gets this name when its last byte, and the run's record, are on the disk
+    step-000020.partial/   being written or removed, or left by a kill; removed by the next save
     step-000020.damaged/   found damaged when the run was continued; removed by the next save
     latest, best           each a line with the name of a whole checkpoint
 """
@@ -31,6 +31,7 @@ from driver.run_state.checkpoint_files import (
 from driver.run_state.model_fingerprints import Fingerprint, differences
 from driver.run_state.state import RunState, read_state, write_state
 from driver.tracking.line_logs import read_metrics
+from driver.tracking.run_folder import RunFolder, sync_record
 
 LATEST = "latest"
 BEST = "best"
@@ -121,6 +122,7 @@ class Checkpoints:
         write_state(partial, state)
         metric = self._settings.best_metric
         seal(partial, step=state.step, metric=metric, score=self._score(state.step), fingerprints=self._fingerprints)
+        sync_record(RunFolder(self._metrics.parent))
         final = self._folder / _name(state.step)
         if final.exists():  # saved twice: the old one is removed with the left-overs
             final.rename(final.with_name(f"{final.name}.damaged"))
@@ -165,9 +167,16 @@ class Checkpoints:
         left_over = [path for path in self._folder.iterdir() if _LEFT_OVER.fullmatch(path.name)]
         for path in [*(path for step, path in sorted(whole.items()) if step not in kept), *left_over]:
             try:
-                shutil.rmtree(path)
+                self._remove(path)
             except OSError as error:
                 self._note(f"an old checkpoint could not be removed: {error}")
+
+    def _remove(self, path: Path) -> None:
+        """Remove a checkpoint; one that a kill or a power cut leaves half removed never looks whole."""
+        if _WHOLE.fullmatch(path.name):
+            path = path.rename(path.with_name(f"{path.name}.partial"))
+            sync_folder(self._folder)
+        shutil.rmtree(path)
 
     def _best(self, whole: Mapping[int, Path]) -> int | None:
         """Return the step of the best checkpoint by the metric of this config; None where none was scored by it."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from contracts.config.load import dump_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
-from contracts.files import write_whole
+from contracts.files import make_folder, sync_file, sync_folder, write_whole
 from driver.tracking.line_logs import cut_events, cut_metrics
 from driver.tracking.samples_file import cut_samples
 
@@ -116,17 +116,35 @@ def holds_something(path: Path) -> bool:
 
 
 def create(path: Path, config: Config) -> RunFolder:
-    """Make the folder and save the resolved config in it."""
+    """Make the folder and save the resolved config in it; the config is on the disk before anything else is there."""
     folder = RunFolder(path)
-    folder.checkpoints.mkdir(parents=True, exist_ok=True)
-    folder.logs.mkdir(exist_ok=True)
+    make_folder(folder.path)
     write_config(folder, config)
+    make_folder(folder.checkpoints)
+    make_folder(folder.logs)
     return folder
 
 
 def write_config(folder: RunFolder, config: Config) -> None:
     """Save the resolved config, whole or not at all."""
     write_whole(folder.config, dump_config(config))
+
+
+def sync_record(folder: RunFolder) -> None:
+    """Wait until all that the run has recorded is on the disk: a checkpoint counts only after what it rests on.
+
+    Files are synced before the folders that name them. Each step's samples are synced when they are written.
+
+    Raises:
+        OSError: the disk failed or is full.
+    """
+    files = (folder.metrics, folder.events, folder.samples, folder.calibration, folder.evaluation, folder.config)
+    for file in files:
+        if file.exists():
+            sync_file(file)
+    for place in (folder.samples.with_suffix(""), folder.path):
+        if place.is_dir():
+            sync_folder(place)
 
 
 def cut_record(folder: RunFolder, *, after_step: int) -> None:
