@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from actors.learning.totals import TokenTotals
-from contracts.config.learning import AlgorithmConfig, LossName, PolicyGradientConfig
+from contracts.config.learning import AlgorithmConfig, Importance, LossName, PolicyGradientConfig
 
-Correction = Literal["truncate", "sequence_mask", "off"]
-KlEstimator = Literal["k1", "k2", "k3"]
+KlLoss = Literal["k2", "k3"]
+"""Estimators whose expected gradient, as a loss, is that of a KL divergence. That of k1 is 0."""
 
 LARGEST_LOG_RATIO = 20.0
 """Upper bound of log(reference / policy) in k3. e^20 is 5e8; from e^89 on fp32 is infinite."""
@@ -31,10 +31,10 @@ class LossSettings:
     clip_low: float = 0.0
     clip_high: float = 0.0
     dual_clip: float = 0.0  # 0: off
-    importance: Correction = "off"
+    importance: Importance = "off"
     importance_cap: float = 1.0
     importance_floor: float = 1.0
-    kl_estimator: KlEstimator = "k3"
+    kl_estimator: KlLoss = "k3"
     kl_coefficient: float = 0.0  # 0: no KL in the loss
     entropy_coefficient: float = 0.0  # 0: no entropy bonus
 
@@ -47,15 +47,16 @@ class LossSettings:
         if not isinstance(algorithm, PolicyGradientConfig):
             return cls(loss="nll", entropy_coefficient=algorithm.entropy_coefficient)
         clip_low, clip_high = algorithm.clip
+        floor, cap = algorithm.importance_bounds
         return cls(
             loss=algorithm.loss,
             clip_low=clip_low,
             clip_high=clip_high,
             dual_clip=0.0 if algorithm.dual_clip == "off" else algorithm.dual_clip,
             importance=algorithm.importance,
-            importance_cap=algorithm.importance_cap,
-            importance_floor=algorithm.importance_floor,
-            kl_estimator=algorithm.kl_estimator,
+            importance_cap=cap,
+            importance_floor=floor,
+            kl_estimator="k2" if algorithm.estimator == "k2" else "k3",
             kl_coefficient=algorithm.kl_coefficient if algorithm.kl == "loss" else 0.0,
             entropy_coefficient=algorithm.entropy_coefficient,
         )
@@ -232,7 +233,7 @@ def cispo(
 
 
 def importance_weights(
-    old_logprobs: Tensor, sampling_logprobs: Tensor, *, sequences: Tensor, kind: Correction, floor: float, cap: float
+    old_logprobs: Tensor, sampling_logprobs: Tensor, *, sequences: Tensor, kind: Importance, floor: float, cap: float
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
     """Return the weight of each token's surrogate [N], without gradient, and which tokens [N] a bound changed.
 
@@ -245,6 +246,8 @@ def importance_weights(
     (Liu, Li et al. 2025, "When Speed Kills Stability", https://richardli.xyz/rl-collapse). The sequence stays in the
     denominator of the loss, which was fixed before u was known: masking makes the step smaller and does not raise the
     share of the others.
+    sequence_ratio: the product of u over the token's sequence, and 0 if it is outside [floor, cap] (the masked
+    importance sampling of the same source).
     off: 1.
     """
     gap = (old_logprobs - sampling_logprobs).detach()
@@ -256,6 +259,10 @@ def importance_weights(
             mean = sequence_means(gap, sequences).exp()
             is_inside = (mean >= floor) & (mean <= cap)
             return is_inside.to(gap.dtype), {"policy/importance_masked_fraction": ~is_inside}
+        case "sequence_ratio":
+            product = sequence_sums(gap, sequences).exp()
+            is_inside = (product >= floor) & (product <= cap)
+            return product.where(is_inside, 0.0), {"policy/importance_masked_fraction": ~is_inside}
         case "off":
             return torch.ones_like(gap), {}
 
@@ -283,41 +290,47 @@ def sequence_means(values: Tensor, sequences: Tensor) -> Tensor:
     The sum is taken in fp64, so that the result depends neither on the length nor on the order of the tokens. It
     carries no gradient.
     """
+    sums, num_tokens = _sums(values, sequences)
+    return (sums / num_tokens).to(values.dtype)
+
+
+def sequence_sums(values: Tensor, sequences: Tensor) -> Tensor:
+    """Return for each token [N] the sum of `values` [N] over the tokens of its sequence, as `sequence_means` does."""
+    return _sums(values, sequences)[0].to(values.dtype)
+
+
+def _sums(values: Tensor, sequences: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum, fp64, and the number of tokens of each token's sequence, [N] each."""
     with torch.no_grad():
         _, indices, num_tokens = sequences.unique(return_inverse=True, return_counts=True)
         sums = torch.zeros(num_tokens.shape, dtype=torch.float64, device=values.device)
-        means = sums.index_add(0, indices, values.double()) / num_tokens
-        return means[indices].to(values.dtype)
+        sums = sums.index_add(0, indices, values.double())
+        return sums[indices], num_tokens[indices]
 
 
 # --- KL ---------------------------------------------------------------------------------------------------------------
 
 
-def kl_estimate(logprobs: Tensor, reference_logprobs: Tensor, kind: KlEstimator) -> Tensor:
+def kl_estimate(logprobs: Tensor, reference_logprobs: Tensor, kind: KlLoss) -> Tensor:
     """Return an estimate of KL(policy || reference) at each token [N], from a token that the policy drew.
 
     Both arguments are [N]. With x = log(reference / policy) of the token (Schulman 2020, "Approximating KL divergence",
     http://joschu.net/blog/kl-approx.html):
 
-        k1 = -x                 unbiased, positive or negative
         k2 = x² / 2             biased, never negative
         k3 = exp(x) - 1 - x     unbiased, never negative (except for rounding)
 
-    Used as a loss over tokens that the policy itself drew, the expected gradients differ from what the values suggest:
-    that of k1 is 0, that of k2 is the gradient of KL(policy || reference), that of k3 the gradient of
-    KL(reference || policy): d k3 / d logp is 1 - exp(x), and exp(x) turns the mean over the policy's tokens into the
-    mean over the reference's tokens. Near the reference, k2 and k3 have the same gradient to first order (Liu et al.
-    2025, arXiv 2510.01555).
+    Used as a loss over tokens that the policy itself drew, the expected gradient of k2 is the gradient of
+    KL(policy || reference), that of k3 the gradient of KL(reference || policy): d k3 / d logp is 1 - exp(x), and exp(x)
+    turns the mean over the policy's tokens into the mean over the reference's tokens. Near the reference, k2 and k3
+    have the same gradient to first order (Liu et al. 2025, arXiv 2510.01555). The expected gradient of k1 = -x is 0, so
+    it is no loss.
 
-    k1 and k2 are exact at any distance. k3 takes x as at most LARGEST_LOG_RATIO and has no gradient beyond that.
+    k2 is exact at any distance. k3 takes x as at most LARGEST_LOG_RATIO and has no gradient beyond that.
     """
     log_ratio = reference_logprobs - logprobs
-    match kind:
-        case "k1":
-            return -log_ratio
-        case "k2":
-            return log_ratio.square() / 2
-        case "k3":
-            bounded = log_ratio.clamp(max=LARGEST_LOG_RATIO)
-            # expm1 keeps the digits that exp(x) - 1 loses for a small x.
-            return torch.expm1(bounded) - bounded
+    if kind == "k2":
+        return log_ratio.square() / 2
+    bounded = log_ratio.clamp(max=LARGEST_LOG_RATIO)
+    # expm1 keeps the digits that exp(x) - 1 loses for a small x.
+    return torch.expm1(bounded) - bounded

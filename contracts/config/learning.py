@@ -9,10 +9,24 @@ from contracts.errors import BadInput
 
 Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 LossName: TypeAlias = Literal["ppo_clip", "gspo", "cispo"]
+KlEstimator: TypeAlias = Literal["k1", "k2", "k3"]
+Importance: TypeAlias = Literal["truncate", "sequence_mask", "sequence_ratio", "off"]
 
 CLIPS: dict[str, tuple[float, float]] = {"ppo_clip": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (1.0, 4.0)}
 """(low, high) of "auto". ppo_clip: clip-higher (DAPO). gspo: of a sequence's mean ratio (arXiv 2507.18071, section
 5.1). cispo: no lower bound (1 - 1 = 0), as in arXiv 2506.13585."""
+
+KL_ESTIMATORS: dict[str, KlEstimator] = {"none": "k3", "reward": "k1", "loss": "k3"}
+"""The estimator of "auto", by the place where the KL is charged."""
+
+IMPORTANCE_BOUNDS: dict[Importance, tuple[float, float]] = {
+    "truncate": (0.0, 2.0),
+    "sequence_mask": (0.999, 1.001),
+    "sequence_ratio": (0.0, 3.0),
+    "off": (0.0, 1.0),
+}
+"""(floor, cap) of "auto". They differ by orders of magnitude, because they bound different things: the ratio of one
+token, the geometric mean over a sequence, the product over a sequence."""
 
 
 # --- [algorithm] -----------------------------------------------------------------------------------------------------
@@ -73,18 +87,21 @@ class PolicyGradientConfig(AlgorithmSettings):
     kl: Literal["none", "loss", "reward"] = "none"
     """Where the distance to the reference model (the policy at the start) is charged. "loss" and "reward" keep a
     reference model."""
-    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    """Estimator of the KL divergence."""
+    kl_estimator: KlEstimator | Auto = "auto"
+    """Estimator of the KL divergence. "auto" is k1 in the reward and k3 in the loss. The reward takes k1 only, and the
+    loss takes k2 or k3: the other pairs do not pull the policy towards the reference model (learning.md)."""
     kl_coefficient: float = Field(default=0.01, ge=0)
     """What the KL divergence is multiplied by."""
-    importance: Literal["truncate", "sequence_mask", "off"] = "truncate"
+    importance: Importance = "truncate"
     """Correction for the engine, which drew the tokens and computes slightly differently from the learner. "truncate":
-    a weight min(ratio, cap) for each token; "sequence_mask": sequences whose mean ratio is outside [floor, cap] are
-    left out. The mismatch is always logged."""
-    importance_cap: float = Field(default=2.0, ge=1)
-    """Largest ratio, see `importance`."""
-    importance_floor: float = Field(default=0.5, gt=0, le=1)
-    """"sequence_mask" only: smallest mean ratio."""
+    a weight min(ratio, cap) for each token; "sequence_mask": sequences whose mean ratio (geometric mean of the tokens'
+    ratios) is outside [floor, cap] are left out; "sequence_ratio": one weight for each sequence, the product of its
+    tokens' ratios, and 0 outside [floor, cap]. The mismatch is always logged."""
+    importance_cap: Annotated[float, Field(ge=1)] | Auto = "auto"
+    """Largest ratio, see `importance`. "auto" is 2 (truncate), 1.001 (sequence_mask) or 3 (sequence_ratio)."""
+    importance_floor: Annotated[float, Field(ge=0, le=1)] | Auto = "auto"
+    """Smallest ratio of a sequence: "sequence_mask" and "sequence_ratio" only. "auto" is 0.999 (sequence_mask) or 0
+    (sequence_ratio: no lower bound)."""
 
     @model_validator(mode="after")
     def _choices_fit_together(self) -> Self:
@@ -109,7 +126,41 @@ class PolicyGradientConfig(AlgorithmSettings):
             raise BadInput(
                 f'algorithm.dual_clip goes with algorithm.loss "ppo_clip", not {self.loss!r}', key="algorithm.dual_clip"
             )
+        self._check_kl()
         return self
+
+    def _check_kl(self) -> None:
+        """Refuse an estimator whose expected gradient does not pull the policy towards the reference model.
+
+        The table "KL" of learning.md derives each gradient.
+        """
+        if self.kl == "reward" and self.estimator != "k1":
+            raise BadInput(
+                f'algorithm.kl_estimator "{self.estimator}" charged in the reward pushes the policy away from the '
+                "reference model: it punishes a token that became less likely, which makes it less likely still; only "
+                'k1 has the gradient of the KL there. Write "auto" or "k1", or algorithm.kl = "loss"',
+                key="algorithm.kl_estimator",
+            )
+        if self.kl == "loss" and self.estimator == "k1":
+            raise BadInput(
+                'algorithm.kl_estimator "k1" in the loss has an expected gradient of 0: it adds noise and does not '
+                'hold the policy back. Write "auto", "k2" or "k3", or algorithm.kl = "reward"',
+                key="algorithm.kl_estimator",
+            )
+
+    @property
+    def estimator(self) -> KlEstimator:
+        """Return the estimator of the KL divergence; "auto" is decided by where the KL is charged."""
+        return KL_ESTIMATORS[self.kl] if self.kl_estimator == "auto" else self.kl_estimator
+
+    @property
+    def importance_bounds(self) -> tuple[float, float]:
+        """Return (floor, cap) of the importance ratio; "auto" is decided by the kind of correction."""
+        floor, cap = IMPORTANCE_BOUNDS[self.importance]
+        return (
+            floor if self.importance_floor == "auto" else self.importance_floor,
+            cap if self.importance_cap == "auto" else self.importance_cap,
+        )
 
     @property
     def samples_per_problem(self) -> int:
@@ -148,6 +199,11 @@ class GrpoConfig(PolicyGradientConfig):
     normalised over the whole batch. The first two need a group_size of 2 or more."""
     scale_by_std: bool = False
     """Advantage "group" only: divide by the group's standard deviation (GRPO). false is Dr.GRPO's choice."""
+    std_kind: Literal["population", "sample"] = "population"
+    """`scale_by_std` only: divide by n ("population") or by n - 1 ("sample": the deviation is larger, the advantages
+    smaller)."""
+    std_epsilon: float = Field(default=1e-6, gt=0)
+    """`scale_by_std` only: what is added to the standard deviation."""
 
     @model_validator(mode="after")
     def _baseline_is_possible(self) -> Self:
@@ -238,7 +294,7 @@ class LearnerConfig(Section):
     min_learning_rate: float = Field(default=0.0, ge=0)
     """Where the schedule ends. The critic ends at the same fraction of its own rate."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """AdamW's weight decay."""
+    """AdamW's weight decay. Parameters with one dimension (norms and biases) are not decayed."""
     adam_betas: tuple[Beta, Beta] = (0.9, 0.99)
     """AdamW's beta1 and beta2."""
     max_grad_norm: float = Field(default=1.0, gt=0)

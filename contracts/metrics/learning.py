@@ -130,7 +130,7 @@ POLICY_TOKENS = (
         "Importance ratio, share that was masked",
         Unit.SHARE,
         "Share of tokens that lie in sequences whose importance ratio masks them.",
-        when='with importance = "sequence_mask"',
+        when='with importance = "sequence_mask" or "sequence_ratio"',
     ),
     _largest("policy/ratio_max", "Policy ratio, largest", Unit.RATIO, "The largest ratio of any token.", when=_NOT_SFT),
     _largest(

@@ -12,26 +12,24 @@ finite affects only its own response or group, so that the learner can name it.
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, pstdev
+from statistics import fmean, pstdev, stdev
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST_LOG_RATIO = 20.0
-"""Upper bound of log(reference / policy) in k3, the same as in the learner's loss."""
-
-KlEstimator = Literal["k1", "k2", "k3"]
 Floats = NDArray[np.float64]
+StdKind = Literal["population", "sample"]
 
 
 def group_relative(
-    rewards: Sequence[float | None], *, scale_by_std: bool = False, eps: float = 1e-6
+    rewards: Sequence[float | None], *, std: StdKind | None = None, eps: float = 1e-6
 ) -> list[float | None]:
-    """Return A_i = r_i - mean(r) [G], divided by std(r) + eps if `scale_by_std`.
+    """Return A_i = r_i - mean(r) [G], divided by std(r) + eps if `std` names a standard deviation.
 
-    `rewards` is [G]. Mean and (population) standard deviation are over the scored responses; None stays None. With the
-    division it is GRPO's advantage (Shao et al. 2024, arXiv 2402.03300, section 4.1.2), without it Dr. GRPO's (Liu et
+    `rewards` is [G]. Mean and standard deviation are over the n scored responses; None stays None. The deviation has n
+    in its denominator ("population") or n - 1 ("sample"; a single response has 0). With the division it is GRPO's
+    advantage (Shao et al. 2024, arXiv 2402.03300, section 4.1.2), without it Dr. GRPO's (Liu et
     al. 2025, arXiv 2503.20783). Equal rewards, and a single scored one, give 0 up to rounding: see `has_signal`. A
     reward that is not finite makes all advantages of the group NaN.
     """
@@ -41,7 +39,13 @@ def group_relative(
     if not all(map(math.isfinite, scored)):
         return [None if reward is None else math.nan for reward in rewards]
     mean = fmean(scored)
-    scale = pstdev(scored) + eps if scale_by_std else 1.0
+    match std:
+        case "population":
+            scale = pstdev(scored) + eps
+        case "sample":
+            scale = (stdev(scored) if len(scored) > 1 else 0.0) + eps
+        case None:
+            scale = 1.0
     return [None if reward is None else (reward - mean) / scale for reward in rewards]
 
 
@@ -67,25 +71,15 @@ def has_signal(rewards: Sequence[float | None], *, min_spread: float) -> bool:
     return spread > 0 and spread >= min_spread
 
 
-def kl_penalties(
-    logprobs: NDArray[np.floating], reference_logprobs: NDArray[np.floating], *, estimator: KlEstimator, beta: float
-) -> Floats:
-    """Return -beta kl_t [T], the penalty of each token of a response for its distance from the reference model.
+def kl_penalties(logprobs: NDArray[np.floating], reference_logprobs: NDArray[np.floating], *, beta: float) -> Floats:
+    """Return -beta k1_t [T], the penalty of each token of a response for its distance from the reference model.
 
-    `logprobs` and `reference_logprobs` are [T]. With d = logp - logp_ref of the drawn token:  k1 = d,  k2 = d^2 / 2,
-    k3 = exp(-d) - 1 + d  (Schulman 2020, "Approximating KL divergence", http://joschu.net/blog/kl-approx.html). A token
-    that is less likely than under the reference has k1 < 0: its penalty is a gain.
+    `logprobs` and `reference_logprobs` are [T]. k1 = logp - logp_ref of the drawn token (Schulman 2020, "Approximating
+    KL divergence", http://joschu.net/blog/kl-approx.html). A token that is less likely than under the reference has
+    k1 < 0: its penalty is a gain. Of the usual estimators only k1 has, as a reward, the gradient of the KL; k2 and k3
+    punish that token too, which makes it less likely still.
     """
-    gap = logprobs.astype(np.float64) - reference_logprobs.astype(np.float64)
-    match estimator:
-        case "k1":
-            kl = gap
-        case "k2":
-            kl = gap**2 / 2
-        case "k3":
-            log_ratio = np.minimum(-gap, LARGEST_LOG_RATIO)
-            kl = np.expm1(log_ratio) - log_ratio
-    return -beta * kl
+    return -beta * (logprobs.astype(np.float64) - reference_logprobs.astype(np.float64))
 
 
 def reinforce_plus_plus(rewards: Sequence[float], penalties: Sequence[Floats]) -> list[Floats]:

@@ -206,12 +206,7 @@ def _penalties(candidate: Candidate, measured: TokenMeasures, algorithm: PolicyG
     """Return the penalty of each token [T]; zeros unless the distance to the reference is charged in the reward."""
     if algorithm.kl != "reward":
         return np.zeros(len(candidate.response_token_ids))
-    return kl_penalties(
-        measured.logprobs,
-        measured.reference_logprobs,
-        estimator=algorithm.kl_estimator,
-        beta=algorithm.kl_coefficient,
-    )
+    return kl_penalties(measured.logprobs, measured.reference_logprobs, beta=algorithm.kl_coefficient)
 
 
 def _group_advantages(
@@ -225,7 +220,8 @@ def _group_advantages(
         if algorithm.advantage == "leave_one_out":
             relative = leave_one_out(rewards)
         else:
-            relative = group_relative(rewards, scale_by_std=algorithm.scale_by_std)
+            std = algorithm.std_kind if algorithm.scale_by_std else None
+            relative = group_relative(rewards, std=std, eps=algorithm.std_epsilon)
         for candidate, advantage in zip(group, relative, strict=True):
             assert advantage is not None, "every candidate has a reward"
             advantages.append((advantage,) * len(candidate.response_token_ids))

@@ -75,12 +75,14 @@ def _importance(ratio: Tensor, mask: Tensor, settings: LossSettings) -> Tensor:
         product = torch.where(mask, ratio, 1.0).prod(dim=1, keepdim=True)
         mean = product ** (1 / mask.sum(dim=1, keepdim=True))
         return ((mean >= settings.importance_floor) & (mean <= settings.importance_cap)).double()
+    if settings.importance == "sequence_ratio":
+        product = torch.where(mask, ratio, 1.0).prod(dim=1, keepdim=True)
+        is_inside = (product >= settings.importance_floor) & (product <= settings.importance_cap)
+        return torch.where(is_inside, product, 0.0)
     return torch.ones_like(ratio)
 
 
 def _kl(now: Tensor, reference: Tensor, settings: LossSettings) -> Tensor:
-    if settings.kl_estimator == "k1":
-        return torch.log(now / reference)
     if settings.kl_estimator == "k2":
         return 0.5 * torch.log(now / reference) ** 2
     return reference / now - 1 - torch.log(reference / now)

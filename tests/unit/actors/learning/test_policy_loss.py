@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from actors.learning.policy_loss import LossSettings, policy_loss
+from actors.learning.policy_loss import LossSettings, importance_weights, policy_loss
 from tests.builders import an_algorithm
 from tests.models.loss_rows import PPO, gradient, tokens_with
 
@@ -133,15 +133,36 @@ def test_settings_follow_the_config() -> None:
     )
     settings = LossSettings.of(algorithm)
     assert (settings.clip_low, settings.clip_high, settings.dual_clip) == (0.2, 0.3, 3.0)
-    assert (settings.importance, settings.importance_floor, settings.importance_cap) == ("sequence_mask", 0.5, 2.0)
+    assert (settings.importance, settings.importance_floor, settings.importance_cap) == ("sequence_mask", 0.999, 1.001)
     assert settings.kl_coefficient == 0.0  # kl = "none"
 
 
 @pytest.mark.parametrize(("kl", "coefficient"), [("none", 0.0), ("reward", 0.0), ("loss", 0.05)])
 def test_only_a_kl_in_the_loss_is_charged_by_the_loss(kl: str, coefficient: float) -> None:
-    algorithm = an_algorithm(**{"steps": 1, "kl": kl, "kl_coefficient": 0.05, "kl_estimator": "k2"})
-    settings = LossSettings.of(algorithm)
-    assert (settings.kl_coefficient, settings.kl_estimator) == (coefficient, "k2")
+    settings = LossSettings.of(an_algorithm(**{"kl": kl, "kl_coefficient": 0.05}))
+    assert settings.kl_coefficient == coefficient
+
+
+@pytest.mark.parametrize(("estimator", "used"), [("auto", "k3"), ("k2", "k2"), ("k3", "k3")])
+def test_the_estimator_of_the_loss_is_the_configured_one(estimator: str, used: str) -> None:
+    assert LossSettings.of(an_algorithm(kl="loss", kl_estimator=estimator)).kl_estimator == used
+
+
+@pytest.mark.parametrize(
+    ("importance", "is_kept"), [("truncate", 1.0), ("sequence_mask", 0.0), ("sequence_ratio", 1.0)]
+)
+def test_a_mask_with_its_own_bounds_masks_a_usual_mismatch(importance: str, is_kept: float) -> None:
+    # Each token is 0.2% less likely in the learner than in the engine: 0.998 is inside [0.5, 2] at any length.
+    settings = LossSettings.of(an_algorithm(importance=importance))
+    weights, _ = importance_weights(
+        torch.full((50,), math.log(0.998)),
+        torch.zeros(50),
+        sequences=torch.zeros(50, dtype=torch.int64),
+        kind=settings.importance,
+        floor=settings.importance_floor,
+        cap=settings.importance_cap,
+    )
+    assert bool(weights.max() > 0) == bool(is_kept)
 
 
 def test_sft_learns_by_likelihood_alone() -> None:

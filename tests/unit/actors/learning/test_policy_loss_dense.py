@@ -40,10 +40,10 @@ def all_settings(draw: st.DrawFn) -> LossSettings:
         clip_low=clip_low,
         clip_high=clip_high,
         dual_clip=draw(st.sampled_from([0.0, 1.5, 3.0])) if loss == "ppo_clip" else 0.0,
-        importance=draw(st.sampled_from(["truncate", "sequence_mask", "off"])),
+        importance=draw(st.sampled_from(["truncate", "sequence_mask", "sequence_ratio", "off"])),
         importance_cap=draw(st.sampled_from([1.0001, 2.0])),
         importance_floor=draw(st.sampled_from([0.5, 0.9999])),
-        kl_estimator=draw(st.sampled_from(["k1", "k2", "k3"])),
+        kl_estimator=draw(st.sampled_from(["k2", "k3"])),
         kl_coefficient=draw(st.sampled_from([0.0, 0.01, 1.0])),
         entropy_coefficient=draw(st.sampled_from([0.0, 0.1])),
     )

@@ -41,6 +41,21 @@ def test_a_sequence_is_masked_by_its_geometric_mean_and_stays_in_the_denominator
     assert "policy/importance_capped_fraction" not in metrics
 
 
+def test_a_sequence_ratio_is_the_product_of_its_tokens_and_nothing_outside_the_bounds() -> None:
+    # Products: 2 · 1.5 = 3 at the cap; 2 · 1.6 = 3.2 above it; 0.1 · 0.5 = 0.05, with no lower bound.
+    tokens = tokens_with(
+        ratios=[1.0] * 6,
+        advantages=[1.0] * 6,
+        engine_ratios=[2.0, 1.5, 2.0, 1.6, 0.1, 0.5],
+        sequences=[0, 0, 1, 1, 2, 2],
+    )
+    bounds = {"importance_floor": 0.0, "importance_cap": 3.0 + 1e-9}
+    result = policy_loss(tokens, replace(PPO, importance="sequence_ratio", **bounds))
+    result.loss.backward()
+    assert gradient(tokens.logprobs).tolist() == pytest.approx([-3.0, -3.0, 0, 0, -0.05, -0.05])
+    assert result.totals.per_token(6)["policy/importance_masked_fraction"] == pytest.approx(2 / 6)
+
+
 def test_without_correction_the_mismatch_is_measured_all_the_same() -> None:
     tokens = tokens_with(ratios=[1.0, 1.0], advantages=[1.0, 1.0], engine_ratios=[math.e, 1.0])
     result = policy_loss(tokens, replace(PPO, importance="off"))

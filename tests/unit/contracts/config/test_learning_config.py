@@ -28,6 +28,11 @@ def refused_key(error: ValidationError) -> str:
         ({"dual_clip": 3, "loss": "cispo"}, "algorithm.dual_clip"),
         ({"scale_by_std": True, "advantage": "leave_one_out"}, "algorithm.scale_by_std"),
         ({"max_staleness": 1, "importance": "off"}, "algorithm.importance"),
+        ({"kl": "reward", "kl_estimator": "k2"}, "algorithm.kl_estimator"),
+        ({"kl": "reward", "kl_estimator": "k3"}, "algorithm.kl_estimator"),
+        ({"name": "ppo", "kl": "reward", "kl_estimator": "k3"}, "algorithm.kl_estimator"),
+        ({"kl": "loss", "kl_estimator": "k1"}, "algorithm.kl_estimator"),
+        ({"std_epsilon": 0}, "algorithm.std_epsilon"),
         ({"name": "sft", "kl": "loss"}, "algorithm.kl"),
         ({"name": "sft", "dual_clip": 3}, "algorithm.dual_clip"),
         ({"name": "sft", "max_staleness": 1}, "algorithm.max_staleness"),
@@ -71,6 +76,20 @@ def test_a_clip_that_is_auto_is_the_losss_own_and_zero_is_zero() -> None:
     assert a_grpo(clip_low=0, clip_high=0).clip == (0.0, 0.0)
     assert a_grpo(loss="gspo", aggregation="sequence").clip == (3e-4, 4e-4)
     assert a_grpo(loss="cispo").clip == (1.0, 4.0)
+
+
+def test_the_estimator_of_the_kl_follows_its_place() -> None:
+    assert a_grpo(kl="reward").estimator == "k1"
+    assert a_ppo(kl="reward", kl_estimator="k1").estimator == "k1"
+    assert a_grpo(kl="loss").estimator == "k3"
+    assert a_grpo(kl="loss", kl_estimator="k2").estimator == "k2"
+
+
+def test_the_bounds_of_an_importance_ratio_follow_what_they_bound() -> None:
+    assert a_grpo().importance_bounds[1] == 2.0
+    assert a_grpo(importance="sequence_mask").importance_bounds == (0.999, 1.001)
+    assert a_grpo(importance="sequence_ratio").importance_bounds == (0.0, 3.0)
+    assert a_grpo(importance="sequence_mask", importance_floor=0.5, importance_cap=2).importance_bounds == (0.5, 2.0)
 
 
 def test_measures_are_needed_only_where_something_reads_them() -> None:

@@ -218,7 +218,7 @@ def test_training_tells_the_settings_that_were_resolved() -> None:
     text = section(
         model_card(
             config(
-                algorithm={"loss": "gspo", "aggregation": "sequence", "kl": "loss", "kl_estimator": "k1", "epochs": 2},
+                algorithm={"loss": "gspo", "aggregation": "sequence", "kl": "loss", "kl_estimator": "k2", "epochs": 2},
                 learner={"schedule": "cosine", "min_learning_rate": 1e-7, "lora": {"rank": 8, "targets": ["q_proj"]}},
             ),
             facts(),
@@ -226,7 +226,7 @@ def test_training_tells_the_settings_that_were_resolved() -> None:
         "Training",
     )
     assert "| loss | gspo, ratio clipped to [0.9997, 1.0004] |" in text
-    assert "| KL to the base model | in the loss: k1, coefficient 0.01 |" in text
+    assert "| KL to the base model | in the loss: k2, coefficient 0.01 |" in text
     assert "| optimiser steps per batch | 1 mini-batch(es) x 2 epoch(s) |" in text
     assert "| learning rate | 1e-06, cosine to 1e-07, warm-up 0 step(s) |" in text
     assert "LoRA of rank 8, alpha 32, on q_proj; merged" in text
