@@ -7,14 +7,19 @@ before any of them raises, so that no rank waits in one of DeepSpeed's barriers.
     ranks.json               number of ranks, names of the engines
     rng-0000.pt              a rank's random states
     <engine>/...             the shards, under DeepSpeed's own names
-    universal/<engine>/...   only while another number of ranks loads: DeepSpeed's universal checkpoint
 
-Frozen parameters are left out: they are those of the model's own folder (the base weights under LoRA).
+While another number of ranks loads, there is also DeepSpeed's universal checkpoint of each engine, beside the checkpoint
+that holds the folder: step-000010.universal/<engine>/...
+
+Frozen parameters are left out: they are those of the model's own folder (the base weights under LoRA). The files are
+torch's, which are pickles. A pickle can name any function to be called, so only tensors, plain values and the few
+classes of `_CLASSES` are read.
 """
 
 import json
 import os
 import random
+import re
 import shutil
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -29,13 +34,25 @@ import torch.distributed as dist
 from deepspeed.checkpoint.ds_to_universal import main as convert_to_universal
 from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
 from deepspeed.runtime.engine import DeepSpeedEngine
+from deepspeed.runtime.fp16.loss_scaler import LossScaler
+from deepspeed.runtime.zero.config import ZeroStageEnum
 from torch import nn
 from torch.optim import Optimizer
 
 from contracts.errors import CheckpointFailed, RunFailed
 
 FACTS = "ranks.json"
-UNIVERSAL = "universal"
+_UNIVERSAL = "universal"
+_CLASSES = (
+    *(LossScaler, ZeroStageEnum),  # of an optimizer's shard
+    *(np._core.multiarray._reconstruct, np.ndarray, np.dtype, np.dtypes.UInt32DType),  # NumPy's random state
+)
+"""What a file may name beside torch's own tensors. None of it runs code that a file brings."""
+_NAMED = re.compile(r"GLOBAL (\S+)")
+
+
+_WRONG_CONTENT = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
+"""What a file raises that can be read and holds something else; the last one comes from DeepSpeed's converter."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,12 +85,18 @@ def load_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: i
     """Load what `save_shards` wrote into engines that have not stepped yet.
 
     With the same number of ranks each rank reads its own shards, and training continues bit for bit. With another
-    number it goes through DeepSpeed's universal checkpoint, which rank 0 makes inside `folder` and removes again; each
-    rank then takes the random state of one of the saved ranks.
+    number it goes through DeepSpeed's universal checkpoint, which rank 0 makes and removes again; each rank then takes
+    the random state of one of the saved ranks.
 
     Raises:
-        RunFailed: a rank could not read, or the folder holds other engines; raised on every rank.
+        RunFailed: a rank could not read, a file holds more than data, or the folder holds other engines; raised on
+            every rank.
     """
+    with _data_only():
+        _load_shards(engines, folder, rank=rank, world_size=world_size)
+
+
+def _load_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: int, world_size: int) -> None:
     files = ShardFiles()
     facts = files.read_facts(folder / FACTS)
     _raise_together(files)
@@ -84,15 +107,21 @@ def load_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: i
             key="algorithm.name",
         )
     is_resharded = facts.num_ranks != world_size
+    universal = folder.parent.with_name(f"{folder.parent.name}.{_UNIVERSAL}")
+    states = files.load(str(_random_file(folder, rank % facts.num_ranks)))
     if is_resharded and rank == 0:
-        files.reshard(folder, facts.engines)
+        files.reshard(folder, universal, facts.engines)
     _raise_together(files)
     for name, engine in engines.items():
-        _load_engine(engine, folder / UNIVERSAL if is_resharded else folder, name, files=files, rank=rank)
+        source = universal if is_resharded else folder
+        # From a universal checkpoint, DeepSpeed reads schedule and counters from rank 0's file on every rank.
+        files.read_ahead(source / name, rank=0 if is_resharded else rank)
+        _raise_together(files)
+        with _universal(engine, is_resharded):
+            _load_engine(engine, source, name, files=files)
     dist.barrier()
     if is_resharded and rank == 0:
-        shutil.rmtree(folder / UNIVERSAL, ignore_errors=True)
-    states = files.load(str(_random_file(folder, rank % facts.num_ranks)))
+        shutil.rmtree(universal, ignore_errors=True)
     _raise_together(files)
     _restore_random_states(states)
 
@@ -132,7 +161,9 @@ class ShardFiles(TorchCheckpointEngine):
         """Read the facts; after a failure they are empty."""
         with self._keeping(str(path)):
             found = json.loads(path.read_text(encoding="utf-8"))
-            return _Facts(num_ranks=int(found["num_ranks"]), engines=tuple(found["engines"]))
+            if (num_ranks := int(found["num_ranks"])) < 1:
+                raise ValueError(f"num_ranks is {num_ranks}")
+            return _Facts(num_ranks=num_ranks, engines=tuple(found["engines"]))
         return _Facts(num_ranks=0, engines=())
 
     def read_ahead(self, folder: Path, *, rank: int) -> None:
@@ -148,18 +179,23 @@ class ShardFiles(TorchCheckpointEngine):
         if path in self._ahead:
             return self._ahead[path]
         with self._keeping(path):
-            return torch.load(path, map_location="cpu", weights_only=False)
+            return torch.load(path, map_location="cpu", weights_only=True)
         return {}
 
-    def reshard(self, folder: Path, engines: tuple[str, ...]) -> None:
+    def reshard(self, folder: Path, universal: Path, engines: tuple[str, ...]) -> None:
         """Make DeepSpeed's universal checkpoint of each engine: every parameter whole, in files of its own."""
-        with self._keeping(str(folder / UNIVERSAL)):
-            shutil.rmtree(folder / UNIVERSAL, ignore_errors=True)  # left by a start that was killed
+        for path in (path for name in engines for path in sorted((folder / name).glob("*.pt"))):
+            with self._keeping(str(path)):  # DeepSpeed would not name the file that it can't read
+                torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if self.failure:
+            return
+        with self._keeping(str(universal)):
+            shutil.rmtree(universal, ignore_errors=True)  # left by a start that was killed
             for name in engines:
                 convert_to_universal(
                     Namespace(
                         input_folder=str(folder / name),
-                        output_folder=str(folder / UNIVERSAL / name),
+                        output_folder=str(universal / name),
                         num_extract_workers=1,
                         num_merge_workers=1,
                         keep_temp_folder=False,
@@ -173,16 +209,12 @@ class ShardFiles(TorchCheckpointEngine):
         """Keep the first failure. torch reports a failed read or write as a RuntimeError with the cause as context."""
         try:
             yield
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+        except (OSError, RuntimeError, EOFError, UnpicklingError, *_WRONG_CONTENT) as error:
             self.failure = self.failure or f"{path}: {_cause(error)}"
 
 
-def _load_engine(engine: DeepSpeedEngine, source: Path, name: str, *, files: ShardFiles, rank: int) -> None:
-    is_universal = source.name == UNIVERSAL
-    # From a universal checkpoint, DeepSpeed reads schedule and counters from rank 0's file on every rank.
-    files.read_ahead(source / name, rank=0 if is_universal else rank)
-    _raise_together(files)
-    with _through(engine, files), _universal(engine, is_universal):
+def _load_engine(engine: DeepSpeedEngine, source: Path, name: str, *, files: ShardFiles) -> None:
+    with _through(engine, files):
         engine.load_checkpoint(str(source), tag=name, custom_load_fn=_load_module)
     # The universal loader gives all parameter groups the same tensor as step count; each group would increment it.
     for state in _adam(engine).state.values():
@@ -241,6 +273,23 @@ def _universal(engine: DeepSpeedEngine, is_universal: bool) -> Iterator[None]:
         config.load_universal_checkpoint = before
 
 
+@contextmanager
+def _data_only() -> Iterator[None]:
+    """Let torch.load run no code of a file, in this process, also where DeepSpeed asks it to read everything."""
+    asked = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
+    before = {name: os.environ.get(name) for name in asked}
+    os.environ.update(asked)
+    try:
+        with torch.serialization.safe_globals(list(_CLASSES)):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _agreed(failure: str) -> list[str]:
     """Return what failed on any rank, in the order of the ranks; the same list on all ranks. A collective."""
     failures: list[str] = [""] * dist.get_world_size()
@@ -259,7 +308,13 @@ def _raise_together(files: ShardFiles) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the reason in one line; the system's own message if torch's error hides it."""
+    """Return the reason in one line; the system's own message if torch's error hides it.
+
+    Torch's own message on a file that names code advises to run that code.
+    """
+    if isinstance(error, UnpicklingError):
+        named = _NAMED.search(str(error))
+        return f"it holds more than data, so it was not read{f' (it names {named[1]})' if named else ''}"
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__context__

@@ -204,8 +204,47 @@ def fail_together(rank: int, world_size: int, model: Path, folder: Path) -> None
         damaged.write_bytes(whole)
     with pytest.raises(RunFailed) as others:
         load_shards(engines, folder / "whole", rank=rank, world_size=world_size)
+    engines = build(CASES["whole"], model)
+    refused = {
+        name: refusal_of_code(engines, folder / "whole", name, rank=rank, world_size=world_size)
+        for name in files_of_a_rank(1)
+    }
+    torch.save(refused, folder / f"code-{rank}")
     messages = [str(failure.value), str(unreadable.value)]
     torch.save((losses, messages, others.value.key), folder / f"failures-{rank}")
+
+
+class Code:
+    """Create a file when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.trace),)
+
+
+def files_of_a_rank(rank: int) -> list[str]:
+    shards = [f"{engine}/zero_pp_rank_{rank}_mp_rank_00_" for engine in ("policy", "critic")]
+    kinds = [f"{shard}{kind}_states.pt" for shard in shards for kind in ("model", "optim")]
+    return [*kinds, f"rng-{rank:04d}.pt"]
+
+
+def refusal_of_code(engines: "Engines", saved: Path, name: str, *, rank: int, world_size: int) -> str:
+    """Return what a rank says of a saved folder in which one file would run code; afterwards the file is as before."""
+    from actors.learning.shards import load_shards
+
+    whole = (saved / name).read_bytes()
+    torch.distributed.barrier()
+    if rank == 0:
+        torch.save({"module": Code(saved / "ran")}, saved / name)
+    torch.distributed.barrier()
+    with pytest.raises(RunFailed) as refusal:
+        load_shards(engines, saved, rank=rank, world_size=world_size)
+    torch.distributed.barrier()
+    if rank == 0:
+        (saved / name).write_bytes(whole)
+    return str(refusal.value)
 
 
 def go_on_elsewhere(_: RankSetup, place: RankPlace, model: Path, folder: Path) -> None:
@@ -221,6 +260,9 @@ def go_on_elsewhere(_: RankSetup, place: RankPlace, model: Path, folder: Path) -
         load_shards(engines, folder / name, rank=rank, world_size=world_size)
         losses[name] = train(engines, rank=rank, world_size=world_size)
     if world_size == 1:
+        name = "policy/zero_pp_rank_1_mp_rank_00_optim_states.pt"
+        engines = build(CASES["sharded"], model)
+        losses["code"] = refusal_of_code(engines, folder / "sharded", name, rank=rank, world_size=world_size)
         seed(rank)
         engines = build(CASES["sharded"], model)
         losses["before"] = train(engines, rank=rank, world_size=world_size)
@@ -267,7 +309,7 @@ def test_another_number_of_ranks_goes_on_the_same_way(
 ) -> None:
     elsewhere = torch.load(folder / f"elsewhere-{world_size}")
     assert elsewhere[name] == pytest.approx(losses_of(folder, name).after, rel=rounding)
-    assert not (folder / name / "universal").exists()
+    assert not folder.with_name(f"{folder.name}.universal").exists()
 
 
 def test_one_rank_goes_on_as_three(folder: Path) -> None:
@@ -297,3 +339,18 @@ def test_engines_by_other_names_are_refused_on_all_ranks(folder: Path, rank: int
 def test_frozen_parameters_are_not_saved(folder: Path) -> None:
     sizes = {name: sum(file.stat().st_size for file in (folder / name).rglob("*.pt")) for name in CASES}
     assert sizes["frozen"] < 0.4 * sizes["sharded"]
+
+
+@pytest.mark.parametrize("name", files_of_a_rank(1))
+def test_a_file_that_would_run_code_is_refused_by_name_on_all_ranks_and_does_not_run(folder: Path, name: str) -> None:
+    for rank in (0, 1):
+        refusal = torch.load(folder / f"code-{rank}")[name]
+        assert str(folder / "whole" / name) in refusal
+        assert "posix.mkdir" in refusal
+    assert not (folder / "whole" / "ran").exists()
+
+
+def test_a_file_that_would_run_code_is_refused_by_another_number_of_ranks_too(folder: Path) -> None:
+    refusal = torch.load(folder / "elsewhere-1")["code"]
+    assert str(folder / "sharded" / "policy" / "zero_pp_rank_1_mp_rank_00_optim_states.pt") in refusal
+    assert not (folder / "sharded" / "ran").exists()
