@@ -1,9 +1,10 @@
 """Write files that are whole under their own name, also after a kill, a full disk or a power cut."""
 
+import ctypes
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,6 +56,43 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
     path.mkdir(exist_ok=True)
     sync_folder(path.parent)
+
+
+def swap_folders(one: Path, other: Path) -> None:
+    """Exchange the names of two folders in one step of the file system (Linux's renameat2, RENAME_EXCHANGE).
+
+    Raises:
+        OSError: one of them is missing, or the file system can't do it (EINVAL, ENOSYS or ENOTSUP).
+    """
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), str(one), None, str(other))
+
+
+def replace_folder(aside: Path, place: Path, *, swap: Callable[[Path, Path], None] = swap_folders) -> None:
+    """Give the folder `aside` the name `place`; a folder that had this name has the name `aside` afterwards.
+
+    At every moment `place` is the old folder or the new one, also after a power cut. On a file system that can't swap
+    names there is none for a moment; a kill in that moment leaves the old folder as `<place>.old`.
+
+    Raises:
+        OSError: the file system refused.
+    """
+    if not place.exists():
+        aside.rename(place)
+    else:
+        try:
+            swap(aside, place)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+                raise
+            old = place.with_name(f"{place.name}.old")
+            place.rename(old)
+            aside.rename(place)
+            old.rename(aside)
+    sync_folder(place.parent)
 
 
 def sync_file(path: Path) -> None:

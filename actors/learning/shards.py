@@ -8,8 +8,8 @@ before any of them raises, so that no rank waits in one of DeepSpeed's barriers.
     rng-0000.pt              a rank's random states
     <engine>/...             the shards, under DeepSpeed's own names
 
-While another number of ranks loads, there is also DeepSpeed's universal checkpoint of each engine, beside the checkpoint
-that holds the folder: step-000010.universal/<engine>/...
+While another number of ranks loads, DeepSpeed's universal checkpoint of each engine lies beside the checkpoint that
+holds the folder: step-000010.universal/<engine>/...
 
 Frozen parameters are left out: they are those of the model's own folder (the base weights under LoRA). The files are
 torch's, which are pickles. A pickle can name any function to be called, so only tensors, plain values and the few
@@ -22,7 +22,7 @@ import random
 import re
 import shutil
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +43,10 @@ from contracts.errors import CheckpointFailed, RunFailed
 
 FACTS = "ranks.json"
 _UNIVERSAL = "universal"
-_CLASSES = (
+_CLASSES: list[Callable | tuple[Callable, str]] = [
     *(LossScaler, ZeroStageEnum),  # of an optimizer's shard
-    *(np._core.multiarray._reconstruct, np.ndarray, np.dtype, np.dtypes.UInt32DType),  # NumPy's random state
-)
+    *(np.empty(0).__reduce__()[0], np.ndarray, np.dtype, np.dtypes.UInt32DType),  # NumPy's random state
+]
 """What a file may name beside torch's own tensors. None of it runs code that a file brings."""
 _NAMED = re.compile(r"GLOBAL (\S+)")
 
@@ -280,7 +280,7 @@ def _data_only() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in asked}
     os.environ.update(asked)
     try:
-        with torch.serialization.safe_globals(list(_CLASSES)):
+        with torch.serialization.safe_globals(_CLASSES):
             yield
     finally:
         for name, value in before.items():

@@ -4,11 +4,11 @@ checkpoints/
     step-000010/           whole: it gets this name when its last byte, and the run's record, are on the disk
     step-000020.partial/   being written or removed, or left by a kill; removed by the next save
     step-000020.damaged/   found damaged when the run was continued; removed by the next save
+    step-000020.universal/ the learner's, while it loads with another number of ranks, or left by a kill; removed too
     latest, best           each a line with the name of a whole checkpoint
 """
 
 import asyncio
-import os
 import re
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,25 +18,18 @@ from statistics import fmean
 
 from contracts.config.learning import CheckpointConfig
 from contracts.errors import BadInput, CheckpointFailed
-from contracts.files import sync_folder, write_whole
-from driver.run_state.checkpoint_files import (
-    GROUPS,
-    LEARNER,
-    DamagedCheckpoint,
-    Manifest,
-    read_manifest,
-    seal,
-    verify,
-)
+from contracts.files import replace_folder, sync_folder, write_whole
+from contracts.sealed_folder import MANIFEST, DamagedFile, damaged_files, unlisted_files
+from driver.run_state.checkpoint_files import GROUPS, LEARNER, Manifest, read_manifest, seal
 from driver.run_state.model_fingerprints import Fingerprint, differences
-from driver.run_state.state import RunState, read_state, write_state
+from driver.run_state.state import STATE, RunState, read_state, write_state
 from driver.tracking.line_logs import read_metrics
 from driver.tracking.run_folder import RunFolder, sync_record
 
 LATEST = "latest"
 BEST = "best"
 _WHOLE = re.compile(r"step-(\d{6,})")
-_LEFT_OVER = re.compile(r"step-\d{6,}\.(partial|damaged)")
+_LEFT_OVER = re.compile(r"step-\d{6,}\.(partial|damaged|universal)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,10 +117,7 @@ class Checkpoints:
         seal(partial, step=state.step, metric=metric, score=self._score(state.step), fingerprints=self._fingerprints)
         sync_record(RunFolder(self._metrics.parent))
         final = self._folder / _name(state.step)
-        if final.exists():  # saved twice: the old one is removed with the left-overs
-            final.rename(final.with_name(f"{final.name}.damaged"))
-        os.replace(partial, final)
-        sync_folder(self._folder)
+        replace_folder(partial, final)  # where the step was saved before, that is removed with the left-overs
         try:
             write_whole(self._folder / LATEST, f"{final.name}\n")
             self._remove_old()
@@ -196,14 +186,18 @@ def find_checkpoint(folder: Path, *, fingerprints: Mapping[str, Fingerprint], on
 
     Raises:
         BadInput: a checkpoint is damaged and `on_damage` is "stop", none is whole, or the newest whole one was made
-            with another model.
+            with another model; a checkpoint has another name than its own, or a file that it was not written with; the
+            one that `latest` names is missing.
     """
     damages: list[str] = []
     damaged_file = ""
-    for _, path in sorted(whole_checkpoints(folder).items(), reverse=True):
+    checkpoints = whole_checkpoints(folder)
+    if lost := lost_pointer(folder, checkpoints):
+        raise BadInput(lost, key=LATEST)
+    for step, path in sorted(checkpoints.items(), reverse=True):
         try:
-            manifest = verify(path)
-        except DamagedCheckpoint as damage:
+            manifest, state = _read_whole(path, step)
+        except DamagedFile as damage:
             if on_damage == "stop":
                 raise BadInput(
                     f'checkpoint {path.name} is damaged: {damage}; set checkpoint.on_damage to "previous" to go on '
@@ -214,7 +208,7 @@ def find_checkpoint(folder: Path, *, fingerprints: Mapping[str, Fingerprint], on
             damaged_file = damaged_file or f"{path.name}/{damage.file}"
             continue
         _refuse_another_model(path, manifest, fingerprints)
-        return FoundCheckpoint(path=path, state=read_state(path), notes=tuple(damages))
+        return FoundCheckpoint(path=path, state=state, notes=tuple(damages))
     if damages:
         raise BadInput(
             f"no checkpoint in {folder} is whole: {'; '.join(damages)}; choose another run.name", key=damaged_file
@@ -222,15 +216,76 @@ def find_checkpoint(folder: Path, *, fingerprints: Mapping[str, Fingerprint], on
     return None
 
 
+def _read_whole(path: Path, step: int) -> tuple[Manifest, RunState]:
+    """Return manifest and state of a checkpoint of this step, after all that its manifest lists was compared.
+
+    What is not damage is refused, so that nothing is set aside and removed that only has the wrong name or neighbour.
+
+    Raises:
+        DamagedFile: the first file that is missing, cut off or changed.
+        BadInput: the folder is of another step, or holds a file that the manifest doesn't list.
+    """
+    manifest = read_manifest(path)
+    if wrong := foreign_file(path, manifest):
+        name, problem = wrong
+        raise BadInput(f"{path / name} {problem}", key=f"{path.name}/{name}")
+    if wrong := another_step(path, step, MANIFEST, manifest.step):
+        raise BadInput(wrong, key=f"{path.name}/{MANIFEST}")
+    for damage in damaged_files(path, manifest.files, reads=True):
+        raise damage
+    try:
+        state = read_state(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(path, STATE, f"can't be read: {type(error).__name__}: {error}") from None
+    if wrong := another_step(path, step, STATE, state.step):
+        raise BadInput(wrong, key=f"{path.name}/{STATE}")
+    return manifest, state
+
+
+def foreign_file(path: Path, manifest: Manifest) -> tuple[str, str] | None:
+    """Return a file that a checkpoint was not written with, and what to do about it; None where there is none."""
+    for name in unlisted_files(path, manifest.files):
+        return name, f"is not in the checkpoint's {MANIFEST}: a run did not write it; move it out of the checkpoint"
+    return None
+
+
+def another_step(path: Path, step: int, file: str, found: int) -> str:
+    """Return what is wrong where a file of a checkpoint is of another step than the folder's name; else nothing."""
+    if found == step:
+        return ""
+    return f"checkpoint {path} is of step {found} by its {file}; give the folder its own name back"
+
+
+def lost_pointer(folder: Path, checkpoints: Mapping[int, Path]) -> str:
+    """Return what is wrong with the pointer `latest` where it names none of the checkpoints; else nothing.
+
+    It may name an older one than the newest: a kill came before it was written.
+    """
+    pointer = folder / LATEST
+    try:
+        name = pointer.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        return f"{pointer} can't be read: {error}; remove it to go on from the newest checkpoint that is there"
+    if not checkpoints or name in {path.name for path in checkpoints.values()}:
+        return ""
+    names = ", ".join(sorted(path.name for path in checkpoints.values()))
+    return (
+        f"{pointer} names {name[:40]!r}, and {folder} holds {names}; "
+        "put that checkpoint back, or remove the file to go on from the newest one that is there"
+    )
+
+
 def set_aside_later(folder: Path, step: int) -> None:
     """Rename the checkpoints after `step`: the run goes on from there, and they were found damaged."""
+    if step in whole_checkpoints(folder):  # first: `latest` must not name a checkpoint that was renamed
+        write_whole(folder / LATEST, f"{_name(step)}\n")
     for later, path in whole_checkpoints(folder).items():
         if later > step:
             aside = path.with_name(f"{path.name}.damaged")
             shutil.rmtree(aside, ignore_errors=True)
             path.rename(aside)
-    if step in whole_checkpoints(folder):
-        write_whole(folder / LATEST, f"{_name(step)}\n")
 
 
 def whole_checkpoints(folder: Path) -> dict[int, Path]:
@@ -252,7 +307,7 @@ def _refuse_another_model(path: Path, manifest: Manifest, fingerprints: Mapping[
 def _manifest_or_none(path: Path) -> Manifest | None:
     try:
         return read_manifest(path)
-    except DamagedCheckpoint:
+    except DamagedFile:
         return None
 
 

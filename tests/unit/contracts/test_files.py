@@ -1,11 +1,13 @@
 """Check that a file under its own name is always whole."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from contracts.files import whole_file, write_whole
+from contracts.files import replace_folder, swap_folders, whole_file, write_whole
 
 
 @pytest.mark.parametrize("content", ["über\n", b"\x00\xff"])
@@ -52,3 +54,37 @@ def test_two_writers_of_a_shared_path_do_not_meet(tmp_path: Path) -> None:
 def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "missing" / "latest", "text")
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+def can_not_swap(one: Path, other: Path) -> None:
+    """Refuse as a network file system does."""
+    raise OSError(errno.EINVAL, "Invalid argument", str(one), None, str(other))
+
+
+@pytest.mark.parametrize("swap", [swap_folders, can_not_swap])
+def test_a_folder_takes_the_place_of_another_which_is_left_aside(
+    tmp_path: Path, swap: Callable[[Path, Path], None]
+) -> None:
+    for name in ("new", "place"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+    replace_folder(tmp_path / "new", tmp_path / "place", swap=swap)
+    assert os.listdir(tmp_path / "place") == ["new"]
+    assert os.listdir(tmp_path / "new") == ["place"]
+    assert sorted(os.listdir(tmp_path)) == ["new", "place"]
+
+
+def test_a_folder_takes_a_place_that_is_free(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    replace_folder(tmp_path / "new", tmp_path / "place")
+    assert os.listdir(tmp_path) == ["place"]
+
+
+def test_a_folder_that_is_missing_takes_no_place(tmp_path: Path) -> None:
+    (tmp_path / "place").mkdir()
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "new", tmp_path / "place")
+    assert os.listdir(tmp_path) == ["place"]

@@ -10,9 +10,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from contracts.errors import BadInput
+from contracts.files import swap_folders
 from driver.run_state import checkpoint_files
-from driver.run_state.checkpoints import find_checkpoint
+from driver.run_state.checkpoint_files import seal
+from driver.run_state.checkpoints import find_checkpoint, set_aside_later
 from driver.run_state.model_fingerprints import Fingerprint
+from driver.run_state.state import write_state
+from tests.refusals import refused
 from tests.runs.checkpointed import FINGERPRINTS, STATE, CheckpointedRun
 
 
@@ -127,6 +131,113 @@ def test_no_change_to_any_byte_goes_unseen(tmp_path: Path, data: st.DataObject) 
     with pytest.raises(BadInput) as refusal:
         run.find("stop")
     assert refusal.value.key == f"step-000010/{file.relative_to(path)}"
+
+
+# --- what a run did not write ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_damage", ["previous", "stop"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "learner/policy/zero_pp_rank_0_mp_rank_00_more.pt",
+        "learner/universal/policy/fp32.pt",
+        "policy/modeling_tiny.py",
+        ".hidden",
+    ],
+)
+def test_a_file_that_the_manifest_does_not_list_is_refused_by_name(
+    run: CheckpointedRun, name: str, on_damage: str
+) -> None:
+    run.save(10)
+    stranger = run.save(20) / name
+    stranger.parent.mkdir(parents=True, exist_ok=True)
+    stranger.write_bytes(b"anything")
+    with refused(f"step-000020/{name}", str(stranger)):
+        run.find(on_damage)
+    assert stranger.exists()
+    stranger.unlink()
+    found = run.find(on_damage)
+    assert found is not None and found.state.step == 20
+
+
+def test_a_link_to_another_folder_is_refused_by_name(run: CheckpointedRun, tmp_path: Path) -> None:
+    path = run.save(10)
+    (path / "learner").rename(tmp_path / "elsewhere")
+    (path / "learner").symlink_to(tmp_path / "elsewhere")
+    with refused("step-000010/learner"):
+        run.find()
+
+
+def test_checkpoints_whose_names_were_exchanged_are_refused(run: CheckpointedRun) -> None:
+    older, newer = run.save(10), run.save(20)
+    swap_folders(older, newer)
+    with refused("step-000020/manifest.json", str(newer), "step 10"):
+        run.find()
+    assert run.steps() == [10, 20]
+
+
+def test_a_checkpoint_by_another_name_is_refused_and_not_set_aside(run: CheckpointedRun) -> None:
+    run.save(10)
+    run.save(20).rename(run.folder / "step-000030")
+    (run.folder / "latest").write_text("step-000030\n", encoding="utf-8")
+    with refused("step-000030/manifest.json", "step 20"):
+        run.find()
+
+
+def test_a_state_of_another_step_is_refused(run: CheckpointedRun) -> None:
+    path = run.save(10)
+    write_state(path, replace(STATE, step=9))
+    seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS)
+    with refused("step-000010/state.json", "step 9"):
+        run.find()
+
+
+@pytest.mark.parametrize("state", ["{}", '{"format": 2, "step": 10}', "[" * 100])
+def test_a_state_that_is_none_is_damage_and_no_crash(run: CheckpointedRun, state: str) -> None:
+    path = run.save(10)
+    (path / "state.json").write_text(state, encoding="utf-8")
+    seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS)
+    with refused("step-000010/state.json"):
+        run.find()
+
+
+@pytest.mark.parametrize("name", ["step-000030", "../elsewhere/step-000020", "", "\0"])
+def test_a_pointer_to_no_checkpoint_of_the_run_is_refused(run: CheckpointedRun, name: str) -> None:
+    run.save(20)
+    (run.folder / "latest").write_text(name, encoding="utf-8")
+    with refused("latest", "step-000020"):
+        run.find()
+    (run.folder / "latest").unlink()
+    assert run.find() is not None
+
+
+def test_a_kill_while_a_damaged_checkpoint_is_set_aside_leaves_a_run_that_goes_on(run: CheckpointedRun) -> None:
+    run.save(10)
+    damaged = run.save(20)
+    (run.folder / "step-000020.damaged").write_bytes(b"in the way of the renaming, which therefore fails")
+    with pytest.raises(OSError):
+        set_aside_later(run.folder, 10)
+    damaged.rename(run.folder / "step-000020.partial")  # what the renaming would have done
+    found = run.find()
+    assert found is not None and found.state.step == 10
+
+
+def test_what_another_number_of_ranks_left_behind_is_removed_by_the_next_save(run: CheckpointedRun) -> None:
+    run.save(10)
+    (run.folder / "step-000010.universal").mkdir()
+    assert run.find() is not None
+    run.save(20)
+    assert run.steps() == [10, 20]
+    assert not (run.folder / "step-000010.universal").exists()
+
+
+def test_a_step_that_is_saved_twice_has_the_later_state_and_one_folder(run: CheckpointedRun) -> None:
+    run.save(10, {"shard": b"first"})
+    run.save(10, {"shard": b"second"})
+    found = run.find()
+    assert found is not None and (found.learner / "shard").read_bytes() == b"second"
+    assert sorted(path.name for path in run.folder.iterdir()) == ["latest", "step-000010"]
 
 
 def test_a_checkpoint_of_another_format_is_not_guessed_at(
