@@ -53,7 +53,12 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
         ),
         "evaluation": _with_path(config.evaluation),
         "reward": _with_reward_paths(config.reward),
-        "audit": config.audit.model_copy(update={"source": _word_or_path(config.audit.source, ("builtin",))}),
+        "audit": config.audit.model_copy(
+            update={
+                "source": _word_or_path(config.audit.source, ("builtin",)),
+                "outputs": _path(config.audit.outputs),
+            }
+        ),
         "comet": config.comet.model_copy(update={"encoder": _folder_or_name(config.comet.encoder)}),
         "translator": config.translator,
         "critic": config.critic,

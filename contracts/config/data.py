@@ -222,13 +222,26 @@ class PromptConfig(Section):
 
 
 class AuditConfig(Section):
-    """What the reward itself is measured on: faithful solutions against ways to cheat."""
+    """What the reward itself is measured on: faithful solutions against ways to cheat, or a model's real outputs."""
 
     source: str = "builtin"
     """"builtin", or a file of parallel solutions (rewards.md, "Parallel texts")."""
+    outputs: str | None = None
+    """A .jsonl file of what a model really wrote (rewards.md, "Real outputs"). All of it is measured, instead of
+    `source`."""
     languages: Languages | Literal["all"] = "all"
     """Languages to measure. "all" is every language that the source has."""
     num_items: int = Field(default=40, ge=2)
-    """Items for each language, the first of the source."""
+    """Items for each language, the first of `source`."""
     ablation: bool = False
     """Measure again with every component and gate switched off, one at a time."""
+
+    @model_validator(mode="after")
+    def _outputs_have_no_ablation(self) -> Self:
+        if self.outputs is not None and self.ablation:
+            raise BadInput(
+                "audit.ablation is for audit.source; with audit.outputs every gate is counted by itself already, so "
+                "leave one of the two out",
+                key="audit.ablation",
+            )
+        return self

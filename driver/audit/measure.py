@@ -42,7 +42,7 @@ async def audit(
         clock: gives seconds.
     """
     started = clock()
-    requests = _Requests(scorer, on_progress)
+    requests = Requests(scorer, on_progress)
     cheats: list[CheatCell] = []
     gates: list[GateCell] = []
     languages: list[LanguageCell] = []
@@ -71,7 +71,7 @@ async def audit(
     )
 
 
-class _Requests:
+class Requests:
     """Send requests to the scorer, not too many at once, and count what comes back."""
 
     def __init__(self, scorer: Scorer, on_progress: OnProgress) -> None:

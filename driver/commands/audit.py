@@ -1,14 +1,15 @@
 """`audit`: measure the reward itself: how often does a faithful solution earn more than each way to cheat?
 
+With audit.outputs it measures what the reward makes of a model's real outputs instead (audit_outputs.py).
 Starts scorers only; with audit.ablation once more for everything that can be switched off, each time with new scorers.
 """
 
 import argparse
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cluster.layout import Layout
 from cluster.team import Team
-from contracts.config.reward import CalibratedReasoning, ReasoningConfig
 from contracts.config.run import Config
 from contracts.errors import RunFailed
 from driver.audit.ablation import contribution, variants
@@ -17,10 +18,10 @@ from driver.audit.plan import AuditPlan, prepare_audit
 from driver.audit.result import AuditResult, Contribution, write_audit
 from driver.audit.table import as_tables, headline, unscored_line
 from driver.calibration import calibration_for
+from driver.commands.audit_outputs import audit_real_outputs, reward_settings
 from driver.commands.new_run import NewRun, new_run, print_licence_notes
 from driver.inputs import prepare_reward
 from driver.report.write import write_report
-from rewards.compose import Combination
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -31,6 +32,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         RunFailed: a scorer could not load its models, none is left alive, or nothing was scored.
     """
     with new_run(arguments, "audit", role="scorer") as command:
+        if command.config.audit.outputs is not None:
+            return audit_real_outputs(command, Path(command.config.audit.outputs))
         with command.console.phase("checking data and building cheats"):
             plan = prepare_audit(command.config)
             custom_source = prepare_reward(command.config, plan.languages)
@@ -89,26 +92,13 @@ class _Auditor:
         return tuple(found)
 
 
-def _calibration(reasoning: ReasoningConfig) -> str:
-    if not isinstance(reasoning, CalibratedReasoning):
-        return "none"
-    return f"{reasoning.calibration} on {reasoning.calibration_data}"
-
-
 def measured_on(config: Config) -> dict[str, str]:
     """Return the settings that two audits must share to be comparable."""
-    reward = config.reward
-    weights = {part: value for part, value in Combination(reward).weights(0).items() if value}
     return {
         "source": config.audit.source,
         "items": str(config.audit.num_items),
         "seed": str(config.run.seed),
-        "judge": reward.reasoning.method,
-        "encoder": config.scorer.model,
-        "calibration": _calibration(reward.reasoning),
-        "weights": ", ".join(f"{part} {value:g}" for part, value in weights.items()),
-        "combine": reward.combine,
-        "scorers": str(config.scorer.num_workers),
+        **reward_settings(config),
     }
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from driver.audit.outputs.result import OUTPUTS_FILE, OutputAudit, read_outputs_audit
 from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
 from driver.evaluation.measure import EvaluationResult, read_evaluations
 from driver.tracking.line_logs import Event, StepMetrics, read_events, read_metrics
@@ -39,6 +40,7 @@ class RunRecord:
     summary: Mapping[str, Json]
     notes: tuple[str, ...]  # what is missing or could not be read
     audit: AuditResult | None = None  # of a folder that the command `audit` wrote
+    outputs_audit: OutputAudit | None = None  # of one that it wrote with audit.outputs
 
     @property
     def num_steps(self) -> int:
@@ -90,6 +92,7 @@ def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
         "summary.json", _read_object, {}, absent="There is no summary: the run is still going, or it failed."
     )
     audit = piece(AUDIT_FILE, read_audit, None, absent="")
+    outputs_audit = piece(OUTPUTS_FILE, read_outputs_audit, None, absent="")
     return RunRecord(
         name=run_folder.resolve().name,
         config_text=config_text,
@@ -101,6 +104,7 @@ def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
         summary=summary,
         notes=tuple(note for note in dict.fromkeys(notes) if note),
         audit=audit,
+        outputs_audit=outputs_audit,
     )
 
 

@@ -14,6 +14,7 @@ from driver.names import language_name
 from driver.report.audit_page import audit_facts
 from driver.report.curves import figure_groups
 from driver.report.figures import AFTER, BEFORE, Pair, before_and_after, smoothing_window
+from driver.report.outputs_page import outputs_facts
 from driver.report.responses import evaluated_examples, event_summary, sampled_groups
 from driver.report.results import Comparison, compare, status, verdict
 from driver.report.run_record import RunRecord, read_run
@@ -46,6 +47,14 @@ def report_html(record: RunRecord) -> str:
             command="audit",
             roles=("scorer",),
             **audit_facts(record.audit),
+        )
+    if record.outputs_audit is not None:
+        return render(
+            _TEMPLATES / "outputs.html.jinja",
+            record=record,
+            command="audit",
+            roles=("scorer",),
+            **outputs_facts(record.outputs_audit),
         )
     comparison = compare(record.evaluations)
     return render(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from driver.audit.cheats import CHEATS
+from driver.audit.outputs.result import OUTPUTS_FILE, read_outputs_audit
 from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
 from tests.commands import Finished, run_project, run_with_config
 from tests.integration.conftest import TinyModels
@@ -107,6 +108,29 @@ def test_an_ablation_finds_what_each_part_and_gate_does(
     assert set(lacking) == {"gate truncation", "part answer", "part reasoning"}
     assert found.result.by_cheat["wrong answer"] == 1.0
     assert lacking["part answer"].by_cheat["wrong answer"] < 1.0
+
+
+def test_the_outputs_of_a_model_are_audited(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+) -> None:
+    row = {
+        "language": "de",
+        "question": "Wie viele Äpfel sind es?",
+        "question_en": "How many apples are there?",
+        "reference": "There are 4 + 1 = 5 apples.\nThe answer is 5.",
+        "gold": "5",
+    }
+    right = {"response": "Es sind 4 + 1 = 5 Äpfel.\nDie Antwort lautet 5.", "in_language": "in"}
+    english = {"response": "There are 4 + 1 = 5 apples.\nThe answer is 5.", "in_language": "other"}
+    path = tmp_path / "outputs.jsonl"
+    path.write_text("".join(json.dumps(row | found) + "\n" for found in (right, english)), encoding="utf-8")
+    words = (f"audit.outputs={path}",)
+    found = audited("outputs", *words, models=tiny_models, environment=environment, folder=tmp_path)
+    assert found.command.code == 0, found.command.stderr
+    (cell,) = read_outputs_audit(found.folder / OUTPUTS_FILE).cells
+    assert (cell.num_faithful, cell.num_rejected, cell.extraction_rate) == (1, 0, 1.0)
+    assert (cell.num_elsewhere, cell.num_accepted) == (1, 0)
+    assert (found.folder / "report.html").exists()
 
 
 def test_bad_input_is_one_line_and_starts_nothing(
