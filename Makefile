@@ -34,6 +34,9 @@ COMET_CASES := .cache/comet-parity
 # A few packages more than .venv has, whose packages it sees.
 MUTANTS := .venv-mutants
 MUTANTS_STAMP := $(MUTANTS)/.installed-$(call hash,requirements/mutants.txt)
+# pip-audit, which needs nothing of .venv: it reads the lists.
+AUDIT := .venv-audit
+AUDIT_STAMP := $(AUDIT)/.installed-$(call hash,requirements/audit.txt)
 # Another trainer, with the versions that it asks for.
 TRL := .venv-trl
 TRL_STAMP := $(TRL)/.installed-$(call hash,requirements/trl.txt)
@@ -120,9 +123,14 @@ comet-parity: install $(COMET_STAMP)  ## Compare our COMET modules with the unba
 bench-trl: install models $(TRL_STAMP)  ## Measure whole GRPO steps beside TRL's GRPOTrainer, in turn; ARGS="--rounds 5" for more
 	$(BIN)/python -m benchmarks.trl_step --trl-python $(TRL)/bin/python $(ARGS)
 
+.PHONY: audit-packages
+audit-packages: $(AUDIT_STAMP)  ## Ask an advisory service for known vulnerabilities of all pinned packages; exit code 2 where none answers
+	@$(AUDIT)/bin/python benchmarks/audit_packages.py \
+		requirements/cpu-torch.txt requirements/cpu.txt requirements/gpu.txt requirements/dev.txt
+
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
-	rm -rf $(VENV) $(COMET) $(MUTANTS) $(TRL) mutants .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(WORDS) $(COMET) $(MUTANTS) $(TRL) $(AUDIT) mutants .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- installation ---
@@ -184,6 +192,12 @@ $(MUTANTS_STAMP): | $(STAMP)
 	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$(ls -d $(MUTANTS)/lib/python*/site-packages)/product.pth
 	@rm -f $(MUTANTS)/.installed-*; touch $@
 
+$(AUDIT_STAMP): | $(BIN)/uv
+	@echo "== making $(AUDIT) with $$(grep -c == requirements/audit.txt) packages (requirements/audit.txt)"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(AUDIT)
+	@$(UV) pip install --python $(AUDIT)/bin/python --no-deps -r requirements/audit.txt
+	@rm -f $(AUDIT)/.installed-*; touch $@
+
 $(TRL_STAMP): | $(BIN)/uv
 	@echo "== making $(TRL) with $$(grep -c == requirements/trl.txt) packages (requirements/trl.txt)"
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(TRL)
@@ -218,6 +232,10 @@ lock-word-lists: | $(BIN)/uv  ## Write requirements/word-lists.txt
 lock-mutants: | $(BIN)/uv  ## Write requirements/mutants.txt, with the versions of .venv where it has the package
 	$(UV) $(COMPILE) requirements/mutants.in --constraints requirements/cpu.txt \
 		--python-platform x86_64-manylinux_2_28 --output-file requirements/mutants.txt
+
+.PHONY: lock-audit
+lock-audit: | $(BIN)/uv  ## Write requirements/audit.txt
+	$(UV) $(COMPILE) requirements/audit.in --python-platform x86_64-manylinux_2_28 --output-file requirements/audit.txt
 
 .PHONY: lock-trl
 lock-trl: | $(BIN)/uv  ## Write requirements/trl.txt; needs a place that has torch's CPU build, as lock-cpu does
