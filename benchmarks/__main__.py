@@ -6,9 +6,10 @@ The names are generation, scoring, packing, learning, push, step, cache, streami
 them run. Everything that is not a size below is read from the config, as a run reads it; the last three read nothing
 of it.
 
-Three more benchmarks have commands of their own:
+More benchmarks have commands of their own:
 
     python -m benchmarks.logprob_memory         memory of the log-probabilities
+    python -m benchmarks.reward_weights FILE    which weights rank right outputs over wrong ones
     make bench-trl                              whole steps beside TRL's GRPOTrainer
     make comet-parity                           COMET scores beside the unbabel-comet package
 """

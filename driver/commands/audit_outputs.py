@@ -5,9 +5,9 @@ from pathlib import Path
 from cluster.team import Team
 from contracts.config.reward import CalibratedReasoning, ReasoningConfig
 from contracts.config.run import Config
-from driver.audit.outputs.measure import audit_outputs
+from driver.audit.outputs.measure import Judged, count_outputs, judge_outputs, write_scores
 from driver.audit.outputs.read import read_outputs, requests_of
-from driver.audit.outputs.result import OutputAudit, write_outputs_audit
+from driver.audit.outputs.result import SCORES_FILE, write_outputs_audit
 from driver.audit.outputs.table import as_tables, verdict_lines
 from driver.calibration import calibration_for
 from driver.commands.new_run import NewRun, print_licence_notes
@@ -32,22 +32,22 @@ def audit_real_outputs(command: NewRun, path: Path) -> dict[str, object]:
         custom_source = prepare_reward(config, languages)
     print_licence_notes(config, console)
 
-    async def on_team(team: Team) -> OutputAudit:
+    async def on_team(team: Team) -> list[Judged]:
         await team.start_scorers(languages, custom_source=custom_source)
         calibration = await calibration_for(config.reward.reasoning, team.scorer, languages=languages, console=console)
         if calibration is not None:
             await team.scorer.use_calibration(calibration)
         with console.phase("auditing", total=len(requests_of(outputs))) as done:
-            return await audit_outputs(
-                team.scorer,
-                outputs,
-                combination=Combination(config.reward),
-                measured_on={"outputs": str(path), **reward_settings(config)},
-                on_progress=done,
-            )
+            return await judge_outputs(team.scorer, outputs, on_progress=done)
 
     with command.cluster() as layout:
-        result = command.on_team(layout, on_team)
+        judged = command.on_team(layout, on_team)
+    result = count_outputs(
+        judged,
+        combination=Combination(config.reward),
+        measured_on={"outputs": str(path), **reward_settings(config)},
+    )
+    write_scores(command.folder.path / SCORES_FILE, judged)
     written = write_outputs_audit(command.folder.path, result)
     for table in as_tables(result):
         command.terminal.print(table)

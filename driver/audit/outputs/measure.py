@@ -1,11 +1,13 @@
 """Audit a reward on the outputs that models wrote: score all of them and count by source and language."""
 
-import time
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
+from contracts.files import write_whole
 from contracts.ports import Scorer
 from contracts.rollouts import Score, Unscored
 from driver.audit.measure import OnProgress, Requests
@@ -46,47 +48,66 @@ class Judged:
         return isinstance(self.score, Score) and self.score.parts["answer"] > 0.5 and not self.shut
 
 
-async def audit_outputs(
-    scorer: Scorer,
-    outputs: Sequence[Output],
-    *,
-    combination: Combination,
-    measured_on: Mapping[str, str],
-    on_progress: OnProgress = lambda num_done: None,
-    clock: Callable[[], float] = time.monotonic,
-) -> OutputAudit:
-    """Return the audit of these outputs.
+async def judge_outputs(
+    scorer: Scorer, outputs: Sequence[Output], *, on_progress: OnProgress = lambda num_done: None
+) -> list[Judged]:
+    """Score all outputs, and return them in the order of the requests that they were scored in.
 
     Args:
         scorer: scores the requests.
-        outputs: what is scored; at least one.
-        combination: how the reward's parts are combined, to leave the part answer out.
-        measured_on: the settings that are written into the result.
+        outputs: what is scored.
         on_progress: gets the number of requests that are done.
-        clock: gives seconds.
     """
-    started = clock()
     groups = requests_of(outputs)
     scores = await Requests(scorer, on_progress).score(request for _, request in groups)
-    judged = [
+    return [
         Judged(output=output, score=score, answer=output.answer)
         for (group, _), found in zip(groups, scores, strict=True)
         for output, score in zip(group, found, strict=True)
     ]
-    cells = _by_cell(judged, outputs)
+
+
+def count_outputs(judged: Sequence[Judged], *, combination: Combination, measured_on: Mapping[str, str]) -> OutputAudit:
+    """Return the audit of scored outputs.
+
+    Args:
+        judged: the outputs with their scores; at least one.
+        combination: how the reward's parts are combined, to leave the part answer out.
+        measured_on: the settings that are written into the result.
+    """
+    cells = _by_cell(judged)
     return OutputAudit(
         cells=tuple(output_cell(source, language, found) for (source, language), found in cells.items()),
         ranks=tuple(rank_cells(judged, combination)),
         examples=tuple(example for found in cells.values() for example in examples_of(found)),
         gates=tuple(dict.fromkeys(gate for one in judged for gate in _gates(one))),
-        seconds=clock() - started,
         measured_on=dict(measured_on),
     )
 
 
-def _by_cell(judged: Iterable[Judged], outputs: Iterable[Output]) -> dict[tuple[str, str], list[Judged]]:
-    """Return the outputs by source and language: sources in the file's order, languages by code."""
-    sources = list(dict.fromkeys(output.source for output in outputs))
+def write_scores(path: Path, judged: Iterable[Judged]) -> None:
+    """Write one JSON line for each output: what it is, and what it got."""
+    write_whole(path, "".join(json.dumps(_line(one), ensure_ascii=False) + "\n" for one in judged))
+
+
+def _line(one: Judged) -> dict[str, object]:
+    output, score = one.output, one.score
+    known: dict[str, object] = {
+        "source": output.source,
+        "language": output.language,
+        "task": "/".join(output.task),
+        "is_right": output.right,
+        "in_language": output.in_language,
+        "answer": one.answer,
+    }
+    if isinstance(score, Unscored):
+        return {**known, "unscored": score.reason}
+    return {**known, "reward": score.reward, "parts": dict(score.parts), "shut": one.shut}
+
+
+def _by_cell(judged: Sequence[Judged]) -> dict[tuple[str, str], list[Judged]]:
+    """Return the outputs by source and language: sources in the order in which they come, languages by code."""
+    sources = list(dict.fromkeys(one.output.source for one in judged))
     cells: dict[tuple[str, str], list[Judged]] = {}
     for one in judged:
         cells.setdefault((one.output.source, one.output.language), []).append(one)

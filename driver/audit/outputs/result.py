@@ -14,6 +14,8 @@ from contracts.files import write_whole
 VERSION = 1
 OUTPUTS_FILE = "outputs_audit.json"
 """Name of the result in the run folder."""
+SCORES_FILE = "outputs_scores.jsonl"
+"""Name of the file beside it with what every output got."""
 ALL_SOURCES = "all sources"
 WANTED_REJECTION = 0.03
 """Largest wanted share of faithful outputs that any gate shuts out."""
@@ -111,7 +113,6 @@ class OutputAudit:
     ranks: tuple[RankCell, ...]
     examples: tuple[OutputExample, ...]
     gates: tuple[str, ...]
-    seconds: float
     measured_on: Mapping[str, str]
 
     @property
@@ -166,7 +167,6 @@ class OutputAudit:
             ranks=tuple(RankCell(**cell) for cell in record["ranks"]),
             examples=tuple(OutputExample(**example) for example in record["examples"]),
             gates=tuple(record["gates"]),
-            seconds=record["seconds"],
             measured_on=record["measured_on"],
         )
 

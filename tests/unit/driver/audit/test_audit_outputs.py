@@ -10,7 +10,7 @@ import pytest
 
 from contracts.config.load import load_config
 from contracts.rollouts import Score, ScoreRequest, Unscored
-from driver.audit.outputs.measure import audit_outputs
+from driver.audit.outputs.measure import count_outputs, judge_outputs, write_scores
 from driver.audit.outputs.read import MOST_IN_A_REQUEST, Output, read_outputs, requests_of
 from driver.audit.outputs.result import OutputAudit, read_outputs_audit, write_outputs_audit
 from driver.audit.outputs.table import as_tables, verdict_lines
@@ -133,10 +133,9 @@ OUTPUTS = [
 ]
 
 
-def measured(outputs: list[Output]) -> OutputAudit:
-    return asyncio.run(
-        audit_outputs(Judge(judged), outputs, combination=Combination(a_config().reward), measured_on={"encoder": "e"})
-    )
+def measured(outputs: list[Output], judge: Callable[[str], Score | Unscored] = judged) -> OutputAudit:
+    found = asyncio.run(judge_outputs(Judge(judge), outputs))
+    return count_outputs(found, combination=Combination(a_config().reward), measured_on={"encoder": "e"})
 
 
 def test_everything_is_counted_by_source_and_language() -> None:
@@ -163,14 +162,7 @@ def test_extraction_compares_the_declared_answer_with_gold_even_where_nothing_is
         an_output("Es sind 5.", is_right=True, gold="5"),
         an_output(closing, is_right=False, gold="6"),
     ]
-    audit = asyncio.run(
-        audit_outputs(
-            Judge(lambda text: Unscored(reason="no reference")),
-            outputs,
-            combination=Combination(a_config().reward),
-            measured_on={},
-        )
-    )
+    audit = measured(outputs, lambda text: Unscored(reason="no reference"))
     (cell,) = audit.cells
     assert (cell.num_with_gold, cell.num_extracted, cell.extraction_rate) == (2, 1, 0.5)
     assert cell.num_undeclared == 1
@@ -219,3 +211,11 @@ def test_another_version_of_the_file_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace('"version": 1', '"version": 0'), encoding="utf-8")
     with pytest.raises(ValueError):
         read_outputs_audit(path)
+
+
+def test_the_score_of_every_output_is_written(tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.jsonl", asyncio.run(judge_outputs(Judge(judged), OUTPUTS)))
+    lines = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line.get("shut") for line in lines] == [[], ["format"], [], [], ["language"], None, []]
+    assert (lines[0]["task"], lines[0]["is_right"], lines[0]["parts"]["numbers"]) == ("/de/a", True, 0.9)
+    assert lines[5]["unscored"] == "no reference"
