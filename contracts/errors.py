@@ -4,6 +4,17 @@
 class and key, never the sentence.
 """
 
+_LONGEST_SHOWN = 80  # characters of a bad value that a message repeats
+
+
+def shown(value: object) -> str:
+    """Return a value as a message repeats it, shortened if it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError, MemoryError):  # an integer of thousands of digits, a deeply nested list
+        return f"a {type(value).__name__} that is too large to show"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
 
 class BadInput(ValueError):
     """Report a mistake in the user's config, data or arguments: one line, exit 2, nothing lost.

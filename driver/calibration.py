@@ -18,6 +18,7 @@ from contracts.files import write_whole
 from contracts.paths import absolute
 from contracts.ports import Console
 from contracts.rollouts import ParallelSolution
+from contracts.user_files import read_user_text
 from driver.problems.parallel import BUILTIN, fingerprint, load_solutions
 from driver.rollouts.engine_features import PivotTranslations
 from rewards.calibration import FIT, Calibration, calibration_pairs, fit, from_json
@@ -180,12 +181,9 @@ def read_calibration(path: Path) -> Calibration:
     Raises:
         BadInput: there is no such file, or it is damaged.
     """
+    text = read_user_text(path, key=_KEY, way_out=f"write one with `{COMMAND}`")
     try:
-        return from_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(
-            f"the calibration {path} can't be read ({error.strerror or error}); write one with `{COMMAND}`", key=_KEY
-        ) from None
+        return from_json(text)
     except ValueError as error:
         raise BadInput(f"{path}: {error}", key=_KEY) from None
 

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 from contracts.errors import BadInput
+from contracts.user_files import cause, read_user_text
 
 
 def load_source(path: str, function: str) -> str:
@@ -12,17 +13,16 @@ def load_source(path: str, function: str) -> str:
     Raises:
         BadInput: the file can't be read, is not Python, or has no such function at its top level; with file and line.
     """
+    key = "reward.custom.path"
+    source = read_user_text(Path(path), key=key)
     try:
-        source = Path(path).read_text(encoding="utf-8")
         module = ast.parse(source, filename=path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error}"
-        raise BadInput(f"reward.custom.path = {path!r} can't be read: {reason}", key="reward.custom.path") from None
     except SyntaxError as error:
         raise BadInput(
-            f"{path}:{error.lineno or 1}: {error.msg}; reward.custom.path must be a Python file",
-            key="reward.custom.path",
+            f"{path}:{error.lineno or 1}: {error.msg}; reward.custom.path must be a Python file", key=key
         ) from None
+    except (ValueError, RecursionError, MemoryError) as error:  # zero bytes; nesting beyond the parser's limit
+        raise BadInput(f"{path} is not Python that can be parsed: {cause(error)}", key=key) from None
     _check(_definition(module, path, function), path, function)
     return source
 

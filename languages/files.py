@@ -1,11 +1,11 @@
 """Read language files: TOML with the keys of `Language`."""
 
-import tomllib
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from languages.language import Language
+from languages.text_file import UnreadableFile, read_toml
 
 _LONGEST_SHOWN = 60
 
@@ -30,13 +30,11 @@ def read_language(path: Path) -> Language:
     """
     file = str(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise LanguageFileError(f"can't be read: {error.strerror or error}", file=file) from None
-    except UnicodeDecodeError as error:
-        raise LanguageFileError(f"not UTF-8 text (byte {error.start}); save it as UTF-8", file=file) from None
-    except tomllib.TOMLDecodeError as error:
-        raise LanguageFileError(f"not valid TOML: {error}", file=file) from None
+        values = read_toml(path)
+    except FileNotFoundError:
+        raise LanguageFileError("there is no such file", file=file) from None
+    except UnreadableFile as error:
+        raise LanguageFileError(str(error), file=file) from None
     return parse_language(values, file=file)
 
 

@@ -188,7 +188,7 @@ def from_json(text: str) -> Calibration:
             raise ValueError(f"it has version {record['version']!r}, this is {VERSION}")
         languages = {language: _scale(row) for language, row in record["languages"].items()}
         calibration = Calibration(similarity=str(record["judge"]), data=str(record["data"]), languages=languages)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"no calibration, or a damaged one ({reason}); write it again with `calibrate`") from None
     return calibration

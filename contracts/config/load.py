@@ -5,7 +5,6 @@ a key means, its bounds and its default are defined by its section.
 """
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -13,12 +12,13 @@ from typing import Literal, get_args, get_origin
 from pydantic import ValidationError
 
 from contracts.config.keys import keys, sections
-from contracts.config.mistakes import describe_mistakes, shown
+from contracts.config.mistakes import describe_mistakes
 from contracts.config.old_keys import find_old_key
 from contracts.config.run import Config
 from contracts.config.section import union_members
-from contracts.errors import BadInput
+from contracts.errors import BadInput, shown
 from languages.facts import use_own_languages
+from languages.text_file import MAX_DEPTH, OutOfBounds, UnreadableFile, parse_toml, read_toml
 
 FORMAT = 2
 """Format of the config.toml of a run folder. A folder of another format is neither continued nor read."""
@@ -71,8 +71,8 @@ def check_run_format(path: Path) -> None:
         BadInput: it has another format, or none: an earlier version wrote it (key "format").
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        values = read_toml(path)
+    except (FileNotFoundError, UnreadableFile):
         return
     _check_format(values.get("format"), path)
 
@@ -88,17 +88,11 @@ def dump_config(config: Config) -> str:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return read_toml(path)
     except FileNotFoundError:
         raise BadInput(f"there is no config file {path}; the project's own are in configs/", key=str(path)) from None
-    except IsADirectoryError:
-        raise BadInput(f"{path} is a folder; give a TOML file", key=str(path)) from None
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8", key=str(path)) from None
-    except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror}", key=str(path)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path} is not valid TOML: {error}", key=str(path)) from None
+    except UnreadableFile as error:
+        raise BadInput(f"{path} {error}", key=str(path)) from None
 
 
 def _check_format(found: object, path: Path) -> None:
@@ -130,13 +124,20 @@ def _split(override: str) -> tuple[str, str]:
     key = key.strip()
     if not equals or not all(key.split(".")):
         raise BadInput(f"override {shown(override)} is not section.key=value, such as algorithm.steps=20", key=override)
+    if key.count(".") >= MAX_DEPTH:
+        raise BadInput(f"override {shown(override)}: there is no key with so many dots", key=key.partition(".")[0])
     return key, text.strip()
 
 
 def _override_value(key: str, text: str) -> object:
     """Read an override's value as the key wants it: a list may lack its brackets, and text its quotes."""
-    value = _toml_value(text)
     wanted = [member for known in keys() if known.name == key for member in union_members(known.field.annotation)]
+    try:
+        value = _toml_value(text)
+    except OutOfBounds as error:
+        if str in wanted:
+            return text
+        raise BadInput(f"override {shown(f'{key}={text}')}: the value {error}", key=key) from None
     words = [word for member in wanted if get_origin(member) is Literal for word in get_args(member)]
     if _takes_list(wanted) and not isinstance(value, list) and value not in words:
         return [_toml_value(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
@@ -150,8 +151,10 @@ def _takes_list(wanted: Sequence[object]) -> bool:
 
 def _toml_value(text: str) -> object:
     try:
-        document = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        document = parse_toml(f"value = {text}")
+    except OutOfBounds:
+        raise
+    except UnreadableFile:
         return text
     return document["value"] if document.keys() == {"value"} else text
 

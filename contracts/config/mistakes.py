@@ -11,9 +11,7 @@ from pydantic_core import ErrorDetails
 from contracts.config.keys import choice_of, keys, section_types, sections
 from contracts.config.run import Config
 from contracts.config.section import Section
-from contracts.errors import BadInput
-
-_LONGEST_SHOWN = 80  # characters of a bad value that a message repeats
+from contracts.errors import BadInput, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +51,6 @@ def describe_mistakes(errors: Sequence[ErrorDetails], file: str, places: Mapping
     message = f"{place}: {_explain(first)}"
     more = len(mistakes) - 1
     return (f"{message} (and {more} more mistake{'s' if more > 1 else ''})" if more else message), key
-
-
-def shown(value: object) -> str:
-    """Return a value as a message repeats it, shortened if it is long."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _mistakes(errors: Sequence[ErrorDetails]) -> list[_Mistake]:

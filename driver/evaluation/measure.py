@@ -16,6 +16,7 @@ from contracts.errors import BadInput
 from contracts.files import write_whole
 from contracts.ports import Generator
 from contracts.rollouts import Problem, Rollout, SamplingRequest
+from contracts.user_files import read_user_json
 from driver.evaluation.tasks.task import EvaluationTask, Grade
 from rewards.reading import PIVOT_LANGUAGE
 
@@ -257,8 +258,19 @@ def record_evaluation(path: Path, moment: Moment, result: EvaluationResult) -> N
 
 
 def read_evaluations(path: Path) -> dict[str, EvaluationResult]:
-    """Read evaluation.json by moment ("before", "after"); empty if there is no file."""
+    """Read evaluation.json by moment ("before", "after"); empty if there is no file.
+
+    Raises:
+        BadInput: the file is damaged, or not what `record_evaluation` wrote.
+    """
     if not path.exists():
         return {}
-    records = json.loads(path.read_text(encoding="utf-8"))
-    return {moment: EvaluationResult.from_json(json.dumps(record)) for moment, record in records.items()}
+    records = read_user_json(path, key=path.name)
+    try:
+        if not isinstance(records, dict):
+            raise TypeError(type(records).__name__)
+        return {moment: EvaluationResult.from_json(json.dumps(record)) for moment, record in records.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"{path} is no record of evaluations ({type(error).__name__}); move it away", key=path.name
+        ) from None

@@ -3,6 +3,7 @@
 A table has no (item, language) twice, and one English question for each item.
 """
 
+import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import BadInput
+from contracts.errors import BadInput, shown
 from contracts.rollouts import Problem
 from driver.problems.tables import Row, Table
 from languages.facts import LANGUAGES
@@ -125,7 +126,7 @@ def parse_row(row: Row, table: Table, number: int) -> Problem:
                 f"{table.where(number)}: no column {column!r}; there are {', '.join(map(str, row))}", key=column
             )
         if not isinstance(value, str):
-            raise BadInput(f"{table.where(number)}: {column} is {value!r}; it must be text", key=column)
+            raise BadInput(f"{table.where(number)}: {column} is {shown(value)}; it must be text", key=column)
         if not value.strip():
             raise BadInput(f"{table.where(number)}: {column} is empty", key=column)
         if not is_text(value):
@@ -163,13 +164,15 @@ def is_text(value: str) -> bool:
 
 
 def _answer(value: object, table: Table, number: int) -> str | None:
+    if isinstance(value, float) and math.isnan(value):
+        return None  # how pandas writes a missing number
     if isinstance(value, float) and value.is_integer():
         return format(Decimal(value), "f")
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and value not in (math.inf, -math.inf):
         return str(value)
     if value is None or isinstance(value, str):
         return (value or "").strip() or None
-    raise BadInput(f"{table.where(number)}: answer is {value!r}; it must be text or a number", key="answer")
+    raise BadInput(f"{table.where(number)}: answer is {shown(value)}; it must be text or a number", key="answer")
 
 
 def _digest(*texts: str) -> int:

@@ -14,8 +14,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
-from contracts.errors import BadInput
+from contracts.errors import BadInput, shown
 from contracts.rollouts import ParallelSolution
+from contracts.user_files import read_user_json
 from driver.problems.builtin.generate import builtin_items
 from driver.problems.builtin.texts import TEXTS
 from driver.problems.index import is_text
@@ -111,7 +112,7 @@ def _read(path: Path) -> _Texts:
     for where, item_id, language, question, solution in _rows(path) if path.suffix == ".jsonl" else _exemplars(path):
         for name, text in (("question", question), ("solution", solution)):
             if not isinstance(text, str) or not text.strip():
-                raise BadInput(f"{where}: the {name} is {text!r}; it must be some text", key=name)
+                raise BadInput(f"{where}: the {name} is {shown(text)}; it must be some text", key=name)
             if not is_text(text):
                 raise BadInput(
                     f"{where}: the {name} has half of a character (a lone surrogate); correct the text", key=name
@@ -163,16 +164,8 @@ def _exemplars(path: Path) -> Iterator[tuple[str, str, str, object, object]]:
 
 
 def _json_object(path: Path) -> Mapping[str, object]:
-    try:
-        return _object(json.loads(path.read_text(encoding="utf-8-sig")), str(path), file=path.name)
-    except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror or error}", key=path.name) from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{path}: not UTF-8 text", key=path.name) from None
-    except json.JSONDecodeError as error:
-        raise BadInput(
-            f"{path}, line {error.lineno}: broken JSON: {error.msg}; rows go into a .jsonl file", key=path.name
-        ) from None
+    found = read_user_json(path, key=path.name, way_out="rows go into a .jsonl file")
+    return _object(found, str(path), file=path.name)
 
 
 def _object(value: object, where: str, *, file: str) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from contracts.config.data import PromptConfig
 from contracts.errors import BadInput
 from contracts.paths import absolute
 from contracts.rollouts import Problem
+from contracts.user_files import guarded, read_user_text
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
 from languages.facts import LANGUAGES
 from languages.language import Language
@@ -181,25 +182,25 @@ def plain_tokenizer(model: str, *, trust_remote_code: bool, section: str) -> "Pr
     # This import loads torch, which takes seconds: code that only builds messages does not need it.
     from transformers import AutoTokenizer  # noqa: PLC0415
 
-    try:
-        return AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        cause = " ".join(str(error).split())
+    with guarded(
+        f"{section}.model = {model!r}: no tokenizer can be loaded",
+        key=f"{section}.model",
+        way_out="give a folder that holds one, or the name of a model on the Hugging Face hub that this machine can "
+        "reach",
+    ):
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+        words = tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens)
+    if not words:  # what transformers makes where a folder has a config.json and no tokenizer
         raise BadInput(
-            f"{section}.model = {model!r}: no tokenizer can be loaded; give a folder that holds one, or the name of a "
-            f"model on the Hugging Face hub that this machine can reach ({cause})",
+            f"{section}.model = {model!r}: its tokenizer has special tokens only; give a folder that holds the "
+            "model's tokenizer.json",
             key=f"{section}.model",
-        ) from None
+        )
+    return tokenizer
 
 
 def _read_template(path: str, section: str) -> str:
-    file = absolute(path)
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"{section}.chat_template = {path!r}: {file} can't be read: {error}", key=f"{section}.chat_template"
-        ) from None
+    return read_user_text(absolute(path), key=f"{section}.chat_template")
 
 
 def _ask(question: str, language: Language) -> str:

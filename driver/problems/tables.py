@@ -8,14 +8,16 @@ import tempfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import BadInput
+from contracts.user_files import guarded, parse_user_json
 
 if TYPE_CHECKING:
     import datasets
@@ -47,10 +49,8 @@ class LineFile:
     """Read the non-blank lines of a UTF-8 text file on demand, by byte offset."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise BadInput(f"there is no file {path}", key=path.name)
         self.path = path
-        self._file = path.open("rb")
+        self._file = _open_file(path)
         self._offsets = array("Q")
         offset = 0
         for line in self._file:
@@ -75,7 +75,7 @@ class LineFile:
 
     def where(self, number: int) -> str:
         """Return file and line number, counted as editors do: blank lines count."""
-        with self.path.open("rb") as file:
+        with _open_file(self.path) as file:
             offset, line_number = 0, 1
             for line in file:
                 if offset >= self._offsets[number]:
@@ -98,12 +98,11 @@ class JsonlTable:
         return map(self.row, range(len(self)))
 
     def row(self, number: int) -> Row:
+        line = self._lines.line(number)
         try:
-            row = json.loads(self._lines.line(number))
-        except json.JSONDecodeError as error:
-            raise BadInput(
-                f"{self.where(number)}: broken JSON at column {error.colno}: {error.msg}", key=self._lines.path.name
-            ) from None
+            row = json.loads(line)
+        except (ValueError, RecursionError):  # described with its place, which is found only now
+            row = parse_user_json(line, where=self.where(number), key=self._lines.path.name, is_line=True)
         if not isinstance(row, dict):
             raise BadInput(
                 f"{self.where(number)}: a {type(row).__name__}; every line must be a JSON object",
@@ -123,42 +122,63 @@ class ParquetTable:
     """
 
     def __init__(self, path: Path, *, columns: Sequence[str]) -> None:
-        if not path.is_file():
-            raise BadInput(f"there is no file {path}", key=path.name)
+        """
+        Raises:
+            BadInput: there is no such file, or it is damaged.
+        """
+        _open_file(path).close()
         self._path = path
-        self._batches = _arrow_batches(path, columns)
+        with guarded(f"{path} can't be read as Parquet", key=path.name, way_out="write the file again"):
+            self._batches = _arrow_batches(path, columns)
         self._ends = list(accumulate(batch.num_rows for batch in self._batches))  # row number after each batch
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
     def rows(self) -> Iterator[Row]:
+        number = 0
         for batch in self._batches:
-            yield from batch.to_pylist()
+            try:
+                yield from batch.to_pylist()
+            except (ValueError, pa.ArrowException):
+                yield from (self.row(number + index) for index in range(batch.num_rows))  # names the damaged row
+            number += batch.num_rows
 
     def row(self, number: int) -> Row:
         which = bisect_right(self._ends, number)
         batch = self._batches[which]
-        return batch.slice(number - self._ends[which] + batch.num_rows, 1).to_pylist()[0]
+        start = number - self._ends[which] + batch.num_rows
+        with guarded(self.where(number), key=self._path.name, way_out="correct this row"):
+            return batch.slice(start, 1).to_pylist()[0]
 
     def where(self, number: int) -> str:
         return f"{self._path}, row {number + 1}"
 
 
+def _open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading; opening a pipe would wait for a writer.
+
+    Raises:
+        BadInput: there is none, or the system refuses.
+    """
+    if not path.is_file():
+        what = "is no regular file" if path.exists() else "does not exist"
+        raise BadInput(f"{path} {what}; give the path of a file", key=path.name)
+    with guarded(f"{path} can't be read", key=path.name):
+        return path.open("rb")
+
+
 def _arrow_batches(path: Path, columns: Sequence[str]) -> list[pa.RecordBatch]:
     """Return the file's rows in memory-mapped batches, which hold no memory of their own."""
-    try:
-        source = pq.ParquetFile(path, memory_map=True)
-        present = [name for name in source.schema_arrow.names if name in columns]
-        schema = pa.schema([source.schema_arrow.field(name) for name in present])
-        with tempfile.NamedTemporaryFile(prefix="problems-", suffix=".arrow") as copy:
-            with pa.ipc.new_file(copy.name, schema) as writer:
-                for batch in source.iter_batches(batch_size=_BATCH_ROWS, columns=present):
-                    writer.write_batch(batch)
-            # The mapping outlives the name: no file is left behind, however the process ends.
-            reader = pa.ipc.open_file(pa.memory_map(copy.name))
-    except pa.ArrowInvalid as error:
-        raise BadInput(f"{path} is not a Parquet file: {' '.join(str(error).split())}", key=path.name) from None
+    source = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+    present = [name for name in source.schema_arrow.names if name in columns]
+    schema = pa.schema([source.schema_arrow.field(name) for name in present])
+    with tempfile.NamedTemporaryFile(prefix="problems-", suffix=".arrow") as copy:
+        with pa.ipc.new_file(copy.name, schema) as writer:
+            for batch in source.iter_batches(batch_size=_BATCH_ROWS, columns=present):
+                writer.write_batch(batch)
+        # The mapping outlives the name: no file is left behind, however the process ends.
+        reader = pa.ipc.open_file(pa.memory_map(copy.name))
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 
 
@@ -173,13 +193,21 @@ class HuggingFaceTable:
         return len(self._dataset)
 
     def rows(self) -> Iterator[Row]:
-        return cast("Iterator[Row]", iter(self._dataset))
+        rows = iter(self._dataset)
+        for number in range(len(self)):
+            with self._guarded(number):
+                row = next(rows)
+            yield cast("Row", row)
 
     def row(self, number: int) -> Row:
-        return self._dataset[number]
+        with self._guarded(number):
+            return self._dataset[number]
 
     def where(self, number: int) -> str:
         return f"dataset {self._name}, row {number + 1}"
+
+    def _guarded(self, number: int) -> AbstractContextManager[None]:
+        return guarded(self.where(number), key=self._name, way_out="correct this row of the dataset")
 
 
 def open_huggingface(path: str, *, split: str) -> HuggingFaceTable:
@@ -190,18 +218,18 @@ def open_huggingface(path: str, *, split: str) -> HuggingFaceTable:
     """
     # The import takes two seconds, and only this source needs it.
     import datasets  # noqa: PLC0415
-    from datasets.exceptions import DatasetsError  # noqa: PLC0415
 
-    try:
+    way_out = (
+        "give a dataset of Parquet, JSON or CSV files (the library runs no loading scripts; for MGSM there is "
+        'data.source="mgsm")'
+    )
+    with guarded(f"the dataset {path!r}, split {split!r}, can't be opened", key=path, way_out=way_out):
         if (Path(path) / "state.json").exists():
             loaded = datasets.load_from_disk(path)
         elif (Path(path) / split / "state.json").exists():
             loaded = datasets.load_from_disk(str(Path(path) / split))
         else:
             loaded = datasets.load_dataset(path, split=split)
-    except (OSError, ValueError, DatasetsError) as error:
-        cause = " ".join(str(error.__cause__ or error).split())
-        raise BadInput(f"the dataset {path!r}, split {split!r}, can't be opened: {cause}", key=path) from None
     if not isinstance(loaded, datasets.Dataset):
         raise BadInput(f"the dataset {path!r} has several splits; choose one, such as data.split=train", key="split")
     return HuggingFaceTable(loaded, name=f"{path}, split {split}")

@@ -17,10 +17,12 @@ from contracts.config.load import load_run_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.files import write_whole
+from contracts.user_files import read_user_json
 from driver.run_state.checkpoints import FoundCheckpoint, find_checkpoint, set_aside_later, whole_checkpoints
 from driver.run_state.model_fingerprints import run_fingerprints
-from driver.tracking.line_logs import Event, EventLog, read_metrics
+from driver.tracking.line_logs import Event, EventLog, read_events, read_metrics
 from driver.tracking.run_folder import RunFolder, check_place, create, cut_record, holds_something, sole_writer
+from driver.tracking.samples_file import check_samples
 
 _GLOB_CHARACTERS = "*?["
 
@@ -102,6 +104,7 @@ def _continued(folder: RunFolder, config: Config) -> OpenedRun:
     changed = _changes(before, config)
     status = _status(folder)
     steps = read_metrics(folder.metrics)
+    _check_record(folder)
     num_steps = steps[-1].step if steps else 0
     if num_steps or whole_checkpoints(folder.checkpoints):  # else there is nothing yet that a change could spoil
         _refuse_another_run(path, changed)
@@ -237,6 +240,16 @@ def _status(folder: RunFolder) -> str:
     return str(summary.get("status", ""))
 
 
+def _check_record(folder: RunFolder) -> None:
+    """Read the rest of the record once: what can't be read must not end the run after its workers have started.
+
+    Raises:
+        BadInput: a file is not one that a run writes.
+    """
+    read_events(folder.events)
+    check_samples(folder.samples)
+
+
 def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
     """Remove what comes after the step that the run goes on from, and write the event that it goes on."""
     folder.summary.unlink(missing_ok=True)
@@ -265,7 +278,7 @@ def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:
 def _json_object(path: Path) -> Mapping[str, object]:
     """Return what a small file of the run holds; nothing where a kill or a person has damaged it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        found = read_user_json(path, key=path.name)
+    except BadInput:
         return {}
     return found if isinstance(found, dict) else {}

@@ -9,11 +9,13 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from contracts.errors import BadInput
 from contracts.files import whole_file
 from contracts.metrics.registry import refuse_unknown
+from contracts.user_files import guarded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +94,7 @@ def read_metrics(path: Path) -> list[StepMetrics]:
 
 def read_events(path: Path) -> list[Event]:
     """Return the run's events, oldest first; an empty list where there is no file."""
-    return [Event(**record) for record in read_lines(path)]
+    return [Event(**record) for record in _event_lines(path)]
 
 
 def cut_metrics(path: Path, *, after_step: int) -> None:
@@ -102,13 +104,13 @@ def cut_metrics(path: Path, *, after_step: int) -> None:
 
 def cut_events(path: Path, *, after_step: int) -> None:
     """Remove the events of later steps, which happen again; events of the run itself stay."""
-    replace_lines(path, [record for record in read_lines(path) if (record["step"] or 0) <= after_step])
+    replace_lines(path, [record for record in _event_lines(path) if (record.get("step") or 0) <= after_step])
 
 
 def _last_forms(path: Path) -> list[dict]:
     """Return one line for each step, in order: a step that is logged again replaces itself and all after it."""
     steps: dict[int, dict] = {}
-    for record in read_lines(path):
+    for record in step_lines(path):
         while steps and next(reversed(steps)) >= record["step"]:
             steps.popitem()
         steps[record["step"]] = record
@@ -142,18 +144,78 @@ class JsonLines:
         self._file.close()
 
 
-def read_lines(path: Path) -> Iterator[dict]:
-    """Yield the objects of a file of JSON lines without those that a kill has torn; nothing where there is no file."""
+def step_lines(path: Path) -> Iterator[dict]:
+    """Yield the lines of metrics.jsonl as they were written, without torn ones; nothing where there is no file.
+
+    Raises:
+        BadInput: a line is not one that a run writes.
+    """
+    return read_lines(path, _is_step)
+
+
+def _event_lines(path: Path) -> Iterator[dict]:
+    """Yield the lines of events.jsonl as they were written, without torn ones; nothing where there is no file."""
+    return read_lines(path, _is_event)
+
+
+def read_lines(path: Path, is_own: Callable[[Mapping[str, object]], bool] | None = None) -> Iterator[dict]:
+    """Yield the objects of a file of JSON lines without those that a kill has torn; nothing where there is no file.
+
+    Raises:
+        BadInput: an object is not one that `is_own` accepts, or the file can't be read.
+    """
     if not path.exists():
         return
-    with path.open(encoding="utf-8", errors="replace") as lines:  # a line may be torn inside a character
-        for line in lines:
+    if not path.is_file():
+        raise BadInput(f"{path} is not a file; move it away, or choose another run.name", key=path.name)
+    with guarded(f"{path} can't be read", key=path.name):
+        opened = path.open(encoding="utf-8", errors="replace")  # a line may be torn inside a character
+    with opened as lines:
+        for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            if isinstance(record, dict):
-                yield record
+            except (ValueError, RecursionError):  # an integer of thousands of digits, or deep nesting
+                record = {}
+            if not isinstance(record, dict):
+                continue
+            if is_own is not None and not is_own(record):
+                raise BadInput(
+                    f"{path}, line {number}: it is no line that a run writes; remove it, or choose another run.name",
+                    key=path.name,
+                )
+            yield record
+
+
+def _is_step(record: Mapping[str, object]) -> bool:
+    metrics = record.get("metrics")
+    return (
+        record.keys() == {"step", "time", "metrics"}
+        and _is_whole_number(record["step"])
+        and _is_number(record["time"])
+        and isinstance(metrics, dict)
+        and all(value is None or _is_number(value) for value in metrics.values())
+    )
+
+
+def _is_event(record: Mapping[str, object]) -> bool:
+    texts, group = [record.get(name, "") for name in ("kind", "reason", "detail")], record.get("group_id")
+    return (
+        {"kind", "reason"} <= record.keys() <= {field.name for field in fields(Event)}
+        and all(isinstance(text, str) for text in texts)
+        and (group is None or isinstance(group, str))
+        and (record.get("step") is None or _is_whole_number(record["step"]))
+        and _is_number(record.get("time", 0.0))
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def replace_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from contracts.files import whole_file
 from contracts.rollouts import Reference, Rollout, Score, ScoredGroup, Unscored
+from contracts.user_files import guarded
 
 _COLUMNS = pa.schema(
     [
@@ -87,11 +88,23 @@ def cut_samples(path: Path, *, after_step: int) -> None:
         path.unlink()
 
 
+def check_samples(path: Path) -> None:
+    """Check that the merged file can be read; a damaged one would end the next run only when it merges.
+
+    Raises:
+        BadInput: it can't be read.
+    """
+    if path.exists():
+        with guarded(f"{path} can't be read", key=path.name, way_out="move it away, or choose another run.name"):
+            pq.read_table(path, columns=["step"]).column("step").to_pylist()
+
+
 def sampled_steps(path: Path) -> list[int]:
     """Return the steps that have samples, in order; merged or not."""
     steps: set[int] = set()
     for file, before_step in _sources(path):
-        found = pq.read_table(file, columns=["step"]).column("step").unique().to_pylist()
+        with guarded(f"{file} can't be read", key=file.name):
+            found = pq.read_table(file, columns=["step"]).column("step").unique().to_pylist()
         steps |= {step for step in found if before_step is None or step < before_step}
     return sorted(steps)
 
@@ -103,7 +116,8 @@ def read_samples(path: Path, *, steps: Iterable[int]) -> list[dict[str, Cell]]:
     for file, before_step in _sources(path):
         here = [step for step in wanted if before_step is None or step < before_step]
         if here:
-            rows += pq.read_table(file, filters=[("step", "in", here)]).to_pylist()
+            with guarded(f"{file} can't be read", key=file.name):
+                rows += pq.read_table(file, filters=[("step", "in", here)]).to_pylist()
     return rows
 
 
@@ -163,7 +177,7 @@ def _parts_folder(path: Path) -> Path:
 def _parts(path: Path) -> list[tuple[int, Path]]:
     """Return the steps' own files with their steps, in order."""
     files = sorted(_parts_folder(path).glob("step-*.parquet"))
-    return [(int(file.stem.removeprefix("step-")), file) for file in files]
+    return [(int(number), file) for file in files if (number := file.stem.removeprefix("step-")).isdecimal()]
 
 
 def _sources(path: Path) -> list[tuple[Path, int | None]]:

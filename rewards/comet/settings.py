@@ -11,6 +11,8 @@ from typing import Literal
 
 import yaml
 
+from contracts.user_files import guarded, read_user_text
+
 Kind = Literal["regression_metric", "referenceless_regression_metric", "unified_metric"]
 """The `class_identifier` of RegressionMetric, ReferencelessRegression and UnifiedMetric."""
 
@@ -78,10 +80,9 @@ def read_settings(path: Path) -> CometSettings:
 
 
 def _read_yaml(path: Path) -> dict[str, object]:
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no plain YAML: {' '.join(str(error).split())}") from error
+    text = read_user_text(path, key="comet.model")
+    with guarded(f"{path} is no plain YAML", key="comet.model"):
+        found = yaml.safe_load(text)
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds {type(found).__name__}, not the settings of a COMET model")
     return {str(key): value for key, value in found.items()}

@@ -45,7 +45,7 @@ def _from_card(card: Path) -> str | None:
     matter = _FRONT_MATTER.match(card.read_text(encoding="utf-8", errors="replace"))
     try:
         found = yaml.safe_load(matter[1]) if matter else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None  # a card is free text: one that can't be parsed tells nothing
     licence = found.get("license") if isinstance(found, dict) else None
     return str(licence) if licence else None
@@ -53,7 +53,7 @@ def _from_card(card: Path) -> str | None:
 
 def _from_file(folder: Path) -> str | None:
     """Return what the first licence file that can be classified allows; None without one."""
-    for path in sorted(folder.glob("LICENSE*")):
+    for path in sorted(file for file in folder.glob("LICENSE*") if file.is_file()):
         text = path.read_text(encoding="utf-8", errors="replace")[:4000]
         if _NON_COMMERCIAL.search(text):
             return "non-commercial"

@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 from contracts.config.learning import PolicyGradientConfig
 from contracts.config.load import load_run_config
 from contracts.errors import BadInput
+from contracts.user_files import guarded
 from driver.run_state.buffered_groups import read_groups
 from driver.run_state.checkpoint_files import GROUPS
 from driver.run_state.state import STATE, read_state
-from driver.tracking.line_logs import Event, read_events, read_lines
+from driver.tracking.line_logs import Event, read_events, step_lines
 from driver.tracking.run_folder import RunFolder
 
 KILLED = "killed"
@@ -173,7 +174,7 @@ def _status(summary: Path) -> tuple[str, int | None]:
 
 
 def _steps(path: Path) -> Iterator[StepLine]:
-    for record in read_lines(path):
+    for record in step_lines(path):
         yield StepLine(step=record["step"], metrics=record["metrics"])
 
 
@@ -212,15 +213,22 @@ def _sample_records(path: Path) -> Iterator[dict]:
 
 
 def _records(path: Path) -> Iterator[dict]:
-    with pq.ParquetFile(path) as file:
+    with guarded(f"{path} can't be read", key=path.name):
+        file = pq.ParquetFile(path)
+    with file:
         if missing := [name for name in _COLUMNS if name not in file.schema_arrow.names]:
             raise BadInput(
                 f"{path} has no column {', '.join(missing)}: it was written by an earlier version of this project, "
                 "which did not record enough to be verified",
                 key=path.name,
             )
-        for batch in file.iter_batches(columns=list(_COLUMNS)):
-            yield from batch.to_pylist()
+        batches = file.iter_batches(columns=list(_COLUMNS))
+        while True:
+            with guarded(f"{path} can't be read", key=path.name):
+                if (batch := next(batches, None)) is None:
+                    return
+                rows = batch.to_pylist()
+            yield from rows
 
 
 def _checkpoints(folder: Path) -> Iterator[CheckpointRecord]:
