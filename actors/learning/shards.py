@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import cast
 
 import numpy as np
 import torch
@@ -45,7 +46,12 @@ FACTS = "ranks.json"
 _UNIVERSAL = "universal"
 _CLASSES: list[Callable | tuple[Callable, str]] = [
     *(LossScaler, ZeroStageEnum),  # of an optimizer's shard
-    *(np.empty(0).__reduce__()[0], np.ndarray, np.dtype, np.dtypes.UInt32DType),  # NumPy's random state
+    *(
+        cast("Callable", np.empty(0).__reduce__()[0]),
+        np.ndarray,
+        np.dtype,
+        np.dtypes.UInt32DType,
+    ),  # NumPy's random state
 ]
 """What a file may name beside torch's own tensors. None of it runs code that a file brings."""
 _NAMED = re.compile(r"GLOBAL (\S+)")

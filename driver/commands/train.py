@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from rich.console import Console as Terminal
 
@@ -22,6 +23,7 @@ from driver.commands.new_run import print_licence_notes
 from driver.config_paths import with_absolute_paths
 from driver.evaluation.measure import Moment, read_evaluations, record_evaluation
 from driver.evaluation.run import evaluate_policy
+from driver.export.folder import EXPORT, export_to
 from driver.export.hub import check_hub, upload
 from driver.export.model_card import write_model_card
 from driver.inputs import TrainingInputs, prepare_training
@@ -35,9 +37,6 @@ from driver.tracking.console import Console, quiet_logs
 from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder, run_name
 from driver.tracking.summary import summarise
-
-EXPORT = "final"
-"""Name of the folder in checkpoints/ with the trained policy, as transformers and vLLM load it."""
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -239,7 +238,7 @@ async def _end(
             await team.learner.push_weights(parts.loop.last_version + 1)
         evaluating = _evaluate("after", config, inputs, team, folder=outputs.folder, console=console)
         await parts.loop.stop.before(evaluating)
-    await _export(config, inputs, team, folder=outputs.folder, console=console)
+    await _export(config, inputs, team, step=parts.loop.position.step, folder=outputs.folder, console=console)
 
 
 async def _evaluate(
@@ -249,14 +248,21 @@ async def _evaluate(
     record_evaluation(folder.evaluation, moment, result)
 
 
-async def _export(config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, console: Console) -> None:
+async def _export(
+    config: Config, inputs: TrainingInputs, team: Team, *, step: int, folder: RunFolder, console: Console
+) -> None:
+    """Export the policy, with its card, and upload it where the config asks for it."""
     export = folder.checkpoints / EXPORT
+
+    async def write(aside: Path) -> None:
+        await patiently(team.learner.export(str(aside)), "the export", on_wait=console.waiting)
+        write_model_card(aside, config, folder=folder, problem_counts=inputs.source.counts)
+
     try:
         with console.phase("exporting the policy"):
-            await patiently(team.learner.export(str(export)), "the export", on_wait=console.waiting)
-    except CheckpointFailed as failure:
+            await export_to(export, write, run=folder.path.name, step=step)
+    except (CheckpointFailed, OSError) as failure:
         raise RunFailed(f"the trained policy could not be exported: {failure}", key="export") from failure
-    write_model_card(export, config, folder=folder, problem_counts=inputs.source.counts)
     if config.export.hub_repo:
         with console.phase(f"uploading the policy to {config.export.hub_repo}"):
             url = await asyncio.to_thread(upload, export, config.export)

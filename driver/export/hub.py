@@ -6,10 +6,11 @@ The hub's own client waits without a limit, so every call here has a deadline.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from huggingface_hub import HfApi, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import (
     HFValidationError,
     HTTPError,  # pyright: ignore[reportPrivateImportUsage] - of whatever library it calls the hub with
@@ -59,7 +60,7 @@ class Hub(Protocol):
         ...
 
     def send(self, folder: Path, repo: str) -> None:
-        """Upload a folder's files in one commit."""
+        """Upload a folder's files in one commit, which also removes the weights of an upload before."""
         ...
 
 
@@ -99,7 +100,24 @@ class HuggingFaceHub:
         self._ask(
             f"uploading {num_bytes / 2**20:.0f} MiB",
             _START_S + num_bytes // _LEAST_BYTES_PER_S,
-            lambda: self._api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Trained with PB-RLSVR"),
+            lambda: self._commit(folder, repo),
+        )
+
+    def _commit(self, folder: Path, repo: str) -> None:
+        """Make one commit of all files, so that nobody ever loads half of them.
+
+        `HfApi.upload_folder` makes several. The weights of an upload before go in the same commit: a loader would
+        prefer a single file of before to new shards.
+        """
+        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        stale = [name for name in self._api.list_repo_files(repo) if _is_weights(name) and name not in files]
+        self._api.create_commit(
+            repo,
+            [
+                *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in stale),
+                *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in files.items()),
+            ],
+            commit_message="Trained with PB-RLSVR",
         )
 
     def _ask(self, what: str, seconds: float, call: Callable[[], Answer]) -> Answer:
@@ -160,6 +178,10 @@ def upload(folder: Path, config: ExportConfig, hub: Hub | None = None) -> str:
             key="upload",
         ) from failure
     return address
+
+
+def _is_weights(name: str) -> bool:
+    return fnmatch(name, "model*.safetensors") or name == "model.safetensors.index.json"
 
 
 def _check_name(repo: str, where: str) -> None:

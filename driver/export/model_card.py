@@ -3,6 +3,7 @@
 The card holds facts of the run only. It says what was not measured, and it names no path of this machine.
 """
 
+import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,6 +99,8 @@ def model_card(config: Config, facts: CardFacts) -> str:
         user_content=_user_content(first_language.question_prefix, first_language.instruction),
         licence_notes=_licence_notes(config),
         shown=shown,
+        plain=plain,
+        in_code=in_code,
         is_local=is_local,
         source=_source,
     )
@@ -107,6 +110,28 @@ def model_card(config: Config, facts: CardFacts) -> str:
 def shown(model: str) -> str:
     """Return a name on the hub as it is, and of a local folder or file its own name, without the path to it."""
     return Path(model).name if is_local(model) else model
+
+
+def in_code(name: str) -> str:
+    """Return a name of the hub, or of a local folder or file, as a code span of Markdown, whatever is in it."""
+    return _code(shown(name))
+
+
+def _code(text: str) -> str:
+    text = _on_one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def plain(text: str) -> str:
+    """Return a text that Markdown shows as it is: no HTML, no links, no code, on one line."""
+    return html.escape(re.sub(r"([\\`*\[\]])", r"\\\1", _on_one_line(text)), quote=False)
+
+
+def _on_one_line(text: str) -> str:
+    """Return the text with line breaks, control characters and halves of characters as escapes."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
 
 
 def is_local(model: str) -> bool:
@@ -164,9 +189,9 @@ def _source(data: DataConfig | EvaluationConfig) -> str:
         case MgsmSource():
             return "MGSM (Shi et al. 2022, arXiv 2210.03057)"
         case HubData() | HubEvaluation():
-            return f"the dataset `{shown(data.path)}`, split `{data.split}`"
+            return f"the dataset {in_code(data.path)}, split {_code(data.split)}"
         case _:
-            return f"the file `{shown(data.path)}`"
+            return f"the file {in_code(data.path)}"
 
 
 def _user_content(question_prefix: str, instruction: str) -> str:

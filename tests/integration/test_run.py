@@ -15,7 +15,9 @@ import torch
 from transformers import AutoTokenizer
 
 from contracts.config.load import load_config
+from contracts.sealed_folder import damaged_files, unlisted_files
 from driver.evaluation.measure import read_evaluations
+from driver.export.folder import read_export
 from driver.references.store import ReferenceCache
 from driver.tracking.line_logs import StepMetrics, read_events, read_metrics
 from driver.tracking.run_folder import RunFolder
@@ -165,6 +167,15 @@ def test_the_export_loads_and_is_not_the_model_that_the_run_began_with(first_run
     assert all(name == other and tensor.shape == twin.shape for (name, tensor), (other, twin) in pairs)
     assert any(not torch.equal(tensor, twin) for (_, tensor), (_, twin) in pairs)
     assert AutoTokenizer.from_pretrained(exported).chat_template
+
+
+def test_the_export_is_sealed_with_its_card_under_the_name_and_the_last_step_of_the_run(folder: RunFolder) -> None:
+    exported = folder.checkpoints / "final"
+    manifest = read_export(exported)
+    assert (manifest.run, manifest.step) == (folder.path.name, read_metrics(folder.metrics)[-1].step)
+    assert {"README.md", "config.json", "model.safetensors"} <= manifest.files.keys()
+    assert unlisted_files(exported, manifest.files) == []
+    assert list(damaged_files(exported, manifest.files, reads=True)) == []
 
 
 class Links(HTMLParser):

@@ -115,8 +115,11 @@ def test_an_upload_to_nowhere_is_our_own_mistake(tmp_path: Path) -> None:
 
 
 @contextmanager
-def served(answers: dict[str, tuple[int, dict[str, object]]]) -> Iterator[str]:
-    """Run a local server that answers like the hub: path -> (status, JSON). It never answers for "/silent"."""
+def served(answers: dict[str, tuple[int, object]], posts: list[tuple[str, str]] | None = None) -> Iterator[str]:
+    """Run a local server that answers like the hub: path -> (status, JSON). It never answers for "/silent".
+
+    What is posted goes to `posts`, path and body.
+    """
     is_over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -124,7 +127,16 @@ def served(answers: dict[str, tuple[int, dict[str, object]]]) -> Iterator[str]:
             if self.path.startswith("/silent"):
                 is_over.wait()
                 return
-            status, answer = answers.get(self.path, (404, {"error": "Repository not found"}))
+            self.answer()
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            (posts if posts is not None else []).append((self.path, body))
+            self.answer()
+
+        def answer(self) -> None:
+            path = self.path.partition("?")[0]
+            status, answer = answers.get(path, (404, {"error": "Repository not found"}))
             body = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -162,11 +174,15 @@ except BadInput as refused:
 
 
 def asked(endpoint: str, home: Path, *, token: str = "hf_of_ada", offline: bool = False, check_s: float = 30) -> str:
-    """Return what the real client says of a hub, from a process of its own: it reads the environment at import."""
+    """Return what the real client says of a hub."""
+    return run_with_hub(ASK.format(check_s=check_s), endpoint, home, token=token, offline=offline)
+
+
+def run_with_hub(program: str, endpoint: str, home: Path, *, token: str = "hf_of_ada", offline: bool = False) -> str:
+    """Return what a program prints in a process of its own: the client reads the environment at import."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": str(int(offline))}
     environment |= {"HF_TOKEN": token} if token else {}
-    program = ASK.format(check_s=check_s)
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
@@ -194,3 +210,34 @@ def test_the_real_client_needs_a_token_a_network_and_an_answer(tmp_path: Path) -
         assert "(HF_HUB_OFFLINE is set: unset it)" in asked(endpoint, tmp_path, offline=True)
         assert "no answer within 0.2 s" in asked(f"{endpoint}/silent", tmp_path, check_s=0.2)
     assert "whoami at http://127.0.0.1" in asked(endpoint, tmp_path)  # nothing listens there any more
+
+
+SEND = """
+from pathlib import Path
+from driver.export.hub import HuggingFaceHub
+HuggingFaceHub().send(Path({folder!r}), "ada/model")
+"""
+
+
+def test_the_real_client_sends_all_files_in_one_commit_that_removes_the_weights_of_before(tmp_path: Path) -> None:
+    folder = tmp_path / "final"
+    folder.mkdir()
+    names = ["config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    for name in names:
+        (folder / name).write_text("{}")
+    before = ["model.safetensors", "config.json", "my-notes.md"]  # a single file: a loader would prefer it
+    tree = [{"type": "file", "path": name, "size": 2, "oid": "0" * 40} for name in before]
+    modes = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]
+    posts: list[tuple[str, str]] = []
+    api = "/api/models/ada/model"
+    answers: dict[str, tuple[int, object]] = {
+        f"{api}/tree/main": (200, tree),
+        f"{api}/preupload/main": (200, {"files": modes}),
+        f"{api}/commit/main": (200, {"commitUrl": "http://127.0.0.1/ada/model/commit/1", "commitOid": "1" * 40}),
+    }
+    with served(answers, posts) as endpoint:
+        run_with_hub(SEND.format(folder=str(folder)), endpoint, tmp_path / "home")
+    (commit,) = (body for path, body in posts if path.startswith(f"{api}/commit/"))
+    operations = [json.loads(line) for line in commit.splitlines()]
+    assert sorted(each["value"]["path"] for each in operations if each["key"] == "file") == names
+    assert [each["value"]["path"] for each in operations if each["key"] == "deletedFile"] == ["model.safetensors"]

@@ -232,6 +232,51 @@ def test_training_tells_the_settings_that_were_resolved() -> None:
     assert "LoRA of rank 8, alpha 32, on q_proj; merged" in text
 
 
+HOSTILE = "a`b\n# Results\n<script>alert(1)</script> [here](http://127.0.0.1)\u202e&amp;"
+
+
+def test_no_name_of_a_folder_or_file_writes_markup_into_the_card() -> None:
+    """The names are those that a file system allows: all but "/" and the zero byte."""
+    name = HOSTILE.replace("/", "\\")
+    models = {
+        part: {"model": f"/models/{part}/{part} {name}"}
+        for part in ("policy", "pivot", "scorer", "comet", "translator")
+    }
+    card = model_card(
+        config(
+            **models,
+            critic={"model": f"/models/critic {name}"},
+            data={"source": "jsonl", "path": f"/data/train {name}", "languages": ["sw"]},
+            evaluation={"source": "huggingface", "path": f"/data/test {name}", "split": f"held out {name}"},
+            algorithm={"name": "ppo", "steps": 2},
+            learner={"lora": {"rank": 8, "targets": [name]}},
+            reward={
+                "unparsed_answers": "comet",
+                "reasoning": {"method": "translation", "translator": "seq2seq", "low": 0.1, "high": 0.9}
+                | {"calibration": "off"},
+                "custom": {"path": f"/code/mine {name}", "function": "mine"},
+            },
+        ),
+        facts(evaluations={"after": measured(sw=0.5)}),
+    )
+    assert "\u202e" not in card
+    outside_code = re.sub(r"(?<![`\\])(`+)(?!`).*?(?<!`)\1(?!`)", "", card)
+    assert len(re.findall("^# ", card, re.MULTILINE)) == 1
+    assert "<script" not in outside_code
+    assert re.search(r"(?<!\\)\[here", outside_code) is None
+    named = ("policy", "pivot", "comet", "translator", "critic", "train", "test", "held out", "mine")
+    assert [each for each in named if f"`` {each} a`b\\n# Results" not in card] == []
+
+
+def test_a_licence_of_another_models_card_writes_no_markup(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "README.md").write_text('---\nlicense: "mit\\n## Ours\\n<b>"\n---\n', encoding="utf-8")
+    card = model_card(config(policy={"model": str(base)}), facts(licence={"license": "mit\n---\n# Ours"}))
+    assert "- base: its licence is mit\\\\n## Ours\\\\n&lt;b&gt;" in section(card, "Licences")
+    assert ModelCard(card).data.to_dict()["license"] == "mit\n---\n# Ours"
+
+
 def test_a_bar_in_a_cell_does_not_end_the_cell() -> None:
     text = section(model_card(config(learner={"lora": {"rank": 8, "targets": ["a|b"]}}), facts()), "Training")
     assert "on a\\|b; merged" in text
