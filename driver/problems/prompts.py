@@ -6,9 +6,7 @@ stops there, so it could have drawn exactly these tokens.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
-
-from jinja2 import TemplateError
+from typing import TYPE_CHECKING, Protocol
 
 from contracts.config.data import PromptConfig
 from contracts.errors import BadInput
@@ -16,6 +14,7 @@ from contracts.paths import absolute
 from contracts.rollouts import Problem
 from contracts.user_files import guarded, read_user_text
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
+from driver.problems.chat_template import ChatTemplate
 from languages.facts import LANGUAGES
 from languages.language import Language
 
@@ -51,6 +50,7 @@ class Prompter:
     ) -> None:
         """Prepare the prompts; `exemplars` holds, per language, at least `config.num_exemplars` worked examples."""
         self._tokenizer = tokenizer
+        self._template = ChatTemplate(tokenizer)
         self._system = config.system
         self._num_exemplars = config.num_exemplars
         self._exemplars = exemplars
@@ -94,8 +94,10 @@ class Prompter:
                 key="policy.model",
             )
         chat = self.messages(problem.question, LANGUAGES[problem.language])
-        prompt = self._render(chat, "policy", is_open=True)
-        whole = self._render([*chat, {"role": "assistant", "content": answer}], "policy", is_open=False)
+        prompt = self._template.render(chat, section="policy", is_open=True)
+        whole = self._template.render(
+            [*chat, {"role": "assistant", "content": answer}], section="policy", is_open=False
+        )
         turn = whole.removeprefix(prompt).rstrip() if whole.startswith(prompt) else answer
         token_ids = self._tokenizer.encode(turn, add_special_tokens=False)
         if end in token_ids:
@@ -122,19 +124,8 @@ class Prompter:
         return examples
 
     def _encode(self, question: str, language: Language, section: str) -> tuple[int, ...]:
-        text = self._render(self.messages(question, language), section, is_open=True)
+        text = self._template.render(self.messages(question, language), section=section, is_open=True)
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
-
-    def _render(self, chat: list[dict[str, str]], section: str, *, is_open: bool) -> str:
-        """Return the chat as text; an open chat ends where the assistant's answer begins."""
-        try:
-            return cast("str", self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=is_open))
-        except TemplateError as error:
-            hint = "; it may know no system role: leave prompt.system out" if self._system else ""
-            cause = " ".join(str(error).split())
-            raise BadInput(
-                f"the {section}'s chat template fails: {cause}{hint}", key=f"{section}.chat_template"
-            ) from None
 
     def _check_length(self, token_ids: tuple[int, ...], what: str, section: str) -> None:
         if len(token_ids) > self._max_prompt_tokens:

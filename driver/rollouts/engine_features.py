@@ -16,6 +16,7 @@ from contracts.config.run import Config
 from contracts.config.workers import EngineConfig
 from contracts.ports import AnswerLikelihood, Generator
 from contracts.rollouts import AnswerProbabilityRequest, Group, Reference, SamplingRequest, ScoreRequest
+from driver.problems.chat_template import ChatTemplate
 from driver.problems.prompts import load_tokenizer
 from languages.facts import LANGUAGES
 from rewards.reading import PIVOT_LANGUAGE, Reading, read_group
@@ -218,14 +219,16 @@ def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Ge
 def translation_prompt(tokenizer: "PreTrainedTokenizerBase") -> TranslationPrompt:
     """Return the function that asks a chat model for English: one user turn, with the model's chat template."""
 
+    template = ChatTemplate(tokenizer)
+
     def encode(text: str, language: str) -> tuple[int, ...]:
         wanted = (
             f"Translate this {LANGUAGES[language].name} text into English, sentence by sentence. Keep every number and "
             "formula as it is. Correct nothing, add nothing and leave nothing out. Write only the translation."
         )
         chat = [{"role": "user", "content": f"{wanted}\n\n{text}"}]
-        rendered = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        return tuple(cast("list[int]", tokenizer.encode(cast("str", rendered), add_special_tokens=False)))
+        rendered = template.render(chat, section="pivot", is_open=True)
+        return tuple(cast("list[int]", tokenizer.encode(rendered, add_special_tokens=False)))
 
     return encode
 
