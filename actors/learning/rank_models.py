@@ -96,6 +96,7 @@ def _build_policy(setup: RankSetup, place: RankPlace) -> tuple[PreTrainedModel, 
     engine = ZeroEngine(
         PolicyModel(causal, _head(setup)),
         settings,
+        weight_decay=learner.weight_decay,
         schedule=schedule,
         world_size=place.world_size,
         reduces_once=_reduces_once(setup, place, num_bytes),
@@ -141,6 +142,7 @@ def _build_critic(setup: RankSetup, place: RankPlace) -> ZeroEngine:
     return ZeroEngine(
         model,
         settings,
+        weight_decay=learner.weight_decay,
         schedule=schedule,
         world_size=place.world_size,
         reduces_once=_reduces_once(setup, place, num_bytes),

@@ -122,6 +122,8 @@ def _load_shards(engines: Mapping[str, DeepSpeedEngine], folder: Path, *, rank: 
         source = universal if is_resharded else folder
         # From a universal checkpoint, DeepSpeed reads schedule and counters from rank 0's file on every rank.
         files.read_ahead(source / name, rank=0 if is_resharded else rank)
+        if not is_resharded:  # a universal checkpoint is read parameter by parameter, in any groups
+            files.check_groups(source / name, num_groups=len(_adam(engine).param_groups))
         _raise_together(files)
         with _universal(engine, is_resharded):
             _load_engine(engine, source, name, files=files)
@@ -180,6 +182,17 @@ class ShardFiles(TorchCheckpointEngine):
         if not self._ahead and not self.failure:
             self.failure = f"{folder} has no shard of rank {rank}"
 
+    def check_groups(self, folder: Path, *, num_groups: int) -> None:
+        """Check that the shards that were read ahead have as many parameter groups as the optimizer."""
+        saved = [shard["optimizer_state_dict"] for shard in self._ahead.values() if "optimizer_state_dict" in shard]
+        found = [len(states["optimizer_state_dict"]["param_groups"]) for states in saved]
+        if any(number != num_groups for number in found) and not self.failure:
+            self.failure = (
+                f"{folder} was written by a version of the project with {found[0]} parameter group(s) where this one "
+                f"has {num_groups}: with learner.weight_decay, norms and biases are a group of their own; continue the "
+                "run with that version"
+            )
+
     def load(self, path: str, map_location: object = None) -> dict:
         """Return the content of a file, read ahead or now; after a failure it is empty."""
         if path in self._ahead:
@@ -220,12 +233,16 @@ class ShardFiles(TorchCheckpointEngine):
 
 
 def _load_engine(engine: DeepSpeedEngine, source: Path, name: str, *, files: ShardFiles) -> None:
+    decays = [group["weight_decay"] for group in _adam(engine).param_groups]
     with _through(engine, files):
         engine.load_checkpoint(str(source), tag=name, custom_load_fn=_load_module)
     # The universal loader gives all parameter groups the same tensor as step count; each group would increment it.
     for state in _adam(engine).state.values():
         if torch.is_tensor(state.get("step")):
             state["step"] = state["step"].clone()
+    # It also gives all of them the settings of the first group.
+    for group, decay in zip(_adam(engine).param_groups, decays, strict=True):
+        group["weight_decay"] = decay
 
 
 def _adam(engine: DeepSpeedEngine) -> Optimizer:

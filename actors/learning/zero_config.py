@@ -42,7 +42,7 @@ def training_settings(
                 "lr": learning_rate,
                 "betas": list(learner.adam_betas),
                 "eps": 1e-8,
-                "weight_decay": learner.weight_decay,
+                # The weight decay is that of each parameter group.
             },
         },
         "zero_allow_untested_optimizer": False,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from actors.learning.schedule import Schedule, catch_up, learning_rates
+from actors.learning.weight_decay import parameter_groups
 from actors.learning.zero_config import Settings
 
 Row = TypeVar("Row")
@@ -46,13 +47,20 @@ class ZeroEngine:
     """Train a sharded model: its gradients, fp32 weights, AdamW states and learning rate."""
 
     def __init__(
-        self, model: nn.Module, settings: Settings, *, schedule: Schedule, world_size: int, reduces_once: bool
+        self,
+        model: nn.Module,
+        settings: Settings,
+        *,
+        weight_decay: float,
+        schedule: Schedule,
+        world_size: int,
+        reduces_once: bool,
     ) -> None:
         """Build the engine. With `reduces_once` gradients add up over all rows in the whole model and are sent once."""
         self.deepspeed: DeepSpeedEngine = deepspeed.initialize(
             model=model,
-            # DeepSpeed annotates this as a module, but takes a list of parameters.
-            model_parameters=[parameter for parameter in model.parameters() if parameter.requires_grad],  # pyright: ignore[reportArgumentType]
+            # DeepSpeed annotates this as a module, but takes a list of parameter groups.
+            model_parameters=parameter_groups(model, weight_decay=weight_decay),  # pyright: ignore[reportArgumentType]
             config=settings,
             # DeepSpeed's annotation is for schedulers of an older torch.
             lr_scheduler=lambda optimizer: learning_rates(optimizer, schedule),  # pyright: ignore[reportArgumentType]

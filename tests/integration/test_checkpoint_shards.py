@@ -3,7 +3,7 @@
 import os
 import random
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,12 +37,13 @@ class Case:
     keeps_whole: bool = True
     dropout: float = 0.0  # random numbers decide the loss: only equal random states give an equal one
     freezes: bool = False  # all but attention, as adapters do
+    weight_decay: float = 0.0  # above 0, norms are a parameter group of their own
     engines: tuple[str, ...] = ("policy",)
 
 
 CASES = {
     "whole": Case(dropout=0.1, engines=("policy", "critic")),
-    "sharded": Case(keeps_whole=False),
+    "sharded": Case(keeps_whole=False, weight_decay=2.0),
     "half precision": Case(dtype="bfloat16", dropout=0.1),
     "half precision, sharded": Case(dtype="bfloat16", keeps_whole=False),
     "frozen": Case(freezes=True, keeps_whole=False),
@@ -91,7 +92,7 @@ def settings(case: Case, name: str) -> dict[str, object]:
         },
         "optimizer": {
             "type": "AdamW",
-            "params": {"torch_adam": True, "fused": True, "lr": LEARNING_RATES[name], "weight_decay": 0.01},
+            "params": {"torch_adam": True, "fused": True, "lr": LEARNING_RATES[name]},
         },
         "steps_per_print": 10**9,
     }
@@ -103,6 +104,8 @@ def build(case: Case, model: Path) -> "Engines":
     from transformers import AutoModelForCausalLM
     from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
+    from actors.learning.weight_decay import parameter_groups
+
     engines = {}
     for name in case.engines:
         config = settings(case, name)
@@ -110,8 +113,10 @@ def build(case: Case, model: Path) -> "Engines":
         causal = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, case.dtype))
         for parameter_name, parameter in causal.named_parameters():
             parameter.requires_grad_(not case.freezes or "self_attn" in parameter_name)
+        learns = NextToken(causal, case.dropout)
         engines[name], *_ = deepspeed.initialize(
-            model=NextToken(causal, case.dropout),
+            model=learns,
+            model_parameters=parameter_groups(learns, weight_decay=case.weight_decay),  # pyright: ignore[reportArgumentType]
             config=config,
             # Annotated for schedulers of an older torch.
             lr_scheduler=lambda optimizer: LambdaLR(optimizer, lambda step: 0.9**step),  # pyright: ignore[reportArgumentType]
@@ -210,7 +215,10 @@ def fail_together(rank: int, world_size: int, model: Path, folder: Path) -> None
         for name in files_of_a_rank(1)
     }
     torch.save(refused, folder / f"code-{rank}")
-    messages = [str(failure.value), str(unreadable.value)]
+    engines = build(replace(CASES["sharded"], weight_decay=0.0), model)
+    with pytest.raises(RunFailed) as one_group:
+        load_shards(engines, folder / "sharded", rank=rank, world_size=world_size)
+    messages = [str(failure.value), str(unreadable.value), str(one_group.value)]
     torch.save((losses, messages, others.value.key), folder / f"failures-{rank}")
 
 
@@ -322,7 +330,7 @@ def test_one_rank_goes_on_as_three(folder: Path) -> None:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_disk_that_fills_up_on_one_rank_is_told_on_all_and_the_run_goes_on(folder: Path, rank: int) -> None:
-    losses, (full, cut_off), _ = torch.load(folder / f"failures-{rank}")
+    losses, (full, cut_off, _), _ = torch.load(folder / f"failures-{rank}")
     shard = "policy/zero_pp_rank_1_mp_rank_00_optim_states.pt"
     assert full == f"{folder / 'full' / shard}: File too large (rank 1)"
     assert cut_off.startswith(f"the learner's checkpoint can't be read: {folder / 'sharded' / shard}: ")
@@ -334,6 +342,13 @@ def test_a_disk_that_fills_up_on_one_rank_is_told_on_all_and_the_run_goes_on(fol
 def test_engines_by_other_names_are_refused_on_all_ranks(folder: Path, rank: int) -> None:
     _, _, key = torch.load(folder / f"failures-{rank}")
     assert key == "algorithm.name"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_other_parameter_groups_are_refused_on_all_ranks(folder: Path, rank: int) -> None:
+    _, (_, _, groups), _ = torch.load(folder / f"failures-{rank}")
+    assert str(folder / "sharded" / "policy") in groups
+    assert "learner.weight_decay" in groups
 
 
 def test_frozen_parameters_are_not_saved(folder: Path) -> None:

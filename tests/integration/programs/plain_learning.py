@@ -33,7 +33,8 @@ PPO = (
     ("clip_high", CLIP_HIGH),
 )
 CRITIC = (("learning_rate", 1e-4), ("value_clip", VALUE_CLIP))
-LEARNER = (("schedule", "linear"), ("warmup_steps", 2))
+WEIGHT_DECAY = 5.0  # large: ten steps of a small rate must show which parameters decay
+LEARNER = (("schedule", "linear"), ("warmup_steps", 2), ("weight_decay", WEIGHT_DECAY))
 
 
 def batches() -> list[list[TrainSample]]:
@@ -70,6 +71,19 @@ def plain_logprobs(policy: PreTrainedModel, sample: TrainSample) -> Tensor:
     return everything.gather(-1, tokens[0, 1:, None])[start - 1 :, 0]
 
 
+def decaying_groups(model: nn.Module) -> list[dict[str, object]]:
+    """Return the parameters for AdamW: all but norms and biases decay."""
+    is_left_out = {name: "norm" in name or name.endswith("bias") for name, _ in model.named_parameters()}
+    assert any(is_left_out.values())
+    return [
+        {
+            "params": [each for name, each in model.named_parameters() if is_left_out[name] == left_out],
+            "weight_decay": d,
+        }
+        for left_out, d in ((False, WEIGHT_DECAY), (True, 0.0))
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Expected:
     weights: Weights
@@ -84,7 +98,7 @@ def plain_torch(model: Path) -> Expected:
     policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     reference, critic = copy.deepcopy(policy), PlainCritic(model)
     optimizers = [
-        torch.optim.AdamW(part.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
+        torch.optim.AdamW(decaying_groups(part), lr=rate, betas=(0.9, 0.99))
         for part, rate in ((policy, 1e-3), (critic, 1e-4))
     ]
     losses, grad_norms, critic_losses = [], [], []
@@ -110,7 +124,8 @@ def plain_torch(model: Path) -> Expected:
                 critic_loss = critic_loss + errors.sum() / 2 / num_tokens
             (loss + critic_loss).backward()
             for optimizer, rates in zip(optimizers, (LEARNING_RATES, CRITIC_RATES), strict=True):
-                optimizer.param_groups[0]["lr"] = rates[len(losses)]
+                for group in optimizer.param_groups:
+                    group["lr"] = rates[len(losses)]
             grad_norms.append(float(nn.utils.clip_grad_norm_(policy.parameters(), 0.5)))
             nn.utils.clip_grad_norm_(critic.parameters(), 1.0)
             for optimizer in optimizers:

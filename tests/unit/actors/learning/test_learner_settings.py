@@ -57,10 +57,10 @@ def test_the_dtype_decides_on_half_precision(dtype: str, is_half: bool) -> None:
 
 
 def test_rate_and_clipping_are_those_of_the_model_and_the_rest_is_the_learners() -> None:
-    policy = settings(learning_rate=5.0, max_grad_norm=6.0, weight_decay=0.3, adam_betas=[0.7, 0.8])
+    policy = settings(learning_rate=5.0, max_grad_norm=6.0, adam_betas=[0.7, 0.8])
     assert policy["gradient_clipping"] == 2.0
     optimizer = section(section(policy, "optimizer"), "params")
-    assert (optimizer["lr"], optimizer["weight_decay"], optimizer["betas"]) == (0.1, 0.3, [0.7, 0.8])
+    assert (optimizer["lr"], optimizer["betas"]) == (0.1, [0.7, 0.8])
 
 
 def test_what_is_offloaded_lies_in_host_memory_pinned_for_a_gpu() -> None:
