@@ -2,9 +2,9 @@
 
     python -m benchmarks [NAME ...] [section.key=value ...] [--json]
 
-The names are generation, scoring, packing, learning, push, step, cache, streaming and driver. Without a name, all of
-them run. Everything that is not a size below is read from the config, as a run reads it; the last three read nothing
-of it.
+The names are generation, scoring, packing, learning, push, step, cache, fingerprint, streaming and driver. Without a
+name, all of them run. Everything that is not a size below is read from the config, as a run reads it; the last four
+read nothing of it.
 
 More benchmarks have commands of their own:
 
@@ -29,7 +29,7 @@ from contracts.errors import BadInput
 from contracts.paths import ROOT
 from driver.config_paths import with_absolute_paths
 
-NAMES = ("generation", "scoring", "packing", "learning", "push", "step", "cache", "streaming", "driver")
+NAMES = ("generation", "scoring", "packing", "learning", "push", "step", "cache", "fingerprint", "streaming", "driver")
 
 
 def main() -> int:

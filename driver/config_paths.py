@@ -8,6 +8,7 @@ from contracts.config.reward import CalibratedReasoning, RewardConfig, needs_tra
 from contracts.config.run import Config
 from contracts.config.section import Section
 from contracts.errors import BadInput
+from contracts.model_names import check_revision, is_path
 from contracts.paths import absolute
 
 Problems = TypeVar("Problems", bound=DataConfig | EvaluationConfig)
@@ -22,7 +23,8 @@ def resolve_model(model: str, key: str) -> str:
     folder = absolute(model)
     if folder.is_dir():
         return str(folder)
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+    check_revision(model, key)
+    if is_path(model):
         hint = "; `make models` builds the quickstart's" if ".cache/models" in model else ""
         raise BadInput(f"{key} = {model!r}: there is no folder {folder}{hint}", key=key)
     return model
@@ -63,11 +65,16 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
         "translator": config.translator,
         "critic": config.critic,
     }
-    critic = ("critic",) if config.algorithm.name == "ppo" and config.critic.model is not None else ()
-    for name in (*models, *_reward_models(config, models), *critic):
+    for name in loaded_models(config, models):
         model = resolve_model(getattr(config, name).model, f"{name}.model")
         sections[name] = sections[name].model_copy(update={"model": model})
     return config.model_copy(update=sections)
+
+
+def loaded_models(config: Config, models: Sequence[str]) -> tuple[str, ...]:
+    """Return the sections of all models that a command loads: `models`, those of their reward, and a critic's own."""
+    critic = ("critic",) if config.algorithm.name == "ppo" and config.critic.model is not None else ()
+    return (*models, *_reward_models(config, models), *critic)
 
 
 def _reward_models(config: Config, models: Sequence[str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from actors.generation.step_loop import Outcome, Request, StepLoop
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_sync.receiver import WeightUpdates
 from contracts.config.workers import EngineConfig
+from contracts.model_names import name_and_revision
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so prepare_process comes first
@@ -301,8 +302,11 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
     if weight_backend is not None:
         import actors.weight_sync.vllm_transfer  # noqa: F401 - registers object_store with vLLM
     on_cpu = device == "cpu"
+    name, revision = name_and_revision(config.model)
     arguments = EngineArgs(
-        model=config.model,
+        model=name,
+        revision=revision,
+        tokenizer_revision=revision,
         trust_remote_code=config.trust_remote_code,
         dtype=config.dtype,
         max_model_len=config.max_model_len,
@@ -324,5 +328,5 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         weight_transfer_config=WeightTransferConfig(backend=weight_backend) if weight_backend else None,
         disable_log_stats=True,
     )
-    mask_padding_rows(arguments)
+    mask_padding_rows(arguments, config.model)
     return LLMEngine.from_engine_args(arguments)

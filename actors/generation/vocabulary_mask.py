@@ -16,9 +16,9 @@ _NUM_DRAWABLE = "num_drawable_tokens"
 """Key of vLLM's `additional_config`: how many rows of the head are tokens."""
 
 
-def mask_padding_rows(arguments: EngineArgs) -> None:
-    """Add the mask to vLLM's arguments if the model's head has more rows than its tokenizer has ids."""
-    num_drawable = num_drawable_tokens(arguments.model, trust_remote_code=bool(arguments.trust_remote_code))
+def mask_padding_rows(arguments: EngineArgs, model: str) -> None:
+    """Add the mask to vLLM's arguments if the head of `model` has more rows than its tokenizer has ids."""
+    num_drawable = num_drawable_tokens(model, trust_remote_code=bool(arguments.trust_remote_code))
     if num_drawable is not None:
         # By name, so that vLLM's own worker processes also find the class.
         arguments.logits_processors = [f"{VocabularyMask.__module__}:{VocabularyMask.__qualname__}"]

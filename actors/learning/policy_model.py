@@ -19,6 +19,7 @@ from actors.learning.attention import ATTENTIONS, attention_for, row_arguments
 from actors.learning.logprobs import HeadSettings, TokenLogprobs
 from actors.learning.rows import RowInputs
 from contracts.errors import BadInput
+from contracts.model_names import name_and_revision
 
 _LOGIT_CHANGES = {
     "logit_scale": 1.0,
@@ -58,7 +59,8 @@ def load_model_config(model: str, *, trust_remote_code: bool = False) -> Pretrai
     Raises:
         BadInput: the learner can't train this model.
     """
-    config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
+    name, revision = name_and_revision(model)
+    config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
     if why := _why_not(config):
         raise BadInput(f"{model}: {why}; choose another model", key=model)
     for key in dropouts(config):
@@ -88,8 +90,10 @@ def num_drawable_tokens(model: str, *, trust_remote_code: bool = False) -> int |
     Some model families round their vocabulary up. The additional rows must not be drawn: engine and learner both leave
     them out of the distribution.
     """
-    config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code).get_text_config()
-    ids = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code).get_vocab().values()
+    name, revision = name_and_revision(model)
+    config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code).get_text_config()
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+    ids = tokenizer.get_vocab().values()
     num_tokens = max(ids, default=-1) + 1
     return num_tokens if num_tokens < config.vocab_size else None
 
@@ -108,8 +112,10 @@ def load_causal_model(
     Raises:
         BadInput: the learner can't train this model, or not with this attention.
     """
+    name, revision = name_and_revision(model)
     causal: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        model,
+        name,
+        revision=revision,
         config=load_model_config(model, trust_remote_code=trust_remote_code),
         dtype=dtype,
         attn_implementation=attention_for(attention, device=device, dtype=dtype),

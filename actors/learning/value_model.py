@@ -10,6 +10,7 @@ from transformers import AutoModel, PreTrainedModel
 from actors.learning.attention import attention_for, row_arguments
 from actors.learning.policy_model import load_model_config, prepared
 from actors.learning.rows import RowInputs
+from contracts.model_names import name_and_revision
 
 
 class ValueHead(nn.Linear):
@@ -68,8 +69,10 @@ def load_value_model(
     Raises:
         BadInput: the learner can't train this model, or not with this attention.
     """
+    name, revision = name_and_revision(model)
     backbone: PreTrainedModel = AutoModel.from_pretrained(
-        model,
+        name,
+        revision=revision,
         config=load_model_config(model, trust_remote_code=trust_remote_code),
         dtype=dtype,
         attn_implementation=attention_for(attention, device=device, dtype=dtype),

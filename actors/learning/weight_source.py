@@ -19,6 +19,7 @@ from actors.learning.lora import base_parameters
 from actors.learning.policy_model import dropouts
 from actors.weight_sync.buckets import Metadata, plan_buckets
 from contracts.errors import BadInput, CheckpointFailed
+from contracts.model_names import name_and_revision
 
 
 class ZeroWeightSource:
@@ -79,8 +80,9 @@ class ZeroWeightSource:
         state = {name: tensor.cpu() for bucket in self.buckets() for name, tensor in bucket}
         if self._rank != 0:
             return
-        tokenizer = AutoTokenizer.from_pretrained(self._model, trust_remote_code=self._trust_remote_code)
-        published = AutoConfig.from_pretrained(self._model, trust_remote_code=self._trust_remote_code)
+        name, revision = name_and_revision(self._model)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=self._trust_remote_code)
+        published = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=self._trust_remote_code)
         if chat_template:
             tokenizer.chat_template = chat_template
         try:

@@ -1,5 +1,6 @@
 """Write the page about the config: each key's values, default and meaning, and what a continued run may change."""
 
+import datetime
 import json
 import re
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ Checked across sections: `algorithm.groups_per_step` x `algorithm.group_size` is
 `learner.row_tokens` is at least `policy.max_model_len`; the reward's weights sum to 1.
 """
 _HEAD = ("| key | values | default | resume | meaning |", "|---|---|---|---|---|")
-_NAMES: dict[object, str] = {str: "text", int: "integer", float: "number"}
+_NAMES: dict[object, str] = {str: "text", int: "integer", float: "number", datetime.date: "date"}
 _BOUNDS = ((Ge, "ge", "≥"), (Gt, "gt", ">"), (Le, "le", "≤"), (Lt, "lt", "<"))
 
 
@@ -138,6 +139,8 @@ def _words(values: Sequence[object]) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     if isinstance(value, bool | str):
         return json.dumps(value, ensure_ascii=False)
     return repr(value)

@@ -4,6 +4,7 @@ Defaults are here and in the modules of the sections, nowhere else. This package
 `plan` and `-h` answer at once.
 """
 
+import datetime
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -26,7 +27,7 @@ from contracts.config.learning import (
     PolicyGradientConfig,
 )
 from contracts.config.reward import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
-from contracts.config.section import MayChange, Section
+from contracts.config.section import Auto, MayChange, Section
 from contracts.config.workers import ClusterConfig, FleetConfig, PivotConfig, PolicyConfig, WeightsConfig
 from contracts.errors import BadInput
 from languages.facts import builtin_languages
@@ -40,6 +41,9 @@ class RunConfig(Section):
     folder is continued by `train`; the other commands refuse a folder that is not empty."""
     folder: MayChange[str] = "runs"
     """Folder of the run folders. A relative path starts at the project's root, wherever the command was started."""
+    date: datetime.date | Auto = "auto"
+    """Date that chat templates which write one get, such as 2026-05-04. "auto" is the day of the run's first start.
+    References that are made ahead with such a template belong to their date: give it here (data.md, "Dates")."""
     seed: int = Field(default=1, ge=0)
     """Fixes the problems, their order, every sampling seed, the learner's initial state and the built-in evaluation
     items."""

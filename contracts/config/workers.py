@@ -13,7 +13,8 @@ class EngineConfig(Section):
     """The vLLM engines of one model."""
 
     model: MayChange[str]
-    """Name on the Hugging Face hub, or a local folder. A run is continued only with the same weights."""
+    """Name on the Hugging Face hub, or a local folder. A run is continued only with the same files: its first start
+    pins a model of the hub to a commit. `owner/name@revision` names a branch, a tag or a commit."""
     num_workers: MayChange[int] = Field(default=1, ge=1)
     """Number of vLLM workers; each holds the whole model."""
     tensor_parallel_size: MayChange[int] = Field(default=1, ge=1)

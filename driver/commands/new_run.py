@@ -24,7 +24,8 @@ from cluster.layout import Layout, Role, choose_device, layout
 from cluster.team import Team
 from contracts.config.load import load_config
 from contracts.config.run import Config
-from driver.config_paths import with_absolute_paths
+from driver.config_paths import loaded_models, with_absolute_paths
+from driver.first_start import with_first_start
 from driver.inputs import licence_notes
 from driver.tracking.console import Console, quiet_logs
 from driver.tracking.run_folder import RunFolder, check_new, create, run_name
@@ -98,6 +99,7 @@ def new_run(
     """
     started = time.monotonic()
     config = change(with_absolute_paths(load_config(arguments.config, arguments.overrides), models=(role,)))
+    config = with_first_start(config, loaded_models(config, (role,)))
     path = check_new(config, config.run.name or f"{command}-{run_name(config, arguments.config)}")
     terminal = Terminal(stderr=arguments.json)
     with Console(terminal) as console:

@@ -20,17 +20,18 @@ from contracts.errors import CheckpointFailed, RunFailed
 from contracts.waiting import patiently
 from driver.commands.assembly import RunOutputs, RunParts, assemble_run, calibrate_scorers
 from driver.commands.new_run import print_licence_notes
-from driver.config_paths import with_absolute_paths
+from driver.config_paths import loaded_models, with_absolute_paths
 from driver.evaluation.measure import Moment, read_evaluations, record_evaluation
 from driver.evaluation.run import evaluate_policy
 from driver.export.folder import EXPORT, export_to
 from driver.export.hub import check_hub, upload
 from driver.export.model_card import write_model_card
+from driver.first_start import with_first_start
 from driver.inputs import TrainingInputs, prepare_training
 from driver.report.write import write_report
 from driver.rollouts.engine_features import engine_feature_source
 from driver.run_state.checkpoints import whole_checkpoints
-from driver.run_state.resume import OpenedRun, enter_run, open_run
+from driver.run_state.resume import OpenedRun, config_of_last_start, enter_run, open_run
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console, quiet_logs
@@ -49,10 +50,12 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
     config = load_config(arguments.config, arguments.overrides)
     roles = training_roles(config)
-    config = with_absolute_paths(config, models=("policy", *(role for role in ("pivot", "scorer") if role in roles)))
+    models = ("policy", *(role for role in ("pivot", "scorer") if role in roles))
+    config, name = with_absolute_paths(config, models=models), run_name(config, arguments.config)
+    config = with_first_start(config, loaded_models(config, models), before=config_of_last_start(config, name))
     with Console(Terminal(stderr=arguments.json)) as console:
         with console.phase("checking the run folder"):  # every byte of a checkpoint is read
-            opened = open_run(config, run_name(config, arguments.config))
+            opened = open_run(config, name)
         with console.phase("checking data, models and prompts"):
             found = opened.checkpoint
             inputs = prepare_training(config, stream=found.state.open["stream"] if found else None)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import yaml
 from huggingface_hub import ModelCardData, metadata_load
@@ -25,6 +26,7 @@ from contracts.config.learning import SftConfig
 from contracts.config.reward import RewardWeights, needs_translator
 from contracts.config.run import Config
 from contracts.errors import BadInput
+from contracts.model_names import is_path, name_and_revision
 from contracts.paths import absolute
 from driver.calibration import read_calibration
 from driver.report.results import compare, verdict
@@ -101,6 +103,7 @@ def model_card(config: Config, facts: CardFacts) -> str:
         shown=shown,
         plain=plain,
         in_code=in_code,
+        hub_page=hub_page,
         is_local=is_local,
         source=_source,
     )
@@ -134,9 +137,15 @@ def _on_one_line(text: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
 
 
+def hub_page(model: str) -> str:
+    """Return the address of a model's page on the hub, at its commit if it is pinned to one."""
+    name, revision = name_and_revision(model)
+    return f"https://huggingface.co/{quote(name)}" + (f"/tree/{quote(revision)}" if revision else "")
+
+
 def is_local(model: str) -> bool:
     """Return whether a model or a dataset is a folder of this machine and no name on the hub."""
-    return model.startswith((".", "/", "~")) or model.count("/") > 1 or absolute(model).exists()
+    return is_path(model) or absolute(model).exists()
 
 
 def has_reward(config: Config) -> bool:
@@ -152,7 +161,7 @@ def _metadata(config: Config, licence: Mapping[str, str]) -> str:
     data, model = config.data, config.policy.model
     datasets = [data.path] if isinstance(data, HubData) and not is_local(data.path) else None
     return ModelCardData(
-        base_model=None if is_local(model) else model,
+        base_model=None if is_local(model) else name_and_revision(model)[0],
         language=list(data.languages),
         library_name="transformers",
         pipeline_tag="text-generation",

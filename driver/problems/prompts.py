@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from contracts.config.data import PromptConfig
 from contracts.errors import BadInput
+from contracts.model_names import name_and_revision
 from contracts.paths import absolute
 from contracts.rollouts import Problem
 from contracts.user_files import guarded, read_user_text
@@ -173,13 +174,14 @@ def plain_tokenizer(model: str, *, trust_remote_code: bool, section: str) -> "Pr
     # This import loads torch, which takes seconds: code that only builds messages does not need it.
     from transformers import AutoTokenizer  # noqa: PLC0415
 
+    name, revision = name_and_revision(model)
     with guarded(
         f"{section}.model = {model!r}: no tokenizer can be loaded",
         key=f"{section}.model",
         way_out="give a folder that holds one, or the name of a model on the Hugging Face hub that this machine can "
         "reach",
     ):
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
         words = tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens)
     if not words:  # what transformers makes where a folder has a config.json and no tokenizer
         raise BadInput(

@@ -26,7 +26,7 @@ from rewards.answers.final import final_answer, same_answer
 class PivotSampling:
     """Hold what determines a reference besides the prompt; all but `min_agreement` is part of the cache's key."""
 
-    fingerprint: str  # of the pivot's weights, see `model_fingerprint`
+    fingerprint: str  # of the pivot's files, see `model_fingerprint`
     max_tokens: int  # of a response
     temperature: float
     seed: int  # has no effect at temperature 0
@@ -37,7 +37,7 @@ class PivotSampling:
     def of(cls, config: Config) -> "PivotSampling":
         """Return the settings of a config whose paths are absolute."""
         return cls(
-            fingerprint=model_fingerprint(config.pivot.model),
+            fingerprint=model_fingerprint(config.pivot.model, with_code=config.pivot.trust_remote_code),
             max_tokens=config.pivot.max_response_tokens,
             temperature=config.pivot.temperature,
             seed=config.run.seed,

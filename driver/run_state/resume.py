@@ -44,6 +44,17 @@ class OpenedRun:
         return self.checkpoint.state.step if self.checkpoint else 0
 
 
+def config_of_last_start(config: Config, name: str) -> Config | None:
+    """Return the config that the run in the folder was last started with; None for a new run, or an unreadable one.
+
+    Nothing is refused here: `open_run` says what is wrong with a folder.
+    """
+    try:
+        return _config_before(RunFolder(Path(config.run.folder) / name))
+    except BadInput:
+        return None
+
+
 def open_run(config: Config, name: str) -> OpenedRun:
     """Return what the folder holds, after every file of the newest checkpoint was read and compared.
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from contracts.files import whole_file
+from contracts.model_names import name_and_revision
 from rewards.comet.settings import CometSettings, read_settings
 
 CONVERSION = "1"
@@ -142,7 +143,8 @@ def _find_folder(folder_or_name: str) -> Path:
     if folder.is_dir():
         return folder
     try:
-        return Path(snapshot_download(folder_or_name, allow_patterns=_FILES))
+        name, revision = name_and_revision(folder_or_name)
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
     except GatedRepoError as error:
         raise ValueError(
             f"{folder_or_name} is gated: accept its licence on its page on the hub, then log in with `hf auth login`"

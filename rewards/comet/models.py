@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
+from contracts.model_names import name_and_revision
 from rewards.comet.checkpoint import Checkpoint, listed
 from rewards.comet.settings import CometSettings
 
@@ -103,7 +104,8 @@ def load_encoder_config(folder_or_name: str) -> PretrainedConfig:
         ValueError: it can't be loaded, or the encoder is of another family.
     """
     try:
-        config = AutoConfig.from_pretrained(folder_or_name)
+        name, revision = name_and_revision(folder_or_name)
+        config = AutoConfig.from_pretrained(name, revision=revision)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"the encoder's config {folder_or_name!r} can't be loaded ({type(error).__name__}); name a local folder "

@@ -13,6 +13,8 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from contracts.model_names import name_and_revision
+
 TokenIds = tuple[int, ...]
 
 _FILE = "tokenizer.json"
@@ -53,7 +55,8 @@ def load_tokenizer(folder_or_name: str) -> SegmentTokenizer:
     try:
         if path := _find_file(folder_or_name):
             return SegmentTokenizer(Tokenizer.from_file(str(path)))
-        found = AutoTokenizer.from_pretrained(folder_or_name)
+        name, revision = name_and_revision(folder_or_name)
+        found = AutoTokenizer.from_pretrained(name, revision=revision)
     except (HfHubHTTPError, HFValidationError, OSError, ImportError) as error:
         raise ValueError(
             f"the encoder's tokenizer {folder_or_name!r} can't be loaded ({type(error).__name__}); name a local folder "
@@ -69,6 +72,7 @@ def _find_file(folder_or_name: str) -> Path | None:
     if folder.is_dir():
         return folder / _FILE if (folder / _FILE).is_file() else None
     try:
-        return Path(hf_hub_download(folder_or_name, _FILE))
+        name, revision = name_and_revision(folder_or_name)
+        return Path(hf_hub_download(name, _FILE, revision=revision))
     except EntryNotFoundError:
         return None

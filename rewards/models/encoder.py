@@ -15,14 +15,14 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
+from contracts.model_names import name_and_revision
+from rewards.models.digests import tokenizer_digest, weights_digest
+
 CALL_TOKENS = {"cpu": 64}
 OTHER_CALL_TOKENS = 4096
 """Cost of one more call of the model, in tokens that it could have read in that time. It is small on a CPU, where
 padding is real work (measured: 40 to 80 cost the same, e5-small on two cores); a GPU reads thousands of tokens
 meanwhile."""
-
-SAMPLED_VALUES = 256
-"""Number of values of each weight that are part of the fingerprint."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,8 @@ class SentenceEncoder:
         cache_size: int = 8192,
     ) -> None:
         """Load `model`, a hub name or folder. `batch_size` is in texts, `cache_size` in vectors."""
-        self._model = SentenceTransformer(model, device=device, model_kwargs={"dtype": dtype})
+        name, revision = name_and_revision(model)
+        self._model = SentenceTransformer(name, revision=revision, device=device, model_kwargs={"dtype": dtype})
         self._text_prefix = text_prefix
         self._fingerprint = _fingerprint(self._model, text_prefix=text_prefix, dtype=dtype)
         self._batch_size = batch_size
@@ -158,17 +159,11 @@ class SentenceEncoder:
 
 
 def _fingerprint(model: SentenceTransformer, *, text_prefix: str, dtype: str) -> str:
-    """Return a digest of the model's structure and of some values of every weight.
-
-    Some values are enough to tell two checkpoints of one training run apart without reading all of them.
-    """
+    """Return a digest of the model's structure, its tokenizer and every weight."""
     modules = [(type(module).__name__, repr(module)) for module in model]
     digest = hashlib.blake2b(repr((modules, model.max_seq_length, text_prefix, dtype)).encode(), digest_size=8)
-    for name, weight in model.state_dict().items():
-        flat = weight.detach().flatten()
-        some = flat[:: max(1, flat.numel() // SAMPLED_VALUES)].float().cpu().numpy()
-        digest.update(f"{name} {tuple(weight.shape)}".encode())
-        digest.update(some.tobytes())
+    digest.update(tokenizer_digest(model.tokenizer).encode())
+    digest.update(weights_digest(model).encode())
     return digest.hexdigest()
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from contracts.model_names import name_and_revision
+
 # From the models' own cards and, for COMET, the list of licences in Unbabel's repository.
 _KNOWN = {
     "wmt20-comet-da": "apache-2.0",
@@ -30,7 +32,8 @@ _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 
 def licence_note(name: str, folder: Path) -> str:
     """Return one line: the model, its licence, and whether the licence forbids commercial use."""
-    licence = _from_card(folder / "README.md") or _from_file(folder) or _KNOWN.get(Path(name).name.lower())
+    known = _KNOWN.get(Path(name_and_revision(name)[0]).name.lower())
+    licence = _from_card(folder / "README.md") or _from_file(folder) or known
     if licence is None:
         return f"{name}: its licence is unknown; read its model card before you use it, above all for commercial use"
     if _NON_COMMERCIAL.search(licence):

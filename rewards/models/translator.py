@@ -5,7 +5,6 @@ between words. A sentence without a letter (a formula) stays as it is, with its 
 a translation that the model did not end is counted and logged. Translations of segments are kept in a bounded cache.
 """
 
-import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,8 +14,10 @@ from typing import Literal, cast
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from contracts.model_names import name_and_revision
 from languages.facts import LANGUAGES
 from rewards.answers.numbers import fold
+from rewards.models.digests import tokenizer_digest, weights_digest
 from rewards.texts.chunks import cut_text, split_sentences
 
 log = logging.getLogger(__name__)
@@ -53,9 +54,11 @@ class Seq2SeqTranslator:
             ValueError: the model names no languages, such as one made for a single pair.
         """
         self._name = model
-        self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model)
-        loaded = AutoModelForSeq2SeqLM.from_pretrained(model, dtype=getattr(torch, dtype))
+        name, revision = name_and_revision(model)
+        self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, revision=revision)
+        loaded = AutoModelForSeq2SeqLM.from_pretrained(name, revision=revision, dtype=getattr(torch, dtype))
         self._model = cast("PreTrainedModel", loaded.to(device).eval())
+        digests = f"{weights_digest(self._model)};{tokenizer_digest(self._tokenizer)}"
         self._model.generation_config.max_length = None  # each batch has a limit of its own
         self._device = device
         self._batch_size = batch_size
@@ -66,7 +69,7 @@ class Seq2SeqTranslator:
         self._cache: OrderedDict[tuple[str, str, str], str] = OrderedDict()
         self._stats = TranslatorStats()
         self._code_id("en")  # raises here, not when the first group is scored
-        self.fingerprint = f"seq2seq({_digest(self._model)};{self._max_tokens};{dtype})"
+        self.fingerprint = f"seq2seq({digests};{self._max_tokens};{dtype})"
 
     @property
     def stats(self) -> TranslatorStats:
@@ -173,13 +176,3 @@ class Seq2SeqTranslator:
 
 def _has_letter(text: str) -> bool:
     return any(character.isalpha() for character in text)
-
-
-def _digest(model: PreTrainedModel) -> str:
-    """Return a digest of the weights: name, shape, first and last values of every tensor."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name, tensor in model.state_dict().items():
-        flat = tensor.detach().flatten()
-        ends = torch.cat([flat[:16], flat[-16:]]).float().cpu().numpy()
-        digest.update(f"{name} {tuple(tensor.shape)} ".encode() + ends.tobytes())
-    return digest.hexdigest()

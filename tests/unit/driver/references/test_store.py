@@ -10,7 +10,7 @@ import pytest
 from contracts.errors import RunFailed
 from contracts.rollouts import Problem, Reference, Rollout, SamplingRequest
 from driver.references.cache import ReferenceCache
-from driver.references.store import KnownReferences, PivotSampling, ReferenceCounts, ReferenceStore, model_fingerprint
+from driver.references.store import KnownReferences, PivotSampling, ReferenceCounts, ReferenceStore
 from driver.tracking.step_metrics import StepOutcome, step_metrics
 from tests.builders import a_problem
 from tests.fakes.ports import FakeGenerator, run, token_ids
@@ -282,16 +282,3 @@ def test_the_seed_is_part_of_the_key_only_where_something_is_drawn() -> None:
     assert replace(SAMPLING, seed=2).key(PROMPT) == SAMPLING.key(PROMPT)
     warm = replace(SAMPLING, temperature=0.7)
     assert replace(warm, seed=2).key(PROMPT) != warm.key(PROMPT)
-
-
-def test_a_models_fingerprint_follows_its_weights_and_not_its_place(tmp_path: Path) -> None:
-    def model(name: str, weights: bytes) -> str:
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "config.json").write_text("{}", encoding="utf-8")
-        (folder / "model.safetensors").write_bytes(weights)
-        return model_fingerprint(str(folder))
-
-    assert model("a", b"weights 1") == model("b", b"weights 1")
-    assert model("c", b"weights 2") != model("d", b"weights 1")
-    assert model_fingerprint("some/name") != model_fingerprint("some/other-name")

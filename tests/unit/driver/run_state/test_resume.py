@@ -158,6 +158,17 @@ def test_a_finished_run_is_refused_and_goes_on_when_asked_for_more(place: Path) 
     assert change in read_events(folder.events)[-1].detail
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "generation_config.json", "tokenizer.json"])
+def test_a_run_whose_model_has_another_file_is_refused_and_one_with_another_readme_is_not(
+    place: Path, name: str
+) -> None:
+    a_run_of(config(place), steps=2, saves=(2,))
+    (place / "policy" / "README.md").write_text("Corrected.", encoding="utf-8")
+    assert open_run(config(place), "mine").step == 2
+    (place / "policy" / name).write_bytes(b"another")
+    assert refusal(config(place)).key == "policy.model"
+
+
 def test_a_run_goes_on_with_other_sizes(place: Path) -> None:
     a_run_of(config(place), steps=2, saves=(2,))
     given = config(place, learner={"num_ranks": 2}, policy={"num_workers": 2}, evaluation={"after": False})
