@@ -74,9 +74,11 @@ class Rollout:
 
     token_ids: tuple[int, ...]  # [T] response tokens, with the end-of-sequence token if it was sampled
     logprobs: tuple[float, ...]  # [T] of the sampled tokens, under the policy and temperature that sampled them
-    text: str  # decoded by the engine; never encoded again
+    text: str  # decoded by the engine, without thinking; never encoded again
     finish_reason: FinishReason
     token_versions: tuple[int, ...]  # [T] policy version that sampled each token; it never falls
+    thinking: str = ""  # what a thinking model wrote before its answer, without markers
+    num_thinking_tokens: int = 0  # of the T tokens, the first ones: thinking with its markers
 
     def __post_init__(self) -> None:
         if not self.token_ids:
@@ -164,17 +166,19 @@ class ScoreRequest:
     question: str
     question_en: str
     reference: str
-    responses: tuple[str, ...]  # [N]
+    responses: tuple[str, ...]  # [N] without thinking
     truncated: tuple[bool, ...]  # [N]
     step: int = 0  # of the run; a schedule of weights reads it
     translations: tuple[str, ...] = ()  # [N] each reasoning in English, or ()
     answer_probabilities: tuple[float, ...] = ()  # [N] of the pivot's answer after each reasoning, in [0, 1], or ()
+    thinking: tuple[str, ...] = ()  # [N] before each response, without markers, or ()
 
     def __post_init__(self) -> None:
         for name, values in (
             ("truncated", self.truncated),
             ("translations", self.translations),
             ("answer_probabilities", self.answer_probabilities),
+            ("thinking", self.thinking),
         ):
             if len(values) != len(self.responses) and (values or name == "truncated"):
                 raise ValueError(f"{len(values)} {name} for {len(self.responses)} responses")

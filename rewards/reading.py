@@ -40,6 +40,7 @@ class Reading:
     reasoning: str  # the text before the declaration
     closing: str  # the declaration and the text after it; empty without one
     is_truncated: bool  # at its token limit
+    thinking: str = ""  # before the response, of a model that thinks
     translation: str = ""  # of the reasoning into English, where an engine of the run made one
     answer_probability: float = math.nan  # of the pivot's answer after the reasoning, where the policy was asked
 
@@ -47,6 +48,10 @@ class Reading:
     def answer(self) -> str | None:
         """Return the declared final answer; None without a declaration."""
         return self.declared[-1].value if self.declared else None
+
+    def compared_reasoning(self, *, with_thinking: bool) -> str:
+        """Return the reasoning that is compared with the pivot's, with the thinking before it if that is judged."""
+        return f"{self.thinking}\n{self.reasoning}".strip() if with_thinking else self.reasoning
 
 
 def read_task(request: ScoreRequest) -> Task:
@@ -74,11 +79,14 @@ def read_group(request: ScoreRequest) -> list[Reading]:
     num = len(request.responses)
     translations = request.translations or ("",) * num
     probabilities = request.answer_probabilities or (math.nan,) * num
-    facts = zip(request.responses, request.truncated, translations, probabilities, strict=True)
+    thinking = request.thinking or ("",) * num
+    facts = zip(request.responses, request.truncated, translations, probabilities, thinking, strict=True)
     return [_read(task, *response) for response in facts]
 
 
-def _read(task: Task, response: str, is_truncated: bool, translation: str, answer_probability: float) -> Reading:
+def _read(
+    task: Task, response: str, is_truncated: bool, translation: str, answer_probability: float, thinking: str
+) -> Reading:
     text = clean(response)
     declared = declared_answers(text, task.language)
     reasoning, closing = split_reasoning(text, declared)
@@ -91,4 +99,5 @@ def _read(task: Task, response: str, is_truncated: bool, translation: str, answe
         is_truncated=is_truncated,
         translation=clean(translation),
         answer_probability=answer_probability,
+        thinking=clean(thinking).strip(),
     )

@@ -8,6 +8,7 @@ A `Score` records, whether a gate is shut or not:
   name, 0 or 1, without weight.
 - the parts "answer" (is the declared answer the pivot's), "reasoning" and "numbers" (both 0 where a gate is shut,
   as they are not computed then), and "custom" where there is one.
+- the part "thinking_language", without weight, where the model thought before it answered: is that in the language.
 """
 
 import re
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from rewards.answers.final import same_answer
 from rewards.compose import Combination
-from rewards.gates.gates import Gate
+from rewards.gates.gates import Gate, LanguageGate
 from rewards.number_coverage import number_coverage
 from rewards.reading import Reading, Task, read_group
 from rewards.reasoning.similarity import (
@@ -33,6 +34,9 @@ from rewards.reasoning.similarity import (
 )
 
 _SENTENCE_END = re.compile(r"[.!?]\s|\n")
+
+THINKING_LANGUAGE = "thinking_language"
+"""Part, without weight, that says whether the thinking is in the asked language."""
 
 NO_REFERENCE = "the reference is empty"
 NO_REFERENCE_ANSWER = "the reference declares no final answer"
@@ -79,6 +83,7 @@ class Reasoning:
     similarity: ReasoningSimilarity
     scale: Scale | None  # None until the similarity is calibrated: `similarities` works before, `score` does not
     baseline: Literal["language", "question"] = "language"
+    with_thinking: bool = False  # the thinking is part of the reasoning that is compared
 
 
 @dataclass(slots=True)
@@ -119,6 +124,7 @@ class SemanticReward:
         self._combination = combination
         self._text_answers = text_answers
         self._custom = custom
+        self._language = next((gate for gate in gates if isinstance(gate, LanguageGate)), None)
 
     @property
     def fingerprint(self) -> str:
@@ -166,6 +172,8 @@ class SemanticReward:
             parts={name: float(is_open) for name, is_open in opened.items() if name in self._switched_off},
         )
         response.parts |= {"reasoning": 0.0, "numbers": 0.0, "answer": _answer(reading)}
+        if reading.thinking and self._language is not None:
+            response.parts[THINKING_LANGUAGE] = float(self._language.is_thinking_in_language(reading))
         response.unscored = self._why_unscored(reading)
         return response
 
@@ -204,7 +212,7 @@ class SemanticReward:
             raise RuntimeError("the reward has no calibration yet; give it one before scoring")
         if not responses:
             return
-        pairs = [reasoning_pair(response.reading) for response in responses]
+        pairs = [reasoning_pair(response.reading, with_thinking=self.reasoning.with_thinking) for response in responses]
         raw = similarity.similarities(pairs)
         asks_questions = self.reasoning.baseline == "question"
         baselines = similarity.similarities([question_pair(pair) for pair in pairs]) if asks_questions else None

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from actors.generation.outputs import FinishedRequest, read_answer_probability, read_rollout
 from actors.generation.process import Device, prepare_process
 from actors.generation.requests import check_answer_request, check_request
 from actors.generation.step_loop import Outcome, Request, StepLoop
+from actors.generation.thinking import ThinkingReader, Tokenizer
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_sync.receiver import WeightUpdates
 from contracts.config.workers import EngineConfig
@@ -143,6 +144,7 @@ class VllmDecoder:
         prepare_process(config, device)
         self._max_model_len = config.max_model_len
         self._vllm = _build(config, device=device, weight_backend=weight_backend)
+        self._thinking = ThinkingReader.of(cast("Tokenizer", self._vllm.get_tokenizer()), config.thinking_markers)
         self._updates = None
         if weight_backend is None:
             self._vllm.set_weight_version(str(FROZEN_VERSION))
@@ -194,7 +196,8 @@ class VllmDecoder:
 
         try:
             if isinstance(request, SamplingRequest):
-                parameters, read = _sampling_params(request, request.seeds[index]), read_rollout
+                parameters = _sampling_params(request, request.seeds[index])
+                read = partial(self._read_rollout, prompt_token_ids=request.prompt_token_ids)
                 vllm_id = self._give(sample_id, request.prompt_token_ids, parameters)
             else:
                 prompt = request.prompts[index] + request.answer_token_ids
@@ -217,6 +220,10 @@ class VllmDecoder:
             if isinstance(output, RequestOutput) and output.finished and output.request_id in self._samples:
                 finished.append((output.request_id, _read_or_error(output, self._samples.pop(output.request_id).read)))
         return finished
+
+    def _read_rollout(self, output: FinishedRequest, *, prompt_token_ids: Sequence[int]) -> Rollout:
+        """Return vLLM's output as a rollout, its thinking apart; raises as `read_rollout`."""
+        return self._thinking.divided(read_rollout(output), prompt_token_ids)
 
     def abort(self, sample_ids: list[str]) -> None:
         """Remove these samples from vLLM."""

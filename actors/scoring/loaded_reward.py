@@ -77,13 +77,17 @@ class LoadedReward:
         reasoning, gates = setup.reward.reasoning, setup.reward.gates
         self.reward = SemanticReward(
             gates=build_gates(
-                setup.languages, min_length_ratio=gates.min_length_ratio, max_length_ratio=gates.max_length_ratio
+                setup.languages,
+                min_length_ratio=gates.min_length_ratio,
+                max_length_ratio=gates.max_length_ratio,
+                thinking=setup.reward.thinking,
             ),
             switched_off=setup.gates_off,
             reasoning=Reasoning(
                 similarity=self._models.similarity(),
                 scale=_uncalibrated(reasoning),
                 baseline=reasoning.baseline if isinstance(reasoning, CalibratedReasoning) else "language",
+                with_thinking=setup.reward.thinking == "judged",
             ),
             combination=Combination(setup.reward),
             text_answers=self._models.text_answers(),

@@ -212,8 +212,16 @@ class CustomRewardConfig(Section):
     async."""
 
 
+ThinkingUse: TypeAlias = Literal["ignored", "judged", "refused"]
+
+
 class RewardConfig(Section):
     """What a response earns (rewards.md)."""
+
+    thinking: ThinkingUse = "ignored"
+    """What becomes of the text that a thinking model writes before its answer (`policy.thinking_markers`). "ignored":
+    only the answer counts, and the language of the thinking is measured. "judged": the language gate and the reasoning
+    look at the thinking too. "refused": a response with thinking earns nothing."""
 
     weights: RewardWeights = RewardWeights()
     schedule: tuple[WeightPoint, ...] = ()

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from contracts.config.section import Auto, MayChange, Section
 from contracts.errors import BadInput
 
+ThinkingMarker = Annotated[str, Field(min_length=2)]
+
 
 class EngineConfig(Section):
     """The vLLM engines of one model."""
@@ -37,6 +39,16 @@ class EngineConfig(Section):
     """File with a Jinja chat template. Left out: the tokenizer's own template."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
+    thinking_markers: tuple[tuple[ThinkingMarker, ThinkingMarker], ...] = (
+        ("<think>", "</think>"),
+        ("<thinking>", "</thinking>"),
+        ("<thought>", "</thought>"),
+        ("[THINK]", "[/THINK]"),
+        ("<|begin_of_thought|>", "<|end_of_thought|>"),
+        ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+    )
+    """Pairs of what opens and closes the thinking of a model that thinks before it answers. The answer is what follows
+    the last closing marker. A chat template may write the opening one into the prompt."""
 
 
 class PolicyConfig(EngineConfig):

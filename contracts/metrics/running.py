@@ -72,6 +72,13 @@ LANGUAGES = MetricSection(
         ),
         _mean("lang/<language>/response_length", "Length", Unit.TOKENS, "Tokens of a response in the language."),
         _mean(
+            "lang/<language>/thinking_length",
+            "Thinking",
+            Unit.TOKENS,
+            "Tokens of a response in the language up to the end of its thinking.",
+            when="where the policy thinks before it answers",
+        ),
+        _mean(
             "lang/<language>/truncated",
             "Cut off",
             Unit.SHARE,

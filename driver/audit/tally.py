@@ -7,12 +7,14 @@ from statistics import fmean, pstdev
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.config.reward import GatesConfig
 from contracts.rollouts import Score, Unscored
 from driver.audit.groups import FAITHFUL, CheatGroup
 from driver.audit.result import QUESTIONS, SOLUTIONS, Case, CheatCell, GateCell, LanguageCell, Response
 from rewards.compose import PARTS
 
 LANGUAGE_GATE = "language"
+_GATES = frozenset(GatesConfig().switches)
 
 Scores = tuple[Score | Unscored, ...]
 
@@ -41,7 +43,7 @@ class ScoredCheats:
 
 def verdicts(score: Score) -> dict[str, bool]:
     """Return for each gate whether it is open; one that is switched off is recorded as a part of its name, 0 or 1."""
-    off = {name: value > 0.5 for name, value in score.parts.items() if name not in PARTS}
+    off = {name: value > 0.5 for name, value in score.parts.items() if name in _GATES}
     return {**off, **score.gates}
 
 

@@ -27,7 +27,7 @@ def audit_real_outputs(command: NewRun, path: Path) -> dict[str, object]:
     with console.phase("checking outputs"):
         check_scorers_suffice(config.reward.reasoning)
         wanted = () if config.audit.languages == "all" else config.audit.languages
-        outputs = read_outputs(path, languages=wanted)
+        outputs = read_outputs(path, languages=wanted, markers=config.policy.thinking_markers)
         languages = tuple(dict.fromkeys(output.language for output in outputs))
         custom_source = prepare_reward(config, languages)
     print_licence_notes(config, console)

@@ -30,9 +30,10 @@ class Example:
     item_id: str
     question: str
     gold: str
-    response: str
+    response: str  # without thinking
     is_correct: bool
     is_in_language: bool
+    thinking: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +48,7 @@ class LanguageResult:
     declared_rate: float  # a final answer was declared
     truncated_rate: float
     mean_length: float  # tokens
+    mean_thinking_length: float = 0.0  # tokens up to the end of the thinking, of a model that thinks
     examples: tuple[Example, ...]
 
     @property
@@ -233,6 +235,7 @@ def _summarise(graded: list[_Graded], *, num_examples: int) -> tuple[LanguageRes
             declared_rate=fmean(r.grade.is_declared for r in found),
             truncated_rate=fmean(r.rollout.is_truncated for r in found),
             mean_length=fmean(len(r.rollout.token_ids) for r in found),
+            mean_thinking_length=fmean(r.rollout.num_thinking_tokens for r in found),
             examples=tuple(_example(response) for response in found[:num_examples]),
         )
         for language, found in by_language.items()
@@ -247,6 +250,7 @@ def _example(response: _Graded) -> Example:
         response=response.rollout.text,
         is_correct=response.grade.is_correct,
         is_in_language=response.is_in_language,
+        thinking=response.rollout.thinking,
     )
 
 

@@ -31,6 +31,7 @@ class PivotSampling:
     temperature: float
     seed: int  # has no effect at temperature 0
     num_references: int = 1  # responses that are drawn and vote
+    thinking_markers: tuple[tuple[str, str], ...] = ()  # the reference is what follows the thinking
     min_agreement: float = 0.0  # share of several responses that must give the winning answer; checked at every read
 
     @classmethod
@@ -42,6 +43,7 @@ class PivotSampling:
             temperature=config.pivot.temperature,
             seed=config.run.seed,
             num_references=config.pivot.num_references,
+            thinking_markers=config.pivot.thinking_markers,
             min_agreement=config.pivot.min_agreement,
         )
 
@@ -54,6 +56,7 @@ class PivotSampling:
             self.temperature,
             seed,
             self.num_references,
+            self.thinking_markers,
             list(prompt_token_ids),
         ]
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()

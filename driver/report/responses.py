@@ -28,6 +28,7 @@ class ShownResponse:
 
     title: str
     text: str
+    thinking: str  # empty: none
     chips: tuple[Chip, ...]
 
 
@@ -70,6 +71,8 @@ def _group(rows: Sequence[Row]) -> ShownGroup:
 def _response(row: Row) -> ShownResponse:
     reward = row.get("reward")
     chips = [Chip(text=f"{row['num_tokens']} tokens")]
+    if num_thinking := row.get("num_thinking_tokens"):
+        chips.append(Chip(text=f"{num_thinking} of thinking"))
     if row["finish_reason"] == "length":
         chips.append(Chip(text="cut off", kind="worse"))
     if (reason := row.get("unscored_reason")) is not None:
@@ -85,6 +88,7 @@ def _response(row: Row) -> ShownResponse:
     return ShownResponse(
         title=f"Response, reward {reward:.3f}" if isinstance(reward, float) else "Response, unscored",
         text=str(row["response"]),
+        thinking=str(row.get("thinking") or ""),
         chips=tuple(chips),
     )
 

@@ -15,7 +15,7 @@ from contracts.config.reward import LikelihoodReasoning, TranslationReasoning
 from contracts.config.run import Config
 from contracts.config.workers import EngineConfig
 from contracts.ports import AnswerLikelihood, Generator
-from contracts.rollouts import AnswerProbabilityRequest, Group, Reference, SamplingRequest, ScoreRequest
+from contracts.rollouts import AnswerProbabilityRequest, Group, Reference, Rollout, SamplingRequest, ScoreRequest
 from driver.problems.chat_template import ChatTemplate
 from driver.problems.prompts import load_tokenizer
 from languages.facts import LANGUAGES
@@ -50,6 +50,7 @@ class PivotTranslations:
     max_model_len: int  # tokens, of the pivot
     max_tokens: int  # of a translation
     skips_truncated: bool = True  # set it if a gate gives truncated responses a reward of 0 anyway
+    with_thinking: bool = False  # the thinking is part of the reasoning that is compared
 
     async def of_group(self, group: Group, reference: Reference) -> tuple[str, ...]:
         """Return the English reasoning of each response [N]; "" for a skipped one and for one without translation.
@@ -59,7 +60,9 @@ class PivotTranslations:
         """
         texts = tuple(rollout.text for rollout in group.rollouts)
         reasonings = [
-            "" if reading.is_truncated and self.skips_truncated else reading.reasoning
+            ""
+            if reading.is_truncated and self.skips_truncated
+            else reading.compared_reasoning(with_thinking=self.with_thinking)
             for reading in _read(group, reference, texts)
         ]
         return await self.translate(reasonings, source=group.problem.language, name=group.group_id)
@@ -122,15 +125,14 @@ class PolicyAnswerLikelihood:
         """
         # The tokenizer's own text, not the engine's: the two may differ in bytes that are not text, and below a
         # position among the tokens is searched.
-        texts = tuple(self._decode(rollout.token_ids) for rollout in group.rollouts)
+        texts = tuple(self._decode(rollout.token_ids[rollout.num_thinking_tokens :]) for rollout in group.rollouts)
         readings = _read(group, reference, texts)
         answer = readings[0].task.reference_answer
         if answer is None:
             return (math.nan,) * len(readings)
         phrase, answer_token_ids = self._closing(group.problem.language, answer)
         reasonings = [
-            self._up_to(reading.reasoning, rollout.token_ids)
-            for reading, rollout in zip(readings, group.rollouts, strict=True)
+            self._up_to(reading.reasoning, rollout) for reading, rollout in zip(readings, group.rollouts, strict=True)
         ]
         request = AnswerProbabilityRequest(
             request_id=f"answer/{group.group_id}",
@@ -139,15 +141,16 @@ class PolicyAnswerLikelihood:
         )
         return await self.likelihood.answer_probabilities(request)
 
-    def _up_to(self, reasoning: str, token_ids: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shortest prefix of the response's tokens [T] that holds its reasoning.
+    def _up_to(self, reasoning: str, rollout: Rollout) -> tuple[int, ...]:
+        """Return the shortest prefix of the response's tokens [T] that holds its thinking and its reasoning.
 
         Own tokens, because decoding and encoding again could give others.
         """
-        fewest, most = 0, len(token_ids)
+        token_ids, thinking = rollout.token_ids, rollout.num_thinking_tokens
+        fewest, most = thinking, len(token_ids)
         while fewest < most:
             middle = (fewest + most) // 2
-            if clean(self._decode(token_ids[:middle])).lstrip().startswith(reasoning):
+            if clean(self._decode(token_ids[thinking:middle])).lstrip().startswith(reasoning):
                 most = middle
             else:
                 fewest = middle + 1
@@ -210,6 +213,7 @@ def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Ge
                     max_model_len=config.pivot.max_model_len,
                     max_tokens=config.pivot.max_response_tokens,
                     skips_truncated=config.reward.gates.truncation,
+                    with_thinking=config.reward.thinking == "judged",
                 )
             )
         case _:
@@ -249,5 +253,6 @@ def _read(group: Group, reference: Reference, texts: tuple[str, ...]) -> list[Re
             reference=reference.text,
             responses=texts,
             truncated=tuple(rollout.is_truncated for rollout in group.rollouts),
+            thinking=tuple(rollout.thinking for rollout in group.rollouts),
         )
     )

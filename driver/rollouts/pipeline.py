@@ -140,4 +140,5 @@ def score_request(group: Group, reference: Reference, *, step: int, features: En
         step=step,
         translations=features.translations,
         answer_probabilities=features.answer_probabilities,
+        thinking=tuple(rollout.thinking for rollout in group.rollouts),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
-from contracts.rollouts import Score, ScoredGroup
+from contracts.rollouts import Rollout, Score, ScoredGroup
 from driver.problems.gold import gold_number
 from driver.tracking.consistency import is_in_language
 from rewards.answers.final import final_answer, same_answer
@@ -72,6 +72,12 @@ def _compared(groups: Iterable[ScoredGroup]) -> list[_Compared]:
     return compared
 
 
+def _thinking(language: str, rollouts: Sequence[Rollout]) -> dict[str, list[int]]:
+    """Return how much the policy thinks; nothing of a policy that never does."""
+    lengths = [rollout.num_thinking_tokens for rollout in rollouts]
+    return {f"lang/{language}/thinking_length": lengths} if any(lengths) else {}
+
+
 def _of_language(language: str, groups: Sequence[_Compared]) -> dict[str, float]:
     """Return the metrics of one language.
 
@@ -91,5 +97,6 @@ def _of_language(language: str, groups: Sequence[_Compared]) -> dict[str, float]
         f"lang/{language}/language_consistency": [is_in for s in scores if (is_in := is_in_language(s)) is not None],
         f"lang/{language}/response_length": [len(rollout.token_ids) for rollout in rollouts],
         f"lang/{language}/truncated": [rollout.is_truncated for rollout in rollouts],
+        **_thinking(language, rollouts),
     }
     return {name: fmean(values) for name, values in sorted(measured.items()) if values}

@@ -24,9 +24,11 @@ _COLUMNS = pa.schema(
         ("item_id", pa.string()),
         ("language", pa.string()),
         ("question", pa.string()),
-        ("response", pa.string()),
+        ("response", pa.string()),  # without thinking
+        ("thinking", pa.string()),  # null: none
         ("finish_reason", pa.string()),
         ("num_tokens", pa.int64()),
+        ("num_thinking_tokens", pa.int64()),  # of these
         ("policy_version", pa.int64()),  # that drew the oldest token
         ("last_policy_version", pa.int64()),  # that drew the newest
         ("learned", pa.bool_()),
@@ -141,6 +143,8 @@ def _rows(step: int, scored: ScoredGroup, learned_by: int | None) -> Iterator[di
 def _response_cells(rollout: Rollout, reference: Reference) -> dict[str, Cell]:
     return {
         "response": storable(rollout.text),
+        "thinking": storable(rollout.thinking) if rollout.num_thinking_tokens else None,
+        "num_thinking_tokens": rollout.num_thinking_tokens,
         "finish_reason": rollout.finish_reason,
         "num_tokens": len(rollout.token_ids),
         "policy_version": rollout.policy_version,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from contracts.config.reward import ThinkingUse
 from rewards.gates.copying import CopyingGate
 from rewards.gates.form import FormatGate, LengthGate
 from rewards.gates.identify import LanguageIdentifier
@@ -39,8 +40,10 @@ class LanguageGate:
 
     name = "language"
 
-    def __init__(self, identifier: LanguageIdentifier) -> None:
+    def __init__(self, identifier: LanguageIdentifier, *, judges_thinking: bool = False) -> None:
+        """Judge by `identifier`; with `judges_thinking` the thinking must be in the language too."""
         self._identifier = identifier
+        self._judges_thinking = judges_thinking
 
     def is_open(self, reading: Reading) -> bool:
         """Return whether the reasoning is in the asked language.
@@ -48,7 +51,13 @@ class LanguageGate:
         Formulas alone are in no language, and the gate is open for them; the gate "empty" decides whether they are a
         reasoning.
         """
+        if self._judges_thinking and not self.is_thinking_in_language(reading):
+            return False
         return self._identifier.is_in(reading.reasoning, reading.task.language)
+
+    def is_thinking_in_language(self, reading: Reading) -> bool:
+        """Return whether the thinking is in the asked language; True without any."""
+        return self._identifier.is_in(reading.thinking, reading.task.language)
 
 
 class AnswerLanguageGate:
@@ -91,15 +100,29 @@ class EmptyGate:
         return weigh(reading.reasoning[:READ_CHARACTERS], reading.task.language) >= MIN_REASONING_LETTERS
 
 
-def build_gates(languages: Sequence[str], *, min_length_ratio: float, max_length_ratio: float) -> tuple[Gate, ...]:
-    """Return all eight gates for responses in any of `languages` (ISO 639-1), in the order in which they are reported.
+class ThinkingGate:
+    """Shut where the model thinks before it answers."""
+
+    name = "thinking"
+
+    def is_open(self, reading: Reading) -> bool:
+        """Return whether there is no thinking; an empty block is none."""
+        return not reading.thinking
+
+
+def build_gates(
+    languages: Sequence[str], *, min_length_ratio: float, max_length_ratio: float, thinking: ThinkingUse = "ignored"
+) -> tuple[Gate, ...]:
+    """Return all gates for responses in any of `languages` (ISO 639-1), in the order in which they are reported.
+
+    There are eight, and the gate "thinking" where thinking is refused.
 
     Raises:
         ValueError: a language is unknown.
     """
     identifier = LanguageIdentifier(languages)
     return (
-        LanguageGate(identifier),
+        LanguageGate(identifier, judges_thinking=thinking == "judged"),
         AnswerLanguageGate(identifier),
         FormatGate(),
         TruncationGate(),
@@ -107,4 +130,5 @@ def build_gates(languages: Sequence[str], *, min_length_ratio: float, max_length
         RepetitionGate(),
         CopyingGate(),
         LengthGate(min_ratio=min_length_ratio, max_ratio=max_length_ratio),
+        *((ThinkingGate(),) if thinking == "refused" else ()),
     )

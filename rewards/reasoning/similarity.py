@@ -50,14 +50,15 @@ class ReasoningSimilarity(Protocol):
         ...
 
 
-def reasoning_pair(reading: Reading) -> ReasoningPair:
+def reasoning_pair(reading: Reading, *, with_thinking: bool = False) -> ReasoningPair:
     """Return the pair that is compared for a response: both reasonings and the question, without markup.
 
-    Rewards, calibration and the reward audit all use this function, so they compare the same texts.
+    Rewards, calibration and the reward audit all use this function, so they compare the same texts. `with_thinking`
+    puts the thinking before the response's reasoning.
     """
     return ReasoningPair(
         language=reading.task.language,
-        reasoning=plain(reading.reasoning),
+        reasoning=plain(reading.compared_reasoning(with_thinking=with_thinking)),
         reference=plain(reading.task.reference_reasoning),
         question=plain(reading.task.question),
         translation=plain(reading.translation),

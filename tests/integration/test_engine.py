@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,18 @@ def test_response_that_draws_end_of_sequence_stops_and_keeps_the_token(
 def test_every_token_carries_the_version_of_the_weights(engine: GenerationEngine) -> None:
     for rollout in engine.submit(request("version", seeds=(1, 2))).result():
         assert rollout.token_versions == (1,) * len(rollout.token_ids)
+
+
+def test_a_prompt_that_opens_thinking_makes_an_unclosed_response_thinking(
+    folder: Path, engine: GenerationEngine
+) -> None:
+    opening = tuple(AutoTokenizer.from_pretrained(folder).encode("<think>\n", add_special_tokens=False))
+    asked = request("thinking", seeds=(1, 2))
+    for rollout in engine.submit(replace(asked, prompt_token_ids=PROMPT + opening)).result():
+        assert rollout.text == ""
+        assert rollout.num_thinking_tokens == len(rollout.token_ids)
+    (plain,) = engine.submit(request("plain")).result()
+    assert (plain.thinking, plain.num_thinking_tokens) == ("", 0) and plain.text
 
 
 def test_stats_count_tokens_and_busy_time(engine: GenerationEngine) -> None:

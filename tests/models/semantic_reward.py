@@ -44,15 +44,17 @@ def a_reward(
     custom: CustomReward | None = None,
     config: RewardConfig | None = None,
 ) -> SemanticReward:
-    gates = build_gates(tuple(LANGUAGES), min_length_ratio=0.2, max_length_ratio=4.0)
+    config = config or RewardConfig()
+    gates = build_gates(tuple(LANGUAGES), min_length_ratio=0.2, max_length_ratio=4.0, thinking=config.thinking)
     return SemanticReward(
         gates=gates,
         switched_off=off,
-        combination=Combination(config or RewardConfig()),
+        combination=Combination(config),
         reasoning=Reasoning(
             similarity=similarity or TableSimilarity(),
             scale=LinearScale(0.0, 1.0),
             baseline="question" if baseline == "question" else "language",
+            with_thinking=config.thinking == "judged",
         ),
         text_answers=text_answers,
         custom=custom,
@@ -62,6 +64,7 @@ def a_reward(
 def request(
     *responses: str,
     truncated: tuple[bool, ...] = (),
+    thinking: tuple[str, ...] = (),
     language: str = "de",
     reference: str = f"{REFERENCE_REASONING} The answer is 11.",
 ) -> ScoreRequest:
@@ -72,6 +75,7 @@ def request(
         reference=reference,
         responses=responses,
         truncated=truncated or (False,) * len(responses),
+        thinking=thinking,
     )
 
 

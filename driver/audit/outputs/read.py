@@ -20,6 +20,7 @@ from driver.problems.index import is_text
 from driver.problems.tables import JsonlTable
 from languages.facts import LANGUAGES
 from rewards.answers.final import final_answer, last_number, same_answer
+from rewards.texts.thinking import Markers, split_thinking
 
 MOST_IN_A_REQUEST = 64
 """Responses to one question that are scored in one request."""
@@ -50,6 +51,7 @@ class Output(BaseModel):
     is_right: bool | None = None
     in_language: Literal["in", "other", "mixed"] | None = None
     is_truncated: bool = False
+    thinking: str = ""  # what the model wrote before its answer
 
     @property
     def task(self) -> tuple[str, ...]:
@@ -78,8 +80,10 @@ class Output(BaseModel):
         return self.right is True and self.in_language in (None, "in")
 
 
-def read_outputs(path: Path, *, languages: Sequence[str] = ()) -> list[Output]:
+def read_outputs(path: Path, *, languages: Sequence[str] = (), markers: Markers = ()) -> list[Output]:
     """Read the outputs in `languages`, in the order of the file; without `languages` all.
+
+    Thinking between `markers` is taken out of the responses.
 
     Raises:
         BadInput: the file can't be read or is empty, a row lacks a column or has a wrong type, its language is
@@ -96,7 +100,13 @@ def read_outputs(path: Path, *, languages: Sequence[str] = ()) -> list[Output]:
             f"{path} has no output in a language of audit.languages ({', '.join(languages)}); it has {present}",
             key="audit.languages",
         )
-    return chosen
+    return [_without_thinking(output, markers) for output in chosen]
+
+
+def _without_thinking(output: Output, markers: Markers) -> Output:
+    """Return the output with its thinking apart, unless its row has a column for it."""
+    thinking, answer = split_thinking(output.response, markers)
+    return output if output.thinking else output.model_copy(update={"response": answer, "thinking": thinking})
 
 
 def _output(row: Mapping[str, object], where: Callable[[int], str], number: int) -> Output:
@@ -143,4 +153,5 @@ def _request(group: Sequence[Output]) -> ScoreRequest:
         reference=first.reference,
         responses=tuple(output.response for output in group),
         truncated=tuple(output.is_truncated for output in group),
+        thinking=tuple(output.thinking for output in group),
     )

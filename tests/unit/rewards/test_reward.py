@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.config.reward import RewardConfig
+from contracts.config.reward import RewardConfig, ThinkingUse
 from contracts.rollouts import Score, Unscored
 from rewards.reward import NO_REFERENCE, NO_REFERENCE_ANSWER, NOT_FINITE, SEVERAL_ANSWERS, TEXT_ANSWER
 from tests.models.semantic_reward import (
@@ -173,3 +173,40 @@ def test_weights_of_the_request_s_own_step_count() -> None:
     early, late = only(reward, asked), only(reward, replace(asked, step=10))
     assert isinstance(early, Score) and isinstance(late, Score)
     assert (early.reward, late.reward) == (pytest.approx(1.0), pytest.approx(0.6))
+
+
+# --- thinking --------------------------------------------------------------------------------------------------------
+
+ENGLISH_THOUGHTS = "First I add the balls that he bought, then I check the sum again: 5 + 6 = 12? No, it is 11."
+GERMAN_THOUGHTS = "Zuerst zähle ich die Bälle zusammen, dann prüfe ich die Summe noch einmal: 5 + 6 = 11."
+
+
+def thought(thinking: str, use: ThinkingUse) -> tuple[Score, list[str]]:
+    """Return the score of a good response after this thinking, and the reasonings that were compared."""
+    similarity = TableSimilarity()
+    reward = a_reward(similarity=similarity, config=RewardConfig(thinking=use))
+    score = only(reward, request(f"{GOOD}\nDie Antwort lautet 11.", thinking=(thinking,)))
+    assert isinstance(score, Score)
+    return score, [reasoning for call in similarity.calls for reasoning in call]
+
+
+@pytest.mark.parametrize(("thinking", "is_in"), [(ENGLISH_THOUGHTS, 0.0), (GERMAN_THOUGHTS, 1.0)])
+def test_ignored_thinking_changes_nothing_and_its_language_is_recorded(thinking: str, is_in: float) -> None:
+    plain, _ = thought("", "ignored")
+    score, compared = thought(thinking, "ignored")
+    assert (score.reward, score.gates, compared) == (1.0, plain.gates, [GOOD])
+    assert score.parts == {**plain.parts, "thinking_language": is_in}
+
+
+def test_judged_thinking_must_be_in_the_language_and_is_compared() -> None:
+    in_german, compared = thought(GERMAN_THOUGHTS, "judged")
+    assert (in_german.gates["language"], compared) == (True, [f"{GERMAN_THOUGHTS}\n{GOOD}"])
+    in_english, _ = thought(ENGLISH_THOUGHTS, "judged")
+    assert (in_english.gates["language"], in_english.reward) == (False, 0.0)
+
+
+def test_refused_thinking_earns_nothing_and_an_empty_block_is_none() -> None:
+    score, _ = thought(GERMAN_THOUGHTS, "refused")
+    assert (score.gates["thinking"], score.reward) == (False, 0.0)
+    assert [gate for gate, is_open in score.gates.items() if not is_open] == ["thinking"]
+    assert thought("", "refused")[0].reward == 1.0

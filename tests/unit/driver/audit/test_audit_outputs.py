@@ -82,6 +82,15 @@ def test_a_missing_column_an_empty_file_and_absent_languages_are_refused(tmp_pat
         read_outputs(written(tmp_path, ROW), languages=["sw"])
 
 
+def test_thinking_is_taken_out_of_a_response_and_reaches_the_scorer(tmp_path: Path) -> None:
+    thinking = {**ROW, "response": "<think>Hm, 9.</think>\n" + ROW["response"]}
+    apart = {**ROW, "thinking": "Hm.", "response": "Es sind </think> 5."}
+    outputs = read_outputs(written(tmp_path, thinking, apart), markers=(("<think>", "</think>"),))
+    ((_, request),) = requests_of(outputs)
+    assert request.thinking == ("Hm, 9.", "Hm.")
+    assert request.responses == (ROW["response"], "Es sind </think> 5.")
+
+
 def test_outputs_and_an_ablation_exclude_each_other() -> None:
     with refused("audit.ablation"):
         load_config(

@@ -25,6 +25,7 @@ RESPONSES = {
     "c/de": "Das macht 16.",  # wrong, in the language, not declared
     "d/de": "Zusammen sind es 17",  # right by its last number, cut off
 }
+THOUGHTS = {"b/de": "12 + 5 is 18."}  # neither its answer nor its language counts
 ENGLISH = {"a/en", "b/de"}
 
 
@@ -52,6 +53,8 @@ class FakePolicy:
                 text=RESPONSES[key],
                 finish_reason="length" if key == "d/de" else "stop",
                 token_versions=(0,) * num_tokens,
+                thinking=THOUGHTS.get(key, ""),
+                num_thinking_tokens=8 if key in THOUGHTS else 0,
             ),
         )
 
@@ -102,6 +105,8 @@ def test_accuracy_language_and_both_are_counted_per_language() -> None:
     assert german.declared_rate == 0.5  # a and b
     assert german.truncated_rate == 0.25
     assert german.mean_length == (20 + 30 + 40 + 50) / 4
+    assert german.mean_thinking_length == 8 / 4
+    assert [example.thinking for example in german.examples] == ["", "12 + 5 is 18."]
     assert german.accuracy_error == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -157,6 +157,16 @@ def test_letters_of_several_tokens_are_kept_whole(language: str, reasoning: str,
     (request,) = likelihood.requests
     assert decode(request.prompts[0][len(PROMPT) :]) == reasoning + phrase
     assert decode(request.answer_token_ids).strip() == "7"
+
+
+def test_thinking_stays_before_the_reasoning_and_is_not_read_for_an_answer() -> None:
+    thinking = "<think>The answer is 9. Hm.</think>\n"
+    response = "4 + 3 = 7\nDie Antwort lautet 8."
+    drawn = replace(rollout(thinking + response), text=response, num_thinking_tokens=len(encode(thinking)))
+    likelihood = FakeLikelihood()
+    ask(likelihood, group(drawn))
+    (prompt,) = likelihood.requests[0].prompts
+    assert decode(prompt[len(PROMPT) :]) == f"{thinking}4 + 3 = 7\nDie Antwort lautet"
 
 
 def test_a_response_without_reasoning_is_asked_at_the_prompt() -> None:

@@ -1,6 +1,7 @@
 """Check what a row of samples.parquet holds, and that no kill loses or doubles a finished step."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -46,8 +47,10 @@ def test_a_row_holds_the_question_the_response_and_every_part_and_gate(path: Pat
         "language": "th",
         "question": "คำถาม",
         "response": "คำตอบคือ 17",
+        "thinking": None,
         "finish_reason": "stop",
         "num_tokens": 3,
+        "num_thinking_tokens": 0,
         "policy_version": 5,
         "last_policy_version": 6,
         "learned": True,
@@ -59,6 +62,15 @@ def test_a_row_holds_the_question_the_response_and_every_part_and_gate(path: Pat
         "part_answer": 1.0,
         "gate_language": True,
     }
+
+
+def test_the_thinking_of_a_response_has_a_column_of_its_own(path: Path) -> None:
+    scored = group(4, "คำตอบคือ 17", versions=(5, 5, 6))
+    (rollout,) = scored.group.rollouts
+    thinks = replace(scored.group, rollouts=(replace(rollout, thinking="Hm.", num_thinking_tokens=2),))
+    SamplesLog(path).append(4, [replace(scored, group=thinks)], learned_by={})
+    (row,) = read_samples(path, steps=[4])
+    assert (row["response"], row["thinking"], row["num_thinking_tokens"]) == ("คำตอบคือ 17", "Hm.", 2)
 
 
 def test_an_unscored_response_has_no_reward_but_a_reason(path: Path) -> None:
