@@ -14,6 +14,7 @@ from cluster.layout import Device, Role
 from contracts.config.learning import LearnerConfig, PolicyGradientConfig
 from contracts.config.run import Config
 from contracts.config.workers import EngineConfig
+from contracts.user_files import guarded, read_user_text
 
 GIB = float(1 << 30)
 ENGINE_OVERHEAD_GIB = 1.4
@@ -22,6 +23,7 @@ PROCESS_OVERHEAD_GIB = 0.9
 """Rough memory of a learner rank or a scorer before its weights."""
 GATHERED_AHEAD = 50_000_000
 """Parameters that ZeRO-3 gathers before they are needed, as the learner sets it."""
+_LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 
 
@@ -131,10 +133,11 @@ def _header(file: Path) -> list[tuple[int, ...]]:
 
     Format: 8 bytes little-endian header length, then a JSON header of name -> {dtype, shape, data_offsets}.
     """
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    return [tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"]
+    with guarded(f"{file} can't be read as safetensors", key=file.name, way_out="download or copy the model again"):
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(min(length, _LONGEST_HEADER)))
+        return [tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,5 +151,5 @@ class ModelShape:
 
 def model_shape(model: str) -> ModelShape:
     """Read the shape from the config.json of a folder."""
-    config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+    config = json.loads(read_user_text(Path(model) / "config.json", key="policy.model"))
     return ModelShape(layers=config["num_hidden_layers"], hidden=config["hidden_size"], vocabulary=config["vocab_size"])

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from safetensors import safe_open
-
 from contracts.config.learning import SftConfig
 from contracts.config.reward import (
     CalibratedReasoning,
@@ -21,11 +19,13 @@ from contracts.config.reward import (
 from contracts.config.run import Config
 from contracts.config.workers import PolicyConfig
 from contracts.errors import BadInput
+from contracts.model_config import check_trainable
 from driver.calibration import check_calibration
 from driver.custom_reward import load_source
 from driver.evaluation.inputs import EvaluationInputs, prepare_evaluation
 from driver.problems.curriculum import Curriculum
 from driver.problems.engine_prompts import check_context, engine_prompter
+from driver.problems.model_weights import check_weights, tensor_names
 from driver.problems.prompts import Prompter, plain_tokenizer
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.problems.stream import ProblemStream, StreamState
@@ -69,6 +69,7 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
         BadInput: the first mistake that is found.
     """
     languages = config.data.languages
+    check_trainable(config.policy.model, key="policy.model")
     is_imitating = isinstance(config.algorithm, SftConfig)
     asks_pivot = not isinstance(config.algorithm, SftConfig) or config.algorithm.sft_target == "pivot"
     if config.evaluation.before or config.evaluation.after:
@@ -152,8 +153,7 @@ def _check_adapters(config: Config) -> None:
         return
     layers = set()
     for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="np") as tensors:
-            layers |= {name.removesuffix(".weight") for name in tensors.keys()}  # noqa: SIM118 - it is not a dict
+        layers |= {name.removesuffix(".weight") for name in tensor_names(file, key="policy.model")}
     for target in lora.targets:
         if not any(layer == target or layer.endswith(f".{target}") for layer in layers):
             known = ", ".join(sorted({layer.rpartition(".")[2] for layer in layers if layer.endswith("_proj")}))
@@ -170,6 +170,8 @@ def _check_critic(critic: str, policy: PolicyConfig) -> None:
     Raises:
         BadInput: the critic has another vocabulary, or its context is too short.
     """
+    check_trainable(critic, key="critic.model")
+    check_weights(critic, key="critic.model")
     check_context(critic, policy.max_model_len, section="critic", context="policy")
     known, other = (
         plain_tokenizer(model, trust_remote_code=policy.trust_remote_code, section=section).get_vocab()

@@ -19,6 +19,7 @@ from actors.generation.thinking import ThinkingReader, Tokenizer
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_sync.receiver import WeightUpdates
 from contracts.config.workers import EngineConfig
+from contracts.model_config import is_yarn, longest_context, read_model_config
 from contracts.model_names import name_and_revision
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 
@@ -317,6 +318,7 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         trust_remote_code=config.trust_remote_code,
         dtype=config.dtype,
         max_model_len=config.max_model_len,
+        hf_overrides=_extended_context(config),
         max_num_seqs=config.max_num_seqs,
         gpu_memory_utilization=config.gpu_memory_utilization,
         kv_cache_memory_bytes=int(config.kv_cache_gib * 2**30) if on_cpu else None,
@@ -337,3 +339,15 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
     )
     mask_padding_rows(arguments, config.model)
     return LLMEngine.from_engine_args(arguments)
+
+
+def _extended_context(config: EngineConfig) -> dict[str, int]:
+    """Return the config keys with which vLLM takes a context that YaRN extends.
+
+    vLLM reads `max_position_embeddings` as the length after scaling. Many folders have the length before it.
+    """
+    facts = read_model_config(config.model, key="model") or {}
+    limit, longest = facts.get("max_position_embeddings"), longest_context(facts)
+    if is_yarn(facts) and isinstance(limit, int) and longest is not None and limit < config.max_model_len <= longest:
+        return {"max_position_embeddings": config.max_model_len}
+    return {}

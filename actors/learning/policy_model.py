@@ -19,6 +19,7 @@ from actors.learning.attention import ATTENTIONS, attention_for, row_arguments
 from actors.learning.logprobs import HeadSettings, TokenLogprobs
 from actors.learning.rows import RowInputs
 from contracts.errors import BadInput
+from contracts.model_config import why_untrainable
 from contracts.model_names import name_and_revision
 
 _LOGIT_CHANGES = {
@@ -154,6 +155,8 @@ _OWN_ATTENTION = "has its own attention code, which would mix the sequences of a
 
 def _why_not(config: PretrainedConfig) -> str | None:
     """Return why the learner can't train a model of this config, or None if it can."""
+    if why := why_untrainable(config.to_dict()):
+        return f"it {why}"
     if config.get_text_config() is not config:
         return f"a {config.model_type} is more than a text model, and the learner trains text models only"
     for key, harmless in _LOGIT_CHANGES.items():

@@ -1,13 +1,13 @@
 """Make the prompts of an engine's model, and check that its context is long enough for them."""
 
-import json
-from pathlib import Path
 from typing import Literal
 
 from contracts.config.data import BuiltinData
 from contracts.config.run import Config
 from contracts.errors import BadInput
+from contracts.model_config import longest_context, read_model_config
 from driver.problems.builtin.texts.templates import LEVELS
+from driver.problems.model_weights import check_weights
 from driver.problems.prompts import Prompter, load_tokenizer, worked_examples
 
 
@@ -19,6 +19,7 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
         dict.fromkeys((*config.data.languages, *config.evaluation_languages)) if section == "policy" else ("en",)
     )
     check_context(engine.model, engine.max_model_len, section=section, context=section)
+    check_weights(engine.model, key=f"{section}.model")
     levels = config.data.levels if isinstance(config.data, BuiltinData) else LEVELS
     tokenizer = load_tokenizer(
         engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
@@ -43,17 +44,9 @@ def check_context(model: str, max_model_len: int, *, section: str, context: str)
     Raises:
         BadInput: the context is too long (the message has both numbers), or the folder's config.json can't be read.
     """
-    file = Path(model) / "config.json"
-    if not Path(model).is_dir():
-        return
-    try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-        limit = facts.get("max_position_embeddings", facts.get("n_positions"))  # the second is GPT-2's name
-    except (OSError, ValueError, AttributeError) as error:
-        raise BadInput(
-            f"{section}.model = {model!r} is not a model folder: {file} can't be read ({error})", key=f"{section}.model"
-        ) from None
-    if isinstance(limit, int) and max_model_len > limit:
+    facts = read_model_config(model, key=f"{section}.model")
+    limit = None if facts is None else longest_context(facts)
+    if limit is not None and max_model_len > limit:
         raise BadInput(
             f"{context}.max_model_len {max_model_len} is longer than the context of {section}.model {model!r}, "
             f"{limit} tokens",

@@ -182,7 +182,7 @@ def plain_tokenizer(model: str, *, trust_remote_code: bool, section: str) -> "Pr
         "reach",
     ):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
-        words = tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens)
+        words = tokenizer.get_vocab().keys() - {"▁", *tokenizer.all_special_tokens}
     if not words:  # what transformers makes where a folder has a config.json and no tokenizer
         raise BadInput(
             f"{section}.model = {model!r}: its tokenizer has special tokens only; give a folder that holds the "

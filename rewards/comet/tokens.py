@@ -14,10 +14,12 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from contracts.model_names import name_and_revision
+from contracts.user_files import guarded
 
 TokenIds = tuple[int, ...]
 
 _FILE = "tokenizer.json"
+_SPACE = "▁"
 
 
 class SegmentTokenizer:
@@ -54,7 +56,9 @@ def load_tokenizer(folder_or_name: str) -> SegmentTokenizer:
     """
     try:
         if path := _find_file(folder_or_name):
-            return SegmentTokenizer(Tokenizer.from_file(str(path)))
+            with guarded(f"{path} is no tokenizer", key="comet.encoder", way_out="download or copy the encoder again"):
+                loaded = Tokenizer.from_file(str(path))
+            return SegmentTokenizer(loaded)
         name, revision = name_and_revision(folder_or_name)
         found = AutoTokenizer.from_pretrained(name, revision=revision)
     except (HfHubHTTPError, HFValidationError, OSError, ImportError) as error:
@@ -64,6 +68,10 @@ def load_tokenizer(folder_or_name: str) -> SegmentTokenizer:
         ) from error
     if not isinstance(found, PreTrainedTokenizerFast):
         raise ValueError(f"{folder_or_name} has a {type(found).__name__}; it is not the tokenizer of an XLM-R")
+    if not found.get_vocab().keys() - set(found.all_special_tokens) - {_SPACE}:  # made of a config.json alone
+        raise ValueError(
+            f"{folder_or_name} has no tokenizer; it needs {_FILE} or sentencepiece.bpe.model beside its config.json"
+        )
     return SegmentTokenizer(found.backend_tokenizer)
 
 

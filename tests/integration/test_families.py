@@ -6,8 +6,8 @@ one asks the exported model: what vLLM draws goes back to the very rank that exp
 
 import multiprocessing
 import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
@@ -62,11 +62,16 @@ class Family:
     config: type[PretrainedConfig]
     is_tied: bool
     vocab_size: int = NUM_TOKENS
+    changes: Mapping[str, object] = field(default_factory=dict)  # to SIZES
 
 
+YARN = {"rope_type": "yarn", "rope_theta": 10_000.0, "factor": 8.0, "original_max_position_embeddings": 64}
 FAMILIES = {
     "llama tied": Family(config=LlamaConfig, is_tied=True),
     "llama untied": Family(config=LlamaConfig, is_tied=False),
+    "llama, YaRN": Family(
+        config=LlamaConfig, is_tied=True, changes={"max_position_embeddings": 64, "rope_parameters": YARN}
+    ),
     "qwen2 tied": Family(config=Qwen2Config, is_tied=True),
     "qwen2 untied, padded": Family(config=Qwen2Config, is_tied=False, vocab_size=NUM_TOKENS + NUM_PADDED),
     "qwen3 tied, padded": Family(config=Qwen3Config, is_tied=True, vocab_size=NUM_TOKENS + NUM_PADDED),
@@ -97,7 +102,7 @@ class Outcome:
 
 def build(family: Family, folder: Path) -> Path:
     """Write random weights. The head's rows without a token are large: an engine that does not mask them draws them."""
-    sizes = SIZES | {"vocab_size": family.vocab_size}
+    sizes = {**SIZES, "vocab_size": family.vocab_size, **family.changes}
     config = family.config.from_dict({**sizes, **SPECIAL, "tie_word_embeddings": family.is_tied})
     torch.manual_seed(3)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

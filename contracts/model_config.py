@@ -1,0 +1,119 @@
+"""Read the config.json of a model folder: how long its context is, and what rules it out as a policy.
+
+Only the file is read: nothing is loaded. Keys are those of Hugging Face configs.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeGuard
+
+from contracts.errors import BadInput
+from contracts.user_files import read_user_json
+
+Facts = Mapping[str, object]
+
+_NUM_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
+_SCALED_BY_FACTOR = ("linear", "dynamic")
+"""RoPE scalings whose `max_position_embeddings` is the length before scaling, in every folder."""
+_OLD_GPTQ = "quantize_config.json"
+
+
+def read_model_config(model: str, *, key: str) -> Facts | None:
+    """Return the config.json of a local folder; None for a model on a hub.
+
+    Raises:
+        BadInput: the folder has none, or it can't be read.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return None
+    found = read_user_json(folder / "config.json", key=key, way_out="give the folder of a model")
+    if not isinstance(found, dict):
+        raise BadInput(
+            f"{folder / 'config.json'} holds a {type(found).__name__}; it must hold the settings of a model", key=key
+        )
+    return found
+
+
+def longest_context(facts: Facts) -> int | None:
+    """Return the most tokens that a model reads, scaled as its RoPE settings say; None if the config does not say.
+
+    YaRN (arXiv 2309.00071) reaches `factor` times its original length, also where `max_position_embeddings` still has
+    the length before scaling. Where the original length is left out, `max_position_embeddings` counts.
+    """
+    limit = facts.get("max_position_embeddings", facts.get("n_positions"))  # the second is GPT-2's name
+    if not _is_count(limit):
+        return None
+    longest = float(limit)
+    for rope in _rope_settings(facts):
+        kind, factor = rope.get("rope_type", rope.get("type")), rope.get("factor")
+        if not isinstance(factor, int | float) or isinstance(factor, bool):
+            continue
+        if kind in _SCALED_BY_FACTOR:
+            longest = limit * factor
+        elif kind == "yarn" and _is_count(original := rope.get("original_max_position_embeddings")):
+            longest = max(limit, factor * original)
+    return int(longest)
+
+
+def is_yarn(facts: Facts) -> bool:
+    """Return whether YaRN scales the model's positions."""
+    return any(rope.get("rope_type", rope.get("type")) == "yarn" for rope in _rope_settings(facts))
+
+
+def why_untrainable(facts: Facts) -> str | None:
+    """Return why a model can't be a policy, as the end of a sentence that begins with its name; None if it can.
+
+    This covers what a config says by itself. What the learner's code does not support is in `actors/learning`.
+    """
+    if quantised := facts.get("quantization_config", facts.get("compression_config")):
+        kind = quantised.get("quant_method", "unknown") if isinstance(quantised, Mapping) else "unknown"
+        return (
+            f"has quantised weights ({kind}), and training needs full ones; choose the model that it was made from (a "
+            "pivot may be quantised)"
+        )
+    for name in _NUM_EXPERTS:
+        value = facts.get(name)
+        counts = value if isinstance(value, list) else [value]
+        if any(_is_count(count) and count > 1 for count in counts):
+            return (
+                f"is a mixture of experts ({name} = {value}): an adapter would leave fused experts out, and their "
+                "weights can't be sent to vLLM by name; choose a dense model (a pivot may have experts)"
+            )
+    if any(rope.get("rope_type", rope.get("type")) == "dynamic" for rope in _rope_settings(facts)):
+        return (
+            'has RoPE scaling "dynamic", which vLLM and transformers compute differently; choose another model, or '
+            "another rope_scaling in a copy of its config.json"
+        )
+    return None
+
+
+def check_trainable(model: str, *, key: str) -> None:
+    """Refuse a local folder that can't be a policy; a model on a hub is checked when the learner loads it.
+
+    Raises:
+        BadInput: it can't, with the reason.
+    """
+    facts = read_model_config(model, key=key)
+    if facts is None:
+        return
+    why = why_untrainable(facts)
+    if why is None and (Path(model) / _OLD_GPTQ).exists():
+        why = f"has quantised weights ({_OLD_GPTQ}), and training needs full ones; choose the model it was made from"
+    if why is not None:
+        raise BadInput(f"{key} = {model!r} {why}", key=key)
+
+
+def _rope_settings(facts: Facts) -> Iterator[Mapping[str, object]]:
+    """Yield the RoPE settings of the model: one, or one for each kind of layer."""
+    found = facts.get("rope_parameters") or facts.get("rope_scaling")
+    if not isinstance(found, Mapping):
+        return
+    if "rope_type" in found or "type" in found:
+        yield found
+    else:
+        yield from (settings for settings in found.values() if isinstance(settings, Mapping))
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

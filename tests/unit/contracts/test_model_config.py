@@ -1,0 +1,83 @@
+"""What a model's config.json says before anything is loaded: its context, and whether it can be a policy."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contracts.model_config import check_trainable, longest_context, read_model_config, why_untrainable
+from tests.refusals import refused
+
+DENSE: dict[str, object] = {"model_type": "llama", "max_position_embeddings": 64, "quantization_config": None}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, None),
+        ({"max_position_embeddings": "long"}, None),
+        ({"max_position_embeddings": True}, None),
+        ({"n_positions": 32}, 32),
+        (DENSE, 64),
+        (DENSE | {"rope_scaling": None}, 64),
+        (DENSE | {"rope_scaling": "yarn"}, 64),
+        (DENSE | {"rope_scaling": {"type": "linear", "factor": 2.0}}, 128),
+        (DENSE | {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}}, 256),
+        (DENSE | {"rope_parameters": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 16}}, 64),
+        (DENSE | {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, 64),
+        (DENSE | {"rope_parameters": {"rope_type": "yarn", "factor": None}}, 64),
+        (DENSE | {"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8}}}, 512),
+        (DENSE | {"rope_parameters": {"rope_type": "llama3", "factor": 8, "original_max_position_embeddings": 8}}, 64),
+    ],
+)
+def test_a_context_is_as_long_as_its_scaling_makes_it(facts: dict[str, object], expected: int | None) -> None:
+    assert longest_context(facts) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_experts": 4},
+        {"num_local_experts": 8},
+        {"n_routed_experts": 64},
+        {"moe_num_experts": [64, 64]},
+        {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+        {"quantization_config": {"quant_method": "awq"}},
+        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
+        {"quantization_config": {"quant_method": "fp8"}},
+        {"quantization_config": {"quant_method": "compressed-tensors"}},
+        {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+    ],
+)
+def test_a_model_that_can_t_be_trained_is_refused_by_its_key(tmp_path: Path, change: dict[str, object]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(DENSE | change), encoding="utf-8")
+    with refused("policy.model", str(tmp_path)):
+        check_trainable(str(tmp_path), key="policy.model")
+
+
+@pytest.mark.parametrize("change", [{}, {"num_experts": 1}, {"n_routed_experts": None}, {"num_experts": False}])
+def test_a_dense_model_of_full_weights_can_be_trained(tmp_path: Path, change: dict[str, object]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(DENSE | change), encoding="utf-8")
+    check_trainable(str(tmp_path), key="policy.model")
+    assert why_untrainable(DENSE | change) is None
+
+
+def test_the_settings_file_of_older_gptq_models_is_known(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(DENSE), encoding="utf-8")
+    (tmp_path / "quantize_config.json").write_text('{"bits": 4}', encoding="utf-8")
+    with refused("policy.model", "quantize_config.json"):
+        check_trainable(str(tmp_path), key="policy.model")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b'{"a": ' + b"9" * 5000 + b"}", b'{"a":' * 100_000])
+def test_a_damaged_config_is_refused_by_its_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with refused("pivot.model", str(tmp_path / "config.json")):
+        read_model_config(str(tmp_path), key="pivot.model")
+
+
+def test_a_folder_without_config_is_refused_and_a_hub_name_is_left_to_the_library(tmp_path: Path) -> None:
+    with refused("policy.model", "config.json"):
+        read_model_config(str(tmp_path), key="policy.model")
+    assert read_model_config("someone/some-model", key="policy.model") is None
+    check_trainable("someone/some-model", key="policy.model")
