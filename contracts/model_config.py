@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeGuard
 
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+
 from contracts.errors import BadInput
+from contracts.model_names import name_and_revision
 from contracts.user_files import read_user_json
 
 Facts = Mapping[str, object]
@@ -19,20 +23,28 @@ _OLD_GPTQ = "quantize_config.json"
 
 
 def read_model_config(model: str, *, key: str) -> Facts | None:
-    """Return the config.json of a local folder; None for a model on a hub.
+    """Return the config.json of a local folder, or of a hub's model that was downloaded; None for any other model.
 
     Raises:
         BadInput: the folder has none, or it can't be read.
     """
-    folder = Path(model)
-    if not folder.is_dir():
+    file = Path(model) / "config.json" if Path(model).is_dir() else _downloaded(model)
+    if file is None:
         return None
-    found = read_user_json(folder / "config.json", key=key, way_out="give the folder of a model")
+    found = read_user_json(file, key=key, way_out="give the folder of a model")
     if not isinstance(found, dict):
-        raise BadInput(
-            f"{folder / 'config.json'} holds a {type(found).__name__}; it must hold the settings of a model", key=key
-        )
+        raise BadInput(f"{file} holds a {type(found).__name__}; it must hold the settings of a model", key=key)
     return found
+
+
+def _downloaded(model: str) -> Path | None:
+    """Return the config.json of a hub's model in the hub's cache; None where it isn't there."""
+    name, revision = name_and_revision(model)
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision)
+    except HFValidationError:
+        return None  # no name that a hub knows: loading it says so
+    return Path(found) if isinstance(found, str) else None
 
 
 def longest_context(facts: Facts) -> int | None:
@@ -89,7 +101,7 @@ def why_untrainable(facts: Facts) -> str | None:
 
 
 def check_trainable(model: str, *, key: str) -> None:
-    """Refuse a local folder that can't be a policy; a model on a hub is checked when the learner loads it.
+    """Refuse a model that can't be a policy; one that isn't on this machine is checked when the learner loads it.
 
     Raises:
         BadInput: it can't, with the reason.

@@ -69,7 +69,6 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
         BadInput: the first mistake that is found.
     """
     languages = config.data.languages
-    check_trainable(config.policy.model, key="policy.model")
     is_imitating = isinstance(config.algorithm, SftConfig)
     asks_pivot = not isinstance(config.algorithm, SftConfig) or config.algorithm.sft_target == "pivot"
     if config.evaluation.before or config.evaluation.after:
@@ -80,6 +79,7 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
     if asks_pivot and config.pivot.cache_folder is not None:
         check_folder(config.pivot.cache_folder)
     pivot_prompter = engine_prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks
+    check_trainable(config.policy.model, key="policy.model")  # a hub's config.json is here since its tokenizer is
     source = open_source(config.data, languages=languages, seed=config.run.seed)
     num_items = MAX_CHECKED_PROMPTS // len(languages)
     for problem in first_problems(source, languages, num_items=num_items):

@@ -37,7 +37,7 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
 def check_context(model: str, max_model_len: int, *, section: str, context: str) -> None:
     """Refuse a context that is longer than a local model was made for.
 
-    A model on a hub is checked by vLLM when it is loaded.
+    A model that is not on this machine is checked by vLLM when it is loaded.
 
     `section` names the model, `context` the section whose max_model_len it is.
 

@@ -81,3 +81,14 @@ def test_a_folder_without_config_is_refused_and_a_hub_name_is_left_to_the_librar
         read_model_config(str(tmp_path), key="policy.model")
     assert read_model_config("someone/some-model", key="policy.model") is None
     check_trainable("someone/some-model", key="policy.model")
+    assert read_model_config("no name: of a hub", key="policy.model") is None
+
+
+def test_the_config_of_a_downloaded_model_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    folder = tmp_path / "models--someone--some-model"
+    (folder / "snapshots" / commit).mkdir(parents=True)
+    (folder / "snapshots" / commit / "config.json").write_text(json.dumps(DENSE | {"num_experts": 8}), encoding="utf-8")
+    with refused("policy.model", "someone/some-model"):
+        check_trainable(f"someone/some-model@{commit}", key="policy.model")
