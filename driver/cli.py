@@ -29,7 +29,7 @@ COMMANDS = {
     "calibrate": "measure what faithful solutions earn in each language, so that the encoder favours no language",
     "references": "fill the reference cache before runs: asks the pivot for every item that is not in it",
     "report": "write report.html of a run folder again, also of a run that is still going",
-    "verify": "prove from a run folder that every group was learned from once or dropped with a reason",
+    "verify": "prove from a run folder what became of every group, and that rewards and files are right",
     "plan": "print what a config would start: actors, devices, memory, batch sizes; starts nothing",
 }
 OF_A_FOLDER = ("report", "verify")
@@ -131,6 +131,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object, last on stdout")
     if command in OF_A_FOLDER:
         parser.add_argument("folder", help="a run folder, e.g. runs/quickstart-20260101-120000")
+        if command == "verify":
+            parser.add_argument("--shards", action="store_true", help="read every byte of checkpoints and export")
     else:
         parser.add_argument(
             "words",

@@ -1,4 +1,4 @@
-"""`verify`: check that a run folder proves that every group was learned from exactly once or dropped with a reason."""
+"""`verify`: check what a run folder proves of its run, and print what that is."""
 
 import argparse
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from contracts.errors import BadInput
 from driver.tracking.run_folder import RunFolder, sole_writer
-from driver.tracking.verify.check_run import check_run, summarise_run
+from driver.tracking.verify.check_run import check_claims, not_checked_in, proved_by, summarise_run
 from driver.tracking.verify.records import read_records
 
 
@@ -19,7 +19,7 @@ def one_line(failure: BaseException) -> str:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
-    """Print what a run did and every violation; return both, the violations as lines under "violations".
+    """Print what a run did, what its folder proves and every violation; return all of it, each list as lines.
 
     Raises:
         BadInput: the folder holds no training run, or one that is still going.
@@ -31,16 +31,28 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         raise BadInput(f"{folder} holds no training run: it has no config.toml or no events.jsonl", key="folder")
     with sole_writer(folder):
         try:
-            records = read_records(folder)
+            records = read_records(folder, reads_shards=arguments.shards)
         except (pa.ArrowException, OSError, KeyError, TypeError) as damage:
             raise BadInput(
                 f"{folder} can't be read completely: {type(damage).__name__}: {one_line(damage)}", key="folder"
             ) from None
-    summary, violations = summarise_run(records), [violation.text for violation in check_run(records)]
+    summary, found = summarise_run(records), check_claims(records)
+    violations = [violation.text for wrong in found.values() for violation in wrong]
     console = Console(stderr=arguments.json, highlight=False, markup=False)
     for line in summary.lines():
         console.print(line, soft_wrap=True)
+    proved, not_checked = proved_by(records, found), not_checked_in(records)
+    for claim in proved:
+        console.print(f"proved: {claim}", soft_wrap=True)
+    for what in not_checked:
+        console.print(f"not checked: {what}", soft_wrap=True)
     for violation in violations:
         console.print(f"violation: {violation}", soft_wrap=True)
     console.print(f"{len(violations) or 'no'} violations: {folder}", soft_wrap=True)
-    return {"run_folder": str(folder), "violations": violations, **asdict(summary)}
+    return {
+        "run_folder": str(folder),
+        "violations": violations,
+        "proved": proved,
+        "not_checked": not_checked,
+        **asdict(summary),
+    }

@@ -4,17 +4,21 @@ A damage returns the check that has to find it and what the violation is about.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contracts.files import swap_folders
+from contracts.sealed_folder import seal_folder
 from driver.run_state.state import STATE
 from driver.tracking.line_logs import read_lines, replace_lines
 from driver.tracking.run_folder import RunFolder
-from driver.tracking.verify import draw_checks, step_checks
-from driver.tracking.verify.records import RunRecords, Violation
+from driver.tracking.verify import draw_checks, reward_checks, step_checks
+from driver.tracking.verify.checkpoint_records import Violation
+from driver.tracking.verify.records import RunRecords
 from tests.runs.recorded_run import RecordedRun, RecordedStep, a_draw
 
 Line = dict[str, object]
@@ -35,6 +39,7 @@ def finished(place: Path) -> RunFolder:
     run = RecordedRun(place)
     for step in STEPS:
         run.step(step)
+    run.export()
     return run.finish(unused=UNUSED)
 
 
@@ -277,6 +282,173 @@ def split_a_group_over_two_steps(folder: RunFolder) -> Found:
     return step_checks.groups_are_whole, f"group {group_id(8)}"
 
 
+def split_a_groups_problem(folder: RunFolder) -> Found:
+    seen: list[object] = []
+    change_rows(
+        folder,
+        lambda row: (
+            [row | {"question": "Wie alt?"}]
+            if row["group_id"] == group_id(8) and not seen.append(1) and len(seen) == 1
+            else [row]
+        ),
+    )
+    return draw_checks.rows_are_of_their_draw, f"group {group_id(8)}"
+
+
+def record_rows_in_another_language(folder: RunFolder) -> Found:
+    set_in_group(folder, 9, language="de")
+    return draw_checks.rows_are_of_their_draw, f"group {group_id(9)}"
+
+
+def record_rows_of_another_item(folder: RunFolder) -> Found:
+    set_in_group(folder, 9, item_id="set/5")
+    return draw_checks.rows_are_of_their_draw, f"group {group_id(9)}"
+
+
+# --- rewards ----------------------------------------------------------------------------------------------------------
+
+
+def raise_a_reward(folder: RunFolder) -> Found:
+    change_rows(folder, lambda row: [row | {"reward": 0.75} if row["reward"] == 0.5 else row])
+    return reward_checks.rewards_follow_from_their_parts, f"group {group_id(1)}"
+
+
+def lower_a_part(folder: RunFolder) -> Found:
+    change_rows(folder, lambda row: [row | {"part_numbers": 0.0} if row["reward"] == 0.5 else row])
+    return reward_checks.rewards_follow_from_their_parts, f"group {group_id(1)}"
+
+
+def lose_a_part(folder: RunFolder) -> Found:
+    set_in_group(folder, 3, part_answer=None)
+    return reward_checks.rewards_follow_from_their_parts, f"group {group_id(3)}"
+
+
+def pay_for_what_a_gate_shut_out(folder: RunFolder) -> Found:
+    set_in_group(folder, 5, gate_language=False)
+    return reward_checks.rewards_follow_from_their_parts, f"group {group_id(5)}"
+
+
+def lose_a_gate(folder: RunFolder) -> Found:
+    table = pq.read_table(folder.samples)
+    pq.write_table(table.drop_columns(["gate_copying"]), folder.samples)
+    return reward_checks.rewards_follow_from_their_parts, f"group {group_id(0)}"
+
+
+# --- draws of the seed ------------------------------------------------------------------------------------------------
+
+
+def learn_from_another_problem(folder: RunFolder) -> Found:
+    set_in_group(folder, 9, group_id="9/set/5/sw", item_id="set/5")
+    return draw_checks.draws_are_those_of_the_seed, "draw 9"
+
+
+def learn_in_another_language(folder: RunFolder) -> Found:
+    set_in_group(folder, 9, group_id="9/set/4/de", language="de")
+    return draw_checks.draws_are_those_of_the_seed, "draw 9"
+
+
+def learn_from_another_question(folder: RunFolder) -> Found:
+    set_in_group(folder, 9, question="Wie alt?")
+    return draw_checks.draws_are_those_of_the_seed, "draw 9"
+
+
+def drop_another_problem(folder: RunFolder) -> Found:
+    change_lines(
+        folder.events,
+        lambda lines: [line.update(group_id="4/set/9/de") for line in lines if line["group_id"] == group_id(4)],
+    )
+    return draw_checks.draws_are_those_of_the_seed, "draw 4"
+
+
+def keep_another_draw_open(folder: RunFolder) -> Found:
+    change_state(folder, 2, lambda state: state["open"]["again"][0].update(place=9))  # type: ignore[index]
+    return draw_checks.draws_are_those_of_the_seed, "draw 7"
+
+
+def go_on_with_another_seed(folder: RunFolder) -> Found:
+    change_state(folder, 2, lambda state: state["open"]["stream"].update(seed=8))  # type: ignore[index]
+    return draw_checks.checkpoints_belong_to_the_run, "step-000002"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _file_damage(about: str) -> Found:
+    return draw_checks.files_are_as_they_were_written, about
+
+
+def lose_a_state(folder: RunFolder) -> Found:
+    (folder.checkpoints / "step-000002" / STATE).unlink()
+    return _file_damage(f"step-000002/{STATE}")
+
+
+def garble_a_state(folder: RunFolder) -> Found:
+    (folder.checkpoints / "step-000004" / STATE).write_text("[]", encoding="utf-8")
+    return _file_damage(f"step-000004/{STATE}")
+
+
+def garble_groups(folder: RunFolder) -> Found:
+    (folder.checkpoints / "step-000002" / "groups.parquet").write_bytes(b"PAR1")
+    return _file_damage("step-000002/groups.parquet")
+
+
+def lose_a_manifest(folder: RunFolder) -> Found:
+    (folder.checkpoints / "step-000002" / "manifest.json").unlink()
+    return _file_damage("step-000002/manifest.json")
+
+
+def lose_a_shard(folder: RunFolder) -> Found:
+    (folder.checkpoints / "step-000002" / "learner" / "policy" / "shard.pt").unlink()
+    return _file_damage("step-000002/learner/policy/shard.pt")
+
+
+def cut_a_shard(folder: RunFolder) -> Found:
+    (folder.checkpoints / "step-000002" / "learner" / "policy" / "shard.pt").write_bytes(b"weights")
+    return _file_damage("step-000002/learner/policy/shard.pt")
+
+
+def add_a_file(folder: RunFolder) -> Found:
+    (folder.checkpoints / "step-000002" / "learner" / "more.pt").write_bytes(b"anything")
+    return _file_damage("step-000002/learner/more.pt")
+
+
+def exchange_two_checkpoints(folder: RunFolder) -> Found:
+    swap_folders(folder.checkpoints / "step-000002", folder.checkpoints / "step-000004")
+    return _file_damage("step-000004")
+
+
+def lose_the_newest_checkpoint(folder: RunFolder) -> Found:
+    shutil.rmtree(folder.checkpoints / "step-000004")
+    return _file_damage("latest")
+
+
+def lose_every_checkpoint(folder: RunFolder) -> Found:
+    for path in folder.checkpoints.glob("step-*"):
+        shutil.rmtree(path)
+    return _file_damage("latest")
+
+
+def lose_a_file_of_the_export(folder: RunFolder) -> Found:
+    (folder.checkpoints / "final" / "model.safetensors").unlink()
+    return _file_damage("final/model.safetensors")
+
+
+def mix_two_exports(folder: RunFolder) -> Found:
+    (folder.checkpoints / "final" / "model-00002-of-00002.safetensors").write_text("weights")
+    return _file_damage("final/model-00002-of-00002.safetensors")
+
+
+def lose_the_manifest_of_the_export(folder: RunFolder) -> Found:
+    (folder.checkpoints / "final" / "manifest.json").unlink()
+    return _file_damage("final/manifest.json")
+
+
+def keep_an_export_of_before(folder: RunFolder) -> Found:
+    place = folder.checkpoints / "final"
+    seal_folder(place, {"format": 1, "run": folder.path.name, "step": 3})
+    return _file_damage("final")
+
+
 DAMAGES = (
     *(double_a_step, lose_a_step, lose_the_last_steps_metrics, lose_a_loss),
     *(push_an_older_version, learn_with_an_older_version, learn_with_two_versions),
@@ -288,4 +460,11 @@ DAMAGES = (
     *(lose_an_open_draw, sample_again_what_was_learned, keep_a_draw_twice, start_a_draw_again),
     *(keep_older_weights, keep_a_step_that_never_was),
     *(say_fewer_were_dropped, summarise_a_step_too_many, split_a_group_over_two_steps),
+    *(split_a_groups_problem, record_rows_in_another_language, record_rows_of_another_item),
+    *(raise_a_reward, lower_a_part, lose_a_part, pay_for_what_a_gate_shut_out, lose_a_gate),
+    *(learn_from_another_problem, learn_in_another_language, learn_from_another_question, drop_another_problem),
+    *(keep_another_draw_open, go_on_with_another_seed),
+    *(lose_a_state, garble_a_state, garble_groups, lose_a_manifest, lose_a_shard, cut_a_shard, add_a_file),
+    *(exchange_two_checkpoints, lose_the_newest_checkpoint, lose_every_checkpoint),
+    *(lose_a_file_of_the_export, mix_two_exports, lose_the_manifest_of_the_export, keep_an_export_of_before),
 )

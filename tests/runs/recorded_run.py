@@ -3,7 +3,9 @@
 A run is a list of `RecordedStep`s; nothing is generated, and no learner learns. Tests damage the folder afterwards.
 """
 
+import asyncio
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 from rich.console import Console as Terminal
 
 from contracts.batches import PushResult, StepResult
+from contracts.config.reward import GatesConfig
 from contracts.config.run import Config
 from contracts.rollouts import (
     DroppedGroup,
@@ -22,9 +25,12 @@ from contracts.rollouts import (
     ScoredGroup,
     Unscored,
 )
+from driver.export.folder import EXPORT, export_to
+from driver.problems.sources import open_source
+from driver.problems.stream import permuted
 from driver.references.store import ReferenceCounts
 from driver.run_state.buffered_groups import write_groups
-from driver.run_state.checkpoint_files import GROUPS
+from driver.run_state.checkpoint_files import GROUPS, LEARNER, seal
 from driver.run_state.state import RunState, write_state
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console
@@ -35,6 +41,9 @@ from tests.builders import a_config, a_reference
 
 GROUP_SIZE = 3
 LANGUAGES = ("de", "sw")
+SEED = 7
+NUM_ITEMS = 32
+GATES = dict.fromkeys(GatesConfig().switches, True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,18 @@ class RecordedStep:
     version: int  # of the weights that learned
     ages: tuple[int, int] = (0, 0)  # of the oldest and the newest token, in versions
     open: tuple[int, ...] | None = None  # draws in flight at a checkpoint after the step; the first half is ready
+
+
+def write_problems(path: Path) -> Path:
+    """Write the problems of a run, in the order that makes SEED draw the items set/0, set/1, ... in every language."""
+    drawn = {permuted(place, NUM_ITEMS, key=f"{SEED}/0"): a_draw(2 * place).problem for place in range(NUM_ITEMS)}
+    rows = [
+        {"item_id": problem.item_id, "language": language, "question": problem.question, "question_en": "How many?"}
+        for _, problem in sorted(drawn.items())
+        for language in LANGUAGES
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
 
 
 def a_draw(number: int) -> PromptDraw:
@@ -63,8 +84,8 @@ def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_equ
         token_ids=(5, 6), logprobs=(-0.5, -0.5), text="7", finish_reason="stop", token_versions=(oldest, newest)
     )
     scores: list[Score | Unscored] = [
-        Score(reward=0.0 if is_equal else index / 4, parts={"answer": 0.0}, gates={"language": True}, answer="7")
-        for index in range(GROUP_SIZE)
+        Score(reward=reward, parts=dict.fromkeys(("answer", "reasoning", "numbers"), reward), gates=GATES, answer="7")
+        for reward in (0.0 if is_equal else index / 4 for index in range(GROUP_SIZE))
     ]
     if number % 2 == 0 and not is_equal:
         scores[-1] = Unscored(reason="timeout")
@@ -80,8 +101,8 @@ def a_group(number: int, *, version: int, ages: tuple[int, int] = (0, 0), is_equ
 def recorded_config(folder: Path, *, max_staleness: int = 1, algorithm: str = "grpo") -> Config:
     sampled = {} if algorithm == "sft" else {"group_size": GROUP_SIZE, "max_staleness": max_staleness}
     return a_config(
-        run={"folder": str(folder), "name": "recorded"},
-        data={"languages": LANGUAGES},
+        run={"folder": str(folder), "name": "recorded", "seed": SEED},
+        data={"languages": LANGUAGES, "source": "jsonl", "path": str(write_problems(folder / "problems.jsonl"))},
         algorithm={"name": algorithm, "steps": 100, "groups_per_step": 4} | sampled,
     )
 
@@ -96,6 +117,7 @@ class RecordedRun:
         console.start_steps(100)
         self._recorder = RunRecorder(self.folder, console, watch=ConsistencyWatch(floor=0, steps=1))
         self._num_steps = 0
+        self._problems = open_source(config.data, languages=LANGUAGES, seed=SEED).fingerprint
         self._samples = algorithm != "sft"
 
     def step(self, done: RecordedStep) -> None:
@@ -141,10 +163,10 @@ class RecordedRun:
                         "number": max([*done.learned, *done.no_signal, *done.rejected, *in_flight], default=-1) + 1,
                         "places": {},
                         "turns": {},
-                        "seed": 7,
+                        "seed": SEED,
                         "languages": list(LANGUAGES),
                         "shares": [1, 1],
-                        "fingerprint": "abc",
+                        "fingerprint": self._problems,
                         "curriculum": {},
                     },
                     "again": [
@@ -153,9 +175,23 @@ class RecordedRun:
                     ],
                 },
                 num_ranks=2,
-                seed=7,
+                seed=SEED,
             ),
         )
+        (place / LEARNER / "policy").mkdir(parents=True)
+        (place / LEARNER / "policy" / "shard.pt").write_bytes(b"weights" * 100)
+        seal(place, step=self._num_steps, metric="off", score=None, fingerprints={})
+        (self.folder.checkpoints / "latest").write_text(f"{place.name}\n", encoding="utf-8")
+
+    def export(self) -> None:
+        """Export the policy after the last step, as some text."""
+
+        async def write(aside: Path) -> None:
+            aside.mkdir()
+            (aside / "model.safetensors").write_text("weights")
+
+        place = self.folder.checkpoints / EXPORT
+        asyncio.run(export_to(place, write, run=self.folder.path.name, step=self._num_steps))
 
     def event(self, kind: str, reason: str) -> None:
         self._recorder.event(kind, reason)

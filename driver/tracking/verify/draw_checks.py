@@ -7,7 +7,9 @@ yields one violation for every place where it does not hold, over the run and at
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from driver.tracking.verify.records import RUN_ENDED, CheckpointRecord, OpenDraw, RunRecords, Violation
+from driver.tracking.verify.checkpoint_records import CheckpointRecord, OpenDraw, Violation
+from driver.tracking.verify.problem_checks import SeedDraws, SeenDraw, wrong_draws
+from driver.tracking.verify.records import RUN_ENDED, RunRecords
 from driver.tracking.verify.step_checks import numbers
 
 
@@ -67,6 +69,53 @@ def groups_are_known(records: RunRecords) -> Iterator[Violation]:
             yield _of_draw(number, f"is two groups: {ids[number]} and {group_id}")
 
 
+def rows_are_of_their_draw(records: RunRecords) -> Iterator[Violation]:
+    """Check that a group's rows are of one question, of the item and language that its id names."""
+    for group in records.groups:
+        _, item_id, language = _parts_of(group.group_id)
+        if len(group.problems) > 1:
+            yield _of_group(group.group_id, f"in step {group.step} has rows of several questions, items or languages")
+        for other_item, other_language, _ in group.problems[:1]:
+            if (other_item, other_language) != (item_id, language):
+                yield _of_group(
+                    group.group_id,
+                    f"in step {group.step} has rows of item {other_item!r} in {other_language}",
+                )
+
+
+def draws_are_those_of_the_seed(records: RunRecords) -> Iterator[Violation]:
+    """Check languages, items and questions against the draws of run.seed, where these can be made again."""
+    if not isinstance(records.draws, SeedDraws):
+        return
+    seen = [_seen(group_id) for group_id in sorted(_closed(records))]
+    seen += [_seen(group.group_id, question=group.problems[0][2]) for group in records.groups]
+    for checkpoint in records.checkpoints:
+        for draw in checkpoint.open:
+            found = _seen(draw.group_id) if draw.group_id else None
+            seen.append(
+                SeenDraw(
+                    number=draw.number,
+                    item_id=found.item_id if found else "",
+                    language=draw.language,
+                    where=f"open in {checkpoint.name}",
+                    place=draw.place,
+                )
+            )
+    yield from wrong_draws(records.draws, [draw for draw in seen if draw.number >= 0])
+
+
+def _seen(group_id: str, *, question: str | None = None) -> SeenDraw:
+    number, item_id, language = _parts_of(group_id)
+    return SeenDraw(number=number, item_id=item_id, language=language, where=f"group {group_id}", question=question)
+
+
+def _parts_of(group_id: str) -> tuple[int, str, str]:
+    """Return draw, item and language of a group's id; -1 for a draw that it doesn't name."""
+    number = number_of(group_id)
+    head, _, language = group_id.rpartition("/")
+    return -1 if number is None else number, head.partition("/")[2], language
+
+
 def no_draw_is_lost(records: RunRecords) -> Iterator[Violation]:
     """Check that each draw that was started is closed, or is drawn again by the next start."""
     closed = {number for group_id in _closed(records) if (number := number_of(group_id)) is not None}
@@ -115,6 +164,11 @@ def checkpoints_belong_to_the_run(records: RunRecords) -> Iterator[Violation]:
                 checkpoint.name,
                 f"checkpoint {checkpoint.name} is of step {checkpoint.step}, which metrics.jsonl does not have",
             )
+        if checkpoint.seed != records.seed:
+            yield Violation(
+                checkpoint.name,
+                f"checkpoint {checkpoint.name} is of seed {checkpoint.seed}; run.seed is {records.seed}",
+            )
         pushed = [
             version
             for line in records.steps
@@ -126,6 +180,14 @@ def checkpoints_belong_to_the_run(records: RunRecords) -> Iterator[Violation]:
                 f"checkpoint {checkpoint.name} has policy version {checkpoint.policy_version}, below version "
                 f"{max(pushed):g}, which had been pushed before",
             )
+
+
+def files_are_as_they_were_written(records: RunRecords) -> Iterator[Violation]:
+    """Check that checkpoints and export have the files of their manifests and no others, and state and pointers fit."""
+    yield from records.sealed.faults
+    step, last = records.sealed.export_step, max((line.step for line in records.steps), default=0)
+    if step is not None and (step > last or (records.is_finished and step != last)):
+        yield Violation("final", f"the export is of step {step}, and the last step of the run is {last}")
 
 
 def _of_group(group_id: str, wrong: str) -> Violation:

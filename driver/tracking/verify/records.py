@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 
 from contracts.config.learning import PolicyGradientConfig
 from contracts.config.load import load_run_config
+from contracts.config.reward import RewardConfig
 from contracts.errors import BadInput
 from contracts.user_files import guarded
-from driver.run_state.buffered_groups import read_groups
-from driver.run_state.checkpoint_files import GROUPS
-from driver.run_state.state import STATE, read_state
 from driver.tracking.line_logs import Event, read_events, step_lines
 from driver.tracking.run_folder import RunFolder
+from driver.tracking.verify.checkpoint_records import CheckpointRecord, SealedFolders, read_sealed_folders
+from driver.tracking.verify.problem_checks import SeedDraws, seed_draws
 
 KILLED = "killed"
 """Status of a run without a summary: it was killed before it could write one."""
@@ -35,17 +35,9 @@ The checkpoint of that step is older. It still has the draw among the open ones,
 
 _COLUMNS = (
     *("step", "group_id", "learned", "learner_version", "policy_version", "last_policy_version"),
-    *("reward", "unscored_reason"),
+    *("reward", "unscored_reason", "item_id", "language", "question"),
 )
-_CHECKPOINT = re.compile(r"step-(\d{6,})")
 _PART = re.compile(r"step-(\d{8,})\.parquet")
-
-
-class Violation(NamedTuple):
-    """Hold one thing that is wrong with a run."""
-
-    about: str  # the step, group, draw, checkpoint or file that is wrong, e.g. "step 3"
-    text: str  # the whole sentence, for a person
 
 
 class StepLine(NamedTuple):
@@ -64,6 +56,8 @@ class SampleRow(NamedTuple):
     newest_version: int
     reward: float | None
     unscored_reason: str | None
+    parts: Mapping[str, float]  # by name; those that were recorded
+    gates: Mapping[str, bool]  # by name; False is shut
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,31 +66,13 @@ class GroupRows:
 
     step: int
     group_id: str
+    problems: tuple[tuple[str, str, str], ...]  # item, language and question of the rows, each once
     rows: tuple[SampleRow, ...]
 
     @property
     def learner_version(self) -> int | None:
         """Return the version of the weights that learned from the group; None where none did."""
         return max((row.learner_version for row in self.rows if row.learner_version is not None), default=None)
-
-
-class OpenDraw(NamedTuple):
-    """Hold a draw that a checkpoint keeps as neither learned from nor dropped."""
-
-    number: int
-    group_id: str  # empty where only its language is known
-    language: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckpointRecord:
-    """Hold what a checkpoint says of the groups."""
-
-    name: str
-    step: int
-    policy_version: int
-    next_number: int  # of the next draw: all draws with lower numbers were started
-    open: tuple[OpenDraw, ...]  # to be sampled again, or ready to be learned from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,12 +84,16 @@ class RunRecords:
     group_size: int
     max_staleness: int
     languages: tuple[str, ...]
+    seed: int
     steps: tuple[StepLine, ...]  # in the order of the lines
     groups: tuple[GroupRows, ...]  # in the order of the steps
     drops: tuple[Event, ...]  # group_dropped
     imitated: tuple[Event, ...]  # group_learned: groups without samples that were learned from
     events: tuple[Event, ...]  # all others
-    checkpoints: tuple[CheckpointRecord, ...]  # oldest first
+    sealed: SealedFolders  # checkpoints and export
+    reward: RewardConfig | None  # None: nothing was rewarded
+    draws: SeedDraws | str  # or why they can't be made again
+    reads_shards: bool  # whether every byte of checkpoints and export was read
     steps_in_summary: int | None  # by summary.json; None: it has none, because the run was killed
     unfinished_steps: tuple[int, ...]  # steps with samples that the run did not finish; the next start removes them
 
@@ -121,9 +101,14 @@ class RunRecords:
     def is_finished(self) -> bool:
         return self.status == "finished"
 
+    @property
+    def checkpoints(self) -> tuple[CheckpointRecord, ...]:
+        """Return the checkpoints whose state can be read, oldest first."""
+        return self.sealed.checkpoints
 
-def read_records(path: Path) -> RunRecords:
-    """Return what the folder at `path` says of its run.
+
+def read_records(path: Path, *, reads_shards: bool = False) -> RunRecords:
+    """Return what the folder at `path` says of its run; with `reads_shards` every byte of its checkpoints is read.
 
     A run that was stopped or killed may have begun a step that it has no metrics of. The files of such a step count for
     nothing, as they do when the run is started again.
@@ -143,6 +128,7 @@ def read_records(path: Path) -> RunRecords:
     events = read_events(folder.events)
     counted = [group for group in groups if status == "finished" or group.step <= last_step]
     known = [event for event in events if status == "finished" or (event.step or 0) <= last_step]
+    sealed = read_sealed_folders(folder.checkpoints, reads_shards=reads_shards)
     unfinished = sorted({group.step for group in groups} - {group.step for group in counted})
     return RunRecords(
         folder=path,
@@ -150,12 +136,16 @@ def read_records(path: Path) -> RunRecords:
         group_size=algorithm.samples_per_problem,
         max_staleness=algorithm.max_staleness if isinstance(algorithm, PolicyGradientConfig) else 0,
         languages=tuple(config.data.languages),
+        seed=config.run.seed,
         steps=steps,
         groups=tuple(counted),
         drops=tuple(event for event in known if event.kind == "group_dropped"),
         imitated=tuple(event for event in known if event.kind == "group_learned"),
         events=tuple(event for event in known if event.kind not in ("group_dropped", "group_learned")),
-        checkpoints=tuple(_checkpoints(folder.checkpoints)),
+        sealed=sealed,
+        reward=config.reward if isinstance(algorithm, PolicyGradientConfig) else None,
+        draws=seed_draws(config, sealed.checkpoints),
+        reads_shards=reads_shards,
         steps_in_summary=steps_in_summary,
         unfinished_steps=tuple(unfinished),
     )
@@ -181,8 +171,11 @@ def _steps(path: Path) -> Iterator[StepLine]:
 def _groups(path: Path) -> list[GroupRows]:
     """Return the groups of each step, in the order of their first rows."""
     found: dict[tuple[int, str], list[SampleRow]] = defaultdict(list)
+    problems: dict[tuple[int, str], dict[tuple[str, str, str], None]] = defaultdict(dict)
     for record in _sample_records(path):
-        found[record["step"], record["group_id"]].append(
+        key = record["step"], record["group_id"]
+        problems[key][record["item_id"], record["language"], record["question"]] = None
+        found[key].append(
             SampleRow(
                 learned=record["learned"],
                 learner_version=record["learner_version"],
@@ -190,9 +183,21 @@ def _groups(path: Path) -> list[GroupRows]:
                 newest_version=record["last_policy_version"],
                 reward=record["reward"],
                 unscored_reason=record["unscored_reason"],
+                parts=_named(record, "part_"),
+                gates=_named(record, "gate_"),
             )
         )
-    return [GroupRows(step=step, group_id=group_id, rows=tuple(rows)) for (step, group_id), rows in found.items()]
+    return [
+        GroupRows(step=key[0], group_id=key[1], problems=tuple(problems[key]), rows=tuple(rows))
+        for key, rows in found.items()
+    ]
+
+
+def _named(record: Mapping, prefix: str) -> dict:
+    """Return the cells of the columns that begin with `prefix`, by the rest of the name, without empty ones."""
+    return {
+        name.removeprefix(prefix): cell for name, cell in record.items() if cell is not None and name.startswith(prefix)
+    }
 
 
 def _sample_records(path: Path) -> Iterator[dict]:
@@ -222,39 +227,11 @@ def _records(path: Path) -> Iterator[dict]:
                 "which did not record enough to be verified",
                 key=path.name,
             )
-        batches = file.iter_batches(columns=list(_COLUMNS))
+        scores = [name for name in file.schema_arrow.names if name.startswith(("part_", "gate_"))]
+        batches = file.iter_batches(columns=[*_COLUMNS, *scores])
         while True:
             with guarded(f"{path} can't be read", key=path.name):
                 if (batch := next(batches, None)) is None:
                     return
                 rows = batch.to_pylist()
             yield from rows
-
-
-def _checkpoints(folder: Path) -> Iterator[CheckpointRecord]:
-    """Yield the whole checkpoints, oldest first; one that is half written or damaged has another name."""
-    found = ((name, path) for path in folder.glob("step-*") if (name := _CHECKPOINT.fullmatch(path.name)))
-    for _, path in sorted((int(name[1]), path) for name, path in found):
-        if (path / STATE).exists():
-            yield _checkpoint(path)
-
-
-def _checkpoint(path: Path) -> CheckpointRecord:
-    try:
-        state = read_state(path)
-    except (TypeError, KeyError, ValueError) as error:
-        raise BadInput(
-            f"{path / STATE} is damaged, or of another version of this project: {error}", key=STATE
-        ) from None
-    again = [OpenDraw(draw["number"], "", draw["language"]) for draw in state.open["again"]]
-    ready = [
-        OpenDraw(draw.number, draw.group_id, draw.problem.language)
-        for draw, _ in (read_groups(path / GROUPS) if (path / GROUPS).exists() else ())
-    ]
-    return CheckpointRecord(
-        name=path.name,
-        step=state.step,
-        policy_version=state.policy_version,
-        next_number=state.open["stream"]["number"],
-        open=tuple(sorted([*again, *ready])),
-    )

@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from statistics import fmean
 
-from driver.tracking.verify.records import RUN_ENDED, GroupRows, RunRecords, SampleRow, StepLine, Violation
+from driver.tracking.verify.checkpoint_records import Violation
+from driver.tracking.verify.records import RUN_ENDED, GroupRows, RunRecords, SampleRow, StepLine
 
 # --- steps ------------------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,22 @@ from contracts.errors import BadInput
 from driver.cli import main
 from driver.tracking.line_logs import read_lines, replace_lines
 from driver.tracking.run_folder import RunFolder, sole_writer
-from driver.tracking.verify import draw_checks
-from driver.tracking.verify.check_run import CHECKS, RunSummary, check_run, summarise_run
-from driver.tracking.verify.records import Violation, read_records
+from driver.tracking.verify import draw_checks, step_checks
+from driver.tracking.verify.check_run import (
+    CHECKS,
+    CLAIMS,
+    RunSummary,
+    check_claims,
+    check_run,
+    not_checked_in,
+    proved_by,
+    summarise_run,
+)
+from driver.tracking.verify.checkpoint_records import Violation
+from driver.tracking.verify.records import RunRecords, SampleRow, read_records
+from driver.tracking.verify.reward_checks import wrong_reward
+from rewards.compose import Combination
+from tests.builders import a_config
 from tests.runs.damaged_record import (
     DAMAGES,
     STEPS,
@@ -34,7 +47,7 @@ from tests.runs.damaged_record import (
     group_id,
     killed,
 )
-from tests.runs.recorded_run import RecordedRun, RecordedStep
+from tests.runs.recorded_run import GATES, RecordedRun, RecordedStep
 
 
 def violations_of(folder: RunFolder) -> tuple[Violation, ...]:
@@ -43,6 +56,10 @@ def violations_of(folder: RunFolder) -> tuple[Violation, ...]:
 
 def summary_of(folder: RunFolder) -> RunSummary:
     return summarise_run(read_records(folder.path))
+
+
+def proved(records: RunRecords) -> tuple[str, ...]:
+    return proved_by(records, check_claims(records))
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +98,7 @@ def test_a_kill_within_a_step_leaves_samples_that_count_for_nothing(tmp_path: Pa
     folder = killed(tmp_path)
     change_lines(folder.metrics, lambda lines: lines.pop())
     (folder.checkpoints / "step-000004").rename(folder.checkpoints / "step-000004.partial")
+    (folder.checkpoints / "latest").write_text("step-000002\n", encoding="utf-8")
     assert (violations_of(folder), summary_of(folder).steps) == ((), 3)
     assert read_records(folder.path).unfinished_steps == (4,)
     assert len(summary_of(folder).not_recorded) == 1
@@ -144,15 +162,86 @@ def test_a_problem_that_is_imitated_twice_or_not_at_all_is_found(
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_each_damage_is_found(folder: RunFolder, damage: Callable[[RunFolder], Found]) -> None:
+def test_each_damage_is_found_and_the_contrary_not_claimed(
+    folder: RunFolder, damage: Callable[[RunFolder], Found]
+) -> None:
     check, about = damage(folder)
-    assert about in {violation.about for violation in check(read_records(folder.path))}
-    assert about in {violation.about for violation in violations_of(folder)}
+    records = read_records(folder.path)
+    assert about in {violation.about for violation in check(records)}
+    assert about in {violation.about for violation in check_run(records)}
+    (claim,) = (claim for claim in CLAIMS if check in claim.checks)
+    assert claim.text not in proved(records)
 
 
 def test_every_check_finds_some_damage(right_run: RunFolder, tmp_path: Path) -> None:
     copies = (RunFolder(shutil.copytree(right_run.path, tmp_path / str(number))) for number in range(len(DAMAGES)))
     assert {damage(copy)[0] for damage, copy in zip(DAMAGES, copies, strict=True)} == set(CHECKS)
+
+
+# --- what is proved ---------------------------------------------------------------------------------------------------
+
+
+def test_a_right_run_proves_every_claim_and_its_bytes_when_they_are_read(folder: RunFolder) -> None:
+    records = read_records(folder.path)
+    assert len(proved(records)) == len(CLAIMS)
+    assert len(not_checked_in(records)) == 1
+    records = read_records(folder.path, reads_shards=True)
+    assert len(proved(records)) == len(CLAIMS) + 1
+    assert not_checked_in(records) == ()
+
+
+@pytest.mark.parametrize("name", ["step-000002/learner/policy/shard.pt", "final/model.safetensors"])
+def test_a_byte_that_changed_is_found_where_every_byte_is_read(folder: RunFolder, name: str) -> None:
+    file = folder.checkpoints / name
+    file.write_bytes(b"W" + file.read_bytes()[1:])
+    assert violations_of(folder) == ()
+    assert [violation.about for violation in check_run(read_records(folder.path, reads_shards=True))] == [name]
+    assert main(["verify", str(folder.path)]) == 0
+    assert main(["verify", str(folder.path), "--shards"]) == 1
+
+
+def test_a_run_without_samples_and_checkpoints_claims_nothing_about_them(tmp_path: Path) -> None:
+    run = RecordedRun(tmp_path, max_staleness=0, algorithm="sft")
+    run.step(RecordedStep(learned=(0, 1), version=0))
+    records = read_records(run.finish().path)
+    assert check_run(records) == ()
+    claimed = {check for claim in CLAIMS if claim.text in proved(records) for check in claim.checks}
+    assert step_checks.steps_are_there_once in claimed
+    for check in CHECKS[-5:]:  # of rows, draws and files
+        assert check not in claimed
+
+
+def test_problems_that_have_changed_since_are_not_compared_and_that_is_said(tmp_path: Path) -> None:
+    folder = killed(tmp_path)
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text(problems.read_text(encoding="utf-8").replace("Wie viele", "Wie alt"), encoding="utf-8")
+    records = read_records(folder.path)
+    assert check_run(records) == ()
+    assert len(not_checked_in(records)) == 2
+    problems.unlink()
+    assert (check_run(read_records(folder.path)), len(not_checked_in(read_records(folder.path)))) == ((), 2)
+
+
+@pytest.mark.parametrize(("reward", "is_right"), [(0.25, True), (0.375, True), (0.5, True), (0.3, False)])
+def test_a_reward_is_that_of_the_weights_of_its_step_or_of_an_earlier_one(reward: float, is_right: bool) -> None:
+    """Only the answer is right: it earns 0.25 at step 0, 0.375 at step 1, and 0.5 from step 2 on."""
+    rest = {"reasoning": 0.0}
+    schedule = [
+        {"step": 0, "answer": 0.25, "numbers": 0.75} | rest,
+        {"step": 2, "answer": 0.5, "numbers": 0.5} | rest,
+    ]
+    row = SampleRow(
+        learned=True,
+        learner_version=1,
+        oldest_version=1,
+        newest_version=1,
+        reward=reward,
+        unscored_reason=None,
+        parts={"answer": 1.0, "reasoning": 0.0, "numbers": 0.0},
+        gates=GATES,
+    )
+    combination = Combination(a_config(reward={"schedule": schedule}).reward)
+    assert (wrong_reward(row, 3, combination, list(GATES)) == "") is is_right
 
 
 # --- any run ----------------------------------------------------------------------------------------------------------
