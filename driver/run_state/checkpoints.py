@@ -281,11 +281,21 @@ def set_aside_later(folder: Path, step: int) -> None:
     """Rename the checkpoints after `step`: the run goes on from there, and they were found damaged."""
     if step in whole_checkpoints(folder):  # first: `latest` must not name a checkpoint that was renamed
         write_whole(folder / LATEST, f"{_name(step)}\n")
-    for later, path in whole_checkpoints(folder).items():
-        if later > step:
-            aside = path.with_name(f"{path.name}.damaged")
-            shutil.rmtree(aside, ignore_errors=True)
-            path.rename(aside)
+    laters = {later: path for later, path in whole_checkpoints(folder).items() if later > step}
+    if _pointed(folder / BEST) in {path.name for path in laters.values()}:
+        (folder / BEST).unlink()  # the next save names the best one again
+    for path in laters.values():
+        aside = path.with_name(f"{path.name}.damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+
+
+def _pointed(pointer: Path) -> str:
+    """Return the name that a pointer holds; empty where there is none that can be read."""
+    try:
+        return pointer.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def whole_checkpoints(folder: Path) -> dict[int, Path]:

@@ -223,6 +223,17 @@ def test_a_kill_while_a_damaged_checkpoint_is_set_aside_leaves_a_run_that_goes_o
     assert found is not None and found.state.step == 10
 
 
+def test_no_pointer_names_a_checkpoint_that_was_set_aside(tmp_path: Path) -> None:
+    run = CheckpointedRun(tmp_path, best_metric="reward/mean")
+    run.log(s10=0.1, s20=0.9)
+    run.save(10)
+    run.save(20)
+    assert run.pointer("best") == "step-000020"
+    set_aside_later(run.folder, 10)
+    assert run.pointer("latest") == "step-000010"
+    assert not (run.folder / "best").exists()
+
+
 def test_what_another_number_of_ranks_left_behind_is_removed_by_the_next_save(run: CheckpointedRun) -> None:
     run.save(10)
     (run.folder / "step-000010.universal").mkdir()
