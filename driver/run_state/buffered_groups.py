@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from contracts.errors import BadInput
 from contracts.rollouts import PromptDraw, ScoredGroup
+from contracts.user_files import guarded
 
 _ROWS = 64
 """Groups that are converted at once: a group of long responses is some hundred thousand numbers."""
@@ -57,17 +58,20 @@ def read_groups(path: Path) -> list[tuple[PromptDraw, ScoredGroup]]:
     """Return the groups that `write_groups` has written.
 
     Raises:
-        BadInput: the file was written by a version of this project whose groups have other fields.
+        BadInput: the file can't be read, or was written by a version of this project whose groups have other fields.
     """
     kind = _kind(_Row)
-    with pq.ParquetFile(path) as file:
+    with guarded(f"{path} can't be read", key=path.name):
+        file = pq.ParquetFile(path)
+    with file:
         if not file.schema_arrow.equals(_schema()):
             raise BadInput(
                 f"{path} was written by another version of this project, whose groups have other fields; continue the "
                 "run with that version, or choose another run.name",
                 key=path.name,
             )
-        cells = (cell for batch in file.iter_batches(batch_size=_ROWS) for cell in batch.to_pylist())
+        with guarded(f"{path} can't be read", key=path.name):
+            cells = [cell for batch in file.iter_batches(batch_size=_ROWS) for cell in batch.to_pylist()]
         return [_draw_and_group(cast(_Row, kind.from_cell(cell))) for cell in cells]
 
 

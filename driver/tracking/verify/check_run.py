@@ -23,7 +23,7 @@ class Claim:
 
     text: str
     checks: tuple[Check, ...]
-    applies: Callable[[RunRecords], bool] = lambda records: True  # whether there is anything to check
+    applies: Callable[[RunRecords], bool] = lambda records: bool(records.steps)  # whether there is anything to check
 
 
 CLAIMS = (
@@ -69,7 +69,9 @@ CLAIMS = (
     Claim(
         text="languages and problems are those that run.seed draws",
         checks=(draw_checks.draws_are_those_of_the_seed,),
-        applies=lambda records: isinstance(records.draws, SeedDraws) and not records.draws.passes_over,
+        applies=lambda records: (
+            bool(records.steps) and isinstance(records.draws, SeedDraws) and not records.draws.passes_over
+        ),
     ),
     Claim(
         text="checkpoints and export are of this run, and have the files of their manifests and no others",

@@ -1,5 +1,7 @@
 """Check that checkpoints on a real disk are whole or not there, and that every byte of them is compared."""
 
+import os
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from contracts.errors import BadInput
 from contracts.files import swap_folders
 from driver.run_state import checkpoint_files
+from driver.run_state.buffered_groups import read_groups
 from driver.run_state.checkpoint_files import seal
 from driver.run_state.checkpoints import find_checkpoint, set_aside_later
 from driver.run_state.model_fingerprints import Fingerprint
@@ -200,6 +203,40 @@ def test_a_state_that_is_none_is_damage_and_no_crash(run: CheckpointedRun, state
     seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS)
     with refused("step-000010/state.json"):
         run.find()
+
+
+class Code:
+    """Create a folder when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("name", ["state.json", "manifest.json"])
+def test_a_pickle_in_place_of_a_file_is_damage_and_runs_nothing(
+    run: CheckpointedRun, tmp_path: Path, name: str
+) -> None:
+    path = run.save(10)
+    (path / name).write_bytes(pickle.dumps(Code(tmp_path / "ran")))
+    if name != "manifest.json":  # a manifest that lists the pickle, as that of a folder from elsewhere may
+        seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS)
+    with refused(f"step-000010/{name}"):
+        run.find("stop")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_in_place_of_the_groups_is_refused_and_runs_nothing(run: CheckpointedRun, tmp_path: Path) -> None:
+    path = run.save(10)
+    (path / "groups.parquet").write_bytes(pickle.dumps(Code(tmp_path / "ran")))
+    seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS)
+    found = run.find("stop")
+    assert found is not None
+    with refused("groups.parquet", str(found.groups)):
+        read_groups(found.groups)
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("name", ["step-000030", "../elsewhere/step-000020", "", "\0"])
