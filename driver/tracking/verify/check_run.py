@@ -147,7 +147,7 @@ def _not_checked(records: RunRecords) -> Iterator[str]:
     elif records.draws.passes_over:
         yield "problems against run.seed: data.curriculum passes over problems; only the languages' turns were checked"
     elif records.draws.replaces:
-        yield "whose turn it was: algorithm.max_replacements draws out of turn"
+        yield "whose turn it was: groups were replaced out of turn (algorithm.max_replacements, or a lost learner)"
 
 
 def summarise_run(records: RunRecords) -> RunSummary:

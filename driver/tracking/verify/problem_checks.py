@@ -1,12 +1,12 @@
 """Check languages and problems against the draws: `run.seed` alone decides which problem a language has next.
 
-The draws are made again with the run's own stream, over the problems of `data`. A run may ask for a draw in one
-language to replace a group, so whose turn it was is checked only without `algorithm.max_replacements`. A curriculum
-passes over problems by what the run has seen, so with one only the languages' turns are checked.
+The draws are made again with the run's own stream, over the problems of `data`. A run asks for a draw out of turn to
+replace a group (`algorithm.max_replacements`, or one that is too old after the learner was restarted): then whose turn
+it was is not checked. A curriculum passes over problems by what the run has seen: with one only turns are checked.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from contracts.rollouts import Problem
 from driver.problems.sources import open_source
 from driver.problems.stream import ProblemStream
 from driver.problems.turns import Turns
+from driver.tracking.line_logs import Event
 from driver.tracking.samples_file import storable
 from driver.tracking.verify.checkpoint_records import CheckpointRecord, Violation
 
@@ -52,7 +53,7 @@ class SeenDraw:
     question: str | None = None  # as samples.parquet has it
 
 
-def seed_draws(config: Config, checkpoints: tuple[CheckpointRecord, ...]) -> SeedDraws | str:
+def seed_draws(config: Config, checkpoints: Sequence[CheckpointRecord], events: Sequence[Event]) -> SeedDraws | str:
     """Return the run's draws, or why they can't be made again here."""
     data = config.data
     if isinstance(data, HubData) and not Path(data.path).exists():
@@ -71,7 +72,8 @@ def seed_draws(config: Config, checkpoints: tuple[CheckpointRecord, ...]) -> See
         stream=ProblemStream(source, languages=data.languages, seed=config.run.seed, shares=shares),
         shares=shares,
         passes_over=data.curriculum != "off",
-        replaces=isinstance(algorithm, PolicyGradientConfig) and algorithm.max_replacements > 0,
+        replaces=(isinstance(algorithm, PolicyGradientConfig) and algorithm.max_replacements > 0)
+        or any(event.kind == "learner_lost" or event.reason == "too_stale" for event in events),
     )
 
 

@@ -42,6 +42,7 @@ from tests.runs.damaged_record import (
     Line,
     change_lines,
     change_rows,
+    drop,
     drop_what_was_learned,
     finished,
     group_id,
@@ -220,6 +221,25 @@ def test_problems_that_have_changed_since_are_not_compared_and_that_is_said(tmp_
     assert len(not_checked_in(records)) == 2
     problems.unlink()
     assert (check_run(read_records(folder.path)), len(not_checked_in(read_records(folder.path)))) == ((), 2)
+
+
+def test_draws_out_of_turn_are_right_where_groups_were_replaced_after_a_lost_learner(tmp_path: Path) -> None:
+    """Draw 11 is of German, which is not its turn; set/6 is the next problem of German after draw 10."""
+    run = RecordedRun(tmp_path)
+    for step in STEPS[:3]:
+        run.step(step)
+    folder = run.kill()
+    drop(folder, 9, step=3)
+    drop(folder, 10, step=3)
+    event = {"kind": "group_dropped", "reason": "no_signal", "step": 3, "group_id": "11/set/6/de"}
+    change_lines(folder.events, lambda lines: lines.append({**event, "detail": "", "time": 1.0}))
+    (found,) = draw_checks.draws_are_those_of_the_seed(read_records(folder.path))
+    assert found.about == "draw 11"
+    lost = {"kind": "learner_lost", "reason": "learner-1 died", "step": None, "group_id": None}
+    change_lines(folder.events, lambda lines: lines.append({**lost, "detail": "", "time": 2.0}))
+    records = read_records(folder.path)
+    assert list(draw_checks.draws_are_those_of_the_seed(records)) == []
+    assert len(not_checked_in(records)) == 2
 
 
 @pytest.mark.parametrize(("reward", "is_right"), [(0.25, True), (0.375, True), (0.5, True), (0.3, False)])
