@@ -11,6 +11,7 @@ from pathlib import Path
 from contracts.config.learning import SftConfig
 from contracts.config.reward import (
     CalibratedReasoning,
+    EmbeddingReasoning,
     LikelihoodReasoning,
     ReasoningConfig,
     TranslationReasoning,
@@ -18,8 +19,9 @@ from contracts.config.reward import (
 )
 from contracts.config.run import Config
 from contracts.config.workers import PolicyConfig
-from contracts.errors import BadInput
+from contracts.errors import BadInput, shown
 from contracts.model_config import check_trainable
+from contracts.user_files import read_user_json
 from driver.calibration import check_calibration
 from driver.custom_reward import load_source
 from driver.evaluation.inputs import EvaluationInputs, prepare_evaluation
@@ -186,6 +188,31 @@ def _check_critic(critic: str, policy: PolicyConfig) -> None:
         )
 
 
+def check_encoder(config: Config) -> None:
+    """Check the files of a local sentence encoder; a model on the hub is checked when it loads.
+
+    Raises:
+        BadInput: a weight file is damaged, or the encoder has code of its own that is not trusted.
+    """
+    reasoning, model = config.reward.reasoning, config.scorer.model
+    is_used = isinstance(reasoning, EmbeddingReasoning) or (
+        isinstance(reasoning, TranslationReasoning) and reasoning.compare == "embedding"
+    )
+    if not is_used or not Path(model).is_dir():
+        return
+    check_weights(model, key="scorer.model")
+    file = Path(model) / "modules.json"
+    modules = read_user_json(file, key="scorer.model") if file.exists() else []
+    kinds = [module.get("type") for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
+    own = [kind for kind in kinds if not str(kind).startswith("sentence_transformers.")]
+    if own and not config.scorer.trust_remote_code:
+        raise BadInput(
+            f"scorer.model = {model!r} has code of its own ({shown(own[0])}); set scorer.trust_remote_code=true if you "
+            "trust it, or choose another encoder",
+            key="scorer.trust_remote_code",
+        )
+
+
 def check_comet(config: Config) -> None:
     """Check a local COMET folder and whether its feeding fits; a model on the hub is checked when it loads.
 
@@ -243,6 +270,7 @@ def prepare_reward(config: Config, languages: Sequence[str]) -> str:
         BadInput: the file of the user's own reward, the calibration or its data has a mistake.
     """
     check_calibration(config.reward.reasoning, languages)
+    check_encoder(config)
     check_comet(config)
     custom = config.reward.custom
     return load_source(custom.path, custom.function) if custom.path else ""

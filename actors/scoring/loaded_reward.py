@@ -194,6 +194,7 @@ class _Models:
                 batch_size=config.batch_size,
                 dtype=config.dtype,
                 device=self._device,
+                trust_remote_code=config.trust_remote_code,
             )
         return self._loaded_encoder
 

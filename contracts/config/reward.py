@@ -25,6 +25,8 @@ class ScorerConfig(Section):
     """Text put before every text. e5 models want "query: ", most others an empty text."""
     dtype: Literal["bfloat16", "float32"] = "float32"
     """Number format of the encoder."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the encoder."""
     num_cpus: MayChange[float] = Field(default=1, gt=0)
     """CPU cores of one worker."""
     num_gpus: MayChange[float] = Field(default=0, ge=0)

@@ -33,7 +33,7 @@ def run_fingerprints(config: Config) -> dict[str, Fingerprint]:
     found = {
         "policy.model": _model(config.policy.model, with_code=trust),
         "pivot.model": _model(config.pivot.model, with_code=config.pivot.trust_remote_code),
-        "scorer.model": _model(config.scorer.model),
+        "scorer.model": _model(config.scorer.model, with_code=config.scorer.trust_remote_code),
     }
     if config.algorithm.name == "ppo":
         found["critic.model"] = _model(config.critic.model or config.policy.model, with_code=trust)

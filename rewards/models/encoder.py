@@ -5,6 +5,7 @@ bounded cache: one reference serves every language of its item, call after call.
 """
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
 
+from contracts.errors import BadInput
+from contracts.fingerprints import model_fingerprint
 from contracts.model_names import name_and_revision
+from contracts.user_files import guarded
 from rewards.models.digests import tokenizer_digest, weights_digest
 
 CALL_TOKENS = {"cpu": 64}
@@ -39,7 +45,7 @@ class EncoderStats:
 class SentenceEncoder:
     """Compute normalised float32 embeddings of texts."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of [scorer], and one of tests
         self,
         model: str,
         *,
@@ -48,12 +54,35 @@ class SentenceEncoder:
         dtype: Literal["bfloat16", "float32"],
         device: str,
         cache_size: int = 8192,
+        trust_remote_code: bool = False,
     ) -> None:
-        """Load `model`, a hub name or folder. `batch_size` is in texts, `cache_size` in vectors."""
+        """Load `model`, a hub name or folder. `batch_size` is in texts, `cache_size` in vectors.
+
+        Raises:
+            BadInput: it can't be loaded, or is of a kind that is not supported.
+        """
         name, revision = name_and_revision(model)
-        self._model = SentenceTransformer(name, revision=revision, device=device, model_kwargs={"dtype": dtype})
+        with guarded(
+            f"scorer.model = {model!r} can't be loaded",
+            key="scorer.model",
+            way_out="give a sentence-transformers model (one with code of its own needs scorer.trust_remote_code=true)",
+        ):
+            self._model = SentenceTransformer(
+                name,
+                revision=revision,
+                device=device,
+                model_kwargs={"dtype": dtype},
+                trust_remote_code=trust_remote_code,
+            )
+        if not isinstance(self._model.tokenizer, Tokenizer | PreTrainedTokenizerBase):
+            raise BadInput(
+                f"scorer.model = {model!r} reads with a {type(self._model.tokenizer).__name__}, which can't count "
+                "tokens; choose an encoder of text with a Hugging Face tokenizer",
+                key="scorer.model",
+            )
         self._text_prefix = text_prefix
-        self._fingerprint = _fingerprint(self._model, text_prefix=text_prefix, dtype=dtype)
+        code = model_fingerprint(model, with_code=True) if trust_remote_code else ""
+        self._fingerprint = _fingerprint(self._model, text_prefix=text_prefix, dtype=dtype, code=code)
         self._batch_size = batch_size
         self._call_tokens = CALL_TOKENS.get(device, OTHER_CALL_TOKENS)
         self._cache_size = cache_size
@@ -69,17 +98,23 @@ class SentenceEncoder:
     @property
     def max_tokens(self) -> int:
         """Return the longest text that is read whole, in tokens, prefix and special ones included; 0 is no limit."""
-        return self._model.max_seq_length or 0
+        longest = self._model.max_seq_length or 0
+        return 0 if math.isinf(longest) else int(longest)  # infinite: a static encoder, which adds up vectors of tokens
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens [N] of each text, prefix and special ones included, even beyond what the model reads."""
         if any(text not in self._lengths for text in texts):
             distinct = list(dict.fromkeys(texts))
             prefixed = [self._text_prefix + text for text in distinct]
-            encoded = self._model.tokenizer(prefixed, truncation=False, verbose=False)
-            counts = (len(token_ids) for token_ids in encoded["input_ids"])
-            self._lengths = dict(zip(distinct, counts, strict=True))
+            self._lengths = dict(zip(distinct, self._counts(prefixed), strict=True))
         return [self._lengths[text] for text in texts]
+
+    def _counts(self, texts: Sequence[str]) -> list[int]:
+        tokenizer = self._model.tokenizer
+        if isinstance(tokenizer, Tokenizer):  # of a static encoder, which reads no special tokens
+            return [len(found.ids) for found in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        encoded = tokenizer(list(texts), truncation=False, verbose=False)
+        return [len(token_ids) for token_ids in encoded["input_ids"]]
 
     @property
     def stats(self) -> EncoderStats:
@@ -158,12 +193,13 @@ class SentenceEncoder:
             self._cache.popitem(last=False)
 
 
-def _fingerprint(model: SentenceTransformer, *, text_prefix: str, dtype: str) -> str:
+def _fingerprint(model: SentenceTransformer, *, text_prefix: str, dtype: str, code: str) -> str:
     """Return a digest of the model's structure, its tokenizer and every weight."""
     modules = [(type(module).__name__, repr(module)) for module in model]
     digest = hashlib.blake2b(repr((modules, model.max_seq_length, text_prefix, dtype)).encode(), digest_size=8)
     digest.update(tokenizer_digest(model.tokenizer).encode())
     digest.update(weights_digest(model).encode())
+    digest.update(code.encode())
     return digest.hexdigest()
 
 

@@ -1,5 +1,6 @@
 """Test which settings of a reward are checked before anything is started."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from contracts.errors import BadInput
 from contracts.rollouts import Rollout, SamplingRequest
 from driver.calibration import TranslatedSimilarities
 from driver.commands.calibrate import without_custom_reward
-from driver.inputs import check_comet, check_scorers_suffice, licence_notes
+from driver.inputs import check_comet, check_encoder, check_scorers_suffice, licence_notes
 from driver.rollouts.engine_features import PivotTranslations
 from rewards.reasoning.similarity import ReasoningPair
 from tests.builders import a_config
 from tests.fakes.ports import run, token_ids
+from tests.refusals import refused
 
 HPARAMS = "class_identifier: {kind}\npretrained_model: an-encoder\n"
 
@@ -99,3 +101,19 @@ def test_pairs_are_calibrated_with_the_translations_that_a_run_would_have() -> N
     pairs = [ReasoningPair(language=language, reasoning=text, reference="r") for language, text in texts]
     assert run(asked.similarities(pairs)) == [4.0, 7.0, 5.0]
     assert run(asked.similarity_fingerprint()) == "lengths"
+
+
+def test_an_encoder_with_code_of_its_own_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    modules = [{"type": "sentence_transformers.models.Normalize"}, {"type": "own_module.Own"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    with refused("scorer.trust_remote_code", str(tmp_path), "own_module.Own"):
+        check_encoder(a_config(scorer={"model": str(tmp_path)}))
+    check_encoder(a_config(scorer={"model": str(tmp_path), "trust_remote_code": True}))
+    check_encoder(a_config(scorer={"model": str(tmp_path)}, reward={"reasoning": {"method": "likelihood"}}))
+
+
+@pytest.mark.parametrize("file", ["modules.json", "model.safetensors"])
+def test_a_damaged_encoder_is_refused_before_anything_starts(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_bytes(b"{")
+    with refused("scorer.model", str(tmp_path / file)):
+        check_encoder(a_config(scorer={"model": str(tmp_path)}))

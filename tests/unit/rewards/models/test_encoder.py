@@ -1,14 +1,20 @@
 """Test the sentence encoder on a tiny real model: order, length, cache, counters."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-from quickstart.tiny import build_tiny_encoder
+from quickstart.tiny import build_tiny_encoder, tiny_tokenizer
 from rewards.models.encoder import SentenceEncoder, plan_batches
+from rewards.reasoning.embedding import EmbeddingSimilarity
+from rewards.reasoning.similarity import ReasoningPair
+from tests.refusals import refused
 
 TEXTS = ["a", "three apples and two more", "a", "5 + 6 = 11", "b"]
 
@@ -27,6 +33,57 @@ def build(model: Path, *, text_prefix: str = "", cache_size: int = 100, batch_si
         device="cpu",
         cache_size=cache_size,
     )
+
+
+def test_a_static_encoder_reads_whole_texts_of_any_length(tmp_path: Path) -> None:
+    module = StaticEmbedding(tiny_tokenizer(), embedding_dim=8)
+    SentenceTransformer(modules=[module], device="cpu").save_pretrained(str(tmp_path))
+    encoder = build(tmp_path)
+    long = "three apples and two more " * 500
+    vectors = encoder.encode([*TEXTS, long])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+    assert encoder.max_tokens == 0
+    assert encoder.count_tokens([""]) == [0]
+    assert encoder.count_tokens([long])[0] > 500
+    assert encoder.stats.num_truncated_texts == 0
+    similarity = EmbeddingSimilarity(encoder)
+    pair = ReasoningPair(language="de", reasoning=long, reference=long)
+    assert similarity.similarities([pair]) == pytest.approx([1.0], abs=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["modules.json", "config.json", "tokenizer.json", "model.safetensors"])
+def test_a_damaged_encoder_is_refused_by_its_key(model: Path, tmp_path: Path, damage: str) -> None:
+    copy = tmp_path / "encoder"
+    shutil.copytree(model, copy)
+    (found,) = list(copy.rglob(damage))[:1]
+    found.write_bytes(found.read_bytes()[:20])
+    with refused("scorer.model", str(copy)):
+        build(copy)
+
+
+CODE = """
+from sentence_transformers.sentence_transformer.modules import Normalize
+
+class Own(Normalize):
+    pass
+"""
+
+
+def test_code_of_an_encoder_runs_only_where_it_is_trusted(model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "encoder"
+    shutil.copytree(model, copy)
+    (copy / "own_module.py").write_text(CODE, encoding="utf-8")
+    modules = json.loads((copy / "modules.json").read_text(encoding="utf-8"))
+    modules.append({"idx": len(modules), "name": "own", "path": "", "type": "own_module.Own"})
+    (copy / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    with refused("scorer.model", "scorer.trust_remote_code"):
+        build(copy)
+    settings = {"text_prefix": "", "batch_size": 2, "device": "cpu", "dtype": "float32", "trust_remote_code": True}
+    trusted = SentenceEncoder(str(copy), **settings)  # pyright: ignore[reportArgumentType]
+    assert trusted.encode(["a"]).shape[0] == 1
+    (copy / "own_module.py").write_text(f"{CODE}\n# changed", encoding="utf-8")
+    changed = SentenceEncoder(str(copy), **settings)  # pyright: ignore[reportArgumentType]
+    assert changed.fingerprint != trusted.fingerprint
 
 
 def test_vectors_come_in_order_with_length_one(model: Path) -> None:
