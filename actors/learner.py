@@ -3,7 +3,6 @@
 All ranks must be called at once, because they meet in collectives.
 """
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,7 @@ class RankArguments:
     weight_backend: WeightBackend
     bucket_bytes: int
     push_timeout_s: float
+    meetings: str  # a folder of the run that every rank reaches and only the owner may open: ranks meet in it
 
 
 class PolicyWeightReceiver:
@@ -93,7 +93,7 @@ def _reply(call: "ray.ObjectRef[None]") -> Reply:
 
 @ray.remote(concurrency_groups={"health": 1})  # pyright: ignore[reportCallIssue] - Ray's stubs lack it
 class LearnerWorker:
-    """Own one rank. `setup` is apart from `__init__`, because the ranks need rank 0's address before they meet.
+    """Own one rank. `setup` is apart from `__init__`, because a process can be asked where it runs before it loads.
 
     Ray runs all methods but `heartbeat` in one and the same thread (not the process's first), so what belongs to a
     thread, such as the current CUDA device, holds from `setup` on.
@@ -109,14 +109,8 @@ class LearnerWorker:
     def heartbeat(self) -> None:
         """Answer in a thread of its own, also in the middle of a step: the process is alive and runs."""
 
-    def address(self) -> tuple[str, int]:
-        """Return this node's address and a free port on it, where ranks or engines can meet."""
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            return ray.util.get_node_ip_address(), probe.getsockname()[1]
-
-    def setup(self, arguments: RankArguments, *, master: tuple[str, int]) -> None:
-        """Load this rank's shard of the models; `master` is where the ranks meet."""
+    def setup(self, arguments: RankArguments, *, meeting: str) -> None:
+        """Load this rank's shard of the models; `meeting` is the file in which the ranks meet."""
         from actors.learning.policy_model import num_drawable_tokens
         from actors.learning.rank import LearnerRank, PolicySource, RankPlace, RankSetup
 
@@ -140,8 +134,7 @@ class LearnerWorker:
             RankPlace(
                 rank=self._index,
                 world_size=arguments.learner.num_ranks,
-                master_address=master[0],
-                master_port=master[1],
+                meeting=meeting,
                 device=arguments.device,
             ),
         )

@@ -3,13 +3,16 @@
 No code of the project runs in a step. Settings and rows are the learner's.
 """
 
-import os
+import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 
+from actors.learning.process_group import join
+from actors.learning.rank_setup import RankPlace
 from actors.learning.zero_config import Settings
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from benchmarks.measure import Round, timed
@@ -42,32 +45,15 @@ class BareRank:
         """Return this process."""
         return this_process()
 
-    def address(self) -> tuple[str, int]:
-        """Return host and port at which the ranks can connect."""
-        import socket
-
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            return ray.util.get_node_ip_address(), probe.getsockname()[1]
-
-    def setup(self, config: Config, settings: Settings, *, device: str, master: tuple[str, int]) -> None:
+    def setup(self, config: Config, settings: Settings, *, device: str, meeting: str) -> None:
         """Load the model and connect to the other ranks."""
-        os.environ |= {
-            "DS_ACCELERATOR": device,
-            "RANK": str(self._rank),
-            "WORLD_SIZE": str(self._world_size),
-            "LOCAL_RANK": "0",
-            "MASTER_ADDR": master[0],
-            "MASTER_PORT": str(master[1]),
-        }
+        place = RankPlace(rank=self._rank, world_size=self._world_size, meeting=meeting, device=device)
+        join(place, timeout_s=config.learner.timeout_s)
         import deepspeed
-        import deepspeed.ops
         import torch
         from transformers import AutoModelForCausalLM
         from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # otherwise it would be compiled at the start
-        deepspeed.init_distributed(dist_backend="gloo" if device == "cpu" else "nccl", auto_mpi_discovery=False)
         self._sharded_loading = HfDeepSpeedConfig(settings)
         model = AutoModelForCausalLM.from_pretrained(
             config.policy.model,
@@ -112,10 +98,10 @@ def start_bare(
 ) -> tuple[list[RemoteActor], tuple[int, ...]]:
     """Start bare ranks with the learner's settings. Return them and the ids of their processes."""
     ranks = [start_actor(BareRank, place, bundles, (rank, len(places))) for rank, place in enumerate(places)]
-    master = ray.get(ranks[0].address.remote())
+    meeting = str(Path(tempfile.mkdtemp()) / "meeting")
     settings = _settings(config, bundles.layout.device)
     device = bundles.layout.device
-    ray.get([rank.setup.remote(config, settings, device=device, master=master) for rank in ranks])
+    ray.get([rank.setup.remote(config, settings, device=device, meeting=meeting) for rank in ranks])
     return ranks, tuple(process.pid for process in ray.get([rank.ready.remote() for rank in ranks]))
 
 

@@ -3,6 +3,7 @@
 The actors of both sides exist from the start to the end. The side that has no turn sleeps.
 """
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -89,6 +90,7 @@ async def start_learner(
         weight_backend=weight_backend(config.weights, device),
         bucket_bytes=config.weights.bucket_mib << 20,
         push_timeout_s=config.weights.timeout_s,
+        meetings=tempfile.mkdtemp(),
     )
     await learner.setup(arguments)
     return learner, tuple(process.pid for process in started.values())

@@ -4,6 +4,7 @@ Imports nothing but the standard library.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 QUIET = {
@@ -15,22 +16,50 @@ QUIET = {
     "TQDM_DISABLE": "1",
 }
 """Variables of every process of a run: no library reports usage, and no progress bar lands in a log."""
+LOOPBACK = {
+    # Ray's name for it is of Windows and macOS, where it is the default. Linux has the same switch: the node's address
+    # is 127.0.0.1, and every server of Ray (GCS, raylet, workers, agents, metrics pages) listens there only.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "lo",
+    "VLLM_HOST_IP": "127.0.0.1",
+}
+"""Variables of a run that starts its own Ray: nothing that it starts can be reached from another machine."""
 ROLE_VARIABLE = "PB_RLSVR_ROLE"
 """The role of an actor's process ("policy", "pivot", "scorer", "learner"), to tell engines apart in a process list."""
 
 
 def prepare_process() -> None:
-    """Set the variables of this process. Values that the user has set stay.
+    """Set the variables of this process, and so of those that it starts. Values that the user has set stay.
 
     Ray turns token authentication on by itself when it starts a cluster, but not when it connects to one: a client of a
     cluster with a token must turn it on before it imports Ray.
     """
-    for name, value in QUIET.items():
+    for name, value in (QUIET | ({} if cluster_address() else LOOPBACK)).items():
         os.environ.setdefault(name, value)
-    if os.environ.get("RAY_ADDRESS") and _has_token():
+    if cluster_address() and _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def cluster_address() -> str:
+    """Return the address of the cluster to connect to; empty: the run starts Ray on this machine, for itself."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    return "" if address == "local" else address
+
+
+def close_token_file() -> None:
+    """Let nobody but its owner read Ray's own token file: Ray writes it with the permissions of any other file."""
+    path = _own_token_file()
+    with suppress(OSError):  # there is none, or it belongs to another user, who alone can change it
+        mode = path.stat().st_mode
+        if mode & 0o077:
+            path.chmod(mode & 0o700)
 
 
 def _has_token() -> bool:
     named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
+    return bool(named) or _own_token_file().exists()
+
+
+def _own_token_file() -> Path:
+    return Path.home() / ".ray" / "auth_token"

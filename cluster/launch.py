@@ -15,7 +15,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
-from cluster.environment import QUIET, ROLE_VARIABLE
+from cluster.environment import QUIET, ROLE_VARIABLE, close_token_file, cluster_address
 from cluster.layout import Layout, Placement, Resources, check_fits
 from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput, RunFailed
@@ -34,17 +34,16 @@ def connected(config: ClusterConfig, console: Console) -> Iterator[Resources]:
     Raises:
         BadInput: Ray can't be started or reached. An address that does not answer is found within seconds.
     """
-    address = os.environ.get("RAY_ADDRESS", "")
+    address = cluster_address()
     options = {
         "log_to_driver": False,  # actors' output stays in Ray's log files; see collect_logs
         "logging_level": logging.ERROR,
         "runtime_env": {"env_vars": QUIET | {"PYTHONPATH": str(ROOT)}},
     }
-    if address and address != "local":
+    if address:
         check_address(address)
         start = {"address": address}
-    else:
-        # 127.0.0.1: the dashboard must not be reachable from outside; Ray turns token authentication on by itself.
+    else:  # Ray turns token authentication on by itself; that it listens on loopback only is said by LOOPBACK
         start = {
             "address": "local",
             "include_dashboard": config.include_dashboard,
@@ -63,6 +62,8 @@ def connected(config: ClusterConfig, console: Console) -> Iterator[Resources]:
             "its token in ~/.ray/auth_token, RAY_AUTH_TOKEN or the file of RAY_AUTH_TOKEN_PATH",
             key="RAY_ADDRESS",
         ) from failure
+    finally:
+        close_token_file()
     try:
         total = ray.cluster_resources()
         yield Resources(cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))

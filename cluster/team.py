@@ -4,6 +4,7 @@ Says which actor gets which settings. The layout says where an actor runs, and i
 """
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,9 @@ from contracts.waiting import waiting_for
 
 Result = TypeVar("Result")
 
+MEETINGS = ".ranks"
+"""Folder of a run, while it goes on, through which the learner's ranks find each other. Only its owner may open it."""
+
 StartIn = Callable[[Placement, Bundles], RemoteActor]
 """Start a new actor in a bundle, without waiting for it."""
 
@@ -46,8 +50,24 @@ class Team:
     "policy-0.1", "policy-0.2", ...
     """
 
-    def __init__(self, config: Config, bundles: Bundles, console: Console, *, on_event: OnEvent | None = None) -> None:
-        """Start with no actors. `on_event` gets every change of a worker; without it, the console prints failures."""
+    def __init__(
+        self,
+        config: Config,
+        bundles: Bundles,
+        console: Console,
+        *,
+        folder: Path,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        """Start with no actors.
+
+        Args:
+            config: of the run.
+            bundles: where the actors run.
+            console: shows what is being loaded.
+            folder: of the run; the learner's ranks meet in it.
+            on_event: gets every change of a worker; without it, the console prints failures.
+        """
         self._config = config
         self._bundles = bundles
         self._console = console
@@ -55,6 +75,7 @@ class Team:
         self._supervisors: list[Supervisor] = []
         self._capacity: RayCapacity | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._meetings = folder / MEETINGS
         self.processes: dict[str, ProcessInfo] = {}
         self.policy = EnginePool(Supervisor.of_loaded("policy", ()))
         self.pivot = EnginePool(Supervisor.of_loaded("pivot", ()))
@@ -126,6 +147,7 @@ class Team:
         await asyncio.gather(*(supervisor.close() for supervisor in self._supervisors))
         if self._capacity is not None:
             self._capacity.close()
+        shutil.rmtree(self._meetings, ignore_errors=True)
 
     # --- which actor gets which settings ------------------------------------------------------------------------------
 
@@ -211,7 +233,10 @@ class Team:
             weight_backend=self._weight_backend,
             bucket_bytes=config.weights.bucket_mib << 20,
             push_timeout_s=config.weights.timeout_s,
+            meetings=str(self._meetings),
         )
+        shutil.rmtree(self._meetings, ignore_errors=True)  # of ranks that were lost, or of a run that was killed
+        self._meetings.mkdir(mode=0o700)
         names = [placement.name for placement in self._bundles.layout.of("learner")]
         for name, process in (await self._load("learner", processes(names, self.learner.ranks))).items():
             self._note_process(name, process)

@@ -7,7 +7,9 @@ dies, is silent or raises, the learner is lost: every call is refused until othe
 import asyncio
 import itertools
 import logging
+import secrets
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from actors.fleets.rank_calls import RankLost, all_answers
@@ -83,8 +85,8 @@ class LearnerRanks:
         """
         async with self._lock:
             self._arguments, self._version_of_now = arguments, None
-            (master,) = await self._ask("give its address", [self.ranks[0].address.remote()])
-            calls = [rank.setup.remote(arguments, master=master) for rank in self.ranks]
+            meeting = str(Path(arguments.meetings) / secrets.token_hex(16))  # new each time: an old file has old keys
+            calls = [rank.setup.remote(arguments, meeting=meeting) for rank in self.ranks]
             await self._ask("load the model", calls)
             self._why_lost = ""
             self._was_lost.clear()
@@ -176,7 +178,7 @@ class LearnerRanks:
             policy_version=policy_version,
             update=(policy_version, next(self._attempts)),
             names=tuple(workers),
-            rendezvous=await self._rendezvous(workers),
+            is_new_group=self._needs_group(workers),
         )
         self._transfer_group.mark_broken()  # until the attempt is known to have worked
         outcome = (await self._ask("push weights", [rank.push.remote(order, dict(workers)) for rank in self.ranks]))[0]
@@ -184,12 +186,10 @@ class LearnerRanks:
             self._transfer_group.mark_built(workers)
         return outcome
 
-    async def _rendezvous(self, workers: Workers) -> tuple[str, int] | None:
-        """Return where rank 0 and these workers build a transfer group; None if they need none or have it."""
+    def _needs_group(self, workers: Workers) -> bool:
+        """Return whether rank 0 and these workers must build a transfer group first."""
         assert self._arguments is not None
-        if self._arguments.weight_backend != "nccl" or self._transfer_group.is_for(workers):
-            return None
-        return (await self._ask("give its address", [self.ranks[0].address.remote()]))[0]
+        return self._arguments.weight_backend == "nccl" and not self._transfer_group.is_for(workers)
 
     def _check_version(self, policy_version: int) -> None:
         last = self._last_version

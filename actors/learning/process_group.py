@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed import FileStore, HashStore  # pyright: ignore[reportPrivateImportUsage]
 
 from actors.learning.rank_setup import RankPlace
 
@@ -21,7 +22,6 @@ def join(place: RankPlace, *, timeout_s: float) -> None:
     os.environ["DS_ACCELERATOR"] = place.device
     os.environ["RANK"], os.environ["WORLD_SIZE"] = str(place.rank), str(place.world_size)
     os.environ["LOCAL_RANK"] = "0"  # the process sees at most one GPU
-    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = place.master_address, str(place.master_port)
 
     import deepspeed
     import deepspeed.ops
@@ -29,14 +29,15 @@ def join(place: RankPlace, *, timeout_s: float) -> None:
     if place.device == "cpu":
         # This shared-memory operator would be compiled at the first start, and gloo has everything that ZeRO-3 needs.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    deepspeed.init_distributed(
-        dist_backend="gloo" if place.device == "cpu" else "nccl",
-        timeout=timedelta(seconds=timeout_s),
-        auto_mpi_discovery=False,
+    backend, timeout = "gloo" if place.device == "cpu" else "nccl", timedelta(seconds=timeout_s)
+    dist.init_process_group(
+        backend,
+        store=HashStore() if place.world_size == 1 else FileStore(place.meeting, place.world_size),
         rank=place.rank,
         world_size=place.world_size,
-        verbose=False,
+        timeout=timeout,
     )
+    deepspeed.init_distributed(dist_backend=backend, timeout=timeout, auto_mpi_discovery=False, verbose=False)
 
 
 def leave() -> None:

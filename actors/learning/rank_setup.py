@@ -7,12 +7,15 @@ from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConf
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankPlace:
-    """Say which rank this is, and where the ranks meet."""
+    """Say which rank this is, and where the ranks meet.
+
+    They meet in a file, not at a port: torch's TCPStore asks for no credential, and a folder that only its owner may
+    open takes no stranger. With several nodes it must be on a file system that they share, and that has locks.
+    """
 
     rank: int
     world_size: int
-    master_address: str
-    master_port: int
+    meeting: str  # a file that does not exist yet, the same for all ranks; a rank that is alone needs none
     device: str  # "cpu" or "cuda": the one GPU that this process sees
 
 

@@ -32,7 +32,7 @@ class PushOrder:
     policy_version: int
     update: UpdateNumber  # of the attempt: workers refuse late messages of another attempt
     names: tuple[str, ...]  # of the policy workers
-    rendezvous: tuple[str, int] | None = None  # nccl: address and port of a new transfer group; None: use the last one
+    is_new_group: bool = False  # nccl: build a new transfer group first; else the last one is used
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

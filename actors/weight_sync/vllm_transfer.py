@@ -7,12 +7,16 @@ workers as `ActiveReceivers`.
 """
 
 import logging
+import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 import torch
-from vllm.distributed.weight_transfer import WeightTransferEngineFactory, WeightTransferTrainerFactory
+from vllm.distributed.device_communicators.pynccl_wrapper import NCCLLibrary
+from vllm.distributed.weight_transfer import WeightTransferEngineFactory
 from vllm.distributed.weight_transfer.base import (
     ParamMeta,
     WeightSource,
@@ -20,7 +24,12 @@ from vllm.distributed.weight_transfer.base import (
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
-from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
+from vllm.distributed.weight_transfer.nccl_common import (
+    NCCLWeightTransferInitInfo,
+    uid_init_process_group,
+    worker_init_payload,
+)
+from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerWeightTransferEngine
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
@@ -28,7 +37,13 @@ from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 from actors.weight_sync.buckets import LearnerWeights, TensorSpec, WeightBucket, WeightManifest
 from actors.weight_sync.sender import ActiveReceivers, PushOrder
 
+if TYPE_CHECKING:
+    from vllm.distributed.device_communicators.pynccl import PyNcclCommunicator
+
 logger = logging.getLogger(__name__)
+
+JOIN_TIMEOUT_S = 60.0
+"""Longest wait for rank 0 to have joined a transfer group that all workers have joined."""
 
 
 class _LoadsWeights(Protocol):
@@ -131,18 +146,62 @@ class Trainer(Protocol):
     def shutdown(self) -> None: ...
 
 
-OpenTrainer: TypeAlias = Callable[[NCCLTrainerInitInfo, "WorkersClient", "BucketSource"], Trainer]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferPlace:
+    """Say which rank of the learner this is, and how large the transfer group is: rank 0 and all workers' processes."""
+
+    rank: int
+    world_size: int
+    bucket_bytes: int
 
 
-def open_nccl_trainer(info: NCCLTrainerInitInfo, client: "WorkersClient", source: "BucketSource") -> Trainer:
-    """Open vLLM's own NCCL trainer; on rank 0 it returns when all workers have joined."""
-    return WeightTransferTrainerFactory.trainer_init(info, client=client, source=source)
+OpenTrainer: TypeAlias = Callable[[TransferPlace, "WorkersClient", "BucketSource"], Trainer]
+
+
+def open_nccl_trainer(place: TransferPlace, client: "WorkersClient", source: "BucketSource") -> Trainer:
+    """Open vLLM's own NCCL trainer; on rank 0 it returns when all workers have joined.
+
+    The workers get the group's id in a message of Ray's, so nothing listens for them without a credential: vLLM's other
+    way is torch's TCPStore, which anyone may write to who reaches the port. NCCL refuses a peer without the id.
+
+    Raises:
+        RuntimeError: a worker did not join. A thread that waits for it is left behind, as NCCL can't be interrupted.
+    """
+    trainer = NCCLTrainerWeightTransferEngine(
+        client=client,
+        source=source,
+        is_sender=place.rank == 0,
+        packed_buffer_size_bytes=place.bucket_bytes,
+    )
+    if trainer.is_sender:
+        group_id = bytes(NCCLLibrary().ncclGetUniqueId().internal)
+        invitation = NCCLWeightTransferInitInfo(
+            nccl_unique_id_b64=b64encode(group_id).decode(),
+            rank_offset=1,
+            world_size=place.world_size,
+            packed=trainer.packed,
+            packed_buffer_size_bytes=trainer.packed_buffer_size_bytes,
+            packed_num_buffers=trainer.packed_num_buffers,
+        )
+        joined: Future[PyNcclCommunicator] = Future()
+        device = torch.accelerator.current_device_index()
+        threading.Thread(target=_join, args=(joined, group_id, place, device), daemon=True).start()
+        client.init_weight_transfer_engine(worker_init_payload(invitation))  # returns when all workers have joined
+        trainer.model_update_group = joined.result(timeout=JOIN_TIMEOUT_S)
+    return trainer
+
+
+def _join(joined: "Future[PyNcclCommunicator]", group_id: bytes, place: TransferPlace, device: int) -> None:
+    try:
+        joined.set_result(uid_init_process_group(group_id, 0, place.world_size, device))
+    except BaseException as failure:  # noqa: BLE001 - raised where the result is awaited
+        joined.set_exception(failure)
 
 
 class NcclSender:
     """Push with vLLM's trainer engine over the learner's buckets, on every learner rank.
 
-    All workers are in one transfer group, which can't be changed: an order with a rendezvous builds a new one. If one
+    All workers are in one transfer group, which can't be changed: an order may ask for a new one. If one
     worker fails, no worker takes the update, and those that hang in a broadcast answer nothing until they are replaced.
     """
 
@@ -181,22 +240,18 @@ class NcclSender:
         return manifest
 
     def _trainer_for(self, order: PushOrder) -> Trainer:
-        """Return the trainer of the order's transfer group, a new one if the order has a rendezvous."""
-        if order.rendezvous is not None:
+        """Return the trainer of the order's transfer group."""
+        if order.is_new_group:
             if self._trainer is not None:
                 self._trainer.shutdown()
-            self._trainer = self._open(self._init_info(order, order.rendezvous), self._client, self._source)
-        assert self._trainer is not None, "the order after a failed one must have a rendezvous"
+            place = TransferPlace(
+                rank=self._rank,
+                world_size=1 + len(order.names) * self._tensor_parallel_size,
+                bucket_bytes=self._bucket_bytes,
+            )
+            self._trainer = self._open(place, self._client, self._source)
+        assert self._trainer is not None, "the order after a failed one must ask for a new group"
         return self._trainer
-
-    def _init_info(self, order: PushOrder, rendezvous: tuple[str, int]) -> NCCLTrainerInitInfo:
-        return NCCLTrainerInitInfo(
-            rank=self._rank,
-            master_address=rendezvous[0],
-            master_port=rendezvous[1],
-            world_size=1 + len(order.names) * self._tensor_parallel_size,
-            packed_buffer_size_bytes=self._bucket_bytes,
-        )
 
 
 class BucketSource(WeightSource):

@@ -71,7 +71,7 @@ class NewRun:
         """
         config = config or self.config
         with placed(layout, config.cluster, self.console.waiting) as bundles:
-            folder, team = self.folder, Team(config, bundles, self.console)
+            folder, team = self.folder, Team(config, bundles, self.console, folder=self.path)
             try:
                 return asyncio.run(work(team))
             finally:

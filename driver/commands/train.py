@@ -5,6 +5,7 @@ The order is: check, place, load, push, evaluate, train, evaluate, export, write
 
 import argparse
 import asyncio
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console as Terminal
 
 from cluster.launch import Bundles, collect_logs, connected, placed
 from cluster.layout import check_device, choose_device, layout, training_roles
+from cluster.listening import listening_ports, reachable_from_outside
 from cluster.team import Team
 from contracts.config.load import load_config
 from contracts.config.run import Config
@@ -101,7 +103,7 @@ def _run_actors(
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
     recorder = RunRecorder(folder, console, watch=watch)
     outputs = RunOutputs(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
-    team = Team(config, bundles, console, on_event=recorder.worker_changed)
+    team = Team(config, bundles, console, folder=folder.path, on_event=recorder.worker_changed)
     started = time.monotonic()
     try:
         status = asyncio.run(_run(config, inputs, team, outputs=outputs, console=console))
@@ -178,6 +180,8 @@ async def _begin(
     with console.phase("first weight push"):
         pushing = team.learner.push_weights(parts.loop.position.policy_version)
         await patiently(pushing, "the weight push", on_wait=console.waiting)
+    if line := reachable_from_outside(listening_ports(os.getpid())):  # by now everything listens that ever will
+        console.note(line)
     if config.evaluation.before and "before" not in read_evaluations(outputs.folder.evaluation):
         with suppress(Stopped):  # the loop sees the same request, and writes a checkpoint
             await parts.loop.stop.before(

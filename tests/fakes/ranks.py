@@ -28,6 +28,7 @@ ARGUMENTS = RankArguments(
     weight_backend="object_store",
     bucket_bytes=1,
     push_timeout_s=1,
+    meetings="meetings",
 )
 BATCH = TrainBatch(rows=((), ()), num_loss_tokens=1, num_sequences=2, policy_version=0, group_ids=("a", "b"))
 RESULT = StepResult(metrics={}, num_tokens=1, seconds=1.0)
@@ -41,7 +42,6 @@ class Rank:
         self.heard: list[tuple[object, ...]] = []
         self.answers: dict[str, object] = {
             "heartbeat": None,
-            "address": ("host", 1),
             "setup": None,
             "measure": [(index, measures(index))],
             "step": RESULT,

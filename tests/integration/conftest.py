@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.environment import LOOPBACK
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.rollouts import Problem
@@ -144,7 +145,7 @@ def ray_folder() -> Iterator[Path]:
 def environment(ray_folder: Path) -> dict[str, str]:
     """Return this process' environment, without the address and token of a running cluster."""
     others = ("PYTHONPATH", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "PB_RLSVR_HOME")
-    inherited = {name: value for name, value in os.environ.items() if name not in others}
+    inherited = {name: value for name, value in os.environ.items() if name not in (*others, *LOOPBACK)}
     return inherited | {"RAY_TMPDIR": str(ray_folder), "COLUMNS": "200"}
 
 

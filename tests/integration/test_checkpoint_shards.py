@@ -1,6 +1,5 @@
 """Real ZeRO-3 ranks that save, go on, and are compared with ranks that load: as many as before, or another number."""
 
-import os
 import random
 import resource
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
+from actors.learning.process_group import join
 from actors.learning.rank_setup import RankPlace, RankSetup
 from contracts.errors import CheckpointFailed, RunFailed
 from quickstart.tiny import build_tiny_model
@@ -140,16 +140,6 @@ def train(engines: "Engines", *, rank: int, world_size: int) -> list[float]:
     return losses
 
 
-def join(place: RankPlace) -> None:
-    os.environ |= {"RANK": str(place.rank), "WORLD_SIZE": str(place.world_size), "LOCAL_RANK": "0"}
-    os.environ |= {"MASTER_ADDR": place.master_address, "MASTER_PORT": str(place.master_port)}
-    import deepspeed
-    import deepspeed.ops
-
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
-
-
 def seed(rank: int) -> None:
     random.seed(rank)
     np.random.seed(rank)
@@ -160,7 +150,7 @@ def save_and_go_on(_: RankSetup, place: RankPlace, model: Path, folder: Path) ->
     """Take three steps in every case, save, and take three more; then load into new engines and repeat these."""
     from actors.learning.shards import load_shards, save_shards
 
-    join(place)
+    join(place, timeout_s=120)
     rank, world_size = place.rank, place.world_size
     for name, case in CASES.items():
         seed(rank)
@@ -259,7 +249,7 @@ def go_on_elsewhere(_: RankSetup, place: RankPlace, model: Path, folder: Path) -
     """Continue here what two ranks saved, and at two ranks what one rank saves."""
     from actors.learning.shards import load_shards, save_shards
 
-    join(place)
+    join(place, timeout_s=120)
     rank, world_size = place.rank, place.world_size
     losses = {}
     for name in ("sharded", "frozen", "half precision, sharded"):

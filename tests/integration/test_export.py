@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import resource
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,12 +75,9 @@ def learn(model: Path, folder: Path) -> None:
     """Take one step of a whole learner rank on a model with code of its own, and export it after that."""
     from actors.learning.rank import LearnerRank
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     setup = Job(model=model, num_ranks=1).setup()
     trusting = replace(setup, policy=replace(setup.policy, trust_remote_code=True))
-    place = RankPlace(rank=0, world_size=1, master_address="127.0.0.1", master_port=port, device="cpu")
+    place = RankPlace(rank=0, world_size=1, meeting="", device="cpu")
     rank = LearnerRank(trusting, place)
     batch = packed(make_samples(num_samples=2), num_ranks=1)
     report = rank.step(batch.rows[0], num_loss_tokens=batch.num_loss_tokens, num_sequences=batch.num_sequences)

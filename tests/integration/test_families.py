@@ -5,7 +5,6 @@ one asks the exported model: what vLLM draws goes back to the very rank that exp
 """
 
 import multiprocessing
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -176,10 +175,7 @@ def setup_of(base: Path, vocab_size: int | None) -> RankSetup:
 
 
 def place() -> RankPlace:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return RankPlace(rank=0, world_size=1, master_address="127.0.0.1", master_port=port, device="cpu")
+    return RankPlace(rank=0, world_size=1, meeting="", device="cpu")
 
 
 @pytest.fixture(scope="module")

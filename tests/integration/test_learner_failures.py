@@ -124,11 +124,12 @@ class Played:
 def played(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Played]:
+    folder = tmp_path_factory.mktemp("failures")
     with own_ray(environment):
-        yield asyncio.run(play(arguments(tiny_models.policy), tmp_path_factory.mktemp("failures") / "checkpoint"))
+        yield asyncio.run(play(arguments(tiny_models.policy, folder), folder / "checkpoint"))
 
 
-def arguments(model: Path) -> RankArguments:
+def arguments(model: Path, meetings: Path) -> RankArguments:
     setup = Job(model=model).setup()
     return RankArguments(
         learner=setup.learner,
@@ -142,6 +143,7 @@ def arguments(model: Path) -> RankArguments:
         weight_backend="object_store",
         bucket_bytes=setup.bucket_bytes,
         push_timeout_s=5,
+        meetings=str(meetings),
     )
 
 

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import torch
-from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
 from actors.weight_sync.buckets import WeightManifest
 from actors.weight_sync.sender import ActiveReceivers, Missed, PushOrder, PushOutcome, Reply
-from actors.weight_sync.vllm_transfer import BucketSource, NcclSender, Trainer, WorkersClient
+from actors.weight_sync.vllm_transfer import BucketSource, NcclSender, Trainer, TransferPlace, WorkersClient
 
-HOST = "10.0.0.1"
 TENSORS = {"a": torch.ones(2, 3), "b": torch.ones(2), "c": torch.ones(3, 1)}
 
 
@@ -37,26 +35,26 @@ class FakeTrainer:
     """Imitate a trainer on rank 0 or another; `breaks` is a broadcast that fails after the first tensor."""
 
     def __init__(
-        self, info: NCCLTrainerInitInfo, client: WorkersClient, source: BucketSource, *, breaks: bool = False
+        self, place: TransferPlace, client: WorkersClient, source: BucketSource, *, breaks: bool = False
     ) -> None:
-        self.info = info
+        self.place = place
         self.is_shut_down = False
         self.read: list[str] = []
         self._client = client
         self._source = source
         self._breaks = breaks
-        if info.is_sender:
-            client.init_weight_transfer_engine({"master_port": info.master_port, "rank_offset": 1})
+        if place.rank == 0:
+            client.init_weight_transfer_engine({"nccl_unique_id_b64": "secret", "rank_offset": 1})
 
     def send_weights(self) -> None:
-        if self.info.is_sender:
+        if self.place.rank == 0:
             self._client.start_weight_update()
             self._client.update_weights({"names": [meta.name for meta in self._source.metadata()]})
         for name, _ in self._source:
             self.read.append(name)
             if self._breaks:
                 raise RuntimeError("NCCL error")
-        if self.info.is_sender:
+        if self.place.rank == 0:
             self._client.finish_weight_update()
 
     def shutdown(self) -> None:
@@ -70,8 +68,8 @@ class Trainers:
         self.opened: list[FakeTrainer] = []
         self._breaks = breaks
 
-    def open(self, info: NCCLTrainerInitInfo, client: WorkersClient, source: BucketSource) -> Trainer:
-        self.opened.append(FakeTrainer(info, client, source, breaks=self._breaks))
+    def open(self, place: TransferPlace, client: WorkersClient, source: BucketSource) -> Trainer:
+        self.opened.append(FakeTrainer(place, client, source, breaks=self._breaks))
         return self.opened[-1]
 
 
@@ -83,7 +81,7 @@ class Worker:
         self._fails_at = fails_at
 
     def init_transfer(self, info: Mapping[str, object]) -> Reply:
-        return self._hear(f"join {info['master_port']} as {info['rank_offset']}")
+        return self._hear(f"join {info['nccl_unique_id_b64']} as {info['rank_offset']}")
 
     def start(self, manifest: WeightManifest) -> Reply:
         return self._hear(f"start {len(manifest.specs)}")
@@ -117,9 +115,8 @@ def sender(source: Source, trainers: Trainers, *, rank: int = 0) -> NcclSender:
     return NcclSender(source, rank=rank, tensor_parallel_size=2, bucket_bytes=1024, open_trainer=trainers.open)
 
 
-def order(version: int, *names: str, port: int | None = None) -> PushOrder:
-    rendezvous = None if port is None else (HOST, port)
-    return PushOrder(policy_version=version, update=(version, version), names=names, rendezvous=rendezvous)
+def order(version: int, *names: str, is_new: bool = False) -> PushOrder:
+    return PushOrder(policy_version=version, update=(version, version), names=names, is_new_group=is_new)
 
 
 def push(pusher: NcclSender, order: PushOrder, **workers: Worker) -> PushOutcome:
@@ -132,27 +129,24 @@ def test_all_processes_of_all_workers_are_one_group_that_lasts_over_pushes() -> 
     source, trainers = Source(), Trainers()
     first, second = Worker(), Worker()
     pusher = sender(source, trainers)
-    outcome = push(pusher, order(1, "policy-0", "policy-1", port=7), policy_0=first, policy_1=second)
+    outcome = push(pusher, order(1, "policy-0", "policy-1", is_new=True), policy_0=first, policy_1=second)
     assert outcome.taken == ("policy-0", "policy-1")
     push(pusher, order(2, "policy-0", "policy-1"), policy_0=first, policy_1=second)
     (trainer,) = trainers.opened
-    assert (
-        trainer.info.world_size == 5 and trainer.info.master_address == HOST
-    )  # the sender and 2 workers x 2 processes
+    assert trainer.place.world_size == 5  # the sender and 2 workers x 2 processes
     assert trainer.read == ["a", "b", "c"] * 2
-    assert first.heard == ["join 7 as 1", "start 3", UPDATE, "finish 1", "start 3", UPDATE, "finish 2"]
-    assert second.heard[0] == "join 7 as 3"  # after the two processes of the first
+    assert first.heard == ["join secret as 1", "start 3", UPDATE, "finish 1", "start 3", UPDATE, "finish 2"]
+    assert second.heard[0] == "join secret as 3"  # after the two processes of the first
 
 
 def test_other_members_are_another_group_and_the_old_one_is_closed() -> None:
     trainers = Trainers()
     pusher = sender(Source(), trainers)
-    push(pusher, order(1, "policy-0", port=7), policy_0=Worker())
+    push(pusher, order(1, "policy-0", is_new=True), policy_0=Worker())
     worker = Worker()
-    push(pusher, order(2, "policy-1", port=8), policy_1=worker)
-    assert [trainer.info.master_port for trainer in trainers.opened] == [7, 8]
-    assert trainers.opened[0].is_shut_down
-    assert worker.heard[0] == "join 8 as 1"
+    push(pusher, order(2, "policy-1", is_new=True), policy_1=worker)
+    assert [trainer.is_shut_down for trainer in trainers.opened] == [True, False]
+    assert worker.heard[0] == "join secret as 1"
 
 
 @pytest.mark.parametrize("word", ["join", "start", "update"])
@@ -160,19 +154,19 @@ def test_one_workers_failure_ends_the_update_of_all_blames_one_and_the_walk_goes
     source, trainers = Source(), Trainers()
     bad, good = Worker(fails_at=word), Worker()
     pusher = sender(source, trainers)
-    outcome = push(pusher, order(1, "policy-0", "policy-1", port=7), policy_0=bad, policy_1=good)
+    outcome = push(pusher, order(1, "policy-0", "policy-1", is_new=True), policy_0=bad, policy_1=good)
     assert outcome.taken == () and set(outcome.missed) == {"policy-0"}
     assert good.heard[-1] == bad.heard[-1] == "abandon"
     assert source.gathered == 2  # both buckets: the other ranks gather on
     source.gathered = 0
-    outcome = push(pusher, order(2, "policy-1", port=8), policy_1=good)
+    outcome = push(pusher, order(2, "policy-1", is_new=True), policy_1=good)
     assert outcome.taken == ("policy-1",) and source.gathered == 2
     assert not any(trainer.is_shut_down for trainer in trainers.opened)  # that could wait for a broadcast that failed
 
 
 def test_a_broken_broadcast_is_missed_by_all_and_the_walk_goes_on() -> None:
     source = Source()
-    outcome = push(sender(source, Trainers(breaks=True)), order(1, "policy-0", port=7), policy_0=Worker())
+    outcome = push(sender(source, Trainers(breaks=True)), order(1, "policy-0", is_new=True), policy_0=Worker())
     assert outcome.missed == {"policy-0": "NCCL error"}
     assert source.gathered == 2
 
@@ -180,7 +174,7 @@ def test_a_broken_broadcast_is_missed_by_all_and_the_walk_goes_on() -> None:
 def test_a_worker_that_does_not_finish_costs_the_others_nothing() -> None:
     outcome = push(
         sender(Source(), Trainers()),
-        order(1, "policy-0", "policy-1", port=7),
+        order(1, "policy-0", "policy-1", is_new=True),
         policy_0=Worker(fails_at="finish"),
         policy_1=Worker(),
     )
@@ -189,7 +183,7 @@ def test_a_worker_that_does_not_finish_costs_the_others_nothing() -> None:
 
 def test_the_other_ranks_walk_along_and_what_breaks_there_is_theirs() -> None:
     source, trainers = Source(), Trainers()
-    sender(source, trainers, rank=1).send(order(1, "policy-0", port=7), None)
+    sender(source, trainers, rank=1).send(order(1, "policy-0", is_new=True), None)
     assert trainers.opened[0].read == ["a", "b", "c"] and source.gathered == 2
     with pytest.raises(RuntimeError, match="NCCL error"):
-        sender(Source(), Trainers(breaks=True), rank=1).send(order(1, "policy-0", port=7), None)
+        sender(Source(), Trainers(breaks=True), rank=1).send(order(1, "policy-0", is_new=True), None)

@@ -72,7 +72,7 @@ def played(
         request(problem, inputs.prompter.prompt_token_ids(problem), config=config) for problem in inputs.problems
     ]
     with own_bundles(layout(config, "cpu", roles=("policy", "learner")), environment) as bundles:
-        team = Team(config, bundles, Console(Terminal(file=io.StringIO())))
+        team = Team(config, bundles, Console(Terminal(file=io.StringIO())), folder=folder)
         yield asyncio.run(play(team, requests, config=config, pad_token_id=inputs.pad_token_id, folder=folder))
 
 

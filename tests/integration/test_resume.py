@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from cluster.listening import ListeningPort, listening_ports
 from driver.tracking.line_logs import read_events, read_metrics
 from driver.tracking.run_folder import RunFolder
 from tests.commands import MARK, ROOT, Finished, run_project, stop, survivors
@@ -26,6 +27,7 @@ class Continued:
     """Hold the steps after the kill, and the folder after the second start."""
 
     steps_before: list[int]
+    ports: list[ListeningPort]  # of all its processes, before the kill
     command: Finished
     folder: RunFolder
 
@@ -39,15 +41,15 @@ def continued(
     config = str(prepare_tiny(tiny_models, folder=folder).path)
     words = ("train", config, f"run.name={NAME}", "checkpoint.every_steps=1")
     run = RunFolder(folder / "runs" / NAME)
-    kill_after(run.checkpoints / "latest", words, environment=environment, folder=folder)
+    ports = kill_after(run.checkpoints / "latest", words, environment=environment, folder=folder)
     steps_before = [step.step for step in read_metrics(run.metrics)]
     command = run_project(*words, cwd=folder, environment=environment)
     assert command.code == 0, command.stderr
-    return Continued(steps_before=steps_before, command=command, folder=run)
+    return Continued(steps_before=steps_before, ports=ports, command=command, folder=run)
 
 
-def kill_after(file: Path, words: tuple[str, ...], *, environment: dict[str, str], folder: Path) -> None:
-    """Start a command, and kill it and all its processes once the file exists."""
+def kill_after(file: Path, words: tuple[str, ...], *, environment: dict[str, str], folder: Path) -> list[ListeningPort]:
+    """Start a command, and kill it and all its processes once the file exists. Return where they listened."""
     mark = uuid.uuid4().hex
     with (folder / "killed.log").open("wb") as log:
         process = subprocess.Popen(
@@ -64,15 +66,23 @@ def kill_after(file: Path, words: tuple[str, ...], *, environment: dict[str, str
         assert process.poll() is None, printed
         assert time.monotonic() < deadline, printed
         time.sleep(0.01)
+    ports = listening_ports(process.pid)
     process.kill()
     process.wait()
     if survivors(mark):
         stop(mark)
+    return ports
 
 
 def test_the_kill_came_in_the_middle(continued: Continued) -> None:
     assert 1 <= len(continued.steps_before) < STEPS
     assert "step-000001" in continued.command.stdout
+
+
+def test_no_port_of_the_run_can_be_reached_from_another_machine(continued: Continued) -> None:
+    commands = {one.command for one in continued.ports}
+    assert {"raylet", "gcs_server"} <= commands and len(continued.ports) > 10  # Ray, the actors and gloo were seen
+    assert [one for one in continued.ports if not one.is_local] == []
 
 
 def test_every_step_is_recorded_once_with_the_same_measures(continued: Continued, first_run: TinyRun) -> None:

@@ -49,10 +49,11 @@ class Seen:
 def seen(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Seen]:
-    config = with_absolute_paths(load_config(write_config(tmp_path_factory.mktemp("team"), tiny_models), OVERRIDES))
+    folder = tmp_path_factory.mktemp("team")
+    config = with_absolute_paths(load_config(write_config(folder, tiny_models), OVERRIDES))
     console, seen = Console(Terminal(file=io.StringIO())), Seen()
     with own_bundles(layout(config, "cpu", roles=("policy", "learner")), environment) as bundles:
-        team = Team(config, bundles, console, on_event=lambda *event: seen.events.append(event))
+        team = Team(config, bundles, console, folder=folder, on_event=lambda *event: seen.events.append(event))
         asyncio.run(asyncio.wait_for(play(team, seen), DEADLINE_S))
     yield seen
 

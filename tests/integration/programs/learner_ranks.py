@@ -7,13 +7,13 @@ processes are forked from one that has the heavy imports behind it, so that star
 import multiprocessing
 import os
 import pickle
-import socket
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
@@ -72,23 +72,19 @@ class Job:
 
 def on_ranks(job: Job, work: Callable[..., Result], *arguments: object) -> list[Result]:
     """Return what `work(setup, place, *arguments)` returns on each rank. It and all arguments are pickled."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ranks = [_start(job.setup(), place, work, arguments) for place in _places(job.num_ranks, port)]
-    answers = [_answer(receiver) for _, receiver in ranks]
-    for process, _ in ranks:
-        process.join()
+    with TemporaryDirectory() as folder:
+        ranks = [_start(job.setup(), place, work, arguments) for place in _places(job.num_ranks, Path(folder))]
+        answers = [_answer(receiver) for _, receiver in ranks]
+        for process, _ in ranks:
+            process.join()
     if failures := [failure for _, failure in answers if failure]:
         raise AssertionError("a rank failed:\n" + "\n".join(failures))
     return [pickle.loads(result) for result, _ in answers]
 
 
-def _places(num_ranks: int, port: int) -> list[RankPlace]:
-    return [
-        RankPlace(rank=rank, world_size=num_ranks, master_address="127.0.0.1", master_port=port, device="cpu")
-        for rank in range(num_ranks)
-    ]
+def _places(num_ranks: int, folder: Path) -> list[RankPlace]:
+    meeting = str(folder / "meeting")
+    return [RankPlace(rank=rank, world_size=num_ranks, meeting=meeting, device="cpu") for rank in range(num_ranks)]
 
 
 def _start(

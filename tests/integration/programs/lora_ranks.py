@@ -1,7 +1,6 @@
 """Run learner ranks with adapters, each in a process of its own, and keep what they did."""
 
 import multiprocessing
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -52,11 +51,8 @@ class Outcome:
 
 def start(job: Job, folder: Path) -> Sequence[BaseProcess]:
     processes = multiprocessing.get_context("spawn")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     folder.mkdir()
-    ranks = [processes.Process(target=run_rank, args=(job, rank, port, folder)) for rank in range(job.num_ranks)]
+    ranks = [processes.Process(target=run_rank, args=(job, rank, folder)) for rank in range(job.num_ranks)]
     for process in ranks:
         process.start()
     return ranks
@@ -91,7 +87,7 @@ def a_row(rank: int) -> PackedRow:
     )
 
 
-def run_rank(job: Job, rank: int, port: int, folder: Path) -> None:
+def run_rank(job: Job, rank: int, folder: Path) -> None:
     """Run one rank; rank 0 writes its outcome into `folder`."""
     from actors.learning.rank import LearnerRank
     from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
@@ -118,7 +114,7 @@ def run_rank(job: Job, rank: int, port: int, folder: Path) -> None:
             bucket_bytes=BUCKET_BYTES,
             seed=1,
         ),
-        RankPlace(rank=rank, world_size=job.num_ranks, master_address="127.0.0.1", master_port=port, device="cpu"),
+        RankPlace(rank=rank, world_size=job.num_ranks, meeting=str(folder / "meeting"), device="cpu"),
     )
     row = a_row(rank)
     before = dict(pair for bucket in learner.weights.buckets() for pair in bucket)

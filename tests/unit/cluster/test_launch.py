@@ -12,7 +12,7 @@ import ray
 from rich.console import Console as Terminal
 
 from actors.remote.process import ProcessInfo
-from cluster.environment import QUIET, prepare_process
+from cluster.environment import LOOPBACK, QUIET, close_token_file, prepare_process
 from cluster.launch import check_address, collect_logs, connected, first_line
 from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput
@@ -67,7 +67,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a home folder without Ray's tokens, and restore afterwards what `prepare_process` sets."""
-    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", *QUIET):
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", *QUIET, *LOOPBACK):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -91,6 +91,45 @@ def test_a_cluster_of_our_own_finds_its_token_by_itself(home: Path) -> None:
     (home / ".ray" / "auth_token").write_text("secret", encoding="utf-8")
     prepare_process()
     assert "RAY_AUTH_MODE" not in os.environ
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("address", ["", "local"])
+def test_a_run_on_this_machine_alone_listens_on_loopback(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth0")  # what the user chose stays
+    prepare_process()
+    assert {name: os.environ[name] for name in LOOPBACK} == LOOPBACK | {"GLOO_SOCKET_IFNAME": "eth0"}
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_on_a_cluster_can_be_reached_by_its_other_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    prepare_process()
+    assert not set(LOOPBACK) & set(os.environ)
+
+
+def test_loopback_is_the_address_of_a_ray_that_is_started_here() -> None:
+    """Ray keeps what it read when it was imported: choosing loopback later would be too late."""
+    program = (
+        "from driver.cli import main\n"
+        "assert main(['plan', 'policy.model=a/b', 'pivot.model=a/b', 'scorer.model=a/b']) == 0\n"
+        "import cluster.launch, ray\n"
+        "assert ray.util.get_node_ip_address() == '127.0.0.1'"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", *LOOPBACK)}
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o644, 0o600), (0o660, 0o600), (0o400, 0o400)])
+def test_rays_token_is_its_owners_alone(home: Path, before: int, after: int) -> None:
+    close_token_file()  # there is none
+    (home / ".ray").mkdir()
+    token = home / ".ray" / "auth_token"
+    token.write_text("secret", encoding="utf-8")
+    token.chmod(before)
+    close_token_file()
+    assert token.stat().st_mode & 0o777 == after
 
 
 @pytest.mark.usefixtures("home")

@@ -1,6 +1,7 @@
 """Test all ranks as one learner: what they answer, and how the loss of a rank is noticed."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from ray.exceptions import ActorUnavailableError, RayActorError
@@ -20,11 +21,17 @@ from tests.fakes.ranks import (
 from tests.fakes.remote import task_error
 
 
-def test_every_rank_gets_the_address_of_the_first_one() -> None:
+def test_all_ranks_meet_in_a_file_of_the_runs_folder_another_one_each_time() -> None:
     ranks = Rank(0), Rank(1)
-    asyncio.run(a_learner(*ranks).setup(ARGUMENTS))
-    assert ranks[0].heard == [("address",), ("setup", ARGUMENTS, ("host", 1))]
-    assert ranks[1].heard == [("setup", ARGUMENTS, ("host", 1))]
+
+    async def steps(learner: LearnerRanks) -> None:
+        await learner.setup(ARGUMENTS)
+
+    play(a_learner(*ranks), steps)
+    assert ranks[0].heard == ranks[1].heard
+    (first, *again), (second, *_) = ([Path(str(words[-1])) for words in rank.heard] for rank in ranks)
+    assert first == second and first.parent == Path(ARGUMENTS.meetings)
+    assert again != [first]
 
 
 def test_measures_come_back_in_the_order_of_the_sequences() -> None:

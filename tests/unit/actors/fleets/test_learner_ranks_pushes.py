@@ -99,7 +99,7 @@ def test_bringing_up_waits_for_the_step_under_way_and_is_then_not_needed() -> No
         await asyncio.gather(step, bringing)
 
     play(a_learner(*ranks), steps)
-    assert [call[0] for call in ranks[0].heard] == ["address", "setup", "push", "step"]
+    assert [call[0] for call in ranks[0].heard] == ["setup", "push", "step"]
 
 
 def test_nccl_meets_anew_only_for_other_processes_or_after_a_failure() -> None:
@@ -118,5 +118,5 @@ def test_nccl_meets_anew_only_for_other_processes_or_after_a_failure() -> None:
         await learner.push_weights(5)  # another learner: meets
 
     play(a_learner(*ranks), steps)
-    meets = [order.rendezvous is not None for order in ranks[0].orders()]
+    meets = [order.is_new_group for order in ranks[0].orders()]
     assert meets == [True, False, True, False, True, True]
