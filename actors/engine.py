@@ -6,6 +6,7 @@ Imports no vLLM by itself: the driver imports this module to start the workers.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
+from typing import Protocol
 
 import ray
 
@@ -14,6 +15,7 @@ from actors.generation.process import Device
 from actors.generation.step_loop import DeadEngine, StaleEngine
 from actors.remote.calls import RequestFailed
 from actors.remote.process import ProcessInfo, this_process
+from actors.remote.progress import Progress
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
 from contracts.config.workers import EngineConfig
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
@@ -25,8 +27,14 @@ Outcome = Samples | StaleEngine | DeadEngine | RequestFailed
 are answered."""
 
 
+class SamplingEngine(Protocol):
+    """The part of a generation engine that takes samplings."""
+
+    def submit_all(self, requests: Sequence[SamplingRequest]) -> "list[Future[Samples]]": ...
+
+
 async def as_they_finish(
-    engine: GenerationEngine, requests: Sequence[SamplingRequest]
+    engine: SamplingEngine, requests: Sequence[SamplingRequest]
 ) -> AsyncIterator[tuple[str, Outcome]]:
     """Yield each request's id with its samples, or with the reason why there are none, as soon as it is finished."""
 
@@ -43,7 +51,7 @@ async def as_they_finish(
         yield await finished
 
 
-def _submit(engine: GenerationEngine, requests: Sequence[SamplingRequest]) -> "list[Future[Samples] | Exception]":
+def _submit(engine: SamplingEngine, requests: Sequence[SamplingRequest]) -> "list[Future[Samples] | Exception]":
     """Submit all requests into the same step; one by one if the engine refuses one of them."""
     try:
         return list(engine.submit_all(requests))
@@ -82,13 +90,13 @@ class EngineWorker:
         self._engine = await asyncio.to_thread(self._start)
         return this_process()
 
-    async def heartbeat(self) -> None:
+    async def heartbeat(self) -> Progress:
         """Answer between two steps of the engine, so that an engine that hangs is silent.
 
         Raises:
             DeadEngine: the engine has ended.
         """
-        await asyncio.wrap_future(self._engine.heartbeat())
+        return await asyncio.wrap_future(self._engine.heartbeat())
 
     async def sample(self, requests: list[SamplingRequest]) -> AsyncIterator[tuple[str, Outcome]]:
         """Stream the samples in the order in which requests finish (call it with num_returns="streaming")."""

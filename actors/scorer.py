@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import ray
 
 from actors.remote.process import ProcessInfo, this_process
+from actors.remote.progress import Progress
 from actors.scoring.loaded_reward import LoadedReward, RewardSetup
 from actors.scoring.queue import ScoringQueue, in_thread
 from contracts.rollouts import Score, ScoreRequest, Unscored
@@ -33,13 +34,14 @@ class ScorerWorker:
         )
         return this_process()
 
-    async def heartbeat(self) -> None:
+    async def heartbeat(self) -> Progress:
         """Answer while groups are being scored.
 
         Raises:
             ScoringStuck: the current work has taken longer than any group may wait.
         """
         self._queue.check_progress()
+        return self._queue.progress()
 
     async def score(self, request: ScoreRequest, *, within_s: float) -> tuple[Score | Unscored, ...]:
         """Score a group. After `within_s` seconds from now the caller does not wait any more."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from actors.fleets.worker import Worker
 from actors.remote.calls import ProcessLost, Unreachable, WorkerRaised, answer
 from actors.remote.process import RemoteActor
+from actors.remote.progress import Progress
 from actors.remote.silence import SilenceDetector
 from contracts.config.workers import FleetConfig
 
@@ -22,6 +23,8 @@ class Monitor(Protocol):
     def mark_suspect(self, worker: Worker, why: str, *, handle: RemoteActor | None = None) -> None: ...
 
     def mark_answering(self, worker: Worker) -> None: ...
+
+    def note_progress(self, worker: Worker, progress: Progress) -> None: ...
 
 
 class Heartbeats:
@@ -72,7 +75,7 @@ class Heartbeats:
         """Return whether this process of the worker answered."""
         is_loaded = worker.is_loaded
         try:
-            await answer(handle.heartbeat.remote() if is_loaded else handle.process.remote())
+            found = await answer(handle.heartbeat.remote() if is_loaded else handle.process.remote())
         except Unreachable as failure:
             self._monitor.mark_suspect(worker, f"it can't be reached: {failure}", handle=handle)
             return False
@@ -82,4 +85,6 @@ class Heartbeats:
             return False
         if handle is worker.handle:
             self._monitor.mark_answering(worker)
+            if isinstance(found, Progress):
+                self._monitor.note_progress(worker, found)
         return True

@@ -10,9 +10,10 @@ request, with the same seeds.
 
 import asyncio
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
 from actors.fleets.routing import Routing
@@ -31,7 +32,7 @@ Result = TypeVar("Result")
 class Failure:
     """Say why one attempt gave no answer."""
 
-    kind: str  # short and countable: "died", "unavailable", "timed out", "failed: ValueError"
+    kind: str  # short and countable: "died", "slow", "unavailable", "timed out", "failed: ValueError"
     detail: str
     key: str  # the worker, or the role if no worker took the request
 
@@ -64,11 +65,18 @@ class Request(Generic[Content, Result]):
     result: "asyncio.Future[Result]"
     number: int = 0  # in the order of asking
     deadline: float = 0.0  # seconds of the event loop's clock
-    worker: Worker | None = None  # that holds it now
+    worker: Worker | None = None  # that got it last, unless it failed
+    holders: set[int] = field(default_factory=set)  # indices of the workers that have it now
+    second: int | None = None  # the one of them that got it although another had it
     num_sent: int = 0
     num_failures: int = 0  # that count
     failure: Failure | None = None  # of the last attempt
     avoided: int | None = None  # index of the worker that failed last
+
+    def leave(self, index: int) -> None:
+        """Note that the worker does not have it any more. The one that is left is the first one from now on."""
+        self.holders.discard(index)
+        self.second = None
 
     def fail(self, failure: RunFailed) -> None:
         if not self.result.done():
@@ -100,6 +108,7 @@ class WorkerPool(ABC, Generic[Content]):
         self._numbers = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiter: asyncio.Task[None] | None = None
+        self._second_tries: asyncio.TimerHandle | None = None
         for worker in supervisor.serving():
             self._routing.open(worker.index)
         supervisor.subscribe(self._on_change)
@@ -121,6 +130,7 @@ class WorkerPool(ABC, Generic[Content]):
         pending = cast("Request[Content, object]", request)
         self._pending.add(pending)
         self._put([pending])
+        self._look_later()
         try:
             return await asyncio.wait_for(request.result, self._timeout_s)
         except TimeoutError as failure:
@@ -164,15 +174,20 @@ class WorkerPool(ABC, Generic[Content]):
             if index is None:
                 self._outbox.append(request)
                 continue
-            name = self._name_attempt(index, request)
-            request.worker = self.supervisor.workers[index]
             self.num_retries += request.failure is not None
-            self._routing.assign(index, name, request, size=request.size)
-            shares.setdefault(index, {})[name] = request
+            shares.setdefault(index, {})[self._assign(index, request)] = request
         for index in sorted(shares):
             self._send_share(self.supervisor.workers[index], shares[index])
         if self._outbox and (self._waiter is None or self._waiter.done()):
             self._waiter = self._keep(self._wait_for_worker())
+
+    def _assign(self, index: int, request: Request[Content, object]) -> str:
+        """Count the request to a worker's load, and return the name by which the worker gets it."""
+        name = self._name_attempt(index, request)
+        request.worker = self.supervisor.workers[index]
+        request.holders.add(index)
+        self._routing.assign(index, name, request, size=request.size)
+        return name
 
     def _name_attempt(self, index: int, request: Request[Content, object]) -> str:
         """Return the name by which this worker gets the request.
@@ -194,12 +209,57 @@ class WorkerPool(ABC, Generic[Content]):
         except FleetLost:
             return  # `_on_change` has raised it in every caller
 
+    # --- second tries -------------------------------------------------------------------------------------------------
+
+    def _look_later(self) -> None:
+        """Look for late requests after the next heartbeat, as long as a caller waits."""
+        rules = self.supervisor.config.rules
+        if self._second_tries is None and self._pending and rules.second_try_after < 1:
+            self._second_tries = asyncio.get_running_loop().call_later(rules.heartbeat_s, self._try_late_ones)
+
+    def _try_late_ones(self) -> None:
+        """Give each request that has waited too long at one worker to a second one, which has nothing older to do.
+
+        If all workers are equally far, a second try would only double their work.
+        """
+        self._second_tries = None
+        waits_s = self._timeout_s * (1.0 - self.supervisor.config.rules.second_try_after)
+        latest = asyncio.get_running_loop().time() + waits_s
+        late = [one for one in self._pending if one.deadline <= latest and len(one.holders) == 1]
+        for request in sorted(late, key=lambda one: one.number):
+            index = self._routing.least_loaded_of(self._ahead_of(request))
+            if index is not None and not request.result.done():
+                self._try_second(request, index)
+        self._look_later()
+
+    def _ahead_of(self, request: Request[Content, object]) -> list[int]:
+        """Return the workers that hold only requests that were made later; second tries don't count."""
+        oldest: dict[int, float] = {}
+        for one in self._pending:
+            for holder in one.holders - {one.second}:
+                oldest[holder] = min(oldest.get(holder, math.inf), one.deadline)
+        return [
+            worker.index
+            for worker in self.supervisor.serving()
+            if worker.index not in request.holders and oldest.get(worker.index, math.inf) > request.deadline
+        ]
+
+    def _try_second(self, request: Request[Content, object], index: int) -> None:
+        (holder,) = request.holders
+        first, second = self.supervisor.workers[holder], self.supervisor.workers[index]
+        waited_s = self._timeout_s - (request.deadline - asyncio.get_running_loop().time())
+        detail = f"{first.name} has not answered {request.name} for {waited_s:.0f} s; {second.name} gets it too"
+        self.supervisor.config.on_event("second_try", self.supervisor.config.role, detail)
+        request.second = index
+        self._send_share(second, {self._assign(index, request): request})
+
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def _take(self, message: Message[Content], name: str, answer: object) -> None:
         """Give an answer to the caller: a result, or an error that ends the request."""
         request = message.waiting.pop(name)
-        self._routing.release(message.worker.index, name)
+        if self._routing.release(message.worker.index, name):
+            request.leave(message.worker.index)
         if isinstance(answer, Failure):
             request.fail(self._unanswered(request, answer))
         elif not request.result.done():  # else another worker was faster, or the caller has left
@@ -224,15 +284,20 @@ class WorkerPool(ABC, Generic[Content]):
             self._try_again(request, message.worker, failure)
 
     def _try_again(self, request: Request[Content, object], worker: Worker, failure: Failure) -> None:
+        request.leave(worker.index)
         if request.result.done():
             return
         rules = self._retries
         request.worker, request.failure, request.avoided = None, failure, worker.index
-        request.num_failures += failure.kind == "died" or not rules.counts_deaths_only
-        pause_s = 0.0 if failure.kind == "died" else rules.backoff_s * 2.0 ** (request.num_failures - 1)
+        if failure.kind != "slow":  # which is no fault of the request
+            request.num_failures += failure.kind == "died" or not rules.counts_deaths_only
+        is_gone = failure.kind in ("died", "slow")
+        pause_s = 0.0 if is_gone else rules.backoff_s * 2.0 ** (request.num_failures - 1)
         is_late = asyncio.get_running_loop().time() + pause_s >= request.deadline
         if request.num_failures >= rules.attempts or (pause_s and is_late):
             request.fail(self._unanswered(request, failure))
+        elif request.holders:  # another worker has it
+            request.worker = self.supervisor.workers[next(iter(request.holders))]
         elif pause_s:
             self._keep(self._put_later(request, pause_s))
         else:
@@ -253,7 +318,9 @@ class WorkerPool(ABC, Generic[Content]):
         else:
             self._routing.shut(worker.index)
         if worker.state not in (WorkerState.READY, WorkerState.SUSPECT):
-            kind = "died" if worker.state is WorkerState.DEAD else str(worker.state)
+            kind = str(worker.state)
+            if worker.state is WorkerState.DEAD:
+                kind = "slow" if worker.is_slow else "died"
             for request in self._routing.take_away(worker.index):
                 self._try_again(request, worker, Failure(kind, f"{worker.name}: {worker.why}", worker.name))
         if (lost := self.supervisor.lost) is not None:

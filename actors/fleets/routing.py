@@ -6,6 +6,7 @@ grows with the number of workers.
 
 import heapq
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -56,6 +57,10 @@ class Routing(Generic[Item]):
                 return self._heap[0][2]
             heapq.heappop(self._heap)
         return None
+
+    def least_loaded_of(self, workers: Iterable[int]) -> int | None:
+        """Return the one of these workers with the least load; None if there are none."""
+        return min(workers, key=self._key, default=None)
 
     def holds(self, worker: int, name: str) -> bool:
         return name in self._share(worker).items

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from actors.fleets.heartbeats import Heartbeats
+from actors.fleets.speeds import Speeds
 from actors.fleets.worker import NEXT, RestartBudget, Worker, WorkerState
 from actors.remote.calls import end_actor, one_line, processes, ready
 from actors.remote.process import ProcessInfo, RemoteActor
+from actors.remote.progress import Progress
 from contracts.config.workers import FleetConfig
 from contracts.errors import FleetLost, RunFailed
 from contracts.waiting import waiting_for
@@ -53,6 +55,7 @@ class Supervisor:
         self.prepare: Callable[[Worker], Awaitable[None]] | None = None
         """Awaited after a worker has loaded, before it takes requests. No other code runs between its end and the
         change of state. An exception means that the worker did not start."""
+        self._speeds = Speeds(config.rules)
         self._kill = kill
         self._clock = clock
         self._sleep = sleep
@@ -176,6 +179,24 @@ class Supervisor:
         if worker.state is WorkerState.SUSPECT:
             self._move(worker, WorkerState.READY, "it answers again")
 
+    def note_progress(self, worker: Worker, progress: Progress) -> None:
+        """Take in what the worker has done, and replace it if it is far slower than the others that are ready.
+
+        Slowness ends no run: a worker that is alone stays, and the last restart is kept for one that dies.
+        """
+        self._speeds.note(worker, progress)
+        others = [other for other in self.serving() if other is not worker]
+        if worker.is_slow or worker.state is not WorkerState.READY or not others:
+            return
+        if why := self._speeds.why_slow(worker, others):
+            worker.is_slow = True
+            if worker.budget.num_left(self._clock()) > 1:
+                self.config.on_event("slow_worker", worker.name, why)
+                self._mark_dead(worker, why)
+            else:
+                kept = f"{worker.name}: slow, and not replaced"
+                self.config.on_event("fleet", kept, f"{why}; too few restarts are left (fleet.max_restarts)")
+
     def mark_stale(self, worker: Worker, why: str) -> None:
         """Give the worker no requests until it has the learner's current weights."""
         if worker.is_loaded and worker.state is not WorkerState.STALE:
@@ -226,7 +247,7 @@ class Supervisor:
     async def _start(self, worker: Worker) -> None:
         try:
             if worker.state is WorkerState.RESTARTING:
-                worker.handle, worker.has_answered = worker.start(), False
+                worker.handle, worker.has_answered, worker.is_slow = worker.start(), False, False
             await waiting_for(
                 self._load(worker),
                 f"{worker.name} to load",

@@ -66,6 +66,11 @@ class RestartBudget:
         self._restarts.append(now)
         return min(rules.backoff_s * 2.0 ** min(earlier, 60), rules.max_backoff_s)
 
+    def num_left(self, now: float) -> int:
+        """Return how many restarts are left at `now`."""
+        recent = sum(restart > now - self._rules.restart_window_s for restart in self._restarts)
+        return self._rules.max_restarts - recent
+
 
 @dataclass(eq=False)
 class Worker:
@@ -80,6 +85,7 @@ class Worker:
     why: str = ""  # the reason of the last change of state
     process: ProcessInfo | None = None  # of the newest process that answered
     has_answered: bool = False  # the current process has answered once; it may still be loading
+    is_slow: bool = False  # the current process was found to be slow
 
     @property
     def is_starting(self) -> bool:

@@ -16,6 +16,7 @@ from actors.generation.process import Device, prepare_process
 from actors.generation.requests import check_answer_request, check_request
 from actors.generation.step_loop import Outcome, Request, StepLoop
 from actors.generation.thinking import ThinkingReader, Tokenizer
+from actors.remote.progress import Progress
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_sync.receiver import WeightUpdates
 from contracts.config.workers import EngineConfig
@@ -43,7 +44,9 @@ class GenerationEngine:
         """
         self._config = config
         self._loop = StepLoop(
-            lambda: VllmDecoder(config, device=device, weight_backend=weight_backend), name="vllm-steps"
+            lambda: VllmDecoder(config, device=device, weight_backend=weight_backend),
+            name="vllm-steps",
+            most_running=config.max_num_seqs,
         )
 
     def submit(self, request: SamplingRequest) -> "Future[tuple[Rollout, ...]]":
@@ -99,13 +102,13 @@ class GenerationEngine:
         """Return the checksum of every tensor of the last update in the engine's model, by the learner's names."""
         return self._loop.call(lambda decoder: decoder.weights.checksums())
 
-    def heartbeat(self) -> "Future[None]":
-        """Return a future that is done between two steps: it shows that the engine is alive and makes progress.
+    def heartbeat(self) -> "Future[Progress]":
+        """Return a future that is done between two steps: it shows that the engine is alive, and how far it is.
 
         Raises:
             DeadEngine: the engine has ended.
         """
-        return self._loop.call(lambda decoder: None)
+        return self._loop.progress()
 
     @property
     def policy_version(self) -> int | None:

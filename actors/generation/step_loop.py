@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
+from actors.remote.progress import Progress
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 Request: TypeAlias = SamplingRequest | AnswerProbabilityRequest
@@ -100,8 +101,10 @@ class _Running:
 class StepLoop(Generic[D]):
     """Run one decoder. Methods may be called from any thread; only the constructor and `close` block."""
 
-    def __init__(self, build: Callable[[], D], *, name: str) -> None:
+    def __init__(self, build: Callable[[], D], *, name: str, most_running: int | None = None) -> None:
         """Build the decoder in the loop's thread, and wait until it is ready.
+
+        `most_running` is the number of samples that get a token in one step; None means all.
 
         Raises:
             Exception: what `build` raised.
@@ -116,6 +119,8 @@ class StepLoop(Generic[D]):
         self._is_closing = False
         self._tokens = 0
         self._busy_s = 0.0
+        self._most_running = most_running
+        self._work = self._num_steps = 0
         started: Future[D] = Future()
         self._thread = threading.Thread(target=self._run, args=(build, started), name=name, daemon=True)
         self._thread.start()
@@ -171,6 +176,14 @@ class StepLoop(Generic[D]):
         with self._wake:
             num_samples = len(self._samples) + sum(running.num_samples for running in self._inbox)
             return LoopStats(tokens=self._tokens, busy_s=self._busy_s, num_samples=num_samples)
+
+    def progress(self) -> "Future[Progress]":
+        """Return a future that is done between two steps, with what was done until then.
+
+        Raises:
+            DeadEngine: the loop has ended.
+        """
+        return self.call(lambda _: Progress(work=float(self._work), turns=float(self._num_steps), busy_s=self._busy_s))
 
     def close(self) -> None:
         """End the loop and free the decoder; running requests fail."""
@@ -253,8 +266,11 @@ class StepLoop(Generic[D]):
     def _step(self, decoder: D) -> None:
         started = time.monotonic()
         self._stepped_version = decoder.version
+        num_running = len(self._samples) if self._most_running is None else min(len(self._samples), self._most_running)
         finished = decoder.step()
         self._busy_s += time.monotonic() - started
+        self._num_steps += 1
+        self._work += num_running + sum(_prompt_tokens(*self._samples[sample_id]) for sample_id, _ in finished)
         # All finished samples are removed first: a dropped request must not abort a sample that the decoder has already
         # removed in this step.
         for (running, index), outcome in [(self._samples.pop(sample_id), outcome) for sample_id, outcome in finished]:
@@ -289,6 +305,13 @@ class StepLoop(Generic[D]):
             waiters += [fail for _, fail in self._controls]
         for fail in waiters:
             fail(_dead(end))
+
+
+def _prompt_tokens(running: _Running, index: int) -> int:
+    request = running.request
+    if isinstance(request, SamplingRequest):
+        return len(request.prompt_token_ids)
+    return len(request.prompts[index]) + len(request.answer_token_ids)
 
 
 def _stale() -> StaleEngine:

@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from actors.remote.progress import Progress
 from actors.remote.silence import SilenceDetector
 from contracts.rollouts import Score, ScoreRequest, Unscored
 
@@ -65,6 +66,8 @@ class ScoringQueue:
         self._stuck_after_s = stuck_after_s
         # Half of the limit: one late look alone is never enough.
         self._silence = SilenceDetector(self._pass_through, look_s=stuck_after_s / 2, clock=clock)
+        self._batch_since: float | None = None  # while one is being scored
+        self._num_turns = self._turns_s = 0.0
         self._counters: dict[str, float] = dict.fromkeys(
             ("groups", "texts", "batches", "failures", "expired", "busy_s", "latency_s"), 0.0
         )
@@ -109,6 +112,11 @@ class ScoringQueue:
         await self.run(lambda: None)
         return True
 
+    def progress(self) -> Progress:
+        """Return what was scored until now; the batch that is being scored counts as busy time."""
+        now_s = time.monotonic() - self._batch_since if self._batch_since is not None else 0.0
+        return Progress(work=self._counters["texts"], turns=self._num_turns, busy_s=self._turns_s + now_s)
+
     def stats(self) -> dict[str, float]:
         """Return the counters since the start.
 
@@ -131,12 +139,13 @@ class ScoringQueue:
         taken = [waiting for waiting in taken if self._is_awaited(waiting)]
         if not taken:
             return
-        started = time.monotonic()
+        started = self._batch_since = time.monotonic()
         try:
             scores = await self.run(lambda: self._reward.score([waiting.request for waiting in taken]))
             if len(scores) != len(taken):
                 raise ValueError(f"the reward gave {len(scores)} groups of scores for {len(taken)}")
         except Exception as failure:  # noqa: BLE001 - the caller gets it; Ray carries it to the pool
+            self._end_turn(started)
             self._counters["busy_s"] += time.monotonic() - started
             if len(taken) > 1:
                 for waiting in taken:
@@ -145,9 +154,15 @@ class ScoringQueue:
                 self._counters["failures"] += 1
                 _settle(taken[0], failure)
             return
+        self._end_turn(started)
         self._count(taken, busy_s=time.monotonic() - started)
         for waiting, group in zip(taken, scores, strict=True):
             _settle(waiting, group)
+
+    def _end_turn(self, started: float) -> None:
+        self._batch_since = None
+        self._num_turns += 1
+        self._turns_s += time.monotonic() - started
 
     def _is_awaited(self, waiting: _Waiting) -> bool:
         if not waiting.result.done() and time.monotonic() < waiting.until:

@@ -138,6 +138,15 @@ class FleetConfig(Section):
     """Wait before a restart, in seconds; doubled before each further one within `restart_window_s`."""
     max_backoff_s: float = Field(default=60.0, ge=0)
     """Longest wait before a restart, in seconds."""
+    slow_factor: Annotated[float, Field(gt=1)] | Literal["off"] = 10.0
+    """A worker that is this many times slower than the median of the others of its role is killed. Others do its work,
+    and a new worker is started. Only busy time counts: no worker is slow that has nothing to do, loads, or takes
+    weights. A worker that is alone is never replaced for this, nor one with fewer than two restarts left."""
+    slow_after_s: float = Field(default=120.0, gt=0)
+    """Busy time over which a worker's speed is measured, in seconds."""
+    second_try_after: float = Field(default=0.5, gt=0, le=1)
+    """A request that has waited for this share of its role's `timeout_s` is given to a second worker as well, if one is
+    ready that has nothing older to do. The first answer counts. 1 turns this off."""
 
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> Self:

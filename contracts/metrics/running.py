@@ -270,6 +270,24 @@ WEIGHTS = MetricSection(
     ),
 )
 
+FLEET = MetricSection(
+    "Fleet",
+    (
+        _sum(
+            "fleet/slow_workers",
+            "Slow workers",
+            Unit.COUNT,
+            "Workers of all roles that were replaced since the step before, being far slower than the others.",
+        ),
+        _sum(
+            "fleet/second_tries",
+            "Second tries",
+            Unit.COUNT,
+            "Requests that were given to a second worker since the step before, while the first one had them too.",
+        ),
+    ),
+)
+
 SPEED = MetricSection(
     "Time and speed",
     (
@@ -306,4 +324,4 @@ SPEED = MetricSection(
     ),
 )
 
-SECTIONS = (REWARD, LANGUAGES, RESPONSES, PIVOT, SCORER, WEIGHTS, SPEED)
+SECTIONS = (REWARD, LANGUAGES, RESPONSES, PIVOT, SCORER, WEIGHTS, FLEET, SPEED)

@@ -1,6 +1,7 @@
 """Record a run step by step: metrics, events and samples in its folder, and a line on the console."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 from contracts.rollouts import DroppedGroup, ScoredGroup, Unscored
@@ -12,6 +13,9 @@ from driver.tracking.samples_file import SamplesLog
 from driver.tracking.step_metrics import StepOutcome, step_metrics
 from driver.tracking.step_record import SkippedStep, StepRecord
 
+FLEET_METRICS = {"slow_worker": "fleet/slow_workers", "second_try": "fleet/second_tries"}
+"""Metrics that count the events of a kind."""
+
 
 class RunRecorder:
     """Record a recipe's steps in a run folder and show them on the console."""
@@ -22,6 +26,7 @@ class RunRecorder:
         self._console = console
         self._watch = watch
         self._explained: set[str] = set()  # reasons for unscored responses that were explained already
+        self._fleet: Counter[str] = Counter()  # events about workers since the last step, by kind
         self._started = time.monotonic()
 
     def _open(self) -> None:
@@ -54,8 +59,10 @@ class RunRecorder:
                 policy_version=step.policy_version,
                 scorer=step.scorer,
                 buffer=step.metrics,
+                fleet={name: float(self._fleet[kind]) for kind, name in FLEET_METRICS.items()},
             )
         )
+        self._fleet.clear()
         if scored:
             self._samples.append(step.step, scored, learned_by=dict.fromkeys(step.learned, step.policy_version))
         self._record_imitated(step, scored)
@@ -132,7 +139,8 @@ class RunRecorder:
     def worker_changed(self, kind: str, reason: str, detail: str) -> None:
         """Write an event about a worker; lost workers, and changes of their number, are also printed."""
         self.event(kind, reason, detail)
-        if kind != "worker" or reason.endswith(("-> dead", "-> retired")):
+        self._fleet[kind] += 1
+        if kind == "fleet" or reason.endswith(("-> dead", "-> retired")):
             self.note(f"{reason}: {detail}")
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ class StepOutcome:
     buffer: Mapping[str, float] = field(
         default_factory=dict
     )  # queue/..., group/replaced, as the rollout buffer counted
+    fleet: Mapping[str, float] = field(default_factory=dict)  # fleet/..., over the workers of all roles
 
 
 def step_metrics(outcome: StepOutcome) -> dict[str, float]:
@@ -43,6 +44,7 @@ def step_metrics(outcome: StepOutcome) -> dict[str, float]:
     metrics |= _pivot_metrics(outcome.pivot)
     metrics |= outcome.scorer
     metrics |= outcome.buffer
+    metrics |= outcome.fleet
     metrics |= _staleness_metrics(outcome)
     metrics |= _speed_metrics(outcome)
     if outcome.learning is not None:

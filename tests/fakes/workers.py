@@ -16,6 +16,7 @@ import ray
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.fleets.worker import Worker, WorkerState
 from actors.remote.process import ProcessInfo, this_process
+from actors.remote.progress import Progress
 from contracts.config.workers import FleetConfig
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 from tests.builders import a_rollout
@@ -33,6 +34,8 @@ RULES = FleetConfig(
     restart_window_s=100,
     backoff_s=4,
     max_backoff_s=60,
+    slow_factor=10,
+    slow_after_s=20,
 )
 
 
@@ -43,6 +46,7 @@ class FakeWorker:
     start_failure: Exception | None = None
     start_gate: asyncio.Event | None = None  # it loads once this is set
     beat_failure: Exception | None = None
+    beat: Progress | None = None  # what it does from one heartbeat to the next; None: it does not say
     is_silent: bool = False  # answers no heartbeat, and no question for its process after the first one
     hangs: bool = False  # answers no request, until it dies
     num_answers: int = 1000  # in each message; then `failure`, or the stream ends
@@ -59,6 +63,7 @@ class FakeWorker:
     def __post_init__(self) -> None:
         self._beat_gate = asyncio.Event()
         self._process_of = Process()
+        self._done = Progress(work=0.0, turns=0.0, busy_s=0.0)
         self.release = asyncio.Event()  # lets a worker that hangs answer after all
         self.die = self._process_of.die
 
@@ -89,12 +94,20 @@ class FakeWorker:
             raise self.start_failure
         return self._info()
 
-    async def _heartbeat(self) -> None:
+    async def _heartbeat(self) -> Progress | None:
         self.num_beats += 1
         if self.beat_failure is not None:
             raise self.beat_failure
         if self.is_silent:
             await self._beat_gate.wait()
+        if self.beat is None:
+            return None
+        self._done = Progress(
+            work=self._done.work + self.beat.work,
+            turns=self._done.turns + self.beat.turns,
+            busy_s=self._done.busy_s + self.beat.busy_s,
+        )
+        return self._done
 
     async def _sample(self, requests: list[SamplingRequest]) -> AsyncIterator[Awaitable[Answer]]:
         self.messages.append([request.request_id for request in requests])

@@ -147,11 +147,14 @@ def test_a_prompt_that_opens_thinking_makes_an_unclosed_response_thinking(
 
 
 def test_stats_count_tokens_and_busy_time(engine: GenerationEngine) -> None:
-    before = engine.stats()
+    before, begun = engine.stats(), engine.heartbeat().result()
     group = engine.submit(request("stats", seeds=(1, 2))).result()
-    after = engine.stats()
-    assert after["tokens"] - before["tokens"] == sum(len(rollout.token_ids) for rollout in group)
+    after, done = engine.stats(), engine.heartbeat().result()
+    drawn = sum(len(rollout.token_ids) for rollout in group)
+    assert after["tokens"] - before["tokens"] == drawn
     assert after["busy_s"] > before["busy_s"]
+    assert done.work - begun.work >= drawn + 2 * len(PROMPT) and done.turns > begun.turns
+    assert done.busy_s - begun.busy_s == pytest.approx(after["busy_s"] - before["busy_s"])
 
 
 def test_prompt_that_leaves_no_room_for_the_response_is_refused(engine: GenerationEngine) -> None:

@@ -29,12 +29,17 @@ from contracts.errors import FleetLost
 from contracts.rollouts import Rollout
 from tests.fakes.workers import GatedWorker
 from tests.integration.conftest import TinyModels
+from tests.integration.programs.paced_worker import PacedWorker
 from tests.models.tiny import ModelWeights, load_model, request, tiny_policy
 from tests.runs.own_ray import a_layout, own_bundles
 
 HASTY = FleetConfig(
     heartbeat_s=0.5, suspect_after_s=4, dead_after_s=8, max_restarts=1, restart_window_s=3600, backoff_s=0.1
 )
+WARY = HASTY.model_copy(
+    update={"suspect_after_s": 20, "dead_after_s": 60, "max_restarts": 3, "slow_factor": 2, "slow_after_s": 3}
+)
+"""Patient with silence, and strict about slowness."""
 DEADLINE_S = 300
 
 
@@ -49,13 +54,13 @@ def bundles(environment: dict[str, str]) -> Iterator[Bundles]:
 class Watched:
     """Hold a supervisor's events and processes."""
 
-    def __init__(self, starts: list[Callable[[], RemoteActor]], *, starts_stale: bool = False) -> None:
+    def __init__(self, starts: list[Callable[[], RemoteActor]], *, starts_stale: bool, rules: FleetConfig) -> None:
         self.events: list[str] = []
         self.processes: list[ProcessInfo] = []
         self.supervisor = Supervisor(
             WorkerPoolConfig(
                 role="policy",
-                rules=HASTY,
+                rules=rules,
                 start_timeout_s=DEADLINE_S,
                 starts_stale=starts_stale,
                 on_event=lambda _, reason, detail: self.events.append(reason),
@@ -71,13 +76,15 @@ class Watched:
         return process.pid
 
     def changes(self, name: str) -> list[str]:
-        return [reason.removeprefix(f"{name}: ") for reason in self.events if reason.startswith(name)]
+        return [reason.removeprefix(f"{name}: ") for reason in self.events if reason.startswith(f"{name}: ")]
 
 
 @asynccontextmanager
-async def watched(starts: list[Callable[[], RemoteActor]], *, starts_stale: bool = False) -> AsyncIterator[Watched]:
+async def watched(
+    starts: list[Callable[[], RemoteActor]], *, starts_stale: bool = False, rules: FleetConfig = HASTY
+) -> AsyncIterator[Watched]:
     """Run a test whose waits fail after a while, and end the actors afterwards."""
-    fleet = Watched(starts, starts_stale=starts_stale)
+    fleet = Watched(starts, starts_stale=starts_stale, rules=rules)
     try:
         async with asyncio.timeout(DEADLINE_S):
             await fleet.supervisor.open()
@@ -190,6 +197,33 @@ def test_when_every_restart_is_spent_all_that_wait_hear_who_was_given_up_and_why
                 assert all(f"{worker.name}: {worker.why}" in str(lost) for worker in seen_by.supervisor.workers)
 
     asyncio.run(kill_all())
+
+
+def test_a_worker_that_answers_but_hardly_moves_is_replaced_and_the_other_does_its_work(bundles: Bundles) -> None:
+    async def limp(pid: int) -> None:
+        """Let the process run for a fifth of the time."""
+        try:
+            while True:
+                os.kill(pid, signal.SIGSTOP)
+                await asyncio.sleep(0.2)
+                os.kill(pid, signal.SIGCONT)
+                await asyncio.sleep(0.05)
+        except ProcessLookupError:
+            return
+
+    async def scenario() -> None:
+        starts = [partial(start_actor, PacedWorker, at, bundles, ()) for at in bundles.layout.placements]
+        async with watched(starts, rules=WARY) as seen_by:
+            fleet = EnginePool(seen_by.supervisor, timeout_s=DEADLINE_S)
+            limping = asyncio.ensure_future(limp(seen_by.pid(0)))
+            other = seen_by.pid(1)
+            asked = [asyncio.ensure_future(fleet.sample(request(name, max_tokens=1000))) for name in "ab"]
+            assert [int(rollout.text) for (rollout,) in await asyncio.gather(*asked)] == [other, other]
+            await limping
+            assert seen_by.events.count("policy-0") == 1  # the event of a slow worker names it alone
+            assert seen_by.changes("policy-0")[1:2] == ["ready -> dead"] and seen_by.changes("policy-1")[1:] == []
+
+    asyncio.run(scenario())
 
 
 def real_engine(bundles: Bundles, tiny_models: TinyModels) -> Callable[[], RemoteActor]:

@@ -30,6 +30,15 @@ def test_a_refused_restart_does_not_keep_the_budget_spent() -> None:
     assert [budget.next_wait_s(now) for now in (0, 50, 99, 100)] == [1.0, None, None, 1.0]
 
 
+def test_the_restarts_that_are_left_are_those_of_the_window() -> None:
+    budget = RestartBudget(FleetConfig(max_restarts=2, restart_window_s=100, backoff_s=1))
+    left = [budget.num_left(0)]
+    for now in (0, 60):
+        budget.next_wait_s(now)
+        left.append(budget.num_left(now))
+    assert [*left, budget.num_left(99), budget.num_left(100), budget.num_left(160)] == [2, 1, 0, 0, 1, 2]
+
+
 def test_thousands_of_restarts_are_no_overflow() -> None:
     assert waits(2000, max_restarts=3000, max_backoff_s=60)[-1] == 60.0
 

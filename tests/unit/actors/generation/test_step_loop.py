@@ -99,6 +99,28 @@ def test_group_holds_one_rollout_per_seed_in_their_order(loop: StepLoop[Counting
     assert (stats.tokens, stats.num_samples) == (9, 0)  # 3 samples of 3 tokens
 
 
+def test_progress_counts_steps_tokens_drawn_and_the_prompts_of_what_is_finished(
+    loop: StepLoop[CountingDecoder],
+) -> None:
+    before = loop.progress().result()
+    assert (before.work, before.turns, before.busy_s) == (0, 0, 0)
+    submit(loop, request("a", seeds=(5, 3), max_tokens=3))[0].result()
+    done = loop.progress().result()
+    assert (done.work, done.turns) == (2 * 3 + 2 * 1, 3)  # 2 samples of 3 tokens, each after a prompt of 1
+    assert done.busy_s == loop.stats().busy_s > 0
+    loop.submit([answer_request("b", prompts=((1, 2), (1, 2, 3)))])[0].result()
+    assert loop.progress().result().work == done.work + 2 + (2 + 1) + (3 + 1)  # prompts and the answer's one token
+
+
+def test_samples_that_wait_for_their_turn_are_no_progress() -> None:
+    loop = StepLoop(CountingDecoder, name="test-steps", most_running=2)
+    loop.call(pause).result()  # so that all wait for the same step
+    (group,) = submit(loop, request("a", seeds=(1, 2, 3, 4), max_tokens=1))
+    loop.call(lambda decoder: resume(decoder, version=1)).result()
+    group.result()
+    assert loop.progress().result().work == 2 + 4 * 1
+
+
 def test_groups_submitted_together_enter_the_same_step(
     loop: StepLoop[CountingDecoder], decoder: CountingDecoder
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from actors.remote.progress import Progress
 from actors.scoring.queue import ScoringQueue, in_thread
 from contracts.rollouts import Score, ScoreRequest, Unscored
 from tests.builders import a_score, a_score_request
@@ -150,6 +151,25 @@ def test_a_group_whose_caller_leaves_while_it_is_scored_does_no_harm() -> None:
         (scores,) = await score_all(queue, reward, "b")
         assert scores == (a_score(0.5), a_score(0.5))
         assert reward.batches == [["a"], ["b"]]
+
+    run(watch())
+
+
+def test_progress_counts_responses_and_batches_failed_ones_too_and_the_batch_under_way_as_busy() -> None:
+    async def watch() -> None:
+        reward = FakeReward()
+        queue = ScoringQueue(reward, across_groups=True)
+        assert queue.progress() == Progress(work=0, turns=0, busy_s=0)
+        await score_all(queue, reward, "a", "bad", "c")
+        done = queue.progress()
+        assert (done.work, done.turns) == (4, 4)  # all three together, then each by itself
+        assert queue.progress() == done  # nothing is being scored
+        reward.allowed.clear()
+        scoring = asyncio.ensure_future(queue.score(a_score_request(question="d"), within_s=60))
+        await asyncio.sleep(0.01)
+        assert queue.progress().busy_s > done.busy_s and queue.progress().work == done.work
+        reward.allowed.set()
+        await scoring
 
     run(watch())
 

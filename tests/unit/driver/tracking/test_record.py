@@ -15,7 +15,7 @@ from driver.references.store import ReferenceCounts
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console
 from driver.tracking.line_logs import MetricsLog, read_events, read_metrics
-from driver.tracking.recorder import RunRecorder
+from driver.tracking.recorder import FLEET_METRICS, RunRecorder
 from driver.tracking.run_folder import RunFolder
 from driver.tracking.samples_file import read_samples
 from driver.tracking.step_record import SkippedStep, StepRecord, Update
@@ -100,6 +100,27 @@ def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
         (good.group.group_id, True, 4),
         (dull.group.group_id, False, None),
     ]
+
+
+def test_slow_workers_and_second_tries_are_counted_in_their_step_and_only_lost_workers_are_printed(
+    folder: RunFolder,
+) -> None:
+    said = io.StringIO()
+    log = recorder(folder, said=said)
+    log.begin(1)
+    log.worker_changed("slow_worker", "policy-1", "it is slow")
+    log.worker_changed("worker", "policy-1: ready -> dead", "it is slow, and dead")
+    for _ in range(2):
+        log.worker_changed("second_try", "scorer", "it waits")
+    for step in (1, 2):
+        group = a_group(a_problem(f"item {step}"), a_score(0.2), a_score(0.6), step=step)
+        log.record(a_step(step, [group], []))
+    log.close()
+    counted = [[step.metrics[name] for name in FLEET_METRICS.values()] for step in read_metrics(folder.metrics)]
+    assert counted == [[1, 2], [0, 0]]
+    kinds = [event.kind for event in read_events(folder.events)]
+    assert kinds == ["slow_worker", "worker", "second_try", "second_try"]
+    assert said.getvalue().count("it is slow") == 1 and "it waits" not in said.getvalue()
 
 
 def test_steps_that_are_done_again_are_cut_from_all_files_and_what_is_of_no_step_stays(folder: RunFolder) -> None:
