@@ -1,5 +1,6 @@
 """Real ZeRO-3 ranks that save, go on, and are compared with ranks that load: as many as before, or another number."""
 
+import os
 import random
 import resource
 from dataclasses import dataclass, replace
