@@ -35,3 +35,8 @@ def signed_points(difference: float | None) -> str:
 def fixed(value: float | None, digits: int = 3) -> str:
     """Return a number with a fixed number of decimal places."""
     return NOT_MEASURED if value is None else f"{value:.{digits}f}"
+
+
+def on_one_line(text: str) -> str:
+    """Return a text from elsewhere with line breaks, control characters and halves of characters as escapes."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)

@@ -8,6 +8,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from contracts.errors import BadInput
+from driver.names import on_one_line
 from driver.tracking.run_folder import RunFolder, sole_writer
 from driver.tracking.verify.check_run import check_claims, not_checked_in, proved_by, summarise_run
 from driver.tracking.verify.records import read_records
@@ -37,10 +38,10 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 f"{folder} can't be read completely: {type(damage).__name__}: {one_line(damage)}", key="folder"
             ) from None
     summary, found = summarise_run(records), check_claims(records)
-    violations = [violation.text for wrong in found.values() for violation in wrong]
+    violations = [on_one_line(violation.text) for wrong in found.values() for violation in wrong]
     console = Console(stderr=arguments.json, highlight=False, markup=False)
     for line in summary.lines():
-        console.print(line, soft_wrap=True)
+        console.print(on_one_line(line), soft_wrap=True)
     proved, not_checked = proved_by(records, found), not_checked_in(records)
     for claim in proved:
         console.print(f"proved: {claim}", soft_wrap=True)

@@ -49,7 +49,9 @@ async def export_to(place: Path, write: Callable[[Path], Awaitable[None]], *, ru
     """
     aside = place.with_name(f"{place.name}.partial")
     try:
-        if aside.exists():
+        if aside.is_symlink():  # somebody had made a link of the export: what it leads to stays
+            aside.unlink()
+        elif aside.exists():
             await asyncio.to_thread(shutil.rmtree, aside)
         await write(aside)
         await asyncio.to_thread(_publish, aside, place, run=run, step=step)

@@ -29,6 +29,7 @@ from contracts.errors import BadInput
 from contracts.model_names import is_path, name_and_revision
 from contracts.paths import absolute
 from driver.calibration import read_calibration
+from driver.names import on_one_line
 from driver.report.results import compare, verdict
 from driver.report.run_record import RunRecord, read_run
 from driver.templates import render
@@ -121,7 +122,7 @@ def in_code(name: str) -> str:
 
 
 def _code(text: str) -> str:
-    text = _on_one_line(text)
+    text = on_one_line(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     space = " " if "`" in text else ""
     return f"{fence}{space}{text}{space}{fence}"
@@ -129,12 +130,7 @@ def _code(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return a text that Markdown shows as it is: no HTML, no links, no code, on one line."""
-    return html.escape(re.sub(r"([\\`*\[\]])", r"\\\1", _on_one_line(text)), quote=False)
-
-
-def _on_one_line(text: str) -> str:
-    """Return the text with line breaks, control characters and halves of characters as escapes."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
+    return html.escape(re.sub(r"([\\`*\[\]])", r"\\\1", on_one_line(text)), quote=False)
 
 
 def hub_page(model: str) -> str:

@@ -116,6 +116,17 @@ def test_an_export_that_somebody_has_worked_on_is_kept(tmp_path: Path, name: str
     assert kept == {"precious 1", "precious 2"}
 
 
+def test_an_export_that_was_moved_behind_a_link_stays_where_it_is(tmp_path: Path) -> None:
+    place, elsewhere = tmp_path / "final", tmp_path / "elsewhere"
+    export(place, "old", step=1)
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+    for step in (2, 3):
+        export(place, f"new {step}", step=step)
+        assert content_of(place) == ({f"new {step}"}, SHARDS, step)
+    assert content_of(elsewhere) == ({"old"}, SHARDS, 1)
+
+
 def test_an_export_without_a_manifest_is_none(tmp_path: Path) -> None:
     export(tmp_path / "final", "new", step=7)
     shutil.copytree(tmp_path / "final", tmp_path / "copy")

@@ -350,6 +350,18 @@ def test_a_violation_is_a_line_and_ends_the_command_with_1(
     assert {f"violation: {line}" for line in lines} <= set(written.err.splitlines())
 
 
+def test_a_violation_about_a_hostile_id_is_one_line_without_control_characters(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_lines(folder.events, lambda lines: lines[-1].update(group_id="13/a\nno violations\x1b[2J/fr"))
+    assert main(["verify", str(folder.path)]) == 1
+    written = capsys.readouterr().out
+    assert "\x1b" not in written
+    assert sum("no violations" in line for line in written.splitlines()) == sum(
+        line.startswith("violation: ") and "no violations" in line for line in written.splitlines()
+    )
+
+
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_no_run_folder_is_refused(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
