@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from rich.console import Console as Terminal
 
+from cluster.environment import LOOPBACK
 from cluster.launch import Bundles, connected, placed
 from cluster.layout import Layout, Placement, Resources, Role
 from contracts.config.run import ClusterConfig
@@ -15,10 +16,14 @@ from driver.tracking.console import Console
 
 @contextmanager
 def own_ray(environment: Mapping[str, str]) -> Iterator[Console]:
-    """Connect to a new Ray. Afterwards the variables that Ray sets in this process are as before."""
+    """Connect to a new Ray. Afterwards the variables that Ray sets in this process are as before.
+
+    Ray is imported already and has chosen an address: its processes must not choose another one.
+    """
     console = Console(Terminal(file=io.StringIO()))
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
+        for name in ("RAY_ADDRESS", *LOOPBACK):  # a command that ran in this process may have set them
+            patch.delenv(name, raising=False)
         patch.setenv("RAY_TMPDIR", environment["RAY_TMPDIR"])
         patch.setenv("RAY_AUTH_MODE", "")  # so that it is restored to what it was before this block
         patch.delenv("RAY_AUTH_MODE")
