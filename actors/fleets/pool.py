@@ -10,7 +10,6 @@ request, with the same seeds.
 
 import asyncio
 import itertools
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
@@ -218,14 +217,10 @@ class WorkerPool(ABC, Generic[Content]):
             self._second_tries = asyncio.get_running_loop().call_later(rules.heartbeat_s, self._try_late_ones)
 
     def _try_late_ones(self) -> None:
-        """Give each request that has waited too long at one worker to a second one, which has nothing older to do.
-
-        If all workers are equally far, a second try would only double their work.
-        """
+        """Give each request that has waited too long at one worker to a second one that is well ahead of the first."""
         self._second_tries = None
-        waits_s = self._timeout_s * (1.0 - self.supervisor.config.rules.second_try_after)
-        latest = asyncio.get_running_loop().time() + waits_s
-        late = [one for one in self._pending if one.deadline <= latest and len(one.holders) == 1]
+        limit_s = self._timeout_s * self.supervisor.config.rules.second_try_after
+        late = [one for one in self._pending if self._waited_s(one) >= limit_s and len(one.holders) == 1]
         for request in sorted(late, key=lambda one: one.number):
             index = self._routing.least_loaded_of(self._ahead_of(request))
             if index is not None and not request.result.done():
@@ -233,22 +228,29 @@ class WorkerPool(ABC, Generic[Content]):
         self._look_later()
 
     def _ahead_of(self, request: Request[Content, object]) -> list[int]:
-        """Return the workers that hold only requests that were made later; second tries don't count."""
-        oldest: dict[int, float] = {}
+        """Return the workers all of whose requests have waited at most half as long; second tries don't count.
+
+        Where all workers are about equally far, a second try would only double their work.
+        """
+        longest_s: dict[int, float] = {}
         for one in self._pending:
             for holder in one.holders - {one.second}:
-                oldest[holder] = min(oldest.get(holder, math.inf), one.deadline)
+                longest_s[holder] = max(longest_s.get(holder, 0.0), self._waited_s(one))
+        half_s = self._waited_s(request) / 2
         return [
             worker.index
             for worker in self.supervisor.serving()
-            if worker.index not in request.holders and oldest.get(worker.index, math.inf) > request.deadline
+            if worker.index not in request.holders and longest_s.get(worker.index, 0.0) <= half_s
         ]
+
+    def _waited_s(self, request: Request[Content, object]) -> float:
+        return asyncio.get_running_loop().time() - (request.deadline - self._timeout_s)
 
     def _try_second(self, request: Request[Content, object], index: int) -> None:
         (holder,) = request.holders
         first, second = self.supervisor.workers[holder], self.supervisor.workers[index]
-        waited_s = self._timeout_s - (request.deadline - asyncio.get_running_loop().time())
-        detail = f"{first.name} has not answered {request.name} for {waited_s:.0f} s; {second.name} gets it too"
+        waited = f"{first.name} has not answered {request.name} for {self._waited_s(request):.0f} s"
+        detail = f"{waited}; {second.name} gets it too"
         self.supervisor.config.on_event("second_try", self.supervisor.config.role, detail)
         request.second = index
         self._send_share(second, {self._assign(index, request): request})

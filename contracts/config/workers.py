@@ -146,7 +146,7 @@ class FleetConfig(Section):
     """Busy time over which a worker's speed is measured, in seconds."""
     second_try_after: float = Field(default=0.5, gt=0, le=1)
     """A request that has waited for this share of its role's `timeout_s` is given to a second worker as well, if one is
-    ready that has nothing older to do. The first answer counts. 1 turns this off."""
+    ready whose own requests have waited at most half as long. The first answer counts. 1 turns this off."""
 
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> Self:

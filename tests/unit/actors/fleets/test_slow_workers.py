@@ -208,10 +208,12 @@ def test_workers_that_are_equally_far_behind_take_no_work_from_each_other(monkey
         workers = [FakeWorker(hangs=True), FakeWorker(hangs=True)]
         waiting = Waiting(monkeypatch, *workers)
         await opened(waiting.role)
-        answers = asking(waiting.pool, "ab")
+        answers = asking(waiting.pool, "a")
+        await waiting.wait(1)
+        answers += asking(waiting.pool, "b")
         await waiting.wait(11)
         assert [worker.messages for worker in workers] == [[["a"]], [["b"]]] and waiting.second_tries == 0
-        workers[1].release.set()  # now it has nothing older to do
+        workers[1].release.set()  # now it has nothing to do
         await waiting.wait(2)
         assert await asyncio.gather(*answers) == ["a", "b"] and waiting.second_tries == 1
 
