@@ -4,6 +4,7 @@ Says which actor gets which settings. The layout says where an actor runs, and i
 """
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
@@ -28,7 +29,7 @@ from cluster.elastic.scaling import Autoscaler, ScalingLimits
 from cluster.launch import Bundles, start_actor
 from cluster.layout import Device, Placement, Role
 from contracts.config.run import Config
-from contracts.config.workers import WeightsConfig
+from contracts.config.workers import PivotConfig, WeightsConfig
 from contracts.errors import RunFailed
 from contracts.fingerprints import model_fingerprint
 from contracts.ports import Console
@@ -177,7 +178,7 @@ class Team:
             languages=tuple(languages),
             own_languages=config.data.own_languages,
             custom_source=custom_source,
-            translated_by=f"pivot {model_fingerprint(config.pivot.model)}",
+            translated_by=_translator_name(config.pivot),
         )
         supervisor = self._supervise("scorer", self._starter(ScorerWorker, setup, self._device))
         self.scorer = self._scorer_pool(supervisor)
@@ -287,6 +288,17 @@ class Team:
         task = asyncio.ensure_future(work)
         task.add_done_callback(supervisor.on_task_done)
         self._tasks.append(task)
+
+
+def _translator_name(pivot: PivotConfig) -> str:
+    """Return what identifies a pivot that translates: its files, its chat template and the template's arguments.
+
+    The date of a template that writes one is left out: it decides nothing about a translation.
+    """
+    template = Path(pivot.chat_template).read_text(encoding="utf-8") if pivot.chat_template else ""
+    given = hashlib.blake2b(repr((template, sorted(pivot.chat_template_arguments.items()))).encode(), digest_size=8)
+    model = model_fingerprint(pivot.model, with_code=pivot.trust_remote_code)
+    return f"pivot {model};{given.hexdigest()}"
 
 
 def weight_backend(config: WeightsConfig, device: Device) -> WeightBackend:

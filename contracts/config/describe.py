@@ -3,7 +3,7 @@
 import datetime
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -76,9 +76,8 @@ def _intro(section: SectionKeys) -> list[str]:
 
 def _row(key: Key) -> str:
     field = key.field
-    default = (
-        "required" if field.is_required() else "left out" if field.default is None else f"`{_toml(field.default)}`"
-    )
+    value = field.get_default(call_default_factory=True)
+    default = "required" if field.is_required() else "left out" if value is None else f"`{_toml(value)}`"
     values = describe_type(field.annotation, field.metadata)
     section = sections()[key.name.rpartition(".")[0]]
     if key.name == section.chosen_by:
@@ -103,6 +102,8 @@ def describe_type(annotation: object, metadata: Sequence[object] = ()) -> str:
         return _words(get_args(kind))
     if get_origin(kind) is tuple:
         return _describe_tuple(get_args(kind), metadata)
+    if get_origin(kind) in (dict, Mapping):
+        return "table"
     if kind is bool:
         return "`true` or `false`"
     return f"{_NAMES[kind]}{_bounds(metadata)}"
@@ -139,6 +140,8 @@ def _words(values: Sequence[object]) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
     if isinstance(value, datetime.date):
         return value.isoformat()
     if isinstance(value, bool | str):

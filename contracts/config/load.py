@@ -5,6 +5,7 @@ a key means, its bounds and its default are defined by its section.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -19,6 +20,8 @@ from contracts.config.section import union_members
 from contracts.errors import BadInput, shown
 from languages.facts import use_own_languages
 from languages.text_file import MAX_DEPTH, OutOfBounds, UnreadableFile, parse_toml, read_toml
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 FORMAT = 2
 """Format of the config.toml of a run folder. A folder of another format is neither continued nor read."""
@@ -194,11 +197,14 @@ def _leave_out_other_choices(values: Mapping[str, object], *, overridden: Mappin
 
 
 def _table(name: str, section: Mapping[str, object]) -> str:
-    values = {key: value for key, value in section.items() if not isinstance(value, dict)}
+    own = {key for key in section if f"{name}.{key}" not in sections()}
+    values = {key: value for key, value in section.items() if key in own}
     if (chosen_by := sections()[name].chosen_by.rpartition(".")[2]) in values:
         values = {chosen_by: values[chosen_by]} | values  # the choice is read first
     lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
-    inner = [_table(f"{name}.{key}", value) for key, value in section.items() if isinstance(value, dict)]
+    inner = [
+        _table(f"{name}.{key}", value) for key, value in section.items() if key not in own and isinstance(value, dict)
+    ]
     return "\n".join([f"[{name}]", *lines, "", *inner])
 
 
@@ -213,6 +219,10 @@ def _toml(value: object) -> str:
             return repr(value)
         case list():
             return f"[{', '.join(_toml(item) for item in value)}]"
-        case dict():  # inside a list: reward.schedule
-            return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
+        case dict():  # a table that is no section: policy.chat_template_arguments, or inside a list: reward.schedule
+            return f"{{{', '.join(f'{_toml_key(key)} = {_toml(item)}' for key, item in value.items())}}}"
     raise TypeError(f"a config value can't be a {type(value).__name__}: {value!r}")
+
+
+def _toml_key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _toml(key)

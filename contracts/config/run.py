@@ -28,7 +28,14 @@ from contracts.config.learning import (
 )
 from contracts.config.reward import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
 from contracts.config.section import Auto, MayChange, Section
-from contracts.config.workers import ClusterConfig, FleetConfig, PivotConfig, PolicyConfig, WeightsConfig
+from contracts.config.workers import (
+    ClusterConfig,
+    FleetConfig,
+    PivotConfig,
+    PolicyConfig,
+    WeightsConfig,
+    check_template_arguments,
+)
 from contracts.errors import BadInput
 from languages.facts import builtin_languages
 
@@ -89,6 +96,7 @@ class Config(Section):
         self._check_batch()
         self._check_workers()
         for name, engine in (("policy", self.policy), ("pivot", self.pivot)):
+            check_template_arguments(engine, name)
             if engine.max_response_tokens >= engine.max_model_len:
                 raise BadInput(
                     f"{name}.max_response_tokens {engine.max_response_tokens} leaves no tokens for a prompt in "

@@ -1,9 +1,11 @@
 """Define the config sections of the processes: engines, weight transfer, restarts and the cluster."""
 
+from collections.abc import Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from contracts.config.section import Auto, MayChange, Section
 from contracts.errors import BadInput
@@ -37,6 +39,8 @@ class EngineConfig(Section):
     """Longest time for one request, waiting in the queue included, in seconds."""
     chat_template: str | None = None
     """File with a Jinja chat template. Left out: the tokenizer's own template."""
+    chat_template_arguments: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Arguments for the chat template, e.g. `{enable_thinking = false}`: it gets them for every prompt."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
     thinking_markers: tuple[tuple[ThinkingMarker, ThinkingMarker], ...] = (
@@ -49,6 +53,30 @@ class EngineConfig(Section):
     )
     """Pairs of what opens and closes the thinking of a model that thinks before it answers. The answer is what follows
     the last closing marker. A chat template may write the opening one into the prompt."""
+
+
+_GIVEN_BY_THE_PROGRAM = frozenset(
+    {
+        *("messages", "conversation", "tools", "documents", "add_generation_prompt", "continue_final_message"),
+        *("chat_template", "tokenize", "padding", "truncation", "max_length", "tokenizer_kwargs", "strftime_now"),
+        *("raise_exception", "return_tensors", "return_dict", "return_assistant_tokens_mask"),
+        *(f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")),
+    }
+)
+
+
+def check_template_arguments(engine: EngineConfig, section: str) -> None:
+    """Check the names of the arguments that a section gives to its chat template.
+
+    Raises:
+        BadInput: one is no name in Jinja, or is given to every template by the program itself.
+    """
+    for name in engine.chat_template_arguments:
+        key = f"{section}.chat_template_arguments"
+        if not name.isidentifier() or iskeyword(name):
+            raise BadInput(f"{key}: {name!r} is not a name that a template can read; write it as in Python", key=key)
+        if name in _GIVEN_BY_THE_PROGRAM:
+            raise BadInput(f"{key}.{name}: the program itself gives {name} to the template; leave it out", key=key)
 
 
 class PolicyConfig(EngineConfig):

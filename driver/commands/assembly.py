@@ -213,9 +213,11 @@ def rollout_stages(
 
 def reference_store(config: Config, inputs: TrainingInputs, team: Team, *, outputs: RunOutputs) -> ReferenceStore:
     """Return the pivot's references, with their cache."""
+    sampling, asks_pivot = PivotSampling.of(config), inputs.pivot_prompter is not inputs.evaluation.prompter
+    origin = sampling.origin(config.pivot.model, inputs.pivot_prompter) if asks_pivot else None
     return ReferenceStore(
         pivot=team.pivot,
         prompt=inputs.pivot_prompter.reference_prompt,
-        sampling=PivotSampling.of(config),
-        cache=ReferenceCache(config.pivot.cache_folder, note=outputs.recorder.note),
+        sampling=sampling,
+        cache=ReferenceCache(config.pivot.cache_folder, note=outputs.recorder.note, origin=origin),
     )

@@ -3,7 +3,7 @@
 import argparse
 
 from cluster.team import Team
-from driver.commands.new_run import new_run
+from driver.commands.new_run import new_run, print_template_notes
 from driver.evaluation.inputs import prepare_evaluation
 from driver.evaluation.measure import EvaluationResult, record_evaluation
 from driver.evaluation.run import evaluate_policy
@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         config, console = command.config, command.console
         with console.phase("checking data, model and prompts"):
             inputs = prepare_evaluation(config)
+        print_template_notes(console, policy=inputs.prompter)
 
         async def measure(team: Team) -> EvaluationResult:
             await team.start_frozen_policy()

@@ -27,6 +27,7 @@ from contracts.config.run import Config
 from driver.config_paths import loaded_models, with_absolute_paths
 from driver.first_start import with_first_start
 from driver.inputs import licence_notes
+from driver.problems.prompts import Prompter
 from driver.tracking.console import Console, quiet_logs
 from driver.tracking.run_folder import RunFolder, check_new, create, run_name
 
@@ -104,6 +105,17 @@ def new_run(
     terminal = Terminal(stderr=arguments.json)
     with Console(terminal) as console:
         yield NewRun(config=config, path=path, role=role, terminal=terminal, console=console, started=started)
+
+
+def print_template_notes(console: Console, **prompters: Prompter) -> None:
+    """Print which arguments a chat template does not read; the prompters are given by their section."""
+    for section, prompter in prompters.items():
+        if unknown := prompter.template.unknown_arguments:
+            names = ", ".join(unknown)
+            console.note(
+                f"{section}.chat_template_arguments: the chat template of {section}.model does not read {names}, which "
+                "changes nothing"
+            )
 
 
 def print_licence_notes(config: Config, console: Console) -> None:

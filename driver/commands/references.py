@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster.team import Team
 from contracts.errors import RunFailed
-from driver.commands.new_run import NewRun, new_run
+from driver.commands.new_run import NewRun, new_run, print_template_notes
 from driver.inputs import ReferenceInputs, prepare_references
 from driver.references.cache import ReferenceCache
 from driver.references.fill import CacheContents, Items, ask_for, look_up, num_in_flight
@@ -26,9 +26,12 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         config, console = command.config, command.console
         with console.phase("checking data, model and prompts"):
             inputs = prepare_references(config)
+        print_template_notes(console, pivot=inputs.prompter)
         with console.phase("opening the reference cache"):
-            cache = ReferenceCache(Path(config.pivot.cache), note=console.note)
-        known = KnownReferences(prompt=inputs.prompter.reference_prompt, sampling=PivotSampling.of(config), cache=cache)
+            sampling = PivotSampling.of(config)
+            origin = sampling.origin(config.pivot.model, inputs.prompter)
+            cache = ReferenceCache(Path(config.pivot.cache), note=console.note, origin=origin)
+        known = KnownReferences(prompt=inputs.prompter.reference_prompt, sampling=sampling, cache=cache)
         with console.phase("looking for references", total=len(inputs.items)) as done:
             contents = look_up(inputs.items, known, on_progress=done)
         asking_s = _ask(command, contents.missing, known) if contents.missing else 0.0

@@ -21,7 +21,7 @@ from contracts.config.run import Config
 from contracts.errors import CheckpointFailed, RunFailed
 from contracts.waiting import patiently
 from driver.commands.assembly import RunOutputs, RunParts, assemble_run, calibrate_scorers
-from driver.commands.new_run import print_licence_notes
+from driver.commands.new_run import print_licence_notes, print_template_notes
 from driver.config_paths import loaded_models, with_absolute_paths
 from driver.evaluation.measure import Moment, read_evaluations, record_evaluation
 from driver.evaluation.run import evaluate_policy
@@ -63,6 +63,9 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             inputs = prepare_training(config, stream=found.state.open["stream"] if found else None)
             check_hub(config.export)
         print_licence_notes(config, console)
+        print_template_notes(console, policy=inputs.evaluation.prompter)
+        if inputs.pivot_prompter is not inputs.evaluation.prompter:
+            print_template_notes(console, pivot=inputs.pivot_prompter)
         for note in opened.notes:
             console.note(note)
         with connected(config.cluster, console) as cluster:

@@ -105,6 +105,7 @@ def model_card(config: Config, facts: CardFacts) -> str:
         plain=plain,
         in_code=in_code,
         hub_page=hub_page,
+        template_arguments=[f"{name}={value!r}" for name, value in config.policy.chat_template_arguments.items()],
         is_local=is_local,
         source=_source,
     )

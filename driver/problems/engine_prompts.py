@@ -9,6 +9,7 @@ from contracts.model_config import longest_context, read_model_config
 from driver.problems.builtin.texts.templates import LEVELS
 from driver.problems.model_weights import check_weights
 from driver.problems.prompts import Prompter, load_tokenizer, worked_examples
+from driver.problems.template_inputs import TemplateInputs
 
 
 def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prompter, int]:
@@ -29,6 +30,7 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
         config.prompt.model_copy(update={"num_exemplars": num}),
         exemplars=worked_examples(tuple(languages), num=num, levels=levels),
         max_prompt_tokens=engine.max_model_len - engine.max_response_tokens,
+        inputs=TemplateInputs.of(engine, config.run),
     )
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return prompter, pad if isinstance(pad, int) else 0

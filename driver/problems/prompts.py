@@ -16,6 +16,7 @@ from contracts.rollouts import Problem
 from contracts.user_files import guarded, read_user_text
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
 from driver.problems.chat_template import ChatTemplate
+from driver.problems.template_inputs import TemplateInputs
 from languages.facts import LANGUAGES
 from languages.language import Language
 
@@ -48,10 +49,14 @@ class Prompter:
         *,
         exemplars: Mapping[str, Sequence[WorkedExample]],
         max_prompt_tokens: int,
+        inputs: TemplateInputs | None = None,
     ) -> None:
-        """Prepare the prompts; `exemplars` holds, per language, at least `config.num_exemplars` worked examples."""
+        """Prepare the prompts; `exemplars` holds, per language, at least `config.num_exemplars` worked examples.
+
+        `inputs` are the arguments of the chat template and the date, by default none and the clock's.
+        """
         self._tokenizer = tokenizer
-        self._template = ChatTemplate(tokenizer)
+        self.template = ChatTemplate(tokenizer, inputs)
         self._system = config.system
         self._num_exemplars = config.num_exemplars
         self._exemplars = exemplars
@@ -95,10 +100,8 @@ class Prompter:
                 key="policy.model",
             )
         chat = self.messages(problem.question, LANGUAGES[problem.language])
-        prompt = self._template.render(chat, section="policy", is_open=True)
-        whole = self._template.render(
-            [*chat, {"role": "assistant", "content": answer}], section="policy", is_open=False
-        )
+        prompt = self.template.render(chat, section="policy", is_open=True)
+        whole = self.template.render([*chat, {"role": "assistant", "content": answer}], section="policy", is_open=False)
         turn = whole.removeprefix(prompt).rstrip() if whole.startswith(prompt) else answer
         token_ids = self._tokenizer.encode(turn, add_special_tokens=False)
         if end in token_ids:
@@ -125,7 +128,7 @@ class Prompter:
         return examples
 
     def _encode(self, question: str, language: Language, section: str) -> tuple[int, ...]:
-        text = self._template.render(self.messages(question, language), section=section, is_open=True)
+        text = self.template.render(self.messages(question, language), section=section, is_open=True)
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _check_length(self, token_ids: tuple[int, ...], what: str, section: str) -> None:

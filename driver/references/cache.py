@@ -30,6 +30,7 @@ from driver.references.files import (
     write_file,
 )
 from driver.references.merge import MAX_MERGED_ROWS, due_for_merging, merged_row_groups, sole_merger
+from driver.references.origins import Origin, keep_origin, origin_note
 
 _log = logging.getLogger(__name__)
 
@@ -49,15 +50,19 @@ class ReferenceCache:
         folder: Path | None,
         *,
         note: Callable[[str], None] = _log.warning,
+        origin: Origin | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read the keys of all files, not their texts. `note` is called with what the user should know.
+
+        `origin` is what decides the references that are added: where all others are of another origin, a note says so.
 
         Raises:
             BadInput: the folder can't be created, read or written to.
         """
         self._folder = folder
         self._note = note
+        self._origin = origin
         self._clock = clock
         self._unsaved: dict[str, Reference] = {}
         self._files: dict[str, FileIndex] = {}  # by name, files with the most rows first
@@ -70,6 +75,9 @@ class ReferenceCache:
             _create_and_test(folder)
             self._refresh(folder)
             self._merge(folder)
+            num_rows = sum(map(len, self._files.values()))
+            if origin is not None and (text := origin_note(folder, origin, num_references=num_rows)) is not None:
+                note(text)
 
     def __len__(self) -> int:
         """Return the number of keys; it is counted at every call."""
@@ -105,6 +113,8 @@ class ReferenceCache:
         try:
             path = write_file(self._folder, as_row_groups(list(self._unsaved.values())))
             self._files[path.name] = read_index(path)
+            if self._origin is not None:
+                keep_origin(self._folder, self._origin)
         except OSError as error:
             self._note_once("write", f"references can't be written ({error}); they are kept in memory until they can")
             return

@@ -17,6 +17,7 @@ from contracts.ports import Generator
 from contracts.rollouts import Problem, Reference, SamplingRequest
 from contracts.seeds import sampling_seeds
 from driver.problems.gold import gold_number
+from driver.problems.prompts import Prompter
 from driver.references.cache import ReferenceCache
 from driver.references.vote import vote
 from rewards.answers.final import final_answer, same_answer
@@ -60,6 +61,19 @@ class PivotSampling:
             list(prompt_token_ids),
         ]
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    def origin(self, model: str, prompter: Prompter) -> dict[str, str]:
+        """Return what decides the references, by config key, for people. `model` is the pivot's name."""
+        day = prompter.template.day
+        return {
+            "pivot.model": f"{model} ({self.fingerprint[:12]})",
+            **({"run.date": day.isoformat()} if day is not None else {}),
+            "pivot.max_response_tokens": str(self.max_tokens),
+            "pivot.temperature": f"{self.temperature:g}",
+            **({"run.seed": str(self.seed)} if self.temperature > 0 else {}),
+            "pivot.num_references": str(self.num_references),
+            "prompt": self.key(prompter.reference_prompt("1 + 1?"))[:12],
+        }
 
     def with_verdict(self, reference: Reference) -> Reference:
         """Return the reference with its verdict under `min_agreement`.

@@ -18,6 +18,7 @@ from contracts.ports import AnswerLikelihood, Generator
 from contracts.rollouts import AnswerProbabilityRequest, Group, Reference, Rollout, SamplingRequest, ScoreRequest
 from driver.problems.chat_template import ChatTemplate
 from driver.problems.prompts import load_tokenizer
+from driver.problems.template_inputs import TemplateInputs
 from languages.facts import LANGUAGES
 from rewards.reading import PIVOT_LANGUAGE, Reading, read_group
 from rewards.texts.clean import clean
@@ -209,7 +210,9 @@ def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Ge
             return EngineFeatureSource(
                 translations=PivotTranslations(
                     pivot=pivot,
-                    prompt=translation_prompt(_tokenizer(config.pivot, "pivot")),
+                    prompt=translation_prompt(
+                        _tokenizer(config.pivot, "pivot"), TemplateInputs.of(config.pivot, config.run)
+                    ),
                     max_model_len=config.pivot.max_model_len,
                     max_tokens=config.pivot.max_response_tokens,
                     skips_truncated=config.reward.gates.truncation,
@@ -220,10 +223,10 @@ def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Ge
             return None
 
 
-def translation_prompt(tokenizer: "PreTrainedTokenizerBase") -> TranslationPrompt:
+def translation_prompt(tokenizer: "PreTrainedTokenizerBase", inputs: TemplateInputs | None = None) -> TranslationPrompt:
     """Return the function that asks a chat model for English: one user turn, with the model's chat template."""
 
-    template = ChatTemplate(tokenizer)
+    template = ChatTemplate(tokenizer, inputs)
 
     def encode(text: str, language: str) -> tuple[int, ...]:
         wanted = (

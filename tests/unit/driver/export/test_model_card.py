@@ -304,6 +304,20 @@ def test_the_card_asks_as_training_asked(language: str) -> None:
         compile(code, "card", "exec")
 
 
+def test_the_card_gives_the_template_the_arguments_that_training_gave_it() -> None:
+    given: dict[str, object] = {"enable_thinking": False, "effort": "low", "levels": [1, 2]}
+    blocks = code_blocks(model_card(config(policy={"chat_template_arguments": given}), facts()))
+    for code in blocks[1:]:
+        compile(code, "card", "exec")
+    assert "    enable_thinking=False,\n    effort='low',\n    levels=[1, 2],\n" in blocks[1]
+    found: dict[str, object] = {}
+    (line,) = [line for line in blocks[2].splitlines() if line.startswith("template_arguments")]
+    exec(line, found)
+    assert found["template_arguments"] == given
+    assert "chat_template_kwargs=template_arguments" in blocks[2]
+    assert "template_arguments" not in "".join(code_blocks(model_card(config(), facts())))
+
+
 def test_the_card_in_an_export_is_made_of_the_runs_files(tmp_path: Path) -> None:
     base, export = tmp_path / "base-model", tmp_path / "export"
     base.mkdir()
