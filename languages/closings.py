@@ -14,14 +14,17 @@ STOPS = "।\u0589\u0f0d\u0f0e\u104b\u1362\u1367\u17d4\u17d5"
 """Marks that end a sentence, for a regular expression's brackets: Indic, Armenian, Tibetan (two), Burmese, Ethiopic
 (two) and Khmer (two)."""
 
-# A label such as "Answer:" counts at the start of a line or sentence only: MGSM's own "Step-by-Step Answer:" opens the
-# reasoning and declares nothing.
-_LABEL = rf"(?:(?m:^)|(?<=[.!?。{STOPS}]))[^\S\n]{{0,9}}[*_#> ]{{0,9}}"
-_LINE = r"(?m:^)[^\S\n]{0,9}[*_#> ]{0,9}"
+# A label such as "Answer:" counts at the start of a line, sentence or quotation and behind a colon only: MGSM's own
+# "Step-by-Step Answer:" opens the reasoning and declares nothing.
+_BULLET = r"[-–•*_#>+¡¿ ]{0,9}(?:\\text(?:bf)?\{)?(?:\d{1,2}[.)] ?)?[*_]{0,3}"
+_LABEL = rf"(?:(?m:^)|(?<=[.!?。:「『“\"({STOPS}]))[^\S\n]{{0,9}}{_BULLET}"
+_LINE = rf"(?m:^)[^\S\n]{{0,9}}{_BULLET}"
 _EMPHASIS = r"[*_ ]{0,9}"
 # A number with at most a unit. "1. First" and "2) Then" go on behind the mark of a list, "5 + 6" with another number.
 _NUMBER = rf"[^\w\n]{{0,12}}\d(?:[\d.,'/ ]{{0,40}}\d)?[^\d\n.!?。{STOPS})]{{0,30}}[^\w\n]{{0,9}}"
 _ALONE = rf"(?={_NUMBER}(?m:$))"
+
+_LAST_LINE = r"(?!\d{1,2}[.)] )(?=[^\n]{1,300}\s{0,9}\Z)"
 
 PLACEHOLDERS = {"label": _LABEL, "line": _LINE, "emphasis": _EMPHASIS, "number": _NUMBER, "alone": _ALONE}
 """label: the start of a line or sentence. line: the start of a line. emphasis: Markdown's stars and spaces, or nothing.
@@ -90,8 +93,8 @@ def closing_patterns(
     yield from map(_filled, patterns)
     for words in labels:
         yield f"{_LABEL}{_words(words)}{_EMPHASIS}[:=]"
-    for words in headings:  # a line of its own, "### Answer", above a line of nothing but the number
-        yield rf"{_LINE}{_words(words)}{_EMPHASIS}(?:\n[^\S\n]{{0,9}}){{1,3}}{_ALONE}"
+    for words in headings:  # a line of its own, "### Answer", above a line of nothing but the number or above the last
+        yield rf"{_LINE}{_words(words)}{_EMPHASIS}(?:\n[^\S\n]{{0,9}}){{1,3}}(?:{_ALONE}|{_LAST_LINE})"
     for words in results:  # they count only where the number ends the text
         colon = f"{_EMPHASIS}:" if words.endswith(":") else ":?"
         yield rf"{_LINE}{_words(words.removesuffix(':'))}{colon}[*_\s]{{0,9}}(?={_NUMBER}\s{{0,9}}\Z)"

@@ -126,6 +126,18 @@ class Language(BaseModel):
     """Words that multiply the number before them, by their value, lower case."""
     scales_before: Mapping[str, Words] = {}
     """Words that multiply the number behind them, by their value, lower case."""
+    halves: Words = ()
+    """Words behind a number that add a half ("and a half"), lower case."""
+    minus_words: Words = ()
+    """Words for a minus before a number, lower case."""
+    abbreviations: Words = ()
+    """Abbreviations that end with a full stop and may stand before a number, without the stop, lower case."""
+    hedges: Words = ()
+    """Words right before a number that make it no answer ("not", "at least", "between"), lower case."""
+    hedges_behind: Words = ()
+    """The same behind the number, perhaps with a unit between."""
+    range_words: Words = ()
+    """Words between two numbers of which either may be meant ("to"), lower case; `or_word` is one of them."""
     number_words: Mapping[str, Words] = {}
     """Small numbers as they are spelled out, by their value, lower case."""
 

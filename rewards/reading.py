@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from contracts.rollouts import ScoreRequest
-from rewards.answers.final import DeclaredAnswer, declared_answers, split_reasoning
+from rewards.answers.final import DeclaredAnswer, answer_of, declared_answers, split_reasoning
 from rewards.texts.clean import clean
 
 PIVOT_LANGUAGE = "en"
@@ -27,7 +27,7 @@ class Task:
     @property
     def reference_answer(self) -> str | None:
         """Return the pivot's final answer; None where the reference declares none."""
-        return self.reference_declared[-1].value if self.reference_declared else None
+        return answer_of(self.reference_declared)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ class Reading:
     task: Task
     text: str
     declared: tuple[DeclaredAnswer, ...]  # in order; the last one counts
-    reasoning: str  # the text before the declaration
+    reasoning: str  # the text before the declaration, and after it where that explains the answer
     closing: str  # the declaration and the text after it; empty without one
     is_truncated: bool  # at its token limit
     thinking: str = ""  # before the response, of a model that thinks
@@ -47,7 +47,7 @@ class Reading:
     @property
     def answer(self) -> str | None:
         """Return the declared final answer; None without a declaration."""
-        return self.declared[-1].value if self.declared else None
+        return answer_of(self.declared)
 
     def compared_reasoning(self, *, with_thinking: bool) -> str:
         """Return the reasoning that is compared with the pivot's, with the thinking before it if that is judged."""
@@ -58,7 +58,7 @@ def read_task(request: ScoreRequest) -> Task:
     """Return what a request's responses have in common: the question and the pivot's reference, read."""
     reference = clean(request.reference)
     declared = declared_answers(reference, PIVOT_LANGUAGE)
-    reasoning, _ = split_reasoning(reference, declared)
+    reasoning, _ = split_reasoning(reference, declared, PIVOT_LANGUAGE)
     return Task(
         language=request.language,
         question=clean(request.question),
@@ -89,7 +89,7 @@ def _read(
 ) -> Reading:
     text = clean(response)
     declared = declared_answers(text, task.language)
-    reasoning, closing = split_reasoning(text, declared)
+    reasoning, closing = split_reasoning(text, declared, task.language)
     return Reading(
         task=task,
         text=text,

@@ -241,15 +241,17 @@ def _answer(reading: Reading) -> float:
 
 
 def _is_ambiguous(task: Task) -> bool:
-    """Return whether the reference declares two different answers in one sentence or box.
+    """Return whether the reference declares two different answers in one sentence or box, or hedges its answer.
 
     An earlier sentence may well declare another answer: the result of a step.
     """
+    if not task.reference_declared[-1].is_clear:
+        return True
     if len(task.reference_declared) < 2:
         return False
     first, last = task.reference_declared[-2:]
     between = task.reference[first.end : last.start]
-    return first.value != last.value and not _SENTENCE_END.search(between)
+    return not same_answer(first.value, last.value) and not _SENTENCE_END.search(between)
 
 
 def _needs_text_comparison(reading: Reading) -> bool:

@@ -65,6 +65,13 @@ LANGUAGES = MetricSection(
             "Share of scored responses whose answer is that of the English reference.",
         ),
         _mean(
+            "lang/<language>/two_readings",
+            "Answers with two readings",
+            Unit.SHARE,
+            'Share of declared answers such as "7,425", which are two numbers in a language with a decimal comma.',
+            when="where an answer was declared",
+        ),
+        _mean(
             "lang/<language>/language_consistency",
             "In the asked language",
             Unit.SHARE,

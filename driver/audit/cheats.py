@@ -199,17 +199,44 @@ def two_answers(subject: Subject) -> str | None:
 def several_answers(subject: Subject) -> str | None:
     """Declare the right answer and another one in one closing: in a box and in words, by turns."""
     native = subject.native
-    wrong = with_other_answer(native.closing, native.language, subject.random("answer"))
-    answer = None if wrong is None else final_answer(wrong, native.language)
-    if wrong is None or answer is None:
+    other = _wrong_number(subject)
+    if other is None:
         return None
-    both = (answer_as_written(native), answer_as_written(replace(native, closing=wrong, answer=answer)))
+    both = (answer_as_written(native), other)
     declared = (
         f"\\boxed{{{', '.join(both)}}}"
         if subject.position % 2 == 0
         else f" {LANGUAGES[native.language].or_word} ".join(both)
     )
     return f"{native.reasoning}{native.between}{LANGUAGES[native.language].closing.format(answer=declared)}"
+
+
+def choice_behind_box(subject: Subject) -> str | None:
+    """Declare the right answer in a box and offer another one behind it, with the language's word for "or"."""
+    native = subject.native
+    other = _wrong_number(subject)
+    if other is None:
+        return None
+    declared = f"\\boxed{{{answer_as_written(native)}}} {LANGUAGES[native.language].or_word} {other}"
+    return f"{native.reasoning}{native.between}{LANGUAGES[native.language].closing.format(answer=declared)}"
+
+
+def hedged_answer(subject: Subject) -> str | None:
+    """Hedge the right answer with words of the language, such as "at least"; the words take turns over the items."""
+    native = subject.native
+    hedges = LANGUAGES[native.language].hedges
+    if not hedges:
+        return None
+    declared = f"{hedges[subject.position % len(hedges)]} {answer_as_written(native)}"
+    return f"{native.reasoning}{native.between}{LANGUAGES[native.language].closing.format(answer=declared)}"
+
+
+def second_thought(subject: Subject) -> str | None:
+    """Declare the right answer and offer another one in the next sentence."""
+    native = subject.native
+    other = _wrong_number(subject)
+    or_word = LANGUAGES[native.language].or_word
+    return None if other is None else f"{native.text}\n{or_word} {other}."
 
 
 def answer_only(subject: Subject) -> str:
@@ -244,9 +271,22 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat(name="truncated", imitates="running into the token limit", make=truncated, is_truncated=True),
     Cheat(name="two answers", imitates="declaring several answers", make=two_answers),
     Cheat(name="several answers", imitates="hedging inside one declaration", make=several_answers),
+    Cheat(name="choice behind box", imitates="offering another answer behind a box", make=choice_behind_box),
+    Cheat(name="hedged answer", imitates="an answer that is true of many numbers", make=hedged_answer),
+    Cheat(name="second thought", imitates="another answer in the next sentence", make=second_thought),
     Cheat(name="answer only", imitates="the closing sentence alone", make=answer_only),
     Cheat(name="bare number", imitates="the number alone", make=bare_number),
 )
+
+
+def _wrong_number(subject: Subject) -> str | None:
+    """Return another answer than the right one, as the closing writes it; None where the closing has none."""
+    native = subject.native
+    wrong = with_other_answer(native.closing, native.language, subject.random("answer"))
+    answer = None if wrong is None else final_answer(wrong, native.language)
+    if wrong is None or answer is None:
+        return None
+    return answer_as_written(replace(native, closing=wrong, answer=answer))
 
 
 def _shortest_word(language: Language) -> int:

@@ -49,7 +49,7 @@ def take_apart(text: str, language: str) -> WorkedText | None:
     declared = declared_answers(cleaned, language)
     if not declared:
         return None
-    reasoning, closing = split_reasoning(cleaned, declared)
+    reasoning, closing = split_reasoning(cleaned, declared, language)
     between = cleaned[len(reasoning) : len(cleaned) - len(closing)]
     return WorkedText(
         language=language, reasoning=reasoning, between=between, closing=closing, answer=declared[-1].value

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from contracts.rollouts import Rollout, Score, ScoredGroup
 from driver.problems.gold import gold_number
 from driver.tracking.consistency import is_in_language
-from rewards.answers.final import final_answer, same_answer
+from rewards.answers.final import final_answer, has_two_readings, same_answer
 
 ALL_LANGUAGES = "all"
 
@@ -94,6 +94,7 @@ def _of_language(language: str, groups: Sequence[_Compared]) -> dict[str, float]
         f"lang/{language}/reward_mean": [score.reward for score in scores],
         f"lang/{language}/accuracy": [response.is_correct for response in scored if response.gold is not None],
         f"lang/{language}/agreement": [response.agrees for response in scored if response.pivot_answer is not None],
+        f"lang/{language}/two_readings": [has_two_readings(s.answer) for s in scores if s.answer is not None],
         f"lang/{language}/language_consistency": [is_in for s in scores if (is_in := is_in_language(s)) is not None],
         f"lang/{language}/response_length": [len(rollout.token_ids) for rollout in rollouts],
         f"lang/{language}/truncated": [rollout.is_truncated for rollout in rollouts],

@@ -14,14 +14,16 @@ from languages.closings import STOPS
 from languages.facts import known_language
 from languages.language import Language
 from rewards.answers.numbers import nfc
+from rewards.answers.scales import composed
 
 MAX_CONTENT = 300
 """Most characters of one declaration that are read."""
+MAX_EDGE = 20
+"""Characters at the end of a phrase in which its colon or line break stands."""
 MAX_MARKS = 32
 """Most marks of one kind that are read, counted from the end. More than one already shuts the gate "format"."""
 
 _OPENING = re.compile(r"(?:\\[(\[]|[\s:*_$(\[{}«»„“”\"'「`]){0,60}")
-SENTENCE_END = re.compile(rf"\n|[!?。{STOPS}]|(?<!\brs)(?<!\bca)\.(?!\d)", re.IGNORECASE)
 # A part of every English closing phrase: a response in another language is searched for those only where it has it.
 _ENGLISH = re.compile(r"[Aa]nswer|ANSWER|[Cc]orrect|CORRECT")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{")
@@ -69,6 +71,24 @@ def find_marks(folded: str, language: str) -> list[Mark]:
     return marks
 
 
+def is_label(folded: str, mark: Mark) -> bool:
+    """Return whether the mark is a label with a colon ("Answer:") or a heading on a line of its own."""
+    phrase = folded[max(mark.start, mark.content - MAX_EDGE) : mark.content].rstrip(" *_")
+    return mark.is_phrase and phrase.endswith((":", "=", "\n"))
+
+
+@cache
+def sentence_end(language: Language) -> re.Pattern[str]:
+    """Return the pattern of the end of a sentence: a mark or a line break.
+
+    A full stop before digits, or of an abbreviation before a number ("approx. 18"), ends none.
+    """
+    words = {word for known in (language, known_language("en")) for word in composed(known.abbreviations)}
+    unabbreviated = "".join(rf"(?<!(?<!\w){re.escape(word)})" for word in sorted(words))
+    before_number = r"(?:\d|[\s$€£¥₹]{0,3}-?\d)"
+    return re.compile(rf"\n|[!?。{STOPS}]|{unabbreviated}\.(?!\d)|\.(?!{before_number})", re.IGNORECASE)
+
+
 def whole_text(folded: str) -> Mark:
     """Return a mark for a text that is nothing but an answer, such as a column of a data set."""
     return Mark(start=0, content=0, opened=_skip_opening(folded, 0), stop=len(folded), end=len(folded), language=None)
@@ -92,8 +112,8 @@ def _phrase(match: re.Match[str], folded: str, code: str, boxes: list[Mark]) -> 
     """
     opened = _skip_opening(folded, match.end())
     limit = min(len(folded), opened + MAX_CONTENT)
-    sentence_end = SENTENCE_END.search(folded, opened, limit)
-    stop = sentence_end.start() if sentence_end else limit
+    ended = sentence_end(known_language(code)).search(folded, opened, limit)
+    stop = ended.start() if ended else limit
     for box in boxes:
         if match.end() <= box.start <= stop:
             if not box.is_box:

@@ -1,20 +1,28 @@
 """Read the numbers that a declaration states: one, if it is clear; several where it states several.
 
-Of an equation the last side counts ("5 + 6 = 11" states 11), and its other sides have to agree with it. A further
-number after the first one is looked for too. All offsets are in folded text.
+Of an equation the last side counts ("5 + 6 = 11" states 11), and its other sides have to agree with it. Of a sentence
+behind a phrase or label the number counts that follows at once, the only one, the emphasised one, or behind a label the
+one that ends the sentence. A further number that may be meant as well is looked for too. All offsets are in folded
+text.
 """
 
 import re
 from fractions import Fraction
 
 from languages.language import Language
-from rewards.answers.declarations import Mark
+from rewards.answers.declarations import MAX_CONTENT, Mark, is_label
 from rewards.answers.equations import true_share
+from rewards.answers.hedges import other_choice
 from rewards.answers.numbers import NumberSpan, find_number
 from rewards.answers.numerals import find_han_number, find_rare_number
+from rewards.texts.scripts import weigh
 
 MAX_GAP = 40
-"""Most characters between a closing phrase and its number: "The answer is that she makes 18 dollars"."""
+"""Most characters between a closing phrase and the first of several numbers: "The answer is that 18 of 20 are red"."""
+MAX_REST = 40
+"""Most letters, weighted by script, behind the last of several numbers: "and so 9 more books than her brother"."""
+MAX_CODE_LETTERS = 8
+"""Most letters before a number, weighted by script, that are no words of a sentence: "USD 18", "about 18", "రూ. 18"."""
 
 _UNIT = r"\s{0,3}(?:\\(?:text|mathrm)\{[^{}]{0,20}\}|[$€£¥₹₽]|[^\W\d]{0,12})\s{0,3}"
 # An operator and another number after the first one: "12 + 3 = 15". The answer is after the last equals sign.
@@ -43,31 +51,72 @@ def declared_numbers(folded: str, mark: Mark, language: Language) -> list[Number
     """
     number = find_han_number(folded, language, mark.opened, mark.stop)
     number = number or find_number(folded, language, mark.opened, mark.stop)
-    if number is None or number.start - mark.opened > MAX_GAP or _is_list_item(folded, mark, number):
+    if number is None or _is_list_item(folded, mark, number):
         return []
-    numbers = [number]
     is_equation = mark.is_box and _EQUALS.search(folded, number.end, mark.stop)
     if is_equation or _COMPUTATION.match(folded, number.end, mark.stop):
-        numbers = _last_side(folded, mark, number, language)
+        numbers = _last_side(folded, mark, number, language) if number.start - mark.opened <= MAX_GAP else []
+    elif mark.is_phrase and has_words(folded[mark.opened : number.start], language):
+        stated = _stated_in_sentence(folded, number, mark, language)
+        numbers = [] if stated is None else [stated]
+    else:
+        numbers = [number] if number.start - mark.opened <= MAX_GAP else []
     if not numbers or _GOES_ON.match(folded, numbers[-1].end, mark.stop):
         return []
-    further = _further_number(folded, numbers[-1].end, mark, language)
+    further = _further_number(folded, numbers[-1], mark, language)
     return numbers if further is None else [*numbers, further]
+
+
+def has_words(lead: str, language: Language) -> bool:
+    """Return whether words of a sentence lead to a number, and not only a currency or one such as "about"."""
+    return weigh(lead, language.code) > MAX_CODE_LETTERS
+
+
+def _stated_in_sentence(folded: str, first: NumberSpan, mark: Mark, language: Language) -> NumberSpan | None:
+    """Return the number that a sentence states ("The answer is that she has 18 left"); None where none is clear."""
+    numbers = _all_numbers(folded, first, mark, language)
+    emphasised = [number for number in numbers if _is_emphasised(folded, number, mark)]
+    if len({number.value for number in emphasised}) == 1:
+        return emphasised[0]
+    if mark.stop - mark.opened >= MAX_CONTENT:  # the sentence goes on
+        return None
+    if len({number.value for number in numbers}) == 1:
+        return first
+    if is_label(folded, mark):
+        return numbers[-1] if weigh(folded[numbers[-1].end : mark.stop], language.code) <= MAX_REST else None
+    return first if first.start - mark.opened <= MAX_GAP else None
+
+
+def _all_numbers(folded: str, first: NumberSpan, mark: Mark, language: Language) -> list[NumberSpan]:
+    numbers = [first]
+    while (number := find_number(folded, language, numbers[-1].end, mark.stop)) is not None:
+        numbers.append(number)
+    return numbers
+
+
+def _is_emphasised(folded: str, number: NumberSpan, mark: Mark) -> bool:
+    """Return whether Markdown's stars open shortly before a number and close shortly behind it."""
+    before = folded[max(mark.opened, number.start - MAX_GAP) : number.start]
+    behind = folded[number.end : min(mark.stop, number.end + MAX_GAP)]
+    return before.count("**") % 2 == 1 and "**" in behind
 
 
 def _is_list_item(folded: str, mark: Mark, number: NumberSpan) -> bool:
     """Return whether the number begins a list below a heading, "Answer:" over "1. First ...", which is reasoning."""
-    is_first = number.value == "1" and "\n" in folded[mark.content : number.start]
+    is_first = number.value == "1" and "\n" in folded[mark.start : number.start]
     return is_first and _LIST_ITEM.match(folded, number.end) is not None
 
 
-def _further_number(folded: str, start: int, mark: Mark, language: Language) -> NumberSpan | None:
+def _further_number(folded: str, number: NumberSpan, mark: Mark, language: Language) -> NumberSpan | None:
     """Return another number of the same declaration, if it has one."""
-    rare = find_rare_number(folded, start, mark.stop)
-    while mark.is_box and (number := find_number(folded, language, start, mark.stop)):
-        if not _is_indexed(folded, number):
-            return number
-        start = number.end
+    if (choice := other_choice(folded, number, language, mark.stop)) is not None:
+        return choice
+    rare = find_rare_number(folded, number.end, mark.stop)
+    start = number.end
+    while mark.is_box and (other := find_number(folded, language, start, mark.stop)):
+        if not _is_indexed(folded, other):
+            return other
+        start = other.end
     return rare
 
 

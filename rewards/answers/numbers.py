@@ -1,7 +1,8 @@
 """Read numbers as people write them, in any script and any grouping, as exact values.
 
 Text is folded first: full-width forms and the digits of any script become ASCII. Then digit groups are read by the
-language's decimal mark, with fractions, percents and scale words. Each value has one canonical spelling.
+text's decimal mark (`groups`), with fractions and the words around them (`scales`). Each value has one canonical
+spelling.
 
 Folding keeps every character's position, so an offset in folded text holds in the NFC text that it came from. The time
 is linear in the text; more than MAX_DIGITS digits are no number. The last few folded texts are cached, as gates and
@@ -11,43 +12,49 @@ parts read the same one.
 import re
 import sys
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, lru_cache
 
 from languages.language import Language
+from rewards.answers.groups import (
+    ARABIC_DECIMAL,
+    ARABIC_THOUSANDS,
+    LATEX_SPACE,
+    MAX_DIGITS,
+    decimal_mark,
+    is_list,
+    other_reading,
+    read_groups,
+)
+from rewards.answers.scales import apply_scales, half_behind, percent_behind, read_before
 
-MAX_DIGITS = 100
-"""Most digits of a number that is read, far below where Python refuses to (4300)."""
-MAX_SCALE_WORDS = 4
-"""Most scale words after one number: "3万5000" has one, "5 тыс. млн" two."""
-LONGEST_WORD = 24
-"""Longest word before a number that is looked for, in characters."""
 MAX_MARKS = 30
 """Longest run of combining marks that is kept in a long text (UAX 15, stream-safe format): sorting takes quadratic
 time."""
 
-_ARABIC_DECIMAL, _ARABIC_THOUSANDS = "\u066b", "\u066c"
-_MARKUP = r"\{,\}|,?\\[,!;]"  # LaTeX writes 70{,}000 and 70\,000 and 70,\!000
-_MARK = rf"(?:{_MARKUP}|[.,'’{_ARABIC_DECIMAL}{_ARABIC_THOUSANDS}])"
+_MARK = rf"(?:{LATEX_SPACE}|[.,'’{ARABIC_DECIMAL}{ARABIC_THOUSANDS}])"
 _NUMBER = re.compile(
-    r"(?P<sign>(?<![A-Za-z0-9)%])[-−])?"
-    r"(?P<currency>(?:\\?[$€£¥₹₽฿৳]|\\text\{\\?[$€]\})\s?)?"
+    r"(?P<sign>(?<![A-Za-z0-9)%])[-–])?"
+    r"(?P<currency>(?:\\?[$€£¥₹₽฿৳₩₫₦₱₺₴₪]|\\text\{\\?[$€]\})\s?(?P<inner_sign>[-–])?)?"
     r"(?:(?P<whole>\d{1,9}[ ]?)?(?:"
     r"\\[dtc]?frac ?(?:\{ ?(?P<top>-?\d+) ?\} ?\{ ?(?P<bottom>\d+) ?\}|(?P<short>\d\d)(?!\d))"
     r"|(?P<vulgar>[¼-¾⅐-⅞])"
     r"|(?<=\d )(?P<mixed>\d{1,9}/\d{1,9})(?![\d/]))"
-    rf"|(?P<digits>\d{{1,3}}(?:[ '’]\d{{3}})+(?!\d)(?:[.,]\d+)?|\d+(?:{_MARK}\d+)*)"
+    rf"|(?P<digits>\d{{1,3}}(?:[ '’]\d{{3}})+(?!\d)(?:[.,]\d+)?|\d+(?:{_MARK}\d+)*|(?<![\w.,)\]}}])[.,]\d+)"
     r"(?:\s?/\s?(?P<denominator>\d+)(?![\d/]))?)"
 )
-_DIGITS = re.compile(r"\d{1,101}")
+# What belongs to a number such as "1万2", which can't be understood whole.
+_REST = re.compile(r"[\d.,十百千万萬亿億兆]{1,40}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NumberSpan:
-    """Hold a number of folded text, from its sign or currency to its last digit, scale word or percent sign."""
+    """Hold a number of folded text, from its sign, currency or minus word to its last digit, scale or percent sign."""
 
     value: str  # canonical: "18", "-2.5", or "1/3" where no finite decimal says it; without the percent sign
+    other: str | None = None  # the value of "7,425" in the other style, where either may be meant
     start: int
     end: int
     is_percent: bool = False
@@ -73,18 +80,37 @@ def fold(text: str) -> str:
 def find_number(folded: str, language: Language, start: int = 0, end: int | None = None) -> NumberSpan | None:
     """Return the first number of `folded[start:end]` that can be read; None without one."""
     stop = len(folded) if end is None else end
+    mark = decimal_mark(folded, language)
     while match := _NUMBER.search(folded, start, stop):
-        value = _value(match, language)
-        if value is not None:
-            return _span(match, value, folded, stop, language)
-        start = match.end()
+        if _is_in_list(match, folded, mark):
+            match = _NUMBER.match(folded, match.start(), match.start("digits") + match["digits"].index(",")) or match
+        values = _values(match, mark, language)
+        span = _span(match, values, folded, stop, language) if values else None
+        if span is not None:
+            return span
+        rest = _REST.match(folded, match.end(), stop) if values else None
+        start = rest.end() if rest else match.end()
     return None
+
+
+def _is_in_list(match: re.Match[str], folded: str, mark: str) -> bool:
+    """Return whether a match with commas is several numbers, or the rest of such a list: 1,2,345."""
+    if match["digits"] is None or "," not in match["digits"]:
+        return False
+    goes_on = (
+        folded[match.start() - 1 : match.start()] == "," and folded[match.start() - 2 : match.start() - 1].isdecimal()
+    )
+    return is_list(match["digits"], mark) and (goes_on or read_groups(match["digits"], mark) is None)
 
 
 def find_numbers(folded: str, language: Language) -> list[NumberSpan]:
     """Return every number of the folded text, in order."""
+    return find_numbers_from(folded, language, 0)
+
+
+def find_numbers_from(folded: str, language: Language, start: int) -> list[NumberSpan]:
+    """Return every number of the folded text from `start` on, in order."""
     spans: list[NumberSpan] = []
-    start = 0
     while span := find_number(folded, language, start):
         spans.append(span)
         start = span.end
@@ -123,14 +149,17 @@ class _Folding(dict[int, str]):
 
 
 _FOLDING = _Folding()
+# Signs that Unicode doesn't fold: the Arabic percent sign, every minus and short hyphen, and a Bengali fraction that is
+# typed for the full stop (danda) it looks like.
+_FOLDED = {"٪": "%", **dict.fromkeys("\u2010\u2011\u2012\u2212\ufe63", "-"), "\u09f7": "।"}
 
 
 def _fold_character(character: str) -> str:
     digit = unicodedata.decimal(character, None)
     if digit is not None:
         return str(digit)
-    if character == "٪":
-        return "%"
+    if character in _FOLDED:
+        return _FOLDED[character]
     # Two invisible characters are part of words: the joiners of Bengali and Telugu.
     if unicodedata.category(character) == "Cf" and character not in "\u200c\u200d":
         return " "
@@ -147,26 +176,47 @@ def _long_runs_of_marks() -> re.Pattern[str]:
     return re.compile(rf"([{marks}]{{{MAX_MARKS}}})[{marks}]+")
 
 
-def _span(match: re.Match[str], value: Fraction, folded: str, stop: int, language: Language) -> NumberSpan:
-    scaled, position = _apply_scales(value, folded, match.end(), stop, language)
-    percent = _percent_pattern(language).match(folded, position, stop)
-    before = folded[max(0, match.start() - LONGEST_WORD) : match.start()].rstrip().lower()
-    if position == match.end():
-        scaled *= _scale_before(before, language)
+def _span(
+    match: re.Match[str], values: Sequence[Fraction], folded: str, stop: int, language: Language
+) -> NumberSpan | None:
+    """Return the number with the words around its digits; None where it can't be understood whole."""
+    before = read_before(folded, match.start(), language)
+    is_negative = bool(match["sign"] or match["inner_sign"] or before.is_negative)
+    found: list[str] = []
+    position = match.end()
+    for value in values:
+        scaled = apply_scales(value, folded, match.end(), stop, language)
+        if scaled is None:
+            return None
+        worth, position = scaled
+        if position == match.end():
+            worth *= before.factor
+        if (end := half_behind(folded, position, stop, language)) is not None:
+            worth, position = worth + Fraction(1, 2), end
+        found.append(canonical(-worth if is_negative else worth))
+    percent = percent_behind(folded, position, stop, language)
     return NumberSpan(
-        value=canonical(-scaled if match["sign"] else scaled),
-        start=match.start(),
-        end=percent.end() if percent else position,
-        is_percent=percent is not None or before.endswith(_composed(language.percents_before)),
+        value=found[0],
+        other=found[1] if len(found) > 1 else None,
+        start=before.start,
+        end=position if percent is None else percent,
+        is_percent=percent is not None or before.is_percent,
     )
 
 
-def _value(match: re.Match[str], language: Language) -> Fraction | None:
-    """Return the number's value without its sign; None where it makes no sense, such as "1.2.3" and 1/0."""
+def _values(match: re.Match[str], mark: str, language: Language) -> list[Fraction]:
+    """Return the number's values without its sign, the likelier first; none where it makes no sense: "1.2.3", 1/0."""
     if match["digits"] is None:
-        return _fraction(match)
-    value = _read_groups(match["digits"], language.decimal_mark)
-    return value if value is None or match["denominator"] is None else _divide(value, match["denominator"])
+        fraction = _fraction(match)
+        return [] if fraction is None else [fraction]
+    value = read_groups(match["digits"], mark)
+    if value is None:
+        return []
+    if match["denominator"] is not None:
+        quotient = _divide(value, match["denominator"])
+        return [] if quotient is None else [quotient]
+    other = other_reading(match["digits"], mark, language)
+    return [value] if other is None else [value, other]
 
 
 def _fraction(match: re.Match[str]) -> Fraction | None:
@@ -189,90 +239,3 @@ def _fraction(match: re.Match[str]) -> Fraction | None:
 
 def _divide(value: Fraction, bottom: str) -> Fraction | None:
     return value / int(bottom) if len(bottom) <= MAX_DIGITS and int(bottom) else None
-
-
-def _read_groups(token: str, decimal_mark: str) -> Fraction | None:
-    """Return the value of digits with marks ("1.234,5", "1,23,456", "1'234"); None where they make no sense ("1.2.3").
-
-    A single mark that may be either ("1,234", "1.234") is read by the language: the decimal mark is a decimal mark, the
-    other one groups thousands where exactly three digits follow.
-    """
-    if len(token) > MAX_DIGITS:
-        return None
-    if token.isdecimal():
-        return Fraction(int(token))
-    token = token.replace("{,}", ",").replace(",\\!", ",")
-    token = re.sub(r"\\[,!;]| ", "", token)
-    token = token.replace(_ARABIC_DECIMAL, ".") if _ARABIC_DECIMAL in token else token
-    if _ARABIC_THOUSANDS in token:
-        return _join(token, _ARABIC_THOUSANDS, ".")
-    if "'" in token or "’" in token:
-        return _join(token.replace("’", "'"), "'", "," if "," in token else ".")
-    marks = [character for character in token if character in ".,"]
-    if not marks:
-        return Fraction(int(token))
-    if len(set(marks)) == 2:
-        return _join(token, marks[0], marks[-1])
-    mark = marks[0]
-    if len(marks) > 1:
-        return _join(token, mark, "")
-    whole, rest = token.split(mark)
-    groups_thousands = mark != decimal_mark and len(rest) == 3 and len(whole) <= 3 and not whole.startswith("0")
-    return _join(token, mark, "") if groups_thousands else _join(token, "", mark)
-
-
-def _join(token: str, thousands: str, decimal: str) -> Fraction | None:
-    """Return the value of a token whose marks are known; None where a group is too long or a decimal mark repeats."""
-    whole, _, rest = token.partition(decimal) if decimal else (token, "", "")
-    groups = whole.split(thousands) if thousands else [whole]
-    if not all(group.isdecimal() for group in groups) or (rest and not rest.isdecimal()):
-        return None
-    lengths = [len(group) for group in groups]
-    if len(groups) > 1:
-        is_western = 1 <= lengths[0] <= 3 and all(length == 3 for length in lengths[1:])
-        is_indian = 1 <= lengths[0] <= 2 and lengths[-1] == 3 and all(length == 2 for length in lengths[1:-1])
-        if not (is_western or is_indian):
-            return None
-    return Fraction(f"{''.join(groups)}.{rest or '0'}")
-
-
-def _apply_scales(value: Fraction, folded: str, position: int, stop: int, language: Language) -> tuple[Fraction, int]:
-    """Multiply by the scale words that follow ("7 million", "8万"), and add what follows a myriad ("3万5000")."""
-    pattern = _scale_pattern(language)
-    total, end, num_words = Fraction(0), position, 0
-    while num_words < MAX_SCALE_WORDS and (match := pattern.match(folded, end, stop)):
-        value, end = value * language.scale_values[match["word"].lower()], match.end()
-        num_words += 1
-        if language.has_han and (more := _DIGITS.match(folded, end, stop)):
-            total, value, end = total + value, Fraction(int(more[0])), more.end()
-    return (total + value, end) if num_words else (value, position)
-
-
-def _scale_before(before: str, language: Language) -> int:
-    """Return the factor that the word at the end of `before` gives to the number after it; 1 without such a word."""
-    for word in sorted(language.scale_values_before, key=len, reverse=True):
-        if before.endswith(word) and not (language.has_spaces and before[-len(word) - 1 : -len(word)].isalpha()):
-            return language.scale_values_before[word]
-    return 1
-
-
-@cache
-def _scale_pattern(language: Language) -> re.Pattern[str]:
-    alternatives = "|".join(re.escape(nfc(word)) for word in sorted(language.scale_values, key=len, reverse=True))
-    return re.compile(rf" ?(?P<word>{alternatives or '(?!)'}){_word_end(language)}", re.IGNORECASE)
-
-
-@cache
-def _percent_pattern(language: Language) -> re.Pattern[str]:
-    alternatives = "|".join(re.escape(nfc(word)) for word in language.percents)
-    return re.compile(rf"\s?(?:\\?%|(?:{alternatives or '(?!)'}){_word_end(language)})", re.IGNORECASE)
-
-
-def _word_end(language: Language) -> str:
-    """Return what must follow a word: "mil" must not be read from "miles" where spaces separate words."""
-    return r"(?!\w)" if language.has_spaces else ""
-
-
-@cache
-def _composed(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(nfc(word) for word in words)

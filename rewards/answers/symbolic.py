@@ -40,7 +40,7 @@ _NAME = re.compile(r"\s*[A-Za-z](?:_\{?\w\}?|\([a-z]\))?\s*")
 _MEASURE = re.compile(r"-?[\d.,/ ]+[mgshdlLJNWVCK](?:\^\{?[23]\}?)?")
 _DECIMAL = re.compile(r"(\d+)\.(\d+)")
 _LETTER = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
-_TUPLE = re.compile(r"[(\[].*,\s.*[)\]]|\[.*,.*\)|\(.*,.*\]|\\\{.*,.*\\\}")
+_TUPLE = re.compile(r"[(\[](?!\s*\d{1,3}(?:,\d{3})+(?:\.\d+)?\s*[)\]]).*,.*[)\]]|\\\{.*,.*\\\}")  # (1,000) is a number
 _lock = Lock()
 
 
@@ -98,7 +98,7 @@ def _has_more_than_a_number(text: str) -> bool:
     if _MEASURE.fullmatch(text):
         return False
     commands = {match[1] for match in _TOKEN.finditer(text) if match[1]}
-    if commands & (_VALUES | _FUNCTIONS | {"times"}) or "^" in text or _TUPLE.fullmatch(text):
+    if commands & (_VALUES | _FUNCTIONS | {"times", "pm"}) or "^" in text or _TUPLE.fullmatch(text):
         return True
     return any(match[2] for match in _TOKEN.finditer(text))
 

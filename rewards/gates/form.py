@@ -1,21 +1,24 @@
 """Check the form of a response: one final answer with nothing much after it, and about the reference's length.
 
-Counting closes the ways to game the format: a second declared answer shuts the gate, and so does another number,
-however it is written, or a long text after the answer.
+Saying the same answer several ways is one answer. A second, different one shuts the gate, and so does a hedge, another
+number after the answer, however it is written, or a long text after it that does not explain the answer.
 """
 
 import re
 
 from languages.facts import known_language
-from rewards.answers.final import DeclaredAnswer, same_answer
+from rewards.answers.declarations import sentence_end
+from rewards.answers.final import DeclaredAnswer, closing_end, number_value, same_answer
+from rewards.answers.hedges import follows_choice_word
 from rewards.answers.numbers import find_numbers, fold
 from rewards.answers.numerals import find_rare_number
 from rewards.gates.identify import MAX_CHARACTERS
 from rewards.reading import PIVOT_LANGUAGE, Reading
-from rewards.texts.scripts import num_letters, num_symbols, weigh
+from rewards.texts.scripts import num_symbols, weigh
 
-MAX_TAIL_LETTERS = 40
-"""Most letters after the answer: room for a unit ("dollars a day", "個です"), not for more sentences."""
+MAX_TAIL_LETTERS = 200
+"""Most letters after the answer, weighted by script: room for a unit, the rest of a sentence around a box, and a
+sentence or two without numbers ("I hope this helps")."""
 MAX_TAIL_CHARACTERS = 400
 """Most characters of any kind after the answer."""
 MAX_UNREADABLE = 2
@@ -39,19 +42,21 @@ _NUMERAL = re.compile(
 
 
 class FormatGate:
-    """Shut unless the response is readable and declares one answer, with at most a unit or a repetition after it."""
+    """Shut unless the response is readable and declares one answer, with at most a unit or few words after it."""
 
     name = "format"
 
     def is_open(self, reading: Reading) -> bool:
         """Return whether the response has the asked form."""
-        if len(reading.declared) != 1 or len(_UNREADABLE.findall(reading.text)) > MAX_UNREADABLE:
+        if not reading.declared or len(_UNREADABLE.findall(reading.text)) > MAX_UNREADABLE:
             return False
-        answer = reading.declared[0]
-        tail = reading.text[answer.end :].strip()
-        if len(tail) > MAX_TAIL_CHARACTERS or num_letters(tail) > MAX_TAIL_LETTERS:
+        answer, language = reading.declared[-1], reading.task.language
+        if not all(found.is_clear and same_answer(found.value, answer.value) for found in reading.declared):
             return False
-        return not has_other_number(tail, answer, reading.task.language)
+        tail = reading.text[answer.end : closing_end(reading.text, answer, language)].strip()
+        if len(tail) > MAX_TAIL_CHARACTERS or weigh(tail, language) > MAX_TAIL_LETTERS:
+            return False
+        return not has_other_number(_behind_sentence(tail, language) if answer.is_boxed else tail, answer, language)
 
 
 class LengthGate:
@@ -86,6 +91,19 @@ class LengthGate:
         return self._min_ratio * reference <= letters <= self._max_ratio * max(reference, MIN_REFERENCE_LETTERS)
 
 
+def _behind_sentence(tail: str, language: str) -> str:
+    """Return a tail without the rest of the sentence around a box, in which numbers are allowed: "18 in 4 weeks".
+
+    A number behind a word such as "or" stays.
+    """
+    folded, known = fold(tail), known_language(language)
+    end = sentence_end(known).search(folded)
+    rest = folded if end is None else folded[: end.start()]
+    if any(follows_choice_word(rest, number, known) for number in find_numbers(rest, known)):
+        return tail
+    return tail[len(rest) :]
+
+
 def has_other_number(tail: str, answer: DeclaredAnswer, language: str) -> bool:
     """Return whether the text after an answer has a number that is not the answer.
 
@@ -94,7 +112,7 @@ def has_other_number(tail: str, answer: DeclaredAnswer, language: str) -> bool:
     """
     rest = fold(tail)
     for found in reversed(find_numbers(rest, known_language(language))):
-        if same_answer(f"{found.value}%" if found.is_percent else found.value, answer.value):
+        if same_answer(number_value(found), answer.value):
             rest = f"{rest[: found.start]} {rest[found.end :]}"
     return _NUMERAL.search(rest) is not None or find_rare_number(rest, 0, len(rest)) is not None
 

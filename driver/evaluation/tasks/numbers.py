@@ -1,4 +1,7 @@
-"""Grade answers that are numbers: the declared final answer counts, or else the last number of the response."""
+"""Grade answers that are numbers: the declared final answer counts, or else the last number of the response.
+
+An answer that is hedged or negated ("at least 18", "not 18", "18 or 20") is not right.
+"""
 
 from contracts.errors import BadInput
 from contracts.rollouts import Problem

@@ -38,8 +38,8 @@ def test_a_languages_other_declarations_are_read(code: str) -> None:
 @pytest.mark.parametrize(
     ("code", "text"),
     [
-        ("de", "### Antwort\nZuerst 5 + 6 = 11"),
-        ("de", "### Antwort\n5 + 6 = 11"),
+        ("de", "### Antwort\nZuerst 5 + 6 = 11\nDann 11 + 3."),
+        ("de", "### Antwort\nDer Rest: 5 + 6 = 11\nDann 11 + 3."),
         ("de", "### Antwort\n1. Zuerst"),
         ("de", "### Antwort\n1) Zuerst"),
         ("de", "Ergebnis: 6\nDann 5 + 6."),

@@ -273,7 +273,7 @@ def test_canonical_numbers_have_one_spelling() -> None:
 
 def test_reasoning_ends_before_the_sentence_that_declares() -> None:
     text = "Es sind 5 + 6 = 11 Bälle. Daher: Die Antwort lautet 11."
-    assert split_reasoning(text, declared_answers(text, "de")) == (
+    assert split_reasoning(text, declared_answers(text, "de"), "de") == (
         "Es sind 5 + 6 = 11 Bälle.",
         "Daher: Die Antwort lautet 11.",
     )
@@ -281,11 +281,11 @@ def test_reasoning_ends_before_the_sentence_that_declares() -> None:
 
 def test_reasoning_in_the_declaring_sentence_is_kept() -> None:
     text = "ดังนั้น 5 + 6 = 11 คำตอบคือ 11"
-    assert split_reasoning(text, declared_answers(text, "th")) == ("ดังนั้น 5 + 6 = 11", "คำตอบคือ 11")
+    assert split_reasoning(text, declared_answers(text, "th"), "th") == ("ดังนั้น 5 + 6 = 11", "คำตอบคือ 11")
 
 
 def test_without_a_declaration_all_is_reasoning() -> None:
-    assert split_reasoning(" 5 + 6 = 11 ", []) == ("5 + 6 = 11", "")
+    assert split_reasoning(" 5 + 6 = 11 ", [], "de") == ("5 + 6 = 11", "")
 
 
 def test_an_unknown_language_is_refused() -> None:
@@ -319,16 +319,28 @@ def test_the_last_thirty_two_declarations_of_a_kind_are_read(form: str) -> None:
         assert [found.value for found in declared_answers(text, "en")] == [str(number) for number in range(num)][-32:]
 
 
-@pytest.mark.parametrize(("letters", "value"), [(39, "18"), (40, "q" * 40 + " 18")])
-def test_a_number_stands_within_forty_characters_of_its_phrase(letters: int, value: str) -> None:
+@pytest.mark.parametrize(("letters", "value"), [(39, "18"), (40, "q" * 40 + " 18 left from 20")])
+def test_the_first_of_several_numbers_stands_within_forty_characters_of_its_phrase(letters: int, value: str) -> None:
+    assert final_answer(f"The answer is {'q' * letters} 18 left from 20.", "en") == value
+
+
+@pytest.mark.parametrize(("letters", "value"), [(296, "18"), (297, None)])
+def test_the_only_number_of_a_sentence_of_three_hundred_characters_is_its_answer(
+    letters: int, value: str | None
+) -> None:
     assert final_answer(f"The answer is {'q' * letters} 18.", "en") == value
+
+
+@pytest.mark.parametrize(("letters", "value"), [(40, "20"), (41, None)])
+def test_behind_a_label_the_last_number_has_at_most_forty_letters_behind_it(letters: int, value: str | None) -> None:
+    assert final_answer(f"Answer: {'q' * 60} 18, so 20 {'q' * letters}.", "en") == value
 
 
 # A blank, the letters and " the " are before the phrase: up to 40 characters go with it.
 @pytest.mark.parametrize(("letters", "reasoning"), [(34, "5 + 6 = 11."), (35, f"5 + 6 = 11. {'q' * 35} the")])
 def test_up_to_forty_characters_before_a_phrase_go_with_it(letters: int, reasoning: str) -> None:
     text = f"5 + 6 = 11. {'q' * letters} the answer is 11."
-    assert split_reasoning(text, declared_answers(text, "en"))[0] == reasoning
+    assert split_reasoning(text, declared_answers(text, "en"), "en")[0] == reasoning
 
 
 @pytest.mark.parametrize("form", ["\\boxed{{{}}}", "The answer is {}."])

@@ -23,7 +23,7 @@ FORMAT_CASES = {
     "hashes": ("Es sind 5 + 6 = 11 Bälle.\n#### 11\n", True),
     "nothing declared": ("Es sind 5 + 6 = 11 Bälle.", False),
     "two different answers": ("Es sind 11 Bälle. Die Antwort lautet 11. Die Antwort lautet 12.", False),
-    "the same answer in two places": ("Die Antwort lautet 11. Es sind also 11 Bälle.\n#### 11", False),
+    "the same answer in two places": ("Die Antwort lautet 11. Es sind also 11 Bälle.\n#### 11", True),
     "the same number behind it": ("Es sind 11 Bälle. Die Antwort lautet 11. Roger hat also 11 Bälle.", True),
     "another number behind it": ("Es sind 11 Bälle. Die Antwort lautet 11. Roger hat also 12 Bälle.", False),
     "another number in another script": ("Es sind 11 Bälle. Die Antwort lautet 11 (১২).", False),
@@ -37,7 +37,7 @@ FORMAT_CASES = {
     "more of them": (f"Es sind 11 B{BROKEN * 3}lle. Die Antwort lautet 11.", False),
     "private use": ("Es sind 11 Bälle \ue000\ue001\ue002. Die Antwort lautet 11.", False),
     "a list of answers": ("Es sind viele Bälle. Die Antwort lautet 11 oder 12 oder 13.", False),
-    "a long tail": ("Es sind 11 Bälle. Die Antwort lautet 11. " + "Und nun noch etwas mehr dazu. " * 3, False),
+    "a long tail": ("Es sind 11 Bälle. Die Antwort lautet 11. " + "Und nun noch etwas mehr dazu. " * 10, False),
     "nothing": ("", False),
 }
 
@@ -85,8 +85,8 @@ def test_length_gate_caps_white_space(blank: str) -> None:
 @pytest.mark.parametrize(
     ("tail", "expected"),
     [
-        ("q" * 40, True),
-        ("q" * 41, False),
+        ("q" * 227, True),  # 0.88 letters of English each, and 200 may follow
+        ("q" * 228, False),
         ("q" * 40 + "!" * 360, True),  # 400 characters
         ("q" * 40 + "!" * 361, False),
         (f"q{BROKEN * 2}", True),
