@@ -69,13 +69,14 @@ def declared_numbers(folded: str, mark: Mark, language: Language) -> list[Number
 
 def has_words(lead: str, language: Language) -> bool:
     """Return whether words of a sentence lead to a number, and not only a currency or one such as "about"."""
-    return weigh(lead, language.code) > MAX_CODE_LETTERS
+    num_words = sum(any(map(str.isalpha, word)) for word in lead.split())
+    return num_words > 1 or weigh(lead, language.code) > MAX_CODE_LETTERS
 
 
 def _stated_in_sentence(folded: str, first: NumberSpan, mark: Mark, language: Language) -> NumberSpan | None:
     """Return the number that a sentence states ("The answer is that she has 18 left"); None where none is clear."""
     numbers = _all_numbers(folded, first, mark, language)
-    emphasised = [number for number in numbers if _is_emphasised(folded, number, mark)]
+    emphasised = [number for number in numbers if is_emphasised(folded, number, mark)]
     if len({number.value for number in emphasised}) == 1:
         return emphasised[0]
     if mark.stop - mark.opened >= MAX_CONTENT:  # the sentence goes on
@@ -94,7 +95,7 @@ def _all_numbers(folded: str, first: NumberSpan, mark: Mark, language: Language)
     return numbers
 
 
-def _is_emphasised(folded: str, number: NumberSpan, mark: Mark) -> bool:
+def is_emphasised(folded: str, number: NumberSpan, mark: Mark) -> bool:
     """Return whether Markdown's stars open shortly before a number and close shortly behind it."""
     before = folded[max(mark.opened, number.start - MAX_GAP) : number.start]
     behind = folded[number.end : min(mark.stop, number.end + MAX_GAP)]

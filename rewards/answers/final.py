@@ -16,7 +16,7 @@ from typing import Literal
 from languages.facts import known_language
 from languages.language import Language
 from rewards.answers.declarations import MAX_CONTENT, Mark, find_marks, sentence_end, whole_text
-from rewards.answers.declared_numbers import declared_numbers, has_words
+from rewards.answers.declared_numbers import declared_numbers, has_words, is_emphasised
 from rewards.answers.hedges import follows_choice_word, is_hedged, other_choice
 from rewards.answers.numbers import NumberSpan, find_numbers, find_numbers_from, fold, nfc
 from rewards.answers.options import LETTERS, find_options
@@ -51,7 +51,7 @@ class DeclaredAnswer:
     language: str | None  # of the closing phrase; None for \boxed{} and ####
     start: int  # of the phrase, box or hashes
     end: int  # after the answer, or after the closing brace
-    is_boxed: bool = False
+    is_marked: bool = False  # in a box, or in a sentence that emphasises it: other numbers may follow in the sentence
     is_direct: bool = True  # False where words of its sentence stand between the phrase and the number
     is_clear: bool = True  # False where it is hedged ("not 18"), or one of several in one declaration ("18 or 20")
 
@@ -252,6 +252,7 @@ def _exact_answers(folded: str, mark: Mark, language: Language) -> list[tuple[De
             replace(
                 _declared(mark, number_value(number), "number", number.end, is_direct=is_direct),
                 is_clear=is_clear,
+                is_marked=mark.is_box or (not is_direct and is_emphasised(folded, number, mark)),
             ),
             number.end,
         )
@@ -284,7 +285,7 @@ def _declared(mark: Mark, value: str, kind: Kind, end: int, *, is_direct: bool =
         language=mark.language,
         start=mark.start,
         end=mark.end or end,
-        is_boxed=mark.is_box,
+        is_marked=mark.is_box,
         is_direct=is_direct,
     )
 
@@ -336,7 +337,7 @@ def _merge(a: DeclaredAnswer, b: DeclaredAnswer) -> DeclaredAnswer:
         language=a.language or b.language,
         start=min(a.start, b.start),
         end=max(a.end, b.end),
-        is_boxed=a.is_boxed or b.is_boxed,
+        is_marked=a.is_marked or b.is_marked,
         is_direct=a.is_direct or b.is_direct,
         is_clear=a.is_clear and b.is_clear,
     )

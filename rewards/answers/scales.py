@@ -78,7 +78,8 @@ def read_before(folded: str, start: int, language: Language) -> Before:
         return Before(start=start, is_percent=True)
     if (word := _last_word(before, composed(language.minus_words), language)) is not None:
         place = len(folded[:start].rstrip()) - len(word)
-        is_minus = not before.endswith(composed(language.hedges)) and not _NUMBER_BEFORE.search(before[: -len(word)])
+        phrases = tuple(hedge for hedge in composed(language.hedges) if hedge.endswith(f" {word}"))
+        is_minus = not before.endswith(phrases) and not _NUMBER_BEFORE.search(before[: -len(word)])
         return Before(start=place, is_negative=True) if is_minus else Before(start=start)
     if (word := _last_word(before, tuple(language.scale_values_before), language)) is not None:
         return Before(start=start, factor=language.scale_values_before[word])

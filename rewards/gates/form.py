@@ -56,7 +56,7 @@ class FormatGate:
         tail = reading.text[answer.end : closing_end(reading.text, answer, language)].strip()
         if len(tail) > MAX_TAIL_CHARACTERS or weigh(tail, language) > MAX_TAIL_LETTERS:
             return False
-        return not has_other_number(_behind_sentence(tail, language) if answer.is_boxed else tail, answer, language)
+        return not has_other_number(_behind_sentence(tail, language) if answer.is_marked else tail, answer, language)
 
 
 class LengthGate:

@@ -158,7 +158,7 @@ def test_every_script_that_a_file_may_name_is_one_of_unicode() -> None:
         ({"closing_labels": ["amsa"]}, "Eh. **Amsa**: 5", " 5"),
         ({"closing_labels": ["amsa"]}, "wata amsa: 5", None),
         ({"closing_headings": ["amsa"]}, "### Amsa\n5 shafi", "5 shafi"),
-        ({"closing_headings": ["amsa"]}, "### Amsa\n5 + 6 = 11", None),
+        ({"closing_headings": ["amsa"]}, "### Amsa\n5 + 6 = 11\nSai 11 + 3.", None),
         ({"closing_results": ["sakamako:"]}, "Sakamako: 5", "5"),
         ({"closing_results": ["sakamako:"]}, "Sakamako: 5\nSai 6", None),
         ({"closing_patterns": ["{line}amsa{emphasis}{alone}"]}, "amsa 5\n", "5\n"),
