@@ -1,4 +1,4 @@
-"""Test the declarations and numbers of outputs that published models wrote: right ones are read right and let through."""
+"""Test declarations and numbers on outputs that published models wrote: right ones are read right and let through."""
 
 import json
 import re
