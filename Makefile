@@ -106,7 +106,7 @@ bench: install models  ## Measure this machine beside bare loops (benchmarks/REA
 	$(BIN)/python -m benchmarks $(BENCH) $(ARGS)
 
 .PHONY: chaos
-chaos: install  ## Kill, hang and starve the processes of a real run, then verify its folder; ARGS="--steps 60 --faults 30 --seed 1"
+chaos: install  ## Kill, hang and starve the processes of a real run, then verify its folder; ARGS="--steps 60 --faults 36 --seed 1"
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: word-lists

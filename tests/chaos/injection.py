@@ -12,13 +12,17 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from driver.run_state.checkpoints import whole_checkpoints
 from driver.tracking.line_logs import read_metrics
+from tests.chaos.disk import SmallDisk
 from tests.chaos.outcome import verify
-from tests.chaos.plan import Fault, Target
+from tests.chaos.plan import AT_END, STAGES, Fault, Stage, Target
 from tests.chaos.signals import pause, send, starve, workers
+from tests.chaos.stages import StageWatch, stop_in
 from tests.chaos.tiny_run import TinyRun
 from tests.commands import MARK, RUN, marked, stop, survivors
 
@@ -28,6 +32,12 @@ _GONE_WITHIN_S = 120.0
 _SHUT_DOWN_S = 120.0
 """Seconds beyond checkpoint.grace_s in which the driver shuts its actors down."""
 _LAST_LINES = 40
+_STARVED, _SLOW = 0.1, 0.03
+"""Shares of the processor's time. A slow worker still answers each heartbeat within fleet.suspect_after_s."""
+_SLOW_TIMES = 3
+"""A slow worker is slow for so many times as long as a starved one."""
+_FAILED = 1
+"""Exit code of a run that could not go on."""
 
 
 class RunBroken(AssertionError):
@@ -37,15 +47,18 @@ class RunBroken(AssertionError):
 class FaultInjection:
     """Run a training run under faults; to be used as a context manager, which leaves no process behind."""
 
-    def __init__(self, run: TinyRun, *, environment: Mapping[str, str], stall_s: float) -> None:
-        """Take the run and how many seconds it may go without a new step, counted anew from each fault."""
+    def __init__(
+        self, run: TinyRun, *, environment: Mapping[str, str], stall_s: float, disk: SmallDisk | None = None
+    ) -> None:
+        """Take the run, how many seconds it may go without a new step, counted anew from each fault, and its disk."""
         self.starts = 0
         self.left_behind: list[str] = []  # processes that outlived their driver by _GONE_WITHIN_S
-        self.log = run.folder.path.parent / "faults.jsonl"
+        self.log = run.place / "faults.jsonl"
         self._run = run
+        self._disk = disk
         self._environment = environment
         self._stall_s = stall_s
-        self._output = run.folder.path.parent / "output.log"
+        self._output = run.place / "output.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._marks: list[str] = []  # one a start
         self._started_at = 0.0  # seconds since the epoch, as metrics.jsonl counts
@@ -93,7 +106,7 @@ class FaultInjection:
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, str(RUN), *self._run.words],
-                cwd=self._run.folder.path.parent,
+                cwd=self._run.place,
                 env={**self._environment, MARK: self._marks[-1]},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -118,6 +131,8 @@ class FaultInjection:
         A worker that does not load when the run starts ends the run, by design; and a fault can't be injected into a
         worker that is down already.
         """
+        if (fault.target, fault.kind) in AT_END:
+            return  # the stage itself is waited for
         since = max(self._started_at, self._last_fault_at.get(fault.target, 0.0))
         while not (self._step() >= fault.after_step and self._last_step_time() > since):
             self._expect_running(fault)
@@ -176,33 +191,92 @@ class FaultInjection:
             case "pause":
                 pause(pid, fault.lasts_s)
             case "starve":
-                starve(pid, fault.lasts_s)
+                starve(pid, fault.lasts_s, share=_STARVED)
+            case "slow":
+                starve(pid, fault.lasts_s * _SLOW_TIMES, share=_SLOW)
             case _:
                 raise ValueError(f"{fault.kind!r} is not a fault of an actor")
 
     def _inject_into_driver(self, fault: Fault) -> None:
-        driver = self._driver
         match fault.kind:
             case "pause":
-                pause(driver.pid, fault.lasts_s)
+                pause(self._driver.pid, fault.lasts_s)
                 return
             case "starve":
-                starve(driver.pid, fault.lasts_s)
+                starve(self._driver.pid, fault.lasts_s, share=_STARVED)
                 return
+            case "full_disk":
+                if not self._fill_disk(fault):
+                    return
+            case _:
+                self._end(fault)
+        self._verify(fault)
+        if fault.kind == "lost_record":
+            self._lose_record()
+        self._start()  # at once: what the one before left behind may still be ending
+
+    def _end(self, fault: Fault) -> None:
+        match fault.kind:
             case "stop":
                 self._stop_driver(fault)
             case "hang":
-                send(driver.pid, signal.SIGSTOP)
+                send(self._driver.pid, signal.SIGSTOP)
                 time.sleep(fault.lasts_s)
                 self._end_driver()
             case "kill":
                 self._end_driver()
-            case "kill_all":
-                for pid in marked(self._marks[-1]):
-                    send(pid, signal.SIGKILL)
-                driver.wait()
-        self._verify(fault)
-        self._start()  # at once: what the one before left behind may still be ending
+            case "kill_all" | "lost_record":
+                self._kill_all()
+            case stage:
+                assert stage in STAGES, f"{stage!r} is no fault that ends a driver"
+                self._kill_in(stage, fault)
+
+    def _kill_all(self) -> None:
+        for pid in marked(self._marks[-1]):
+            send(pid, signal.SIGKILL)
+        self._driver.wait()
+
+    def _kill_in(self, stage: Stage, fault: Fault) -> None:
+        """Kill the run in a stage of its writing, at the first time that it is seen there."""
+        watch = StageWatch(self._run.folder, keep_last=self._run.settings.keep_last)
+        is_of_end = (fault.target, fault.kind) in AT_END
+
+        def is_over() -> bool:
+            has_ended = self._driver.poll() is not None or time.monotonic() > self._patient_until
+            return has_ended or (not is_of_end and watch.is_over())
+
+        while True:
+            while not (self._step() >= self._run.settings.steps if is_of_end else watch.is_close()):
+                self._expect_running(fault)
+            if stop_in(self._driver.pid, lambda: watch.is_in(stage), until=is_over):
+                self._kill_all()
+                return
+
+    def _fill_disk(self, fault: Fault) -> bool:
+        """Fill the run's disk for some seconds, or until the run has ended for it; return whether it has.
+
+        A run may go on without a checkpoint, and it may end with one line, exit code 1. It may do nothing else.
+        """
+        assert self._disk is not None, "without a small disk there are no faults of this kind"
+        self._disk.fill()
+        with suppress(subprocess.TimeoutExpired):
+            self._driver.wait(timeout=fault.lasts_s)
+        self._disk.free()
+        # A write that failed may end the run a little later.
+        with suppress(subprocess.TimeoutExpired):
+            self._driver.wait(timeout=_SHUT_DOWN_S / 2)
+        code = self._driver.poll()
+        if code not in (None, _FAILED):
+            raise self._failure(f"on a full disk (fault {fault.number}) the run ended with exit code {code}")
+        return code is not None
+
+    def _lose_record(self) -> None:
+        """Cut the steps that the newest checkpoint rests on off from metrics.jsonl, but not those of the one before."""
+        checkpoints = sorted(whole_checkpoints(self._run.folder.checkpoints))
+        kept = checkpoints[-2] if len(checkpoints) > 1 else checkpoints[-1]
+        lines = self._run.folder.metrics.read_bytes().splitlines(keepends=True)
+        covered = [line for line in lines if json.loads(line).get("step", 0) <= kept]
+        self._run.folder.metrics.write_bytes(b"".join(covered))
 
     def _stop_driver(self, fault: Fault) -> None:
         """Send SIGTERM; the driver has to exit with 0 within the grace of the config."""

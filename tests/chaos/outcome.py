@@ -47,9 +47,12 @@ class Outcome:
     def lines(self) -> Iterator[str]:
         """Yield the outcome as lines for a person."""
         counts = _counts(self.faults)
-        yield "faults   " + "".join(f"{kind:>9}" for kind in DRIVER_KINDS)
+        columns = (*DRIVER_KINDS, "slow")
+        yield "faults   " + "".join(f"{kind:>9}" for kind in columns)
         for target in (*ACTORS, "driver"):
-            yield f"{target:<9}" + "".join(f"{counts[target][kind] or '-':>9}" for kind in DRIVER_KINDS)
+            yield f"{target:<9}" + "".join(f"{counts[target][kind] or '-':>9}" for kind in columns)
+        others = {kind: number for kind, number in counts["driver"].items() if kind not in columns}
+        yield "and " + ", ".join(f"{kind} {number}" for kind, number in others.items())
         yield f"{len(self.faults)} faults in {self.seconds:.0f} s; the driver was started {self.starts} times"
         yield from (f"left behind: {process[:100]}" for process in self.left_behind)
         yield "proven" if self.is_proven else "NOT PROVEN"

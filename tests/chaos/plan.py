@@ -7,20 +7,41 @@ from typing import Literal, get_args
 
 Actor = Literal["policy", "pivot", "scorer", "learner"]
 Target = Literal["policy", "pivot", "scorer", "learner", "driver"]
-Kind = Literal["kill", "kill_all", "stop", "hang", "pause", "starve"]
+Signal = Literal["kill", "kill_all", "stop", "hang", "pause", "starve", "slow"]
 """kill: SIGKILL; kill_all: SIGKILL to the driver and all its actors at once; stop: SIGTERM; hang: SIGSTOP for good (a
 hung driver is killed in the end, as a person would do); pause: SIGSTOP, and SIGCONT some seconds later; starve: a tenth
-of the processor for some seconds."""
+of the processor for some seconds; slow: a thirtieth for much longer, so that heartbeats go on and work hardly does."""
+Stage = Literal[
+    "kill_shards", "kill_manifest", "kill_rename", "kill_pointer", "kill_pruning", "kill_export", "kill_merge"
+]
+"""SIGKILL to the driver and all its actors in a stage of a checkpoint (the learner's shards are written; the manifest;
+it has its name, and `latest` not yet; `latest` names it; an old one is being removed), of the export at the end, or
+while samples are merged at the end."""
+Loss = Literal["full_disk", "lost_record"]
+"""full_disk: nothing can be written for some seconds; lost_record: kill_all, then the steps that the newest checkpoint
+rests on are cut off from metrics.jsonl, as a power cut can do."""
+Kind = Literal[Signal, Stage, Loss]
 
 ACTORS: tuple[Actor, ...] = get_args(Actor)
-ACTOR_KINDS: tuple[Kind, ...] = ("kill", "hang", "pause", "starve")
-DRIVER_KINDS: tuple[Kind, ...] = ("kill", "kill_all", "stop", "hang", "pause", "starve")
+ACTOR_KINDS: tuple[Signal, ...] = ("kill", "hang", "pause", "starve")
+DRIVER_KINDS: tuple[Signal, ...] = ("kill", "kill_all", "stop", "hang", "pause", "starve")
+STAGES: tuple[Stage, ...] = get_args(Stage)
+END_STAGES: tuple[Stage, ...] = ("kill_export", "kill_merge")
+"""They come once, after the last step, in this order."""
 
 FaultType = tuple[Target, Kind]
-EVERY_TYPE: tuple[FaultType, ...] = (
+ON_ACTORS: tuple[FaultType, ...] = (
     *((actor, kind) for actor in ACTORS for kind in ACTOR_KINDS),
-    *(("driver", kind) for kind in DRIVER_KINDS),
+    ("policy", "slow"),
 )
+ON_DRIVER: tuple[FaultType, ...] = (
+    *(("driver", kind) for kind in DRIVER_KINDS),
+    *(("driver", stage) for stage in STAGES if stage not in END_STAGES),
+    ("driver", "full_disk"),
+    ("driver", "lost_record"),
+)
+AT_END: tuple[FaultType, ...] = tuple(("driver", stage) for stage in END_STAGES)
+EVERY_TYPE: tuple[FaultType, ...] = (*ON_ACTORS, *ON_DRIVER, *AT_END)
 _LAST_STEPS = 3
 """Steps at the end without a fault: nothing can be injected into a run that is over."""
 
@@ -39,7 +60,7 @@ class Fault:
 
 
 def plan(types: Sequence[FaultType], *, steps: int, seed: int, dead_after_s: float) -> list[Fault]:
-    """Return a fault of each type in a random order, spread over the steps.
+    """Return a fault of each type in a random order, spread over the steps; those of the end come after the last one.
 
     Pauses are both shorter and longer than `dead_after_s`, the silence after which a worker counts as dead.
 
@@ -47,22 +68,26 @@ def plan(types: Sequence[FaultType], *, steps: int, seed: int, dead_after_s: flo
         ValueError: there are too few steps.
     """
     chance = random.Random(seed)
-    order = list(types)
+    order = [found for found in types if found not in AT_END]
     chance.shuffle(order)
+    at_end = [found for found in AT_END if found in types]
     last = steps - _LAST_STEPS
     if last < 1:
         raise ValueError(f"a run of {steps} steps is too short for faults; it needs at least {_LAST_STEPS + 1}")
+    moments = [1 + int((index + chance.random()) / len(order) * (last - 1)) for index in range(len(order))]
     return [
         Fault(
             number=index + 1,
             target=target,
             kind=kind,
-            after_step=1 + int((index + chance.random()) / len(order) * (last - 1)),
+            after_step=moment,
             delay_s=chance.uniform(0, 3),
             lasts_s=chance.uniform(0.3, 1.7) * dead_after_s,
             choice=chance.random(),
         )
-        for index, (target, kind) in enumerate(order)
+        for index, ((target, kind), moment) in enumerate(
+            zip([*order, *at_end], [*moments, *(steps for _ in at_end)], strict=True)
+        )
     ]
 
 
@@ -75,7 +100,5 @@ def fault_types(num: int, *, seed: int) -> list[FaultType]:
     if num < len(EVERY_TYPE):
         raise ValueError(f"{num} faults are too few: every kind of fault on every target once makes {len(EVERY_TYPE)}")
     chance = random.Random(f"hits {seed}")
-    on_actors = [found for found in EVERY_TYPE if found[0] != "driver"]
-    on_driver = [found for found in EVERY_TYPE if found[0] == "driver"]
-    more = [chance.choice(on_actors if chance.random() < 0.75 else on_driver) for _ in range(num - len(EVERY_TYPE))]
+    more = [chance.choice(ON_ACTORS if chance.random() < 0.75 else ON_DRIVER) for _ in range(num - len(EVERY_TYPE))]
     return [*EVERY_TYPE, *more]

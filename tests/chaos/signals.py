@@ -9,8 +9,7 @@ from cluster.environment import ROLE_VARIABLE
 from tests.chaos.plan import Actor
 from tests.commands import marked
 
-_STOPPED_S, _RUNNING_S = 0.09, 0.01
-"""A starved process is stopped and continued in turn: it runs a tenth of the time."""
+_RUNNING_S = 0.01
 
 
 def workers(mark: str, actor: Actor) -> list[int]:
@@ -35,13 +34,13 @@ def pause(pid: int, lasts_s: float) -> None:
         send(pid, signal.SIGCONT)
 
 
-def starve(pid: int, lasts_s: float) -> None:
-    """Leave a process a tenth of the processor's time for some seconds."""
+def starve(pid: int, lasts_s: float, *, share: float) -> None:
+    """Stop and continue a process in turn for some seconds, so that it runs this share of the time."""
     end = time.monotonic() + lasts_s
     while time.monotonic() < end:
         if not send(pid, signal.SIGSTOP):
             return
-        time.sleep(_STOPPED_S)
+        time.sleep(_RUNNING_S * (1 / share - 1))
         send(pid, signal.SIGCONT)
         time.sleep(_RUNNING_S)
 

@@ -23,7 +23,7 @@ from tests.commands import GATES_OFF
 NAME = "run"
 CONFIG = """
 [run]
-folder = "{folder}"
+folder = "{runs}"
 name = "{name}"
 seed = {seed}
 [data]
@@ -88,7 +88,7 @@ timeout_s = 30
 start_timeout_s = {start_timeout_s}
 [checkpoint]
 every_steps = {checkpoint_every}
-keep_last = 3
+keep_last = {keep_last}
 best_metric = "off"
 grace_s = {grace_s}
 [fleet]
@@ -122,6 +122,7 @@ class TinySettings:
     steps: int
     seed: int
     checkpoint_every: int = 3
+    keep_last: int = 2
     grace_s: float = 120.0
     dead_after_s: float = 8.0
     start_timeout_s: float = 300.0  # the only limit that finds a worker which hangs while it loads
@@ -134,20 +135,24 @@ class TinyRun:
 
     words: tuple[str, ...]  # command line after driver/run.py
     folder: RunFolder
+    place: Path  # where everything else is, and what outlives the run's disk
     settings: TinySettings
 
 
-def prepare(place: Path, settings: TinySettings) -> TinyRun:
-    """Make models, config and references in `place`, an absolute path that will hold all that the run writes."""
+def prepare(place: Path, settings: TinySettings, *, runs: Path | None = None) -> TinyRun:
+    """Make models, config and references in `place`, an absolute path; the run's folder is in `runs`, or there too."""
+    runs = runs or place
     build_tiny_model(place / "models" / "tiny")
     build_tiny_encoder(place / "models" / "tiny-encoder")
     path = place / "chaos.toml"
     text = CONFIG.format(
         folder=place,
+        runs=runs,
         name=NAME,
         seed=settings.seed,
         steps=settings.steps,
         checkpoint_every=settings.checkpoint_every,
+        keep_last=settings.keep_last,
         grace_s=settings.grace_s,
         heartbeat_s=settings.dead_after_s / 16,
         suspect_after_s=settings.dead_after_s / 2,
@@ -158,7 +163,7 @@ def prepare(place: Path, settings: TinySettings) -> TinyRun:
     path.write_text(text, encoding="utf-8")
     (place / "slow_reward.py").write_text(SLOW_REWARD.format(pace_s=settings.pace_s), encoding="utf-8")
     _write_references(with_absolute_paths(load_config(path)))
-    return TinyRun(words=("train", str(path)), folder=RunFolder(place / NAME), settings=settings)
+    return TinyRun(words=("train", str(path)), folder=RunFolder(runs / NAME), place=place, settings=settings)
 
 
 def _write_references(config: Config) -> None:

@@ -12,7 +12,12 @@ from tests.chaos.plan import FaultType, plan
 from tests.chaos.tiny_run import TinySettings, prepare
 
 STEPS = 8
-FAULTS: tuple[FaultType, ...] = (("policy", "kill"), ("scorer", "hang"), ("learner", "kill"), ("driver", "kill_all"))
+FAULTS: tuple[FaultType, ...] = (
+    ("policy", "kill"),
+    ("scorer", "hang"),
+    ("learner", "kill"),
+    ("driver", "kill_pointer"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
