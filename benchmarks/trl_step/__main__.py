@@ -39,7 +39,9 @@ MODEL = ".cache/models/SmolLM2-135M-Instruct"
 SHAPE = {
     "algorithm.groups_per_step": 4,
     "algorithm.group_size": 4,
-    "algorithm.scale_by_std": "true",  # TRL's own default
+    "algorithm.scale_by_std": "true",  # TRL's own default, as are the next two
+    "algorithm.std_kind": "sample",
+    "algorithm.std_epsilon": 1e-4,
     "policy.max_response_tokens": 128,
     "policy.max_model_len": 512,
     "learner.learning_rate": 1e-6,

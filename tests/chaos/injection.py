@@ -19,6 +19,7 @@ from pathlib import Path
 from driver.run_state.checkpoints import whole_checkpoints
 from driver.tracking.line_logs import read_metrics
 from tests.chaos.disk import SmallDisk
+from tests.chaos.gate import OpenGate
 from tests.chaos.outcome import verify
 from tests.chaos.plan import AT_END, STAGES, Fault, Stage, Target
 from tests.chaos.signals import pause, send, starve, workers
@@ -27,6 +28,7 @@ from tests.chaos.tiny_run import TinyRun
 from tests.commands import MARK, RUN, marked, stop, survivors
 
 _POLL_S = 0.2
+_WATCH_S = 0.01
 _GONE_WITHIN_S = 120.0
 """Seconds that the processes of a driver may outlive it; Ray's own agents take a minute where the driver was killed."""
 _SHUT_DOWN_S = 120.0
@@ -239,6 +241,33 @@ class FaultInjection:
     def _kill_in(self, stage: Stage, fault: Fault) -> None:
         """Kill the run in a stage of its writing, at the first time that it is seen there."""
         watch = StageWatch(self._run.folder, keep_last=self._run.settings.keep_last)
+        while not self._run.folder.checkpoints.exists():
+            self._expect_running(fault)
+        try:
+            gate = OpenGate([self._run.folder.path, self._run.folder.checkpoints])
+        except PermissionError:
+            self._stop_by_slices(watch, stage, fault)
+            self._kill_all()
+            return
+        with gate:
+            self._hold(gate, watch, stage, fault)
+            self._kill_all()
+
+    def _hold(self, gate: OpenGate, watch: StageWatch, stage: Stage, fault: Fault) -> None:
+        """Return when the run is in the stage. It stands still where it opens something next."""
+        looked_at = 0.0
+        while True:
+            request = gate.next(_WATCH_S)
+            if watch.is_in(stage):
+                return
+            if request is not None:
+                gate.let_through(request)
+            elif time.monotonic() > looked_at + _POLL_S:
+                self._expect_running(fault)
+                looked_at = time.monotonic()
+
+    def _stop_by_slices(self, watch: StageWatch, stage: Stage, fault: Fault) -> None:
+        """Return when the driver is stopped in the stage; a stage that is too short for it is looked for once more."""
         is_of_end = (fault.target, fault.kind) in AT_END
 
         def is_over() -> bool:
@@ -249,7 +278,6 @@ class FaultInjection:
             while not (self._step() >= self._run.settings.steps if is_of_end else watch.is_close()):
                 self._expect_running(fault)
             if stop_in(self._driver.pid, lambda: watch.is_in(stage), until=is_over):
-                self._kill_all()
                 return
 
     def _fill_disk(self, fault: Fault) -> bool:

@@ -1,7 +1,7 @@
 """Tell from a run's folder alone in which stage of its writing it is, and stop the driver in that stage.
 
-Stages last from a second to less than a millisecond. So the driver is let run for a fraction of a millisecond at a
-time, and the folder is read while it stands still. It stays stopped in the stage that is looked for.
+Where the driver can't be held at the moment when it opens a file (`gate`), it is let run for a fraction of a
+millisecond at a time, and the folder is read while it stands still. A quick disk's stages may be too short for that.
 """
 
 import signal

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from driver.tracking.run_folder import RunFolder
+from tests.chaos.gate import OpenGate
 from tests.chaos.plan import STAGES, Stage
 from tests.chaos.signals import send
 from tests.chaos.stages import StageWatch, stop_in
@@ -87,3 +88,20 @@ def test_a_process_is_left_stopped_in_the_stage(tmp_path: Path) -> None:
 def test_a_process_that_ends_before_the_stage_is_given_up(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
         assert not stop_in(process.pid, (tmp_path / "never").exists, until=lambda: process.poll() is not None)
+
+
+def test_a_process_is_held_where_it_opens_something_until_it_is_let_through(tmp_path: Path) -> None:
+    try:
+        gate = OpenGate([tmp_path])
+    except PermissionError:
+        pytest.skip("fanotify needs root")
+    script = "import os, sys\nfor name in 'abc':\n    open(os.path.join(sys.argv[1], name), 'w').close()\n"
+    with gate, subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) as process:
+        for number in range(3):
+            request = gate.next(60.0)
+            assert request is not None
+            (tmp_path / "own").touch()  # this process is not held
+            assert len([path for path in tmp_path.iterdir() if path.name != "own"]) == number + 1
+            gate.let_through(request)
+        assert process.wait(timeout=60) == 0
+        assert gate.next(0.01) is None
