@@ -16,7 +16,7 @@ FAULTS: tuple[FaultType, ...] = (
     ("policy", "kill"),
     ("scorer", "hang"),
     ("learner", "kill"),
-    ("driver", "kill_pointer"),
+    ("driver", "kill_rename"),
 )
 
 
