@@ -77,7 +77,7 @@ def declared_answers(text: str, language: str) -> list[DeclaredAnswer]:
         return []
     exact: dict[int, DeclaredAnswer] = {}
     for mark in marks:
-        for found, value_end in _exact_answers(folded, mark, known_language(mark.language or language)):
+        for found, value_end in _exact_answers(folded, mark, known_language(language)):
             earlier = exact.get(value_end)
             exact[value_end] = found if earlier is None else _merge(earlier, found)
     if exact:
@@ -241,7 +241,7 @@ def _exact_answers(folded: str, mark: Mark, language: Language) -> list[tuple[De
     if all(same_answer(number_value(number), number_value(numbers[0])) for number in numbers):
         numbers = numbers[:1]
     is_direct = not (mark.is_phrase and has_words(folded[mark.opened : numbers[0].start], language))
-    is_clear = len(numbers) == 1 and not is_hedged(folded, numbers[0], language)
+    is_clear = len(numbers) == 1 and not _is_hedged(folded, numbers[0], mark, language)
     if mark.is_box and is_clear:
         is_clear = _stands_alone(folded, mark, numbers[0], language)
     if len(numbers) == 1 and not is_clear:
@@ -268,7 +268,13 @@ def _stands_alone(folded: str, mark: Mark, number: NumberSpan, language: Languag
         end=mark.end or mark.stop,
     )
     limit = min(len(folded), boxed.end + MAX_CONTENT)
-    return not is_hedged(folded, boxed, language) and other_choice(folded, boxed, language, limit) is None
+    return not _is_hedged(folded, boxed, mark, language) and other_choice(folded, boxed, language, limit) is None
+
+
+def _is_hedged(folded: str, number: NumberSpan, mark: Mark, language: Language) -> bool:
+    """Return whether a number is hedged in the text's language, or in that of the closing phrase."""
+    languages = {language, known_language(mark.language or language.code)}
+    return any(is_hedged(folded, number, known) for known in languages)
 
 
 def _hedge(folded: str, mark: Mark, number: NumberSpan) -> str:

@@ -51,11 +51,11 @@ def other_reading(token: str, mark: str, language: Language) -> Fraction | None:
     return Fraction(token.replace(",", "." if mark == "." else ""))
 
 
-def read_groups(token: str, mark: str) -> Fraction | None:
+def read_groups(token: str, mark: str, language: Language) -> Fraction | None:
     """Return the value of digits with marks ("1.234,5", "1,23,456", "1'234"); None where they make no sense ("1.2.3").
 
     A single mark that may be either ("1,234", "1.234") is read by `mark`, the decimal mark: the other one groups
-    thousands where exactly three digits follow. In texts with a decimal point no comma is one: "3,4" is no number.
+    thousands where exactly three digits follow. In a language with a decimal point no comma is one: "3,4" is no number.
     """
     if len(token) > MAX_DIGITS:
         return None
@@ -77,20 +77,25 @@ def read_groups(token: str, mark: str) -> Fraction | None:
         return _join(token, marks[0], marks[-1])
     if len(marks) > 1:
         return _join(token, marks[0], "")
-    return _read_single_mark(token, marks[0], mark)
+    return _read_single_mark(token, marks[0], mark, language)
 
 
-def is_list(token: str, mark: str) -> bool:
-    """Return whether digits with commas, which are no number, are several numbers: "3,4" with a decimal point."""
-    return len(token) <= MAX_DIGITS and mark == "." and "," in token and token.replace(",", "").isdecimal()
+def is_list(token: str, language: Language) -> bool:
+    """Return whether digits with commas, which are no number, are several: "3,4" in a language with a decimal point."""
+    return (
+        len(token) <= MAX_DIGITS
+        and language.decimal_mark == "."
+        and "," in token
+        and token.replace(",", "").isdecimal()
+    )
 
 
-def _read_single_mark(token: str, single: str, decimal: str) -> Fraction | None:
+def _read_single_mark(token: str, single: str, decimal: str, language: Language) -> Fraction | None:
     whole, rest = token.split(single)
     may_group = len(rest) == 3 and len(whole) <= 3 and not whole.startswith("0")
     if may_group and (single != decimal or rest == "000"):
         return _join(token, single, "")
-    return None if single == "," and decimal == "." else _join(token, "", single)
+    return None if single == "," and language.decimal_mark == "." else _join(token, "", single)
 
 
 def _join(token: str, thousands: str, decimal: str) -> Fraction | None:

@@ -31,7 +31,7 @@ def is_hedged(folded: str, number: NumberSpan, language: Language) -> bool:
 
 
 def other_choice(folded: str, number: NumberSpan, language: Language, stop: int) -> NumberSpan | None:
-    """Return the number that is offered beside `number`, as in "18 or 20", "18-20", "2 h 30 min"; None without one."""
+    """Return the number that is offered beside `number`, as in "18 or 20" and "18-20"; None without one."""
     link = _link(language).match(folded, number.end, min(stop, number.end + 2 * WINDOW))
     if link is None:
         return None
@@ -68,9 +68,7 @@ def _behind(language: Language) -> re.Pattern[str] | None:
 def _link(language: Language) -> re.Pattern[str]:
     words = alternatives((*language.range_words, language.or_word))
     spaced = rf"\s(?:{words})\s" if language.has_spaces else rf"(?:{words})"
-    return re.compile(
-        rf"{_CLOSED}{_UNIT}{_CLOSED}(?:{spaced}|{_DASHES}|\s(?=[\d.-])){_THIN}(?=[^\W_]|[-.])", re.IGNORECASE
-    )
+    return re.compile(rf"{_CLOSED}{_UNIT}{_CLOSED}(?:{spaced}|{_DASHES}){_THIN}(?=[^\W_]|[-.])", re.IGNORECASE)
 
 
 @cache

@@ -82,7 +82,7 @@ def find_number(folded: str, language: Language, start: int = 0, end: int | None
     stop = len(folded) if end is None else end
     mark = decimal_mark(folded, language)
     while match := _NUMBER.search(folded, start, stop):
-        if _is_in_list(match, folded, mark):
+        if _is_in_list(match, folded, mark, language):
             match = _NUMBER.match(folded, match.start(), match.start("digits") + match["digits"].index(",")) or match
         values = _values(match, mark, language)
         span = _span(match, values, folded, stop, language) if values else None
@@ -93,14 +93,14 @@ def find_number(folded: str, language: Language, start: int = 0, end: int | None
     return None
 
 
-def _is_in_list(match: re.Match[str], folded: str, mark: str) -> bool:
+def _is_in_list(match: re.Match[str], folded: str, mark: str, language: Language) -> bool:
     """Return whether a match with commas is several numbers, or the rest of such a list: 1,2,345."""
     if match["digits"] is None or "," not in match["digits"]:
         return False
     goes_on = (
         folded[match.start() - 1 : match.start()] == "," and folded[match.start() - 2 : match.start() - 1].isdecimal()
     )
-    return is_list(match["digits"], mark) and (goes_on or read_groups(match["digits"], mark) is None)
+    return is_list(match["digits"], language) and (goes_on or read_groups(match["digits"], mark, language) is None)
 
 
 def find_numbers(folded: str, language: Language) -> list[NumberSpan]:
@@ -209,7 +209,7 @@ def _values(match: re.Match[str], mark: str, language: Language) -> list[Fractio
     if match["digits"] is None:
         fraction = _fraction(match)
         return [] if fraction is None else [fraction]
-    value = read_groups(match["digits"], mark)
+    value = read_groups(match["digits"], mark, language)
     if value is None:
         return []
     if match["denominator"] is not None:

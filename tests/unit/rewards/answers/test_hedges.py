@@ -70,7 +70,7 @@ def test_a_hedge_of_something_else_changes_nothing(code: str, text: str) -> None
     [
         ("The answer is at least 18.", "at least 18"),
         ("The answer is 18 or 20.", "18 or 20"),
-        ("The answer is 2 hours 30 minutes.", "2 or 30"),
+        (r"\boxed{2 \text{ hours } 30 \text{ minutes}}", "2 or 30"),
     ],
 )
 def test_a_hedged_answer_is_shown_as_words(text: str, value: str) -> None:
