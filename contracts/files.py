@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+WRITING = ".writing"
+"""What the name of a file ends with that is being written."""
+
 
 def write_whole(path: Path, content: str | bytes, *, is_shared: bool = False) -> None:
     """Replace the file at `path` by `content` (text as UTF-8), whole or not at all.
@@ -32,7 +35,7 @@ def whole_file(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
     Raises:
         OSError: the file could not be written, or the body wrote none.
     """
-    name = f".{path.name}.{uuid.uuid4().hex}.writing" if is_shared else f"{path.name}.writing"
+    name = f".{path.name}.{uuid.uuid4().hex}{WRITING}" if is_shared else f"{path.name}{WRITING}"
     aside = path.with_name(name)
     try:
         aside.unlink(missing_ok=True)

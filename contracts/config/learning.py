@@ -368,7 +368,8 @@ class CheckpointConfig(Section):
     best_metric: str = "reward/mean"
     """The checkpoint with the highest mean of this metric since the checkpoint before is kept too. "off" keeps none."""
     on_damage: Literal["previous", "stop"] = "previous"
-    """What happens to a damaged checkpoint: it is named, and the one before is used; or the run stops (exit code 2)."""
+    """What happens to a checkpoint that is damaged, or newer than the run's record: it is named, and the one before is
+    used; or the run stops (exit code 2)."""
     grace_s: float = Field(default=120.0, gt=0)
     """After SIGTERM: longest time until the current step is finished and a checkpoint is written, in seconds."""
 

@@ -9,6 +9,7 @@ from actors.fleets.worker import RestartBudget
 from cluster.team import Team
 from contracts.config.learning import SftConfig
 from contracts.config.run import Config
+from contracts.files import write_whole
 from driver.calibration import Similarities, TranslatedSimilarities, calibration_for
 from driver.inputs import TrainingInputs
 from driver.problems.draws import Draws
@@ -27,7 +28,8 @@ from driver.rollouts.selection import BufferRules
 from driver.rollouts.stage_clock import StageClock
 from driver.run_state.buffered_groups import read_groups
 from driver.run_state.checkpointer import RunCheckpointer
-from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint
+from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint, set_aside_later
+from driver.run_state.lost_checkpoints import SAVED, checkpoints_there, refuse_lost_checkpoints
 from driver.run_state.model_fingerprints import run_fingerprints
 from driver.run_state.state import RunPosition
 from driver.run_state.stopping import StopRequest
@@ -69,7 +71,7 @@ async def calibrate_scorers(
         calibration = await calibration_for(reasoning, scorers, languages=languages, console=console)
     if calibration is not None:
         await team.scorer.use_calibration(calibration)
-        outputs.folder.calibration.write_text(calibration.to_json(), encoding="utf-8")
+        write_whole(outputs.folder.calibration, calibration.to_json())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,18 +153,23 @@ def run_checkpointer(config: Config, team: Team, buffer: Buffer, *, outputs: Run
         calibration=calibration.read_text(encoding="utf-8") if calibration.exists() else "",
         on_wait=outputs.recorder.waiting,
         on_failure=outputs.checkpoint_failed,
+        on_saved=partial(outputs.recorder.event, SAVED),
     )
 
 
 def learner_recovery(config: Config, team: Team, loop: Loop, buffer: Buffer, *, outputs: RunOutputs) -> Recovery:
     """Return what restores the run when the learner is lost."""
-    budget = RestartBudget(config.fleet)
-    find = partial(
-        find_checkpoint,
-        outputs.folder.checkpoints,
-        fingerprints=run_fingerprints(config),
-        on_damage=config.checkpoint.on_damage,
-    )
+    budget, folder = RestartBudget(config.fleet), outputs.folder
+
+    def find() -> FoundCheckpoint | None:
+        if not checkpoints_there(folder):
+            refuse_lost_checkpoints(folder, every=config.checkpoint.every_steps)
+        found = find_checkpoint(
+            folder.checkpoints, fingerprints=run_fingerprints(config), on_damage=config.checkpoint.on_damage
+        )
+        set_aside_later(folder.checkpoints, found.state.step if found else 0)
+        return found
+
     return Recovery(
         loop=loop,
         buffer=buffer,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console as Terminal
 
-from cluster.launch import Bundles, collect_logs, connected, placed
+from cluster.launch import Bundles, connected, placed
 from cluster.layout import check_device, choose_device, layout, training_roles
 from cluster.listening import listening_ports, reachable_from_outside
 from cluster.team import Team
@@ -21,6 +21,7 @@ from contracts.config.run import Config
 from contracts.errors import CheckpointFailed, RunFailed
 from contracts.waiting import patiently
 from driver.commands.assembly import RunOutputs, RunParts, assemble_run, calibrate_scorers
+from driver.commands.ending import Ending, end_run
 from driver.commands.new_run import print_licence_notes, print_template_notes
 from driver.config_paths import loaded_models, with_absolute_paths
 from driver.evaluation.measure import Moment, read_evaluations, record_evaluation
@@ -34,12 +35,11 @@ from driver.report.write import write_report
 from driver.rollouts.engine_features import engine_feature_source
 from driver.run_state.checkpoints import whole_checkpoints
 from driver.run_state.resume import OpenedRun, config_of_last_start, enter_run, open_run
-from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
+from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm, surviving_sigterm
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console, quiet_logs
 from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder, run_name
-from driver.tracking.summary import summarise
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -49,7 +49,6 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         BadInput: before anything was started or written.
         RunFailed: during the run; what was finished is in the run folder, with a report.html.
     """
-    started = time.monotonic()
     config = load_config(arguments.config, arguments.overrides)
     roles = training_roles(config)
     models = ("policy", *(role for role in ("pivot", "scorer") if role in roles))
@@ -66,6 +65,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         print_template_notes(console, policy=inputs.evaluation.prompter)
         if inputs.pivot_prompter is not inputs.evaluation.prompter:
             print_template_notes(console, pivot=inputs.pivot_prompter)
+        is_report_old = _is_report_old(RunFolder(opened.path))
         for note in opened.notes:
             console.note(note)
         with connected(config.cluster, console) as cluster:
@@ -78,13 +78,27 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             ):
                 quiet_logs(folder.logs / "driver.log")
                 console.note(f"run folder: {folder.path}")
-                status = _run_actors(config, inputs, bundles, opened=opened, folder=folder, console=console)
-                summary = summarise(folder, status=status, seconds=time.monotonic() - started)
+                if is_report_old:
+                    _renew_report(folder, console)
+                summary = _run_actors(config, inputs, bundles, opened=opened, folder=folder, console=console)
         console.note(str(summary["headline"]))
-        if status == "stopped":
+        if summary["status"] == "stopped":
             console.note(_how_to_continue(folder))
-        console.note(f"report: {write_report(folder.path)}")
+        console.note(f"report: {summary['report']}")
     return summary
+
+
+def _is_report_old(folder: RunFolder) -> bool:
+    """Return whether the report is of an earlier end than the last: the run was killed before it wrote a summary."""
+    return folder.report.exists() and not folder.summary.exists()
+
+
+def _renew_report(folder: RunFolder, console: Console) -> None:
+    """Write the report of the run so far."""
+    renewed = Ending()
+    renewed.attempt(folder.report.name, lambda: write_report(folder.path))
+    for problem in renewed.problems:
+        console.note(problem)
 
 
 def _run_actors(
@@ -95,10 +109,10 @@ def _run_actors(
     opened: OpenedRun,
     folder: RunFolder,
     console: Console,
-) -> str:
-    """Make the run on its actors, and return how it ended: "finished" or "stopped".
+) -> dict[str, object]:
+    """Make the run on its actors, and return its summary, with the status "finished" or "stopped".
 
-    Whatever happens, files are closed, logs are collected and report.html is written.
+    Whatever happens, files are closed, logs are collected and report.html is written; also after a second SIGTERM.
 
     Raises:
         RunFailed: an actor failed for good, or a file of the run could not be written.
@@ -107,20 +121,36 @@ def _run_actors(
     recorder = RunRecorder(folder, console, watch=watch)
     outputs = RunOutputs(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
     team = Team(config, bundles, console, folder=folder.path, on_event=recorder.worker_changed)
-    started = time.monotonic()
-    try:
-        status = asyncio.run(_run(config, inputs, team, outputs=outputs, console=console))
-        collect_logs(team.processes, folder.logs)
-        recorder.close()
-    except BaseException as failure:
-        where = _record_failure(failure, outputs, team, seconds=time.monotonic() - started)
-        if isinstance(failure, RunFailed | OSError):
-            raise RunFailed(f"{failure}; {where}", key=getattr(failure, "key", "")) from failure
-        if isinstance(failure, KeyboardInterrupt):
-            console.note(where)
-            console.note(_how_to_continue(folder))
-        raise
-    return status
+    started, stop = time.monotonic(), StopRequest()
+    failure: BaseException | None = None
+    with surviving_sigterm(stop):
+        try:
+            status = asyncio.run(_run(config, inputs, team, outputs=outputs, stop=stop, console=console))
+        except BaseException as caught:  # noqa: BLE001 - raised again below, when the end of the run is written
+            failure, status = caught, f"failed: {str(caught) or type(caught).__name__}"
+        seconds = time.monotonic() - started
+        ending = end_run(folder, recorder, team.processes, status=status, seconds=seconds, failure=failure)
+    where = _where_to_look(folder, ending)
+    if isinstance(failure, RunFailed | OSError):
+        raise RunFailed(f"{failure}; {where}", key=getattr(failure, "key", "")) from failure
+    if isinstance(failure, KeyboardInterrupt):
+        console.note(where)
+        console.note(_how_to_continue(folder))
+    if failure is not None:
+        raise failure
+    if ending.problems:
+        raise RunFailed(f"the run is {status}, but its end is not whole: {where}", key=ending.problems[0].split()[0])
+    return ending.summary
+
+
+def _where_to_look(folder: RunFolder, ending: Ending) -> str:
+    """Return where a person finds what was done, and what could not be written there."""
+    if ending.problems:
+        return (
+            f"{'; '.join(ending.problems)} (in {folder.path}). If the disk is full, free some space. Then start the "
+            "run again, or write its report with `report`"
+        )
+    return f"logs and a report of what was done are in {folder.path}"
 
 
 def _how_to_continue(folder: RunFolder) -> str:
@@ -130,26 +160,10 @@ def _how_to_continue(folder: RunFolder) -> str:
     return f"To continue: run the same command with run.name={folder.path.name}"
 
 
-def _record_failure(failure: BaseException, outputs: RunOutputs, team: Team, *, seconds: float) -> str:
-    """Write the end of a failed run into its folder, and return where to look.
-
-    A full disk raises nothing here, because the failure itself must reach the user.
-    """
-    folder = outputs.folder
-    try:
-        outputs.recorder.event("run_failed", f"{type(failure).__name__}: {failure}")
-        outputs.recorder.close()
-        summarise(folder, status=f"failed: {str(failure) or type(failure).__name__}", seconds=seconds)
-        collect_logs(team.processes, folder.logs)
-        write_report(folder.path)
-    except OSError as error:
-        return f"{folder.path} could not be written completely ({error}): free some space, then start the run again"
-    return f"logs and a report of what was done are in {folder.path}"
-
-
-async def _run(config: Config, inputs: TrainingInputs, team: Team, *, outputs: RunOutputs, console: Console) -> str:
+async def _run(
+    config: Config, inputs: TrainingInputs, team: Team, *, outputs: RunOutputs, stop: StopRequest, console: Console
+) -> str:
     """Run from the first actor to the export; return "finished", or "stopped" where the run was asked to stop."""
-    stop = StopRequest()
     with stopping_on_sigterm(
         stop,
         grace_s=config.checkpoint.grace_s,
@@ -185,7 +199,8 @@ async def _begin(
         await patiently(pushing, "the weight push", on_wait=console.waiting)
     if line := reachable_from_outside(listening_ports(os.getpid())):  # by now everything listens that ever will
         console.note(line)
-    if config.evaluation.before and "before" not in read_evaluations(outputs.folder.evaluation):
+    is_untrained = parts.loop.position.step == 0
+    if config.evaluation.before and is_untrained and "before" not in read_evaluations(outputs.folder.evaluation):
         with suppress(Stopped):  # the loop sees the same request, and writes a checkpoint
             await parts.loop.stop.before(
                 _evaluate("before", config, inputs, team, folder=outputs.folder, console=console)

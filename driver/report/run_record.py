@@ -17,7 +17,7 @@ from driver.audit.outputs.result import OUTPUTS_FILE, OutputAudit, read_outputs_
 from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
 from driver.evaluation.measure import EvaluationResult, read_evaluations
 from driver.tracking.line_logs import Event, StepMetrics, read_events, read_metrics
-from driver.tracking.samples_file import Cell, read_samples, sampled_steps
+from driver.tracking.samples_file import Cell, find_samples, read_samples
 
 Piece = TypeVar("Piece")
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
@@ -81,9 +81,14 @@ def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
     config = piece("config.toml", _read_toml, {}, absent="")
     evaluations = piece("evaluation.json", read_evaluations, {}, absent="Nothing was evaluated yet.")
     steps = piece("metrics.jsonl", read_metrics, [], absent="No step is finished yet.")
+    sampled = find_samples(run_folder / "samples.parquet")
+    notes += [
+        f"{file.relative_to(run_folder)} could not be read: its responses are missing." for file in sampled.damaged
+    ]
+    ends = {*sampled.steps[:sampled_at_each_end], *sampled.steps[-sampled_at_each_end:]}
     samples = piece(
         "samples.parquet",
-        lambda path: _read_ends(path, num=sampled_at_each_end),
+        lambda path: read_samples(path, steps=ends),
         [],
         absent="There are no sample responses yet.",
     )
@@ -121,8 +126,3 @@ def _read_object(path: Path) -> dict[str, Json]:
     if not isinstance(found, dict):
         raise ValueError(f"expected a JSON object, got {type(found).__name__}")
     return found
-
-
-def _read_ends(path: Path, *, num: int) -> list[dict[str, Cell]]:
-    steps = sampled_steps(path)
-    return read_samples(path, steps={*steps[:num], *steps[-num:]})

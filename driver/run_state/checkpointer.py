@@ -53,6 +53,7 @@ class RunCheckpointer:
     calibration: str  # calibration.json as the scorers use it; empty: none
     on_wait: Callable[[str], None]  # prints what is waited for
     on_failure: Callable[[str], None]  # writes an event and prints it
+    on_saved: Callable[[str], None] = lambda name: None  # writes an event with the checkpoint's name
 
     async def after_step(self, position: RunPosition) -> None:
         """Make a checkpoint where one is due; to be called between two steps, while the learner is idle."""
@@ -87,9 +88,10 @@ class RunCheckpointer:
 
         saving = self.checkpoints.save(state, write)
         try:
-            await patiently(saving, f"the checkpoint of step {position.step}", on_wait=self.on_wait)
+            saved = await patiently(saving, f"the checkpoint of step {position.step}", on_wait=self.on_wait)
         except CheckpointFailed as failure:
             self.on_failure(str(failure))
             return False
+        self.on_saved(saved.name)
         self.buffer.checkpointed()
         return True

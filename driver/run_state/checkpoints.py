@@ -5,6 +5,7 @@ checkpoints/
     step-000020.partial/   being written or removed, or left by a kill; removed by the next save
     step-000020.damaged/   found damaged when the run was continued; removed by the next save
     step-000020.universal/ the learner's, while it loads with another number of ranks, or left by a kill; removed too
+    step-000020.without-record/    newer than the run's record when the run was continued; kept
     latest, best           each a line with the name of a whole checkpoint
 """
 
@@ -28,6 +29,8 @@ from driver.tracking.run_folder import RunFolder, sync_record
 
 LATEST = "latest"
 BEST = "best"
+WITHOUT_RECORD = ".without-record"
+"""What the name of a whole checkpoint ends with whose steps the run's record had lost; it is kept."""
 _WHOLE = re.compile(r"step-(\d{6,})")
 _LEFT_OVER = re.compile(r"step-\d{6,}\.(partial|damaged|universal)")
 
@@ -179,10 +182,13 @@ class Checkpoints:
         return max(measured, key=lambda step: (measured[step], step), default=None)
 
 
-def find_checkpoint(folder: Path, *, fingerprints: Mapping[str, Fingerprint], on_damage: str) -> FoundCheckpoint | None:
+def find_checkpoint(
+    folder: Path, *, fingerprints: Mapping[str, Fingerprint], on_damage: str, up_to: int | None = None
+) -> FoundCheckpoint | None:
     """Return the newest whole checkpoint, of which every file was read; None where there is no checkpoint at all.
 
     A damaged checkpoint is named in the notes, and the one before it is taken; with `on_damage` "stop" it is refused.
+    Checkpoints after the step `up_to` are passed over.
 
     Raises:
         BadInput: a checkpoint is damaged and `on_damage` is "stop", none is whole, or the newest whole one was made
@@ -195,6 +201,8 @@ def find_checkpoint(folder: Path, *, fingerprints: Mapping[str, Fingerprint], on
     if lost := lost_pointer(folder, checkpoints):
         raise BadInput(lost, key=LATEST)
     for step, path in sorted(checkpoints.items(), reverse=True):
+        if up_to is not None and step > up_to:
+            continue
         try:
             manifest, state = _read_whole(path, step)
         except DamagedFile as damage:
@@ -277,17 +285,33 @@ def lost_pointer(folder: Path, checkpoints: Mapping[int, Path]) -> str:
     )
 
 
-def set_aside_later(folder: Path, step: int) -> None:
-    """Rename the checkpoints after `step`: the run goes on from there, and they were found damaged."""
-    if step in whole_checkpoints(folder):  # first: `latest` must not name a checkpoint that was renamed
+def set_aside_later(folder: Path, step: int, *, covered: int | None = None) -> None:
+    """Rename the checkpoints after `step`, from which the run goes on: they are damaged, or after the step `covered`.
+
+    Those after `covered`, the last step of the record, are whole: no later save removes them.
+    """
+    whole = whole_checkpoints(folder)
+    if step in whole:  # first: no pointer must name a checkpoint that was renamed
         write_whole(folder / LATEST, f"{_name(step)}\n")
-    laters = {later: path for later, path in whole_checkpoints(folder).items() if later > step}
-    if _pointed(folder / BEST) in {path.name for path in laters.values()}:
+    later = {found: path for found, path in whole.items() if found > step}
+    if _pointed(folder / BEST) in {path.name for path in later.values()}:
         (folder / BEST).unlink()  # the next save names the best one again
-    for path in laters.values():
-        aside = path.with_name(f"{path.name}.damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        path.rename(aside)
+    for found, path in later.items():
+        if covered is not None and found > covered:
+            path.rename(_free_name(path, WITHOUT_RECORD))
+        else:
+            damaged = path.with_name(f"{path.name}.damaged")
+            shutil.rmtree(damaged, ignore_errors=True)
+            path.rename(damaged)
+    if whole:
+        sync_folder(folder)
+
+
+def _free_name(path: Path, ending: str) -> Path:
+    free, number = path.with_name(f"{path.name}{ending}"), 1
+    while free.exists():
+        number, free = number + 1, path.with_name(f"{path.name}{ending}-{number}")
+    return free
 
 
 def _pointed(pointer: Path) -> str:

@@ -3,10 +3,12 @@
     opened = open_run(config, name)                    reads, and changes nothing
     with enter_run(opened, config) as folder: ...      removes the steps after the one that the run goes on from
 
-What may differ between two starts of one run is decided here.
+What may differ between two starts of one run is decided here. A run never starts anew because its checkpoints, or its
+record, are missing: it is refused, and its folder stays as it is.
 """
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +18,23 @@ from contracts.config.keys import may_change, sections
 from contracts.config.load import load_run_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
-from contracts.files import write_whole
+from contracts.files import make_folder, write_whole
 from contracts.user_files import read_user_json
-from driver.run_state.checkpoints import FoundCheckpoint, find_checkpoint, set_aside_later, whole_checkpoints
+from driver.run_state.checkpoints import WITHOUT_RECORD, FoundCheckpoint, find_checkpoint, set_aside_later
+from driver.run_state.lost_checkpoints import checkpoints_there, refuse_lost_checkpoints
 from driver.run_state.model_fingerprints import run_fingerprints
-from driver.tracking.line_logs import Event, EventLog, read_events, read_metrics
-from driver.tracking.run_folder import RunFolder, check_place, create, cut_record, holds_something, sole_writer
-from driver.tracking.samples_file import check_samples
+from driver.tracking.coverage import Coverage, coverage
+from driver.tracking.line_logs import Event, EventLog
+from driver.tracking.run_folder import (
+    RunFolder,
+    check_place,
+    create,
+    cut_record,
+    holds_something,
+    keep_record,
+    sole_writer,
+)
+from driver.tracking.samples_file import DAMAGED
 
 _GLOB_CHARACTERS = "*?["
 
@@ -34,6 +46,8 @@ class OpenedRun:
     path: Path
     is_new: bool
     checkpoint: FoundCheckpoint | None = None  # None: from the first step
+    covered: int = 0  # the last step that the record has whole
+    keeps_record: bool = False  # the record of a run without a checkpoint is copied before it starts anew
     changed: tuple[str, ...] = ()  # how the config differs from that of the last start
     notes: tuple[str, ...] = ()  # for a person
     seen: tuple[object, ...] = ()  # how far the run was when the folder was read
@@ -85,7 +99,7 @@ def enter_run(opened: OpenedRun, config: Config) -> Iterator[RunFolder]:
         BadInput: another process has used the folder since it was opened.
     """
     folder = RunFolder(opened.path)
-    folder.path.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.path)
     with sole_writer(folder.path):
         if opened.is_new and holds_something(folder.path):
             raise BadInput(
@@ -114,26 +128,32 @@ def _continued(folder: RunFolder, config: Config) -> OpenedRun:
     before = _config_before(folder)
     changed = _changes(before, config)
     status = _status(folder)
-    steps = read_metrics(folder.metrics)
-    _check_record(folder)
-    num_steps = steps[-1].step if steps else 0
-    if num_steps or whole_checkpoints(folder.checkpoints):  # else there is nothing yet that a change could spoil
+    whole = checkpoints_there(folder)
+    record = coverage(folder)
+    num_steps = record.last_step
+    if num_steps or whole:  # else there is nothing yet that a change could spoil
         _refuse_another_run(path, changed)
-    if status == "finished" and asked <= num_steps:
+    if status == "finished" and asked <= record.step:
         raise BadInput(
             f"the run in {path} is finished, with {num_steps} steps; raise algorithm.steps to continue it, or choose "
             "another run.name",
             key="algorithm.steps",
         )
-    checkpoint = find_checkpoint(
-        folder.checkpoints, fingerprints=run_fingerprints(config), on_damage=config.checkpoint.on_damage
-    )
-    if checkpoint is None and num_steps and (status == "finished" or before.checkpoint.every_steps == "off"):
+    if num_steps and not whole and (status == "finished" or before.checkpoint.every_steps == "off"):
         raise BadInput(
             f"the run in {path} has {num_steps} steps and no checkpoint (checkpoint.every_steps was "
             f"{before.checkpoint.every_steps}), so it can't be continued; choose another run.name, or remove it",
             key="checkpoint.every_steps",
         )
+    if not whole:
+        refuse_lost_checkpoints(folder, every=before.checkpoint.every_steps)
+    dropped = _without_record(folder, whole, record, config.checkpoint.on_damage)
+    checkpoint = find_checkpoint(
+        folder.checkpoints,
+        fingerprints=run_fingerprints(config),
+        on_damage=config.checkpoint.on_damage,
+        up_to=record.step,
+    )
     if checkpoint is not None and checkpoint.state.step > asked:
         raise BadInput(
             f"{path} has a checkpoint of step {checkpoint.state.step}, and algorithm.steps is {asked}; raise "
@@ -144,10 +164,36 @@ def _continued(folder: RunFolder, config: Config) -> OpenedRun:
         path=path,
         is_new=False,
         checkpoint=checkpoint,
+        covered=record.step,
+        keeps_record=checkpoint is None and num_steps > 0,
         changed=tuple(changed.values()),
-        notes=_notes(checkpoint, num_steps=num_steps),
+        notes=(*dropped, *_notes(checkpoint, num_steps=num_steps)),
         seen=_how_far(folder),
     )
+
+
+def _without_record(folder: RunFolder, whole: Mapping[int, Path], record: Coverage, on_damage: str) -> tuple[str, ...]:
+    """Return a note that names the checkpoints that are newer than the record: the run can't go on from them.
+
+    Raises:
+        BadInput: all of them are, or one is and `on_damage` is "stop".
+    """
+    newer = [path.name for step, path in sorted(whole.items()) if step > record.step]
+    if not newer:
+        return ()
+    what = f"the record of {folder.path} is whole up to step {record.step} only ({record.lack})"
+    if len(newer) == len(whole):
+        raise BadInput(
+            f"{what}, and every checkpoint is newer ({', '.join(newer)}); put a copy of {record.file} back, or choose "
+            "another run.name",
+            key=record.file,
+        )
+    if on_damage == "stop":
+        raise BadInput(
+            f'{what}, and {newer[0]} is newer; set checkpoint.on_damage to "previous" to go on from one before',
+            key=record.file,
+        )
+    return (f"{what}: not used, and kept with the ending {WITHOUT_RECORD}: {', '.join(newer)}",)
 
 
 def _how_far(folder: RunFolder) -> tuple[object, ...]:
@@ -155,15 +201,18 @@ def _how_far(folder: RunFolder) -> tuple[object, ...]:
     files = (folder.metrics, folder.events, folder.summary)
     return (
         *((path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None for path in files),
-        tuple(sorted(whole_checkpoints(folder.checkpoints))),
+        tuple(sorted(checkpoints_there(folder))),
     )
 
 
 def _notes(checkpoint: FoundCheckpoint | None, *, num_steps: int) -> tuple[str, ...]:
     """Return what a person should know about how the run goes on."""
     if checkpoint is None:
-        lost = f": it had no checkpoint yet, and its {num_steps} steps are done again" if num_steps else ""
-        return (f"the run starts from the beginning{lost}",)
+        lost = (
+            f": it had no checkpoint yet, and its {num_steps} step{'s are' if num_steps > 1 else ' is'} done again; a "
+            "copy of its record is kept"
+        )
+        return (f"the run starts from the beginning{lost if num_steps else ''}",)
     redone = num_steps - checkpoint.state.step
     again = f"; {redone} later step{'s are' if redone > 1 else ' is'} done again" if redone > 0 else ""
     goes_on = f"the run goes on after step {checkpoint.state.step}, from {checkpoint.path.name}{again}"
@@ -185,12 +234,38 @@ def _config_before(folder: RunFolder) -> Config:
             "run.name, or remove the folder",
             key=folder.config.name,
         )
+    missing = _missing_sections(folder.config)
+    kept = ", ".join(sorted(path.name for path in folder.path.glob("config.*.toml")))
+    way_out = f"put a copy of it back{f' (of earlier starts there are {kept})' if kept else ''}, and the run goes on"
     try:
-        return load_run_config(folder.config)
+        before = load_run_config(folder.config)
     except BadInput as error:
+        if error.key in missing:
+            raise BadInput(f"{folder.config} is cut off: {error}; {way_out}", key=folder.config.name) from None
         raise BadInput(
-            f"the run in {folder.path} can't be continued by this version of the project: {error}", key=error.key
+            f"the run in {folder.path} can't be continued by this version of the project: {error}; if the file is "
+            f"damaged, {way_out}",
+            key=error.key,
         ) from None
+    if missing:
+        raise BadInput(f"{folder.config} is cut off: it has no section {missing[0]}; {way_out}", key=folder.config.name)
+    return before
+
+
+def _missing_sections(path: Path) -> list[str]:
+    """Return the sections that a config of a run lacks: a run writes all of them. None are missing where it is no TOML.
+
+    Raises:
+        BadInput: it is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        values = tomllib.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return []
+    if not text.strip("\0 \n"):
+        raise BadInput(f"{path} is empty; put a copy of it back, and the run goes on", key=path.name)
+    return [section for section in Config.model_fields if section not in values]
 
 
 def _changes(before: Config, now: Config) -> dict[str, str]:
@@ -251,33 +326,32 @@ def _status(folder: RunFolder) -> str:
     return str(summary.get("status", ""))
 
 
-def _check_record(folder: RunFolder) -> None:
-    """Read the rest of the record once: what can't be read must not end the run after its workers have started.
-
-    Raises:
-        BadInput: a file is not one that a run writes.
-    """
-    read_events(folder.events)
-    check_samples(folder.samples)
-
-
 def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
     """Remove what comes after the step that the run goes on from, and write the event that it goes on."""
+    notes = list(opened.notes)
+    if opened.keeps_record:
+        notes.append(f"the record before this start is in {keep_record(folder).name}")
+    set_aside_later(folder.checkpoints, opened.step, covered=opened.covered)
     folder.summary.unlink(missing_ok=True)
-    cut_record(folder, after_step=opened.step)
+    damaged = cut_record(folder, after_step=opened.step)
     _cut_evaluations(folder.evaluation, keeps_before=opened.step > 0)
-    set_aside_later(folder.checkpoints, opened.step)
     events = EventLog(folder.events)
+    for event in damaged:
+        events.append(event)
     changes = [f"changed: {change}" for change in opened.changed]
-    events.append(
-        Event(kind="resumed", reason=f"after step {opened.step}", detail="\n".join([*opened.notes, *changes]))
-    )
+    events.append(Event(kind="resumed", reason=f"after step {opened.step}", detail="\n".join([*notes, *changes])))
     events.close()
 
 
 def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:
-    """Remove the evaluation after training, as the policy learns on; keep the one before training if `keeps_before`."""
+    """Remove the evaluation after training, as the policy learns on; keep the one before training if `keeps_before`.
+
+    A damaged file is renamed: what it held can't be measured again.
+    """
     if not path.exists():
+        return
+    if not _json_object(path):
+        path.rename(path.with_name(f"{path.name}{DAMAGED}"))
         return
     kept = {moment: result for moment, result in _json_object(path).items() if moment == "before" and keeps_before}
     if not kept:

@@ -56,6 +56,19 @@ class StopRequest:
 
 
 @contextmanager
+def surviving_sigterm(stop: StopRequest) -> Iterator[None]:
+    """Let SIGTERM be a request only while the body runs: the end of a run is written whatever it is sent.
+
+    `stopping_on_sigterm` inside the body takes over until it ends.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.ask())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
 def stopping_on_sigterm(
     stop: StopRequest, *, grace_s: float, last_work: str, on_signal: Callable[[str], None]
 ) -> Iterator[None]:
@@ -73,7 +86,7 @@ def stopping_on_sigterm(
     Raises:
         GraceOver: the body was cancelled because the time was over, or by a second signal.
     """
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    loop, task, before = asyncio.get_running_loop(), asyncio.current_task(), signal.getsignal(signal.SIGTERM)
     assert task is not None, "signals are handled in a task of the event loop"
     why: GraceOver | None = None
     timers: list[asyncio.TimerHandle] = []
@@ -102,5 +115,6 @@ def stopping_on_sigterm(
         raise
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
         for timer in timers:
             timer.cancel()

@@ -8,7 +8,7 @@ from contracts.rollouts import DroppedGroup, ScoredGroup, Unscored
 from driver.tracking.consistency import ConsistencyWatch, count_languages
 from driver.tracking.console import Console
 from driver.tracking.line_logs import Event, EventLog, MetricsLog
-from driver.tracking.run_folder import RunFolder, cut_record
+from driver.tracking.run_folder import RunFolder, cut_record, samples_damaged, sync_record
 from driver.tracking.samples_file import SamplesLog
 from driver.tracking.step_metrics import StepOutcome, step_metrics
 from driver.tracking.step_record import SkippedStep, StepRecord
@@ -98,10 +98,12 @@ class RunRecorder:
         """Remove the steps after this one from the files: they are done again."""
         self._metrics.close()
         self._events.close()
+        damaged: list[Event] = []
         try:
-            cut_record(self._folder, after_step=step)
+            damaged = cut_record(self._folder, after_step=step)
         finally:
             self._open()  # also on a full disk: the end of the run must still be recorded
+        self._tell(damaged)
 
     def _explain_unscored(self, step: int, groups: Iterable[ScoredGroup]) -> None:
         """Explain each reason for unscored responses once a run, as an event and on the console.
@@ -144,10 +146,24 @@ class RunRecorder:
             self.note(f"{reason}: {detail}")
 
     def close(self) -> None:
-        """Merge the samples of all steps and close the files; after a failure too, no finished step is lost."""
-        self._samples.merge()
-        self._metrics.close()
-        self._events.close()
+        """Merge the samples of all steps and close the files, all of them on the disk.
+
+        A damaged file of samples is set aside and told: it does not keep a run from its end.
+
+        Raises:
+            OSError: the disk is full. The files are closed, and no finished step is lost.
+        """
+        try:
+            self._tell(samples_damaged(self._folder, file) for file in self._samples.merge())
+        finally:
+            self._metrics.close()
+            self._events.close()
+            sync_record(self._folder)
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._events.append(event)
+            self._console.note(event.reason)
 
 
 def _skipped_event(step: int, skipped: SkippedStep) -> Event:

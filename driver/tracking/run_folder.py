@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from pathlib import Path
 from contracts.config.load import dump_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
-from contracts.files import make_folder, sync_file, sync_folder, write_whole
-from driver.tracking.line_logs import cut_events, cut_metrics
+from contracts.files import WRITING, make_folder, sync_file, sync_folder, write_whole
+from driver.tracking.line_logs import Event, cut_events, cut_metrics
 from driver.tracking.samples_file import cut_samples
 
 
@@ -68,6 +69,11 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
+    def report(self) -> Path:
+        """Return the path of the report, which is written when a run ends."""
+        return self.path / "report.html"
+
+    @property
     def logs(self) -> Path:
         """Return the folder of the processes' logs."""
         return self.path / "logs"
@@ -101,6 +107,8 @@ def check_place(config: Config, name: str) -> Path:
         BadInput: no folder can be made there.
     """
     path = Path(config.run.folder) / name
+    for place in (path, *path.parents):
+        refuse_dangling(place, key="run.name" if place == path else "run.folder")
     existing = next(place for place in (path, *path.parents) if place.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise BadInput(
@@ -110,9 +118,26 @@ def check_place(config: Config, name: str) -> Path:
     return path
 
 
+def refuse_dangling(path: Path, *, key: str) -> None:
+    """Refuse a link whose target is missing, as that of a disk that is not mounted.
+
+    Raises:
+        BadInput: `path` is such a link.
+    """
+    if path.is_symlink() and not path.exists():
+        raise BadInput(
+            f"{path} is a link to {os.readlink(path)}, which does not exist; mount that disk, or put the link right",
+            key=key,
+        )
+
+
 def holds_something(path: Path) -> bool:
-    """Return whether there is any file under `path`; a start that failed early leaves empty folders."""
-    return path.exists() and any(not found.is_dir() for found in path.rglob("*"))
+    """Return whether there is any file under `path`.
+
+    A start that failed early leaves empty folders, and perhaps a config that was being written.
+    """
+    half_written = RunFolder(path).config.with_name(f"{RunFolder(path).config.name}{WRITING}")
+    return path.exists() and any(not found.is_dir() and found != half_written for found in path.rglob("*"))
 
 
 def create(path: Path, config: Config) -> RunFolder:
@@ -147,11 +172,52 @@ def sync_record(folder: RunFolder) -> None:
             sync_folder(place)
 
 
-def cut_record(folder: RunFolder, *, after_step: int) -> None:
-    """Remove later steps from metrics, samples and events; events of the run itself stay."""
+def cut_record(folder: RunFolder, *, after_step: int) -> list[Event]:
+    """Remove later steps from metrics, samples and events; events of the run itself stay.
+
+    Returns:
+        An event for each damaged file of samples, which was set aside; they are to be written.
+    """
     cut_metrics(folder.metrics, after_step=after_step)
-    cut_samples(folder.samples, after_step=after_step)
+    aside = cut_samples(folder.samples, after_step=after_step)
     cut_events(folder.events, after_step=after_step)
+    return [samples_damaged(folder, file) for file in aside]
+
+
+def samples_damaged(folder: RunFolder, file: Path) -> Event:
+    """Return the event of a file of samples that could not be read and was set aside."""
+    name = file.relative_to(folder.path)
+    return Event(
+        kind="samples_damaged", reason=f"{name} can't be read: it is kept, and the run goes on without its responses"
+    )
+
+
+def keep_record(folder: RunFolder) -> Path:
+    """Copy the record of a run that starts anew to a folder of its own in the run folder, and return that folder.
+
+    Raises:
+        OSError: the disk is full; nothing was changed.
+    """
+    number = 1
+    while (kept := folder.path / f"before-{number}").exists():
+        number += 1
+    aside = folder.path / f"{kept.name}{WRITING}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    files = (folder.metrics, folder.events, folder.samples, folder.evaluation, folder.summary, folder.config)
+    for file in files:
+        if file.exists():
+            shutil.copy2(file, aside / file.name)
+            sync_file(aside / file.name)
+    if (parts := folder.samples.with_suffix("")).is_dir():
+        shutil.copytree(parts, aside / parts.name)
+        for part in (aside / parts.name).iterdir():
+            sync_file(part)
+        sync_folder(aside / parts.name)
+    sync_folder(aside)
+    aside.rename(kept)
+    sync_folder(folder.path)
+    return kept
 
 
 @contextmanager

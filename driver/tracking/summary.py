@@ -17,7 +17,7 @@ def summarise(folder: RunFolder, *, status: str, seconds: float) -> dict[str, ob
     summary: dict[str, object] = {
         "status": status,
         "run_folder": str(folder.path),
-        "report": str(folder.path / "report.html"),
+        "report": str(folder.report),
         "steps": len(steps),
         "seconds": round(seconds, 1),
         **(dict(zip(("reward_first_third", "reward_last_third"), thirds(rewards), strict=True)) if rewards else {}),
