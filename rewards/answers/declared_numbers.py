@@ -32,7 +32,7 @@ _COMPUTATION = re.compile(
 _EQUALS = re.compile(r"[=≈]|\\approx\b")
 # After a number's digits: it is a factor ("2x", "3\sqrt{2}", "2^5") or a side of a ratio ("3:2"), not the answer.
 _GOES_ON = re.compile(
-    r"\s?(?:\\(?:sqrt|pi|times|cdot|log|ln|sin|cos|tan)|[√π]|\^(?!\{?\\circ)|:\s?\d)|[abcinpqrtu-z](?![^\W\d_])"
+    r"\s?(?:\\(?:sqrt|pi|times|cdot|log|ln|sin|cos|tan)|[√π]|\^(?!\{?\\circ)|:\s?\d)|[abciknpqrtu-zKM](?![^\W\d_])"
 )
 _LIST_ITEM = re.compile(r"[.)][^\S\n]{1,3}[^\W\d]")
 # Before digits that are an exponent, an index or part of a name: "m^2", "x_1", "CO2".

@@ -45,6 +45,9 @@ _NUMBER = re.compile(
     rf"|(?P<digits>\d{{1,3}}(?:[ '’]\d{{3}})+(?!\d)(?:[.,]\d+)?|\d+(?:{_MARK}\d+)*|(?<![\w.,)\]}}])[.,]\d+)"
     r"(?:\s?/\s?(?P<denominator>\d+)(?![\d/]))?)"
 )
+# "$5M" is an amount; "5M" alone may be a length or an unknown.
+_CURRENCY_SCALES = {"k": 10**3, "m": 10**6, "b": 10**9}
+_CURRENCY_SCALE = re.compile(r"[kKMmB](?!\w)")
 # What belongs to a number such as "1万2", which can't be understood whole.
 _REST = re.compile(r"[\d.,十百千万萬亿億兆]{1,40}")
 
@@ -182,14 +185,18 @@ def _span(
     """Return the number with the words around its digits; None where it can't be understood whole."""
     before = read_before(folded, match.start(), language)
     is_negative = bool(match["sign"] or match["inner_sign"] or before.is_negative)
+    letter = _CURRENCY_SCALE.match(folded, match.end(), stop) if match["currency"] else None
+    if letter is not None:
+        values = [value * _CURRENCY_SCALES[letter[0].lower()] for value in values]
+    start = match.end() if letter is None else letter.end()
     found: list[str] = []
-    position = match.end()
+    position = start
     for value in values:
-        scaled = apply_scales(value, folded, match.end(), stop, language)
+        scaled = apply_scales(value, folded, start, stop, language)
         if scaled is None:
             return None
         worth, position = scaled
-        if position == match.end():
+        if position == start:
             worth *= before.factor
         if (end := half_behind(folded, position, stop, language)) is not None:
             worth, position = worth + Fraction(1, 2), end
