@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME ...] [section.key=value ...] [--json]
 
-The names are generation, scoring, packing, learning, push, step, cache, fingerprint, streaming and driver. Without a
+The names are generation, scoring, packing, learning, push, step, cache, fingerprint, streaming, driver and record. Without a
 name, all of them run. Everything that is not a size below is read from the config, as a run reads it; the last four
 read nothing of it.
 
@@ -29,7 +29,19 @@ from contracts.errors import BadInput
 from contracts.paths import ROOT
 from driver.config_paths import with_absolute_paths
 
-NAMES = ("generation", "scoring", "packing", "learning", "push", "step", "cache", "fingerprint", "streaming", "driver")
+NAMES = (
+    "generation",
+    "scoring",
+    "packing",
+    "learning",
+    "push",
+    "step",
+    "cache",
+    "fingerprint",
+    "streaming",
+    "driver",
+    "record",
+)
 
 
 def main() -> int:
