@@ -18,7 +18,8 @@ from rewards.reading import PIVOT_LANGUAGE, Reading
 FREE_WORDS = 2
 """Most number words that cost nothing although the reference lacks their values: "los dos" is "both"."""
 
-_LIST_MARK = re.compile(r"(?m)^[ \t*_#>(-]*(?:[^\W\d]+ ?)?\d{1,2}(?:\)|\.|:)[*_]*(?=\s|$)")
+# Possessive, and a word begins with a letter: else marks that a word may have, too, are tried in all divisions.
+_LIST_MARK = re.compile(r"(?m)^[ \t*_#>(-]*+(?:[^\W\d_][^\W\d]*+ ?)?\d{1,2}(?:\)|\.|:)[*_]*(?=\s|$)")
 _FRACTION = re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}")
 
 

@@ -19,7 +19,7 @@ TOLERANCE = Fraction(1, 100)
 _OPERATORS = {"+": "+", "-": "-", "−": "-", "–": "-", "*": "*", "×": "*", "x": "*", "·": "*", "⋅": "*", "∙": "*"}
 _OPERATORS |= {"÷": "/", "/": "/", ":": "/", "=": "=", "≈": "="}  # 20 : 4, but "after 20 years: 30 - 20"
 _LATEX = {r"\times": "×", r"\cdot": "·", r"\div": "÷", r"\approx": "≈"}
-_CURRENCY = r"[\\$€£¥₹₽฿৳\s]*"
+_CURRENCY = r"[\\$€£¥₹₽฿৳\s]*+"
 # Between two numbers of one equation: perhaps a unit, one operator, perhaps a currency.
 _GAP = re.compile(
     rf"{_CURRENCY}(?P<unit>(?:[^\W\d_]{{2,16}}\.?)?){_CURRENCY}"

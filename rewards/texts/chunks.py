@@ -12,9 +12,10 @@ from languages.closings import STOPS
 CountTokens = Callable[[Sequence[str]], Sequence[int]]
 """Tokens of each text, those that every text costs (prefix, special tokens) included."""
 
-_CLOSERS = r"[\"'“”’»」』）)\]*_]*"
+_CLOSERS = r"[\"'“”’»」』）)\]*_]*+"
 # A full stop ends a sentence only before white space: not in 3.5. Thai ends none: its lines are all there is.
-_SENTENCE = re.compile(rf"(?:[.!?…؟۔]+{_CLOSERS}(?=\s)|[。！？｡॥{STOPS}]+{_CLOSERS}|\n)\s*")
+# A run of stops is tried once, from its start, and without giving any back: a text of dots takes linear time.
+_SENTENCE = re.compile(rf"(?:(?<![.!?…؟۔])[.!?…؟۔]++{_CLOSERS}(?=\s)|[。！？｡॥{STOPS}]+{_CLOSERS}|\n)\s*")
 _WORD = re.compile(r"\s+")
 
 
@@ -107,13 +108,15 @@ def _pack(pieces: Sequence[tuple[str, int]], *, target: int, room: int) -> list[
     total = sum(tokens for _, tokens in pieces)
     even = total / max(1, round(total / target))
     chunks: list[str] = []
-    current, size = "", 0
+    current: list[str] = []
+    size, has_text = 0, False
     for piece, tokens in pieces:
         # Ends where it comes nearest to the even size.
         is_full = size + tokens / 2 > even or size + tokens > room
-        if current.strip() and is_full:
-            chunks.append(current.strip())
-            current, size = "", 0
-        current += piece
+        if has_text and is_full:
+            chunks.append("".join(current).strip())
+            current, size, has_text = [], 0, False
+        current.append(piece)
         size += tokens
-    return [*chunks, current.strip()] if current.strip() else chunks
+        has_text = has_text or not piece.isspace()
+    return [*chunks, "".join(current).strip()] if has_text else chunks

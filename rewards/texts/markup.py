@@ -12,12 +12,13 @@ _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed|fbox)\{([^{}\n]*)\}
 _DELIMITERS = re.compile(r"\\[()\[\],;!]|\\quad\b|\\left\b|\\right\b|\$\$")
 _INLINE_FORMULA = re.compile(r"(?<![\\\d\w])\$(?=[^$\n]{0,200}[\\=+*^])([^$\n]{1,200})\$(?!\d)")
 _FENCE = re.compile(r"(?m)^[ \t]*(?:`{3,}|~{3,})[^\n]*$")
-_RULE = re.compile(r"(?m)^[ \t]*[-*_=|:+ \t]{3,}$")
+_RULE = re.compile(r"(?m)^[-*_=|:+ \t]{3,}+$")
 _LINE_MARK = re.compile(r"(?m)^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|[-*+•][ \t]+|\d{1,2}[.)][ \t]+)")
 _EMPHASIS = re.compile(r"\*{1,3}|_{2,3}|~~|`+")
-_CELL = re.compile(r"[ \t]*\|[ \t]*")
+# White space before a mark is tried from the start of its run only: a text of spaces takes linear time.
+_CELL = re.compile(r"(?:(?<![ \t])[ \t]++)?\|[ \t]*+")
 _SPACES = re.compile(r"[ \t]{2,}")
-_LINES = re.compile(r"\s*\n\s*")
+_LINES = re.compile(r"(?:(?<!\s)[^\S\n]++)?\n\s*+")
 
 
 def plain(text: str) -> str:
