@@ -27,17 +27,10 @@ LENGTH = 50_000
 UNITS = {
     **{f"marks {unit}": unit for unit in "_*#>(-|`~$.!?)]\"'/\\{}<^%:;,=+"},
     **{f"blanks {unit!r}": unit for unit in (" ", "\t", "\n", "\r\n", "\u00a0", "\u3000", " \n", "\u200b")},
-    **{
-        f"digits {unit}": unit for unit in ("1", "1 ", "1,", "1.", "1/2 ", "1 + ", "1 = ", "٣", "१", "百", "½", "x=1\n")
-    },
+    **{f"digits {unit}": unit for unit in ("1", "1 ", "1,", "1.", "1/2 ", "1 + ", "٣", "१", "百", "½", "x=1\n")},
     **{f"letters {unit}": unit for unit in ("a", "a ", "A. ", "e\u0301", "ก", "क्", "あ", "的", "ı", "one ", "twenty-")},
-    **{
-        f"LaTeX {unit}": unit
-        for unit in ("\\boxed{", "\\frac{1}{", "\\text{a", "$1", "\\(", "^{", "\\sqrt ", "\\left(")
-    },
-    **{
-        f"words {unit}": unit for unit in ("The answer is ", "The answer is 1. ", "Step 1: ", "1) ", "- a\n", "<think>")
-    },
+    **{f"LaTeX {unit}": unit for unit in ("\\boxed{", "\\frac{1}{", "\\text{a", "$1", "\\(", "^{", "\\sqrt ")},
+    **{f"words {unit}": unit for unit in ("The answer is ", "The answer is 1. ", "Step 1: ", "- a\n", "<think>")},
     **{f"pairs {unit}": unit for unit in ("._", ".)", "_ ", "*_", "- ", "#1", "> 1. ", "| a ", ". \t", "a_1")},
 }
 GERMAN = LANGUAGES["de"]
