@@ -14,6 +14,7 @@ from languages.facts import builtin_languages
 from languages.language import Language
 
 _NEIGHBOURS = Path(__file__).parent / "neighbours" / "words.toml"
+_SHARED = Path(__file__).parent / "neighbours" / "shared.toml"
 
 
 @cache
@@ -33,6 +34,28 @@ def frequent_words() -> frozenset[str]:
 
 
 @cache
+def telling_words(language: Language) -> frozenset[str]:
+    """Return the frequent words of a language that no other language's list has: they alone say that it is this one."""
+    builtin = [other.words for other in builtin_languages().values() if other.code != language.code]
+    neighbours = [words for code, words in _neighbour_words().items() if code != language.code]
+    return own_words(language).difference(*builtin, *neighbours)
+
+
+@cache
+def shared_words(language: Language) -> frozenset[str]:
+    """Return words of other languages' lists that are as usual in this one: loan words, and words that look the same.
+
+    They speak neither for the language nor against it.
+    """
+    return _read(_SHARED).get(language.code, frozenset())
+
+
+@cache
 def _neighbour_words() -> Mapping[str, frozenset[str]]:
-    lists = tomllib.loads(_NEIGHBOURS.read_text(encoding="utf-8"))
+    return _read(_NEIGHBOURS)
+
+
+@cache
+def _read(file: Path) -> Mapping[str, frozenset[str]]:
+    lists = tomllib.loads(file.read_text(encoding="utf-8"))
     return {code: frozenset(words.split()) for code, words in lists.items()}

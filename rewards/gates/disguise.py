@@ -28,7 +28,9 @@ _LETTER = re.compile("[A-Za-z]")
 _LOOK_ALIKES = {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "ð": "d", "þ": "th", "ħ": "h"}
 _GREEK = "\u0370-\u03ff\u1f00-\u1fff"
 _GREEK_WORD = re.compile(f"[{_GREEK}]{{{MIN_GREEK}}}")
-_MIXED = re.compile(rf"[A-Za-z]{{2,20}}[{_GREEK}]|[{_GREEK}][A-Za-z]{{2,20}}|[A-Za-z]\d{{1,3}}[A-Za-z]")
+_MIXED = re.compile(
+    rf"[A-Za-z][{_GREEK}]{{1,2}}[A-Za-z]|[A-Za-z]{{2,20}}[{_GREEK}]|[{_GREEK}][A-Za-z]{{2,20}}|[A-Za-z]\d{{1,3}}[A-Za-z]"
+)
 # White letters on black and the letters of flags, which NFKC leaves as they are.
 _EMOJI_LETTER = re.compile("[\U0001f150-\U0001f169\U0001f170-\U0001f189\U0001f1e6-\U0001f1ff]")
 _EMOJI_STARTS = (0x1F150, 0x1F170, 0x1F1E6)
@@ -36,27 +38,41 @@ _EMOJI_STARTS = (0x1F150, 0x1F170, 0x1F1E6)
 # LaTeX commands that are formula. Any other word after a backslash stays a word: otherwise a text in another language
 # would only have to put a backslash before each of its words.
 _COMMANDS = """
-    Alpha alpha angle approx arccos arcsin arctan ast backslash bar begin Beta beta bf Big big Bigg bigg Biggl biggl
-    Biggr biggr Bigl bigl Bigr bigr bigskip binom blacksquare bmod boldsymbol bot boxed bullet cancel cap cbrt cdot
-    cdots celsius cents cfrac checkmark chi circ colon color cong cos cot cup ddots deg degree Delta delta dfrac
-    displaystyle div dot dots dotsc downarrow ell emptyset end ensuremath epsilon eqref equiv eta euro exists exp
-    fbox footnotesize forall frac Gamma gamma gcd ge geq geqslant gg hat hbox hfill hline hphantom hskip hspace huge
-    iff iint implies in inf infty int iota it item kappa label Lambda lambda land langle large lbrace lceil lcm
-    ldots le left Leftarrow leftarrow Leftrightarrow leftrightarrow leq leqslant lfloor lg lim limits ll ln lnot log
-    Longrightarrow longrightarrow lor lvert mapsto mathbb mathbf mathcal mathit mathord mathrm mathsf mathstrut
-    mathtt max mbox medskip mid min mod mp mu multicolumn nabla ne neg neq newline noindent nolimits nonumber
-    normalsize not notag notin nu Omega omega operatorname over overbrace overline overset par parallel partial per
-    percent perp phantom Phi phi Pi pi pm pmod pounds prime prod propto Psi psi qed qquad quad rangle rbrace rceil
-    rfloor rho right Rightarrow rightarrow rightleftharpoons rm rule rvert scriptsize sec Sigma sigma sim simeq sin
-    small smallskip sqrt square stackrel strut subset subseteq sum tag tan tau text textasciitilde textbf textcolor
-    textdegree textdollar texteuro textit textnormal textrm textsf textstyle texttt textunderscore tfrac therefore
-    Theta theta thinspace tilde times tiny to top triangle underbrace underline underset uparrow upsilon varepsilon
-    varphi vartheta vdots vec vee vert vphantom vskip vspace wedge widehat Xi xi xrightarrow yen zeta
+    aleph Alpha alpha amalg angle approx arccos arcsin arctan arg arraystretch ast asymp atop backslash bar Bbb
+    because begin Beta beta beth bf Big big bigcap bigcirc bigcup Bigg bigg Biggl biggl Biggr biggr Bigl bigl Bigr
+    bigr bigskip bigstar bigtriangleup binom blacksquare blacktriangle blacktriangledown bmod bold boldsymbol bot
+    bottomrule boxed boxplus boxtimes brace brack bullet cal cancel cap cbrt cdot cdotp cdots celsius centering
+    cents cfrac checkmark chi choose circ cline clubsuit colon color complement cong coprod cos cosh cot coth csc
+    cup curvearrowright dagger dashv dbinom ddagger ddots deg degree Delta delta dfrac diamond diamondsuit digamma
+    dim displaystyle div dot doteq dots dotsb dotsc dotsi dotsm downarrow ell emptyset end ensuremath epsilon eqref
+    equiv eta euro exists exp fbox footnotesize forall frac frak Gamma gamma gcd ge genfrac geq geqq geqslant gg ggg
+    gneq gtrsim hat hbar hbox hdots hdotsfor heartsuit hfil hfill hline hom hookrightarrow hphantom href hskip
+    hslash hspace huge iff iiint iint Im imath implied impliedby implies in inf infty injlim int intercal iota it
+    item jmath kappa ker label Lambda lambda land langle large lbrace lbrack lceil lcm ldotp ldots le left Leftarrow
+    leftarrow Leftrightarrow leftrightarrow leq leqq leqslant lesssim lfloor lg lim liminf limits limsup linebreak
+    ll llap lll ln lneq lnot log Longleftarrow longleftarrow Longleftrightarrow longleftrightarrow Longrightarrow
+    longrightarrow lor lozenge lVert lvert mapsto mathbb mathbf mathcal mathclap mathfrak mathit mathllap mathnormal
+    mathop mathord mathrlap mathrm mathscr mathsf mathstrut mathtt max mbox medskip medspace mid midrule min mod
+    models mp mu multicolumn nabla ncong ne nearrow neg negthinspace neq newline newpage ngeq ngtr ni nleq nless
+    nmid noindent nolimits nonumber normalsize not notag notin nsubseteq nu nwarrow odot oint Omega omega
+    operatorname operatornamewithlimits oplus otimes over overbrace overleftarrow overleftrightarrow overline
+    overrightarrow overset pagebreak par parallel partial per percent perp phantom Phi phi Pi pi pm pmod pounds Pr
+    prec preceq prime prod projlim propto Psi psi qed qquad quad raisebox rangle rbrace rbrack rceil Re rfloor rho
+    right Rightarrow rightarrow rightleftarrows rightleftharpoons rlap rm rule rVert rvert scr scriptsize searrow
+    sec setminus sideset Sigma sigma sim simeq sin sinh small smallskip smash spadesuit sqcap sqcup sqrt square
+    stackrel star strut subset subseteq substack succ succeq sum supset supseteq surd swarrow tag tan tanh tau
+    tbinom text textasciicircum textasciitilde textbf textcolor textdegree textdollar texteuro textgreater textit
+    textless textnormal textrm textsc textsf textsl textstyle texttt textunderscore tfrac therefore Theta theta
+    thickspace thinspace tilde times tiny to top toprule triangle triangledown twoheadrightarrow ulcorner underbrace
+    underline underset uparrow uplus Upsilon upsilon urcorner varepsilon varkappa varnothing varphi varrho varsigma
+    vartheta vdash vdots vec vee Vert vert vfil vphantom vskip vspace wedge widehat widetilde wp wr Xi xi xleftarrow
+    xrightarrow yen zeta
 """
 # The names in these are no words of the text. Only known names count, for the same reason.
 _ENVIRONMENT = re.compile(
     r"\\(?:begin|end)\{(?:align(?:ed|at)?|array|cases|center|enumerate|equation|gather(?:ed)?|itemize|[bpv]?matrix|"
-    r"multline|split|tabular)\*?\}(?:\{[lcr| ]{1,20}\})?"
+    r"multline|split|tabular|smallmatrix|Vmatrix)\*?\}(?:\[[tbc]\])?(?:\{[lcr| ]{1,40}\})?"
+    r"|\\multicolumn\{\d{1,2}\}\{[lcr| ]{1,10}\}"
     r"|\\(?:text)?color\{(?:black|blue|gray|green|orange|purple|red)\}"
 )
 _KNOWN = frozenset(_COMMANDS.split())

@@ -1,28 +1,28 @@
 """Decide whether a text is in the language that was asked for, sentence by sentence and as a whole.
 
-The script of the letters decides where it can. Among languages in Latin script frequent words decide, and lingua where
-the words leave it open. Text that is spelled or written to escape these checks is refused as a disguise.
+The script of the letters decides where it can. Among languages in Latin script frequent words and lingua decide: a
+list of words alone decides nothing against lingua about a sentence that lingua is sure of, unless words of another
+language stand in a row. Text that is spelled or written to escape these checks is refused as a disguise.
 
 Candidates are all built-in languages and their relatives, not only those of a run: a policy may drift to any. Digits,
-operators, LaTeX commands and capitalised names are ignored, and text that is too short to decide passes. Results for
+formulas, code, units, names and labels of answers are ignored, and text that is too short to decide passes. Results for
 sentences are kept in a bounded cache, as the responses of a group repeat each other's sentences.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-
-from lingua import IsoCode639_1, IsoCode639_3, LanguageDetector, LanguageDetectorBuilder
-from lingua import Language as LinguaLanguage
+from functools import lru_cache
 
 from languages.closings import STOPS
 from languages.facts import known_language
-from languages.frequent_words import frequent_words, own_words
-from languages.language import Language, Script
-from rewards.gates.disguise import in_plain_letters, is_disguised, normal, without_commands
+from languages.language import Language
+from rewards.gates.disguise import in_plain_letters, is_disguised, normal
+from rewards.gates.formulas import without_formulas
 from rewards.gates.japanese import is_chinese, is_like_japanese
-from rewards.texts.scripts import MARKS, foreign_letters, latin_word, letter_range, letters_of
+from rewards.gates.lingua_judge import OWN_SHARE, LinguaJudge, own_script_words
+from rewards.gates.words import UNITS, Word, capital_runs, has_foreign_run, longest_row, read_words
+from rewards.texts.scripts import foreign_letters, latin_word, letters_of
 
 MAX_CHARACTERS = 50_000
 """Characters of a text that are read. The length gate shuts for a longer text."""
@@ -31,31 +31,37 @@ MAX_SENTENCE = 500
 CACHE_SENTENCES = 16_384
 """Sentences whose results are kept."""
 MAX_FOREIGN_LETTERS = 2
-"""Most letters of a third script (neither the asked one nor Latin) in a sentence: room for a symbol, not for a word."""
-MIN_LETTERS, MIN_LETTERS_SURE = 8, 12
-"""Least letters of a text for which lingua's result counts, and from which on MIN_CONFIDENCE is enough."""
-MIN_CONFIDENCE, MIN_CONFIDENCE_SHORT = 0.6, 0.8
-"""Least confidence of lingua in a language; the second one for texts below MIN_LETTERS_SURE letters."""
-MAX_OWN_CONFIDENCE = 0.15
-"""Largest confidence in the asked language with which a text may be refused as another one. Measured, with all the
-candidates, on the sentences of 500 built-in solutions and questions and of MGSM's: none in Latin, Cyrillic or Arabic
-script is refused."""
-MAX_OWN_CONFIDENCE_TOGETHER, MIN_LETTERS_TOGETHER = 0.1, 20
-"""The same limit for a text of at least this many letters in which lingua gives no other language MIN_CONFIDENCE, but
-several languages a part of it."""
+"""Most letters of a third script (neither the asked one nor Latin) in a sentence or text that need no further check."""
+MAX_FOREIGN_LETTER_SHARE, MAX_FOREIGN_TEXT_SHARE = 0.25, 0.04
+"""Largest share of such letters in a sentence, and in the whole text with each word counted once: a name in the script
+of its origin, a slip of one word."""
 FOREIGN_SHARE = 0.2
-"""Least share of other languages' words in a sentence that makes it foreign, even if it is one word."""
+"""Least share of other languages' words in a sentence that makes it foreign, even if it is one word, where lingua is
+not sure and no word is the asked language's."""
 MIXED_SHARE = 0.125
-"""The same from two such words on: half a sentence in another language has that many."""
-TEXT_SHARE = 0.03
-"""The same over a whole text, from two different such words on: it finds single words in every other sentence."""
-OWN_SHARE = 0.25
-"""Share of the asked language's frequent words, without any of another language's, that needs no further check."""
-MAX_OWN_SHARE, MIN_WORDS = 0.05, 12
-"""In a language that lingua does not know, a text of at least this many words with at most this share of the language's
-frequent words is in another language. Frequent words are about every third word of running text."""
+"""The same from two such words on where lingua is not sure: half a sentence in another language has that many."""
+MIXED_SHARE_SURE = 0.25
+"""The same where lingua is sure that the sentence is in the asked language."""
+MIN_STRANGE_WORDS = 2
+"""Least number of other languages' words, units and capitalised ones included, that make a sentence foreign in which no
+word is the asked language's alone and lingua is not sure."""
+TEXT_SHARE, MIN_TEXT_WORDS = 0.03, 2
+"""The same over a whole text, from MIN_TEXT_WORDS different such words on: it finds single words in every other
+sentence. A unit or a gloss counts half."""
+MIN_OWN_WORDS = 2
+"""Least number of frequent words of the asked language alone that need no further check."""
+MOST_OWN_SHARE = 0.5
+"""Share of frequent words of the asked language alone, with at most one of another language's, against which lingua
+doesn't decide."""
+MIN_LETTERS_ALONE = 30
+"""Least letters of a sentence without words of another language's list that lingua refuses by itself. A shorter one is
+refused where lingua is not sure that the whole text is in the asked language."""
+MIN_UNSURE_SHARE = 0.5
+"""Least share of a text's words in sentences too short to decide by themselves for which they are judged together."""
+MIN_LETTERS = 8
+"""Least letters of a sentence in another script whose share of Latin letters is checked."""
 MIN_SCRIPT_SHARE = 0.4
-"""Least share of the asked script in a sentence's letters: the rest is room for names, each counted once."""
+"""Least share of the asked script in a sentence's letters, names left out and each other Latin word counted once."""
 LATIN_SHARE = 0.1
 """Share of lower-case Latin words in a sentence of another script that makes it foreign; single letters and units are
 not counted."""
@@ -63,25 +69,12 @@ MAX_LOWER_CASE_WORDS = 3
 """Most lower-case Latin words in a sentence of another script ("miles per hour")."""
 MAX_KNOWN_CAPITALS = 3
 """Most frequent words of Latin-script languages in a sentence of another script, with capitals or without."""
-LINGUA_CHARACTERS = 400
-"""Characters of a text that lingua reads: enough to be sure, and its time grows with them."""
 
 _SENTENCE_END = re.compile(rf"\n+|[!?。{STOPS}！？؟]+|\.(?!\d)")
-_NOT_WORDS = re.compile(r"[\d_+\-*/×÷=<>≈$€£¥%^(){}\[\]|\\#~`]+")
-# Written the same in every language, so they are words of none.
-_UNITS = frozenset(
-    ("cm", "dm", "mm", "km", "kg", "mg", "ml", "lb", "lbs", "oz", "ft", "in", "mi", "mph", "hr", "min", "sec")
+# Models write these in English whatever the language of the text. They say nothing, so they hide nothing.
+_LABEL = re.compile(
+    r"(?im)^[ \t*_#>:\-]{0,12}(?:the )?(?:final )?(?:answer|solution|step \d{1,2})[ *_]*(?:[:：][ *_]*|$)"
 )
-
-_CANDIDATES: Mapping[Script, str] = {
-    "Latin": "de en es fr sw pt it nl ca id la zu so tl sv vi eo hu",
-    "Cyrillic": "ru uk bg sr",
-    "Arabic": "ar fa",
-    "Devanagari": "hi mr",
-}
-"""The languages among which lingua chooses, by script, beside the asked one; in the other scripts the letters alone
-decide. Relatives with letters of their own (Turkish, Polish, Romanian, Kazakh, Urdu) are known by those: each language
-here takes up to 60 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,9 +82,13 @@ class _Sentence:
     """Hold what one sentence tells about its language."""
 
     is_foreign: bool
-    is_sure: bool = True  # False: too little to decide by itself, checked again together with the others
+    is_sure: bool = True  # False: too little to decide by itself
+    is_doubtful: bool = False  # foreign unless lingua is sure of the whole text
+    words: tuple[str, ...] = ()
+    unsure_words: tuple[str, ...] = ()  # judged again together with those of the other sentences
     num_words: float = 0  # estimated where words have no spaces between them
     foreign_words: frozenset[str] = frozenset()
+    weak_words: frozenset[str] = frozenset()  # units and glosses
 
 
 _FOREIGN = _Sentence(is_foreign=True)
@@ -107,8 +104,7 @@ class LanguageIdentifier:
             ValueError: a language is unknown.
         """
         self._asked = {code: known_language(code) for code in languages}
-        self._detectors = {code: _detector_for(language) for code, language in self._asked.items()}
-        self._foreign_words = frequent_words()
+        self._judges = {code: LinguaJudge(language) for code, language in self._asked.items()}
         self._check_cached = lru_cache(maxsize=CACHE_SENTENCES)(self._check)
 
     def is_in(self, text: str, language: str) -> bool:
@@ -122,8 +118,10 @@ class LanguageIdentifier:
                 f"the identifier was built for {', '.join(self._asked)}, not for {language!r}; add it to the languages"
             )
         facts = self._asked[language]
-        plain = without_commands(normal(text[:MAX_CHARACTERS])[:MAX_CHARACTERS])
+        plain = _LABEL.sub("\n", without_formulas(normal(text[:MAX_CHARACTERS])[:MAX_CHARACTERS]))
         if is_disguised(plain, facts) or (facts.has_kana and not is_like_japanese(plain)):
+            return False
+        if _has_foreign_letters(plain, facts, MAX_FOREIGN_TEXT_SHARE):
             return False
         plain = in_plain_letters(plain, facts)
         sentences = [piece for part in _SENTENCE_END.split(plain) for piece in _pieces(part.strip())]
@@ -134,88 +132,85 @@ class LanguageIdentifier:
                 return False
         if _is_sprinkled(checked):
             return False
-        unsure = [part for part, result in zip(sentences, checked, strict=True) if not result.is_sure]
-        return self._ask_lingua("\n".join(unsure), facts) is not False
+        if any(sentence.is_doubtful for sentence in checked):
+            words = [word for sentence in checked for word in sentence.words]
+            if not self._judges[language].judge(words):
+                return False
+        unsure = _unsure_words(checked)
+        if not facts.is_latin and _is_mostly_other_script(plain, facts):
+            return False
+        return not unsure or self._judges[language].judge(unsure) is not False
 
     def _check(self, sentence: str, code: str) -> _Sentence:
         language = self._asked[code]
-        if len(foreign_letters(language.scripts).findall(sentence)) > MAX_FOREIGN_LETTERS:
+        if _has_foreign_letters(sentence, language, MAX_FOREIGN_LETTER_SHARE):
             return _FOREIGN
-        words = latin_word().findall(sentence)
+        words = read_words(sentence, language)
         if language.is_latin:
-            return self._check_by_words(sentence, words, language)
+            return self._check_by_words(words, code)
         return self._check_by_script(sentence, words, language)
 
-    def _check_by_words(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
-        """Check a sentence among languages in Latin script, by frequent words and, where they don't decide, lingua."""
-        own_list = own_words(language)
-        num_own, num_names = 0, 0
-        foreign: list[str] = []
-        for position, word in enumerate(words):
-            is_listed = word.lower() in self._foreign_words
-            if word.lower() in own_list:
-                num_own += 1
-            elif word[0].isupper() and (position > 0 or not is_listed):
-                num_names += 1
-            elif is_listed and len(word) > 1:
-                foreign.append(word.lower())
-        num_words = len(words) - num_names
-        if _is_mixed(len(foreign), num_words):
+    def _check_by_words(self, words: Sequence[Word], code: str) -> _Sentence:
+        """Check a sentence among languages in Latin script, by frequent words and lingua."""
+        counted = [word for word in words if not word.is_name]
+        strange = [word for word in counted if word.is_strange]
+        strong = [word for word in strange if not word.is_weak]
+        num_own = sum(word.is_own for word in counted)
+        num_telling = sum(word.is_telling for word in counted)
+        if has_foreign_run(words) or any(self._judge(run, code) is False for run in capital_runs(words)):
             return _FOREIGN
-        is_own = not foreign and num_own >= max(1, OWN_SHARE * num_words)
-        by_lingua = True if is_own else self._ask_lingua(sentence, language)
-        # One word of another language is a loan word only in a sentence that is otherwise surely in the asked one.
-        is_foreign = by_lingua is False or (by_lingua is None and bool(foreign))
+        is_own = not strong and num_telling >= max(MIN_OWN_WORDS, OWN_SHARE * len(counted))
+        by_lingua = True if is_own else self._judge(words, code)
+        if by_lingua is False and len(counted) < len(words):
+            by_lingua = self._judge(counted, code)
+        if by_lingua is False and len(strong) < 2 and num_telling >= MOST_OWN_SHARE * len(counted):
+            by_lingua = None
+        is_doubtful = by_lingua is False and _needs_context(counted, num_own=num_own, num_strong=len(strong))
+        if by_lingua is False and not is_doubtful:
+            return _FOREIGN
+        if _is_mixed(len(strong), len(counted), is_sure=bool(by_lingua), has_own=num_own > 0):
+            return _FOREIGN
+        num_strange = len({word.text.lower() for word in words if word.is_strange})
+        if strong and not by_lingua and num_telling == 0 and num_strange >= MIN_STRANGE_WORDS:
+            return _FOREIGN
         return _Sentence(
-            is_foreign=is_foreign, is_sure=by_lingua is not None, num_words=num_words, foreign_words=frozenset(foreign)
+            is_foreign=False,
+            is_doubtful=is_doubtful,
+            words=tuple(word.text for word in words),
+            is_sure=bool(by_lingua),
+            unsure_words=() if by_lingua else tuple(word.text.lower() for word in words),
+            num_words=len(counted),
+            foreign_words=frozenset(word.text.lower() for word in strong),
+            weak_words=frozenset(word.text.lower() for word in strange if word.is_weak),
         )
 
-    def _check_by_script(self, sentence: str, words: Sequence[str], language: Language) -> _Sentence:
+    def _judge(self, words: Sequence[Word], code: str) -> bool | None:
+        return self._judges[code].judge(word.text for word in words)
+
+    def _check_by_script(self, sentence: str, words: Sequence[Word], language: Language) -> _Sentence:
         """Check a sentence in another script: its Latin words, and whether lingua takes it for a relative."""
         num_own = len(letters_of(language.scripts).findall(sentence))
-        lower_case = [word for word in words if word.islower() and len(word) > 1 and word not in _UNITS]
-        known = [word for word in lower_case if word in self._foreign_words]
+        lower_case = [word for word in words if word.text.islower() and len(word.text) > 1 and word.text not in UNITS]
+        strong = {word.text for word in lower_case if not word.is_weak}
+        known = {word.text for word in lower_case if word.is_strange and not word.is_weak}
         num_words = num_own / language.letters_per_word + len(words)
         is_foreign = (
-            len(lower_case) > MAX_LOWER_CASE_WORDS
-            or (len(lower_case) >= LATIN_SHARE * num_words and (len(known) > 0 or len(lower_case) > 1))
-            or self._is_mostly_latin(words, num_own)
+            len(strong) > MAX_LOWER_CASE_WORDS
+            or longest_row(lower_case) > MAX_LOWER_CASE_WORDS
+            or (len(strong) >= LATIN_SHARE * num_words and (len(known) > 0 or len(strong) > 1))
+            or _is_mostly_latin(words, num_own)
             or (language.has_kana and is_chinese(sentence))
         )
-        by_lingua = None if is_foreign else self._ask_lingua(sentence, language)
+        own = own_script_words(language.scripts).findall(sentence)
+        by_lingua = None if is_foreign else self._judges[language.code].judge(own)
         return _Sentence(
             is_foreign=is_foreign or by_lingua is False,
-            is_sure=by_lingua is not None,
+            is_sure=bool(by_lingua),
+            unsure_words=() if by_lingua else tuple(own),
             num_words=num_words,
             foreign_words=frozenset(known),
+            weak_words=frozenset(word.text for word in lower_case if word.is_weak),
         )
-
-    def _is_mostly_latin(self, words: Sequence[str], num_own: int) -> bool:
-        """Return whether a sentence has more Latin letters than names explain, or many frequent words with capitals."""
-        distinct = {word.lower() for word in words}  # a name that comes again is still one name
-        num_latin = sum(map(len, distinct))
-        if num_latin + num_own >= MIN_LETTERS and num_own < MIN_SCRIPT_SHARE * (num_latin + num_own):
-            return True
-        return sum(len(word) > 1 and word in self._foreign_words for word in distinct - _UNITS) > MAX_KNOWN_CAPITALS
-
-    def _ask_lingua(self, text: str, language: Language) -> bool | None:
-        """Return whether lingua takes the text for the language, or for another one of its script; None if unsure."""
-        detector = self._detectors[language.code]
-        if detector is None:
-            return _has_own_words(text, language)
-        words = " ".join(_NOT_WORDS.sub(" ", text).split())[:LINGUA_CHARACTERS]
-        num_letters = len(letters_of(language.scripts).findall(words))
-        if num_letters < MIN_LETTERS:
-            return None
-        values = detector.compute_language_confidence_values(words)
-        own = next(value for value in values if value.language == _lingua_language(language.code))
-        needed = MIN_CONFIDENCE if num_letters >= MIN_LETTERS_SURE else MIN_CONFIDENCE_SHORT
-        if own.value >= needed:
-            return True
-        if values[0].value >= needed and own.value <= MAX_OWN_CONFIDENCE:
-            return False
-        # Close relatives share what is not the asked language's.
-        return False if num_letters >= MIN_LETTERS_TOGETHER and own.value <= MAX_OWN_CONFIDENCE_TOGETHER else None
 
 
 def _pieces(sentence: str) -> list[str]:
@@ -223,62 +218,66 @@ def _pieces(sentence: str) -> list[str]:
     return [sentence[start : start + MAX_SENTENCE] for start in range(0, len(sentence), MAX_SENTENCE)]
 
 
-def _is_mixed(num_foreign: int, num_words: float) -> bool:
+def _needs_context(words: Sequence[Word], *, num_own: int, num_strong: int) -> bool:
+    """Return whether a sentence that lingua refuses is too short for that, or has many words of its language."""
+    num_letters = sum(map(len, {word.text.lower() for word in words}))
+    if num_strong == 0 and num_letters < MIN_LETTERS_ALONE:
+        return True
+    return num_strong < 2 and num_own >= MOST_OWN_SHARE * len(words)
+
+
+def _unsure_words(sentences: Sequence[_Sentence]) -> list[str]:
+    """Return the distinct words of the unsure sentences, if these are enough of the text to decide about it.
+
+    Names are among them only where no sentence is sure: they must not decide about a text that has other words.
+    """
+    unsure = list(dict.fromkeys(word for sentence in sentences for word in sentence.unsure_words))
+    num_words = sum(sentence.num_words for sentence in sentences)
+    return unsure if len(unsure) >= MIN_UNSURE_SHARE * num_words else []
+
+
+def _is_mostly_other_script(text: str, language: Language) -> bool:
+    """Return whether a text has too few letters of its script, each Latin word counted once."""
+    num_own = language.letter_weight * len(letters_of(language.scripts).findall(text))
+    num_latin = sum(map(len, {word.lower() for word in latin_word().findall(text)}))
+    return num_own + num_latin >= MIN_LETTERS and num_own < MIN_SCRIPT_SHARE * (num_own + num_latin)
+
+
+def _has_foreign_letters(text: str, language: Language, max_share: float) -> bool:
+    """Return whether a text has letters of a third script beyond a slip; each word counts once."""
+    pattern = foreign_letters(language.scripts)
+    if len(pattern.findall(text)) <= MAX_FOREIGN_LETTERS:
+        return False
+    num_foreign = sum(map(len, set(_runs_of(pattern).findall(text))))
+    num_own = language.letter_weight * len(letters_of(language.scripts).findall(text))
+    return num_foreign > MAX_FOREIGN_LETTERS and num_foreign > max_share * num_own
+
+
+@lru_cache
+def _runs_of(letter: re.Pattern[str]) -> re.Pattern[str]:
+    return re.compile(f"(?:{letter.pattern})+")
+
+
+def _is_mixed(num_foreign: int, num_words: int, *, is_sure: bool, has_own: bool) -> bool:
     """Return whether a sentence has one foreign word among few words, or several among many."""
-    share = FOREIGN_SHARE if num_foreign == 1 else MIXED_SHARE
-    return num_foreign > 0 and num_foreign >= share * num_words
+    if num_foreign < 2:
+        return num_foreign == 1 and not is_sure and not has_own and num_foreign >= FOREIGN_SHARE * num_words
+    return num_foreign >= (MIXED_SHARE_SURE if is_sure else MIXED_SHARE) * num_words
+
+
+def _is_mostly_latin(words: Sequence[Word], num_own: int) -> bool:
+    """Return whether a sentence has more Latin letters than belong there, or many words with capitals in a row."""
+    distinct = {word.text.lower() for word in words if word.text.islower() or word.is_strange}
+    num_latin = sum(map(len, distinct))
+    if num_latin + num_own >= MIN_LETTERS and num_own < MIN_SCRIPT_SHARE * (num_latin + num_own):
+        return True
+    known = {word.text.lower() for word in words if word.is_strange} - UNITS
+    return len(known) > MAX_KNOWN_CAPITALS or bool(capital_runs(words))
 
 
 def _is_sprinkled(sentences: Sequence[_Sentence]) -> bool:
     """Return whether single words of other languages are spread over a whole text."""
-    num_foreign = len(frozenset[str]().union(*(sentence.foreign_words for sentence in sentences)))
-    return num_foreign > 1 and num_foreign >= TEXT_SHARE * sum(sentence.num_words for sentence in sentences)
-
-
-def _has_own_words(text: str, language: Language) -> bool | None:
-    """Return whether a text has the frequent words of a language that lingua does not know; None if unsure.
-
-    The result is True if the language has no list of words, or no spaces to find them: its script alone decides.
-    """
-    own_list = own_words(language)
-    if not own_list or not language.has_spaces:
-        return True
-    words = _own_script_words(language.scripts).findall(text.lower())
-    share = sum(word in own_list for word in words) / max(1, len(words))
-    if share >= OWN_SHARE:
-        return True
-    return False if len(words) >= MIN_WORDS and share <= MAX_OWN_SHARE else None
-
-
-@cache
-def _own_script_words(scripts: tuple[Script, ...]) -> re.Pattern[str]:
-    return re.compile(f"[{letter_range(scripts)}{MARKS}]+")
-
-
-def _detector_for(language: Language) -> LanguageDetector | None:
-    """Return the detector that knows the language; None where its script alone decides, or lingua does not know it."""
-    codes = next((_CANDIDATES[script] for script in language.scripts if script in _CANDIDATES), "")
-    if not codes or _lingua_language(language.code) is None:
-        return None
-    return _detector(codes if language.code in codes.split() else f"{codes} {language.code}")
-
-
-@cache
-def _detector(codes: str) -> LanguageDetector:
-    """Load a detector for these languages; all identifiers of a process share it.
-
-    Its models are loaded at once, which takes a second or more, so that the first group does not wait for them.
-    """
-    languages = filter(None, map(_lingua_language, codes.split()))
-    return LanguageDetectorBuilder.from_languages(*languages).with_preloaded_language_models().build()
-
-
-@cache
-def _lingua_language(code: str) -> LinguaLanguage | None:
-    """Return lingua's name of a language; None if lingua does not know it."""
-    try:
-        if len(code) == 2:
-            return LinguaLanguage.from_iso_code_639_1(IsoCode639_1.from_str(code.upper()))
-        return LinguaLanguage.from_iso_code_639_3(IsoCode639_3.from_str(code.upper()))
-    except ValueError:
-        return None
+    strong = frozenset[str]().union(*(sentence.foreign_words for sentence in sentences))
+    weak = frozenset[str]().union(*(sentence.weak_words for sentence in sentences)) - strong
+    num_foreign = len(strong) + len(weak) / 2
+    return num_foreign >= MIN_TEXT_WORDS and num_foreign >= TEXT_SHARE * sum(part.num_words for part in sentences)

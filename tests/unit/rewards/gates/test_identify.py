@@ -10,7 +10,7 @@ from lingua import Language as Lingua
 
 from driver.problems.builtin.generate import builtin_items
 from languages.facts import LANGUAGES, use_own_languages
-from rewards.gates import identify
+from rewards.gates import lingua_judge
 from rewards.gates.identify import LanguageIdentifier
 from tests.models.faithful_texts import ENGLISH, FAITHFUL, TARGETS
 from tests.refusals import raised
@@ -222,25 +222,29 @@ def german_with(
     monkeypatch: pytest.MonkeyPatch, *, own: float, other: float = 0.0
 ) -> tuple[LanguageIdentifier, FixedLingua]:
     fixed = FixedLingua(Lingua.GERMAN, own, other)
-    monkeypatch.setattr(identify, "_detector", lambda codes: fixed)
+    monkeypatch.setattr(lingua_judge, "detector", lambda codes: fixed)
     return LanguageIdentifier(("de",)), fixed
+
+
+def nonsense(num: int) -> str:
+    """Return distinct words of four letters that no language has."""
+    return " ".join(f"zx{first}{second}" for first in "qwvkjx" for second in "qwvkjxzf")[: 5 * num - 1]
 
 
 @pytest.mark.parametrize(
     ("text", "own", "other", "expected"),
     [
-        ("zxqvwkz", 0.0, 1.0, True),  # seven letters: too few for lingua
-        ("zxqvwkzx", 0.0, 1.0, False),  # eight
-        ("zxqvwkzxqvw", 0.0, 0.799, True),  # eleven letters need 0.8
-        ("zxqvwkzxqvw", 0.0, 0.8, False),
-        ("zxqvwkzxqvwk", 0.0, 0.599, True),  # twelve need 0.6
+        ("zxqvwkzxqvw", 0.0, 1.0, True),  # eleven letters: too few for lingua
+        ("zxqvwkzxqvwk", 0.0, 1.0, False),  # twelve
+        ("zxqvwk zxqvwk", 0.0, 1.0, True),  # the same word twice is one word
+        ("zxqvwkzxqvwk", 0.0, 0.599, True),
         ("zxqvwkzxqvwk", 0.0, 0.6, False),
-        ("zxqvwkzxqvwk", 0.15, 0.8, False),  # and at most 0.15 for the asked language
+        ("zxqvwkzxqvwk", 0.15, 0.8, False),  # at most 0.15 for the asked language
         ("zxqvwkzxqvwk", 0.151, 0.8, True),
         ("zxqvwkzxqvwkzxqvwkz", 0.1, 0.5, True),  # 19 letters
         ("zxqvwkzxqvwkzxqvwkzx", 0.1, 0.5, False),  # 20 letters: relatives together
         ("zxqvwkzxqvwkzxqvwkzx", 0.101, 0.5, True),
-        ("zxqvwkz. zxqvwkx", 0.0, 1.0, False),  # two sentences of seven letters are judged together
+        ("zxqvwk. zxqvwx", 0.0, 1.0, False),  # two sentences of six letters are judged together
     ],
 )
 def test_lingua_needs_letters_and_confidence_to_refuse(
@@ -250,20 +254,39 @@ def test_lingua_needs_letters_and_confidence_to_refuse(
     assert identifier.is_in(text, "de") is expected
 
 
-# One English word of six is a loan word only where lingua is sure of the others.
+# One English word is refused where lingua is not sure of the sentence, has no word of German, and it is one of five.
 @pytest.mark.parametrize(
     ("text", "own", "expected"),
     [
-        ("zx zx zx zx z at", 0.799, False),  # eleven letters need 0.8
-        ("zx zx zx zx z at", 0.8, True),
-        ("zx zx zx zx zx at", 0.599, False),  # twelve need 0.6
-        ("zx zx zx zx zx at", 0.6, True),
-        ("zx zx zx zx at", 1.0, False),  # one of five
-        ("z z z z z at", 1.0, False),  # seven letters: too few for lingua
-        ("z z zx z z at", 1.0, True),
+        (f"{nonsense(4)} at", 0.599, False),
+        (f"{nonsense(4)} at", 0.6, True),
+        (f"{nonsense(5)} at", 0.599, True),
+        (f"{nonsense(3)} ist at", 0.599, True),
     ],
 )
-def test_lingua_needs_letters_and_confidence_to_accept(
+def test_one_word_decides_nothing_against_lingua(
+    monkeypatch: pytest.MonkeyPatch, text: str, own: float, expected: bool
+) -> None:
+    identifier, _ = german_with(monkeypatch, own=own)
+    assert identifier.is_in(text, "de") is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "expected"),
+    [
+        (f"{nonsense(3)} at zxww at", 1.0, False),  # 2 of 6 words
+        (f"{nonsense(5)} at zxww at", 1.0, False),  # 2 of 8, 0.25
+        (f"{nonsense(6)} at ist at", 1.0, True),  # 2 of 9
+        (f"{nonsense(12)} at ist at ist", 0.5, False),  # 2 of 16, 0.125, where lingua is not sure
+        (f"{nonsense(13)} at ist at ist", 0.5, True),
+        (f"{nonsense(13)} At at At ist", 1.0, False),  # three in a row, with capitals or without
+        (f"{nonsense(13)} At, at, At ist", 1.0, True),  # not in a row
+        (f"Mia {nonsense(3)}", 1.0, True),
+        (f"Mark {nonsense(3)} Will zxww May zxwv", 1.0, True),  # names
+        (f"{nonsense(2)} 12 apples + 3 oranges", 0.5, True),  # units
+    ],
+)
+def test_words_of_another_language_are_refused_by_their_share_and_in_a_row(
     monkeypatch: pytest.MonkeyPatch, text: str, own: float, expected: bool
 ) -> None:
     identifier, _ = german_with(monkeypatch, own=own)
@@ -273,51 +296,40 @@ def test_lingua_needs_letters_and_confidence_to_accept(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("zx zx zx zx at", False),  # 1 of 5 words, 0.2
-        ("zx zx zx zx zx at", True),
-        ("zx " * 14 + "at at", False),  # 2 of 16, 0.125
-        ("zx " * 15 + "at at", True),
-        ("zx " * 70 + "at " * 10, False),  # 10 of 80
-        ("zx " * 73 + "at " * 10, True),
-        ("zx " * 6 + "at. " + "zx " * 58 + "by.", False),  # 2 different ones of 66 words of a text, 0.03
-        ("zx " * 6 + "at. " + "zx " * 59 + "by.", True),
-        ("zx " * 6 + "at. " + "zx " * 30 + "at.", True),  # the same one twice
-        ("zx Zx Zx zx zx at zx", False),  # names are no words: 1 of 5
-        ("zx Zx zx zx zx at zx", True),
-        ("Zx zx zx zx zx at", False),  # also at the start, where lingua's words don't know it
-        ("zx zx zx zx At", True),  # an English word with a capital inside a sentence is a name
-        ("zx At zx zx zx", True),
-        ("At zx zx zx zx", False),  # at its start it is none
-        ("At zx zx zx zx zx", True),
+        (f"{nonsense(6)} at. " + "zxkk " * 58 + "by.", False),  # 2 different ones of 66 words of a text, 0.03
+        (f"{nonsense(6)} at. " + "zxkk " * 59 + "by.", True),
+        (f"{nonsense(6)} at. " + "zxkk " * 30 + "at.", True),  # the same one twice
+        (f"{nonsense(6)} 5 children. {nonsense(6)} 5 pounds. {nonsense(6)} 5 birds.", True),  # units count half
+        (f"{nonsense(6)} 5 children. {nonsense(6)} 5 pounds. {nonsense(6)} 5 birds. {nonsense(6)} (house).", False),
     ],
 )
-def test_words_of_another_language_are_refused_by_their_share(
+def test_words_of_another_language_spread_over_a_text_are_refused(
     monkeypatch: pytest.MonkeyPatch, text: str, expected: bool
 ) -> None:
     identifier, _ = german_with(monkeypatch, own=1.0)
     assert identifier.is_in(text, "de") is expected
 
 
-# Lingua says Latin to all; a quarter of the words need no lingua.
+# Lingua says Latin to all.
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("und zxqv zxqv zxqv", True),
-        ("und zxqv zxqv zxqv zxqv", False),
-        ("und und" + " zxqv" * 6, True),
-        ("und " * 10 + "zxqv " * 30, True),
-        ("und " * 10 + "zxqv " * 31, False),
-        ("zxqv zxqv", False),
+        (f"dann wird {nonsense(6)}", True),  # 2 of 8 words are German alone: lingua isn't asked
+        (f"dann wird {nonsense(7)}", False),
+        (f"wird {nonsense(3)}", False),  # one is not enough
+        (f"dann wird zwischen {nonsense(3)}", True),
     ],
 )
-def test_a_quarter_of_frequent_words_is_enough(monkeypatch: pytest.MonkeyPatch, text: str, expected: bool) -> None:
+def test_frequent_words_of_the_language_alone_need_no_lingua(
+    monkeypatch: pytest.MonkeyPatch, text: str, expected: bool
+) -> None:
     identifier, _ = german_with(monkeypatch, own=0.0, other=1.0)
     assert identifier.is_in(text, "de") is expected
 
 
 def test_lingua_reads_four_hundred_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     identifier, fixed = german_with(monkeypatch, own=1.0)
-    assert identifier.is_in("zxq " * 120, "de")
+    assert identifier.is_in("".join(f"zx{chr(97 + n // 26)}{chr(97 + n % 26)}zx " for n in range(70)), "de")
     assert [len(text) for text in fixed.texts] == [400]
 
 
@@ -335,16 +347,16 @@ def test_lingua_reads_four_hundred_characters(monkeypatch: pytest.MonkeyPatch) -
         ("zh", "苹" * 5 + " km kg", True),  # units
         ("zh", "苹" * 66 + " zx zxq zxv", True),
         ("zh", "苹" * 66 + " zx zxq zxv zxw", False),  # more than three
-        ("zh", "苹" * 8 + "ZXQVWKZXQVWK", True),  # 8 of 20 letters, 0.4
-        ("zh", "苹" * 7 + "ZXQVWKZXQVWK", False),
-        ("zh", "苹" * 39 + "ZXQVWK" * 10 + "Z", False),  # 39 of 100
-        ("zh", "苹" * 7 + "ZXQVWK ZXQVWK Zxqvwk", True),  # a name that comes again is one name
-        ("zh", "苹苹ZXQVW", True),  # seven letters: too few
-        ("zh", "苹苹ZXQVWK", False),
+        ("zh", "苹" * 3 + "。ZXQVWKZXQVWK", True),  # 3 letters that count 2.83 each, of 20.49
+        ("zh", "苹" * 2 + "。ZXQVWKZXQVWK", False),  # a text of names alone
+        ("zh", "苹" * 3 + " Zxqvwk Zxqvwk Zxqvwk", True),  # a name that comes again is one name
+        ("zh", "苹" * 40 + " Zxqa Zxqb Zxqc Zxqd", True),  # four capitalised words in a row are names
+        ("zh", "苹" * 40 + " Zxqa Zxqb Zxqc Zxqd Zxqe", False),
+        ("zh", "苹" * 40 + " Zxqa, Zxqb, Zxqc, Zxqd, Zxqe", True),
         ("zh", "苹" * 40 + " The And For", True),  # three words of languages behind capitals
         ("zh", "苹" * 40 + " The And For Not", False),
         ("zh", "苹" * 40 + " The And For At", False),
-        ("zh", "苹" * 40 + " The And For KM A", True),  # neither units nor single letters count
+        ("zh", "苹" * 40 + " The And For, KM A", True),  # neither units nor single letters count
         ("zh", f"{'苹' * 48} and。{'苹' * 48} for", False),  # 2 different ones of 66 words of a text, 0.03
         ("zh", f"{'苹' * 48} and。{'苹' * 50} for", True),
         ("zh", f"{'苹' * 48} and。{'苹' * 48} and", True),  # the same one twice
@@ -360,7 +372,7 @@ def test_latin_words_in_another_script_have_limits(code: str, text: str, expecte
 # Four words are too many for a sentence; the fourth begins just before and just behind its 500th character.
 @pytest.mark.parametrize(("start", "expected"), [(498, False), (499, True), (500, True)])
 def test_a_sentence_is_checked_in_pieces_of_five_hundred_characters(start: int, expected: bool) -> None:
-    text = f"zx {'苹' * 100} zx {'苹' * 100} zx ".ljust(start, "苹") + "zx" + "苹" * 300
+    text = f"zxa {'苹' * 100} zxb {'苹' * 100} zxc ".ljust(start, "苹") + "zx" + "苹" * 300
     assert LanguageIdentifier(("zh",)).is_in(text, "zh") is expected
 
 
@@ -374,14 +386,14 @@ def test_text_beyond_the_first_fifty_thousand_characters_is_not_read(start: int,
     ("text", "own", "expected"),
     [
         ("абвгдеж. абвгдез", 0.0, False),  # two sentences of seven letters are judged together
-        ("абвгдежз. абвгдежщ", 1.0, True),
+        ("абвгдежзабвг. абвгдежщабвг", 1.0, True),
     ],
 )
 def test_short_sentences_of_another_script_are_checked_together(
     monkeypatch: pytest.MonkeyPatch, text: str, own: float, expected: bool
 ) -> None:
     fixed = FixedLingua(Lingua.RUSSIAN, own, 1 - own)
-    monkeypatch.setattr(identify, "_detector", lambda codes: fixed)
+    monkeypatch.setattr(lingua_judge, "detector", lambda codes: fixed)
     assert LanguageIdentifier(("ru",)).is_in(text, "ru") is expected
     assert len(fixed.texts) == (1 if own == 0 else 2)  # what lingua was sure of is not asked again
 
@@ -405,7 +417,7 @@ def unknown_to_lingua() -> Iterator[LanguageIdentifier]:
         ("und " + "zxqv " * 19, False),  # 1 of 20, 0.05
         ("und und zxqv zxqv zxqv zxqv zxqv at", True),  # 2 of 8, 0.25: a loan word beside them is none of another's
         ("UND und zxqv zxqv zxqv zxqv zxqv at", True),
-        ("und und zxqv zxqv zxqv zxqv zxqv zxqv at", False),
+        ("und und zxqv zxqv zxqv zxqv zxqv zxqv at", True),  # unsure, and one word of nine
     ],
 )
 def test_frequent_words_decide_for_a_language_that_lingua_does_not_know(
@@ -424,7 +436,7 @@ def test_without_words_to_find_the_script_decides(facts: dict[str, object]) -> N
 def test_lingua_chooses_among_relatives_and_the_asked_language(monkeypatch: pytest.MonkeyPatch) -> None:
     use_own_languages([LANGUAGES["de"].model_copy(update={"code": "tr"})])
     asked: list[str] = []
-    monkeypatch.setattr(identify, "_detector", asked.append)
+    monkeypatch.setattr(lingua_judge, "detector", asked.append)
     LanguageIdentifier(("de", "tr", "ru", "zh"))
     use_own_languages(())
     latin, with_turkish, cyrillic = (codes.split() for codes in asked)

@@ -33,23 +33,23 @@ KATAKANA = "アイウエオカキクケコサシスセソタチツテト"
     [
         ("漢" * 7, True),  # too short to judge
         ("漢" * 8, False),
-        ("漢" * 13 + "あ" * 7, True),  # 7 of 20 letters are kana, 0.35
-        ("漢" * 14 + "あ" * 6, False),
-        ("漢" * 33 + "あ" * 17, False),  # 0.34
-        ("漢" * 13 + "あ" * 7 + "の" * 10, True),  # the の are left out of both
-        ("漢" * 14 + "あ" * 6 + "の" * 10, False),
-        ("ア" * 21 + "あ" * 9, True),  # 21 of 30 letters are katakana, 0.7
-        ("ア" * 22 + "あ" * 8, False),
+        ("漢" * 19 + "ああ", False),  # 2 of 21 letters
+        ("漢" * 18 + "ああ", True),  # 0.1, in a text of fewer than 24 letters
+        ("漢" * 20 + "ああああ", False),
+        ("漢" * 18 + "あ" * 6, True),  # 6 of 24 letters are kana, 0.25
+        ("漢" * 25 + "あ" * 8, False),
+        ("漢" * 18 + "あ" * 6 + "の" * 10, True),  # the の are left out of both
+        ("漢" * 19 + "あ" * 5 + "の" * 10, False),
+        ("アイウエオカキ" * 3 + "あ" * 9, True),  # 21 of 30 letters are katakana, 0.7
+        ("アイウエオカキ" * 3 + "ア" + "あ" * 8, False),
+        ("ジェットコースター あ " * 8, True),  # a word that comes again is one word
         ("ア" * 18 + "あ" * 5, True),  # 23 letters: too few to judge by katakana
         ("ア" * 18 + "あ" * 6, False),
         (KATAKANA[:15] + "。" + "あ" * 9, True),  # fewer than 16 letters without hiragana
-        (KATAKANA[:16] + "。" + "あ" * 8, False),
-        (KATAKANA[:16] + "。" + "あ" * 32, True),  # 16 of 48 letters, a third
-        (KATAKANA[:17] + "。" + "あ" * 31, False),
+        (KATAKANA[:16] + "。" + "あ" * 10, False),
+        (KATAKANA[:18] + "。" + "あ" * 12, True),  # 18 of 30 letters, 0.6
+        (KATAKANA[:19] + "。" + "あ" * 12, False),
         (f"{KATAKANA[:9]} \n" * 3 + "あ" * 12, True),  # one word of 9 letters, three times
-        (f"{KATAKANA[:9]} \n{KATAKANA[9:18]} \n" + "あ" * 12, False),  # two words
-        (f"{KATAKANA[:8]}。" * 2 + "あ" * 12, False),  # without a blank between them two words are one
-        (f"{KATAKANA[:9]}の 。{KATAKANA[9:18]} 。" + "あ" * 14, False),  # の alone is no hiragana
     ],
 )
 def test_japanese_has_kana_and_hiragana_all_over(text: str, expected: bool) -> None:
@@ -61,13 +61,14 @@ def test_japanese_has_kana_and_hiragana_all_over(text: str, expected: bool) -> N
     [
         ("们这は", False),  # two characters that Japanese does not write
         ("们这说は", True),  # three
-        ("漢" * 7, False),  # too short to judge
-        ("漢" * 8, True),
-        ("漢" * 9 + "あ", False),  # 1 of 10 letters is kana, 0.1
-        ("漢" * 10 + "あ", True),
+        ("漢" * 7 + "们", True),  # a word of Chinese: from eight letters on
+        ("漢" * 6 + "们", False),
+        ("漢" * 11, False),  # a term, such as 小数点以下四捨五入
+        ("漢" * 12, True),
+        ("漢" * 17 + "ああ", False),  # 2 of 19 letters are kana
         ("漢" * 19 + "ああ", True),  # 2 of 21
-        ("漢" * 9 + "あ、" + "漢" * 7, False),  # clause by clause
-        ("漢" * 7 + "あ、" + "漢" * 8, True),
+        ("漢" * 11 + "あ、" + "漢" * 11, True),  # clause by clause: 1 of 12 letters
+        ("平均年齢計算 = (合計年齢計算 + 合計年齢計算) ÷ 人数", False),  # terms of an equation are clauses
         ("ニ" * 20, False),
     ],
 )
