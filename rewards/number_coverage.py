@@ -6,13 +6,14 @@ compared, not spellings: digits of any script and grouping, and small numbers th
 
 import re
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from languages.facts import known_language
 from languages.language import Language
 from rewards.answers.equations import true_share
-from rewards.answers.numbers import find_numbers, fold
+from rewards.answers.numbers import NumberSpan, find_numbers, fold
 from rewards.reading import PIVOT_LANGUAGE, Reading
 
 FREE_WORDS = 2
@@ -44,8 +45,8 @@ def number_coverage(reading: Reading) -> float:
     "Step 2:") don't count. A reference without numbers requires none: the F1 is 1 for a reasoning without numbers in
     digits, else lower, the larger the share of its numbers that the reference lacks.
     """
-    response = find_text_numbers(reading.reasoning, reading.task.language)
     reference = _reference_numbers(reading.task.reference_reasoning)
+    response = find_text_numbers(reading.reasoning, reading.task.language, likely=reference.digits)
     covered = (coverage(_once(response), _once(reference)) + coverage(response, reference)) / 2
     return covered * true_share(reading.reasoning, reading.task.language)
 
@@ -57,8 +58,8 @@ def coverage(response: Numbers, reference: Numbers) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def find_text_numbers(text: str, language: str) -> Numbers:
-    """Return the numbers of a text in a language.
+def find_text_numbers(text: str, language: str, *, likely: Container[str] = ()) -> Numbers:
+    """Return the numbers of a text in a language. Of two readings ("7,425") the one that is `likely` counts, if one is.
 
     Raises:
         ValueError: the language is unknown.
@@ -71,9 +72,15 @@ def find_text_numbers(text: str, language: str) -> Numbers:
     words = [] if pattern is None else pattern.findall(folded.lower())
     values = known.small_numbers
     return Numbers(
-        digits=Counter(span.value.removeprefix("-") for span in spans),
+        digits=Counter(_reading(span, likely).removeprefix("-") for span in spans),
         words=Counter(str(values[word]) for word in words),
     )
+
+
+def _reading(number: NumberSpan, likely: Container[str]) -> str:
+    if number.other is not None and number.value not in likely and number.other in likely:
+        return number.other
+    return number.value
 
 
 @lru_cache(maxsize=256)

@@ -26,9 +26,12 @@ _GAP = re.compile(
     rf"(?P<operator>[-+*×·⋅∙÷/=≈−–]|(?<=\s)[x:](?=\s)){_CURRENCY}"
 )
 _BREAK = re.compile(r"[\n()\[\]{}%]")
-# Signs before the first or after the last number of a chain: that side is only a part of the equation.
+# Signs before the first or after the last number of a chain: that side is only a part of the equation. So is a number
+# whose unit runs on to another number, as in "36 / 2 = 1試合あたり18" (18 a game).
 _BEFORE = re.compile(rf"[-+*×·⋅∙÷/−–^√]{_CURRENCY}$")
-_AFTER = re.compile(rf"[^\W\d_](?!\w)|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%^²³!]")
+_AFTER = re.compile(
+    rf"[^\W\d_](?!\w)|[^\W\d_]{{1,16}}\d|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%^²³!]"
+)
 _LEADING_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
 
 

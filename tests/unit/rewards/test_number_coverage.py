@@ -143,3 +143,9 @@ def test_mgsm_exemplars_are_whole_in_every_language_and_every_changed_number_cos
 )
 def test_two_values_in_words_that_the_reference_lacks_are_free(words: str, worth: float) -> None:
     assert covered(f"5; 6; 11 {words}", "5; 6; 11") == pytest.approx(worth)
+
+
+def test_of_two_readings_the_references_counts() -> None:
+    assert find_text_numbers("Son 7,425 dólares.", "es").digits == {"7.425": 1}
+    assert find_text_numbers("Son 7,425 dólares.", "es", likely={"7425"}).digits == {"7425": 1}
+    assert find_text_numbers("Son 7,425 dólares.", "es", likely={"7.425", "7425"}).digits == {"7.425": 1}

@@ -139,3 +139,8 @@ def test_results_are_rounded_to_a_hundredth(text: str, share: float) -> None:
 )
 def test_what_is_an_equation_and_what_it_comes_to(text: str, share: float) -> None:
     assert true_share(text, "en") == pytest.approx(share)
+
+
+def test_a_unit_that_runs_on_to_another_number_is_no_result() -> None:
+    assert true_share("36 / 2 = 1試合あたり18", "ja") == 1
+    assert true_share("36 / 2 = 19試合", "ja") == 0

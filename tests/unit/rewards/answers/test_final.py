@@ -331,6 +331,11 @@ def test_the_only_number_of_a_sentence_of_three_hundred_characters_is_its_answer
     assert final_answer(f"The answer is {'q' * letters} 18.", "en") == value
 
 
+@pytest.mark.parametrize(("letters", "value"), [(8, "18"), (9, "20")])
+def test_one_word_of_eight_letters_before_a_number_is_no_sentence(letters: int, value: str) -> None:
+    assert final_answer(f"Answer: {'q' * letters} 18 left from 20.", "en") == value
+
+
 @pytest.mark.parametrize(("letters", "value"), [(40, "20"), (41, None)])
 def test_behind_a_label_the_last_number_has_at_most_forty_letters_behind_it(letters: int, value: str | None) -> None:
     assert final_answer(f"Answer: {'q' * 60} 18, so 20 {'q' * letters}.", "en") == value
