@@ -128,6 +128,8 @@ class Language(BaseModel):
     """Words that multiply the number behind them, by their value, lower case."""
     halves: Words = ()
     """Words behind a number that add a half ("and a half"), lower case."""
+    halves_before: Words = ()
+    """The same before the number."""
     minus_words: Words = ()
     """Words for a minus before a number, lower case."""
     abbreviations: Words = ()

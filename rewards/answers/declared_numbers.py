@@ -32,7 +32,7 @@ _COMPUTATION = re.compile(
 _EQUALS = re.compile(r"[=≈]|\\approx\b")
 # After a number's digits: it is a factor ("2x", "3\sqrt{2}", "2^5") or a side of a ratio ("3:2"), not the answer.
 _GOES_ON = re.compile(
-    r"\s?(?:\\(?:sqrt|pi|times|cdot|log|ln|sin|cos|tan)|[√π]|\^(?!\{?\\circ)|:\s?\d)|[abciknpqrtu-zKM](?![^\W\d_])"
+    r"_\d|\s?(?:\\(?:sqrt|pi|times|cdot|log|ln|sin|cos|tan)|[√π]|\^(?!\{?\\circ)|:\s?\d)|[abciknpqrtu-zKM](?![^\W\d_])"
 )
 _LIST_ITEM = re.compile(r"[.)][^\S\n]{1,3}[^\W\d]")
 # Before digits that are an exponent, an index or part of a name: "m^2", "x_1", "CO2".
@@ -50,7 +50,7 @@ def declared_numbers(folded: str, mark: Mark, language: Language) -> list[Number
     "format" checks that text.
     """
     number = find_han_number(folded, language, mark.opened, mark.stop)
-    number = number or find_number(folded, language, mark.opened, mark.stop)
+    number = number or find_number(folded, language, _with_currency(folded, mark), mark.stop)
     if number is None or _is_list_item(folded, mark, number):
         return []
     is_equation = mark.is_box and _EQUALS.search(folded, number.end, mark.stop)
@@ -65,6 +65,12 @@ def declared_numbers(folded: str, mark: Mark, language: Language) -> list[Number
         return []
     further = _further_number(folded, numbers[-1], mark, language)
     return numbers if further is None else [*numbers, further]
+
+
+def _with_currency(folded: str, mark: Mark) -> int:
+    """Return where the content starts with its currency sign, which may be taken for a formula's opening."""
+    is_currency = mark.opened > mark.content and folded[mark.opened - 1] in "$€£¥"
+    return mark.opened - 1 if is_currency else mark.opened
 
 
 def has_words(lead: str, language: Language) -> bool:

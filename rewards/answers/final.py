@@ -36,6 +36,7 @@ MAX_WORDS = 60
 _MATHEMATICS = re.compile(r"[\s:*_]{0,9}(?:\$\$?([^$\n]{1,99})\$|\\\(([^\n]{1,99}?)\\\)|\\\[([^$]{1,99}?)\\\])")
 _MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox)\{([^{}]*)\}|\\[()\[\]]|[*_$`\"«»“”„「」{}<>]")
 _LIST = re.compile(r"[\s:*_$]{0,9}((?:\\left)?[(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])")
+_AMOUNT = re.compile(r"[\s:*_]{0,9}\\?[$€£¥]\s?\d[\d.,]{0,19}[kKMmB](?!\w)")  # "$5k" is no product
 _BRACKETED = str.maketrans("", "", "()[]")
 _EDGES = " \t\r\n.,;:!?。।、，'’‘"
 _RATIO = re.compile(r"\d{1,9}(?:\s?:\s?\d{1,9}){1,3}")
@@ -298,6 +299,8 @@ def _declared(mark: Mark, value: str, kind: Kind, end: int, *, is_direct: bool =
 
 def _expression(folded: str, mark: Mark) -> str | None:
     """Return the symbolic answer that a mark declares: the formula in LaTeX's dollars, else the whole content."""
+    if _AMOUNT.match(folded, mark.content, mark.stop):
+        return None
     inline = _MATHEMATICS.match(folded, mark.content, mark.stop)
     if inline is not None:
         return as_expression(next(group for group in inline.groups() if group).strip(_EDGES))

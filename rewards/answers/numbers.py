@@ -200,6 +200,8 @@ def _span(
             worth *= before.factor
         if (end := half_behind(folded, position, stop, language)) is not None:
             worth, position = worth + Fraction(1, 2), end
+        elif before.is_half_more:
+            worth += Fraction(1, 2)
         found.append(canonical(-worth if is_negative else worth))
     percent = percent_behind(folded, position, stop, language)
     return NumberSpan(

@@ -34,6 +34,7 @@ class Before:
     factor: int = 1
     is_negative: bool = False
     is_percent: bool = False
+    is_half_more: bool = False
 
 
 def apply_scales(
@@ -76,6 +77,8 @@ def read_before(folded: str, start: int, language: Language) -> Before:
     before = folded[max(0, start - LONGEST_WORD) : start].rstrip().lower()
     if before.endswith(composed(language.percents_before)):
         return Before(start=start, is_percent=True)
+    if _last_word(before, composed(language.halves_before), language) is not None:
+        return Before(start=start, is_half_more=True)
     if (word := _last_word(before, composed(language.minus_words), language)) is not None:
         place = len(folded[:start].rstrip()) - len(word)
         phrases = tuple(hedge for hedge in composed(language.hedges) if hedge.endswith(f" {word}"))
