@@ -32,6 +32,7 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
         max_prompt_tokens=engine.max_model_len - engine.max_response_tokens,
         inputs=TemplateInputs.of(engine, config.run),
     )
+    prompter.check_template(section)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return prompter, pad if isinstance(pad, int) else 0
 

@@ -103,10 +103,9 @@ class Prompter:
         prompt = self.template.render(chat, section="policy", is_open=True)
         whole = self.template.render([*chat, {"role": "assistant", "content": answer}], section="policy", is_open=False)
         turn = whole.removeprefix(prompt).rstrip() if whole.startswith(prompt) else answer
-        token_ids = self._tokenizer.encode(turn, add_special_tokens=False)
+        token_ids = self.template.encode(turn)
         if end in token_ids:
-            after_last = len(token_ids) - token_ids[::-1].index(end)
-            return tuple(token_ids[:after_last])
+            return token_ids[: len(token_ids) - token_ids[::-1].index(end)]
         return (*token_ids, end)
 
     def messages(self, question: str, language: Language) -> list[dict[str, str]]:
@@ -116,6 +115,15 @@ class Prompter:
             chat.append({"role": "user", "content": _ask(example.question, language)})
             chat.append({"role": "assistant", "content": _solve(example, language)})
         return [*chat, {"role": "user", "content": _ask(question, language)}]
+
+    def check_template(self, section: str) -> None:
+        """Check that the chat template of a section writes all messages of a prompt.
+
+        Raises:
+            BadInput: it leaves one out.
+        """
+        system = ["system"] if self._system else []
+        self.template.check_keeps([*system, *("user", "assistant") * self._num_exemplars, "user"], section=section)
 
     def _examples_in(self, language: Language) -> Sequence[WorkedExample]:
         examples = self._exemplars.get(language.code, ())[: self._num_exemplars]
@@ -129,7 +137,7 @@ class Prompter:
 
     def _encode(self, question: str, language: Language, section: str) -> tuple[int, ...]:
         text = self.template.render(self.messages(question, language), section=section, is_open=True)
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+        return self.template.encode(text)
 
     def _check_length(self, token_ids: tuple[int, ...], what: str, section: str) -> None:
         if len(token_ids) > self._max_prompt_tokens:

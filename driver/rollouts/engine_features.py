@@ -235,7 +235,7 @@ def translation_prompt(tokenizer: "PreTrainedTokenizerBase", inputs: TemplateInp
         )
         chat = [{"role": "user", "content": f"{wanted}\n\n{text}"}]
         rendered = template.render(chat, section="pivot", is_open=True)
-        return tuple(cast("list[int]", tokenizer.encode(rendered, add_special_tokens=False)))
+        return template.encode(rendered)
 
     return encode
 

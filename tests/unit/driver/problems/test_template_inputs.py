@@ -58,8 +58,8 @@ def test_the_date_is_part_of_the_template_that_writes_it_and_of_its_references(t
     made = {day: a_pivot(text + TEMPLATE, day) for day in (MAY, JUNE)}
     assert {day: prompter.template.day for day, prompter in made.items()} == {MAY: MAY, JUNE: JUNE}
     sampling = PivotSampling(fingerprint="pivot", max_tokens=8, temperature=0.0, seed=1)
-    keys = [sampling.key(prompter.reference_prompt("1 + 1?")) for prompter in (*made.values(), a_pivot(text, MAY))]
-    assert len(set(keys[:2])) == (2 if expected != "[04]" else 1)  # only the day of the month, which both share
+    keys = [sampling.key(prompter.reference_prompt("1 + 1?")) for prompter in made.values()]
+    assert len(set(keys)) == (2 if expected != "[04]" else 1)  # only the day of the month, which both share
 
 
 @pytest.mark.parametrize(("text", "expected"), UNDATED.values(), ids=UNDATED.keys())
@@ -77,8 +77,8 @@ def a_pivot(text: str, day: date) -> Prompter:
 
 
 def test_a_date_of_the_users_own_goes_before_that_of_the_run() -> None:
-    assert written(CALLS_CLOCK, day=MAY, date_string="1 Jan 2000") == "[1 Jan 2000]"
-    assert written("[{{ date_string }}]", day=MAY, date_string="1 Jan 2000") == "[1 Jan 2000]"
+    for text in (CALLS_CLOCK, "[{{ date_string }}]"):
+        assert written(text + TEMPLATE, day=MAY, date_string="1 Jan 2000").startswith("[1 Jan 2000]")
 
 
 @pytest.mark.parametrize(
