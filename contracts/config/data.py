@@ -1,7 +1,7 @@
 """Define the config sections of the problems: what is learned from, what is evaluated on, and how a problem is
 asked."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -212,11 +212,30 @@ EvaluationConfig: TypeAlias = Annotated[
 # --- [prompt], [audit] -----------------------------------------------------------------------------------------------
 
 
+class Exemplar(Section):
+    """A worked example of the user's own."""
+
+    question: str = Field(min_length=1)
+    """A problem, without prefix and instruction."""
+    solution: str = Field(min_length=1)
+    """Its solution, as a response should be written, with the answer declared."""
+
+
 class PromptConfig(Section):
-    """The system message and the worked examples that precede a question."""
+    """How a question is asked: the system message, worked examples, and the words around the question."""
 
     num_exemplars: int = Field(default=0, ge=0, le=8)
-    """Worked examples before the policy's question, in its language, from the built-in problems; never a test item."""
+    """Worked examples before the policy's question, in its language: those of `exemplars`, else from the built-in
+    problems; never a test item."""
+    exemplars: Mapping[str, tuple[Exemplar, ...]] = Field(default_factory=dict)
+    """Worked examples of your own by language, each with `question` and `solution` (data.md)."""
+    instructions: Mapping[str, str] = Field(default_factory=dict)
+    """Instruction after the question by language, in place of the language file's; "en" is also the pivot's."""
+    question_prefixes: Mapping[str, str] = Field(default_factory=dict)
+    """Text before the question by language, in place of the language file's; may be empty."""
+    closing: Literal["language", "boxed"] = "language"
+    """How an answer is asked for: in the closing sentence of the language file, or in `\\boxed{}`. An instruction of
+    your own says it in its own words."""
     system: str | None = None
     """System message for policy and pivot, sent as it is. Left out: no system message."""
 

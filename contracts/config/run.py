@@ -89,6 +89,9 @@ class Config(Section):
             ("audit", audited),
         ):
             check_languages(codes, f"{section}.languages", known=known)
+        prompt = self.prompt
+        for key in ("exemplars", "instructions", "question_prefixes"):
+            check_languages(tuple(getattr(prompt, key)), f"prompt.{key}", known=known)
         return self
 
     @model_validator(mode="after")

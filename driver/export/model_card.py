@@ -30,6 +30,7 @@ from contracts.model_names import is_path, name_and_revision
 from contracts.paths import absolute
 from driver.calibration import read_calibration
 from driver.names import on_one_line
+from driver.problems.wording import Wording
 from driver.report.results import compare, verdict
 from driver.report.run_record import RunRecord, read_run
 from driver.templates import render
@@ -99,7 +100,7 @@ def model_card(config: Config, facts: CardFacts) -> str:
         first_reward=first_reward,
         last_reward=last_reward,
         first_language=first_language,
-        user_content=_user_content(first_language.question_prefix, first_language.instruction),
+        user_content=_user_content(Wording.of(config.prompt, first_language)),
         licence_notes=_licence_notes(config),
         shown=shown,
         plain=plain,
@@ -200,10 +201,9 @@ def _source(data: DataConfig | EvaluationConfig) -> str:
             return f"the file {in_code(data.path)}"
 
 
-def _user_content(question_prefix: str, instruction: str) -> str:
+def _user_content(wording: Wording) -> str:
     """Return a Python expression for a user's message about `question`."""
-    space = "" if question_prefix.endswith("：") else " "
-    return f"{question_prefix + space!r} + question + {chr(10) * 2 + instruction!r}"
+    return f"{wording.before_question!r} + question + {wording.after_question!r}"
 
 
 def _licence_notes(config: Config) -> list[str]:

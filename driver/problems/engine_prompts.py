@@ -25,10 +25,11 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
     tokenizer = load_tokenizer(
         engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
     )
+    builtin = tuple(code for code in languages if code not in config.prompt.exemplars)
     prompter = Prompter(
         tokenizer,
         config.prompt.model_copy(update={"num_exemplars": num}),
-        exemplars=worked_examples(tuple(languages), num=num, levels=levels),
+        exemplars=worked_examples(builtin, num=num, levels=levels),
         max_prompt_tokens=engine.max_model_len - engine.max_response_tokens,
         inputs=TemplateInputs.of(engine, config.run),
     )

@@ -6,9 +6,9 @@ stops there, so it could have drawn exactly these tokens.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from contracts.config.data import PromptConfig
+from contracts.config.data import Exemplar, PromptConfig
 from contracts.errors import BadInput
 from contracts.model_names import name_and_revision
 from contracts.paths import absolute
@@ -17,6 +17,7 @@ from contracts.user_files import guarded, read_user_text
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
 from driver.problems.chat_template import ChatTemplate
 from driver.problems.template_inputs import TemplateInputs
+from driver.problems.wording import Wording, WorkedExample
 from languages.facts import LANGUAGES
 from languages.language import Language
 
@@ -24,19 +25,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _SHOWN = 60  # characters of a question that a message repeats
-
-
-class WorkedExample(Protocol):
-    """A problem with its solution, both in one language."""
-
-    @property
-    def question(self) -> str: ...
-
-    @property
-    def steps(self) -> Sequence[str]: ...
-
-    @property
-    def answer(self) -> str: ...
 
 
 class Prompter:
@@ -57,6 +45,7 @@ class Prompter:
         """
         self._tokenizer = tokenizer
         self.template = ChatTemplate(tokenizer, inputs)
+        self._config = config
         self._system = config.system
         self._num_exemplars = config.num_exemplars
         self._exemplars = exemplars
@@ -110,11 +99,12 @@ class Prompter:
 
     def messages(self, question: str, language: Language) -> list[dict[str, str]]:
         """Return the chat: the system message if any, worked examples as earlier turns, and the question."""
+        wording = Wording.of(self._config, language)
         chat = [{"role": "system", "content": self._system}] if self._system else []
         for example in self._examples_in(language):
-            chat.append({"role": "user", "content": _ask(example.question, language)})
-            chat.append({"role": "assistant", "content": _solve(example, language)})
-        return [*chat, {"role": "user", "content": _ask(question, language)}]
+            chat.append({"role": "user", "content": wording.ask(example.question)})
+            chat.append({"role": "assistant", "content": wording.solve(example)})
+        return [*chat, {"role": "user", "content": wording.ask(question)}]
 
     def check_template(self, section: str) -> None:
         """Check that the chat template of a section writes all messages of a prompt.
@@ -125,12 +115,13 @@ class Prompter:
         system = ["system"] if self._system else []
         self.template.check_keeps([*system, *("user", "assistant") * self._num_exemplars, "user"], section=section)
 
-    def _examples_in(self, language: Language) -> Sequence[WorkedExample]:
-        examples = self._exemplars.get(language.code, ())[: self._num_exemplars]
+    def _examples_in(self, language: Language) -> Sequence[WorkedExample | Exemplar]:
+        own = self._config.exemplars.get(language.code)
+        examples = (self._exemplars.get(language.code, ()) if own is None else own)[: self._num_exemplars]
         if len(examples) < self._num_exemplars:
             raise BadInput(
                 f"{self._num_exemplars} worked examples were asked for, but {language.name} has only "
-                f"{len(examples)}; lower num_exemplars",
+                f"{len(examples)}; lower num_exemplars, or give more in prompt.exemplars.{language.code}",
                 key="prompt.num_exemplars",
             )
         return examples
@@ -205,13 +196,3 @@ def plain_tokenizer(model: str, *, trust_remote_code: bool, section: str) -> "Pr
 
 def _read_template(path: str, section: str) -> str:
     return read_user_text(absolute(path), key=f"{section}.chat_template")
-
-
-def _ask(question: str, language: Language) -> str:
-    prefix = language.question_prefix
-    space = "" if prefix.endswith("：") else " "  # a full-width colon brings its own
-    return f"{prefix}{space}{question.strip()}\n\n{language.instruction}"
-
-
-def _solve(example: WorkedExample, language: Language) -> str:
-    return "\n".join([*example.steps, language.closing.format(answer=example.answer)])

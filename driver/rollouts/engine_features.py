@@ -8,9 +8,10 @@ answer is used here.
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from contracts.config.data import PromptConfig
 from contracts.config.reward import LikelihoodReasoning, TranslationReasoning
 from contracts.config.run import Config
 from contracts.config.workers import EngineConfig
@@ -19,6 +20,7 @@ from contracts.rollouts import AnswerProbabilityRequest, Group, Reference, Rollo
 from driver.problems.chat_template import ChatTemplate
 from driver.problems.prompts import load_tokenizer
 from driver.problems.template_inputs import TemplateInputs
+from driver.problems.wording import Wording
 from languages.facts import LANGUAGES
 from rewards.reading import PIVOT_LANGUAGE, Reading, read_group
 from rewards.texts.clean import clean
@@ -115,6 +117,7 @@ class PolicyAnswerLikelihood:
 
     likelihood: AnswerLikelihood
     tokenizer: "PreTrainedTokenizerBase"  # of the policy
+    wording: PromptConfig = field(default_factory=PromptConfig)  # how an answer is asked for
 
     async def of_group(self, group: Group, reference: Reference) -> tuple[float, ...]:
         """Return the mean probability of the answer's tokens after each reasoning [N].
@@ -162,7 +165,7 @@ class PolicyAnswerLikelihood:
 
         They are encoded together, because many tokenizers put the space before a word or a number into its token.
         """
-        phrase = "\n" + LANGUAGES[language].closing.partition("{answer}")[0]
+        phrase = "\n" + Wording.of(self.wording, LANGUAGES[language]).closing.partition("{answer}")[0]
         token_ids = tuple(cast("list[int]", self.tokenizer.encode(phrase + answer, add_special_tokens=False)))
         cut = len(token_ids)
         while len(self._decode(token_ids[:cut])) > len(phrase):
@@ -204,7 +207,9 @@ def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Ge
     match config.reward.reasoning:
         case LikelihoodReasoning():
             return EngineFeatureSource(
-                likelihood=PolicyAnswerLikelihood(likelihood=policy, tokenizer=_tokenizer(config.policy, "policy"))
+                likelihood=PolicyAnswerLikelihood(
+                    likelihood=policy, tokenizer=_tokenizer(config.policy, "policy"), wording=config.prompt
+                )
             )
         case TranslationReasoning(translator="pivot"):
             return EngineFeatureSource(

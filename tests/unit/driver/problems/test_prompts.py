@@ -8,11 +8,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from contracts.config.data import PromptConfig
+from contracts.config.load import dump_config, load_config
 from contracts.rollouts import Problem
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
 from driver.problems.builtin.texts.wording import ParallelText
-from driver.problems.prompts import Prompter, WorkedExample, load_tokenizer, worked_examples
+from driver.problems.prompts import Prompter, load_tokenizer, worked_examples
+from driver.problems.wording import WorkedExample
 from languages.facts import LANGUAGES
+from tests.builders import a_config
 from tests.refusals import refused
 
 TURNS = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
@@ -195,6 +198,70 @@ def test_a_tokenizer_without_a_template_is_refused_with_the_way_to_give_one(tmp_
 def test_a_folder_without_a_tokenizer_is_refused_in_one_line(tmp_path: Path, folder: str) -> None:
     with refused("policy.model", str(tmp_path / folder)):
         load_tokenizer(str(tmp_path / folder), chat_template="", trust_remote_code=False)
+
+
+# --- the user's own words ---------------------------------------------------------------------------------------------
+
+WORDS: dict[str, object] = {
+    "instructions": {"de": "Rechne vor.", "en": "Show your work."},
+    "question_prefixes": {"de": ""},
+}
+OWN: dict[str, object] = {
+    **WORDS,
+    "exemplars": {"de": [{"question": "1 + 2?", "solution": "Eins und zwei sind drei: \\boxed{3}"}]},
+}
+
+
+def test_words_of_the_config_take_the_place_of_those_of_the_language() -> None:
+    settings = PromptConfig.model_validate({**OWN, "num_exemplars": 1})
+    made = Prompter(tokenizer(), settings, exemplars={"de": [WORKED]}, max_prompt_tokens=1000)
+    assert text_of(made.prompt_token_ids(GERMAN)) == (
+        "<|user|>1 + 2?\n\nRechne vor.<|end|><|assistant|>Eins und zwei sind drei: \\boxed{3}<|end|>"
+        "<|user|>Wie viele?\n\nRechne vor.<|end|><|assistant|>"
+    )
+    assert text_of(prompter(**WORDS).reference_prompt("How many?")) == (
+        "<|user|>Question: How many?\n\nShow your work.<|end|><|assistant|>"
+    )
+    spanish = Problem(item_id="a", language="es", question="¿Cuántos?", question_en="How many?")
+    assert prompter(**WORDS).prompt_token_ids(spanish) == prompter().prompt_token_ids(spanish)
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_a_box_takes_the_place_of_the_closing_in_every_language(language: str) -> None:
+    problem, facts = (
+        Problem(item_id="a", language=language, question="1 + 1?", question_en="1 + 1?"),
+        LANGUAGES[language],
+    )
+    text = text_of(prompter(closing="boxed").prompt_token_ids(problem))
+    assert "\\boxed{<" in text and facts.closing.partition("{answer}")[0].strip() not in text
+    worked = text_of(
+        prompter(exemplars={language: [WORKED]}, num_exemplars=1, closing="boxed").prompt_token_ids(problem)
+    )
+    assert "Fertig.\n\\boxed{3}<|end|>" in worked
+
+
+def test_an_instruction_of_the_user_is_not_changed_by_the_closing() -> None:
+    assert "Rechne vor.<|end|>" in text_of(prompter(closing="boxed", **WORDS).prompt_token_ids(GERMAN))
+
+
+def test_an_instruction_without_the_closing_can_have_no_box() -> None:
+    language = LANGUAGES["de"].model_copy(update={"instruction": "Denke nach."})
+    with refused("prompt.closing", "German", "prompt.instructions.de"):
+        prompter(closing="boxed").messages("Wie viele?", language)
+
+
+@pytest.mark.parametrize("key", ["instructions", "question_prefixes", "exemplars"])
+def test_words_for_an_unknown_language_are_refused(tmp_path: Path, key: str) -> None:
+    (tmp_path / "run.toml").write_text(dump_config(a_config()), encoding="utf-8")
+    value = '[{question = "a", solution = "b"}]' if key == "exemplars" else '"a"'
+    with refused(f"prompt.{key}", "xx"):
+        load_config(tmp_path / "run.toml", [f"prompt.{key}={{xx = {value}}}"])
+
+
+def test_words_are_written_and_read_back(tmp_path: Path) -> None:
+    given = a_config(prompt=OWN)
+    (tmp_path / "run.toml").write_text(dump_config(given), encoding="utf-8")
+    assert load_config(tmp_path / "run.toml") == given
 
 
 # --- what a question and a template may do ----------------------------------------------------------------------------
