@@ -212,18 +212,22 @@ OWN: dict[str, object] = {
 }
 
 
+def worded(settings: Mapping[str, object]) -> Prompter:
+    config = PromptConfig.model_validate(settings)
+    return Prompter(tokenizer(), config, exemplars={"de": [WORKED]}, max_prompt_tokens=1000)
+
+
 def test_words_of_the_config_take_the_place_of_those_of_the_language() -> None:
-    settings = PromptConfig.model_validate({**OWN, "num_exemplars": 1})
-    made = Prompter(tokenizer(), settings, exemplars={"de": [WORKED]}, max_prompt_tokens=1000)
+    made = worded({**OWN, "num_exemplars": 1})
     assert text_of(made.prompt_token_ids(GERMAN)) == (
         "<|user|>1 + 2?\n\nRechne vor.<|end|><|assistant|>Eins und zwei sind drei: \\boxed{3}<|end|>"
         "<|user|>Wie viele?\n\nRechne vor.<|end|><|assistant|>"
     )
-    assert text_of(prompter(**WORDS).reference_prompt("How many?")) == (
+    assert text_of(worded(WORDS).reference_prompt("How many?")) == (
         "<|user|>Question: How many?\n\nShow your work.<|end|><|assistant|>"
     )
     spanish = Problem(item_id="a", language="es", question="¿Cuántos?", question_en="How many?")
-    assert prompter(**WORDS).prompt_token_ids(spanish) == prompter().prompt_token_ids(spanish)
+    assert worded(WORDS).prompt_token_ids(spanish) == prompter().prompt_token_ids(spanish)
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
@@ -241,7 +245,7 @@ def test_a_box_takes_the_place_of_the_closing_in_every_language(language: str) -
 
 
 def test_an_instruction_of_the_user_is_not_changed_by_the_closing() -> None:
-    assert "Rechne vor.<|end|>" in text_of(prompter(closing="boxed", **WORDS).prompt_token_ids(GERMAN))
+    assert "Rechne vor.<|end|>" in text_of(worded({**WORDS, "closing": "boxed"}).prompt_token_ids(GERMAN))
 
 
 def test_an_instruction_without_the_closing_can_have_no_box() -> None:
