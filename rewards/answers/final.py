@@ -65,9 +65,9 @@ def declared_answers(text: str, language: str) -> list[DeclaredAnswer]:
     "\\boxed{18}"), unless their phrases are in two languages. Several numbers in a box, numbers with "or" between them
     and sides of a false equation ("12 = 11") are several.
 
-    A phrase that no answer follows declares nothing, nor does a box that is not closed. Expressions and words count
-    only where no number and no option is declared anywhere, and then only the last of them: reasoning is full of "the
-    answer is found by ...".
+    A phrase that no answer follows declares nothing, nor does a box that is not closed. Expressions behind
+    a phrase and words count only where nothing else is declared, and then only the last of them: reasoning is full of
+    "the answer is found by ...".
 
     Raises:
         ValueError: the language is unknown.
@@ -230,12 +230,17 @@ def closing_end(composed: str, answer: DeclaredAnswer, language: str) -> int:
 
 
 def _exact_answers(folded: str, mark: Mark, language: Language) -> list[tuple[DeclaredAnswer, int]]:
-    """Return the options or numbers that a mark declares, each with its end; an empty list for anything else."""
+    """Return the options or numbers that a mark declares, or the formula in a box, each with its end.
+
+    The list is empty for anything else.
+    """
     options = find_options(folded, mark.content, mark.stop, language)
     if options:
         return [(_declared(mark, span.value, "option", span.end), span.end) for span in options]
-    if _expression(folded, mark) is not None:
-        return []
+    expression = _expression(folded, mark)
+    if expression is not None:
+        is_formula = mark.is_box and kind_of(expression) == "expression"
+        return [(_declared(mark, expression, "expression", mark.stop), mark.stop)] if is_formula else []
     numbers = declared_numbers(folded, mark, language)
     if not numbers:
         return []

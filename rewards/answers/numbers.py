@@ -1,7 +1,7 @@
 """Read numbers as people write them, in any script and any grouping, as exact values.
 
 Text is folded first: full-width forms and the digits of any script become ASCII. Then digit groups are read by the
-text's decimal mark (`groups`), with fractions and the words around them (`scales`). Each value has one canonical
+text's decimal mark (`digit_marks`), with fractions and the words around them (`scales`). Each value has one canonical
 spelling.
 
 Folding keeps every character's position, so an offset in folded text holds in the NFC text that it came from. The time
@@ -18,7 +18,7 @@ from fractions import Fraction
 from functools import cache, lru_cache
 
 from languages.language import Language
-from rewards.answers.groups import (
+from rewards.answers.digit_marks import (
     ARABIC_DECIMAL,
     ARABIC_THOUSANDS,
     LATEX_SPACE,
@@ -26,7 +26,7 @@ from rewards.answers.groups import (
     decimal_mark,
     is_list,
     other_reading,
-    read_groups,
+    read_digits,
 )
 from rewards.answers.scales import apply_scales, half_behind, percent_behind, read_before
 
@@ -103,7 +103,7 @@ def _is_in_list(match: re.Match[str], folded: str, mark: str, language: Language
     goes_on = (
         folded[match.start() - 1 : match.start()] == "," and folded[match.start() - 2 : match.start() - 1].isdecimal()
     )
-    return is_list(match["digits"], language) and (goes_on or read_groups(match["digits"], mark, language) is None)
+    return is_list(match["digits"], language) and (goes_on or read_digits(match["digits"], mark, language) is None)
 
 
 def find_numbers(folded: str, language: Language) -> list[NumberSpan]:
@@ -218,7 +218,7 @@ def _values(match: re.Match[str], mark: str, language: Language) -> list[Fractio
     if match["digits"] is None:
         fraction = _fraction(match)
         return [] if fraction is None else [fraction]
-    value = read_groups(match["digits"], mark, language)
+    value = read_digits(match["digits"], mark, language)
     if value is None:
         return []
     if match["denominator"] is not None:

@@ -77,6 +77,12 @@ def test_a_sentence_behind_a_label_states_the_number_that_ends_it(text: str, ans
     assert final_answer(text, "en") == answer
 
 
+@pytest.mark.parametrize("formula", [r"2\sqrt{3}", "(3,4)", r"\{1,2\}", "x^2 + 1"])
+def test_a_formula_in_a_box_is_declared_after_a_number_far_before(formula: str) -> None:
+    [found] = declared_answers(f"Answer: Rosa has 36. {STEPS} {STEPS}\n\n\\boxed{{{formula}}}", "en")
+    assert (found.value, found.kind) == (formula, "expression")
+
+
 CLOSINGS = {
     "en": ("- Answer: 36", "The answer to the task is 36.", r"\textbf{Answer:} 36", "Ans: 36", "**Answer: 36**"),
     "de": ("Daher ist die Antwort 36.", "Die Antwort auf die Frage ist also 36.", "Endantwort: 36"),

@@ -51,7 +51,7 @@ def other_reading(token: str, mark: str, language: Language) -> Fraction | None:
     return Fraction(token.replace(",", "." if mark == "." else ""))
 
 
-def read_groups(token: str, mark: str, language: Language) -> Fraction | None:
+def read_digits(token: str, mark: str, language: Language) -> Fraction | None:
     """Return the value of digits with marks ("1.234,5", "1,23,456", "1'234"); None where they make no sense ("1.2.3").
 
     A single mark that may be either ("1,234", "1.234") is read by `mark`, the decimal mark: the other one groups
