@@ -28,6 +28,7 @@ from tests.models.tiny import (
     request,
     tiny_policy,
 )
+from tests.refusals import raised
 
 ANSWER = (7, 300, 41)
 PROMPTS = (PROMPT, (*PROMPT, *range(100, 150)), tuple(range(5, 205)), PROMPT)  # one twice, one that begins alike
@@ -158,14 +159,12 @@ def test_stats_count_tokens_and_busy_time(engine: GenerationEngine) -> None:
 
 
 def test_prompt_that_leaves_no_room_for_the_response_is_refused(engine: GenerationEngine) -> None:
-    with pytest.raises(
-        ValueError, match="prompt of 20 tokens leaves no room for a response of 240 in max_model_len 256"
-    ):
+    with raised(ValueError, "20", "240", "256"):
         engine.submit(request("long", max_tokens=240))
 
 
 def test_request_that_vllm_refuses_fails_alone(engine: GenerationEngine) -> None:
-    with pytest.raises(ValueError, match="vLLM refuses it: temperature must be"):
+    with raised(ValueError, "temperature"):
         engine.submit(request("hot", temperature=100)).result()
     assert engine.submit(request("fine")).result()
 
@@ -206,16 +205,16 @@ def test_prompt_that_leaves_no_room_for_the_answer_has_no_probability(
 
 
 def test_answer_or_prompt_without_a_token_is_refused(engine: GenerationEngine) -> None:
-    with pytest.raises(ValueError, match="an answer of 0 tokens; each must be at least 1"):
+    with raised(ValueError, "0"):
         engine.answer_probabilities(answer_request("empty", answer=()))
-    with pytest.raises(ValueError, match="2 prompts, the shortest of 0 tokens"):
+    with raised(ValueError, "2", "0"):
         engine.answer_probabilities(answer_request("bare", prompts=(PROMPT, ())))
 
 
 def test_answer_probabilities_follow_the_weights(folder: Path) -> None:
     model = load_model(folder)
     engine = GenerationEngine(tiny_policy(folder), device="cpu", weight_backend="object_store")
-    with pytest.raises(StaleEngine, match="has not received the learner's weights"):
+    with raised(StaleEngine):
         engine.answer_probabilities(answer_request("early"))
     found = []
     for version in (1, 2):
@@ -232,10 +231,10 @@ def test_answer_probabilities_follow_the_weights(folder: Path) -> None:
 def test_engine_without_weights_refuses_to_sample_and_a_closed_one_is_dead(folder: Path) -> None:
     engine = GenerationEngine(tiny_policy(folder), device="cpu", weight_backend="object_store")
     assert engine.policy_version is None
-    with pytest.raises(StaleEngine, match="has not received the learner's weights"):
+    with raised(StaleEngine):
         engine.submit(request("early"))
     engine.close()
-    with pytest.raises(DeadEngine, match="closed"):
+    with raised(DeadEngine):
         engine.submit(request("late"))
 
 
@@ -243,7 +242,7 @@ def test_pivot_is_frozen_and_samples_at_once(folder: Path) -> None:
     engine = GenerationEngine(tiny_pivot(folder), device="cpu")
     (rollout,) = engine.submit(request("pivot", temperature=0)).result()
     assert set(rollout.token_versions) == {0}
-    with pytest.raises(ValueError, match="frozen"):
+    with raised(ValueError):
         engine.abandon_weight_update().result()
     engine.close()
 

@@ -238,22 +238,22 @@ def test_a_half_done_push_is_cleared_and_repeated(played: Played) -> None:
     assert push.versions == {"policy-0": 1, "policy-1": 1}
     assert push.heard == {"policy-0": ["start", "finish 1"], "policy-1": ["start", "abandon", "start", "finish 1"]}
     (why,) = push.blamed["policy-1"]
-    assert why == "could not load a bucket of weights: RuntimeError: out of memory"
+    assert "RuntimeError: out of memory" in why
 
 
 def test_a_worker_that_hangs_in_a_push_is_waited_for_no_longer_than_a_message_may_take(played: Played) -> None:
     push = played.pushes["hangs"]
     assert push.report.missed == ("policy-1",)
-    assert push.blamed["policy-1"] == ["did not load a bucket of weights within 5 s (weights.timeout_s)"]
+    (why,) = push.blamed["policy-1"]
+    assert "5 s" in why and "weights.timeout_s" in why
     assert push.versions == {"policy-0": 2, "policy-1": 2}  # an async actor receives the second try nevertheless
 
 
 def test_a_killed_rank_ends_its_step_though_another_one_hangs(played: Played) -> None:
     assert isinstance(played.killed, LearnerLost)
-    assert str(played.killed).startswith("the learner could not take a step: learner-1 has died: ")
-    assert "Some common causes" not in str(played.killed)
+    assert "learner-1" in str(played.killed) and "\n" not in str(played.killed)
     assert isinstance(played.afterwards, LearnerLost)
-    assert "must be started again: it could not take a step: learner-1 has died" in str(played.afterwards)
+    assert "learner-1" in str(played.afterwards)
 
 
 def test_new_ranks_go_on_from_the_checkpoint_as_if_nothing_had_happened(played: Played) -> None:
@@ -271,4 +271,4 @@ def test_a_stopped_rank_is_lost_when_its_heartbeat_stays_out(played: Played) -> 
 
 def test_what_breaks_in_one_rank_is_told_while_the_other_waits_for_it(played: Played) -> None:
     assert isinstance(played.raised, LearnerLost)
-    assert "the learner could not take a step: learner-1: IndexError" in str(played.raised)
+    assert "learner-1" in str(played.raised) and "IndexError" in str(played.raised)

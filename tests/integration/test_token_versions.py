@@ -15,6 +15,7 @@ from actors.weight_sync.buckets import WeightManifest
 from contracts.rollouts import Rollout, SamplingRequest
 from quickstart.tiny import build_tiny_model
 from tests.models.tiny import ModelWeights, change_weights, load_model, push, tiny_policy
+from tests.refusals import raised
 
 PROMPT = tuple(range(40, 180))  # longer than a block of 128 tokens: vLLM would reuse its keys and values
 TEMPERATURE = 0.7
@@ -173,6 +174,6 @@ def test_weights_that_go_back_leave_no_sample_of_the_newer_ones(engine: Generati
     (running,) = run_steps(engine, 3, request("across", max_tokens=60), model=models[5], version=5)
     held = engine.submit(request("held", max_tokens=4))
     push(ModelWeights(models[4]), engine, policy_version=4)
-    with pytest.raises(StaleEngine, match="went back from version 5 to 4"):
+    with raised(StaleEngine, "5", "4"):
         running.result()
     assert set(held.result()[0].token_versions) == {4}
