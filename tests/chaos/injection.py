@@ -36,8 +36,8 @@ _SHUT_DOWN_S = 120.0
 _LAST_LINES = 40
 _STARVED, _SLOW = 0.1, 0.03
 """Shares of the processor's time. A slow worker still answers each heartbeat within fleet.suspect_after_s."""
-_SLOW_TIMES = 3
-"""A slow worker is slow for so many times as long as a starved one."""
+_SLOW_S = 30.0
+"""A slow worker is slow for so much longer than a starved one."""
 _FAILED = 1
 """Exit code of a run that could not go on."""
 
@@ -195,7 +195,7 @@ class FaultInjection:
             case "starve":
                 starve(pid, fault.lasts_s, share=_STARVED)
             case "slow":
-                starve(pid, fault.lasts_s * _SLOW_TIMES, share=_SLOW)
+                starve(pid, fault.lasts_s + _SLOW_S, share=_SLOW)
             case _:
                 raise ValueError(f"{fault.kind!r} is not a fault of an actor")
 
