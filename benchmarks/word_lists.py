@@ -26,7 +26,7 @@ SHARED = LANGUAGES / "neighbours" / "shared.toml"
 RECORD = LANGUAGES / "word_sources.json"
 MIN_ZIPF = 2.0
 """Least frequency of a word, as the base-10 logarithm of its occurrences in a billion words: one in ten million."""
-MIN_SHARED_ZIPF, MAX_SHARED_DISTANCE = 3.0, 1.0
+MIN_SHARED_ZIPF, MAX_SHARED_DISTANCE = 3.5, 0.7
 """A word of another language's list is shared where it is at least this frequent in the asked language, and at most
 this much less frequent (base-10 logarithm) than where it is most frequent. English words in German texts are further
 off: "the" by 2.1, "left" by 2.2, "ticket" by 0.2."""

@@ -17,7 +17,8 @@ MAX_COPIED_SHARE = 0.8
 MIN_NEW_NUMBERS = 2
 """Least number of numbers that the question lacks that show a step without an equation. One may be the answer."""
 
-_EQUATION = re.compile(r"\d[^\w\n=]{0,3}[+\-*/×÷·−–=≈x][^\w\n]{0,3}\d")
+# A unit may stand behind a number: "5 laps + 6 laps = 11 laps".
+_EQUATION = re.compile(r"\d[^\d\n=+]{0,20}?(?:[+*/×÷·−–=≈]|(?<![^\W\d_])[-x])[^\w\n]{0,3}\d")
 
 
 class CopyingGate:

@@ -18,6 +18,9 @@ MAX_SINGLES = 5
 """Most single Latin letters in a row. French has four ("n'y a-t-il"). In the order of the alphabet they are labels."""
 MIN_GREEK = 3
 """Least number of Greek letters in a row that are a word and no formula."""
+MIN_UNKNOWN_COMMANDS, UNKNOWN_SHARE = 3, 0.5
+"""Least number of different words written as commands that LaTeX lacks, and their least share of a text's words, that
+are a disguise."""
 MAX_MIXED = 4
 """Most words that mix Greek letters or digits into Latin ones."""
 
@@ -77,6 +80,7 @@ _ENVIRONMENT = re.compile(
 )
 _KNOWN = frozenset(_COMMANDS.split())
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
+_LATIN_WORD = re.compile("[A-Za-z]{2,}")
 
 
 def is_disguised(text: str, language: Language) -> bool:
@@ -86,6 +90,14 @@ def is_disguised(text: str, language: Language) -> bool:
     if len(set(_MIXED.findall(text))) > MAX_MIXED:
         return True
     return num_strange_letters(text, language) > MAX_STRANGE_LETTERS
+
+
+def is_in_commands(text: str) -> bool:
+    """Return whether the words of a text are written as LaTeX commands."""
+    unknown = {word for word in _COMMAND.findall(text) if word not in _KNOWN and len(word) > 1}
+    if len(unknown) < MIN_UNKNOWN_COMMANDS:
+        return False
+    return len(unknown) >= UNKNOWN_SHARE * len(set(_LATIN_WORD.findall(_COMMAND.sub(_word_of, text))))
 
 
 def normal(text: str) -> str:

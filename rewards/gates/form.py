@@ -13,6 +13,7 @@ from rewards.answers.hedges import follows_choice_word
 from rewards.answers.numbers import find_numbers, fold
 from rewards.answers.numerals import find_rare_number
 from rewards.gates.identify import MAX_CHARACTERS
+from rewards.number_coverage import find_text_numbers
 from rewards.reading import PIVOT_LANGUAGE, Reading
 from rewards.texts.scripts import num_symbols, weigh
 
@@ -27,6 +28,9 @@ MAX_UNREADABLE = 2
 MIN_REFERENCE_LETTERS = 100
 """At the upper end of the length band a shorter reference counts as this many letters. One line may be answered by the
 question quoted and four lines, which is not padding yet."""
+MIN_STEP_NUMBERS = 0.5
+"""Least share of the numbers that the reference works out, and the question lacks, with which a response is not too
+short, whatever its letters: a terse solution has the steps. Right and wrong outputs: `benchmarks.gate_thresholds`."""
 MAX_SYMBOLS_RATIO, SYMBOLS_ALLOWANCE = 4, 100
 """Most digits, signs and other characters that are no letters: this many times the reference's, and this many more for
 LaTeX and tables. Measured: at most 1.22 times in built-in solutions of 12 languages and MGSM's exemplars."""
@@ -88,7 +92,18 @@ class LengthGate:
         if reference == 0:
             return True
         letters = weigh(reading.reasoning, task.language)
-        return self._min_ratio * reference <= letters <= self._max_ratio * max(reference, MIN_REFERENCE_LETTERS)
+        if letters > self._max_ratio * max(reference, MIN_REFERENCE_LETTERS):
+            return False
+        return letters >= self._min_ratio * reference or step_share(reading) >= MIN_STEP_NUMBERS
+
+
+def step_share(reading: Reading) -> float:
+    """Return the share of the numbers worked out in the reference that the response has; 0 where there are none."""
+    task = reading.task
+    given = set(find_text_numbers(task.question_en, PIVOT_LANGUAGE).digits)
+    worked_out = set(find_text_numbers(task.reference_reasoning, PIVOT_LANGUAGE).digits) - given
+    found = find_text_numbers(reading.reasoning, task.language)
+    return len(worked_out & (set(found.digits) | set(found.words))) / len(worked_out) if worked_out else 0.0
 
 
 def _behind_sentence(tail: str, language: str) -> str:

@@ -16,8 +16,9 @@ from functools import lru_cache
 
 from languages.closings import STOPS
 from languages.facts import known_language
+from languages.frequent_words import frequent_words
 from languages.language import Language
-from rewards.gates.disguise import in_plain_letters, is_disguised, normal
+from rewards.gates.disguise import in_plain_letters, is_disguised, is_in_commands, normal
 from rewards.gates.formulas import without_formulas
 from rewards.gates.japanese import is_chinese, is_like_japanese
 from rewards.gates.lingua_judge import OWN_SHARE, LinguaJudge, own_script_words
@@ -58,6 +59,9 @@ MIN_LETTERS_ALONE = 30
 refused where lingua is not sure that the whole text is in the asked language."""
 MIN_UNSURE_SHARE = 0.5
 """Least share of a text's words in sentences too short to decide by themselves for which they are judged together."""
+LINE_SHARE = 0.1
+"""Largest share of other languages' words, units and glosses included, in a whole text: a unit in English may be one
+word of a solution, and not of a line."""
 MIN_LETTERS = 8
 """Least letters of a sentence in another script whose share of Latin letters is checked."""
 MIN_SCRIPT_SHARE = 0.4
@@ -119,7 +123,11 @@ class LanguageIdentifier:
             )
         facts = self._asked[language]
         plain = _LABEL.sub("\n", without_formulas(normal(text[:MAX_CHARACTERS])[:MAX_CHARACTERS]))
-        if is_disguised(plain, facts) or (facts.has_kana and not is_like_japanese(plain)):
+        if (
+            is_in_commands(text[:MAX_CHARACTERS])
+            or is_disguised(plain, facts)
+            or (facts.has_kana and not is_like_japanese(plain))
+        ):
             return False
         if _has_foreign_letters(plain, facts, MAX_FOREIGN_TEXT_SHARE):
             return False
@@ -157,7 +165,7 @@ class LanguageIdentifier:
         strong = [word for word in strange if not word.is_weak]
         num_own = sum(word.is_own for word in counted)
         num_telling = sum(word.is_telling for word in counted)
-        if has_foreign_run(words) or any(self._judge(run, code) is False for run in capital_runs(words)):
+        if has_foreign_run(words) or any(self._judge(row, code) is False for row in capital_runs(words)):
             return _FOREIGN
         is_own = not strong and num_telling >= max(MIN_OWN_WORDS, OWN_SHARE * len(counted))
         by_lingua = True if is_own else self._judge(words, code)
@@ -279,5 +287,8 @@ def _is_sprinkled(sentences: Sequence[_Sentence]) -> bool:
     """Return whether single words of other languages are spread over a whole text."""
     strong = frozenset[str]().union(*(sentence.foreign_words for sentence in sentences))
     weak = frozenset[str]().union(*(sentence.weak_words for sentence in sentences)) - strong
+    num_words = sum(part.num_words for part in sentences)
     num_foreign = len(strong) + len(weak) / 2
-    return num_foreign >= MIN_TEXT_WORDS and num_foreign >= TEXT_SHARE * sum(part.num_words for part in sentences)
+    if len((strong | weak) & frequent_words()) > LINE_SHARE * num_words:
+        return True
+    return num_foreign >= MIN_TEXT_WORDS and num_foreign >= TEXT_SHARE * num_words

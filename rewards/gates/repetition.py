@@ -50,7 +50,8 @@ def repeats_sentences(text: str) -> bool:
     counts = Counter(part for part in sentences if part)
     letters = {part: num_letters(part) for part in counts}
     again = {part: count for part, count in counts.items() if count > 1 and letters[part] >= MIN_SENTENCE_LETTERS}
-    if any(count > MAX_SAME_SENTENCES for count in again.values()):
+    # "That makes:" may lead to one equation after another.
+    if any(count > MAX_SAME_SENTENCES and not part.endswith((":", "：")) for part, count in again.items()):
         return True
     num_all = sum(count * letters[part] for part, count in counts.items())
     num_again = sum((count - 1) * letters[part] for part, count in again.items())

@@ -15,6 +15,7 @@ COPYING_CASES = {
     "the question and the answer": (f"{QUESTION} 11", False),
     "the question, then solved": (f"{QUESTION} 5 + 6 = 11.", True),
     "the question, then solved without an equation": (f"{QUESTION} Nach 2 Käufen sind es 11 Bälle.", True),
+    "the question's numbers with units": ("Er hat 5 Tennisbälle + 6 Tennisbälle = 11 Tennisbälle.", True),
     "a solution": (REASONING, True),
     "nothing": ("", True),
 }
@@ -66,9 +67,10 @@ def test_copying_gate_shuts_above_four_fifths(copied: int, expected: bool) -> No
         ("11 11", False),  # one number, twice
         ("11 12", True),
         ("5 + 6", True),
-        ("5 m + 6", False),  # a letter between number and sign
+        ("5 " + "m" * 18 + " + 6", True),  # a unit of 20 characters, its blanks included
+        ("5 " + "m" * 19 + " + 6", False),
         ("5 $,+ 6", True),
-        ("5 $,.+ 6", False),  # at most three signs before the operator
+        ("6 box 6", False),  # the last letter of a word is no operator
         ("5 +$( 6", True),
         ("5 + $( 6", False),  # and three after it
     ],

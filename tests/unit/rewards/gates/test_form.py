@@ -128,3 +128,24 @@ def test_a_number_without_a_percent_sign_is_none_in_percent() -> None:
     answer = a_reading("Die Antwort lautet 0,5.").declared[0]
     assert not has_other_number("0,5 Liter", answer, "de")
     assert has_other_number("0,5 %", answer, "de")
+
+
+# The reference works out 20, 24, 44 and 22; the question lacks them.
+WORDY = (
+    "Let us think about this slowly and carefully, as there are several things to add up before we can say anything. "
+    "In the morning the baker sold 4 * 5 = 20 rolls, which is quite a lot, and later on she sold another 4 * 6 = 24 of "
+    "them, so that she sold 20 + 24 = 44 rolls, of which exactly a half, which is 22, had seeds. The answer is 22."
+)
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "expected"),
+    [
+        ("4 * 5 = 20, 4 * 6 = 24: Brote", True),  # two of four
+        ("4 * 5 = 20 Brote am Morgen", False),  # one of four
+        ("Es sind genau die Brote", False),
+    ],
+)
+def test_a_short_response_has_half_of_the_steps_numbers(reasoning: str, expected: bool) -> None:
+    reading = a_reading(f"{reasoning}\nDie Antwort lautet 22.", question="4 5 6 2", reference=WORDY)
+    assert LENGTH.is_open(reading) is expected

@@ -268,7 +268,7 @@ def test_one_word_decides_nothing_against_lingua(
     monkeypatch: pytest.MonkeyPatch, text: str, own: float, expected: bool
 ) -> None:
     identifier, _ = german_with(monkeypatch, own=own)
-    assert identifier.is_in(text, "de") is expected
+    assert identifier.is_in(f"{text}. {nonsense(48)}", "de") is expected
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,15 @@ def test_words_of_another_language_are_refused_by_their_share_and_in_a_row(
     monkeypatch: pytest.MonkeyPatch, text: str, own: float, expected: bool
 ) -> None:
     identifier, _ = german_with(monkeypatch, own=own)
-    assert identifier.is_in(text, "de") is expected
+    assert identifier.is_in(f"{text}. {nonsense(48)}", "de") is expected
+
+
+@pytest.mark.parametrize(("num_words", "expected"), [(8, False), (9, True)])
+def test_a_unit_in_english_is_one_word_of_a_solution_and_not_of_a_line(
+    monkeypatch: pytest.MonkeyPatch, num_words: int, expected: bool
+) -> None:
+    identifier, _ = german_with(monkeypatch, own=1.0)
+    assert identifier.is_in(f"{nonsense(num_words)} 5 pounds", "de") is expected  # 1 of 9 and of 10 words, 0.1
 
 
 @pytest.mark.parametrize(
@@ -299,8 +307,8 @@ def test_words_of_another_language_are_refused_by_their_share_and_in_a_row(
         (f"{nonsense(6)} at. " + "zxkk " * 58 + "by.", False),  # 2 different ones of 66 words of a text, 0.03
         (f"{nonsense(6)} at. " + "zxkk " * 59 + "by.", True),
         (f"{nonsense(6)} at. " + "zxkk " * 30 + "at.", True),  # the same one twice
-        (f"{nonsense(6)} 5 children. {nonsense(6)} 5 pounds. {nonsense(6)} 5 birds.", True),  # units count half
-        (f"{nonsense(6)} 5 children. {nonsense(6)} 5 pounds. {nonsense(6)} 5 birds. {nonsense(6)} (house).", False),
+        (f"{nonsense(40)} 5 children, 5 pounds, 5 birds", True),  # units count half
+        (f"{nonsense(40)} 5 children, 5 pounds, 5 birds (house)", False),  # and glosses
     ],
 )
 def test_words_of_another_language_spread_over_a_text_are_refused(
@@ -415,9 +423,9 @@ def unknown_to_lingua() -> Iterator[LanguageIdentifier]:
         ("und " + "zxqv " * 18, True),  # 1 of 19 words is frequent
         ("und und " + "zxqv " * 37, True),  # 2 of 39
         ("und " + "zxqv " * 19, False),  # 1 of 20, 0.05
-        ("und und zxqv zxqv zxqv zxqv zxqv at", True),  # 2 of 8, 0.25: a loan word beside them is none of another's
-        ("UND und zxqv zxqv zxqv zxqv zxqv at", True),
-        ("und und zxqv zxqv zxqv zxqv zxqv zxqv at", True),  # unsure, and one word of nine
+        ("und und und " + "zxqv " * 8 + "at", True),  # 3 of 12, 0.25: a loan word beside them is none of another's
+        ("UND und und " + "zxqv " * 8 + "at", True),
+        ("und und und " + "zxqv " * 9 + "at", True),  # unsure, and one word of 13
     ],
 )
 def test_frequent_words_decide_for_a_language_that_lingua_does_not_know(

@@ -28,6 +28,11 @@ REPETITION_CASES = {
     "a word": ("ja " * 60, False),
     "a loop without spaces": ("hahaha" * 60, False),
     "one letter": ("Das ist " + "a" * 60, False),
+    "what leads to an equation": (
+        "Zuerst kommen die Äpfel dazu. Das macht:\n5 + 6 = 11\nDanach die Birnen. Das macht:\n11 + 7 = 18\n"
+        "Am Ende kommen noch die Kirschen. Das macht:\n18 + 9 = 27\n",
+        True,
+    ),
     "one sign": ("Das sind die Bälle von Roger" + "." * 30, False),
     "a shorter line of one sign": ("Das sind die Bälle von Roger.\n" + "-" * 29, True),
     "one digit": ("Das sind die Bälle von Roger: " + "0" * 30, False),
