@@ -6,7 +6,7 @@ are in folded text, which keeps every character's position.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 
@@ -18,8 +18,6 @@ from rewards.answers.scales import composed
 
 MAX_CONTENT = 300
 """Most characters of one declaration that are read."""
-MAX_EDGE = 20
-"""Characters at the end of a phrase in which its colon or line break stands."""
 MAX_MARKS = 32
 """Most marks of one kind that are read, counted from the end. More than one already shuts the gate "format"."""
 
@@ -41,6 +39,7 @@ class Mark:
     stop: int  # latest end of the content: end of the sentence, closing brace, end of the line
     end: int | None  # after the closing brace of a box; None where the content decides
     language: str | None  # of the closing phrase; None for \boxed{} and ####
+    lead: int | None = None  # end of a label, with a colon ("Answer:") or on a line of its own; None for anything else
 
     @property
     def is_box(self) -> bool:
@@ -69,12 +68,6 @@ def find_marks(folded: str, language: str) -> list[Mark]:
     if "####" in folded:
         marks.extend(_hashes(match, folded) for match in _last(_HASHES.finditer(folded)))
     return marks
-
-
-def is_label(folded: str, mark: Mark) -> bool:
-    """Return whether the mark is a label with a colon ("Answer:") or a heading on a line of its own."""
-    phrase = folded[max(mark.start, mark.content - MAX_EDGE) : mark.content].rstrip(" *_")
-    return mark.is_phrase and phrase.endswith((":", "=", "\n"))
 
 
 @cache
@@ -111,6 +104,7 @@ def _phrase(match: re.Match[str], folded: str, code: str, boxes: list[Mark]) -> 
     A phrase whose sentence has a box shares the box's content: "The answer is \\boxed{18}" is one declaration.
     """
     opened = _skip_opening(folded, match.end())
+    lead = match.end() if match[0].rstrip(" *_").endswith((":", "=", "\n")) else None
     limit = min(len(folded), opened + MAX_CONTENT)
     ended = sentence_end(known_language(code)).search(folded, opened, limit)
     stop = ended.start() if ended else limit
@@ -118,10 +112,10 @@ def _phrase(match: re.Match[str], folded: str, code: str, boxes: list[Mark]) -> 
         if match.end() <= box.start <= stop:
             if not box.is_box:
                 return None
-            return Mark(
-                start=match.start(), content=box.content, opened=box.opened, stop=box.stop, end=box.end, language=code
-            )
-    return Mark(start=match.start(), content=match.end(), opened=opened, stop=stop, end=None, language=code)
+            # A heading above a box says nothing that the box does not: many models write it in English.
+            is_heading = match[0].rstrip(" *_").endswith("\n")
+            return replace(box, start=match.start(), language=None if is_heading else code, lead=lead)
+    return Mark(start=match.start(), content=match.end(), opened=opened, stop=stop, end=None, language=code, lead=lead)
 
 
 def _box(match: re.Match[str], folded: str) -> Mark:

@@ -10,7 +10,7 @@ import re
 from fractions import Fraction
 
 from languages.language import Language
-from rewards.answers.declarations import MAX_CONTENT, Mark, is_label
+from rewards.answers.declarations import MAX_CONTENT, Mark
 from rewards.answers.equations import true_share
 from rewards.answers.hedges import other_choice
 from rewards.answers.numbers import NumberSpan, find_number
@@ -89,7 +89,7 @@ def _stated_in_sentence(folded: str, first: NumberSpan, mark: Mark, language: La
         return None
     if len({number.value for number in numbers}) == 1:
         return first
-    if is_label(folded, mark):
+    if mark.lead is not None:
         return numbers[-1] if weigh(folded[numbers[-1].end : mark.stop], language.code) <= MAX_REST else None
     return first if first.start - mark.opened <= MAX_GAP else None
 

@@ -246,6 +246,7 @@ def _exact_answers(folded: str, mark: Mark, language: Language) -> list[tuple[De
         return []
     if all(same_answer(number_value(number), number_value(numbers[0])) for number in numbers):
         numbers = numbers[:1]
+    mark = _without_foreign_label(folded, mark, numbers[0], language)
     is_direct = not (mark.is_phrase and has_words(folded[mark.opened : numbers[0].start], language))
     is_clear = len(numbers) == 1 and not _is_hedged(folded, numbers[0], mark, language)
     if mark.is_box and is_clear:
@@ -266,11 +267,19 @@ def _exact_answers(folded: str, mark: Mark, language: Language) -> list[tuple[De
     ]
 
 
+def _without_foreign_label(folded: str, mark: Mark, number: NumberSpan, language: Language) -> Mark:
+    """Return a mark without the language of an English label above a sentence: the sentence shows its own language."""
+    if mark.lead is None or mark.language == language.code:
+        return mark
+    place = number.start if mark.end is None else folded.rfind("\\", mark.lead, mark.content)
+    return replace(mark, language=None) if has_words(folded[mark.lead : place], language) else mark
+
+
 def _stands_alone(folded: str, mark: Mark, number: NumberSpan, language: Language) -> bool:
     """Return whether nothing around a box hedges its number: "at least \\boxed{18}", "\\boxed{18} or 20"."""
     boxed = replace(
         number,
-        start=mark.start if mark.language is None else folded.rfind("\\", 0, mark.content),
+        start=max(mark.start, folded.rfind("\\", 0, mark.content)),
         end=mark.end or mark.stop,
     )
     limit = min(len(folded), boxed.end + MAX_CONTENT)

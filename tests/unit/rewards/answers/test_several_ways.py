@@ -77,6 +77,24 @@ def test_a_sentence_behind_a_label_states_the_number_that_ends_it(text: str, ans
     assert final_answer(text, "en") == answer
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Answer: 36", "en"),
+        ("Answer: \\boxed{36}", "en"),
+        ("The answer is 36.", "en"),
+        ("Answer: Rosa hat nun insgesamt 36 Orangen.", None),
+        ("**Final Answer:** Rosa hat nun \\boxed{36} Orangen.", None),
+        ("**Final Answer**\n\\boxed{36}", None),
+        ("Antwort: Rosa hat nun \\boxed{36} Orangen.", "de"),
+        ("Antwort: 36", "de"),
+    ],
+)
+def test_an_english_label_above_a_sentence_or_box_leaves_its_language_open(text: str, language: str | None) -> None:
+    [found] = declared_answers(f"{STEPS}\n{text}", "de")
+    assert (found.value, found.language) == ("36", language)
+
+
 @pytest.mark.parametrize("formula", [r"2\sqrt{3}", "(3,4)", r"\{1,2\}", "x^2 + 1"])
 def test_a_formula_in_a_box_is_declared_after_a_number_far_before(formula: str) -> None:
     [found] = declared_answers(f"Answer: Rosa has 36. {STEPS} {STEPS}\n\n\\boxed{{{formula}}}", "en")
