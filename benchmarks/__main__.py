@@ -10,6 +10,7 @@ More benchmarks have commands of their own:
 
     python -m benchmarks.logprob_memory         memory of the log-probabilities
     python -m benchmarks.reward_weights FILE    which weights rank right outputs over wrong ones
+    python -m benchmarks.gate_thresholds FILE   what a gate shuts at other thresholds
     make bench-trl                              whole steps beside TRL's GRPOTrainer
     make comet-parity                           COMET scores beside the unbabel-comet package
 """

@@ -17,7 +17,7 @@ from driver.audit.faithful import (
     with_numbers_changed,
     with_other_answer,
 )
-from driver.audit.surface_forms import FLOODS, SURFACE_FORMS
+from driver.audit.surface_forms import FLOODS, HIDING_PLACES, SURFACE_FORMS
 from languages.facts import LANGUAGES
 from languages.language import Language
 from rewards.answers.final import final_answer
@@ -115,6 +115,17 @@ def disguised_english(subject: Subject) -> str | None:
         return None
     change = SURFACE_FORMS[subject.position % len(SURFACE_FORMS)]
     return subject.native.close(change(subject.english.reasoning))
+
+
+def hidden_english(subject: Subject) -> str | None:
+    """Give the reasoning in English where a language gate may not look; the places take turns over the items.
+
+    For an English question this would not be another language.
+    """
+    if subject.native.language == "en":
+        return None
+    hide = HIDING_PLACES[subject.position % len(HIDING_PLACES)]
+    return subject.native.close(f"{hide(subject.english.reasoning)}\n")
 
 
 def other_language(subject: Subject) -> str | None:
@@ -258,6 +269,7 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat(name="english reasoning", imitates="thinking in English, answering as asked", make=english_reasoning),
     Cheat(name="english closing", imitates="thinking as asked, answering in English", make=english_closing),
     Cheat(name="disguised english", imitates="English in a form that hides it", make=disguised_english),
+    Cheat(name="hidden english", imitates="English in headings, code, formulas and glosses", make=hidden_english),
     Cheat(name="other language", imitates="answering in a third language", make=other_language),
     Cheat(name="code-mixing", imitates="drifting to English now and then", make=code_mixing),
     Cheat(name="question copied", imitates="repeating the question in place of reasoning", make=question_copied),

@@ -33,6 +33,46 @@ def struck_through(text: str) -> str:
 
 SURFACE_FORMS: Sequence[Callable[[str], str]] = (as_commands, spelled_out, in_look_alikes, struck_through)
 
+
+def in_headings(text: str) -> str:
+    """Write every line as a heading."""
+    return "\n".join(f"### {line}" for line in text.splitlines() if line.strip())
+
+
+def in_code(text: str) -> str:
+    """Write every line as a comment in a block of code."""
+    return "\n".join(["```python", *(f"# {line}" for line in text.splitlines() if line.strip()), "```"])
+
+
+def in_formulas(text: str) -> str:
+    """Write every line as text inside a formula."""
+    return "\n".join(f"\\[ \\text{{{line}}} \\]" for line in text.splitlines() if line.strip())
+
+
+def in_parentheses(text: str) -> str:
+    """Write every word as a gloss."""
+    return _WORD.sub(lambda word: f"({word[0]})", text)
+
+
+def as_names(text: str) -> str:
+    """Write every word with a capital, as a name."""
+    return _WORD.sub(lambda word: word[0].capitalize(), text)
+
+
+def behind_labels(text: str) -> str:
+    """Put a label before every line."""
+    return "\n".join(f"**Step {number}:** {line}" for number, line in enumerate(text.splitlines(), 1) if line.strip())
+
+
+HIDING_PLACES: Sequence[Callable[[str], str]] = (
+    in_headings,
+    in_code,
+    in_formulas,
+    in_parentheses,
+    as_names,
+    behind_labels,
+)
+
 FLOODS: Sequence[str] = (
     "." * FLOOD,
     "_" * FLOOD,

@@ -25,7 +25,14 @@ from rewards.gates.gates import build_gates
 from rewards.reading import read_group
 from rewards.texts.clean import clean
 
-ENGLISH_IS_FAITHFUL = ("english", "english reasoning", "english closing", "disguised english", "code-mixing")
+ENGLISH_IS_FAITHFUL = (
+    "english",
+    "english reasoning",
+    "english closing",
+    "disguised english",
+    "hidden english",
+    "code-mixing",
+)
 
 
 def solution(language: str, text: str, english: str, *, item: str = "a") -> ParallelSolution:

@@ -14,7 +14,14 @@ from tests.refusals import refused
 
 MGSM = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "mgsm" / "exemplars.json"
 
-ENGLISH_IS_FAITHFUL = ("english", "english reasoning", "english closing", "disguised english", "code-mixing")
+ENGLISH_IS_FAITHFUL = (
+    "english",
+    "english reasoning",
+    "english closing",
+    "disguised english",
+    "hidden english",
+    "code-mixing",
+)
 
 
 def config(*, reward: dict[str, object] | None = None, **audit: object) -> Config:
