@@ -93,7 +93,7 @@ def run(sizes: Sizes) -> list[Outcome]:
 def _setup(sizes: Sizes, *, together: bool) -> RewardSetup:
     """Return the run's reward without calibration, which is no part of scoring."""
     config = sizes.config
-    reasoning = config.reward.reasoning.model_copy(update={"calibration": "off"})
+    reasoning = config.reward.reasoning.model_copy(update={"calibration": "off", "unit": "text"})
     return RewardSetup(
         scorer=config.scorer.model_copy(update={"batch_across_groups": together}),
         reward=config.reward.model_copy(update={"reasoning": reasoning}),

@@ -23,6 +23,7 @@ from contracts.config.workers import EngineConfig
 from contracts.model_config import is_yarn, longest_context, read_model_config
 from contracts.model_names import name_and_revision
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
+from contracts.stop_tokens import token_ids_of
 
 if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so prepare_process comes first
     from vllm import RequestOutput, SamplingParams
@@ -148,7 +149,9 @@ class VllmDecoder:
         prepare_process(config, device)
         self._max_model_len = config.max_model_len
         self._vllm = _build(config, device=device, weight_backend=weight_backend)
-        self._thinking = ThinkingReader.of(cast("Tokenizer", self._vllm.get_tokenizer()), config.thinking_markers)
+        tokenizer = cast("Tokenizer", self._vllm.get_tokenizer())
+        self._thinking = ThinkingReader.of(tokenizer, config.thinking_markers)
+        self._stop_token_ids = token_ids_of(tokenizer, config.stop_tokens)
         self._updates = None
         if weight_backend is None:
             self._vllm.set_weight_version(str(FROZEN_VERSION))
@@ -200,7 +203,7 @@ class VllmDecoder:
 
         try:
             if isinstance(request, SamplingRequest):
-                parameters = _sampling_params(request, request.seeds[index])
+                parameters = _sampling_params(request, request.seeds[index], stop_token_ids=self._stop_token_ids)
                 read = partial(self._read_rollout, prompt_token_ids=request.prompt_token_ids)
                 vllm_id = self._give(sample_id, request.prompt_token_ids, parameters)
             else:
@@ -257,8 +260,8 @@ def _read_or_error(output: "RequestOutput", read: Reader) -> Outcome | Exception
         return RuntimeError(f"sample {output.request_id} can't be used: {failure}")
 
 
-def _sampling_params(request: SamplingRequest, seed: int) -> "SamplingParams":
-    """Return vLLM's parameters for one seed.
+def _sampling_params(request: SamplingRequest, seed: int, *, stop_token_ids: Sequence[int]) -> "SamplingParams":
+    """Return vLLM's parameters for one seed; `stop_token_ids` end a response, too.
 
     There is no top-p, no top-k and no penalty: log-probabilities must be those of the whole distribution.
     """
@@ -271,6 +274,7 @@ def _sampling_params(request: SamplingRequest, seed: int) -> "SamplingParams":
         top_k=-1,
         seed=seed if request.temperature > 0 else None,
         max_tokens=request.max_tokens,
+        stop_token_ids=list(stop_token_ids),
         logprobs=0,  # of the drawn token only
         flat_logprobs=True,
         output_kind=RequestOutputKind.FINAL_ONLY,

@@ -173,7 +173,8 @@ class _Models:
         from rewards.reasoning.embedding import EmbeddingSimilarity
 
         limit = reasoning.chunk_tokens
-        return EmbeddingSimilarity(self._encoder(), chunk_tokens=None if limit == "auto" else limit)
+        unit = reasoning.unit if isinstance(reasoning, EmbeddingReasoning) else "text"
+        return EmbeddingSimilarity(self._encoder(), chunk_tokens=None if limit == "auto" else limit, unit=unit)
 
     def _by_translation(self, reasoning: TranslationReasoning) -> ReasoningSimilarity:
         from rewards.reasoning.translation import TranslationSimilarity

@@ -154,6 +154,9 @@ class EmbeddingReasoning(CalibratedReasoning):
 
     method: Literal["embedding"] = "embedding"
     """How a reasoning is compared with the pivot's."""
+    unit: Literal["sentence", "text"] = "sentence"
+    """What is embedded: each sentence, which is compared with the closest one of the other text, or the whole text,
+    which is cut only where it is longer than `chunk_tokens`."""
     chunk_tokens: Annotated[int, Field(ge=1)] | Auto = "auto"
     """Longest chunk that is embedded at once, in tokens. "auto" is what the encoder reads."""
 

@@ -43,6 +43,9 @@ class EngineConfig(Section):
     """Arguments for the chat template, e.g. `{enable_thinking = false}`: it gets them for every prompt."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
+    stop_tokens: tuple[str, ...] = ()
+    """Tokens that end a response, beside the tokenizer's end of sequence and those that the model's
+    generation_config.json names. Needed where a chat template ends a turn with another token, e.g. ["<|im_end|>"]."""
     thinking_markers: tuple[tuple[ThinkingMarker, ThinkingMarker], ...] = (
         ("<think>", "</think>"),
         ("<thinking>", "</thinking>"),

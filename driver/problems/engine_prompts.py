@@ -1,11 +1,12 @@
 """Make the prompts of an engine's model, and check that its context is long enough for them."""
 
-from typing import Literal
+from typing import Literal, cast
 
 from contracts.config.data import BuiltinData
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.model_config import longest_context, read_model_config
+from contracts.stop_tokens import Encoder, token_ids_of
 from driver.problems.builtin.texts.templates import LEVELS
 from driver.problems.model_weights import check_weights
 from driver.problems.prompts import Prompter, load_tokenizer, worked_examples
@@ -25,6 +26,7 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
     tokenizer = load_tokenizer(
         engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
     )
+    token_ids_of(cast("Encoder", tokenizer), engine.stop_tokens, key=f"{section}.stop_tokens")
     builtin = tuple(code for code in languages if code not in config.prompt.exemplars)
     prompter = Prompter(
         tokenizer,

@@ -32,6 +32,7 @@ class PivotSampling:
     temperature: float
     seed: int  # has no effect at temperature 0
     num_references: int = 1  # responses that are drawn and vote
+    stop_tokens: tuple[str, ...] = ()
     thinking_markers: tuple[tuple[str, str], ...] = ()  # the reference is what follows the thinking
     min_agreement: float = 0.0  # share of several responses that must give the winning answer; checked at every read
 
@@ -44,6 +45,7 @@ class PivotSampling:
             temperature=config.pivot.temperature,
             seed=config.run.seed,
             num_references=config.pivot.num_references,
+            stop_tokens=config.pivot.stop_tokens,
             thinking_markers=config.pivot.thinking_markers,
             min_agreement=config.pivot.min_agreement,
         )
@@ -57,6 +59,7 @@ class PivotSampling:
             self.temperature,
             seed,
             self.num_references,
+            self.stop_tokens,
             self.thinking_markers,
             list(prompt_token_ids),
         ]

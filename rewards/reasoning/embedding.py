@@ -8,19 +8,21 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewards.models.ports import Encoder, all_cosines
 from rewards.reasoning.similarity import ReasoningPair
-from rewards.texts.chunks import Chunk, cut_text, text_cost
+from rewards.texts.chunks import Chunk, cut_sentences, cut_text, text_cost
 
 NOTHING_SAID = -1.0
 """Value of an empty reasoning: the least that a cosine can be."""
 MIN_CHUNK_TOKENS = 8
 """Fewest tokens of a chunk beside prefix and special tokens: an embedding of less says nothing."""
 
+Unit = Literal["sentence", "text"]
 Vectors = dict[str, NDArray[np.float32]]
 """Text -> its vector [D]."""
 
@@ -35,16 +37,17 @@ class _Cut:
 
 
 class EmbeddingSimilarity:
-    """Compute the cosine of two reasonings, chunk by chunk where one is too long to be embedded at once.
+    """Compute how similar two reasonings are from the cosines of their chunks.
 
-    The value is the harmonic mean (F1) of precision and recall, as BERTScore (Zhang et al. 2020, arXiv 1904.09675)
+    A chunk is a sentence, or with the unit "text" the whole text, cut where it is too long to be embedded at once.
+        The value is the harmonic mean (F1) of precision and recall, as BERTScore (Zhang et al. 2020, arXiv 1904.09675)
     takes them over tokens. Precision compares each chunk of the reasoning with its best chunk of the reference, recall
     each chunk of the reference with its best chunk of the reasoning; both means are weighted by tokens. So padding and
     leaving out both cost, however far beyond the encoder's limit they are. For two texts of one chunk each the value is
     their cosine.
     """
 
-    def __init__(self, encoder: Encoder, chunk_tokens: int | None = None) -> None:
+    def __init__(self, encoder: Encoder, chunk_tokens: int | None = None, *, unit: Unit = "text") -> None:
         """Compare with `encoder`, which embeds at most `chunk_tokens` at once.
 
         `chunk_tokens` counts prefix and special tokens too; None is the most that the encoder reads.
@@ -59,6 +62,7 @@ class EmbeddingSimilarity:
             )
         self._encoder = encoder
         self._limit = chunk_tokens or encoder.max_tokens
+        self._unit: Unit = unit
         least = text_cost(encoder.count_tokens) + MIN_CHUNK_TOKENS
         if 0 < self._limit < least:
             raise ValueError(
@@ -69,7 +73,7 @@ class EmbeddingSimilarity:
     @property
     def fingerprint(self) -> str:
         """Return a digest of the encoder's fingerprint and the limit of a chunk."""
-        parts = f"embedding {self._limit} {self._encoder.fingerprint}"
+        parts = f"embedding {self._unit} {self._limit} {self._encoder.fingerprint}"
         return f"embedding-{hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()}"
 
     def similarities(self, pairs: Sequence[ReasoningPair]) -> NDArray[np.float64]:
@@ -111,13 +115,15 @@ class EmbeddingSimilarity:
 
         The longer text is cut into as few chunks as possible, the other one into chunks of the same size.
         """
-        if not self._limit or longest <= self._limit:
+        if self._unit == "sentence" or not self._limit or longest <= self._limit:
             return 0
         return math.ceil(longest / math.ceil(longest / self._limit))
 
     def _chunks(self, text: str, *, num_tokens: int, size: int) -> tuple[Chunk, ...]:
         if not num_tokens:
             return ()
+        if self._unit == "sentence":
+            return tuple(cut_sentences(text, count=self._encoder.count_tokens, limit=self._limit))
         if not size:
             return (Chunk(text, num_tokens),)
         return tuple(cut_text(text, count=self._encoder.count_tokens, target=size, limit=self._limit))

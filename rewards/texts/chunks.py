@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from languages.closings import STOPS
 
+TINY = 3
+"""Most characters of a piece of a text that is no sentence by itself."""
 CountTokens = Callable[[Sequence[str]], Sequence[int]]
 """Tokens of each text, those that every text costs (prefix, special tokens) included."""
 
@@ -55,6 +57,36 @@ def cut_text(text: str, *, count: CountTokens, target: int, limit: int) -> list[
     packed = _pack(pieces, target=max(1, target - cost), room=room)
     # Put together, pieces may have a few tokens more than they had apart.
     return [chunk for piece in packed for chunk in _halved(piece, own=own, room=room)]
+
+
+def cut_sentences(text: str, *, count: CountTokens, limit: int) -> list[Chunk]:
+    """Return one chunk per sentence or line; one of more than `limit` tokens is cut further. 0: no limit.
+
+    A piece of at most TINY characters, such as the number of a step, goes with the next one.
+
+    Raises:
+        ValueError: the limit leaves no room for a text.
+    """
+    cost = text_cost(count)
+    sentences = _with_tiny_joined(split_sentences(text))
+    chunks: list[Chunk] = []
+    for sentence, tokens in zip(sentences, count(sentences) if sentences else (), strict=True):
+        if 0 < limit < tokens:
+            chunks += cut_text(sentence, count=count, target=limit, limit=limit)
+        else:
+            chunks.append(Chunk(sentence, max(1, tokens - cost)))
+    return chunks
+
+
+def _with_tiny_joined(sentences: Sequence[str]) -> list[str]:
+    joined: list[str] = []
+    before = ""
+    for sentence in sentences:
+        whole = f"{before} {sentence}".strip()
+        before = whole if len(whole) <= TINY else ""
+        if not before:
+            joined.append(whole)
+    return [*joined, before] if before else joined
 
 
 def text_cost(count: CountTokens) -> int:

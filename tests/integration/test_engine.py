@@ -238,10 +238,15 @@ def test_engine_without_weights_refuses_to_sample_and_a_closed_one_is_dead(folde
         engine.submit(request("late"))
 
 
-def test_pivot_is_frozen_and_samples_at_once(folder: Path) -> None:
-    engine = GenerationEngine(tiny_pivot(folder), device="cpu")
+def test_pivot_is_frozen_samples_at_once_and_ends_at_a_stop_token(folder: Path, model: PreTrainedModel) -> None:
+    with torch.no_grad():
+        (first,) = model(torch.tensor([PROMPT])).logits[0, -1:].argmax(-1).tolist()
+    stop = AutoTokenizer.from_pretrained(folder).decode([first])
+    config = tiny_pivot(folder).model_copy(update={"stop_tokens": (stop,)})
+    engine = GenerationEngine(config, device="cpu")
     (rollout,) = engine.submit(request("pivot", temperature=0)).result()
     assert set(rollout.token_versions) == {0}
+    assert (rollout.token_ids, rollout.finish_reason) == ((first,), "stop")
     with raised(ValueError):
         engine.abandon_weight_update().result()
     engine.close()

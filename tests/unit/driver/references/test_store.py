@@ -269,6 +269,7 @@ def test_a_steps_metrics_say_how_its_references_were_come_by() -> None:
         replace(SAMPLING, max_tokens=9),
         replace(SAMPLING, temperature=0.5),
         replace(SAMPLING, num_references=3),
+        replace(SAMPLING, stop_tokens=("<end>",)),
         replace(SAMPLING, thinking_markers=(("<think>", "</think>"),)),
     ],
 )

@@ -176,3 +176,26 @@ def test_the_longer_text_is_cut_into_as_few_chunks_of_like_size_as_fit() -> None
     encoder = TableEncoder(dict.fromkeys(chunks, (1.0, 0.0)), max_tokens=12)
     assert EmbeddingSimilarity(encoder).similarities([pair(" ".join(german), " ".join(english))]) == pytest.approx([1])
     assert [texts for texts, _ in encoder.calls] == [tuple(chunks[3:]), tuple(chunks[:3])]
+
+
+def test_sentences_are_compared_each_with_the_closest_one_of_the_other_text() -> None:
+    """Precision: a fits A (1.0, weight 1), b fits B (0.8, weight 2). Recall is the same; "c" is left out and costs."""
+    encoder = TableEncoder(
+        {
+            "aaaa.": (1.0, 0.0, 0.0),
+            "bbbb bb.": (0.0, 0.8, 0.6),
+            "AAAA.": (1.0, 0.0, 0.0),
+            "BBBB BB.": (0.0, 1.0, 0.0),
+            "CCCC.": (0.0, 0.0, 1.0),
+        }
+    )
+    similarity = EmbeddingSimilarity(encoder, unit="sentence")
+    whole, partial = similarity.similarities([pair("aaaa. bbbb bb.", "BBBB BB. AAAA."), pair("aaaa.", "AAAA. CCCC.")])
+    assert whole == pytest.approx((1 * 1.0 + 2 * 0.8) / 3)
+    assert partial == pytest.approx(2 * 1.0 * 0.5 / (1.0 + 0.5))
+
+
+def test_the_unit_is_part_of_the_fingerprint() -> None:
+    encoder = TableEncoder({})
+    units = [EmbeddingSimilarity(encoder, unit=unit).fingerprint for unit in ("sentence", "text")]
+    assert len(set(units)) == 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.texts.chunks import cut_text, split_sentences
+from rewards.texts.chunks import Chunk, cut_sentences, cut_text, split_sentences
 from tests.refusals import raised
 
 COST = 3
@@ -79,3 +79,22 @@ def test_text_of_a_hundred_thousand_characters_without_a_space_is_cut() -> None:
     chunks = cut_text("ก" * 100_000, count=count_characters, target=503, limit=503)
     assert sum(len(chunk.text) for chunk in chunks) == 100_000
     assert max(len(chunk.text) for chunk in chunks) <= 500
+
+
+def test_sentences_are_chunks_and_the_number_of_a_step_goes_with_it() -> None:
+    text = "1.\nShe has 3.\n2. He has 12 of them.\nSo"
+    assert cut_sentences(text, count=count_characters, limit=0) == [
+        Chunk("1. She has 3.", 13),
+        Chunk("2. He has 12 of them.", 21),
+        Chunk("So", 2),
+    ]
+
+
+def test_a_sentence_beyond_the_limit_is_cut_and_the_others_are_not() -> None:
+    chunks = cut_sentences("She has 3. He has twelve of them.", count=count_characters, limit=COST + 12)
+    assert [chunk.text for chunk in chunks] == ["She has 3.", "He has", "twelve of", "them."]
+    assert all(chunk.num_tokens <= 12 for chunk in chunks)
+
+
+def test_a_text_of_white_space_has_no_chunk() -> None:
+    assert cut_sentences(" \n ", count=count_characters, limit=0) == []
