@@ -93,6 +93,7 @@ class _Sentence:
     num_words: float = 0  # estimated where words have no spaces between them
     foreign_words: frozenset[str] = frozenset()
     weak_words: frozenset[str] = frozenset()  # units and glosses
+    capitals: frozenset[str] = frozenset()  # other languages' words with capitals
 
 
 _FOREIGN = _Sentence(is_foreign=True)
@@ -184,6 +185,7 @@ class LanguageIdentifier:
         return _Sentence(
             is_foreign=False,
             is_doubtful=is_doubtful,
+            capitals=frozenset(word.text.lower() for word in words if word.is_strange and word.is_name),
             words=tuple(word.text for word in words),
             is_sure=bool(by_lingua),
             unsure_words=() if by_lingua else tuple(word.text.lower() for word in words),
@@ -288,6 +290,9 @@ def _is_sprinkled(sentences: Sequence[_Sentence]) -> bool:
     strong = frozenset[str]().union(*(sentence.foreign_words for sentence in sentences))
     weak = frozenset[str]().union(*(sentence.weak_words for sentence in sentences)) - strong
     num_words = sum(part.num_words for part in sentences)
+    capitals = frozenset[str]().union(*(sentence.capitals for sentence in sentences))
+    if len(capitals) > MAX_KNOWN_CAPITALS and len(capitals) > num_words:
+        return True
     num_foreign = len(strong) + len(weak) / 2
     if len((strong | weak) & frequent_words()) > LINE_SHARE * num_words:
         return True
