@@ -65,9 +65,14 @@ def read_user_text(path: Path, *, key: str, way_out: str = "") -> str:
     try:
         return read_text(path)
     except FileNotFoundError:
-        raise BadInput(f"there is no file {path}{more}", key=key) from None
+        raise BadInput(f"{_of_key(key, path)}there is no file {path}{more}", key=key) from None
     except UnreadableFile as error:
-        raise BadInput(f"{path} {error}{more}", key=key) from None
+        raise BadInput(f"{_of_key(key, path)}{path} {error}{more}", key=key) from None
+
+
+def _of_key(key: str, path: Path) -> str:
+    """Return the config key that names the file, for the start of a message; empty for a file that no key names."""
+    return "" if key == path.name else f"{key}: "
 
 
 def read_user_json(path: Path, *, key: str, way_out: str = "") -> object:

@@ -45,9 +45,9 @@ class RewardWeights(Section):
 
     answer: float = Field(default=0.6, ge=0, le=1)
     """Weight of the answer: 1 if the declared final answer is the pivot's, else 0."""
-    reasoning: float = Field(default=0.25, ge=0, le=1)
+    reasoning: float = Field(default=0.08, ge=0, le=1)
     """Weight of the reasoning: how similar it is to the pivot's."""
-    numbers: float = Field(default=0.15, ge=0, le=1)
+    numbers: float = Field(default=0.32, ge=0, le=1)
     """Weight of the numbers: how well those of the reasoning agree with the pivot's."""
     custom: float = Field(default=0.0, ge=0, le=1)
     """Weight of the reward in `reward.custom.path`; above 0 only with one."""

@@ -177,7 +177,7 @@ class LanguageIdentifier:
         is_doubtful = by_lingua is False and _needs_context(counted, num_own=num_own, num_strong=len(strong))
         if by_lingua is False and not is_doubtful:
             return _FOREIGN
-        if _is_mixed(len(strong), len(counted), is_sure=bool(by_lingua), has_own=num_own > 0):
+        if _is_mixed(len(strong), len(counted), is_sure=bool(by_lingua), has_own=num_telling > 0):
             return _FOREIGN
         num_strange = len({word.text.lower() for word in words if word.is_strange})
         if strong and not by_lingua and num_telling == 0 and num_strange >= MIN_STRANGE_WORDS:

@@ -31,6 +31,7 @@ UNITS = frozenset(_UNITS.split())
 # Between two words in a row are blanks and numbers only.
 _IN_A_ROW = re.compile(r"[\s\d]*")
 _BEFORE_UNIT = re.compile(r"[\d%)½¼¾][\s{}\\~*_]*$")
+_PER = re.compile(r"\w/$")  # "pieds/mile"
 _BEHIND_UNIT = re.compile(rf"[\s{{}}\\~*_]*(?![\d{letter_range(('Latin',))}])")
 _OPENED = re.compile(r"[(（]\s*$")
 _CLOSED = re.compile(r"\s*[)）]")
@@ -110,11 +111,13 @@ def _runs(words: Sequence[Word], belongs: Sequence[bool]) -> list[list[Word]]:
 
 
 def _weak_positions(sentence: str, found: Sequence[re.Match[str]]) -> set[int]:
-    """Return which words stand alone behind a number, or with at most one other in parentheses."""
+    """Return which words stand alone behind a number or a stroke, or with at most one other in parentheses."""
     weak: set[int] = set()
     for position, word in enumerate(found):
         start = word.start()
-        if _BEFORE_UNIT.search(sentence, max(0, start - 8), start) and _BEHIND_UNIT.match(sentence, word.end()):
+        is_behind_unit = _PER.search(sentence, max(0, start - 2), start) is not None
+        is_behind_number = _BEFORE_UNIT.search(sentence, max(0, start - 8), start) is not None
+        if (is_behind_unit or is_behind_number) and _BEHIND_UNIT.match(sentence, word.end()):
             weak.add(position)
         elif _OPENED.search(sentence, max(0, start - 3), start):
             for last in range(position, min(position + MAX_GLOSS_WORDS, len(found))):

@@ -105,7 +105,8 @@ def test_a_critic_with_a_shorter_context_is_refused(refusal: Refusal, tiny_model
 
 def test_a_folder_that_is_no_model_is_refused(refusal: Refusal, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert f"policy.model = '{tmp_path / 'empty'}'" in refusal(f"policy.model={tmp_path / 'empty'}")
+    line = refusal(f"policy.model={tmp_path / 'empty'}")
+    assert "policy.model" in line and str(tmp_path / "empty") in line
 
 
 def without(column: str) -> dict[str, str]:

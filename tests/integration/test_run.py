@@ -95,8 +95,10 @@ def test_the_folder_has_all_files_and_no_unfinished_one(folder: RunFolder) -> No
 
 
 def test_the_saved_config_is_the_one_that_was_run(first_run: TinyRun, folder: RunFolder) -> None:
-    run = first_run.config.run.model_copy(update={"name": "first"})
-    assert load_config(folder.config) == first_run.config.model_copy(update={"run": run})
+    saved = load_config(folder.config)
+    assert saved.run.date is not None
+    run = first_run.config.run.model_copy(update={"name": "first", "date": saved.run.date})
+    assert saved == first_run.config.model_copy(update={"run": run})
 
 
 def test_every_group_is_in_the_samples_with_all_its_responses(first_run: TinyRun) -> None:

@@ -19,7 +19,7 @@ REFERENCE_REASONING = "Roger started with 5 balls. He bought 6 more, so he has 5
 GOOD = "Roger hatte zuerst 5 Bälle. Er kaufte 6 dazu, also hat er 5 + 6 = 11 Bälle."
 OFF_TOPIC = "Der Himmel ist heute sehr blau und weit, und die Vögel singen schön im Garten."
 VALUES = {GOOD: 1.0, OFF_TOPIC: 0.0}
-WEIGHTS = {"answer": 0.6, "reasoning": 0.25, "numbers": 0.15}
+WEIGHTS = {"answer": 0.6, "reasoning": 0.08, "numbers": 0.32}
 
 
 @dataclass

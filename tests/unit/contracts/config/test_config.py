@@ -55,8 +55,8 @@ def test_overrides_win_over_the_file_and_later_ones_over_earlier_ones(minimal: P
 
 
 def test_an_override_reaches_a_nested_section(minimal: Path) -> None:
-    config = load_config(minimal, ["reward.weights.answer=0.7", "reward.weights.reasoning=0.15"])
-    assert (config.reward.weights.answer, config.reward.weights.reasoning) == (0.7, 0.15)
+    config = load_config(minimal, ["reward.weights.answer=0.53", "reward.weights.reasoning=0.15"])
+    assert (config.reward.weights.answer, config.reward.weights.reasoning) == (0.53, 0.15)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_config_written_and_read_again_is_equal(minimal: Path, tmp_path: Path)
 
 def test_everything_is_written_down_not_only_what_was_set(minimal: Path) -> None:
     text = dump_config(load_config(minimal, []))
-    assert "[reward.weights]\nanswer = 0.6\nreasoning = 0.25\n" in text
+    assert "[reward.weights]\nanswer = 0.6\nreasoning = 0.08\n" in text
     assert 'languages = ["de", "fr", "es"]' in text
     assert "[reward.gates]\nlanguage = true\n" in text
     assert '[algorithm]\nname = "grpo"\n' in text

@@ -195,8 +195,8 @@ def test_every_gate_part_and_the_calibration_is_switched_off_once() -> None:
 
 def test_a_parts_weight_goes_to_the_others_in_their_proportions() -> None:
     found = {variant.switched_off: variant.config.reward.weights for variant in variants(config())}
-    moved = found["part numbers"]  # 0.6 and 0.25 of 0.85
-    assert (moved.answer, moved.reasoning, moved.numbers) == (pytest.approx(0.6 / 0.85), pytest.approx(0.25 / 0.85), 0)
+    moved = found["part numbers"]  # 0.6 and 0.08 of 0.68
+    assert (moved.answer, moved.reasoning, moved.numbers) == (pytest.approx(0.6 / 0.68), pytest.approx(0.08 / 0.68), 0)
     assert moved.answer + moved.reasoning == pytest.approx(1)
 
 

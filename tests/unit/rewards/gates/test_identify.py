@@ -71,6 +71,17 @@ def test_disguised_mixed_or_related_language_is_refused(identifier: LanguageIden
     assert not identifier.is_in(text, code)
 
 
+def test_english_of_words_that_spanish_has_too_is_refused(identifier: LanguageIdentifier) -> None:
+    """ "he" and "has" are Spanish words as well; "left" is not."""
+    assert not identifier.is_in("Marta tiene 18 tazas.\nHe has 18 - 5 = 13 cups left.\nSon 13 tazas.", "es")
+
+
+def test_a_unit_behind_a_stroke_is_a_unit(identifier: LanguageIdentifier) -> None:
+    assert identifier.is_in(
+        "Paul court quatre tours de piste avant le repas. Cela fait 4 × 5280 pieds/mile = 21120 pieds.", "fr"
+    )
+
+
 def test_english_clause_inside_a_thai_text_is_refused(identifier: LanguageIdentifier) -> None:
     assert not identifier.is_in(f"{FAITHFUL['th']} so she has fifteen apples left {FAITHFUL['th']}", "th")
 
