@@ -9,6 +9,8 @@ PYTHON ?= python3.11
 ARGS ?=
 # What `python -m pytest` gets on top, e.g. TESTS="-k learner -x".
 TESTS ?=
+# Unit tests run in as many processes as there are cores, at most four: each needs a gigabyte.
+PROCESSES ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 # Which benchmarks, e.g. BENCH=learning; all of them where it is empty.
 BENCH ?=
 # Where torch's CPU build comes from when the configured package indexes have none. For torch alone: pip asks an index
@@ -73,7 +75,7 @@ models: install  ## Build the quickstart's models in .cache/models, once
 
 .PHONY: test
 test: install models  ## Run the unit tests, then the integration tests (real engines, tiny models; minutes)
-	$(BIN)/python -m pytest tests/unit $(TESTS)
+	$(BIN)/python -m pytest tests/unit $(PROCESSES) $(TESTS)
 	$(BIN)/python -m pytest tests/integration $(TESTS)
 
 .PHONY: integration
@@ -84,8 +86,9 @@ integration: install models  ## Run only the integration tests
 check: install $(DEV_STAMP)  ## Before a commit: format, lint, types, unit tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/pyright
-	$(BIN)/python -m pytest tests/unit $(TESTS)
+	@# The type checker uses one core: the tests run beside it.
+	$(BIN)/pyright & types=$$!; \
+	$(BIN)/python -m pytest tests/unit $(PROCESSES) $(TESTS) && wait $$types || { wait $$types; exit 1; }
 
 .PHONY: docs
 docs: install  ## Write the generated pages of docs/ anew

@@ -1,4 +1,4 @@
-"""Every reader of a text must finish with 50,000 hostile characters: the pivot's reference passes no gate before it.
+"""Every reader of a text must finish with 20,000 hostile characters: the pivot's reference passes no gate before it.
 
 A pattern that tries all divisions of a run needs minutes for such a text, which no suite of tests waits for.
 """
@@ -23,7 +23,7 @@ from rewards.texts.phrases import tokens_of
 from rewards.texts.scripts import num_symbols, weigh
 from rewards.texts.thinking import split_thinking
 
-LENGTH = 50_000
+LENGTH = 20_000
 UNITS = {
     **{f"marks {unit}": unit for unit in "_*#>(-|`~$.!?)]\"'/\\{}<^%:;,=+"},
     **{f"blanks {unit!r}": unit for unit in (" ", "\t", "\n", "\r\n", "\u00a0", "\u3000", " \n", "\u200b")},
