@@ -34,6 +34,8 @@ FIT = f"{VERSION} {dict(FAITHFUL_EARNS)}"
 """A text that changes with how a scale is fitted: a calibration of another fit is not used."""
 MIN_SOLUTIONS = 8
 """Fewest parallel solutions with a finite value that a language is fitted on."""
+ROUNDING = 1e-6
+"""Two raw values that differ by less are equal: encoders compute in float32."""
 MIN_SHARE_ABOVE = 0.75
 """Least share of the parallel solutions that must lie above the value of the question alone."""
 
@@ -219,7 +221,7 @@ def _fit_half(language: str, above: NDArray[np.float64], baseline: Baseline) -> 
 
     The few solutions below zero earn nothing with any half and are left out.
     """
-    positive = above[above > 0]
+    positive = above[above > ROUNDING]
     if len(positive) < MIN_SHARE_ABOVE * len(above):
         raise ValueError(
             f"calibration of {language!r}: only {len(positive)} of {len(above)} parallel solutions are closer to the "
