@@ -17,6 +17,7 @@ from actors.learning.rank_setup import RankPlace
 def join(place: RankPlace, *, timeout_s: float) -> None:
     """Join the process group, and select DeepSpeed's accelerator for this rank's device.
 
+    A process that is in a group already stays in it: several models of one process share the group.
     DeepSpeed looks for its accelerator when it is imported: modules that import it must be imported after this call.
     """
     os.environ["DS_ACCELERATOR"] = place.device
@@ -30,13 +31,14 @@ def join(place: RankPlace, *, timeout_s: float) -> None:
         # This shared-memory operator would be compiled at the first start, and gloo has everything that ZeRO-3 needs.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     backend, timeout = "gloo" if place.device == "cpu" else "nccl", timedelta(seconds=timeout_s)
-    dist.init_process_group(
-        backend,
-        store=HashStore() if place.world_size == 1 else FileStore(place.meeting, place.world_size),
-        rank=place.rank,
-        world_size=place.world_size,
-        timeout=timeout,
-    )
+    if not dist.is_initialized():
+        dist.init_process_group(
+            backend,
+            store=HashStore() if place.world_size == 1 else FileStore(place.meeting, place.world_size),
+            rank=place.rank,
+            world_size=place.world_size,
+            timeout=timeout,
+        )
     deepspeed.init_distributed(dist_backend=backend, timeout=timeout, auto_mpi_discovery=False, verbose=False)
 
 

@@ -78,7 +78,7 @@ def a_setup(models: TinyModels, *, across_groups: bool = False, calibration: str
         ),
         reward=RewardConfig(
             weights=RewardWeights(answer=0.6, reasoning=0.2, numbers=0.1, custom=0.1),
-            reasoning=EmbeddingReasoning(calibration=calibration, low=-1, high=1),
+            reasoning=EmbeddingReasoning(unit="text", calibration=calibration, low=-1, high=1),
             custom=CustomRewardConfig(path="/nowhere/mine.py"),
         ),
         comet=CometConfig(),
