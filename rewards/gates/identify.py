@@ -46,6 +46,8 @@ MIXED_SHARE_SURE = 0.25
 MIN_STRANGE_WORDS = 2
 """Least number of other languages' words, units and capitalised ones included, that make a sentence foreign in which no
 word is the asked language's alone and lingua is not sure."""
+MIN_TITLE_WORDS = 4
+"""Least number of words of a sentence in capitals in which words of another language are no names."""
 TEXT_SHARE, MIN_TEXT_WORDS = 0.03, 2
 """The same over a whole text, from MIN_TEXT_WORDS different such words on: it finds single words in every other
 sentence. A unit or a gloss counts half."""
@@ -180,7 +182,8 @@ class LanguageIdentifier:
         if _is_mixed(len(strong), len(counted), is_sure=bool(by_lingua), has_own=num_telling > 0):
             return _FOREIGN
         num_strange = len({word.text.lower() for word in words if word.is_strange})
-        if strong and not by_lingua and num_telling == 0 and num_strange >= MIN_STRANGE_WORDS:
+        is_checked = strong or _is_title(words)
+        if is_checked and not by_lingua and num_telling == 0 and num_strange >= MIN_STRANGE_WORDS:
             return _FOREIGN
         return _Sentence(
             is_foreign=False,
@@ -234,6 +237,11 @@ def _needs_context(words: Sequence[Word], *, num_own: int, num_strong: int) -> b
     if num_strong == 0 and num_letters < MIN_LETTERS_ALONE:
         return True
     return num_strong < 2 and num_own >= MOST_OWN_SHARE * len(words)
+
+
+def _is_title(words: Sequence[Word]) -> bool:
+    """Return whether all words of a sentence have capitals: more than names have."""
+    return len(words) >= MIN_TITLE_WORDS and not any(word.text.islower() for word in words)
 
 
 def _unsure_words(sentences: Sequence[_Sentence]) -> list[str]:

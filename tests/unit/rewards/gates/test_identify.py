@@ -76,6 +76,14 @@ def test_english_of_words_that_spanish_has_too_is_refused(identifier: LanguageId
     assert not identifier.is_in("Marta tiene 18 tazas.\nHe has 18 - 5 = 13 cups left.\nSon 13 tazas.", "es")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"), [("Nora Has 8 × 12 = 96 Oranges In Total.", False), ("Nora Has In", True)]
+)
+def test_a_sentence_in_capitals_is_no_row_of_names(identifier: LanguageIdentifier, text: str, expected: bool) -> None:
+    """Of five words French has two as well; three words may be names."""
+    assert identifier.is_in(f"{text}\nIl reste 96 oranges.", "fr") == expected
+
+
 def test_a_unit_behind_a_stroke_is_a_unit(identifier: LanguageIdentifier) -> None:
     assert identifier.is_in(
         "Paul court quatre tours de piste avant le repas. Cela fait 4 × 5280 pieds/mile = 21120 pieds.", "fr"
