@@ -43,7 +43,9 @@ ON_DRIVER: tuple[FaultType, ...] = (
 AT_END: tuple[FaultType, ...] = tuple(("driver", stage) for stage in END_STAGES)
 EVERY_TYPE: tuple[FaultType, ...] = (*ON_ACTORS, *ON_DRIVER, *AT_END)
 _LAST_STEPS = 3
-"""Steps at the end without a fault: nothing can be injected into a run that is over."""
+_LAST_SHARE = 0.25
+"""So many steps at the end, and at least this share of all, have no moment of a fault. Faults come later than their
+moments: a slow worker takes half a minute, and nothing can be injected into a run that is over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +73,7 @@ def plan(types: Sequence[FaultType], *, steps: int, seed: int, dead_after_s: flo
     order = [found for found in types if found not in AT_END]
     chance.shuffle(order)
     at_end = [found for found in AT_END if found in types]
-    last = steps - _LAST_STEPS
+    last = steps - max(_LAST_STEPS, int(steps * _LAST_SHARE))
     if last < 1:
         raise ValueError(f"a run of {steps} steps is too short for faults; it needs at least {_LAST_STEPS + 1}")
     moments = [1 + int((index + chance.random()) / len(order) * (last - 1)) for index in range(len(order))]
