@@ -35,7 +35,7 @@ other values of the keys that say *may change* under *resume*; a change of any o
 Relative paths start at `$PB_RLSVR_HOME` if it is set; else at the project's root; in a submitted Ray job, at the
 checkout that the running `.venv` belongs to. A model is a Hugging Face name or a local folder.
 
-Checked across sections: `algorithm.groups_per_step` x `algorithm.group_size` is a multiple of `learner.num_ranks`;
+Checked across sections: `algorithm.groups_per_step` x `algorithm.group_size` is at least `learner.num_ranks`;
 `algorithm.mini_batches` is at most `algorithm.groups_per_step`; `max_response_tokens` is below `max_model_len`;
 `learner.row_tokens` is at least `policy.max_model_len`; the reward's weights sum to 1.
 """

@@ -130,11 +130,11 @@ class Config(Section):
                 key="reward.combine",
             )
         samples = algorithm.groups_per_step * algorithm.samples_per_problem
-        if samples % self.learner.num_ranks:
+        if samples < self.learner.num_ranks:
             size = f" x group_size = {algorithm.groups_per_step} x {algorithm.group_size}" if is_sampled else ""
             raise BadInput(
-                f"a batch of algorithm.groups_per_step{size} = {samples} samples can't be divided over "
-                f"learner.num_ranks = {self.learner.num_ranks}; make it a multiple",
+                f"learner.num_ranks {self.learner.num_ranks} can't all have work: a batch has algorithm.groups_per_step"
+                f"{size} = {samples} samples; lower learner.num_ranks, or raise algorithm.groups_per_step",
                 key="learner.num_ranks",
             )
 

@@ -78,7 +78,7 @@ def batch_arithmetic(config: Config) -> list[str]:
     lines = [
         f"per step: {algorithm.groups_per_step} problems x {per_problem} {kind} = {responses} {kind}, "
         f"at most {most} in total",
-        f"per rank: {responses // learner.num_ranks} {kind} per step on each of {learner.num_ranks}, packed into rows "
+        f"per rank: {responses / learner.num_ranks:.4g} {kind} per step on each of {learner.num_ranks}, packed into rows "
         f"of at most {config.row_tokens} tokens",
         f"whole run: {algorithm.steps} step(s), {algorithm.steps * responses:,} {kind} to "
         f"{algorithm.steps * algorithm.groups_per_step:,} problems in {_languages(config)}",

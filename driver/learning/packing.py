@@ -6,7 +6,7 @@ prompts no such bound is known.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heapify, heapreplace
 from typing import NamedTuple
 
@@ -23,19 +23,28 @@ class Demand(NamedTuple):
         """Return the number of tokens of the sample in a row of its own."""
         return self.prompt_tokens + self.response_tokens
 
+    def cut_to(self, budget: int) -> "Demand":
+        """Return the demand of a sample that fills a row of `budget` tokens, if the sample itself is longer."""
+        return self._replace(response_tokens=min(self.response_tokens, budget - self.prompt_tokens))
+
 
 def assign_rows(lengths: list[int], *, num_ranks: int, row_tokens: int) -> list[list[int]]:
     """Return the indices of the samples of each row. `lengths` are in tokens.
 
     First-fit decreasing gives the number of rows, which is rounded up to a multiple of the ranks, as far as there are
     samples, so that no dummy rows are needed. Then the samples are dealt evenly to so many rows. If that would break
-    the budget of `row_tokens`, rows stay as first-fit decreasing fills them: nearly full, except the last.
+    the budget of `row_tokens`, first-fit decreasing fills them, under the lowest budget for which they are enough.
     """
-    rows = first_fit_decreasing(lengths, row_tokens=row_tokens)
-    even = emptiest_first(lengths, num_rows=_num_even(rows, len(lengths), num_ranks))
+
+    def filled(budget: int) -> list[list[int]]:
+        return first_fit_decreasing([min(length, budget) for length in lengths], row_tokens=budget)
+
+    rows = filled(row_tokens)
+    num_rows = _num_even(rows, len(lengths), num_ranks)
+    even = emptiest_first(lengths, num_rows=num_rows)
     if max(sum(lengths[index] for index in members) for members in even) <= row_tokens:
         return even
-    return rows
+    return _evened(rows, filled, num_rows=num_rows, least=1, most=row_tokens)
 
 
 def assign_sharing(demands: Sequence[Demand], *, num_ranks: int, row_tokens: int) -> list[list[int]]:
@@ -44,11 +53,17 @@ def assign_sharing(demands: Sequence[Demand], *, num_ranks: int, row_tokens: int
     Samples of one prompt stay together, unless a row would overflow or ranks would wait for each other. Each additional
     row with a sample of the prompt computes the prompt once more.
     """
-    rows = first_fit_sharing(demands, row_tokens=row_tokens)
-    even = even_sharing(demands, num_rows=_num_even(rows, len(demands), num_ranks))
+
+    def filled(budget: int) -> list[list[int]]:
+        return first_fit_sharing([demand.cut_to(budget) for demand in demands], row_tokens=budget)
+
+    rows = filled(row_tokens)
+    num_rows = _num_even(rows, len(demands), num_ranks)
+    even = even_sharing(demands, num_rows=num_rows)
     if max(row_length(demands, members) for members in even) <= row_tokens:
         return even
-    return rows
+    longest_prompt = max(demand.prompt_tokens for demand in demands)
+    return _evened(rows, filled, num_rows=num_rows, least=longest_prompt + 1, most=row_tokens)
 
 
 def row_length(demands: Sequence[Demand], members: Sequence[int]) -> int:
@@ -129,6 +144,26 @@ def even_sharing(demands: Sequence[Demand], *, num_rows: int) -> list[list[int]]
 
 def _num_even(rows: list[list[int]], num_samples: int, num_ranks: int) -> int:
     return min(len(rows) + -len(rows) % num_ranks, num_samples)
+
+
+def _evened(
+    rows: list[list[int]], filled: Callable[[int], list[list[int]]], *, num_rows: int, least: int, most: int
+) -> list[list[int]]:
+    """Return rows as `filled` gives them under the lowest budget in [least, most] that needs at most `num_rows`.
+
+    `rows` are those of the budget `most`; if they are `num_rows` already, they stay. A sample that is longer than the
+    budget has a row of its own. This is MULTIFIT (Coffman, Garey and Johnson 1978): it bisects the budget, though a
+    lower one may by chance need fewer rows.
+    """
+    if len(rows) == num_rows:
+        return rows
+    while least < most:
+        budget = (least + most) // 2
+        if len(found := filled(budget)) <= num_rows:
+            rows, most = found, budget
+        else:
+            least = budget + 1
+    return rows
 
 
 def _longest_first(lengths: list[int]) -> list[int]:

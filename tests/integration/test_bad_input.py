@@ -52,7 +52,7 @@ def refusal(config: Path, capsys: pytest.CaptureFixture[str]) -> Refusal:
         ("policy.max_response_tokens=512", ("policy.max_response_tokens", "512")),
         ("policy.max_model_len=40", ("policy.max_model_len", " 16")),  # 40 less 24 for the response
         ("reward.weights.answer=0.9", ("reward.weights", "1.3")),
-        ("learner.num_ranks=3", ("learner.num_ranks", "16")),
+        ("learner.num_ranks=17", ("learner.num_ranks", "16", "17")),
         ("policy.model=.cache/models/nothing", ("policy.model", ".cache/models/nothing")),
         ("scorer.model=/nowhere/encoder", ("scorer.model", "/nowhere/encoder")),
         ("data.languages=de,xx", ("data.languages", "'xx'")),

@@ -239,7 +239,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_keys(
         ("data.shares=1,2", "data.shares", ["2 numbers", "3 languages"]),
         ("reward.weights.answer=0.9", "reward.weights", ["1.3"]),
         ("reward.reasoning.method=judge", "reward.reasoning.method", ["'judge'", "'comet' or 'likelihood'"]),
-        ("learner.num_ranks=3", "learner.num_ranks", ["64", "3"]),
+        ("learner.num_ranks=65", "learner.num_ranks", ["64", "65"]),
         ("learner.row_tokens=10", "learner.row_tokens", ["10", "policy.max_model_len"]),
         ("learner.row_tokens=long", "learner.row_tokens", ["'long'", "integer or 'auto'"]),
         ("algorithm.clip_low=2", "algorithm.clip_low", ["2", "1 or 'auto'"]),

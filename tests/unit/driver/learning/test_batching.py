@@ -294,3 +294,12 @@ def test_a_dummy_row_and_absent_measures_have_the_types_of_a_row_with_samples() 
     for name in measures:
         assert getattr(dummy, name).dtype == getattr(row, name).dtype == np.float32, name
         assert (getattr(bare, name).dtype, getattr(bare, name).size) == (np.float32, 0), name
+
+
+@pytest.mark.parametrize("num_ranks", [1, 3, 5, 6, 7])
+def test_ranks_that_do_not_divide_the_batch_wait_for_each_other_no_longer_than_others(num_ranks: int) -> None:
+    """1,024 responses in rows of 4,096 tokens: rows come in a multiple of the ranks, and of nearly equal length."""
+    lengths = np.random.default_rng(0).lognormal(6.5, 0.6, 1024).clip(3, 4096).round().astype(int).tolist()
+    batch = pack_lengths(lengths, num_ranks=num_ranks, row_tokens=4096)
+    assert packing_efficiency(batch) > 0.98
+    assert min(row.token_ids.size for rows in batch.rows for row in rows) > 1  # no rank computes a dummy row

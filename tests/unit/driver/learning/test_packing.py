@@ -73,6 +73,21 @@ def test_rows_are_as_few_as_first_fit_decreasing_and_then_evened_out() -> None:
     assert sums(assign_rows(lengths, num_ranks=1, row_tokens=10), lengths) == [6, 8, 7]
 
 
+@given(st.lists(st.integers(1, 64), min_size=8, max_size=60), st.integers(64, 100), st.integers(2, 7))
+def test_rows_are_never_more_than_the_ranks_need_and_never_over_the_budget(
+    lengths: list[int], row_tokens: int, num_ranks: int
+) -> None:
+    rows = assign_rows(lengths, num_ranks=num_ranks, row_tokens=row_tokens)
+    fewest = len(first_fit_decreasing(lengths, row_tokens=row_tokens))
+    assert fewest <= len(rows) <= min(fewest + -fewest % num_ranks, len(lengths))
+    demands = [
+        Demand(prompt=index // 4, prompt_tokens=3, response_tokens=length) for index, length in enumerate(lengths)
+    ]
+    shared = assign_sharing(demands, num_ranks=num_ranks, row_tokens=row_tokens + 3)
+    assert sorted(index for row in shared for index in row) == list(range(len(lengths)))
+    assert max(row_length(demands, row) for row in shared) <= row_tokens + 3
+
+
 def test_rows_that_cannot_be_evened_out_under_the_cap_stay_first_fit_decreasing() -> None:
     # FFD with a cap of 12: [6, 6], [4, 4, 4]. Emptiest first gives 6 | 6, then 4 | 4 on top, and the third 4 makes 14.
     assert assign_rows([6, 6, 4, 4, 4], num_ranks=1, row_tokens=12) == [[0, 1], [2, 3, 4]]
