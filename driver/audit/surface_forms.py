@@ -54,6 +54,11 @@ def in_parentheses(text: str) -> str:
     return _WORD.sub(lambda word: f"({word[0]})", text)
 
 
+def in_quotation_marks(text: str) -> str:
+    """Write every line as a quotation."""
+    return "\n".join(f"“{line}”" for line in text.splitlines() if line.strip())
+
+
 def as_names(text: str) -> str:
     """Write every word with a capital, as a name."""
     return _WORD.sub(lambda word: word[0].capitalize(), text)
@@ -69,6 +74,7 @@ HIDING_PLACES: Sequence[Callable[[str], str]] = (
     in_code,
     in_formulas,
     in_parentheses,
+    in_quotation_marks,
     as_names,
     behind_labels,
 )

@@ -30,6 +30,8 @@ MAX_LEAD_IN = 40
 MAX_BETWEEN = 60
 """Most letters, weighted by script, between declarations that are close to each other. Those close to the last one
 count with it; earlier ones are intermediate results, or say the answer before the reasoning."""
+MIN_STEPS = 2
+"""Least number of different numbers behind a label with which its sentence works the answer out."""
 MAX_WORDS = 60
 """Longest answer in words, in characters: a name or a short phrase, not a sentence of reasoning."""
 
@@ -50,7 +52,7 @@ class DeclaredAnswer:
     value: str  # canonical: "18", "1/3", "50%", "7.425|7425", "B", "2\\sqrt{3}", "Paris"
     kind: Kind
     language: str | None  # of the closing phrase; None for \boxed{} and ####
-    start: int  # of the phrase, box or hashes
+    start: int  # of the phrase, box or hashes; of the number itself, where the sentence behind a label works it out
     end: int  # after the answer, or after the closing brace
     is_marked: bool = False  # in a box, or in a sentence that emphasises it: other numbers may follow in the sentence
     is_direct: bool = True  # False where words of its sentence stand between the phrase and the number
@@ -246,7 +248,7 @@ def _exact_answers(folded: str, mark: Mark, language: Language) -> list[tuple[De
         return []
     if all(same_answer(number_value(number), number_value(numbers[0])) for number in numbers):
         numbers = numbers[:1]
-    mark = _without_foreign_label(folded, mark, numbers[0], language)
+    mark = _behind_reasoning(folded, _without_foreign_label(folded, mark, numbers[0], language), numbers[0], language)
     is_direct = not (mark.is_phrase and has_words(folded[mark.opened : numbers[0].start], language))
     is_clear = len(numbers) == 1 and not _is_hedged(folded, numbers[0], mark, language)
     if mark.is_box and is_clear:
@@ -273,6 +275,19 @@ def _without_foreign_label(folded: str, mark: Mark, number: NumberSpan, language
         return mark
     place = number.start if mark.end is None else folded.rfind("\\", mark.lead, mark.content)
     return replace(mark, language=None) if has_words(folded[mark.lead : place], language) else mark
+
+
+def _behind_reasoning(folded: str, mark: Mark, number: NumberSpan, language: Language) -> Mark:
+    """Return a mark that starts at its number or box where the sentence behind a label works that number out.
+
+    Such a sentence is reasoning: "Answer: 12 baskets of 3 oranges each are 36 oranges."
+    """
+    if mark.lead is None:
+        return mark
+    place = number.start if mark.end is None else folded.rfind("\\", mark.lead, mark.content)
+    lead = folded[mark.lead : place]
+    is_worked_out = len({found.value for found in find_numbers(lead, language)}) >= MIN_STEPS
+    return replace(mark, start=place) if is_worked_out and has_words(lead, language) else mark
 
 
 def _stands_alone(folded: str, mark: Mark, number: NumberSpan, language: Language) -> bool:

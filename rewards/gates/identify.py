@@ -18,6 +18,7 @@ from languages.closings import STOPS
 from languages.facts import known_language
 from languages.frequent_words import frequent_words
 from languages.language import Language
+from rewards.gates.asides import without_asides
 from rewards.gates.disguise import in_plain_letters, is_disguised, is_in_commands, normal
 from rewards.gates.formulas import without_formulas
 from rewards.gates.japanese import is_chinese, is_like_japanese
@@ -31,8 +32,9 @@ MAX_SENTENCE = 500
 """Characters that are checked at once: a text without full stops is checked piece by piece."""
 CACHE_SENTENCES = 16_384
 """Sentences whose results are kept."""
-MAX_FOREIGN_LETTERS = 2
-"""Most letters of a third script (neither the asked one nor Latin) in a sentence or text that need no further check."""
+MAX_FOREIGN_LETTERS, MAX_FOREIGN_LETTERS_LINE = 2, 4
+"""Most letters of a third script (neither the asked one nor Latin) in a text, and in a sentence, that need no further
+check. A sentence may be a line of two words, of which a slip is one."""
 MAX_FOREIGN_LETTER_SHARE, MAX_FOREIGN_TEXT_SHARE = 0.25, 0.04
 """Largest share of such letters in a sentence, and in the whole text with each word counted once: a name in the script
 of its origin, a slip of one word."""
@@ -132,7 +134,8 @@ class LanguageIdentifier:
             or (facts.has_kana and not is_like_japanese(plain))
         ):
             return False
-        if _has_foreign_letters(plain, facts, MAX_FOREIGN_TEXT_SHARE):
+        plain = without_asides(plain, facts)
+        if _has_foreign_letters(plain, facts, MAX_FOREIGN_LETTERS, MAX_FOREIGN_TEXT_SHARE):
             return False
         plain = in_plain_letters(plain, facts)
         sentences = [piece for part in _SENTENCE_END.split(plain) for piece in _pieces(part.strip())]
@@ -154,7 +157,7 @@ class LanguageIdentifier:
 
     def _check(self, sentence: str, code: str) -> _Sentence:
         language = self._asked[code]
-        if _has_foreign_letters(sentence, language, MAX_FOREIGN_LETTER_SHARE):
+        if _has_foreign_letters(sentence, language, MAX_FOREIGN_LETTERS_LINE, MAX_FOREIGN_LETTER_SHARE):
             return _FOREIGN
         words = read_words(sentence, language)
         if language.is_latin:
@@ -261,14 +264,17 @@ def _is_mostly_other_script(text: str, language: Language) -> bool:
     return num_own + num_latin >= MIN_LETTERS and num_own < MIN_SCRIPT_SHARE * (num_own + num_latin)
 
 
-def _has_foreign_letters(text: str, language: Language, max_share: float) -> bool:
-    """Return whether a text has letters of a third script beyond a slip; each word counts once."""
+def _has_foreign_letters(text: str, language: Language, most: int, max_share: float) -> bool:
+    """Return whether a text has more than `most` letters of a third script, and a larger share; each word counts once.
+
+    The share is of the language's own letters.
+    """
     pattern = foreign_letters(language.scripts)
-    if len(pattern.findall(text)) <= MAX_FOREIGN_LETTERS:
+    if len(pattern.findall(text)) <= most:
         return False
     num_foreign = sum(map(len, set(_runs_of(pattern).findall(text))))
     num_own = language.letter_weight * len(letters_of(language.scripts).findall(text))
-    return num_foreign > MAX_FOREIGN_LETTERS and num_foreign > max_share * num_own
+    return num_foreign > most and num_foreign > max_share * num_own
 
 
 @lru_cache

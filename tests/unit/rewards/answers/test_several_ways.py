@@ -55,6 +55,34 @@ def test_an_explanation_behind_the_answer_is_reasoning() -> None:
     assert reading.closing == "Die Antwort lautet 36."
 
 
+@pytest.mark.parametrize(
+    ("sentence", "reasoning"),
+    [
+        (
+            "Rosa hat 12 Körbe zu je 3 Orangen, also insgesamt 36 Orangen.",
+            "Antwort: Rosa hat 12 Körbe zu je 3 Orangen, also",
+        ),
+        ("Rosa hat 12 Körbe, also insgesamt 36 Orangen.", ""),  # one number works nothing out
+        ("12 * 3 = 36", ""),  # no words
+    ],
+)
+@pytest.mark.parametrize("form", ["{}", "\\boxed{{{}}}"])
+def test_a_sentence_behind_a_label_that_works_the_answer_out_is_reasoning(
+    sentence: str, reasoning: str, form: str
+) -> None:
+    reading = a_reading(f"Antwort: {sentence.replace('36', form.format(36))}")
+    assert reading.answer == "36"
+    assert reading.reasoning.startswith(reasoning)
+    assert bool(reading.reasoning) is bool(reasoning)
+
+
+def test_thai_that_marks_no_ends_of_sentences_may_give_its_solution_behind_a_label() -> None:
+    solution = "คำตอบ: พ่อค้าซื้อข้าวสาลีในราคา 20 ดอลลาร์ต่อถุง และจ่ายค่าขนส่ง 2 ดอลลาร์ต่อถุง จำนวนถุงคือ 400 ÷ 8 = 50 ถุง"
+    reading = a_reading(f"{solution}\n\n\\boxed{{50}}", language="th")
+    assert reading.answer == "50"
+    assert reading.reasoning == solution.removesuffix("50 ถุง").strip()
+
+
 @pytest.mark.parametrize("letters", [MAX_BETWEEN, MAX_BETWEEN + 1])
 def test_an_earlier_answer_counts_only_close_to_the_last_one(letters: int) -> None:
     # The letters between are counted from the number to the phrase, which begins at "answer".

@@ -327,7 +327,8 @@ def test_a_unit_in_english_is_one_word_of_a_solution_and_not_of_a_line(
         (f"{nonsense(6)} at. " + "zxkk " * 59 + "by.", True),
         (f"{nonsense(6)} at. " + "zxkk " * 30 + "at.", True),  # the same one twice
         (f"{nonsense(40)} 5 children, 5 pounds, 5 birds", True),  # units count half
-        (f"{nonsense(40)} 5 children, 5 pounds, 5 birds (house)", False),  # and glosses
+        (f"{nonsense(40)} 5 children (house) (water)", True),  # two glosses are none
+        (f"{nonsense(40)} 5 children (house) (water) (people)", False),  # three count half, too
     ],
 )
 def test_words_of_another_language_spread_over_a_text_are_refused(
@@ -365,6 +366,12 @@ def test_lingua_reads_four_hundred_characters(monkeypatch: pytest.MonkeyPatch) -
     [
         ("zh", "苹果苹果苹果苹果苹果 аб", True),  # two letters of a third script
         ("zh", "苹果苹果苹果苹果苹果 абв", False),
+        ("zh", "苹" * 70 + "。苹苹 абвг", True),  # four of them in a line of two characters, 4 of 204 in the text
+        ("zh", "苹" * 70 + "。苹苹 абвгд", False),
+        ("zh", "苹" * 70 + "。苹苹苹苹苹苹苹 абвгд", False),  # 5 of 7 * 2.83 = 19.8, 0.25
+        ("zh", "苹" * 70 + "。苹苹苹苹苹苹苹苹 абвгд", True),
+        ("zh", "苹" * 37 + "。苹苹苹苹苹苹苹苹 абвгд", True),  # 5 of 45 * 2.83 = 127.4 in the text, 0.04
+        ("zh", "苹" * 36 + "。苹苹苹苹苹苹苹苹 абвгд", False),
         ("zh", "苹" * 27 + " zx zxq", False),  # 2 of 27 / 1.5 + 2 = 20 words, 0.1
         ("zh", "苹" * 28 + " zx zxq", True),
         ("zh", "苹" * 13 + " and", False),  # one word, but of a language: 1 of 13 / 1.5 + 1 = 9.67
