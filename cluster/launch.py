@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from cluster.environment import QUIET, ROLE_VARIABLE, close_token_file, cluster_address
-from cluster.layout import Layout, Placement, Resources, check_fits
+from cluster.layout import Device, Layout, Placement, Resources, check_fits
 from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput, RunFailed
 from contracts.paths import ROOT
@@ -145,6 +145,25 @@ def _wait_placed(group: PlacementGroup, layout: Layout, timeout_s: float, on_wai
 
 def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args: Sequence[object]) -> RemoteActor:
     """Start one actor in its bundle, with as many threads as it has cores. Does not wait for it."""
+    strategy = PlacementGroupSchedulingStrategy(
+        placement_group=bundles.group, placement_group_bundle_index=bundles.layout.placements.index(placement)
+    )
+    return _start(actor, placement, bundles.layout.device, args, strategy=strategy)
+
+
+def start_unreserved(actor: RemoteClass, placement: Placement, device: Device, args: Sequence[object]) -> RemoteActor:
+    """Start one actor without a bundle: it waits until a node has free what its bundle would hold."""
+    return _start(actor, placement, device, args, strategy="DEFAULT")
+
+
+def _start(
+    actor: RemoteClass,
+    placement: Placement,
+    device: Device,
+    args: Sequence[object],
+    *,
+    strategy: PlacementGroupSchedulingStrategy | str,
+) -> RemoteActor:
     threads = str(placement.num_threads)
     env = {
         ROLE_VARIABLE: placement.role,
@@ -152,15 +171,12 @@ def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args
         "MKL_NUM_THREADS": threads,
         "RAYON_NUM_THREADS": threads,
     }
-    if bundles.layout.device == "cpu":
+    if device == "cpu":
         env |= {"DS_ACCELERATOR": "cpu"}
     return actor.options(
         num_cpus=placement.bundle.cpus,
         num_gpus=placement.bundle.gpus,
-        scheduling_strategy=PlacementGroupSchedulingStrategy(
-            placement_group=bundles.group,
-            placement_group_bundle_index=bundles.layout.placements.index(placement),
-        ),
+        scheduling_strategy=strategy,
         runtime_env={"env_vars": QUIET | {"PYTHONPATH": str(ROOT)} | env},
     ).remote(*args)
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from actors.engine import EngineWorker
 from actors.fleets.engines import EnginePool
 from actors.fleets.learner import LearnerRanks
+from actors.fleets.on_demand import OnDemand
 from actors.fleets.policy import PolicyPool
 from actors.fleets.scorers import ScorerPool
 from actors.fleets.supervisor import OnEvent, Supervisor, WorkerPoolConfig
@@ -26,13 +27,13 @@ from actors.scoring.loaded_reward import RewardSetup
 from actors.weight_sync.buckets import WeightBackend
 from cluster.elastic.ray_capacity import RayCapacity
 from cluster.elastic.scaling import Autoscaler, ScalingLimits
-from cluster.launch import Bundles, start_actor
-from cluster.layout import Device, Placement, Role
+from cluster.launch import Bundles, start_actor, start_unreserved
+from cluster.layout import Device, Layout, Placement, Role
 from contracts.config.run import Config
 from contracts.config.workers import PivotConfig, WeightsConfig
 from contracts.errors import RunFailed
 from contracts.fingerprints import model_fingerprint
-from contracts.ports import Console
+from contracts.ports import Console, Generator
 from contracts.waiting import waiting_for
 
 Result = TypeVar("Result")
@@ -59,6 +60,7 @@ class Team:
         *,
         folder: Path,
         on_event: OnEvent | None = None,
+        late_pivot: Layout | None = None,
     ) -> None:
         """Start with no actors.
 
@@ -68,18 +70,20 @@ class Team:
             console: shows what is being loaded.
             folder: of the run; the learner's ranks meet in it.
             on_event: gets every change of a worker; without it, the console prints failures.
+            late_pivot: pivot workers that have no bundles, and that the first request to the pivot starts.
         """
         self._config = config
         self._bundles = bundles
         self._console = console
         self._on_event = on_event or self._note
+        self._late_pivot = late_pivot
         self._supervisors: list[Supervisor] = []
         self._capacity: RayCapacity | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._meetings = folder / MEETINGS
         self.processes: dict[str, ProcessInfo] = {}
         self.policy = EnginePool(Supervisor.of_loaded("policy", ()))
-        self.pivot = EnginePool(Supervisor.of_loaded("pivot", ()))
+        self.pivot: Generator = EnginePool(Supervisor.of_loaded("pivot", ()))
         self.scorer = self._scorer_pool(Supervisor.of_loaded("scorer", ()))
         self.learner = LearnerRanks((), timeout_s=config.learner.timeout_s, rules=config.fleet, policy=None)
 
@@ -95,7 +99,8 @@ class Team:
 
     async def start_frozen_policy(self) -> None:
         """Start policy workers that keep the weights of their model, for an evaluation."""
-        supervisor = self._supervise("policy", self._starter(EngineWorker, self._config.policy, self._device))
+        start = self._starter(EngineWorker, self._config.policy, self._device)
+        supervisor = self._supervise("policy", self._in_bundles("policy", start))
         self.policy = EnginePool(supervisor, timeout_s=self._config.policy.timeout_s)
         await self._open(supervisor)
 
@@ -105,7 +110,7 @@ class Team:
 
     async def start_pivot(self) -> None:
         """Start pivot workers alone, to get references ahead of a run."""
-        await self._open(self._add_pivots())
+        await self._open_pivots()
 
     async def start_all(self, *, custom_source: str = "") -> None:
         """Start all actors of the layout and load them at the same time. `custom_source` is a user's reward, as text.
@@ -115,13 +120,20 @@ class Team:
         """
         config = self._config
         start_policy = self._starter(EngineWorker, config.policy, self._device, self._weight_backend)
-        policy = self._supervise("policy", start_policy, min_workers=config.policy.min_workers, starts_stale=True)
+        policy = self._supervise(
+            "policy",
+            self._in_bundles("policy", start_policy),
+            min_workers=config.policy.min_workers,
+            starts_stale=True,
+        )
         pool = PolicyPool(policy, timeout_s=config.policy.timeout_s)
         self.policy, self.learner.policy = pool, pool if policy.workers else None
+        if self._late_pivot is not None:
+            self.pivot = OnDemand(partial(self._start_late_pivot, self._late_pivot))
         self.learner.exchange(self._start_ranks())
         await asyncio.gather(
             self._open(policy),
-            self._open(self._add_pivots()),
+            self._open_pivots(),
             self._open(self._add_scorers(config.data.languages, custom_source)),
             self._set_up_learner(),
         )
@@ -142,6 +154,8 @@ class Team:
 
     async def close(self) -> None:
         """Stop heartbeats, restarts and scaling. The processes end with Ray."""
+        if isinstance(self.pivot, OnDemand):
+            await self.pivot.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -163,10 +177,34 @@ class Team:
     def _starter(self, actor: RemoteClass, *arguments: object) -> StartIn:
         return lambda placement, bundles: start_actor(actor, placement, bundles, arguments)
 
-    def _add_pivots(self) -> Supervisor:
-        supervisor = self._supervise("pivot", self._starter(EngineWorker, self._config.pivot, self._device))
-        self.pivot = EnginePool(supervisor, timeout_s=self._config.pivot.timeout_s)
-        return supervisor
+    async def _open_pivots(self) -> None:
+        """Start and load the pivot workers of the layout; none where they are late."""
+        start = self._starter(EngineWorker, self._config.pivot, self._device)
+        pool = self._add_pivots(self._in_bundles("pivot", start))
+        if self._late_pivot is None:
+            self.pivot = pool
+        await self._open(pool.supervisor)
+
+    async def _start_late_pivot(self, layout: Layout) -> EnginePool:
+        """Start pivot workers during the run. Each waits for free resources, for which nothing was reserved.
+
+        Raises:
+            RunFailed: a worker found no resources, or did not load, within cluster.start_timeout_s.
+        """
+        self._on_event("fleet", "pivot: started", f"a reference is not in the cache; it needs {layout.total}")
+        arguments = (self._config.pivot, self._device)
+        pool = self._add_pivots(
+            [
+                partial(start_unreserved, EngineWorker, placement, layout.device, arguments)
+                for placement in layout.placements
+            ]
+        )
+        await self._open(pool.supervisor)
+        return pool
+
+    def _add_pivots(self, starts: Sequence[Callable[[], RemoteActor]]) -> EnginePool:
+        supervisor = self._supervise("pivot", starts)
+        return EnginePool(supervisor, timeout_s=self._config.pivot.timeout_s)
 
     def _add_scorers(self, languages: Sequence[str], custom_source: str) -> Supervisor:
         config = self._config
@@ -180,7 +218,9 @@ class Team:
             custom_source=custom_source,
             translated_by=_translator_name(config.pivot),
         )
-        supervisor = self._supervise("scorer", self._starter(ScorerWorker, setup, self._device))
+        supervisor = self._supervise(
+            "scorer", self._in_bundles("scorer", self._starter(ScorerWorker, setup, self._device))
+        )
         self.scorer = self._scorer_pool(supervisor)
         return supervisor
 
@@ -188,8 +228,19 @@ class Team:
         config = self._config.scorer
         return ScorerPool(supervisor, timeout_s=config.timeout_s, attempts=config.attempts, backoff_s=config.backoff_s)
 
-    def _supervise(self, role: Role, start: StartIn, *, min_workers: int = 1, starts_stale: bool = False) -> Supervisor:
-        """Start a role's actors, each in its bundle, now and at every restart."""
+    def _in_bundles(self, role: Role, start: StartIn) -> list[Callable[[], RemoteActor]]:
+        """Return what starts each of a role's actors in its bundle."""
+        return [partial(start, placement, self._bundles) for placement in self._bundles.layout.of(role)]
+
+    def _supervise(
+        self,
+        role: Role,
+        starts: Sequence[Callable[[], RemoteActor]],
+        *,
+        min_workers: int = 1,
+        starts_stale: bool = False,
+    ) -> Supervisor:
+        """Start a role's actors, now and at every restart."""
         supervisor = Supervisor(
             WorkerPoolConfig(
                 role=role,
@@ -203,8 +254,8 @@ class Team:
             )
         )
         self._supervisors.append(supervisor)
-        for placement in self._bundles.layout.of(role):
-            supervisor.add(partial(start, placement, self._bundles))
+        for start in starts:
+            supervisor.add(start)
         return supervisor
 
     def _start_ranks(self) -> list[RemoteActor]:

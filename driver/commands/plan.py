@@ -14,6 +14,7 @@ from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.config.workers import PolicyConfig
 from driver.config_paths import with_absolute_paths
+from driver.late_pivot import NO_PIVOT, planned_late_roles
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -24,11 +25,13 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     """
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
     device = "cuda" if config.cluster.device == "cuda" else "cpu"
-    wanted = layout(config, device, roles=training_roles(config))
+    notes: list[str] = []
+    late = planned_late_roles(config, note=notes.append)
+    wanted = layout(config, device, roles=tuple(role for role in training_roles(config) if role not in late))
     memory = estimate(config, device)
     console = Console(stderr=arguments.json)
     console.print(plan_table(wanted, memory))
-    for line in batch_arithmetic(config):
+    for line in (*batch_arithmetic(config), *notes, *([NO_PIVOT] if late else [])):
         console.print(line, soft_wrap=True)
     here = Resources(cpus=os.cpu_count() or 1, gpus=0)
     console.print(f"in total: {wanted.total}; this machine has {here.cpus:g} CPUs", soft_wrap=True)
@@ -45,6 +48,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             for placement in wanted.placements
         ],
         "batch": batch_arithmetic(config),
+        "late": list(late),
     }
 
 

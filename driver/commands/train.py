@@ -7,12 +7,14 @@ import argparse
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console as Terminal
 
-from cluster.launch import Bundles, connected, placed
+from cluster.launch import connected, placed
 from cluster.layout import check_device, choose_device, layout, training_roles
 from cluster.listening import listening_ports, reachable_from_outside
 from cluster.team import Team
@@ -31,6 +33,7 @@ from driver.export.hub import check_hub, upload
 from driver.export.model_card import write_model_card
 from driver.first_start import with_first_start
 from driver.inputs import TrainingInputs, prepare_training
+from driver.late_pivot import NO_PIVOT, late_roles
 from driver.report.write import write_report
 from driver.rollouts.engine_features import engine_feature_source
 from driver.run_state.checkpoints import whole_checkpoints
@@ -65,13 +68,16 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         print_template_notes(console, policy=inputs.evaluation.prompter)
         if inputs.pivot_prompter is not inputs.evaluation.prompter:
             print_template_notes(console, pivot=inputs.pivot_prompter)
+        with console.phase("looking for references in the cache"):
+            late = late_roles(config, inputs, goes_on_from=found.state if found else None)
         is_report_old = _is_report_old(RunFolder(opened.path))
-        for note in opened.notes:
+        for note in (*opened.notes, *([NO_PIVOT] if late else [])):
             console.note(note)
         with connected(config.cluster, console) as cluster:
             device = choose_device(config, cluster)
             check_device(config, device)
-            wanted = layout(config, device, roles=roles)
+            wanted = layout(config, device, roles=tuple(role for role in roles if role not in late))
+            late_pivot = layout(config, device, roles=late) if late else None
             with (
                 placed(wanted, config.cluster, console.waiting) as bundles,
                 enter_run(opened, config) as folder,
@@ -80,7 +86,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 console.note(f"run folder: {folder.path}")
                 if is_report_old:
                     _renew_report(folder, console)
-                summary = _run_actors(config, inputs, bundles, opened=opened, folder=folder, console=console)
+                team = partial(Team, config, bundles, console, folder=folder.path, late_pivot=late_pivot)
+                summary = _run_actors(config, inputs, team, opened=opened, folder=folder, console=console)
         console.note(str(summary["headline"]))
         if summary["status"] == "stopped":
             console.note(_how_to_continue(folder))
@@ -104,7 +111,7 @@ def _renew_report(folder: RunFolder, console: Console) -> None:
 def _run_actors(
     config: Config,
     inputs: TrainingInputs,
-    bundles: Bundles,
+    new_team: Callable[..., Team],
     *,
     opened: OpenedRun,
     folder: RunFolder,
@@ -112,6 +119,7 @@ def _run_actors(
 ) -> dict[str, object]:
     """Make the run on its actors, and return its summary, with the status "finished" or "stopped".
 
+    `new_team` takes what is told of every change of a worker (`on_event`).
     Whatever happens, files are closed, logs are collected and report.html is written; also after a second SIGTERM.
 
     Raises:
@@ -120,7 +128,7 @@ def _run_actors(
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
     recorder = RunRecorder(folder, console, watch=watch)
     outputs = RunOutputs(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
-    team = Team(config, bundles, console, folder=folder.path, on_event=recorder.worker_changed)
+    team = new_team(on_event=recorder.worker_changed)
     started, stop = time.monotonic(), StopRequest()
     failure: BaseException | None = None
     with surviving_sigterm(stop):

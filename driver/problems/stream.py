@@ -10,12 +10,14 @@ may also be asked for in one language, to replace a group of it that taught noth
 problem and no turn, so that the groups that are learned from keep the shares. A curriculum passes over some problems.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from hashlib import blake2b
 from typing import TypedDict
 
 from contracts.errors import BadInput
-from contracts.rollouts import PromptDraw
+from contracts.rollouts import Problem, PromptDraw
 from driver.problems.curriculum import Curriculum
 from driver.problems.sources import ProblemSource
 from driver.problems.turns import Turns
@@ -84,6 +86,26 @@ class ProblemStream:
         language, place = state["language"], state["place"]
         problem = self._source.problem(language, self._position(language, place))
         return PromptDraw(number=state["number"], epoch_index=place, problem=problem)
+
+    def upcoming(self, last_turn: int, *, num_replacements: int = 0) -> Iterator[Problem]:
+        """Yield the problems that the draws until a turn can give; the stream does not move.
+
+        Args:
+            last_turn: how many turns all languages together will have had, from the first draw of the run on.
+            num_replacements: further draws, of any language. With a curriculum no one knows which problems they pass
+                over: then all problems are yielded.
+        """
+        turns = deepcopy(self._turns)
+        num_taken = sum(turns.state().values())
+        counts = Counter(turns.take() for _ in range(last_turn - num_taken))
+        for language, size in self._sizes.items():
+            num, place = counts[language] + num_replacements, self._places[language]
+            if self._curriculum is not None or num >= size:
+                positions = iter(range(size))
+            else:
+                positions = (self._position(language, place + number) for number in range(num))
+            for position in positions:
+                yield self._source.problem(language, position)
 
     def saw(self, draw: PromptDraw, success_rate: float) -> None:
         """Tell the curriculum how often the responses to a draw agreed with the pivot's answer, in [0, 1]."""
