@@ -25,6 +25,12 @@ class AttentionRules:
     sliding_window: int | None  # number of positions that one sees, itself included; None: all
     scaling: float | None  # factor of a score; None: 1 / sqrt(D)
     dropout: float
+    repeats_heads: bool
+    """Whether a key head that several query heads read is given to torch once for each of them.
+
+    On a GPU the memory-efficient kernel needs that. Only flash does without, and it takes no mask. Without either
+    kernel, torch stores all scores of a segment in fp32.
+    """
 
 
 class _Cut(NamedTuple):
@@ -75,6 +81,9 @@ def _attend_one(segment: Segment, query: _Cut, key: _Cut, value: _Cut, rules: At
     if _is_better_written_out(query.own, num_seen) and not rules.dropout:
         return _written_out(query.own, keys, values, hidden=~_seen(segment, window, keys.device), scaling=rules.scaling)
     is_square = segment.prompt_length <= segment.length and window == num_seen
+    if rules.repeats_heads:
+        num_sharing = query.own.shape[1] // keys.shape[1]
+        keys, values = (states.repeat_interleave(num_sharing, dim=1) for states in (keys, values))
     return scaled_dot_product_attention(
         query.together if is_square else query.own,
         keys,

@@ -70,12 +70,13 @@ def load_value_model(
         BadInput: the learner can't train this model, or not with this attention.
     """
     name, revision = name_and_revision(model)
+    config = load_model_config(model, trust_remote_code=trust_remote_code)
     backbone: PreTrainedModel = AutoModel.from_pretrained(
         name,
         revision=revision,
-        config=load_model_config(model, trust_remote_code=trust_remote_code),
+        config=config,
         dtype=dtype,
-        attn_implementation=attention_for(attention, device=device, dtype=dtype),
+        attn_implementation=attention_for(attention, config=config, device=device, dtype=dtype),
         trust_remote_code=trust_remote_code,
     )
     return ValueModel(prepared(backbone, gradient_checkpointing=gradient_checkpointing))

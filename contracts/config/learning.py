@@ -303,9 +303,10 @@ class LearnerConfig(Section):
     """Optimiser steps in a row that may be skipped because loss or gradient is not finite; then the run stops."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Number format of weights and activations. Master weights and optimiser states are always float32."""
-    attention: MayChange[Literal["auto", "flash_attention_2", "packed_sdpa", "sdpa"]] = "auto"
-    """"auto": flash-attn where it is installed, on a GPU and in bfloat16, else torch's attention sequence by sequence
-    ("packed_sdpa"). "sdpa" is transformers' own, which costs the square of a row's length."""
+    attention: MayChange[Literal["auto", "flash_attention_2", "varlen", "packed_sdpa", "sdpa"]] = "auto"
+    """"auto": on a GPU in bfloat16 flash-attn where it is installed, else torch's own variable-length attention
+    ("varlen"); elsewhere torch's attention sequence by sequence ("packed_sdpa"). "sdpa" is transformers' own, which
+    costs the square of a row's length."""
     row_tokens: MayChange[Annotated[int, Field(ge=1)] | Auto] = "auto"
     """Longest packed row, in tokens. "auto" is `policy.max_model_len`, the least that holds every sequence."""
     logprob_chunk_tokens: MayChange[int] = Field(default=256, ge=1)

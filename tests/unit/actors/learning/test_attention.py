@@ -1,10 +1,10 @@
-"""Test which attention is chosen, and what flash attention gets: transformers' code around a stand-in kernel.
+"""Test which attention is chosen, and what flash attention gets: transformers' or torch's code around a fake kernel.
 
-The kernel itself needs a GPU. What it computes, and with which arguments it may be called, is written down here in
-plain torch, as its documentation has it.
+The kernels themselves need a GPU: tests/gpu/test_attention.py runs torch's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,24 @@ from transformers import (
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 from actors.learning import attention as packed_attention
-from actors.learning.attention import FLASH, PACKED_SDPA, attention_for, row_arguments, varlen_flash
+from actors.learning.attention import FLASH, PACKED_SDPA, VARLEN, attention_for, row_arguments, varlen, varlen_flash
 from actors.learning.policy_model import load_causal_model, prepared
 from contracts.batches import Segment
 from contracts.errors import BadInput
+from tests.fakes.flash_kernels import torch_flash_on_cpu, varlen_kernel
 from tests.models.random_models import SHAPE, save_random_model
 
 UNGROUPED = {name: value for name, value in SHAPE.items() if name != "num_key_value_heads"}
 CONFIGS: dict[str, tuple[type[PretrainedConfig], dict[str, object]]] = {
-    "llama": (LlamaConfig, SHAPE),
-    "mistral": (MistralConfig, SHAPE | {"sliding_window": 4}),
-    "ministral3": (Ministral3Config, SHAPE | {"head_dim": 6, "sliding_window": None}),
+    "llama": (LlamaConfig, SHAPE | {"head_dim": 8}),
+    "mistral": (MistralConfig, SHAPE | {"head_dim": 8, "sliding_window": 4}),
+    "ministral3": (Ministral3Config, SHAPE | {"head_dim": 8, "sliding_window": None}),
     "persimmon": (PersimmonConfig, UNGROUPED | {"hidden_size": 32}),
     "gemma3": (
         Gemma3TextConfig,
         SHAPE
-        | {"head_dim": 6, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]}
-        | {"query_pre_attn_scalar": 6},
+        | {"head_dim": 8, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]}
+        | {"query_pre_attn_scalar": 8},
     ),
 }
 LENGTHS = (9, 3, 6)
@@ -57,38 +58,6 @@ def write_model(folder: Path, family: str) -> PreTrainedModel:
     made, settings = CONFIGS[family]
     save_random_model(folder, made, settings)
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-
-
-def varlen_kernel(  # noqa: PLR0913 - flash_attn_varlen_func's arguments
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    cu_seqlens_q: Tensor,
-    cu_seqlens_k: Tensor,
-    max_seqlen_q: int,
-    max_seqlen_k: int,
-    softmax_scale: float,
-    causal: bool,
-    window_size: tuple[int, int] = (-1, -1),
-    dropout_p: float = 0.0,
-    deterministic: bool = False,
-) -> Tensor:
-    """query [T, heads, D], key and value [T, fewer heads, D]; each sequence by itself, by explicit softmax."""
-    assert cu_seqlens_q.dtype == cu_seqlens_k.dtype == torch.int32
-    asking, seen = cu_seqlens_q.diff().tolist(), cu_seqlens_k.diff().tolist()
-    assert (type(max_seqlen_q), max_seqlen_q, max_seqlen_k) == (int, max(asking), max(seen))
-    assert causal and dropout_p == 0 and not deterministic
-    outputs = []
-    for q, k, v in zip(query.split(asking), key.split(seen), value.split(seen), strict=True):
-        shared = q.shape[1] // k.shape[1]
-        k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
-        scores = torch.einsum("ihd,jhd->hij", q, k) * softmax_scale
-        # Aligned at the bottom right: the last query sees the last key.
-        distance = torch.arange(len(q))[:, None] + len(k) - len(q) - torch.arange(len(k))
-        hidden = (distance < 0) | ((distance > window_size[0]) & (window_size[0] >= 0))
-        outputs.append(torch.einsum("hij,jhd->ihd", scores.masked_fill(hidden, -torch.inf).softmax(dim=-1), v))
-    return torch.cat(outputs)
 
 
 def row_kernel(*_: object, **__: object) -> Tensor:
@@ -106,13 +75,19 @@ def has_flash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(known, FLASH, known[FLASH])  # put back afterwards
 
 
-def flash_model(folder: Path, *, gradient_checkpointing: bool = False) -> PreTrainedModel:
-    """On a CPU, which transformers would refuse flash attention if it were asked for it while loading."""
+@pytest.fixture
+def torch_has_flash() -> Iterator[None]:
+    with torch_flash_on_cpu():
+        yield
+
+
+def flash_model(folder: Path, *, gradient_checkpointing: bool = False, attention: str = FLASH) -> PreTrainedModel:
+    """On a CPU, which would be refused flash attention if it were asked for it while loading."""
     model = load_causal_model(
         str(folder), dtype=torch.float32, device="cpu", gradient_checkpointing=gradient_checkpointing
     )
-    model.config._attn_implementation = attention_for("auto", device="cuda", dtype=HALF)
-    assert model.config._attn_implementation == FLASH
+    model.config._attn_implementation = attention_for(attention, config=model.config, device="cuda", dtype=HALF)
+    assert model.config._attn_implementation == attention
     return model
 
 
@@ -131,25 +106,27 @@ def random_tokens(segments: tuple[Segment, ...]) -> Tensor:
 FLASH_CASES = [*((family, False) for family in CONFIGS), ("ministral3", True)]
 
 
+@pytest.mark.parametrize("attention", [FLASH, VARLEN])
 @pytest.mark.parametrize(("family", "gradient_checkpointing"), FLASH_CASES)
-@pytest.mark.usefixtures("has_flash")
+@pytest.mark.usefixtures("has_flash", "torch_has_flash")
 def test_flash_attention_is_told_where_the_sequences_of_a_row_begin(
-    tmp_path: Path, family: str, gradient_checkpointing: bool
+    tmp_path: Path, family: str, gradient_checkpointing: bool, attention: str
 ) -> None:
     plain = write_model(tmp_path, family)
-    model = flash_model(tmp_path, gradient_checkpointing=gradient_checkpointing)
+    model = flash_model(tmp_path, gradient_checkpointing=gradient_checkpointing, attention=attention)
     token_ids = random_tokens(WHOLE)
     expected = torch.cat([plain.base_model(part).last_hidden_state[0] for part in token_ids.split(LENGTHS, dim=1)])
     torch.testing.assert_close(on_a_row(model, token_ids), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("attention", [FLASH, VARLEN])
 @pytest.mark.parametrize(("family", "gradient_checkpointing"), FLASH_CASES)
-@pytest.mark.usefixtures("has_flash")
+@pytest.mark.usefixtures("has_flash", "torch_has_flash")
 def test_flash_attention_is_given_a_shared_prompt_before_each_response(
-    tmp_path: Path, family: str, gradient_checkpointing: bool
+    tmp_path: Path, family: str, gradient_checkpointing: bool, attention: str
 ) -> None:
     plain = write_model(tmp_path, family)
-    model = flash_model(tmp_path, gradient_checkpointing=gradient_checkpointing)
+    model = flash_model(tmp_path, gradient_checkpointing=gradient_checkpointing, attention=attention)
     token_ids = random_tokens(SHARING)
     whole, other, long, short, last = token_ids.split([segment.length for segment in SHARING], dim=1)
     alone = [(whole, 0), (other, 0), *((torch.cat([whole[:, :4], part], dim=1), 4) for part in (long, last))]
@@ -188,7 +165,7 @@ def loaded(folder: Path) -> PreTrainedModel:
     return load_causal_model(str(folder), dtype=torch.float32, device="cpu")
 
 
-@pytest.mark.parametrize("load", [loaded, flash_model])
+@pytest.mark.parametrize("load", [loaded, flash_model, partial(flash_model, attention=VARLEN)])
 @pytest.mark.usefixtures("has_flash")
 def test_a_model_that_does_not_say_where_sequences_begin_is_refused(
     tmp_path: Path, load: Callable[[Path], PreTrainedModel]
@@ -204,28 +181,35 @@ def test_a_model_that_does_not_say_where_sequences_begin_is_refused(
     assert error.value.key == "policy.model"
 
 
-@pytest.mark.parametrize(
-    ("mask", "wish"),
-    [
-        (torch.ones(1, 18), {}),
-        (None, {"s_aux": torch.zeros(4)}),
-        (None, {"position_bias": torch.zeros(1)}),
-        (None, {"is_causal": False}),
-    ],
-)
-@pytest.mark.usefixtures("has_flash")
+WISHES: list[tuple[Tensor | None, dict[str, Any]]] = [
+    (torch.ones(1, 18), {}),
+    (None, {"s_aux": torch.zeros(4)}),
+    (None, {"position_bias": torch.zeros(1)}),
+    (None, {"is_causal": False}),
+]
+TOO_MUCH = [(varlen_flash, FLASH, *wish) for wish in WISHES] + [
+    (varlen, VARLEN, *wish) for wish in [*WISHES, (None, {"softcap": 30.0}), (None, {"dropout": 0.1})]
+]
+
+
+@pytest.mark.parametrize(("attend", "attention", "mask", "wish"), TOO_MUCH)
+@pytest.mark.usefixtures("has_flash", "torch_has_flash")
 def test_what_flash_attention_would_get_wrong_is_refused(
-    tmp_path: Path, mask: Tensor | None, wish: dict[str, Any]
+    tmp_path: Path,
+    attend: Callable[..., tuple[Tensor, None]],
+    attention: str,
+    mask: Tensor | None,
+    wish: dict[str, Any],
 ) -> None:
     write_model(tmp_path, "llama")
-    model = flash_model(tmp_path)
+    model = flash_model(tmp_path, attention=attention)
     layer = next(module for module in model.modules() if isinstance(module, LlamaAttention))
-    query, key, value = (torch.zeros(1, heads, sum(LENGTHS), 6) for heads in (4, 2, 2))
+    query, key, value = (torch.zeros(1, heads, sum(LENGTHS), 8) for heads in (4, 2, 2))
     arguments: dict[str, Any] = row_arguments(model.config, WHOLE, device=torch.device("cpu")) | {"scaling": 1.0}
-    output, _ = varlen_flash(layer, query, key, value, None, **arguments)
-    assert output.shape == (1, sum(LENGTHS), 4, 6)
+    output, _ = attend(layer, query, key, value, None, **arguments)
+    assert output.shape == (1, sum(LENGTHS), 4, 8)
     with pytest.raises(BadInput) as error:
-        varlen_flash(layer, query, key, value, mask, **arguments, **wish)
+        attend(layer, query, key, value, mask, **arguments, **wish)
     assert error.value.key == "policy.model"
 
 
@@ -238,30 +222,69 @@ def test_an_attention_that_transformers_chose_instead_is_refused(tmp_path: Path)
     assert error.value.key == "learner.attention"
 
 
-def test_without_the_package_auto_is_torchs_and_flash_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    assert attention_for("auto", device="cpu", dtype=HALF) == PACKED_SDPA
-    assert attention_for("packed_sdpa", device="cuda", dtype=HALF) == PACKED_SDPA
+def chosen(wanted: str, *, device: str, dtype: torch.dtype = HALF, head_dim: int = 64) -> str:
+    return attention_for(wanted, config=LlamaConfig(head_dim=head_dim), device=device, dtype=dtype)
+
+
+def test_without_the_package_auto_is_torchs(caplog: pytest.LogCaptureFixture) -> None:
+    assert chosen("auto", device="cpu") == PACKED_SDPA
+    assert chosen("auto", device="cuda") == chosen("varlen", device="cuda") == VARLEN
+    assert chosen("auto", device="cuda", dtype=torch.float32) == PACKED_SDPA
+    assert chosen("packed_sdpa", device="cuda") == PACKED_SDPA
     assert not caplog.records
-    assert attention_for("sdpa", device="cpu", dtype=HALF) == "sdpa"
+    assert chosen("sdpa", device="cpu") == "sdpa"
     assert "square of learner.row_tokens" in caplog.text
 
 
 @pytest.mark.usefixtures("has_flash")
 def test_auto_is_flash_only_where_it_can_be() -> None:
-    assert attention_for("auto", device="cuda", dtype=HALF) == FLASH
-    assert attention_for("auto", device="cuda", dtype=torch.float16) == FLASH
-    assert attention_for("auto", device="cuda", dtype=torch.float32) == PACKED_SDPA
-    assert attention_for("auto", device="cpu", dtype=HALF) == PACKED_SDPA
+    assert chosen("auto", device="cuda") == FLASH
+    assert chosen("auto", device="cuda", dtype=torch.float16) == FLASH
+    assert chosen("auto", device="cuda", dtype=torch.float32) == PACKED_SDPA
+    assert chosen("auto", device="cpu") == PACKED_SDPA
+
+
+@pytest.mark.parametrize("head_dim", [6, 264])
+def test_heads_that_torchs_flash_kernel_does_not_take_are_computed_without_it(head_dim: int) -> None:
+    assert chosen("auto", device="cuda", head_dim=head_dim) == PACKED_SDPA
+    assert chosen("auto", device="cuda", head_dim=256) == VARLEN
+    with pytest.raises(BadInput) as error:
+        chosen("varlen", device="cuda", head_dim=head_dim)
+    assert error.value.key == "learner.attention"
+
+
+@pytest.mark.parametrize("wanted", ["flash_attention_2", "varlen"])
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0)])
+def test_a_gpu_that_is_too_old_for_flash_kernels_computes_without_them(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], wanted: str
+) -> None:
+    monkeypatch.setattr(packed_attention, "is_flash_attn_2_available", lambda: True)
+    monkeypatch.setitem(AttentionInterface._global_mapping, FLASH, AttentionInterface._global_mapping[FLASH])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    if capability >= (8, 0):
+        assert chosen(wanted, device="cuda") == wanted
+        return
+    assert chosen("auto", device="cuda") == PACKED_SDPA
+    with pytest.raises(BadInput) as error:
+        chosen(wanted, device="cuda")
+    assert error.value.key == "learner.attention"
 
 
 @pytest.mark.parametrize(
-    ("device", "dtype", "is_installed"),
-    [("cpu", HALF, True), ("cuda", HALF, False), ("cuda", torch.float32, True)],
+    ("wanted", "device", "dtype", "is_installed"),
+    [
+        (FLASH, "cpu", HALF, True),
+        (FLASH, "cuda", HALF, False),
+        (FLASH, "cuda", torch.float32, True),
+        (VARLEN, "cpu", HALF, True),
+        (VARLEN, "cuda", torch.float32, True),
+    ],
 )
 def test_flash_attention_is_refused_if_it_cannot_run(
-    monkeypatch: pytest.MonkeyPatch, device: str, dtype: torch.dtype, is_installed: bool
+    monkeypatch: pytest.MonkeyPatch, wanted: str, device: str, dtype: torch.dtype, is_installed: bool
 ) -> None:
     monkeypatch.setattr(packed_attention, "is_flash_attn_2_available", lambda: is_installed)
     with pytest.raises(BadInput) as error:
-        attention_for("flash_attention_2", device=device, dtype=dtype)
+        chosen(wanted, device=device, dtype=dtype)
     assert error.value.key == "learner.attention"

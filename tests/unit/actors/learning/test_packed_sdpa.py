@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from actors.learning.attention import packed_sdpa
+from actors.learning.segment_attention import AttentionRules, attend
 from contracts.batches import Segment
 
 WHOLE = (Segment(3), Segment(1), Segment(4))
@@ -81,3 +82,18 @@ def test_what_a_token_may_see_is_what_the_table_says() -> None:
     table = seen_by_each((Segment(3), Segment(2, 0, 2)), None)
     assert table == [[0], [0, 1], [0, 1, 2], [0, 1, 3], [0, 1, 3, 4]]
     assert seen_by_each((Segment(3), Segment(2, 0, 2)), 2)[3:] == [[1, 3], [3, 4]]
+
+
+@pytest.mark.parametrize("sliding_window", [None, 4])
+def test_repeated_key_heads_change_nothing(sliding_window: int | None) -> None:
+    """A GPU gets them, in segments with a mask (their prompt is longer, or there is a window) and without."""
+    random = torch.Generator().manual_seed(8)
+    num_tokens = sum(segment.length for segment in SHARING)
+    states = [torch.randn(1, heads, num_tokens, 6, generator=random, requires_grad=True) for heads in (4, 2, 2)]
+    scale = torch.randn(1, 4, num_tokens, 6, generator=random)
+    found = []
+    for repeats_heads in (False, True):
+        rules = AttentionRules(sliding_window=sliding_window, scaling=None, dropout=0.0, repeats_heads=repeats_heads)
+        output = attend(*states, segments=SHARING, rules=rules)
+        found.append([output, *torch.autograd.grad((output * scale).sum(), states)])
+    torch.testing.assert_close(found[0], found[1])
