@@ -11,12 +11,12 @@ from typing import Protocol
 import ray
 
 from actors.generation.engine import GenerationEngine
-from actors.generation.process import Device
 from actors.generation.step_loop import DeadEngine, StaleEngine
 from actors.remote.calls import RequestFailed
 from actors.remote.process import ProcessInfo, this_process
 from actors.remote.progress import Progress
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
+from contracts.config.device_defaults import Device
 from contracts.config.workers import EngineConfig
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 

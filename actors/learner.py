@@ -10,12 +10,12 @@ from pathlib import Path
 import ray
 from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
 
-from actors.generation.engine import Device
 from actors.remote.calls import one_line
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
 from actors.weight_sync.sender import ActiveReceivers, BucketSender, Missed, PushOrder, PushOutcome, Reply, Sender
 from contracts.batches import PackedRow, StepResult, TokenMeasures
+from contracts.config.device_defaults import Device
 from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConfig
 from contracts.config.workers import PolicyConfig
 

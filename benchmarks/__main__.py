@@ -25,6 +25,7 @@ from pathlib import Path
 from benchmarks.machine import in_fresh_process, say, this_machine
 from benchmarks.measure import Sizes
 from benchmarks.outcomes import Outcome, as_json, measured, tables
+from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
 from contracts.errors import BadInput
 from contracts.paths import ROOT
@@ -101,7 +102,9 @@ def _sizes(arguments: argparse.Namespace) -> Sizes:
     sizes = {name: getattr(arguments, name) for name in ("rounds", "threads", "groups", "group_size", "sequences")}
     if small := [name for name, value in sizes.items() if value < 1]:
         raise BadInput(f"{', '.join(small)} must be at least 1")
-    return Sizes(config=with_absolute_paths(load_config(arguments.config, overrides)), **sizes)
+    config = with_absolute_paths(load_config(arguments.config, overrides))
+    device = "cuda" if config.cluster.device == "cuda" else "cpu"
+    return Sizes(config=with_device_defaults(config, device), **sizes)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from benchmarks.outcomes import Comparison
 from benchmarks.start import reserved
 from cluster.launch import start_actor
 from cluster.team import weight_backend
+from contracts.config.section import decided
 from contracts.config.workers import PolicyConfig
 from contracts.rollouts import PromptDraw, SamplingRequest
 from contracts.seeds import sampling_seeds
@@ -53,7 +54,7 @@ class BareGenerator:
             trust_remote_code=config.trust_remote_code,
             dtype=config.dtype,
             max_model_len=config.max_model_len,
-            max_num_seqs=config.max_num_seqs,
+            max_num_seqs=decided(config.max_num_seqs),
             gpu_memory_utilization=config.gpu_memory_utilization,
             kv_cache_memory_bytes=int(config.kv_cache_gib * 2**30) if on_cpu else None,
             distributed_executor_backend="uni",

@@ -17,6 +17,7 @@ from cluster.launch import Bundles, connected, placed, start_actor
 from cluster.layout import Layout, Placement, Resources, Role, choose_device
 from cluster.team import weight_backend
 from contracts.config.run import Config
+from contracts.config.section import decided
 from contracts.errors import FleetLost
 from driver.tracking.console import Console
 
@@ -88,7 +89,7 @@ async def start_learner(
         device=device,
         seed=config.run.seed,
         weight_backend=weight_backend(config.weights, device),
-        bucket_bytes=config.weights.bucket_mib << 20,
+        bucket_bytes=decided(config.weights.bucket_mib) << 20,
         push_timeout_s=config.weights.timeout_s,
         meetings=tempfile.mkdtemp(),
     )

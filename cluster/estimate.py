@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.layout import Device, Role
+from cluster.layout import Role
+from contracts.config.device_defaults import Device
 from contracts.config.learning import LearnerConfig, PolicyGradientConfig
 from contracts.config.run import Config
+from contracts.config.section import decided
 from contracts.config.workers import EngineConfig
 from contracts.user_files import guarded, read_user_text
 
@@ -75,7 +77,7 @@ def _learner(config: Config) -> Memory:
     # Hidden states kept for backward, about 16 values a token and layer, or 1 with checkpointing; and one fp32 chunk.
     kept = 1 if learner.gradient_checkpointing else 16
     activations = config.row_tokens * shape.layers * shape.hidden * kept * BYTES[learner.dtype] / GIB
-    logits = learner.logprob_chunk_tokens * shape.vocabulary * 4 / GIB
+    logits = decided(learner.logprob_chunk_tokens) * shape.vocabulary * 4 / GIB
     return _sum(
         gathered_weights=held,
         optimizer_shard=trained * (4 + 4 + 4 + 4) / learner.num_ranks / GIB,

@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.config.device_defaults import Device
 from contracts.config.learning import SftConfig
 from contracts.config.run import Config
 from contracts.errors import BadInput
 
-Device = Literal["cpu", "cuda"]
 Role = Literal["policy", "pivot", "scorer", "learner"]
 ROLES: tuple[Role, ...] = ("policy", "pivot", "scorer", "learner")
 

@@ -28,8 +28,10 @@ from actors.weight_sync.buckets import WeightBackend
 from cluster.elastic.ray_capacity import RayCapacity
 from cluster.elastic.scaling import Autoscaler, ScalingLimits
 from cluster.launch import Bundles, start_actor, start_unreserved
-from cluster.layout import Device, Layout, Placement, Role
+from cluster.layout import Layout, Placement, Role
+from contracts.config.device_defaults import Device
 from contracts.config.run import Config
+from contracts.config.section import decided
 from contracts.config.workers import PivotConfig, WeightsConfig
 from contracts.errors import RunFailed
 from contracts.fingerprints import model_fingerprint
@@ -283,7 +285,7 @@ class Team:
             device=self._device,
             seed=config.run.seed,
             weight_backend=self._weight_backend,
-            bucket_bytes=config.weights.bucket_mib << 20,
+            bucket_bytes=decided(config.weights.bucket_mib) << 20,
             push_timeout_s=config.weights.timeout_s,
             meetings=str(self._meetings),
         )

@@ -12,13 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from actors.generation.outputs import FinishedRequest, read_answer_probability, read_rollout
-from actors.generation.process import Device, prepare_process
+from actors.generation.process import prepare_process
 from actors.generation.requests import check_answer_request, check_request
 from actors.generation.step_loop import Outcome, Request, StepLoop
 from actors.generation.thinking import ThinkingReader, Tokenizer
 from actors.remote.progress import Progress
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_sync.receiver import WeightUpdates
+from contracts.config.device_defaults import Device
+from contracts.config.section import decided
 from contracts.config.workers import EngineConfig
 from contracts.model_config import is_yarn, longest_context, read_model_config
 from contracts.model_names import name_and_revision
@@ -47,7 +49,7 @@ class GenerationEngine:
         self._loop = StepLoop(
             lambda: VllmDecoder(config, device=device, weight_backend=weight_backend),
             name="vllm-steps",
-            most_running=config.max_num_seqs,
+            most_running=decided(config.max_num_seqs),
         )
 
     def submit(self, request: SamplingRequest) -> "Future[tuple[Rollout, ...]]":
@@ -119,7 +121,7 @@ class GenerationEngine:
     def stats(self) -> dict[str, float]:
         """Return counters since the start (tokens of finished samples, seconds in steps) and the load in samples."""
         stats = self._loop.stats()
-        running = min(stats.num_samples, self._config.max_num_seqs)
+        running = min(stats.num_samples, decided(self._config.max_num_seqs))
         return {
             "tokens": float(stats.tokens),
             "busy_s": stats.busy_s,
@@ -326,7 +328,7 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         dtype=config.dtype,
         max_model_len=config.max_model_len,
         hf_overrides=_extended_context(config),
-        max_num_seqs=config.max_num_seqs,
+        max_num_seqs=decided(config.max_num_seqs),
         gpu_memory_utilization=config.gpu_memory_utilization,
         kv_cache_memory_bytes=int(config.kv_cache_gib * 2**30) if on_cpu else None,
         tensor_parallel_size=config.tensor_parallel_size,
@@ -334,7 +336,7 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         enforce_eager=on_cpu,
         # With a chunked prompt vLLM 0.32 rewinds the request's random generator, which torch can't do on a CPU.
         enable_chunked_prefill=None if not on_cpu else False,
-        max_num_batched_tokens=max(config.max_model_len, 2048) if on_cpu else None,
+        max_num_batched_tokens=decided(config.max_num_batched_tokens),
         enable_prefix_caching=True,
         logprobs_mode="processed_logprobs",
         generation_config="vllm",  # a model's own temperature or top-p would change what the log-probabilities mean

@@ -2,13 +2,11 @@
 
 import math
 import os
-from typing import Literal
 
 import torch
 
+from contracts.config.device_defaults import Device
 from contracts.config.workers import EngineConfig
-
-Device = Literal["cpu", "cuda"]
 
 
 def prepare_process(config: EngineConfig, device: Device) -> None:

@@ -18,6 +18,7 @@ from actors.learning.schedule import Schedule
 from actors.learning.value_model import load_value_model
 from actors.learning.zero_config import Settings, frozen_settings, stays_whole, training_settings
 from actors.learning.zero_engine import FrozenEngine, ZeroEngine, measuring
+from contracts.config.section import decided
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -163,7 +164,7 @@ def _load_causal(setup: RankSetup, place: RankPlace, *, gradient_checkpointing: 
 def _head(setup: RankSetup) -> HeadSettings:
     return HeadSettings(
         temperature=setup.head_temperature,
-        chunk_tokens=setup.learner.logprob_chunk_tokens,
+        chunk_tokens=decided(setup.learner.logprob_chunk_tokens),
         vocab_size=setup.policy.vocab_size,
         entropy_gradient=setup.algorithm.entropy_coefficient > 0,
     )

@@ -308,9 +308,10 @@ class LearnerConfig(Section):
     ("varlen"); elsewhere torch's attention sequence by sequence ("packed_sdpa"). "sdpa" is transformers' own, which
     costs the square of a row's length."""
     row_tokens: MayChange[Annotated[int, Field(ge=1)] | Auto] = "auto"
-    """Longest packed row, in tokens. "auto" is `policy.max_model_len`, the least that holds every sequence."""
-    logprob_chunk_tokens: MayChange[int] = Field(default=256, ge=1)
-    """Positions whose logits exist at once, in float32."""
+    """Longest packed row, in tokens. "auto" is `policy.max_model_len`, the least that holds every sequence; on a GPU at
+    least 16384, because every row gathers all weights again. Activations grow with it."""
+    logprob_chunk_tokens: MayChange[Annotated[int, Field(ge=1)] | Auto] = "auto"
+    """Positions whose logits exist at once, in float32. "auto" is 2048 on a GPU and 256 on a CPU."""
     gradient_checkpointing: MayChange[bool] = False
     """Use less memory and more computing: compute activations again in the backward pass."""
     keep_whole_mib: MayChange[int] = Field(default=1024, ge=0)

@@ -27,7 +27,7 @@ from contracts.config.learning import (
     PolicyGradientConfig,
 )
 from contracts.config.reward import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
-from contracts.config.section import Auto, MayChange, Section
+from contracts.config.section import Auto, MayChange, Section, decided
 from contracts.config.workers import (
     ClusterConfig,
     FleetConfig,
@@ -106,9 +106,10 @@ class Config(Section):
                     f"{name}.max_model_len {engine.max_model_len}",
                     key=f"{name}.max_response_tokens",
                 )
-        if self.row_tokens < self.policy.max_model_len:
+        row_tokens = self.learner.row_tokens
+        if row_tokens != "auto" and row_tokens < self.policy.max_model_len:
             raise BadInput(
-                f"learner.row_tokens {self.row_tokens} is below policy.max_model_len {self.policy.max_model_len}: the "
+                f"learner.row_tokens {row_tokens} is below policy.max_model_len {self.policy.max_model_len}: the "
                 "longest response would fit into no row",
                 key="learner.row_tokens",
             )
@@ -162,8 +163,8 @@ class Config(Section):
 
     @property
     def row_tokens(self) -> int:
-        """Return the length of the longest packed row, in tokens."""
-        return self.policy.max_model_len if self.learner.row_tokens == "auto" else self.learner.row_tokens
+        """Return the length of the longest packed row, in tokens, once the device has decided it."""
+        return decided(self.learner.row_tokens)
 
     @property
     def evaluation_languages(self) -> tuple[str, ...]:

@@ -34,6 +34,12 @@ Auto: TypeAlias = Literal["auto"]
 Off: TypeAlias = Literal["off"]
 
 
+def decided(value: int | Auto) -> int:
+    """Return the number of a key whose "auto" depends on the device; `with_device_defaults` has put it there."""
+    assert value != "auto", "with_device_defaults was not called on this config"
+    return value
+
+
 @dataclass(frozen=True)
 class Choice:
     """Let one key of a section decide which class the section has: `Annotated[Grpo | Ppo, Choice("name",

@@ -27,8 +27,12 @@ class EngineConfig(Section):
     """Number format of weights and activations in the engine."""
     max_model_len: int = Field(default=1024, ge=16)
     """Longest prompt and response together, in tokens."""
-    max_num_seqs: MayChange[int] = Field(default=64, ge=1)
-    """Sequences that one worker decodes at once."""
+    max_num_seqs: MayChange[Annotated[int, Field(ge=1)] | Auto] = "auto"
+    """Sequences that one worker decodes at once. "auto" is 256 on a GPU, where a step takes hardly longer for them, and
+    64 on a CPU."""
+    max_num_batched_tokens: MayChange[Annotated[int, Field(ge=1)] | Auto] = "auto"
+    """Tokens that one step of a worker computes at most: prompts, and one token of each sequence. "auto" is 16384 on a
+    GPU and 2048 on a CPU, and at least `max_model_len`."""
     gpu_memory_utilization: MayChange[float] = Field(default=0.85, gt=0, le=1)
     """Share of each GPU's memory that vLLM takes."""
     kv_cache_gib: MayChange[float] = Field(default=0.5, gt=0)
@@ -143,8 +147,9 @@ class WeightsConfig(Section):
 
     backend: Literal["auto", "object_store", "nccl"] = "auto"
     """Transport. "auto" is nccl on GPUs, and object_store (Ray's) without."""
-    bucket_mib: int = Field(default=128, ge=1)
-    """Most that a rank gathers at once, in MiB. A larger tensor is sent alone."""
+    bucket_mib: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """Most that a rank gathers at once, in MiB. A larger tensor is sent alone. "auto" is 512 on a GPU and 128 on a
+    CPU."""
     timeout_s: float = Field(default=600, gt=0)
     """Longest time for one message of a push (announce, one bucket, finish), in seconds; never more than a quarter of
     `learner.timeout_s` (450 s with the defaults). A worker that misses a push is sent it once more, and is replaced

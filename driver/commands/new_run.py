@@ -22,6 +22,7 @@ from rich.console import Console as Terminal
 from cluster.launch import collect_logs, connected, placed
 from cluster.layout import Layout, Role, choose_device, layout
 from cluster.team import Team
+from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from driver.config_paths import loaded_models, with_absolute_paths
@@ -70,7 +71,7 @@ class NewRun:
             BadInput: the cluster is too small.
             RunFailed: the actors could not be placed or loaded, or did not live to the end.
         """
-        config = config or self.config
+        config = with_device_defaults(config or self.config, layout.device)
         with placed(layout, config.cluster, self.console.waiting) as bundles:
             folder, team = self.folder, Team(config, bundles, self.console, folder=self.path)
             try:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cluster.estimate import Memory, estimate
 from cluster.layout import Layout, Resources, Role, layout, training_roles
+from contracts.config.device_defaults import device_values, with_device_defaults
 from contracts.config.learning import PolicyGradientConfig, SftConfig
 from contracts.config.load import load_config
 from contracts.config.run import Config
@@ -25,6 +26,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     """
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
     device = "cuda" if config.cluster.device == "cuda" else "cpu"
+    config = with_device_defaults(config, device)
     notes: list[str] = []
     late = planned_late_roles(config, note=notes.append)
     wanted = layout(config, device, roles=tuple(role for role in training_roles(config) if role not in late))
@@ -82,11 +84,12 @@ def batch_arithmetic(config: Config) -> list[str]:
     lines = [
         f"per step: {algorithm.groups_per_step} problems x {per_problem} {kind} = {responses} {kind}, "
         f"at most {most} in total",
-        f"per rank: {responses / learner.num_ranks:.4g} {kind} per step on each of {learner.num_ranks}, packed into rows "
-        f"of at most {config.row_tokens} tokens",
+        f"per rank: {responses / learner.num_ranks:.4g} {kind} per step on each of {learner.num_ranks}, packed into "
+        f"rows of at most {config.row_tokens} tokens",
         f"whole run: {algorithm.steps} step(s), {algorithm.steps * responses:,} {kind} to "
         f"{algorithm.steps * algorithm.groups_per_step:,} problems in {_languages(config)}",
     ]
+    lines.append("by device: " + ", ".join(f"{key} {value}" for key, value in device_values(config).items()))
     if isinstance(algorithm, PolicyGradientConfig):
         lines.append(_in_flight(algorithm, config.policy))
     if algorithm.optimizer_steps > 1:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cluster.team import Team
+from contracts.config.device_defaults import with_device_defaults
 from contracts.errors import RunFailed
 from driver.commands.new_run import NewRun, new_run, print_template_notes
 from driver.inputs import ReferenceInputs, prepare_references
@@ -63,11 +64,11 @@ def _ask(command: NewRun, missing: Items, known: KnownReferences) -> float:
             suppress(Stopped),  # what was answered is kept; the same command asks for the rest
             command.console.phase("asking for references", total=len(missing)) as done,
         ):
-            num_at_once = num_in_flight(command.config.pivot)
             await stop.before(ask_for(missing, store, num_in_flight=num_at_once, on_progress=done))
         return time.monotonic() - started
 
     with command.cluster() as layout:
+        num_at_once = num_in_flight(with_device_defaults(command.config, layout.device).pivot)
         asking_s = command.on_team(layout, ask)
     if known.cache.num_unsaved:
         folder = command.config.pivot.cache

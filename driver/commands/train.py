@@ -18,6 +18,7 @@ from cluster.launch import connected, placed
 from cluster.layout import check_device, choose_device, layout, training_roles
 from cluster.listening import listening_ports, reachable_from_outside
 from cluster.team import Team
+from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import CheckpointFailed, RunFailed
@@ -76,6 +77,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         with connected(config.cluster, console) as cluster:
             device = choose_device(config, cluster)
             check_device(config, device)
+            config = with_device_defaults(config, device)
             wanted = layout(config, device, roles=tuple(role for role in roles if role not in late))
             late_pivot = layout(config, device, roles=late) if late else None
             with (

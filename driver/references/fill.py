@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from contracts.config.section import decided
 from contracts.config.workers import PivotConfig
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
@@ -115,5 +116,5 @@ async def ask_for(
 
 def num_in_flight(pivot: PivotConfig) -> int:
     """Return how many items to ask for at a time: twice as many as the pivot's workers can work on."""
-    at_once = pivot.num_workers * pivot.max_num_seqs
+    at_once = pivot.num_workers * decided(pivot.max_num_seqs)
     return max(1, min(MAX_IN_FLIGHT, 2 * at_once // pivot.num_references))

@@ -9,7 +9,7 @@ record, are missing: it is refused, and its folder stays as it is.
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,6 @@ class OpenedRun:
     checkpoint: FoundCheckpoint | None = None  # None: from the first step
     covered: int = 0  # the last step that the record has whole
     keeps_record: bool = False  # the record of a run without a checkpoint is copied before it starts anew
-    changed: tuple[str, ...] = ()  # how the config differs from that of the last start
     notes: tuple[str, ...] = ()  # for a person
     seen: tuple[object, ...] = ()  # how far the run was when the folder was read
 
@@ -93,7 +92,8 @@ def enter_run(opened: OpenedRun, config: Config) -> Iterator[RunFolder]:
     """Lock the folder, new or without the steps after the one that the run goes on from, while the body runs.
 
     Later steps are removed from metrics, samples and events; events of the run itself (a failure, a restart) stay. A
-    kill in between loses nothing: the next start does the same again.
+    kill in between loses nothing: the next start does the same again. `config` is the opened one, with the defaults of
+    its device.
 
     Raises:
         BadInput: another process has used the folder since it was opened.
@@ -111,9 +111,10 @@ def enter_run(opened: OpenedRun, config: Config) -> Iterator[RunFolder]:
                     f"another process has just continued {folder.path}; wait until it ends, then start again",
                     key="run.name",
                 )
-            _cut_back(folder, opened)
-        if opened.changed:
-            _keep_old_config(folder)
+            changed = _changes(_config_before(folder), config)
+            _cut_back(folder, opened, changed=changed.values())
+            if changed:
+                _keep_old_config(folder)
         create(folder.path, config)
         yield folder
 
@@ -166,7 +167,6 @@ def _continued(folder: RunFolder, config: Config) -> OpenedRun:
         checkpoint=checkpoint,
         covered=record.step,
         keeps_record=checkpoint is None and num_steps > 0,
-        changed=tuple(changed.values()),
         notes=(*dropped, *_notes(checkpoint, num_steps=num_steps)),
         seen=_how_far(folder),
     )
@@ -326,7 +326,7 @@ def _status(folder: RunFolder) -> str:
     return str(summary.get("status", ""))
 
 
-def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
+def _cut_back(folder: RunFolder, opened: OpenedRun, *, changed: Iterable[str]) -> None:
     """Remove what comes after the step that the run goes on from, and write the event that it goes on."""
     notes = list(opened.notes)
     if opened.keeps_record:
@@ -338,7 +338,7 @@ def _cut_back(folder: RunFolder, opened: OpenedRun) -> None:
     events = EventLog(folder.events)
     for event in damaged:
         events.append(event)
-    changes = [f"changed: {change}" for change in opened.changed]
+    changes = [f"changed: {change}" for change in changed]
     events.append(Event(kind="resumed", reason=f"after step {opened.step}", detail="\n".join([*notes, *changes])))
     events.close()
 

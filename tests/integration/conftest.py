@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from cluster.environment import LOOPBACK
+from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.rollouts import Problem
@@ -279,7 +280,7 @@ class PreparedRun:
 def prepare_tiny(models: TinyModels, *, folder: Path) -> PreparedRun:
     """Write a run's config and its reference cache."""
     path = write_config(folder, models)
-    config = with_absolute_paths(load_config(path))
+    config = with_device_defaults(with_absolute_paths(load_config(path)), "cpu")
     inputs = prepare_training(config)
     draws = tuple(draw.problem for draw in first_draws(inputs.stream, STEPS * GROUPS_PER_STEP))
     write_references(config, inputs, draws)

@@ -163,6 +163,7 @@ def run_learner(folder: Path, link: Connection) -> None:
 
 def setup_of(base: Path, vocab_size: int | None) -> RankSetup:
     learner = {"dtype": "float32", "learning_rate": 2e-3, "max_grad_norm": 1000, "keep_whole_mib": 0, "timeout_s": 60}
+    learner |= {"logprob_chunk_tokens": 16}
     return RankSetup(
         learner=LearnerConfig.model_validate(learner),
         algorithm=GrpoConfig(steps=1),

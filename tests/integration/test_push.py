@@ -24,6 +24,7 @@ from actors.weight_sync.buckets import tensor_checksum
 from cluster.layout import layout
 from cluster.team import Team
 from contracts.batches import PushResult, TrainBatch, TrainSample
+from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.rollouts import Problem, Rollout, SamplingRequest
@@ -66,7 +67,7 @@ def played(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Played]:
     folder = tmp_path_factory.mktemp("push")
-    config = with_absolute_paths(load_config(write_config(folder, tiny_models), OVERRIDES))
+    config = with_device_defaults(with_absolute_paths(load_config(write_config(folder, tiny_models), OVERRIDES)), "cpu")
     inputs = prepare_evaluation(config)
     requests = [
         request(problem, inputs.prompter.prompt_token_ids(problem), config=config) for problem in inputs.problems

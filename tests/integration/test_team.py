@@ -19,6 +19,7 @@ from actors.remote.process import ProcessInfo
 from cluster.layout import layout
 from cluster.team import Team
 from contracts.batches import PushResult
+from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
 from contracts.errors import LearnerLost
 from contracts.rollouts import Rollout
@@ -50,7 +51,7 @@ def seen(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Seen]:
     folder = tmp_path_factory.mktemp("team")
-    config = with_absolute_paths(load_config(write_config(folder, tiny_models), OVERRIDES))
+    config = with_device_defaults(with_absolute_paths(load_config(write_config(folder, tiny_models), OVERRIDES)), "cpu")
     console, seen = Console(Terminal(file=io.StringIO())), Seen()
     with own_bundles(layout(config, "cpu", roles=("policy", "learner")), environment) as bundles:
         team = Team(config, bundles, console, folder=folder, on_event=lambda *event: seen.events.append(event))

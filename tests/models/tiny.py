@@ -22,6 +22,7 @@ def tiny_policy(folder: Path) -> PolicyConfig:
         dtype="float32",
         max_model_len=256,
         max_num_seqs=16,
+        max_num_batched_tokens=2048,
         max_response_tokens=64,
         kv_cache_gib=0.0625,
     )

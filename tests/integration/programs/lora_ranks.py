@@ -103,6 +103,7 @@ def run_rank(job: Job, rank: int, folder: Path) -> None:
                     "keep_whole_mib": job.keep_whole_mib,
                     "gradient_checkpointing": job.gradient_checkpointing,
                     "timeout_s": 120,
+                    "logprob_chunk_tokens": 16,
                     "lora": {"rank": RANK, "alpha": ALPHA, "dropout": 0.1},
                 }
             ),

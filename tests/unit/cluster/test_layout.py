@@ -1,15 +1,10 @@
-"""Test where actors are placed and what they need: bundles, the refusal of a cluster too small, memory, plan."""
+"""Test where actors are placed and what they need: bundles, and the refusal of a cluster too small."""
 
-import json
-import struct
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
-from cluster.estimate import GIB, PROCESS_OVERHEAD_GIB, estimate, num_parameters
 from cluster.layout import (
-    Device,
     Resources,
     Role,
     check_device,
@@ -18,9 +13,9 @@ from cluster.layout import (
     layout,
     training_roles,
 )
+from contracts.config.device_defaults import Device
 from contracts.config.run import Config
 from contracts.errors import BadInput
-from driver.commands.plan import batch_arithmetic
 from tests.builders import a_config
 from tests.refusals import refused
 
@@ -95,92 +90,6 @@ def test_a_cluster_that_is_just_large_enough_is_taken() -> None:
     with pytest.raises(BadInput) as caught:
         check_fits(layout(config(), "cuda"), Resources(cpus=16.4, gpus=7))
     assert caught.value.key == "cluster"
-
-
-# --- memory -----------------------------------------------------------------------------------------------------------
-
-
-def a_model(folder: Path, *, parameters: int) -> str:
-    """Write a model folder in two shards, with the headers of real weights and without the weights."""
-    folder.mkdir()
-    shape = {"num_hidden_layers": 2, "hidden_size": 8, "vocab_size": 100}
-    (folder / "config.json").write_text(json.dumps(shape), encoding="utf-8")
-    for shard, size in enumerate((parameters // 2, parameters - parameters // 2)):
-        entry = {"dtype": "BF16", "shape": [size], "data_offsets": [0, 2 * size]}
-        header = json.dumps({"__metadata__": {"format": "pt"}, f"weight-{shard}": entry}).encode()
-        (folder / f"model-{shard}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    return str(folder)
-
-
-def test_parameters_are_counted_from_the_headers_of_all_shards(tmp_path: Path) -> None:
-    assert num_parameters(a_model(tmp_path / "model", parameters=1001)) == 1001
-    assert num_parameters("some/hub-name") is None
-
-
-def test_the_estimate_follows_parameters_cache_and_ranks(tmp_path: Path) -> None:
-    """2^30 parameters: 2 GiB in bf16; ZeRO-3 over 4 ranks keeps 16 bytes of each, 4 GiB a rank.
-
-    More than learner.keep_whole_mib: a rank has a quarter of the weights, and 50 million gathered ahead (0.09 GiB).
-    """
-    model = a_model(tmp_path / "model", parameters=1 << 30)
-    memory = estimate(config(policy={"model": model, "kv_cache_gib": 3}), "cpu")
-    policy, learner = memory["policy"], memory["learner"]
-    assert "weights 2.00 + kv cache 3.00 + process" in policy.formula
-    assert policy.total_gib == pytest.approx(2 + 3 + 1.4, abs=0.6)
-    assert "gathered weights 0.59 + optimizer shard 4.00" in learner.formula
-    # 1024 tokens x 2 layers x 8 wide x 16 kept x 2 bytes, and a chunk of 256 x 100 words x 4 bytes: next to none.
-    rest = (1024 * 2 * 8 * 16 * 2 + 256 * 100 * 4) / GIB
-    assert learner.total_gib == pytest.approx(0.5 + 50e6 * 2 / GIB + 4 + rest + PROCESS_OVERHEAD_GIB, abs=0.01)
-
-
-def test_a_model_that_is_not_here_has_no_estimate() -> None:
-    assert estimate(config(), "cpu")["policy"].total_gib is None
-
-
-def test_the_plan_does_the_arithmetic_of_a_batch() -> None:
-    """6 problems x 4 responses = 24 a step; 24 x 128 new tokens; 24 / 4 ranks; 5 steps."""
-    text = "\n".join(batch_arithmetic(config()))
-    assert "6 problems x 4 responses = 24 responses, at most 3,072 response tokens" in text
-    assert "6 responses per step on each of 4" in text
-    assert "120 responses to 30 problems" in text
-
-
-def test_the_plan_tells_shares_replacements_and_workers_that_may_come() -> None:
-    """10 % and 30 % of 0.4; 2 workers of whom 5 may come; 3 replacements."""
-    text = "\n".join(
-        batch_arithmetic(
-            config(
-                data={"languages": ["de", "sw"], "shares": [0.1, 0.3]},
-                policy={"max_workers": 5},
-                algorithm={"max_replacements": 3},
-            )
-        )
-    )
-    assert "30 problems in de 25%, sw 75%" in text
-    assert "over 2 to 5 policy worker(s); on-policy" in text
-    assert text.count("at most 3 more") == 1
-
-
-def learner_formula(model: str, **sections: Mapping[str, object]) -> str:
-    return estimate(config(policy={"model": model}, **sections), "cpu")["learner"].formula
-
-
-def test_a_small_model_stays_whole_and_its_reference_and_critic_are_counted(tmp_path: Path) -> None:
-    """2^28 parameters: 0.5 GiB in bf16, whole on every rank; 16 bytes each over 4 ranks are 1 GiB."""
-    model = a_model(tmp_path / "model", parameters=1 << 28)
-    algorithm = {"steps": 1, "groups_per_step": 8, "group_size": 4}
-    assert "gathered weights 0.50 + optimizer shard 1.00" in learner_formula(model)
-    with_reference = learner_formula(model, algorithm=algorithm | {"kl": "loss"})
-    assert "gathered weights 1.00 + optimizer shard 1.00" in with_reference
-    ppo = learner_formula(model, algorithm=algorithm | {"name": "ppo"})
-    assert "gathered weights 1.00 + optimizer shard 2.00" in ppo
-
-
-def test_adapters_need_no_second_model_and_few_optimizer_states(tmp_path: Path) -> None:
-    model = a_model(tmp_path / "model", parameters=1 << 28)
-    algorithm = {"steps": 1, "groups_per_step": 8, "group_size": 4, "kl": "loss"}
-    formula = learner_formula(model, algorithm=algorithm, learner={"num_ranks": 4, "lora": {"rank": 8}})
-    assert "gathered weights 0.50 + optimizer shard 0.00" in formula
 
 
 def test_imitating_references_starts_only_who_is_needed() -> None:

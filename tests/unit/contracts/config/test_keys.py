@@ -5,7 +5,15 @@ import pytest
 from contracts.config.keys import keys, may_change, sections
 from contracts.config.run import Config
 
-_ENGINE = ("model", "num_workers", "tensor_parallel_size", "max_num_seqs", "gpu_memory_utilization", "kv_cache_gib")
+_ENGINE = (
+    "model",
+    "num_workers",
+    "tensor_parallel_size",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "gpu_memory_utilization",
+    "kv_cache_gib",
+)
 MAY_CHANGE = {
     # how much, how fast, and what is watched
     "algorithm.steps",

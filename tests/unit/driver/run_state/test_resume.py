@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
@@ -110,7 +111,7 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint_with_each_step_o
     folder = a_run_of(given, steps=5, saves=(2, 4))
     opened = open_run(given, "mine")
     assert opened.checkpoint is not None
-    assert (opened.step, opened.changed) == (4, ())
+    assert opened.step == 4
     assert len(opened.notes) == 1
     assert opened.checkpoint.learner == folder.checkpoints / "step-000004" / LEARNER
     assert [step.step for step in read_metrics(folder.metrics)] == [1, 2, 3, 4, 5]  # only looked at so far
@@ -150,12 +151,24 @@ def test_a_finished_run_is_refused_and_goes_on_when_asked_for_more(place: Path) 
     longer = config(place, algorithm={"steps": 9})
     opened = open_run(longer, "mine")
     assert opened.step == 6
-    (change,) = opened.changed
-    assert change.startswith("algorithm.steps ")
     with enter_run(opened, longer):
         assert load_config(folder.config) == longer
         assert load_config(folder.path / "config.1.toml") == config(place)
-    assert change in read_events(folder.events)[-1].detail
+    *_, change = read_events(folder.events)[-1].detail.splitlines()
+    assert change.startswith("changed: algorithm.steps ")
+
+
+def test_what_the_device_decides_is_no_change_of_a_config_that_leaves_it_open(place: Path) -> None:
+    """The config is read before the cluster, and so before the device, is known; the run keeps the numbers."""
+    given = config(place)
+    folder = a_run_of(with_device_defaults(given, "cpu"), steps=5, saves=(2, 4))
+    opened = open_run(given, "mine")
+    with enter_run(opened, with_device_defaults(given, "cpu")):
+        assert not (folder.path / "config.1.toml").exists()
+    with enter_run(open_run(given, "mine"), with_device_defaults(given, "cuda")):
+        assert load_config(folder.path / "config.1.toml") == with_device_defaults(given, "cpu")
+    changes = read_events(folder.events)[-1].detail.splitlines()
+    assert any(change.startswith("changed: learner.row_tokens was ") for change in changes)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "generation_config.json", "tokenizer.json"])
