@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from languages.language import Language
 from rewards.answers.declarations import MAX_CONTENT, Mark
-from rewards.answers.equations import true_share
+from rewards.answers.equations import runs_on, true_share
 from rewards.answers.hedges import other_choice
 from rewards.answers.numbers import NumberSpan, find_number
 from rewards.answers.numerals import find_han_number, find_rare_number
@@ -143,8 +143,11 @@ def _last_side(folded: str, mark: Mark, first: NumberSpan, language: Language) -
         return []
     if _NOT_COMPARED.search(folded, mark.opened, mark.stop):
         return [last]
+    following = find_number(folded, language, last.end, mark.stop)
     if true_share(folded[first.start : mark.stop], language.code) < 1:
         return [first, last]
+    if following is not None and runs_on(folded[last.end : following.start]):
+        return [following if true_share(folded[first.start : last.end], language.code) < 1 else last]
     edges = signs[1 if _is_indexed(folded, first) else 0 :]
     sides = [
         _plain_side(folded, start, end, language) for start, end in zip(edges, [*edges[1:], mark.stop], strict=True)

@@ -15,6 +15,8 @@ from rewards.answers.numbers import NumberSpan, find_numbers, fold
 
 TOLERANCE = Fraction(1, 100)
 """Largest relative difference of a true equation: results are rounded, and a slip is mostly larger."""
+MAX_WORDS = 24
+"""Most characters of the words in "= per game 18" and "= 1 game each 18"."""
 
 _OPERATORS = {"+": "+", "-": "-", "−": "-", "–": "-", "*": "*", "×": "*", "x": "*", "·": "*", "⋅": "*", "∙": "*"}
 _OPERATORS |= {"÷": "/", "/": "/", ":": "/", "=": "=", "≈": "="}  # 20 : 4, but "after 20 years: 30 - 20"
@@ -26,12 +28,13 @@ _GAP = re.compile(
     rf"(?P<operator>[-+*×·⋅∙÷/=≈−–]|(?<=\s)[x:](?=\s)){_CURRENCY}"
 )
 _BREAK = re.compile(r"[\n()\[\]{}%]")
-# Signs before the first or after the last number of a chain: that side is only a part of the equation. So is a number
-# whose unit runs on to another number, as in "36 / 2 = 1試合あたり18" (18 a game).
+# Words between "=" and a number, or between two numbers behind it: "36 / 2 = per game 18", "36 / 2 = 1 game each 18".
+_WORDS = rf"\s?[^\W\d_][^\d\n.,;:!?()\[\]{{}}%+*/×÷·⋅∙=≈−–^_$|<>&@#\"'“”-]{{1,{MAX_WORDS - 1}}}"
+_WORDS_BEFORE = re.compile(rf"{_CURRENCY}(?:(?:[^\W\d_]{{2,16}}\.?)?){_CURRENCY}[=≈]{_WORDS}{_CURRENCY}")
+_WORDS_BETWEEN = re.compile(_WORDS)
+# Signs before the first or after the last number of a chain: that side is only a part of the equation.
 _BEFORE = re.compile(rf"[-+*×·⋅∙÷/−–^√]{_CURRENCY}$")
-_AFTER = re.compile(
-    rf"[^\W\d_](?!\w)|[^\W\d_]{{1,16}}\d|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%^²³!]"
-)
+_AFTER = re.compile(rf"[^\W\d_](?!\w)|[^\W\d_]\d|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%^²³!]")
 _LEADING_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
 
 
@@ -42,6 +45,7 @@ class _Term:
     operator: str  # "" at the start of a chain
     value: Fraction | None  # None: unknown, and so is its side of the equation
     is_quotient: bool = False  # of "10 / 3", which is read as one number; not of 1/2, which is one
+    other: Fraction | None = None  # the number behind words that follow: either may be the result
 
 
 def true_share(text: str, language: str) -> float:
@@ -65,19 +69,31 @@ def _chains(text: str, language: str) -> Iterator[list[_Term]]:
     for span in find_numbers(folded, known_language(language)):
         term = _joined(folded[end : span.start], span) if chain else None
         if term is None:
-            yield _closed(chain, folded, end)
+            yield _closed(chain, folded, end, span)
             is_whole = not span.is_percent and not _BEFORE.search(folded, max(0, span.start - 8), span.start)
             is_quotient = "/" in folded[span.start : span.end] and Fraction(span.value) > 1
             chain = [_Term("", Fraction(span.value) if is_whole else None, is_quotient)]
         else:
             chain.append(term)
         end = span.end
-    yield _closed(chain, folded, end)
+    yield _closed(chain, folded, end, None)
 
 
-def _closed(chain: list[_Term], folded: str, end: int) -> list[_Term]:
-    """Return the chain, with its last number unknown where an operator, a bracket or a letter follows."""
-    if chain and _AFTER.match(folded, end):
+def runs_on(between: str) -> bool:
+    """Return whether only words stand between two numbers: "1 game each 18"."""
+    return _WORDS_BETWEEN.fullmatch(between) is not None
+
+
+def _closed(chain: list[_Term], folded: str, end: int, following: NumberSpan | None) -> list[_Term]:
+    """Return the chain, with its last number unknown where an operator, a bracket or a letter follows.
+
+    Where words and a `following` number do, that number may be the result as well.
+    """
+    if not chain:
+        return chain
+    if following is not None and chain[-1].operator == "=" and runs_on(folded[end : following.start]):
+        chain[-1] = replace(chain[-1], other=Fraction(following.value))
+    elif _AFTER.match(folded, end):
         chain[-1] = replace(chain[-1], value=None)
     return chain
 
@@ -89,8 +105,9 @@ def _joined(gap: str, span: NumberSpan) -> _Term | None:
         return None
     if not gap.strip() and value < 0:  # "5 -3": the operator was read as a sign
         return _Term("+", value)
-    found = _GAP.fullmatch(gap)
-    return _Term(_OPERATORS[found["operator"]], value) if found else None
+    if found := _GAP.fullmatch(gap):
+        return _Term(_OPERATORS[found["operator"]], value)
+    return _Term("=", value) if _WORDS_BEFORE.fullmatch(gap) else None
 
 
 def _verdicts(chain: Sequence[_Term]) -> Iterator[bool]:
@@ -103,9 +120,12 @@ def _verdicts(chain: Sequence[_Term]) -> Iterator[bool]:
     for left, right in pairwise(sides):
         if len(left) < 2 and not left[0].is_quotient:  # "2 hours = 120 minutes"
             continue
-        worth, result = _value(left), _value(right)
-        if worth is not None and result is not None:
-            yield abs(worth - result) <= TOLERANCE * max(abs(worth), abs(result))
+        worth, results = _value(left), [_value(right)]
+        if len(right) == 1:
+            results.append(right[0].other)
+        known = [result for result in results if result is not None]
+        if worth is not None and known:
+            yield any(abs(worth - result) <= TOLERANCE * max(abs(worth), abs(result)) for result in known)
 
 
 def _value(side: Sequence[_Term]) -> Fraction | None:

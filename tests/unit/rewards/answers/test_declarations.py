@@ -190,3 +190,20 @@ def test_no_question_of_mgsm_declares_an_answer() -> None:
                 assert declared_answers(question, code) == [], question
                 num_rows[code] += 1
     assert num_rows == dict.fromkeys(languages, 250)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "answer"),
+    [
+        ("ja", "答えは36/2 = 1試合あたり18です。", "18"),
+        ("ja", "答えは36 ÷ 2 = 1 試合あたり 18", "18"),
+        ("en", "The answer is 36 / 2 = 1 game each 18.", "18"),
+        ("en", "The answer is 36 / 2 = 18 for 1 game.", "18"),
+        ("de", "Die Antwort lautet 36 / 2 = pro Spiel 18.", "18"),
+        ("ru", "Ответ: 36 / 2 = за 1 игру 18.", "18"),
+        ("th", "คำตอบคือ 36 ÷ 2 = 1 ชิ้นละ 18", "18"),
+        ("en", "The answer is 36 / 2 = 1 game each 17.", "18 or 1"),
+    ],
+)
+def test_an_equation_with_words_before_its_result_states_the_result(code: str, text: str, answer: str) -> None:
+    assert final_answer(text, code) == answer

@@ -141,6 +141,27 @@ def test_what_is_an_equation_and_what_it_comes_to(text: str, share: float) -> No
     assert true_share(text, "en") == pytest.approx(share)
 
 
-def test_a_unit_that_runs_on_to_another_number_is_no_result() -> None:
-    assert true_share("36 / 2 = 1試合あたり18", "ja") == 1
-    assert true_share("36 / 2 = 19試合", "ja") == 0
+@pytest.mark.parametrize(
+    ("code", "text", "share"),
+    [
+        ("ja", "36 / 2 = 1試合あたり18", 1.0),  # 18 a game
+        ("ja", "36 / 2 = 1試合あたり17", 0.0),
+        ("ja", "36 / 2 = 19試合", 0.0),
+        ("en", "36 / 2 = 18 for 1 game", 1.0),
+        ("en", "36 / 2 = 1 game each 18", 1.0),
+        ("en", "36 / 2 = 1 game each: 18", 0.0),  # no words alone
+        ("de", "36 / 2 = pro Spiel 18", 1.0),
+        ("de", "36 / 2 = pro Spiel 17", 0.0),
+        ("ru", "36 / 2 = за 1 игру 18", 1.0),
+        ("ru", "36 / 2 = за 1 игру 17", 0.0),
+        ("th", "36 / 2 = 1 ชิ้นละ 18", 1.0),
+        ("bn", "৩৬ / ২ = প্রতি খেলায় ১৮", 1.0),
+        ("bn", "৩৬ / ২ = প্রতি খেলায় ১৭", 0.0),
+        ("zh", "36 / 2 = 每场18", 1.0),
+        ("zh", "36 / 2 = 每场17", 0.0),
+        ("en", f"1 + 2 = {'q' * 24} 4", 0.0),  # a blank, 23 letters or more, and the last number
+        ("en", f"1 + 2 = {'q' * 25} 4", 1.0),
+    ],
+)
+def test_words_may_stand_between_an_equals_sign_and_its_result(code: str, text: str, share: float) -> None:
+    assert true_share(text, code) == share
