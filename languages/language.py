@@ -122,10 +122,15 @@ class Language(BaseModel):
     """Words for "%" behind a number, lower case."""
     percents_before: Words = ()
     """The same before the number."""
+    tenths: Words = ()
+    """Words for tenths behind a number, lower case: with 割, 3割 is 30%."""
     scales: Mapping[str, Words] = {}
     """Words that multiply the number before them, by their value, lower case."""
     scales_before: Mapping[str, Words] = {}
     """Words that multiply the number behind them, by their value, lower case."""
+    groups: Mapping[str, Words] = {}
+    """Words behind a number for so many things, by their number, lower case: "2 dozen" is 24, and 2 where a question
+    asks for dozens."""
     halves: Words = ()
     """Words behind a number that add a half ("and a half"), lower case."""
     halves_before: Words = ()
@@ -149,7 +154,7 @@ class Language(BaseModel):
     def __hash__(self) -> int:
         return id(self)
 
-    @field_validator("scales", "scales_before", "number_words")
+    @field_validator("scales", "scales_before", "groups", "number_words")
     @classmethod
     def _numbers(cls, words: Mapping[str, Words]) -> Mapping[str, Words]:
         for value in words:
@@ -207,6 +212,11 @@ class Language(BaseModel):
     def scale_values_before(self) -> Mapping[str, int]:
         """Word to the factor of `scales_before`."""
         return _by_word(self.scales_before)
+
+    @cached_property
+    def group_sizes(self) -> Mapping[str, int]:
+        """Return the size of each word of `groups`."""
+        return _by_word(self.groups)
 
     @cached_property
     def small_numbers(self) -> Mapping[str, int]:

@@ -68,7 +68,7 @@ LANGUAGES = MetricSection(
             "lang/<language>/two_readings",
             "Answers with two readings",
             Unit.SHARE,
-            'Share of declared answers such as "7,425", which are two numbers in a language with a decimal comma.',
+            'Share of declared answers that may be two numbers: "7,425" in a language with a decimal comma, "2 dozen".',
             when="where an answer was declared",
         ),
         _mean(

@@ -28,7 +28,14 @@ from rewards.answers.digit_marks import (
     other_reading,
     read_digits,
 )
-from rewards.answers.scales import apply_scales, half_behind, percent_behind, read_before
+from rewards.answers.scales import (
+    apply_scales,
+    group_behind,
+    half_behind,
+    percent_behind,
+    read_before,
+    tenths_behind,
+)
 
 MAX_MARKS = 30
 """Longest run of combining marks that is kept in a long text (UAX 15, stream-safe format): sorting takes quadratic
@@ -48,8 +55,8 @@ _NUMBER = re.compile(
 # "$5M" is an amount; "5M" alone may be a length or an unknown.
 _CURRENCY_SCALES = {"k": 10**3, "m": 10**6, "b": 10**9}
 _CURRENCY_SCALE = re.compile(r"[kKMmB](?!\w)")
-# What belongs to a number such as "1万2", which can't be understood whole.
-_REST = re.compile(r"[\d.,十百千万萬亿億兆]{1,40}")
+# What belongs to a number such as "1万2" and "3割5分", which can't be understood whole.
+_REST = re.compile(r"[\d.,十百千万萬亿億兆割成分厘]{1,40}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +64,7 @@ class NumberSpan:
     """Hold a number of folded text, from its sign, currency or minus word to its last digit, scale or percent sign."""
 
     value: str  # canonical: "18", "-2.5", or "1/3" where no finite decimal says it; without the percent sign
-    other: str | None = None  # the value of "7,425" in the other style, where either may be meant
+    other: str | None = None  # another value that may be meant: of "7,425" in the other style, 24 of "2 dozen"
     start: int
     end: int
     is_percent: bool = False
@@ -189,7 +196,7 @@ def _span(
     if letter is not None:
         values = [value * _CURRENCY_SCALES[letter[0].lower()] for value in values]
     start = match.end() if letter is None else letter.end()
-    found: list[str] = []
+    found: list[Fraction] = []
     position = start
     for value in values:
         scaled = apply_scales(value, folded, start, stop, language)
@@ -202,15 +209,27 @@ def _span(
             worth, position = worth + Fraction(1, 2), end
         elif before.is_half_more:
             worth += Fraction(1, 2)
-        found.append(canonical(-worth if is_negative else worth))
+        found.append(-worth if is_negative else worth)
+    if (tenths := tenths_behind(folded, position, stop, language)) is not None:
+        return _tenths(found[0], before.start, tenths, folded[tenths:stop])
+    if (group := group_behind(folded, position, stop, language)) is not None:
+        size, position = group
+        found = [found[0], found[0] * size]
     percent = percent_behind(folded, position, stop, language)
     return NumberSpan(
-        value=found[0],
-        other=found[1] if len(found) > 1 else None,
+        value=canonical(found[0]),
+        other=canonical(found[1]) if len(found) > 1 else None,
         start=before.start,
         end=position if percent is None else percent,
         is_percent=percent is not None or before.is_percent,
     )
+
+
+def _tenths(value: Fraction, start: int, end: int, rest: str) -> NumberSpan | None:
+    """Return tenths as a percentage: 3割 is 30%. 3割5分, which goes on, is not understood whole."""
+    if rest[:1].isdecimal():
+        return None
+    return NumberSpan(value=canonical(10 * value), start=start, end=end, is_percent=True)
 
 
 def _values(match: re.Match[str], mark: str, language: Language) -> list[Fraction]:

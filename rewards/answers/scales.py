@@ -72,6 +72,18 @@ def percent_behind(folded: str, position: int, stop: int, language: Language) ->
     return match.end() if match else None
 
 
+def tenths_behind(folded: str, position: int, stop: int, language: Language) -> int | None:
+    """Return the end of the word for tenths at `position` ("3割" is 30%); None without one."""
+    match = _tenths_pattern(language).match(folded, position, stop) if language.tenths else None
+    return match.end() if match else None
+
+
+def group_behind(folded: str, position: int, stop: int, language: Language) -> tuple[int, int] | None:
+    """Return (size, end) of the word for so many things at `position`: 12 for "dozen"; None without one."""
+    match = _group_pattern(language).match(folded, position, stop) if language.groups else None
+    return None if match is None else (language.group_sizes[match["word"].lower()], match.end())
+
+
 def read_before(folded: str, start: int, language: Language) -> Before:
     """Return what the words just before the number at `start` say."""
     before = folded[max(0, start - LONGEST_WORD) : start].rstrip().lower()
@@ -81,7 +93,7 @@ def read_before(folded: str, start: int, language: Language) -> Before:
         return Before(start=start, is_half_more=True)
     if (word := _last_word(before, composed(language.minus_words), language)) is not None:
         place = len(folded[:start].rstrip()) - len(word)
-        phrases = tuple(hedge for hedge in composed(language.hedges) if hedge.endswith(f" {word}"))
+        phrases = tuple(hedge for hedge in composed(language.hedges) if hedge.endswith(word) and hedge != word)
         is_minus = not before.endswith(phrases) and not _NUMBER_BEFORE.search(before[: -len(word)])
         return Before(start=place, is_negative=True) if is_minus else Before(start=start)
     if (word := _last_word(before, tuple(language.scale_values_before), language)) is not None:
@@ -115,6 +127,17 @@ def _last_word(before: str, words: tuple[str, ...], language: Language) -> str |
 @cache
 def _scale_pattern(language: Language) -> re.Pattern[str]:
     return re.compile(rf" ?(?P<word>{alternatives(language.scale_values)}){_word_end(language)}", re.IGNORECASE)
+
+
+@cache
+def _group_pattern(language: Language) -> re.Pattern[str]:
+    return re.compile(rf"[ -]?(?P<word>{alternatives(language.group_sizes)}){_word_end(language)}", re.IGNORECASE)
+
+
+@cache
+def _tenths_pattern(language: Language) -> re.Pattern[str]:
+    """Return the pattern of a word for tenths. Before another Chinese character it is part of a word: 成员, 割引."""
+    return re.compile(rf"\s?(?:{alternatives(language.tenths)})(?![\u4e00-\u9fff]){_word_end(language)}")
 
 
 @cache

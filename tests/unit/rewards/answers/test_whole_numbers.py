@@ -86,6 +86,44 @@ def test_a_number_that_may_be_meant_in_two_ways_is_none() -> None:
     assert values("1万2元 3", "zh") == ["3"]
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "answer"),
+    [
+        ("ja", "答えは3割です。", "30%"),
+        ("ja", "答えは2.5割です。", "25%"),
+        ("zh", "答案是3成。", "30%"),
+        ("zh", "答案是3成员。", "3"),  # three members
+        ("zh", "答案是12，其中3成员。", "12"),
+    ],
+)
+def test_tenths_are_a_percentage(code: str, text: str, answer: str) -> None:
+    assert final_answer(text, code) == answer
+
+
+def test_tenths_that_go_on_are_not_understood() -> None:
+    assert values("3割5分と4", "ja") == ["4"]
+    assert values("3成5和4", "zh") == ["4"]
+
+
+DOZENS = {
+    **{"en": "2 dozen", "de": "2 Dutzend", "es": "2 docenas", "fr": "2 douzaines", "ru": "2 дюжины", "zh": "2打"},
+    **{"ja": "2ダース", "th": "2 โหล", "bn": "২ ডজন", "te": "2 డజన్లు", "ar": "2 دزينة"},
+}
+
+
+@pytest.mark.parametrize("code", DOZENS)
+def test_dozens_are_a_unit_of_their_own_or_so_many_things(code: str) -> None:
+    answer = plain_answer(DOZENS[code], code)
+    assert answer == "2|24"
+    assert same_answer(answer, "24")
+    assert same_answer(answer, "2")
+    assert not same_answer(answer, "12")
+
+
+def test_a_word_that_begins_like_a_group_is_none() -> None:
+    assert plain_answer("2 dozenths", "en") == "2"
+
+
 def test_a_percent_word_that_begins_like_a_scale_is_no_scale() -> None:
     assert values("৫০ শতাংশ", "bn") == ["50"]
 
