@@ -1,5 +1,7 @@
 """Prepare an evaluation: problems with known answers, and the prompts of the policy."""
 
+import hashlib
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +21,18 @@ class EvaluationInputs:
     prompter: Prompter
     problems: Sequence[Problem]
     pad_token_id: int
+
+    def prompts_digest(self) -> str:
+        """Return the SHA-256 of all prompts' token ids, 16 digits of it: it differs where any prompt does.
+
+        So it tells whether two evaluations asked in the same words: instructions, worked examples, the way to close,
+        the chat template and its arguments.
+        """
+        digest = hashlib.sha256()
+        for problem in self.problems:
+            token_ids = self.prompter.prompt_token_ids(problem)
+            digest.update(array("q", [len(token_ids), *token_ids]).tobytes())
+        return digest.hexdigest()[:16]
 
 
 def prepare_evaluation(config: Config) -> EvaluationInputs:

@@ -130,18 +130,6 @@ def load(italian: Path, data: Path, *overrides: str) -> Config:
     )
 
 
-class RenderedChat:
-    """Tokenize into characters."""
-
-    eos_token_id = 0
-
-    def apply_chat_template(self, chat: Sequence[dict[str, str]], **_: object) -> str:
-        return "".join(f"<{turn['role']}>{turn['content']}" for turn in chat)
-
-    def encode(self, text: str, **_: object) -> list[int]:
-        return [ord(character) for character in text]
-
-
 def a_prompter(config: Config) -> Prompter:
     tokenizer = cast("PreTrainedTokenizerBase", RenderedChat())
     return Prompter(tokenizer, config.prompt, exemplars={}, max_prompt_tokens=1000)

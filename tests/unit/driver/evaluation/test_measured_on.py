@@ -1,0 +1,50 @@
+"""Test that an evaluation's record tells other prompts and other markers of thinking apart."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from contracts.rollouts import Problem
+from driver.evaluation.inputs import EvaluationInputs
+from driver.evaluation.run import measured_on
+from driver.problems.prompts import Prompter
+from driver.problems.template_inputs import TemplateInputs
+from tests.builders import a_config, a_problem
+from tests.fakes.chat import RenderedChat
+
+
+def record(
+    *, problems: tuple[Problem, ...] | None = None, arguments: Mapping[str, object] | None = None, **sections: dict
+) -> dict[str, str]:
+    config = a_config(**sections)
+    prompter = Prompter(
+        cast("PreTrainedTokenizerBase", RenderedChat()),
+        config.prompt,
+        exemplars={},
+        max_prompt_tokens=10_000,
+        inputs=TemplateInputs(arguments=arguments or {}),
+    )
+    asked = (a_problem(),) if problems is None else problems
+    return measured_on(config, EvaluationInputs(prompter=prompter, problems=asked, pad_token_id=0))
+
+
+def test_equal_settings_have_equal_records() -> None:
+    assert record() == record()
+
+
+@pytest.mark.parametrize(
+    ("changed", "keys"),
+    [
+        ({"prompt": {"instructions": {"de": "Rechne."}}}, {"prompts"}),
+        ({"prompt": {"question_prefixes": {"de": ""}}}, {"prompts"}),
+        ({"prompt": {"closing": "boxed"}}, {"prompts", "closing"}),
+        ({"prompt": {"system": "Rechne."}}, {"prompts"}),
+        ({"arguments": {"enable_thinking": False}}, {"prompts"}),
+        ({"policy": {"thinking_markers": [["<a>", "</a>"]]}}, {"thinking_markers"}),
+    ],
+)
+def test_what_changes_prompts_or_answers_changes_the_record(changed: dict, keys: set[str]) -> None:
+    before, after = record(), record(**changed)
+    assert {key for key in before if before[key] != after[key]} == keys
