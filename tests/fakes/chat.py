@@ -1,4 +1,4 @@
-"""Stand in for a tokenizer with a chat template: a token is a character, and the text shows the template's arguments."""
+"""Stand in for a tokenizer with a chat template, whose arguments its text shows."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ class RenderedChat:
 
     def apply_chat_template(self, chat: Sequence[dict[str, str]], **arguments: object) -> str:
         turns = "".join(f"<{turn['role']}>{turn['content']}" for turn in chat)
-        return f"{turns}<thinking {arguments.get('enable_thinking', True)}>"
+        return f"{turns}<thinks>" if arguments.get("enable_thinking") else turns
 
     def encode(self, text: str, **_: object) -> list[int]:
         return [ord(character) for character in text]

@@ -45,6 +45,7 @@ from rewards.answers.final import declared_answers, final_answer
 from rewards.gates.identify import LanguageIdentifier
 from rewards.number_coverage import find_text_numbers
 from rewards.reasoning.similarity import ReasoningPair
+from tests.fakes.chat import RenderedChat
 from tests.refusals import refused
 
 if TYPE_CHECKING:

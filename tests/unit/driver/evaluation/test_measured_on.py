@@ -41,7 +41,7 @@ def test_equal_settings_have_equal_records() -> None:
         ({"prompt": {"question_prefixes": {"de": ""}}}, {"prompts"}),
         ({"prompt": {"closing": "boxed"}}, {"prompts", "closing"}),
         ({"prompt": {"system": "Rechne."}}, {"prompts"}),
-        ({"arguments": {"enable_thinking": False}}, {"prompts"}),
+        ({"arguments": {"enable_thinking": True}}, {"prompts"}),
         ({"policy": {"thinking_markers": [["<a>", "</a>"]]}}, {"thinking_markers"}),
     ],
 )
