@@ -49,7 +49,7 @@ def estimate(config: Config, device: Device) -> dict[Role, Memory]:
 
 def _engine(config: EngineConfig, device: Device) -> Memory:
     if device == "cuda":
-        return Memory(formula=f"vLLM takes {config.gpu_memory_utilization:.0%} of each GPU", total_gib=None)
+        return Memory(formula=f"vLLM takes {config.gpu_memory_share:.0%} of each GPU", total_gib=None)
     weights = weights_gib(config.model, BYTES[config.dtype])
     return _sum(weights=weights, kv_cache=config.kv_cache_gib, process=ENGINE_OVERHEAD_GIB)
 

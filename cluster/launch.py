@@ -114,8 +114,7 @@ def placed(layout: Layout, config: ClusterConfig, on_wait: Callable[[str], None]
         RunFailed: the bundles were not free within cluster.placement_timeout_s; `key` is "cluster".
     """
     bundles = [
-        {"CPU": placement.bundle.cpus} | ({"GPU": placement.bundle.gpus} if placement.bundle.gpus else {})
-        for placement in layout.placements
+        {"CPU": slot.bundle.cpus} | ({"GPU": slot.bundle.gpus} if slot.bundle.gpus else {}) for slot in layout.slots
     ]
     total = ray.cluster_resources()
     check_fits(layout, Resources(cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0)))
@@ -146,7 +145,7 @@ def _wait_placed(group: PlacementGroup, layout: Layout, timeout_s: float, on_wai
 def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args: Sequence[object]) -> RemoteActor:
     """Start one actor in its bundle, with as many threads as it has cores. Does not wait for it."""
     strategy = PlacementGroupSchedulingStrategy(
-        placement_group=bundles.group, placement_group_bundle_index=bundles.layout.placements.index(placement)
+        placement_group=bundles.group, placement_group_bundle_index=bundles.layout.slot_index(placement)
     )
     return _start(actor, placement, bundles.layout.device, args, strategy=strategy)
 

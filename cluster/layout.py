@@ -35,10 +35,26 @@ class Placement:
     index: int
     bundle: Resources
     num_threads: int  # OpenMP threads of its process
+    shares: str = ""  # the actor whose GPU it shares; empty: none, or other actors share this one's
 
     @property
     def name(self) -> str:
         return f"{self.role}-{self.index}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """Hold what is reserved in one piece, on one node: one actor, or actors that share a GPU."""
+
+    placements: tuple[Placement, ...]
+
+    @property
+    def bundle(self) -> Resources:
+        """Return the sum of what the actors need. Ray counts GPUs in ten-thousandths."""
+        return Resources(
+            cpus=sum(placement.bundle.cpus for placement in self.placements),
+            gpus=round(sum(placement.bundle.gpus for placement in self.placements), 4),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +66,19 @@ class Layout:
 
     def of(self, role: Role) -> tuple[Placement, ...]:
         return tuple(placement for placement in self.placements if placement.role == role)
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Return all slots, in the order of their first actors."""
+        members: dict[str, list[Placement]] = {}
+        for placement in self.placements:
+            members.setdefault(placement.shares or placement.name, []).append(placement)
+        return tuple(Slot(placements=tuple(placements)) for placements in members.values())
+
+    def slot_index(self, placement: Placement) -> int:
+        """Return the number of an actor's slot."""
+        (index,) = (index for index, slot in enumerate(self.slots) if placement in slot.placements)
+        return index
 
     @property
     def total(self) -> Resources:
@@ -97,14 +126,15 @@ def training_roles(config: Config) -> tuple[Role, ...]:
 
 
 def layout(config: Config, device: Device, *, roles: tuple[Role, ...] = ROLES) -> Layout:
-    """Give each actor one bundle: {GPU: 1, CPU: n} on GPUs ({GPU: k} with tensor parallelism k), {CPU: n} without.
+    """Give each actor what it needs: {GPU: 1, CPU: n} on GPUs ({GPU: k} with tensor parallelism k), {CPU: n} without.
 
-    With tensor parallelism k, vLLM needs its GPUs on one node: one bundle of k GPUs, not k bundles.
+    With tensor parallelism k, vLLM needs its GPUs on one node: one slot of k GPUs, not k slots. A scorer that needs
+    part of a GPU shares that of a pivot worker which needs another part.
     """
     on_gpu = device == "cuda"
     shapes: dict[Role, tuple[int, float, float]] = {
-        "policy": (config.policy.num_workers, config.policy.num_cpus, config.policy.tensor_parallel_size),
-        "pivot": (config.pivot.num_workers, config.pivot.num_cpus, config.pivot.tensor_parallel_size),
+        "policy": (config.policy.num_workers, config.policy.num_cpus, config.policy.gpus),
+        "pivot": (config.pivot.num_workers, config.pivot.num_cpus, config.pivot.gpus),
         "scorer": (config.scorer.num_workers, config.scorer.num_cpus, config.scorer.num_gpus),
         "learner": (config.learner.num_ranks, config.learner.num_cpus, 1),
     }
@@ -116,12 +146,29 @@ def layout(config: Config, device: Device, *, roles: tuple[Role, ...] = ROLES) -
                 index=index,
                 bundle=Resources(cpus=cpus, gpus=gpus if on_gpu else 0),
                 num_threads=max(1, math.floor(cpus)),
+                shares=_host(config, role, index, roles) if on_gpu else "",
             )
             for role, (count, cpus, gpus) in shapes.items()
             if role in roles
             for index in range(count)
         ),
     )
+
+
+def _host(config: Config, role: Role, index: int, roles: tuple[Role, ...]) -> str:
+    """Return the actor whose GPU this actor shares; empty if it has its own."""
+    if role == "scorer" and "pivot" in roles:
+        num_beside = _scorers_beside_pivot(config)
+        if index < num_beside * config.pivot.num_workers:
+            return f"pivot-{index // num_beside}"
+    return ""
+
+
+def _scorers_beside_pivot(config: Config) -> int:
+    """Return how many scorers fit on a pivot worker's GPU beside it."""
+    if config.pivot.gpus >= 1 or not 0 < config.scorer.num_gpus < 1:
+        return 0
+    return math.floor((1 - config.pivot.gpus) / config.scorer.num_gpus + 1e-9)
 
 
 def check_fits(wanted: Layout, cluster: Resources) -> None:

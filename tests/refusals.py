@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from pydantic import ValidationError
 
 from contracts.errors import BadInput, RunFailed
 
@@ -13,6 +14,16 @@ def refused(key: str, *named: str) -> Iterator[None]:
     """Expect a BadInput about `key`, on one line that names every value of `named`."""
     with raised(BadInput, *named, key=key):
         yield
+
+
+@contextmanager
+def refused_by_config(key: str) -> Iterator[None]:
+    """Expect that a config, built from values, is refused by a check of its own about `key`."""
+    with pytest.raises(ValidationError) as caught:
+        yield
+    (mistake,) = caught.value.errors()
+    own = mistake.get("ctx", {}).get("error")
+    assert isinstance(own, BadInput) and own.key == key, mistake
 
 
 @contextmanager

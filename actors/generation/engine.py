@@ -329,7 +329,7 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         max_model_len=config.max_model_len,
         hf_overrides=_extended_context(config),
         max_num_seqs=decided(config.max_num_seqs),
-        gpu_memory_utilization=config.gpu_memory_utilization,
+        gpu_memory_utilization=config.gpu_memory_share,
         kv_cache_memory_bytes=int(config.kv_cache_gib * 2**30) if on_cpu else None,
         tensor_parallel_size=config.tensor_parallel_size,
         distributed_executor_backend="uni" if config.tensor_parallel_size == 1 else "mp",

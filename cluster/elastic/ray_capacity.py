@@ -33,7 +33,7 @@ class _Reserved:
 
     @property
     def index(self) -> int:
-        return self.bundles.layout.placements.index(self.placement)
+        return self.bundles.layout.slot_index(self.placement)
 
 
 class RayCapacity:

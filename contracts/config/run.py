@@ -98,6 +98,7 @@ class Config(Section):
     def _sections_fit_together(self) -> Self:
         self._check_batch()
         self._check_workers()
+        self._check_shared_gpus()
         for name, engine in (("policy", self.policy), ("pivot", self.pivot)):
             check_template_arguments(engine, name)
             if engine.max_response_tokens >= engine.max_model_len:
@@ -154,6 +155,20 @@ class Config(Section):
                 f"policy.num_workers {policy.num_workers} must lie between policy.min_workers {policy.min_workers} and "
                 f"policy.max_workers {policy.most_workers}",
                 key="policy.num_workers",
+            )
+
+    def _check_shared_gpus(self) -> None:
+        pivot, scorer = self.pivot.num_gpus, self.scorer.num_gpus
+        if scorer > 1 and scorer != round(scorer):
+            raise BadInput(
+                f"scorer.num_gpus {scorer:g} is neither a part of a GPU nor a number of whole ones; round it",
+                key="scorer.num_gpus",
+            )
+        if pivot != "auto" and 0 < scorer < 1 and pivot + scorer > 1 + 1e-9:
+            raise BadInput(
+                f"pivot.num_gpus {pivot:g} and scorer.num_gpus {scorer:g} are more than one GPU, so they can't share "
+                "one; lower one of them",
+                key="pivot.num_gpus",
             )
 
     @property

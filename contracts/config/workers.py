@@ -34,7 +34,7 @@ class EngineConfig(Section):
     """Tokens that one step of a worker computes at most: prompts, and one token of each sequence. "auto" is 16384 on a
     GPU and 2048 on a CPU, and at least `max_model_len`."""
     gpu_memory_utilization: MayChange[float] = Field(default=0.85, gt=0, le=1)
-    """Share of each GPU's memory that vLLM takes."""
+    """Share of each GPU's memory that vLLM takes; of the part of a GPU where a worker reserves a part."""
     kv_cache_gib: MayChange[float] = Field(default=0.5, gt=0)
     """Size of one worker's KV cache on a CPU, in GiB. On a GPU `gpu_memory_utilization` decides."""
     num_cpus: MayChange[float] = Field(default=1, gt=0)
@@ -60,6 +60,16 @@ class EngineConfig(Section):
     )
     """Pairs of what opens and closes the thinking of a model that thinks before it answers. The answer is what follows
     the last closing marker. A chat template may write the opening one into the prompt."""
+
+    @property
+    def gpus(self) -> float:
+        """Return the GPUs that one worker reserves, all on one node."""
+        return float(self.tensor_parallel_size)
+
+    @property
+    def gpu_memory_share(self) -> float:
+        """Return the share of each GPU's whole memory that vLLM takes."""
+        return self.gpu_memory_utilization * min(1.0, self.gpus)
 
 
 _GIVEN_BY_THE_PROGRAM = frozenset(
@@ -111,6 +121,9 @@ class PolicyConfig(EngineConfig):
 class PivotConfig(EngineConfig):
     """The frozen model that writes the English reference responses."""
 
+    num_gpus: MayChange[Annotated[float, Field(gt=0, lt=1)] | Auto] = "auto"
+    """Part of a GPU that one worker reserves, to share the GPU with a scorer or another pivot worker: with 0.6, and
+    `scorer.num_gpus` 0.4, both run on one GPU. "auto" is whole GPUs, `tensor_parallel_size` of them."""
     max_response_tokens: int = Field(default=192, ge=1)
     """A longer reference is cut off here, in tokens; a reference that is cut off is not used."""
     temperature: float = Field(default=0.0, ge=0)
@@ -130,6 +143,21 @@ class PivotConfig(EngineConfig):
     def cache_folder(self) -> Path | None:
         """Return the folder of the reference cache; None if it is off."""
         return None if self.cache == "off" else Path(self.cache)
+
+    @property
+    def gpus(self) -> float:
+        """Return the GPUs that one worker reserves, all on one node."""
+        return super().gpus if self.num_gpus == "auto" else self.num_gpus
+
+    @model_validator(mode="after")
+    def _part_is_of_one_gpu(self) -> Self:
+        if self.num_gpus != "auto" and self.tensor_parallel_size > 1:
+            raise BadInput(
+                f"pivot.num_gpus {self.num_gpus:g} is a part of one GPU, and pivot.tensor_parallel_size is "
+                f"{self.tensor_parallel_size}: leave one of them out",
+                key="pivot.num_gpus",
+            )
+        return self
 
     @model_validator(mode="after")
     def _references_differ(self) -> Self:

@@ -62,7 +62,7 @@ def plan_table(wanted: Layout, memory: Mapping[Role, Memory]) -> Table:
         table.add_row(
             placement.name,
             f"{placement.bundle.cpus:g}",
-            f"{placement.bundle.gpus:g}",
+            f"{placement.bundle.gpus:g}" + (f" of {placement.shares}'s" if placement.shares else ""),
             str(placement.num_threads),
             "?" if need.total_gib is None else f"{need.total_gib:.1f}",
             need.formula,

@@ -61,6 +61,33 @@ def test_tensor_parallel_workers_have_their_gpus_in_one_bundle_and_scorers_may_s
     assert wanted.total.gpus == 2 * 4 + 1 + 0.25 + 4
 
 
+def slots(**sections: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return the actors of each slot of scorers and pivot on GPUs, and what it reserves."""
+    wanted = layout(config(**sections), "cuda", roles=("pivot", "scorer"))
+    return [(" ".join(actor.name for actor in slot.placements), str(slot.bundle)) for slot in wanted.slots]
+
+
+def test_a_pivot_and_scorers_that_need_parts_of_a_gpu_are_reserved_together() -> None:
+    """Beside 0.7 of a GPU there is room for three scorers of 0.1; the other scorer has a slot of its own."""
+    pivot, scorer = {"num_gpus": 0.7}, {"num_gpus": 0.1, "num_workers": 4}
+    assert slots(pivot=pivot, scorer=scorer) == [
+        ("pivot-0 scorer-0 scorer-1 scorer-2", "8.5 CPUs and 1 GPUs"),
+        ("scorer-3", "2.5 CPUs and 0.1 GPUs"),
+    ]
+    two = layout(config(pivot=pivot | {"num_workers": 2}, scorer=scorer), "cuda")
+    assert [scorer.shares for scorer in two.of("scorer")] == ["pivot-0", "pivot-0", "pivot-0", "pivot-1"]
+    assert [two.slot_index(scorer) - two.slot_index(two.of("pivot")[0]) for scorer in two.of("scorer")] == [0, 0, 0, 1]
+
+
+def test_whole_gpus_and_cpus_are_not_shared() -> None:
+    alone = [("pivot-0", "1 CPUs and 1 GPUs"), ("scorer-0", "2.5 CPUs and 0.5 GPUs")]
+    assert slots(scorer={"num_gpus": 0.5}) == alone
+    on_cpu = layout(config(pivot={"num_gpus": 0.5}, scorer={"num_gpus": 0.5}), "cpu")
+    assert len(on_cpu.slots) == len(on_cpu.placements) and on_cpu.total.gpus == 0
+    late = layout(config(pivot={"num_gpus": 0.5}, scorer={"num_gpus": 0.5}), "cuda", roles=("scorer",))
+    assert [slot.bundle.gpus for slot in late.slots] == [0.5]
+
+
 def test_the_total_is_the_sum_of_the_bundles() -> None:
     """2 policy x 0.5 + 1 pivot + 2.5 scorer + 4 ranks x 3 = 16.5 CPUs."""
     assert str(layout(config(), "cpu").total) == "16.5 CPUs and 0 GPUs"

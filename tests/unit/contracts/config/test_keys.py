@@ -27,6 +27,7 @@ MAY_CHANGE = {
     "critic.model",
     "data.path",
     "pivot.cache",
+    "pivot.num_gpus",
     "scorer.model",
     # sizes that change no result but for rounding
     *(f"{section}.{key}" for section in ("policy", "pivot") for key in (*_ENGINE, "num_cpus", "timeout_s")),
