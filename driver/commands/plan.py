@@ -2,18 +2,18 @@
 
 import argparse
 import os
-from collections.abc import Mapping
 
 from rich.console import Console
-from rich.table import Table
 
-from cluster.estimate import Memory, estimate
-from cluster.layout import Layout, Resources, Role, layout, training_roles
+from cluster.estimate.actors import estimate
+from cluster.estimate.fits import check_memory
+from cluster.layout import Resources, layout, training_roles
 from contracts.config.device_defaults import device_values, with_device_defaults
 from contracts.config.learning import PolicyGradientConfig, SftConfig
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.config.workers import PolicyConfig
+from driver.commands.planned_memory import actor_gib, memory_lines, plan_table, planned_hardware
 from driver.config_paths import with_absolute_paths
 from driver.late_pivot import NO_PIVOT, planned_late_roles
 
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Print the plan, and return the same as data.
 
     Raises:
-        BadInput: the config is wrong.
+        BadInput: the config is wrong, or an actor does not fit into its memory; the plan is printed all the same.
     """
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
     device = "cuda" if config.cluster.device == "cuda" else "cpu"
@@ -30,13 +30,15 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     notes: list[str] = []
     late = planned_late_roles(config, note=notes.append)
     wanted = layout(config, device, roles=tuple(role for role in training_roles(config) if role not in late))
-    memory = estimate(config, device)
+    hardware = planned_hardware(config.cluster)
+    memory = estimate(config, device, gpu_gib=hardware.gpu_gib)
     console = Console(stderr=arguments.json)
     console.print(plan_table(wanted, memory))
-    for line in (*batch_arithmetic(config), *notes, *([NO_PIVOT] if late else [])):
+    for line in (*batch_arithmetic(config), *memory_lines(config, wanted), *notes, *([NO_PIVOT] if late else [])):
         console.print(line, soft_wrap=True)
     here = Resources(cpus=os.cpu_count() or 1, gpus=0)
     console.print(f"in total: {wanted.total}; this machine has {here.cpus:g} CPUs", soft_wrap=True)
+    check_memory(config, wanted, hardware)
     return {
         "device": device,
         "actors": [
@@ -45,29 +47,13 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 "cpus": placement.bundle.cpus,
                 "gpus": placement.bundle.gpus,
                 "threads": placement.num_threads,
-                "memory_gib": memory[placement.role].total_gib,
+                **actor_gib(memory[placement.role]),
             }
             for placement in wanted.placements
         ],
         "batch": batch_arithmetic(config),
         "late": list(late),
     }
-
-
-def plan_table(wanted: Layout, memory: Mapping[Role, Memory]) -> Table:
-    """Return one row per actor."""
-    table = Table("actor", "CPUs", "GPUs", "threads", "memory, GiB", "of which", title=f"device: {wanted.device}")
-    for placement in wanted.placements:
-        need = memory[placement.role]
-        table.add_row(
-            placement.name,
-            f"{placement.bundle.cpus:g}",
-            f"{placement.bundle.gpus:g}" + (f" of {placement.shares}'s" if placement.shares else ""),
-            str(placement.num_threads),
-            "?" if need.total_gib is None else f"{need.total_gib:.1f}",
-            need.formula,
-        )
-    return table
 
 
 def batch_arithmetic(config: Config) -> list[str]:

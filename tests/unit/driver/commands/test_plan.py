@@ -1,11 +1,21 @@
 """Test what `plan` says about a batch."""
 
+import argparse
 from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
 
+import pytest
+
+from cluster.layout import layout
 from contracts.config.device_defaults import with_device_defaults
 from contracts.config.run import Config
-from driver.commands.plan import batch_arithmetic
+from contracts.config.workers import ClusterConfig
+from driver.commands.plan import batch_arithmetic, run
+from driver.commands.planned_memory import memory_lines
 from tests.builders import a_config
+from tests.models.published import E5_LARGE, LLAMA_8B, published_model
+from tests.refusals import refused
 
 
 def config(**sections: Mapping[str, object]) -> Config:
@@ -41,3 +51,43 @@ def test_the_plan_tells_shares_replacements_and_workers_that_may_come() -> None:
     assert "30 problems in de 25%, sw 75%" in text
     assert "over 2 to 5 policy worker(s); on-policy" in text
     assert text.count("at most 3 more") == 1
+
+
+def test_the_plan_names_what_each_role_needs_of_memory_and_disk(tmp_path: Path) -> None:
+    """8B on 8 GPUs: a checkpoint of 14 bytes a parameter, 112 GB; a push of 16.1 GB."""
+    model = published_model(tmp_path, LLAMA_8B)
+    given = a_config(
+        policy={"model": model},
+        pivot={"model": model},
+        scorer={"model": published_model(tmp_path / "encoder", E5_LARGE)},
+        learner={"num_ranks": 8, "gradient_checkpointing": True},
+        cluster={"gpu_memory_gib": 79.6},
+    )
+    resolved = with_device_defaults(given, "cuda")
+    text = "\n".join(memory_lines(resolved, layout(resolved, "cuda")))
+    assert "a checkpoint: 112 GB, about 112 s at 1 GB/s" in text
+    assert "a weight push: 16.1 GB in buckets of 512 MiB" in text
+    assert "policy, GiB: on each GPU weights 14.96 +" in text
+    assert "learner, GiB: on each GPU weight shards 1.87 +" in text
+    assert "cluster.gpu_memory_gib" not in text
+    unknown = with_device_defaults(given.model_copy(update={"cluster": ClusterConfig()}), "cuda")
+    assert "cluster.gpu_memory_gib" in "\n".join(memory_lines(unknown, layout(unknown, "cuda")))
+
+
+def test_a_plan_that_cannot_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `train` would refuse on such GPUs; the plan is printed all the same."""
+    model = published_model(tmp_path / "policy", LLAMA_8B)
+    file = tmp_path / "run.toml"
+    file.write_text(
+        f'[policy]\nmodel = "{model}"\n[pivot]\nmodel = "{model}"\ncache = "off"\n'
+        f'[scorer]\nmodel = "{published_model(tmp_path / "encoder", E5_LARGE)}"\n[algorithm]\nsteps = 1\n',
+        encoding="utf-8",
+    )
+    sizes = ["cluster.device=cuda", "cluster.gpu_memory_gib=79.6", "learner.gradient_checkpointing=true"]
+    with refused("learner.num_ranks", "79.6"):
+        run(argparse.Namespace(config=file, overrides=[*sizes, "learner.num_ranks=2"], json=False))
+    assert "learner-1" in capsys.readouterr().out
+    plan = run(argparse.Namespace(config=file, overrides=[*sizes, "learner.num_ranks=4"], json=False))
+    actors = {str(actor["name"]): actor for actor in cast("list[dict[str, object]]", plan["actors"])}
+    assert actors["policy-0"]["gpu_memory_gib"] == pytest.approx(0.85 * 79.6, abs=0.01)
+    assert actors["learner-3"]["gpu_memory_gib"] == pytest.approx(46.8, rel=0.02)

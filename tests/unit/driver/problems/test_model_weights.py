@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 from transformers import Qwen2Config, XLMRobertaConfig
 
-from cluster.estimate import num_parameters
+from cluster.estimate.shapes import num_parameters
 from driver.problems.engine_prompts import check_context
 from driver.problems.model_weights import check_weights
 from driver.problems.prompts import load_tokenizer, plain_tokenizer

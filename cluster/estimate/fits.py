@@ -1,0 +1,163 @@
+"""Compare what a run needs with what its nodes and GPUs have, and refuse at once what cannot fit.
+
+An actor that runs out of memory says so after minutes of loading, or in the middle of a step.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cluster.estimate.actors import estimate
+from cluster.estimate.engines import Cache, cpu_cache, gpu_cache
+from cluster.estimate.learner import learner_memory
+from cluster.estimate.parts import DRIVER_GIB, RAY_GIB, ActorMemory, Memory
+from cluster.estimate.shapes import model_size
+from cluster.layout import Layout, Role
+from contracts.config.run import Config
+from contracts.config.workers import EngineConfig
+from contracts.errors import BadInput
+
+USABLE_GPU = 0.99
+"""Share of a GPU's memory that a learner rank can use: the driver keeps a little of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """Hold the memory that is there, in GiB, as far as it is known."""
+
+    gpu_gib: float | None = None  # of the smallest GPU
+    nodes_gib: tuple[float, ...] = ()  # host memory of each node; empty: not known
+
+
+def host_total(needs: Mapping[Role, ActorMemory], wanted: Layout) -> float | None:
+    """Return the host memory of all actors, the driver and Ray together, in GiB; None if an actor's is not known."""
+    total = DRIVER_GIB + RAY_GIB
+    for placement in wanted.placements:
+        host = needs[placement.role].host
+        if host is None:
+            return None
+        total += host.total_gib
+    return total
+
+
+def check_memory(config: Config, wanted: Layout, hardware: Hardware) -> None:
+    """Refuse a run that cannot fit. What is not known is not refused.
+
+    Args:
+        config: with the defaults of its device.
+        wanted: the actors of the run.
+        hardware: what the cluster, or this machine, has.
+
+    Raises:
+        BadInput: a GPU or a node is too small; `key` is what to change.
+    """
+    needs = estimate(config, wanted.device, gpu_gib=hardware.gpu_gib)
+    engines: dict[Role, EngineConfig] = {"policy": config.policy, "pivot": config.pivot}
+    for role, engine in engines.items():
+        if wanted.of(role):
+            _check_cache(role, engine, needs[role])
+    if hardware.gpu_gib is not None and wanted.device == "cuda":
+        if wanted.of("learner"):
+            _check_learner(config, needs["learner"].gpu, hardware.gpu_gib)
+        if wanted.of("scorer"):
+            _check_scorer(config, needs["scorer"].gpu, hardware.gpu_gib)
+    _check_nodes(needs, wanted, hardware.nodes_gib)
+
+
+def _check_cache(key: Role, engine: EngineConfig, need: ActorMemory) -> None:
+    """Check that an engine's cache holds one sequence of the longest length: vLLM starts with no less."""
+    size = model_size(engine.model, key=f"{key}.model")
+    if size is None or (need.gpu is not None and "cache" not in need.gpu.parts):
+        return
+    if need.gpu is None:
+        cache = cpu_cache(engine, size.layers)
+        keys, way_out = f"{key}.kv_cache_gib", f"raise {key}.kv_cache_gib, or lower {key}.max_model_len"
+    else:
+        cache = gpu_cache(engine, size.layers, free_gib=need.gpu.parts["cache"])
+        keys = f"{key}.tensor_parallel_size"
+        way_out = (
+            f"raise {keys} or {key}.gpu_memory_utilization, or lower {key}.max_model_len or "
+            f"{key}.max_num_batched_tokens"
+        )
+    if (cache.tokens and cache.sequences(engine.max_model_len) == 0) or (need.gpu is not None and cache.gib == 0):
+        raise BadInput(_no_cache(key, engine, need, cache) + f"; {way_out}", key=keys)
+
+
+def _no_cache(key: Role, engine: EngineConfig, need: ActorMemory, cache: Cache) -> str:
+    if need.gpu is None:
+        return (
+            f"the cache of a {key} worker, {key}.kv_cache_gib {engine.kv_cache_gib:g}, holds {cache.tokens:,} tokens, "
+            f"fewer than one sequence of {key}.max_model_len {engine.max_model_len}"
+        )
+    held = Memory({name: value for name, value in need.gpu.parts.items() if name != "cache"})
+    return (
+        f"a {key} worker needs {held.total_gib:.1f} GiB of each GPU before its cache ({held.formula}), and "
+        f"{engine.gpu_memory_share:.0%} of the GPU leaves {cache.tokens:,} tokens for it, fewer than one "
+        f"sequence of {key}.max_model_len {engine.max_model_len}"
+    )
+
+
+def _check_learner(config: Config, need: Memory | None, gpu_gib: float) -> None:
+    """Check that a rank fits its GPU."""
+    if need is None or need.total_gib <= gpu_gib * USABLE_GPU:
+        return
+    learner = config.learner
+    ways = ["raise learner.num_ranks"]
+    if not learner.gradient_checkpointing:
+        ways.append("set learner.gradient_checkpointing = true")
+    if (row_tokens := _fitting_row(config, gpu_gib)) is not None:
+        ways.append(f"set learner.row_tokens = {row_tokens}")
+    if not learner.offload_optimizer:
+        ways.append("set learner.offload_optimizer = true")
+    raise BadInput(
+        f"a learner rank needs {need.total_gib:.1f} GiB ({need.formula}), and a GPU has {gpu_gib:.1f} GiB; "
+        f"{', '.join(ways)}",
+        key="learner.num_ranks",
+    )
+
+
+def _fitting_row(config: Config, gpu_gib: float) -> int | None:
+    """Return the longest row that fits a GPU, found by halving; None if none does that holds every sequence."""
+    row_tokens = config.row_tokens
+    while (row_tokens := row_tokens // 2) >= config.policy.max_model_len:
+        shorter = config.learner.model_copy(update={"row_tokens": row_tokens})
+        need = learner_memory(config.model_copy(update={"learner": shorter}), "cuda").gpu
+        if need is not None and need.total_gib <= gpu_gib * USABLE_GPU:
+            return row_tokens
+    return None
+
+
+def _check_scorer(config: Config, need: Memory | None, gpu_gib: float) -> None:
+    """Check that a scorer fits its share of a GPU."""
+    share = min(1.0, config.scorer.num_gpus) * gpu_gib
+    if need is not None and need.total_gib > share:
+        raise BadInput(
+            f"a scorer needs {need.total_gib:.1f} GiB ({need.formula}), and its share of a GPU, scorer.num_gpus "
+            f"{config.scorer.num_gpus:g}, is {share:.1f} GiB; raise scorer.num_gpus, or lower scorer.batch_size",
+            key="scorer.num_gpus",
+        )
+
+
+def _check_nodes(needs: Mapping[Role, ActorMemory], wanted: Layout, nodes_gib: Sequence[float]) -> None:
+    """Check that the nodes have enough host memory: each actor on some node, and all actors together."""
+    total = host_total(needs, wanted)
+    if total is None or not nodes_gib:
+        return
+    largest = max(host.total_gib for role, need in needs.items() if wanted.of(role) and (host := need.host) is not None)
+    shares = ", ".join(
+        f"{len(wanted.of(role))} {role} x {host.total_gib:.1f}"
+        for role, need in needs.items()
+        if wanted.of(role) and (host := need.host) is not None
+    )
+    if total > sum(nodes_gib) or largest > max(nodes_gib):
+        raise BadInput(
+            f"the run needs about {total:.1f} GiB of host memory ({shares}, the driver and Ray "
+            f"{DRIVER_GIB + RAY_GIB:.1f}), and {_nodes(nodes_gib)}; start fewer actors, choose smaller models or "
+            "learner.lora, or a larger machine",
+            key="cluster",
+        )
+
+
+def _nodes(nodes_gib: Sequence[float]) -> str:
+    if len(nodes_gib) == 1:
+        return f"the machine has {nodes_gib[0]:.1f} GiB"
+    return f"{len(nodes_gib)} nodes have {sum(nodes_gib):.1f} GiB, the largest {max(nodes_gib):.1f} GiB"

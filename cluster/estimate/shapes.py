@@ -1,0 +1,146 @@
+"""Read the sizes of a model from its folder: the shapes of its tensors, and what its config.json says of its layers.
+
+Nothing is loaded. Parameters are counted from the headers of safetensors files; a folder that has only a config.json is
+counted from that, as a model of Llama's kind. A model that is not on this machine has no sizes.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from contracts.model_config import read_model_config
+from contracts.user_files import guarded
+
+BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+_LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
+_EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "lm_head", "embed_out")
+
+Tensors = Mapping[str, tuple[int, ...]]
+"""The shape of each tensor of a model, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """Hold the sizes of a model that its activations and its cache depend on. A size that is not said is 0."""
+
+    num: int
+    hidden: int
+    intermediate: int
+    queries: int  # width of all attention heads together
+    keys: int  # width of all key heads together; values have as much
+    key_heads: int
+    heads: int
+    vocabulary: int
+    is_tied: bool  # the output head is the input embedding
+
+    @classmethod
+    def of(cls, facts: Mapping[str, object]) -> Self:
+        """Read the keys of a Hugging Face config; what is left out has transformers' default, or is 0."""
+
+        def count(name: str, default: int = 0) -> int:
+            value = facts.get(name)
+            return value if isinstance(value, int) else default
+
+        hidden = count("hidden_size")
+        heads = count("num_attention_heads", 1)
+        width = count("head_dim", hidden // heads)
+        key_heads = count("num_key_value_heads", heads)
+        return cls(
+            num=count("num_hidden_layers"),
+            hidden=hidden,
+            intermediate=count("intermediate_size", 4 * hidden),
+            queries=heads * width,
+            keys=key_heads * width,
+            key_heads=key_heads,
+            heads=heads,
+            vocabulary=count("vocab_size"),
+            is_tied=facts.get("tie_word_embeddings") is True,
+        )
+
+    @property
+    def tensors(self) -> Tensors:
+        """Return the matrices of a model of Llama's kind with these sizes, without norms and biases (below 0.1 %)."""
+        hidden, inner = self.hidden, self.intermediate
+        layer = {
+            "q_proj": (self.queries, hidden),
+            "k_proj": (self.keys, hidden),
+            "v_proj": (self.keys, hidden),
+            "o_proj": (hidden, self.queries),
+            "gate_proj": (inner, hidden),
+            "up_proj": (inner, hidden),
+            "down_proj": (hidden, inner),
+        }
+        found = {f"layers.{number}.{name}": shape for number in range(self.num) for name, shape in layer.items()}
+        ends = ("embed_tokens",) if self.is_tied else ("embed_tokens", "lm_head")
+        return found | {name: (self.vocabulary, hidden) for name in ends}
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """Hold the shapes of a model's tensors and the sizes of its layers."""
+
+    tensors: Tensors
+    layers: Layers
+
+    @cached_property
+    def parameters(self) -> int:
+        """Return the number of parameters."""
+        return sum(math.prod(shape) for shape in self.tensors.values())
+
+    @cached_property
+    def largest(self) -> int:
+        """Return the number of parameters of the largest tensor: the embedding or the output head, as a rule."""
+        return max(math.prod(shape) for shape in self.tensors.values())
+
+    def adapters(self, rank: int, targets: tuple[str, ...] | None) -> int:
+        """Count the parameters of LoRA's two factors on the target layers; None: on every matrix but the embeddings."""
+
+        def is_target(name: str) -> bool:
+            layer = name.removesuffix(".weight").rpartition(".")[2]
+            return layer in targets if targets is not None else layer not in _EMBEDDINGS
+
+        matrices = [shape for name, shape in self.tensors.items() if len(shape) == 2 and is_target(name)]
+        return sum(rank * sum(shape) for shape in matrices)
+
+
+def model_size(model: str, *, key: str) -> ModelSize | None:
+    """Return the sizes of a model; None for one that is not here.
+
+    Raises:
+        BadInput: one of its files can't be read; `key` names the model in the config.
+    """
+    facts = read_model_config(model, key=key)
+    tensors = local_tensors(model)
+    if facts is None and tensors is None:
+        return None
+    layers = Layers.of(facts or {})
+    return ModelSize(layers.tensors if tensors is None else tensors, layers)
+
+
+def num_parameters(model: str) -> int | None:
+    """Count the parameters in a local folder's weight files; None where there are none."""
+    tensors = local_tensors(model)
+    return None if tensors is None else sum(math.prod(shape) for shape in tensors.values())
+
+
+def local_tensors(model: str) -> Tensors | None:
+    """Return the shapes of a local folder's tensors, from safetensors headers; None where it has no such files."""
+    files = sorted(Path(model).glob("*.safetensors"))
+    return {name: shape for file in files for name, shape in _header(file).items()} if files else None
+
+
+def _header(file: Path) -> Tensors:
+    """Return the shapes in one file.
+
+    Format: 8 bytes little-endian header length, then a JSON header of name -> {dtype, shape, data_offsets}.
+    """
+    with guarded(f"{file} can't be read as safetensors", key=file.name, way_out="download or copy the model again"):
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(min(length, _LONGEST_HEADER)))
+        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}

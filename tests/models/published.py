@@ -1,0 +1,70 @@
+"""Make folders with the published sizes of real models and without their weights: enough for `plan`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+LLAMA_8B: Mapping[str, object] = {  # Llama-3.1-8B-Instruct
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+    "tie_word_embeddings": False,
+}
+QWEN3_32B: Mapping[str, object] = {
+    "model_type": "qwen3",
+    "architectures": ["Qwen3ForCausalLM"],
+    "hidden_size": 5120,
+    "intermediate_size": 25600,
+    "num_hidden_layers": 64,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "max_position_embeddings": 40960,
+    "tie_word_embeddings": False,
+}
+QWEN25_HALF: Mapping[str, object] = {  # Qwen2.5-0.5B-Instruct
+    "model_type": "qwen2",
+    "architectures": ["Qwen2ForCausalLM"],
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "vocab_size": 151936,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": True,
+}
+E5_SMALL: Mapping[str, object] = {  # multilingual-e5-small
+    "model_type": "bert",
+    "hidden_size": 384,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "vocab_size": 250037,
+    "max_position_embeddings": 512,
+    "tie_word_embeddings": True,
+}
+E5_LARGE: Mapping[str, object] = {  # multilingual-e5-large
+    "model_type": "xlm-roberta",
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "vocab_size": 250002,
+    "max_position_embeddings": 514,
+    "tie_word_embeddings": True,
+}
+
+
+def published_model(folder: Path, facts: Mapping[str, object]) -> str:
+    """Write a model folder that has a config.json alone, and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(dict(facts)), encoding="utf-8")
+    return str(folder)

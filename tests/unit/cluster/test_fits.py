@@ -1,0 +1,81 @@
+"""Test that a run which cannot fit its GPUs or nodes is refused at once, with the key that helps."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cluster.estimate.fits import Hardware, check_memory
+from cluster.layout import layout
+from contracts.config.device_defaults import Device, with_device_defaults
+from tests.builders import a_config
+from tests.models.published import E5_LARGE, LLAMA_8B, QWEN3_32B, QWEN25_HALF, published_model
+from tests.refusals import refused
+
+
+def check(
+    folder: Path, facts: Mapping[str, object], hardware: Hardware, device: Device, **sections: Mapping[str, object]
+) -> None:
+    model = published_model(folder / "model", facts)
+    encoder = published_model(folder / "encoder", E5_LARGE)
+    base: dict[str, Mapping[str, object]] = {
+        "policy": {"model": model},
+        "pivot": {"model": model},
+        "scorer": {"model": encoder},
+        "algorithm": {"steps": 1, "groups_per_step": 16, "group_size": 4},
+    }
+    config = with_device_defaults(a_config(base, sections), device)
+    check_memory(config, layout(config, device), hardware)
+
+
+CHECKPOINTED = {"num_ranks": 2, "gradient_checkpointing": True}
+
+
+def test_a_rank_that_does_not_fit_its_gpu_is_refused_with_the_row_that_would_fit(tmp_path: Path) -> None:
+    """8B on two GPUs of 80 GB: 74.0 GiB at rows of 2,048, 76.7 at 8,192, 80.3 at 16,384; 78.8 are usable."""
+    gpu = Hardware(gpu_gib=79.6)
+    with refused("learner.num_ranks", "80.3", "79.6", "learner.row_tokens = 8192", "learner.offload_optimizer"):
+        check(tmp_path, LLAMA_8B, gpu, "cuda", learner=CHECKPOINTED)
+    check(tmp_path, LLAMA_8B, gpu, "cuda", learner=CHECKPOINTED | {"row_tokens": 8192})
+    check(tmp_path, LLAMA_8B, gpu, "cuda", learner=CHECKPOINTED | {"offload_optimizer": True})
+    with refused("learner.num_ranks", "learner.gradient_checkpointing"):
+        check(tmp_path, LLAMA_8B, gpu, "cuda", learner={"num_ranks": 2})
+
+
+def test_an_engine_without_room_for_one_sequence_is_refused(tmp_path: Path) -> None:
+    """32B has 61 GiB of weights: 85 % of 80 GB leave 1.3 GiB, 5,518 tokens."""
+    gpu, learner = Hardware(gpu_gib=79.6), {"num_ranks": 16, "gradient_checkpointing": True}
+    check(tmp_path, QWEN3_32B, gpu, "cuda", learner=learner)
+    long = {"max_model_len": 8192}
+    with refused("policy.tensor_parallel_size", "5,518 tokens", "policy.max_model_len 8192"):
+        check(tmp_path, QWEN3_32B, gpu, "cuda", learner=learner, policy=long)
+    check(tmp_path, QWEN3_32B, gpu, "cuda", learner=learner, policy=long | {"tensor_parallel_size": 2})
+
+
+def test_a_cache_on_a_cpu_without_room_for_one_sequence_is_refused(tmp_path: Path) -> None:
+    """12 KiB a token: 0.5 GiB hold 43,690."""
+    with refused("pivot.kv_cache_gib", "43,690 tokens", "50000"):
+        check(tmp_path, QWEN25_HALF, Hardware(), "cpu", pivot={"max_model_len": 50_000})
+
+
+def test_a_scorer_that_does_not_fit_its_share_of_a_gpu_is_refused(tmp_path: Path) -> None:
+    learner = {"num_ranks": 8, "gradient_checkpointing": True}
+    check(tmp_path, LLAMA_8B, Hardware(gpu_gib=79.6), "cuda", learner=learner, scorer={"num_gpus": 0.25})
+    with refused("scorer.num_gpus", "0.01"):
+        check(tmp_path, LLAMA_8B, Hardware(gpu_gib=79.6), "cuda", learner=learner, scorer={"num_gpus": 0.01})
+
+
+def test_nodes_without_enough_host_memory_are_refused(tmp_path: Path) -> None:
+    """Full fine-tuning of half a billion on two ranks: 7.9 each, two engines of 2.9, a scorer of 3.9, 1.3 beside."""
+    learner = {"num_ranks": 2}
+    with refused("cluster", "27.", "2 learner x", "24.0 GiB"):
+        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=(24.0,)), "cpu", learner=learner)
+    check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=(32.0,)), "cpu", learner=learner)
+    check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=(16.0, 16.0)), "cpu", learner=learner)
+    with refused("cluster", "the largest 7.0 GiB"):
+        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=(7.0,) * 5), "cpu", learner=learner)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_is_not_known_is_not_refused(tmp_path: Path, device: Device) -> None:
+    check(tmp_path, QWEN3_32B, Hardware(), device, learner={"num_ranks": 1}, algorithm={"steps": 1})
