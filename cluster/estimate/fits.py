@@ -66,19 +66,20 @@ def check_memory(config: Config, wanted: Layout, hardware: Hardware) -> None:
 def _check_cache(key: Role, engine: EngineConfig, need: ActorMemory) -> None:
     """Check that an engine's cache holds one sequence of the longest length: vLLM starts with no less."""
     size = model_size(engine.model, key=f"{key}.model")
-    if size is None or (need.gpu is not None and "cache" not in need.gpu.parts):
+    is_known = size is not None and size.layers.keys and (need.gpu is None or "cache" in need.gpu.parts)
+    if size is None or not is_known:
         return
     if need.gpu is None:
         cache = cpu_cache(engine, size.layers)
         keys, way_out = f"{key}.kv_cache_gib", f"raise {key}.kv_cache_gib, or lower {key}.max_model_len"
     else:
         cache = gpu_cache(engine, size.layers, free_gib=need.gpu.parts["cache"])
-        keys = f"{key}.tensor_parallel_size"
+        keys = f"{key}.num_gpus" if engine.gpus < 1 else f"{key}.tensor_parallel_size"
         way_out = (
             f"raise {keys} or {key}.gpu_memory_utilization, or lower {key}.max_model_len or "
             f"{key}.max_num_batched_tokens"
         )
-    if (cache.tokens and cache.sequences(engine.max_model_len) == 0) or (need.gpu is not None and cache.gib == 0):
+    if cache.sequences(engine.max_model_len) == 0:
         raise BadInput(_no_cache(key, engine, need, cache) + f"; {way_out}", key=keys)
 
 

@@ -29,6 +29,30 @@ QWEN3_32B: Mapping[str, object] = {
     "max_position_embeddings": 40960,
     "tie_word_embeddings": False,
 }
+QWEN25_14B: Mapping[str, object] = {  # Qwen2.5-14B-Instruct
+    "model_type": "qwen2",
+    "architectures": ["Qwen2ForCausalLM"],
+    "hidden_size": 5120,
+    "intermediate_size": 13824,
+    "num_hidden_layers": 48,
+    "num_attention_heads": 40,
+    "num_key_value_heads": 8,
+    "vocab_size": 152064,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": False,
+}
+QWEN25_72B: Mapping[str, object] = {  # Qwen2.5-72B-Instruct
+    "model_type": "qwen2",
+    "architectures": ["Qwen2ForCausalLM"],
+    "hidden_size": 8192,
+    "intermediate_size": 29568,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "vocab_size": 152064,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": False,
+}
 QWEN25_HALF: Mapping[str, object] = {  # Qwen2.5-0.5B-Instruct
     "model_type": "qwen2",
     "architectures": ["Qwen2ForCausalLM"],
@@ -61,6 +85,18 @@ E5_LARGE: Mapping[str, object] = {  # multilingual-e5-large
     "max_position_embeddings": 514,
     "tie_word_embeddings": True,
 }
+
+
+PUBLISHED: Mapping[str, Mapping[str, object]] = {
+    "meta-llama/Llama-3.1-8B-Instruct": LLAMA_8B,
+    "Qwen/Qwen3-32B": QWEN3_32B,
+    "Qwen/Qwen2.5-14B-Instruct": QWEN25_14B,
+    "Qwen/Qwen2.5-72B-Instruct": QWEN25_72B,
+    "Qwen/Qwen2.5-0.5B-Instruct": QWEN25_HALF,
+    "intfloat/multilingual-e5-large": E5_LARGE,
+    "intfloat/multilingual-e5-small": E5_SMALL,
+}
+"""By their names on the Hugging Face hub."""
 
 
 def published_model(folder: Path, facts: Mapping[str, object]) -> str:
