@@ -75,3 +75,31 @@ def test_a_hedge_of_something_else_changes_nothing(code: str, text: str) -> None
 )
 def test_a_hedged_answer_is_shown_as_words(text: str, value: str) -> None:
     assert final_answer(text, "en") == value
+
+
+@pytest.mark.parametrize(("blanks", "is_clear"), [(4, False), (5, True)])
+def test_forty_characters_behind_a_number_are_read(blanks: int, is_clear: bool) -> None:
+    """Nine blanks, a unit of 20 letters, the blanks, and the seven characters of the hedge."""
+    [found] = declared_answers(f"The answer is 18{' ' * 9}{'q' * 20}{' ' * blanks}or more", "en")
+    assert found.is_clear is is_clear
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("en", "The answer is 18, give or take."),
+        ("en", "The answer is 18 give or take 2."),
+        ("en", "The answer is plus or minus 18."),
+        ("de", "Die Antwort lautet plus minus 18."),
+        ("es", "La respuesta es más o menos 18."),
+        ("fr", "La réponse est plus ou moins 18."),
+        ("ru", "Ответ: плюс-минус 18."),
+        ("zh", "答案是正负18。"),
+        ("ja", "答えはプラスマイナス18です。"),
+    ],
+)
+def test_a_number_that_may_be_more_or_less_is_neither_itself_nor_negative(code: str, text: str) -> None:
+    answer = final_answer(text, code)
+    assert answer is not None
+    assert not same_answer(answer, "18")
+    assert not same_answer(answer, "-18")

@@ -124,6 +124,16 @@ def test_a_word_that_begins_like_a_group_is_none() -> None:
     assert plain_answer("2 dozenths", "en") == "2"
 
 
+@pytest.mark.parametrize(("num_words", "value"), [(4, "10" + "0" * 12), (5, "10" + "0" * 12)])
+def test_at_most_four_scale_words_are_read(num_words: int, value: str) -> None:
+    assert values("10" + " тыс" * num_words, "ru") == [value]
+
+
+@pytest.mark.parametrize(("blanks", "value"), [(19, "-5"), (20, "5")])
+def test_twenty_four_characters_before_a_number_are_read_for_its_words(blanks: int, value: str) -> None:
+    assert values(f"minus{' ' * blanks}5") == [value]
+
+
 def test_a_percent_word_that_begins_like_a_scale_is_no_scale() -> None:
     assert values("৫০ শতাংশ", "bn") == ["50"]
 

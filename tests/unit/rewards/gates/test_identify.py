@@ -237,6 +237,23 @@ class FixedLingua:
         return sorted(shares, key=lambda share: share.value, reverse=True)
 
 
+@dataclass
+class LinguaOfOneText(FixedLingua):
+    """Take one text for the other language and all others for the asked one."""
+
+    refused: str = ""
+
+    def compute_language_confidence_values(self, text: str) -> list[Share]:
+        own = 0.0 if text == self.refused else 1.0
+        return sorted([Share(self.asked, own), Share(Lingua.LATIN, 1 - own)], key=lambda share: -share.value)
+
+
+def german_but_for(monkeypatch: pytest.MonkeyPatch, refused: str) -> LanguageIdentifier:
+    fixed = LinguaOfOneText(Lingua.GERMAN, 0.0, 0.0, refused=refused)
+    monkeypatch.setattr(lingua_judge, "detector", lambda codes: fixed)
+    return LanguageIdentifier(("de",))
+
+
 def german_with(
     monkeypatch: pytest.MonkeyPatch, *, own: float, other: float = 0.0
 ) -> tuple[LanguageIdentifier, FixedLingua]:
@@ -336,6 +353,51 @@ def test_words_of_another_language_spread_over_a_text_are_refused(
 ) -> None:
     identifier, _ = german_with(monkeypatch, own=1.0)
     assert identifier.is_in(text, "de") is expected
+
+
+@pytest.mark.parametrize(("letters", "expected"), [(29, True), (30, False)])
+def test_a_short_sentence_that_lingua_refuses_is_judged_with_the_whole_text(
+    monkeypatch: pytest.MonkeyPatch, letters: int, expected: bool
+) -> None:
+    sentence = "z" * letters
+    assert german_but_for(monkeypatch, sentence).is_in(f"{sentence}. {nonsense(12)}", "de") is expected
+
+
+# Two unsure sentences of two words each, too short for lingua, which refuses all four words together.
+@pytest.mark.parametrize(("num_sure", "expected"), [(4, False), (5, True)])
+def test_unsure_words_decide_where_they_are_half_of_a_text(
+    monkeypatch: pytest.MonkeyPatch, num_sure: int, expected: bool
+) -> None:
+    identifier = german_but_for(monkeypatch, "kxqv kxqw kxqk kxqj")
+    assert identifier.is_in(f"{nonsense(num_sure)}. kxqv kxqw. kxqk kxqj.", "de") is expected
+
+
+# Lingua is not sure, and no word is German.
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("At Zxww By Zxwv", False),  # all four words have capitals
+        ("At Zxww By", True),  # three words are names
+        ("At Zxww zxwj By Zxwv", True),  # a word without a capital, and none of another language
+        (f"at {nonsense(5)} By", False),  # one word of another language, with a capitalised one
+        (f"at {nonsense(5)} Zxww", True),
+    ],
+)
+def test_two_words_of_another_language_decide_where_none_is_german_and_one_is_no_name(
+    monkeypatch: pytest.MonkeyPatch, text: str, expected: bool
+) -> None:
+    identifier, _ = german_with(monkeypatch, own=0.5)
+    assert identifier.is_in(f"{text}. {nonsense(48)}", "de") is expected
+
+
+# Lingua says Latin to all.
+@pytest.mark.parametrize(("num_others", "expected"), [(1, True), (2, False)])
+def test_lingua_does_not_decide_against_a_sentence_of_which_half_is_german(
+    monkeypatch: pytest.MonkeyPatch, num_others: int, expected: bool
+) -> None:
+    """Two German words of four are a half, of five they are less."""
+    text = f"at wird dann {nonsense(num_others)}"
+    assert german_but_for(monkeypatch, text).is_in(f"{text}. {nonsense(48)}", "de") is expected
 
 
 # Lingua says Latin to all.
