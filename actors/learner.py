@@ -10,6 +10,7 @@ from pathlib import Path
 import ray
 from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
 
+from actors.learning.background_files import Sums, WrittenFiles
 from actors.remote.calls import one_line
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
@@ -91,12 +92,12 @@ def _reply(call: "ray.ObjectRef[None]") -> Reply:
     return wait
 
 
-@ray.remote(concurrency_groups={"health": 1})  # pyright: ignore[reportCallIssue] - Ray's stubs lack it
+@ray.remote(concurrency_groups={"health": 1, "files": 1})  # pyright: ignore[reportCallIssue] - Ray's stubs lack it
 class LearnerWorker:
     """Own one rank. `setup` is apart from `__init__`, because a process can be asked where it runs before it loads.
 
-    Ray runs all methods but `heartbeat` in one and the same thread (not the process's first), so what belongs to a
-    thread, such as the current CUDA device, holds from `setup` on.
+    Ray runs all methods but `heartbeat` and `saved` in one and the same thread (not the process's first), so what
+    belongs to a thread, such as the current CUDA device, holds from `setup` on.
     """
 
     def __init__(self, rank: int) -> None:
@@ -158,14 +159,19 @@ class LearnerWorker:
         """Return checksums of the full weights, by name, to compare with a policy worker's."""
         return learner_checksums(self._rank.weights)
 
-    def save(self, folder: str) -> None:
-        self._rank.save(Path(folder))
+    def save(self, folder: str, policy: str) -> None:
+        self._rank.save(Path(folder), policy=Path(policy))
+
+    @ray.method(concurrency_group="files")
+    def saved(self) -> WrittenFiles:
+        """Wait in a thread of its own for what `save` began; the rank goes on meanwhile."""
+        return self._rank.saved()
 
     def load(self, folder: str) -> None:
         self._rank.load(Path(folder))
 
-    def export(self, folder: str) -> None:
-        self._rank.export(Path(folder))
+    def export(self, folder: str) -> Sums:
+        return self._rank.export(Path(folder))
 
     def _sender(self, arguments: RankArguments) -> Sender:
         """Return how this rank pushes: vLLM's own sender between GPUs, else buckets through Ray's object store."""

@@ -183,7 +183,10 @@ class _NoCheckpoints:
     buffer: RolloutBuffer
 
     async def after_step(self, position: RunPosition) -> None:
-        self.buffer.checkpointed()
+        self.buffer.checkpointed(position.step)
+
+    async def settle(self) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,14 @@
 This module imports the data types alone, neither Ray nor an engine.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.errors import LearnerLost
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest, Score, ScoreRequest, Unscored
+from contracts.sealed_folder import FileSum
 
 
 class Generator(Protocol):
@@ -63,8 +64,16 @@ class Learner(Protocol):
         """Wait until a rank is lost, also between calls of the learner, and return how it was lost."""
         ...
 
-    async def save(self, folder: str) -> None:
-        """Write everything that is needed to continue exactly here into an empty folder that every rank reaches.
+    async def save(self, folder: str, *, policy: str) -> None:
+        """Begin to write all that is needed to continue exactly here into `folder`, and the policy into `policy`.
+
+        Every rank reaches both folders. When this returns the learner may be asked for anything: the next optimiser
+        step waits until the files are written. `saved` must follow.
+        """
+        ...
+
+    async def saved(self) -> Mapping[str, FileSum]:
+        """Wait until what `save` began is on the disk, and return the checksums of the large files by their paths.
 
         Raises:
             CheckpointFailed: a file could not be written; the learner goes on as before.
@@ -79,8 +88,11 @@ class Learner(Protocol):
         """
         ...
 
-    async def export(self, folder: str) -> None:
-        """Write the current weights as a Hugging Face folder that transformers and vLLM load."""
+    async def export(self, folder: str) -> Mapping[str, FileSum]:
+        """Write the current weights as a Hugging Face folder that transformers and vLLM load.
+
+        Returns the checksums of its weight files by their paths.
+        """
         ...
 
 

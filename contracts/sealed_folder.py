@@ -11,12 +11,16 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from contracts.files import sync_folder, write_whole
 
 MANIFEST = "manifest.json"
 _THREADS = 4
 """Files that are read at once; hashing releases Python's interpreter lock."""
+_PIECE = 16 << 20
+"""Bytes that are summed and written at once, so that they are still in the processor's cache for the second."""
 
 
 class DamagedFile(ValueError):
@@ -40,17 +44,71 @@ class FileSum:
     sha256: str
 
 
-def seal_folder(folder: Path, about: Mapping[str, object]) -> None:
-    """Checksum every file and write the manifest, with `about` in it; all of it is on the disk when this returns.
+class SummedFile:
+    """Write a new file and compute its checksum from the bytes on their way: nothing is read again.
+
+    Use it in a `with` statement. The file is on the disk when the body ends, and `sum` is its size and checksum.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.sum = FileSum(size=0, sha256="")
+        self._path = path
+        self._size = 0
+        self._digest = hashlib.sha256()
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("wb")
+        return self
+
+    def write(self, content: bytes | memoryview) -> int:
+        """Write the bytes at the end of the file, and return their number.
+
+        Raises:
+            OSError: the disk is full, or failed.
+        """
+        view = memoryview(content)
+        if view.nbytes == 0:  # such a view can't be cast
+            return 0
+        view = view.cast("B")
+        for start in range(0, len(view), _PIECE):
+            piece = view[start : start + _PIECE]
+            self._digest.update(piece)
+            self._file.write(piece)
+        self._size += len(view)
+        return len(view)
+
+    def flush(self) -> None:
+        """Do nothing: the end of the body writes everything out. Libraries that write to a file ask for it."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            if kind is not None:
+                return
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self.sum = FileSum(size=self._size, sha256=self._digest.hexdigest())
+
+
+def seal_folder(folder: Path, about: Mapping[str, object], *, sums: Mapping[str, FileSum]) -> None:
+    """Write the manifest, with `about` in it; the whole folder is on the disk when this returns.
+
+    `sums` has the files whose checksum is known from writing them, by path inside the folder. They are on the disk and
+    are not read. All other files are read and summed here.
 
     Raises:
-        OSError: a file could not be read or written.
+        OSError: a file could not be read or written, or has another size than was written.
     """
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     names = sorted(name for name in found if name != MANIFEST)
+    for name, expected in sums.items():
+        if (size := (folder / name).stat().st_size) != expected.size:
+            raise OSError(f"{folder / name} has {size:,} bytes; {expected.size:,} were written")
     with ThreadPoolExecutor(_THREADS) as threads:
-        sums = list(threads.map(lambda name: asdict(_sum(folder / name, is_new=True)), names))
-    write_whole(folder / MANIFEST, _with_checksum({**about, "files": dict(zip(names, sums, strict=True))}))
+        read = threads.map(lambda name: sums.get(name) or _sum(folder / name, is_new=True), names)
+        files = {name: asdict(found) for name, found in zip(names, read, strict=True)}
+    write_whole(folder / MANIFEST, _with_checksum({**about, "files": files}))
     for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         sync_folder(place)
 

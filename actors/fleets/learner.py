@@ -14,12 +14,13 @@ from typing import TypeVar
 
 from actors.fleets.rank_calls import RankLost, all_answers
 from actors.learner import RankArguments
+from actors.learning.background_files import Sums
 from actors.remote.process import RemoteActor
 from actors.weight_sync.rounds import PolicyWorkers, PushRounds, TransferGroup, Workers
 from actors.weight_sync.sender import PushOrder, PushOutcome
 from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.config.workers import FleetConfig
-from contracts.errors import LearnerLost
+from contracts.errors import CheckpointFailed, LearnerLost
 
 Answer = TypeVar("Answer")
 
@@ -149,15 +150,24 @@ class LearnerRanks:
             self._refuse_if_lost()
             return (await self._ask("checksum weights", [rank.checksums.remote() for rank in self.ranks]))[0]
 
-    async def save(self, folder: str) -> None:
-        """Write a checkpoint into an empty folder.
-
-        Raises:
-            CheckpointFailed: a file could not be written; the learner is not lost.
-        """
+    async def save(self, folder: str, *, policy: str) -> None:
+        """Begin to write a checkpoint into empty folders; the ranks go on when this returns, and `saved` ends it."""
         async with self._lock:
             self._refuse_if_lost()
-            await self._ask("write a checkpoint", [rank.save.remote(folder) for rank in self.ranks])
+            await self._ask("begin a checkpoint", [rank.save.remote(folder, policy) for rank in self.ranks])
+
+    async def saved(self) -> Sums:
+        """Wait until all ranks have written what `save` began, also while they are asked for other things.
+
+        Raises:
+            CheckpointFailed: a file could not be written; the learner is not lost, and no rank writes any more.
+        """
+        self._refuse_if_lost()
+        written = await self._ask("write a checkpoint", [rank.saved.remote() for rank in self.ranks])
+        failures = [f"{files.failure} (rank {rank})" for rank, files in enumerate(written) if files.failure]
+        if failures:
+            raise CheckpointFailed("; ".join(failures))
+        return {path: found for files in written for path, found in files.sums.items()}
 
     async def load(self, folder: str) -> None:
         """Load what `save` wrote."""
@@ -166,11 +176,11 @@ class LearnerRanks:
             self._version_of_now = None
             await self._ask("load a checkpoint", [rank.load.remote(folder) for rank in self.ranks])
 
-    async def export(self, folder: str) -> None:
-        """Write the current weights as a Hugging Face folder."""
+    async def export(self, folder: str) -> Sums:
+        """Write the current weights as a Hugging Face folder, and return the sums of its weight files."""
         async with self._lock:
             self._refuse_if_lost()
-            await self._ask("export the model", [rank.export.remote(folder) for rank in self.ranks])
+            return (await self._ask("export the model", [rank.export.remote(folder) for rank in self.ranks]))[0]
 
     async def _send(self, policy_version: int, workers: Workers) -> PushOutcome:
         """Make one attempt with all ranks."""

@@ -9,16 +9,19 @@ import resource
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
+from actors.learning.background_files import BackgroundFiles, Sums, WrittenFiles
 from actors.learning.policy_loss import LossSettings
 from actors.learning.process_group import join, largest, largest_of, leave, summed
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from actors.learning.rows import NOTHING, CriticLosses, PolicyLosses, by_sequence, measured
 from contracts.batches import PackedRow, StepResult, TokenMeasures
+from contracts.errors import CheckpointFailed
 
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
@@ -56,6 +59,7 @@ class LearnerRank:
         torch.manual_seed(setup.seed)
         self._setup, self._place = setup, place
         self._device = torch.device(place.device)
+        self._files = BackgroundFiles()
         self._models = build_models(setup, place)
         self._loss = LossSettings.of(setup.algorithm)
         self.weights = ZeroWeightSource(
@@ -103,17 +107,20 @@ class LearnerRank:
         computed = time.monotonic()
         metrics = {f"{name}/learning_rate": model.engine.learning_rate for name, model in trained.items()}
         is_skipped = not self._all_finite(trained.values())
+        self._files.wait()  # a checkpoint is written from the tensors that change now
+        saved = time.monotonic()
         for name, model in trained.items():
             metrics |= self._totals(model.losses, num_loss_tokens)
             if is_skipped:
                 model.engine.discard()
             else:
                 metrics[f"{name}/grad_norm"] = model.engine.step()
-        forward_s, backward_s, optimizer_s, seconds, memory_gib = largest_of(
+        forward_s, backward_s, optimizer_s, wait_s, seconds, memory_gib = largest_of(
             [
                 sum(times.forward_s for times in passes),
                 sum(times.backward_s for times in passes),
-                time.monotonic() - computed,
+                time.monotonic() - saved,
+                saved - computed,
                 time.monotonic() - started,
                 self._memory_gib(),
             ],
@@ -123,6 +130,7 @@ class LearnerRank:
             "learner/forward_s": forward_s,
             "learner/backward_s": backward_s,
             "learner/optimizer_s": optimizer_s,
+            "learner/checkpoint_wait_s": wait_s,
             "learner/memory_gib": memory_gib,
             "learner/micro_batches": float(len(rows)),
             "learner/sequences": float(num_sequences),
@@ -135,15 +143,27 @@ class LearnerRank:
             not_finite=self._not_finite(trained.values(), num_sequences) if is_skipped else (),
         )
 
-    def save(self, folder: Path) -> None:
-        """Write the complete state into an empty folder that every rank reaches.
+    def save(self, folder: Path, *, policy: Path) -> None:
+        """Begin to write the complete state into `folder`, and the policy as a Hugging Face folder into `policy`.
 
-        Raises:
-            CheckpointFailed: a rank could not write; raised on all ranks.
+        Every rank calls it, and reaches both folders. Returns when the rank may go on: a thread writes from the rank's
+        own tensors, which the next optimiser step changes. That step waits for the end.
         """
-        from actors.learning.shards import save_shards
+        from actors.learning.shards import shard_files, write_files
 
-        save_shards(self._engines(), folder, rank=self._place.rank)
+        self._files.wait()
+        place = self._place
+        shards = shard_files(self._engines(), folder, rank=place.rank, world_size=place.world_size)
+        try:
+            export = self.weights.begin_export(policy, chat_template=self._setup.policy.chat_template)
+        except CheckpointFailed as failure:
+            self._files.begin(partial(_fail, failure))
+        else:
+            self._files.begin(lambda: {**write_files(shards), **export()})
+
+    def saved(self) -> WrittenFiles:
+        """Wait until this rank's files are on the disk or have failed; may be called from another thread."""
+        return self._files.written()
 
     def load(self, folder: Path) -> None:
         """Load the state that `save` wrote, with the same number of ranks or another.
@@ -153,20 +173,22 @@ class LearnerRank:
         """
         from actors.learning.shards import load_shards
 
+        self._files.wait()
         load_shards(self._engines(), folder, rank=self._place.rank, world_size=self._place.world_size)
-        for engine in self._models.learning.values():
-            engine.follow_schedule()
 
-    def export(self, folder: Path) -> None:
-        """Write the policy as a Hugging Face folder. Every rank calls it; rank 0 writes and returns last.
+    def export(self, folder: Path) -> Sums:
+        """Write the policy as a Hugging Face folder, and return the sums of its weight files (rank 0) or nothing.
+
+        Every rank calls it; rank 0 writes and returns last.
 
         Raises:
             CheckpointFailed: rank 0 could not write.
         """
-        self.weights.export(folder, chat_template=self._setup.policy.chat_template)
+        return self.weights.export(folder, chat_template=self._setup.policy.chat_template)
 
     def close(self) -> None:
-        """Leave the process group."""
+        """Finish the files, and leave the process group."""
+        self._files.wait()
         self._models.close()
         leave()
 
@@ -215,3 +237,7 @@ class LearnerRank:
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**30
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _fail(failure: CheckpointFailed) -> NoReturn:
+    raise failure

@@ -4,7 +4,7 @@ Gathering is a collective: every rank goes through all buckets, in the same orde
 tensors. The tensors are those of a model without adapters: adapters are merged here, bucket by bucket.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -15,8 +15,10 @@ from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel
 
+from actors.learning.background_files import Sums
 from actors.learning.lora import base_parameters
 from actors.learning.policy_model import dropouts
+from actors.learning.weight_files import weight_files
 from actors.weight_sync.buckets import Metadata, plan_buckets
 from contracts.errors import BadInput, CheckpointFailed
 from contracts.model_names import name_and_revision
@@ -67,34 +69,57 @@ class ZeroWeightSource:
                 copies = [(parameter.name, parameter.copied()) for parameter in parameters if self._rank == 0]
             yield copies
 
-    def export(self, folder: Path, *, chat_template: str = "") -> None:
+    def export(self, folder: Path, *, chat_template: str = "") -> Sums:
         """Write weights, config, generation config and tokenizer, so that transformers and vLLM load the folder.
 
-        `chat_template` is a text that replaces the tokenizer's own. A collective like `buckets`; rank 0 holds the whole
-        model in host memory while it writes.
+        A collective like `buckets`; returns the sums of the weight files on rank 0, and nothing on the other ranks.
+        See `begin_export`.
 
         Raises:
             CheckpointFailed: rank 0 could not write, for example on a full disk. Raised on rank 0 only, after all
                 collectives; the message names the folder.
         """
+        return self.begin_export(folder, chat_template=chat_template)()
+
+    def begin_export(self, folder: Path, *, chat_template: str = "") -> Callable[[], Sums]:
+        """Gather the weights, and return what then writes the folder's weight files; all else is written here.
+
+        `chat_template` is a text that replaces the tokenizer's own. A collective like `buckets`; rank 0 holds a copy of
+        the whole model in host memory until the weight files are written. What is returned needs no other rank, and the
+        weights may change before it is called. It raises CheckpointFailed too.
+
+        Raises:
+            CheckpointFailed: see `export`.
+        """
         state = {name: tensor.cpu() for bucket in self.buckets() for name, tensor in bucket}
         if self._rank != 0:
-            return
+            return dict
         name, revision = name_and_revision(self._model)
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=self._trust_remote_code)
         published = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=self._trust_remote_code)
         if chat_template:
             tokenizer.chat_template = chat_template
-        try:
+        with _failing_as(folder):
             folder.mkdir(parents=True, exist_ok=True)  # transformers only logs an error if a file is in the way
-            with _published_dropouts(self._causal.config, published):
+            with _published_dropouts(self._causal.config, published), weight_files() as files:
                 self._causal.save_pretrained(folder, state_dict=state)
             tokenizer.save_pretrained(folder)
-        except (
-            Exception
-        ) as failure:  # a full disk is an OSError, a SafetensorError or, from tokenizers, a plain Exception
-            why = " ".join(str(failure).split()) or type(failure).__name__
-            raise CheckpointFailed(f"{folder}: {why}") from failure
+
+        def write() -> Sums:
+            with _failing_as(folder):
+                return {str(file.path): file.write() for file in files}
+
+        return write
+
+
+@contextmanager
+def _failing_as(folder: Path) -> Iterator[None]:
+    """Raise what the body raises as CheckpointFailed: a full disk is an OSError or, from tokenizers, an Exception."""
+    try:
+        yield
+    except Exception as failure:
+        why = " ".join(str(failure).split()) or type(failure).__name__
+        raise CheckpointFailed(f"{folder}: {why}") from failure
 
 
 @contextmanager

@@ -15,9 +15,8 @@ import torch
 from deepspeed.runtime.engine import DeepSpeedEngine
 from deepspeed.runtime.zero.stage3 import DeepSpeedZeroOptimizer_Stage3
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
-from actors.learning.schedule import Schedule, catch_up, learning_rates
+from actors.learning.schedule import Schedule, learning_rates
 from actors.learning.weight_decay import parameter_groups
 from actors.learning.zero_config import Settings
 
@@ -72,12 +71,6 @@ class ZeroEngine:
     def learning_rate(self) -> float:
         """Return the learning rate of the next optimiser step."""
         return float(self.deepspeed.get_lr()[0])
-
-    def follow_schedule(self) -> None:
-        """Set the next step's learning rate by the current schedule, after a checkpoint was loaded."""
-        rates = self.deepspeed.lr_scheduler
-        assert isinstance(rates, LambdaLR)
-        catch_up(rates)
 
     def accumulate(self, rows: Sequence[Row], loss_of: Callable[[Row], Tensor]) -> PassTimes:
         """Add up the gradients of each row's loss [] over the rows of all ranks: of their sum, not their mean."""

@@ -200,6 +200,12 @@ LEARNER = MetricSection(
             "Learner: optimiser",
             "Seconds that the slowest rank spent between its last backward pass and its new weights.",
         ),
+        _seconds(
+            "learner/checkpoint_wait_s",
+            "Learner: waiting for a checkpoint",
+            "Seconds that the slowest rank waited before its optimiser step because a checkpoint was still being "
+            "written from the weights.",
+        ),
         Metric(
             "learner/memory_gib",
             "Learner: memory",

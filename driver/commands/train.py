@@ -7,7 +7,7 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.errors import CheckpointFailed, RunFailed
+from contracts.sealed_folder import FileSum
 from contracts.waiting import patiently
 from driver.commands.assembly import RunOutputs, RunParts, assemble_run, calibrate_scorers
 from driver.commands.ending import Ending, end_run
@@ -243,9 +244,8 @@ async def _train_or_save(parts: RunParts, *, outputs: RunOutputs) -> None:
         await parts.recovery.train(parts.recipe)
     except Stopped:
         pass
-    except RunFailed:
-        if loop.is_between_steps:
-            await _save_before_failing(parts, outputs=outputs)
+    except (RunFailed, OSError):
+        await _save_before_failing(parts, outputs=outputs)
         raise
     if loop.stop.is_asked:
         outputs.recorder.event("stopped", f"after step {loop.position.step}")
@@ -254,12 +254,14 @@ async def _train_or_save(parts: RunParts, *, outputs: RunOutputs) -> None:
 
 
 async def _save_before_failing(parts: RunParts, *, outputs: RunOutputs) -> None:
-    """Save the last finished step before the run fails.
+    """Finish what is being written, and save the last finished step before the run fails.
 
     Where the learner itself failed there is nothing to save; the user sees the first failure.
     """
     try:
-        await parts.checkpointer.save_if_lacking(parts.loop.position)
+        await parts.checkpointer.settle()
+        if parts.loop.is_between_steps:
+            await parts.checkpointer.save_if_lacking(parts.loop.position)
     except RunFailed as failure:
         outputs.recorder.event("checkpoint_failed", str(failure))
 
@@ -289,9 +291,10 @@ async def _export(
     """Export the policy, with its card, and upload it where the config asks for it."""
     export = folder.checkpoints / EXPORT
 
-    async def write(aside: Path) -> None:
-        await patiently(team.learner.export(str(aside)), "the export", on_wait=console.waiting)
+    async def write(aside: Path) -> Mapping[str, FileSum]:
+        sums = await patiently(team.learner.export(str(aside)), "the export", on_wait=console.waiting)
         write_model_card(aside, config, folder=folder, problem_counts=inputs.source.counts)
+        return sums
 
     try:
         with console.phase("exporting the policy"):

@@ -39,10 +39,13 @@ class ExportManifest:
     files: Mapping[str, FileSum]  # by path inside the folder
 
 
-async def export_to(place: Path, write: Callable[[Path], Awaitable[None]], *, run: str, step: int) -> None:
+async def export_to(
+    place: Path, write: Callable[[Path], Awaitable[Mapping[str, FileSum]]], *, run: str, step: int
+) -> None:
     """Let `write` make and fill a folder aside, seal it, and give it the name `place`.
 
-    The export that was there stays whole until then. A `write` that raises leaves nothing behind.
+    `write` returns the checksums of the files that it summed while it wrote them, by their paths. The export that was
+    there stays whole until then. A `write` that raises leaves nothing behind.
 
     Raises:
         OSError: a file could not be written.
@@ -53,14 +56,15 @@ async def export_to(place: Path, write: Callable[[Path], Awaitable[None]], *, ru
             aside.unlink()
         elif aside.exists():
             await asyncio.to_thread(shutil.rmtree, aside)
-        await write(aside)
-        await asyncio.to_thread(_publish, aside, place, run=run, step=step)
+        sums = await write(aside)
+        await asyncio.to_thread(_publish, aside, place, sums, run=run, step=step)
     finally:
         await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
 
 
-def _publish(aside: Path, place: Path, *, run: str, step: int) -> None:
-    seal_folder(aside, {"format": _FORMAT, "run": run, "step": step})
+def _publish(aside: Path, place: Path, sums: Mapping[str, FileSum], *, run: str, step: int) -> None:
+    inside = {Path(path).relative_to(aside).as_posix(): found for path, found in sums.items()}
+    seal_folder(aside, {"format": _FORMAT, "run": run, "step": step}, sums=inside)
     if place.exists() and not _is_as_written(place):  # somebody's work: it is not removed
         place.rename(_free_name(place))
     replace_folder(aside, place)

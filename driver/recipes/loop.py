@@ -1,7 +1,7 @@
 """Run what all recipes share: the loop over steps, the optimiser steps of a batch, the weight push, the run's position.
 
-A step is finished in this order: it is recorded, then checked for too many skipped optimiser steps, then saved in a
-checkpoint. The loop uses ports only: no algorithm, no file, no actor.
+A step is finished in this order: it is recorded, then checked for too many skipped optimiser steps, then its
+checkpoint is begun. The loop uses ports only: no algorithm, no file, no actor.
 """
 
 import asyncio
@@ -41,7 +41,15 @@ class Checkpointer(Protocol):
     """Save a run's state."""
 
     async def after_step(self, position: RunPosition) -> None:
-        """Save a checkpoint if one is due after this step. It must not raise if it can't write: the run goes on."""
+        """Begin a checkpoint if one is due after this step. It must not raise if it can't write: the run goes on."""
+        ...
+
+    async def settle(self) -> None:
+        """Wait until no checkpoint is being written.
+
+        Raises:
+            LearnerLost: a rank was lost before it had written its files.
+        """
         ...
 
 
@@ -49,6 +57,9 @@ class NoCheckpoints:
     """Save nothing: the run can't be continued."""
 
     async def after_step(self, position: RunPosition) -> None:
+        """Do nothing."""
+
+    async def settle(self) -> None:
         """Do nothing."""
 
 
@@ -200,7 +211,7 @@ class Loop:
         return await self.wait(step.clock.during("push", pushing), "the weight push", step)
 
     async def finish(self, step: Step, step_inputs: StepInputs, update: BatchUpdate, push: PushResult | None) -> None:
-        """Record the step, move the run's position behind it, and save a checkpoint if one is due.
+        """Record the step, move the run's position behind it, and begin a checkpoint if one is due.
 
         Raises:
             RunFailed: too many optimiser steps in a row were skipped.

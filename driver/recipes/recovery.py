@@ -53,7 +53,7 @@ class Recovery:
     last_checkpoint: Callable[[], FoundCheckpoint | None] | None  # reads files; None: the run saves no checkpoints
 
     async def train(self, recipe: Callable[[], Awaitable[None]]) -> None:
-        """Run the recipe to its end, and restart the learner as often as it is lost.
+        """Run the recipe to its end, its last checkpoint included, and restart the learner as often as it is lost.
 
         Raises:
             Stopped: the run was asked to stop while the learner was lost; it ends at its last checkpoint.
@@ -64,7 +64,8 @@ class Recovery:
             try:
                 if lost is not None:
                     await self._step_back(lost)
-                return await recipe()
+                await recipe()
+                return await self.loop.checkpointer.settle()
             except LearnerLost as failure:
                 lost = failure
 
@@ -82,6 +83,8 @@ class Recovery:
             ) from lost
         with suppress(Stopped):
             await self.loop.stop.before(asyncio.sleep(wait_s))
+        with suppress(LearnerLost):  # a checkpoint that all ranks had written before becomes whole
+            await self.loop.checkpointer.settle()
         try:
             found = await self._patiently(asyncio.to_thread(self.last_checkpoint), "the last checkpoint to be read")
             start = found.state.position if found else RunPosition()

@@ -120,9 +120,10 @@ class RolloutBuffer:
         for draw, group in groups:
             self._reuse(FinishedGroup(draw=draw, outcome=group, version=oldest_version(group)))
 
-    def checkpointed(self) -> None:
-        """Forget all finished groups: a checkpoint was written, and no step back goes behind it."""
-        self._checkpoint_step, self._finished = self._step - 1, []
+    def checkpointed(self, step: int) -> None:
+        """Forget the groups that were finished up to `step`: it has a checkpoint, and no step back goes behind it."""
+        self._checkpoint_step = step
+        self._finished = [(at, group) for at, group in self._finished if at > step]
 
     def step_back(self, *, step: int, version: int) -> None:
         """Go back to the end of `step`: the learner has its weights again, and the policy got them as `version`.

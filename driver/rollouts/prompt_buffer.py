@@ -36,9 +36,10 @@ class PromptBuffer:
         """Return what a checkpoint keeps: the draws, and no group."""
         return self._draws.open(self._taken), []
 
-    def checkpointed(self) -> None:
-        """Forget all finished draws: a checkpoint was written, and no step back goes behind it."""
-        self._checkpoint_step, self._finished = self._step, []
+    def checkpointed(self, step: int) -> None:
+        """Forget the draws that were finished up to `step`: it has a checkpoint, and no step back goes behind it."""
+        self._checkpoint_step = step
+        self._finished = [(at, draw) for at, draw in self._finished if at > step]
 
     def step_back(self, *, step: int, version: int) -> None:
         """Go back to the end of `step`: every draw since then is given out again.

@@ -17,6 +17,7 @@ from driver.run_state.model_fingerprints import Fingerprint
 from driver.run_state.state import FORMAT
 
 LEARNER = "learner"
+POLICY = "policy"
 GROUPS = "groups.parquet"
 
 
@@ -49,8 +50,18 @@ class Manifest:
         )
 
 
-def seal(folder: Path, *, step: int, metric: str, score: float | None, fingerprints: Mapping[str, Fingerprint]) -> None:
-    """Checksum every file and write the manifest; all of it is on the disk when this returns.
+def seal(
+    folder: Path,
+    *,
+    step: int,
+    metric: str,
+    score: float | None,
+    fingerprints: Mapping[str, Fingerprint],
+    sums: Mapping[str, FileSum],
+) -> None:
+    """Write the manifest; the whole checkpoint is on the disk when this returns.
+
+    `sums` has the files whose checksums are known, by path inside the folder. They are not read again.
 
     Raises:
         OSError: a file could not be read or written.
@@ -58,7 +69,8 @@ def seal(folder: Path, *, step: int, metric: str, score: float | None, fingerpri
     origins = {
         key: {"told": fingerprint.label, "digest": fingerprint.digest} for key, fingerprint in fingerprints.items()
     }
-    seal_folder(folder, {"format": FORMAT, "step": step, "metric": metric, "score": score, "origins": origins})
+    about = {"format": FORMAT, "step": step, "metric": metric, "score": score, "origins": origins}
+    seal_folder(folder, about, sums=sums)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -4,15 +4,13 @@ checkpoints/
     step-000010/           whole: it gets this name when its last byte, and the run's record, are on the disk
     step-000020.partial/   being written or removed, or left by a kill; removed by the next save
     step-000020.damaged/   found damaged when the run was continued; removed by the next save
-    step-000020.universal/ the learner's, while it loads with another number of ranks, or left by a kill; removed too
     step-000020.without-record/    newer than the run's record when the run was continued; kept
     latest, best           each a line with the name of a whole checkpoint
 """
 
-import asyncio
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -20,8 +18,8 @@ from statistics import fmean
 from contracts.config.learning import CheckpointConfig
 from contracts.errors import BadInput, CheckpointFailed
 from contracts.files import replace_folder, sync_folder, write_whole
-from contracts.sealed_folder import MANIFEST, DamagedFile, damaged_files, unlisted_files
-from driver.run_state.checkpoint_files import GROUPS, LEARNER, Manifest, read_manifest, seal
+from contracts.sealed_folder import MANIFEST, DamagedFile, FileSum, damaged_files, unlisted_files
+from driver.run_state.checkpoint_files import GROUPS, LEARNER, POLICY, Manifest, read_manifest, seal
 from driver.run_state.model_fingerprints import Fingerprint, differences
 from driver.run_state.state import STATE, RunState, read_state, write_state
 from driver.tracking.line_logs import read_metrics
@@ -32,7 +30,7 @@ BEST = "best"
 WITHOUT_RECORD = ".without-record"
 """What the name of a whole checkpoint ends with whose steps the run's record had lost; it is kept."""
 _WHOLE = re.compile(r"step-(\d{6,})")
-_LEFT_OVER = re.compile(r"step-\d{6,}\.(partial|damaged|universal)")
+_LEFT_OVER = re.compile(r"step-\d{6,}\.(partial|damaged)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +52,32 @@ class FoundCheckpoint:
         return self.path / LEARNER
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenCheckpoint:
+    """Hold a checkpoint that is being written."""
+
+    step: int
+    path: Path  # of the folder, until it is whole
+    score: float | None  # of checkpoint.best_metric
+
+    @property
+    def groups(self) -> Path:
+        """Return the path for the groups that are ready to be learned from."""
+        return self.path / GROUPS
+
+    @property
+    def learner(self) -> Path:
+        """Return the folder for the learner's state."""
+        return self.path / LEARNER
+
+    @property
+    def policy(self) -> Path:
+        """Return the folder for the policy."""
+        return self.path / POLICY
+
+
 class Checkpoints:
-    """Make checkpoints and remove old ones, for one writer at a time; a save is whole or leaves nothing."""
+    """Make checkpoints and remove old ones, one at a time: `begin`, then `finish` or `give_up`."""
 
     def __init__(
         self,
@@ -88,39 +110,44 @@ class Checkpoints:
         """Return whether that step has a whole checkpoint, by this start of the run or by one before."""
         return step in whole_checkpoints(self._folder)
 
-    async def save(self, state: RunState, write: Callable[[Path], Awaitable[None]]) -> Path:
-        """Make the checkpoint of a finished step; `write` fills an empty folder with the learner's state.
+    def begin(self, state: RunState) -> "OpenCheckpoint":
+        """Make the folder of a finished step's checkpoint; all that the run has recorded so far is on the disk then.
+
+        The record is synced here and not when the checkpoint is whole: by then the run is in a later step.
 
         Raises:
-            CheckpointFailed: a file could not be written. Nothing of it is left, and earlier checkpoints stay as they
-                are.
+            OSError: the disk is full, or failed.
         """
-        partial = self._folder / f"{_name(state.step)}.partial"
-        try:
-            await asyncio.to_thread(self._begin, partial)
-            await write(partial / LEARNER)
-            return await asyncio.to_thread(self._finish, partial, state)
-        except (OSError, CheckpointFailed) as failure:
-            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
-            kept = ", ".join(f"step {step}" for step in sorted(whole_checkpoints(self._folder))) or "none"
-            raise CheckpointFailed(
-                f"the checkpoint of step {state.step} could not be written: {failure}; checkpoints left: {kept}"
-            ) from failure
-
-    def _begin(self, partial: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in self._folder.iterdir():
             if _LEFT_OVER.fullmatch(path.name) and path.name.endswith(".partial"):
                 shutil.rmtree(path)
-        (partial / LEARNER).mkdir(parents=True)
-
-    def _finish(self, partial: Path, state: RunState) -> Path:
-        write_state(partial, state)
-        metric = self._settings.best_metric
-        seal(partial, step=state.step, metric=metric, score=self._score(state.step), fingerprints=self._fingerprints)
+        begun = OpenCheckpoint(
+            step=state.step, path=self._folder / f"{_name(state.step)}.partial", score=self._score(state.step)
+        )
+        begun.learner.mkdir(parents=True)
+        write_state(begun.path, state)
         sync_record(RunFolder(self._metrics.parent))
-        final = self._folder / _name(state.step)
-        replace_folder(partial, final)  # where the step was saved before, that is removed with the left-overs
+        return begun
+
+    def finish(self, begun: "OpenCheckpoint", sums: Mapping[str, FileSum]) -> Path:
+        """Seal a checkpoint whose files are written, give it its name and remove old ones; return its folder.
+
+        `sums` has the files that were summed when they were written, by their paths.
+
+        Raises:
+            OSError: a file could not be read or written.
+        """
+        seal(
+            begun.path,
+            step=begun.step,
+            metric=self._settings.best_metric,
+            score=begun.score,
+            fingerprints=self._fingerprints,
+            sums={Path(path).relative_to(begun.path).as_posix(): found for path, found in sums.items()},
+        )
+        final = self._folder / _name(begun.step)
+        replace_folder(begun.path, final)  # where the step was saved before, that is removed with the left-overs
         try:
             write_whole(self._folder / LATEST, f"{final.name}\n")
             self._remove_old()
@@ -130,6 +157,17 @@ class Checkpoints:
                 f"{error}"
             )
         return final
+
+    def give_up(self, step: int, failure: Exception) -> CheckpointFailed:
+        """Remove a checkpoint that could not be written, and return the error that says so. Nobody may write any more.
+
+        Earlier checkpoints stay as they are.
+        """
+        shutil.rmtree(self._folder / f"{_name(step)}.partial", ignore_errors=True)
+        kept = ", ".join(f"step {kept}" for kept in sorted(whole_checkpoints(self._folder))) or "none"
+        return CheckpointFailed(
+            f"the checkpoint of step {step} could not be written: {failure}; checkpoints left: {kept}"
+        )
 
     def _score(self, step: int) -> float | None:
         """Return the mean of checkpoint.best_metric over the steps since the checkpoint before; None without any."""

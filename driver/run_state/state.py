@@ -7,7 +7,7 @@ from pathlib import Path
 from contracts.files import write_whole
 from driver.problems.draws import OpenDraws
 
-FORMAT = 2
+FORMAT = 3
 """Version of the format of state.json and of a checkpoint's manifest."""
 
 STATE = "state.json"

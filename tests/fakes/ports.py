@@ -23,6 +23,7 @@ from contracts.rollouts import (
     ScoreRequest,
     Unscored,
 )
+from contracts.sealed_folder import FileSum, SummedFile
 from driver.problems.stream import DrawState, StreamState
 from driver.tracking.step_record import StepRecord
 from tests.builders import a_score
@@ -122,6 +123,7 @@ class FakeLearner:
     logprob: float = -1.0
     reference_logprob: float = -1.0
     value: float = 0.0
+    sums: Mapping[str, FileSum] = field(default_factory=dict)  # of the last save
 
     async def measure(self, batch: TrainBatch) -> tuple[TokenMeasures, ...]:
         self.calls.append("measure")
@@ -160,14 +162,21 @@ class FakeLearner:
     async def until_lost(self) -> LearnerLost:
         return await self.lost.get()
 
-    async def save(self, folder: str) -> None:
-        Path(folder, "weights").write_text(str(len(self.batches)), encoding="utf-8")
+    async def save(self, folder: str, *, policy: str) -> None:
+        Path(policy).mkdir()
+        with SummedFile(Path(folder, "weights")) as file:
+            file.write(str(len(self.batches)).encode())
+        self.sums = {str(Path(folder, "weights")): file.sum}
+
+    async def saved(self) -> Mapping[str, FileSum]:
+        return self.sums
 
     async def load(self, folder: str) -> None:
         assert Path(folder, "weights").exists()
 
-    async def export(self, folder: str) -> None:
+    async def export(self, folder: str) -> Mapping[str, FileSum]:
         Path(folder).mkdir(parents=True)
+        return {}
 
 
 @dataclass

@@ -8,10 +8,12 @@ import numpy as np
 
 from actors.fleets.learner import LearnerRanks
 from actors.learner import RankArguments
+from actors.learning.background_files import WrittenFiles
 from actors.weight_sync.sender import PushOrder, PushOutcome
 from contracts.batches import StepResult, TokenMeasures, TrainBatch
 from contracts.config.learning import CriticConfig, GrpoConfig, LearnerConfig
 from contracts.config.workers import FleetConfig, PolicyConfig
+from contracts.sealed_folder import FileSum
 from tests.fakes.remote import Method
 
 PATIENT = FleetConfig(dead_after_s=3600, suspect_after_s=60)
@@ -47,6 +49,7 @@ class Rank:
             "step": RESULT,
             "push": TAKEN,
             "save": None,
+            "saved": WrittenFiles(sums={f"rank-{index}": FileSum(size=index, sha256="")}),
             "load": None,
         } | answers
 

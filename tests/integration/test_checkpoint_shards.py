@@ -1,5 +1,6 @@
 """Real ZeRO-3 ranks that save, go on, and are compared with ranks that load: as many as before, or another number."""
 
+import hashlib
 import os
 import random
 import resource
@@ -147,9 +148,20 @@ def seed(rank: int) -> None:
     torch.manual_seed(rank)
 
 
+def save(engines: "Engines", folder: Path, *, rank: int, world_size: int) -> None:
+    """Write the state of all ranks."""
+    from actors.learning.shards import shard_files, write_files
+
+    files = shard_files(engines, folder, rank=rank, world_size=world_size)
+    sums = write_files(files)
+    assert sums.keys() == {str(path) for path in files}
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == sums[str(path)].sha256 for path in files)
+    torch.distributed.barrier()
+
+
 def save_and_go_on(_: RankSetup, place: RankPlace, model: Path, folder: Path) -> None:
     """Take three steps in every case, save, and take three more; then load into new engines and repeat these."""
-    from actors.learning.shards import load_shards, save_shards
+    from actors.learning.shards import load_shards
 
     join(place, timeout_s=120)
     rank, world_size = place.rank, place.world_size
@@ -157,7 +169,7 @@ def save_and_go_on(_: RankSetup, place: RankPlace, model: Path, folder: Path) ->
         seed(rank)
         engines = build(case, model)
         before = train(engines, rank=rank, world_size=world_size)
-        save_shards(engines, folder / name, rank=rank)
+        save(engines, folder / name, rank=rank, world_size=world_size)
         drawn = (random.random(), np.random.random())
         after = train(engines, rank=rank, world_size=world_size)
         seed(100 + rank)
@@ -173,20 +185,20 @@ def save_and_go_on(_: RankSetup, place: RankPlace, model: Path, folder: Path) ->
 
 
 def fail_together(rank: int, world_size: int, model: Path, folder: Path) -> None:
-    """Fill rank 1's disk: both ranks get the error, and go on as if nothing had been saved."""
-    from actors.learning.shards import load_shards, save_shards
+    """Fill the disk: a rank gets the error and goes on as if nothing had been saved. Then damage what is saved."""
+    from actors.learning.shards import load_shards, shard_files, write_files
 
     seed(rank)
     engines = build(CASES["whole"], model)
     losses = train(engines, rank=rank, world_size=world_size)
-    if rank == 1:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (TOO_SMALL, resource.RLIM_INFINITY))
+    files = shard_files(engines, folder / "full", rank=rank, world_size=world_size)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (TOO_SMALL, resource.RLIM_INFINITY))
     with pytest.raises(CheckpointFailed) as failure:
-        save_shards(engines, folder / "full", rank=rank)
+        write_files(files)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     losses += train(engines, rank=rank, world_size=world_size)
 
-    damaged = folder / "sharded" / "policy" / "zero_pp_rank_1_mp_rank_00_optim_states.pt"
+    damaged = folder / "sharded" / "policy" / "rank-0001.pt"
     engines = build(CASES["sharded"], model)
     whole = damaged.read_bytes()
     torch.distributed.barrier()
@@ -206,11 +218,27 @@ def fail_together(rank: int, world_size: int, model: Path, folder: Path) -> None
         for name in files_of_a_rank(1)
     }
     torch.save(refused, folder / f"code-{rank}")
-    engines = build(replace(CASES["sharded"], weight_decay=0.0), model)
-    with pytest.raises(RunFailed) as one_group:
+    engines = build(CASES["frozen"], model)
+    with pytest.raises(RunFailed) as other_model:
         load_shards(engines, folder / "sharded", rank=rank, world_size=world_size)
-    messages = [str(failure.value), str(unreadable.value), str(one_group.value)]
+    messages = [str(failure.value), str(unreadable.value), str(other_model.value)]
+    without_decay = build(replace(CASES["sharded"], weight_decay=0.0), model)
+    load_shards(without_decay, folder / "sharded", rank=rank, world_size=world_size)
+    assert_same_state(without_decay["policy"], folder / "sharded" / "policy" / f"rank-{rank:04d}.pt")
     torch.save((losses, messages, others.value.key), folder / f"failures-{rank}")
+
+
+def assert_same_state(engine: "DeepSpeedEngine", file: Path) -> None:
+    """Compare weights and moments, parameter by parameter, whatever flat tensor each lies in."""
+    from actors.learning.partitions import part_to_save, parts_of
+
+    ours, theirs = part_to_save(engine), torch.load(file)
+    assert ours["parameters"] != theirs["parameters"]  # they lie elsewhere
+    for part in parts_of(engine):
+        index, start, *_ = theirs["parameters"][part.name]
+        for name, flat in ours["flat"].items():
+            found = flat[part.flat].narrow(0, part.start, part.length)
+            assert torch.equal(found, theirs["flat"][name][index].narrow(0, start, part.length)), (part.name, name)
 
 
 class Code:
@@ -224,9 +252,7 @@ class Code:
 
 
 def files_of_a_rank(rank: int) -> list[str]:
-    shards = [f"{engine}/zero_pp_rank_{rank}_mp_rank_00_" for engine in ("policy", "critic")]
-    kinds = [f"{shard}{kind}_states.pt" for shard in shards for kind in ("model", "optim")]
-    return [*kinds, f"rng-{rank:04d}.pt"]
+    return [f"policy/rank-{rank:04d}.pt", f"critic/rank-{rank:04d}.pt", f"rng-{rank:04d}.pt"]
 
 
 def refusal_of_code(engines: "Engines", saved: Path, name: str, *, rank: int, world_size: int) -> str:
@@ -248,7 +274,7 @@ def refusal_of_code(engines: "Engines", saved: Path, name: str, *, rank: int, wo
 
 def go_on_elsewhere(_: RankSetup, place: RankPlace, model: Path, folder: Path) -> None:
     """Continue here what two ranks saved, and at two ranks what one rank saves."""
-    from actors.learning.shards import load_shards, save_shards
+    from actors.learning.shards import load_shards
 
     join(place, timeout_s=120)
     rank, world_size = place.rank, place.world_size
@@ -259,13 +285,13 @@ def go_on_elsewhere(_: RankSetup, place: RankPlace, model: Path, folder: Path) -
         load_shards(engines, folder / name, rank=rank, world_size=world_size)
         losses[name] = train(engines, rank=rank, world_size=world_size)
     if world_size == 1:
-        name = "policy/zero_pp_rank_1_mp_rank_00_optim_states.pt"
+        name = "policy/rank-0001.pt"
         engines = build(CASES["sharded"], model)
         losses["code"] = refusal_of_code(engines, folder / "sharded", name, rank=rank, world_size=world_size)
         seed(rank)
         engines = build(CASES["sharded"], model)
         losses["before"] = train(engines, rank=rank, world_size=world_size)
-        save_shards(engines, folder / SAVED_BY_ONE, rank=rank)
+        save(engines, folder / SAVED_BY_ONE, rank=rank, world_size=world_size)
         losses["after"] = train(engines, rank=rank, world_size=world_size)
     if (folder / SAVED_BY_ONE).exists() and world_size == 3:
         engines = build(CASES["sharded"], model)
@@ -308,7 +334,6 @@ def test_another_number_of_ranks_goes_on_the_same_way(
 ) -> None:
     elsewhere = torch.load(folder / f"elsewhere-{world_size}")
     assert elsewhere[name] == pytest.approx(losses_of(folder, name).after, rel=rounding)
-    assert not folder.with_name(f"{folder.name}.universal").exists()
 
 
 def test_one_rank_goes_on_as_three(folder: Path) -> None:
@@ -320,11 +345,11 @@ def test_one_rank_goes_on_as_three(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_disk_that_fills_up_on_one_rank_is_told_on_all_and_the_run_goes_on(folder: Path, rank: int) -> None:
+def test_a_disk_that_fills_up_is_told_and_the_run_goes_on(folder: Path, rank: int) -> None:
     losses, (full, cut_off, _), _ = torch.load(folder / f"failures-{rank}")
-    shard = "policy/zero_pp_rank_1_mp_rank_00_optim_states.pt"
-    assert full == f"{folder / 'full' / shard}: File too large (rank 1)"
-    assert cut_off.startswith(f"the learner's checkpoint can't be read: {folder / 'sharded' / shard}: ")
+    assert full == f"{folder / 'full' / 'policy' / f'rank-{rank:04d}.pt'}: File too large"
+    damaged = folder / "sharded" / "policy" / "rank-0001.pt"
+    assert cut_off.startswith(f"the learner's checkpoint can't be read: {damaged}: ")
     expected = losses_of(folder, "whole")
     assert losses == expected.before + expected.after
 
@@ -336,10 +361,9 @@ def test_engines_by_other_names_are_refused_on_all_ranks(folder: Path, rank: int
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_other_parameter_groups_are_refused_on_all_ranks(folder: Path, rank: int) -> None:
-    _, (_, _, groups), _ = torch.load(folder / f"failures-{rank}")
-    assert str(folder / "sharded" / "policy") in groups
-    assert "learner.weight_decay" in groups
+def test_another_model_is_refused_on_all_ranks(folder: Path, rank: int) -> None:
+    _, (_, _, other_model), _ = torch.load(folder / f"failures-{rank}")
+    assert str(folder / "sharded" / "policy" / f"rank-{rank:04d}.pt") in other_model
 
 
 def test_frozen_parameters_are_not_saved(folder: Path) -> None:
@@ -358,5 +382,5 @@ def test_a_file_that_would_run_code_is_refused_by_name_on_all_ranks_and_does_not
 
 def test_a_file_that_would_run_code_is_refused_by_another_number_of_ranks_too(folder: Path) -> None:
     refusal = torch.load(folder / "elsewhere-1")["code"]
-    assert str(folder / "sharded" / "policy" / "zero_pp_rank_1_mp_rank_00_optim_states.pt") in refusal
+    assert str(folder / "sharded" / "policy" / "rank-0001.pt") in refusal
     assert not (folder / "sharded" / "ran").exists()

@@ -155,8 +155,9 @@ async def play(arguments: RankArguments, checkpoint: Path) -> Played:
     await learner.step(batch)
     pushes = {fault: await pushed(learner, version, fault) for version, fault in enumerate(("dies", "raises", "hangs"))}
     checkpoint.mkdir()
-    await learner.save(str(checkpoint))
+    await learner.save(str(checkpoint), policy=str(checkpoint.with_name("policy")))
     undisturbed = await learner.step(batch)
+    await learner.saved()
 
     os.kill(found[0].pid, signal.SIGSTOP)  # so that the step can't be over before rank 1 is killed
     stepping = asyncio.ensure_future(learner.step(batch))

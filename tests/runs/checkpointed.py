@@ -1,11 +1,11 @@
 """Build a run's folder with checkpoints, of which the learner's part is some bytes."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from contracts.config.learning import CheckpointConfig
+from contracts.sealed_folder import SummedFile
 from driver.run_state.checkpoints import Checkpoints, FoundCheckpoint, find_checkpoint, whole_checkpoints
 from driver.run_state.model_fingerprints import Fingerprint
 from driver.run_state.state import RunState
@@ -41,17 +41,6 @@ STATE = RunState(
 Shards = dict[str, bytes]
 
 
-def writer(shards: Shards) -> Callable[[Path], Awaitable[None]]:
-    async def write(folder: Path) -> None:
-        assert folder.is_dir()
-        assert list(folder.iterdir()) == []
-        for name, content in shards.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
-
-    return write
-
-
 class CheckpointedRun:
     """Hold the checkpoints of one folder, and what they printed."""
 
@@ -70,8 +59,21 @@ class CheckpointedRun:
         )
 
     def save(self, step: int, shards: Shards | None = None) -> Path:
-        write = writer(shards or {"policy/rank-0.pt": b"weights" * 1000, "policy/rank-1.pt": b"others" * 1000})
-        return asyncio.run(self.checkpoints.save(replace(STATE, step=step), write))
+        """Save a checkpoint whose shards are summed while they are written; raise CheckpointFailed as a run does."""
+        shards = shards or {"policy/rank-0.pt": b"weights" * 1000, "policy/rank-1.pt": b"others" * 1000}
+        try:
+            begun = self.checkpoints.begin(replace(STATE, step=step))
+            assert list(begun.learner.iterdir()) == []
+            sums = {}
+            for name, content in shards.items():
+                path = begun.learner / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with SummedFile(path) as file:
+                    file.write(content)
+                sums[str(path)] = file.sum
+            return self.checkpoints.finish(begun, sums)
+        except OSError as failure:
+            raise self.checkpoints.give_up(step, failure) from failure
 
     def log(self, **rewards: float) -> None:
         """Log mean rewards: s1=0.5 is step 1 with 0.5."""

@@ -43,6 +43,9 @@ class FakeCheckpointer:
     async def after_step(self, position: RunPosition) -> None:
         self.kept.append(position)
 
+    async def settle(self) -> None:
+        """Do nothing: what is kept is kept at once."""
+
 
 def settings(
     algorithm: GrpoConfig | PpoConfig | SftConfig,

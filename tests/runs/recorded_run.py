@@ -6,7 +6,7 @@ A run is a list of `RecordedStep`s; nothing is generated, and no learner learns.
 import asyncio
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from contracts.rollouts import (
     ScoredGroup,
     Unscored,
 )
+from contracts.sealed_folder import FileSum
 from driver.export.folder import EXPORT, export_to
 from driver.problems.sources import open_source
 from driver.problems.stream import permuted
@@ -180,15 +181,16 @@ class RecordedRun:
         )
         (place / LEARNER / "policy").mkdir(parents=True)
         (place / LEARNER / "policy" / "shard.pt").write_bytes(b"weights" * 100)
-        seal(place, step=self._num_steps, metric="off", score=None, fingerprints={})
+        seal(place, step=self._num_steps, metric="off", score=None, fingerprints={}, sums={})
         (self.folder.checkpoints / "latest").write_text(f"{place.name}\n", encoding="utf-8")
 
     def export(self) -> None:
         """Export the policy after the last step, as some text."""
 
-        async def write(aside: Path) -> None:
+        async def write(aside: Path) -> Mapping[str, FileSum]:
             aside.mkdir()
             (aside / "model.safetensors").write_text("weights")
+            return {}
 
         place = self.folder.checkpoints / EXPORT
         asyncio.run(export_to(place, write, run=self.folder.path.name, step=self._num_steps))

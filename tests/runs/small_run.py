@@ -119,5 +119,6 @@ async def _train(config: Config, outputs: RunOutputs) -> None:
         buffer.restore(read_groups(found.groups))
     loop.checkpointer = run_checkpointer(config, cast(Team, OnlyALearner(learner)), buffer, outputs=outputs)
     await train_grpo(buffer, loop=loop)
+    await loop.checkpointer.settle()
     await asyncio.sleep(0)
     outputs.recorder.dropped(await buffer.close(), step=loop.position.step + 1)

@@ -137,7 +137,7 @@ class FaultyLearner(FakeLearner):
         self.engine.serves = policy_version
         return await super().push_weights(policy_version)
 
-    async def save(self, folder: str) -> None:
+    async def save(self, folder: str, *, policy: str) -> None:
         await self._survive()
 
     async def load(self, folder: str) -> None:
@@ -203,9 +203,12 @@ class Checkpoints:
             return
         open_draws, kept = self.buffer.state()
         as_text = json.dumps(open_draws)
-        await self.learner.save("kept")
+        await self.learner.save("kept", policy="policy")
         self.kept_record.kept = (state_of(position, json.loads(as_text)), kept)
-        self.buffer.checkpointed()
+        self.buffer.checkpointed(position.step)
+
+    async def settle(self) -> None:
+        """Do nothing: what is kept is kept at once."""
 
 
 def state_of(position: RunPosition, open_draws: OpenDraws) -> RunState:

@@ -34,6 +34,7 @@ DOORS = {
     "deepspeed": (
         "actors/learning/process_group.py",
         "actors/learning/rank.py",
+        "actors/learning/partitions.py",
         "actors/learning/shards.py",
         "actors/learning/weight_source.py",
         "actors/learning/zero_engine.py",

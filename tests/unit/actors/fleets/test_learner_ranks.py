@@ -7,6 +7,7 @@ import pytest
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from actors.fleets.learner import LearnerRanks
+from actors.learning.background_files import WrittenFiles
 from contracts.errors import BadInput, CheckpointFailed, LearnerLost
 from tests.fakes.ranks import (
     ARGUMENTS,
@@ -122,18 +123,61 @@ def test_ranks_that_are_alive_and_do_not_answer_are_lost_in_the_end() -> None:
 
 
 @pytest.mark.parametrize("kind", [BadInput, CheckpointFailed])
-def test_bad_input_or_a_failed_checkpoint_of_a_rank_is_raised_as_such_and_nothing_is_lost(
-    kind: type[Exception],
-) -> None:
+def test_bad_input_or_a_failed_export_of_a_rank_is_raised_as_such_and_nothing_is_lost(kind: type[Exception]) -> None:
     failure = task_error(kind("the disk is full"))
 
     async def steps(learner: LearnerRanks) -> None:
         with pytest.raises(kind):
-            await learner.save("folder")
+            await learner.export("folder")
         assert not learner.is_lost
         assert await learner.step(BATCH) == RESULT
 
-    play(a_learner(Rank(0, save=failure), Rank(1, save=failure)), steps)
+    play(a_learner(Rank(0, export=failure), Rank(1, export=failure)), steps)
+
+
+def test_a_checkpoint_has_the_files_of_all_ranks() -> None:
+    ranks = Rank(0), Rank(1)
+
+    async def steps(learner: LearnerRanks) -> None:
+        await learner.save("folder", policy="policy")
+        sums = await learner.saved()
+        assert {path: found.size for path, found in sums.items()} == {"rank-0": 0, "rank-1": 1}
+
+    play(a_learner(*ranks), steps)
+    assert [rank.heard[1:] for rank in ranks] == [[("save", "folder", "policy"), ("saved",)]] * 2
+
+
+def test_a_checkpoint_has_failed_only_when_every_rank_has_ended_and_all_failures_are_told() -> None:
+    """Else its folder would be removed while a rank still writes into it."""
+    slow, full = asyncio.Event(), WrittenFiles(failure="shard: No space left on device")
+
+    class Slow(Rank):
+        async def answer(self, name: str) -> object:
+            if name == "saved":
+                await slow.wait()
+            return await super().answer(name)
+
+    async def steps(learner: LearnerRanks) -> None:
+        saved = asyncio.ensure_future(learner.saved())
+        assert await learner.step(BATCH) == RESULT  # the ranks are asked for other things meanwhile
+        assert not saved.done()
+        slow.set()
+        with pytest.raises(CheckpointFailed) as failure:
+            await saved
+        assert str(failure.value) == "shard: No space left on device (rank 0); cut off (rank 1)"
+        assert not learner.is_lost
+
+    play(a_learner(Rank(0, saved=full), Slow(1, saved=WrittenFiles(failure="cut off"))), steps)
+
+
+def test_a_rank_that_dies_while_it_writes_is_lost() -> None:
+    async def steps(learner: LearnerRanks) -> None:
+        with pytest.raises(LearnerLost) as lost:
+            await learner.saved()
+        assert lost.value.key == "learner-1"
+        assert learner.is_lost
+
+    play(a_learner(Rank(0), Rank(1, saved=RayActorError(error_msg="killed"))), steps)
 
 
 def test_a_lost_learner_refuses_everything_until_other_ranks_are_set_up() -> None:
@@ -144,7 +188,8 @@ def test_a_lost_learner_refuses_everything_until_other_ranks_are_set_up() -> Non
             learner.step(BATCH),
             learner.measure(BATCH),
             learner.push_weights(1),
-            learner.save("f"),
+            learner.save("f", policy="p"),
+            learner.saved(),
             learner.load("f"),
         ):
             with pytest.raises(LearnerLost) as failure:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contracts.errors import CheckpointFailed
-from contracts.sealed_folder import DamagedFile, damaged_files, unlisted_files
+from contracts.sealed_folder import DamagedFile, FileSum, SummedFile, damaged_files, unlisted_files
 from driver.export.folder import export_to, read_export
 
 if TYPE_CHECKING:
@@ -26,10 +26,15 @@ TRACED = ("contracts/files.py", "contracts/sealed_folder.py", "driver/export/fol
 def export(place: Path, content: str, *, step: int, num_shards: int = SHARDS) -> None:
     """Export a model of some shards, which all hold the same text."""
 
-    async def write(aside: Path) -> None:
+    async def write(aside: Path) -> dict[str, FileSum]:
         aside.mkdir()
+        sums = {}
         for number in range(num_shards):
-            (aside / f"model-{number}.safetensors").write_text(content)
+            path = aside / f"model-{number}.safetensors"
+            with SummedFile(path) as file:
+                file.write(content.encode())
+            sums[str(path)] = file.sum
+        return sums
 
     asyncio.run(export_to(place, write, run="mine", step=step))
 
@@ -93,7 +98,7 @@ def test_an_export_that_is_killed_anywhere_and_repeated_is_never_a_mixture(tmp_p
 def test_a_disk_that_fills_up_leaves_the_export_of_before(tmp_path: Path) -> None:
     export(tmp_path / "final", "old", step=1)
 
-    async def fail(aside: Path) -> None:
+    async def fail(aside: Path) -> dict[str, FileSum]:
         aside.mkdir()
         (aside / "model-0.safetensors").write_text("ne")
         raise CheckpointFailed(f"{aside}: No space left on device")

@@ -105,7 +105,7 @@ class Buffer:
     def state(self) -> tuple[OpenDraws, list[tuple[PromptDraw, ScoredGroup]]]:
         raise AssertionError("nothing is saved on the way back")
 
-    def checkpointed(self) -> None:
+    def checkpointed(self, step: int) -> None:
         raise AssertionError("nothing is saved on the way back")
 
     def step_back(self, *, step: int, version: int) -> None:

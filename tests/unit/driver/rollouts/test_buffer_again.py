@@ -33,7 +33,7 @@ def test_a_step_back_gives_out_again_what_was_learned_from_since_the_checkpoint_
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=2))
         await one_step(harness, 1, 0, 1)
-        harness.buffer.checkpointed()
+        harness.buffer.checkpointed(1)
         waiting = await harness.begin(2)
         await harness.finish(2, 3)
         assert numbers(await waiting) == [2, 3]  # in the hands of the step that is lost
@@ -52,7 +52,7 @@ def test_groups_finished_in_several_steps_come_back_with_the_replaced_ones() -> 
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=6, size=1, max_replacements=1), scores={1: DULL})
         await one_step(harness, 1, 0)
-        harness.buffer.checkpointed()
+        harness.buffer.checkpointed(1)
         await harness.finish(1)  # its place goes to draw 8
         await one_step(harness, 2, 2)  # and is reported here
         await one_step(harness, 3, 3)
@@ -208,7 +208,7 @@ def test_two_steps_back_in_a_row_double_nothing() -> None:
     async def watch() -> None:
         harness = BufferHarness(algorithm(max_staleness=5))
         await one_step(harness, 1, 0, 1)
-        harness.buffer.checkpointed()
+        harness.buffer.checkpointed(1)
         await one_step(harness, 2, 2, 3)
         for version in (3, 4):
             harness.buffer.step_back(step=1, version=version)
@@ -284,7 +284,7 @@ def test_a_step_back_behind_the_last_checkpoint_is_refused() -> None:
         harness = BufferHarness(algorithm(max_staleness=3))
         await one_step(harness, 1, 0, 1)
         await one_step(harness, 2, 2, 3)
-        harness.buffer.checkpointed()
+        harness.buffer.checkpointed(2)
         with pytest.raises(RunFailed) as error:
             harness.buffer.step_back(step=1, version=3)
         assert error.value.key == "checkpoint"

@@ -178,7 +178,7 @@ def test_what_a_checkpoint_holds_is_forgotten_here() -> None:
         for step in (1, 2):
             await one_step(harness, step, 2 * step - 2, 2 * step - 1)
         assert scorer.num_groups_held == 4
-        harness.buffer.checkpointed()
+        harness.buffer.checkpointed(2)
         assert scorer.num_groups_held == 0
         await harness.buffer.close()
 

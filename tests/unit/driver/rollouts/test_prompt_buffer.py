@@ -47,7 +47,7 @@ def test_after_a_step_back_the_draws_since_the_checkpoint_come_again_in_order() 
         numbers(buffer, step)
         buffer.finish()
         if step == 1:
-            buffer.checkpointed()
+            buffer.checkpointed(step)
     numbers(buffer, 4)  # in whose hands they are when the learner is lost
     buffer.step_back(step=1, version=0)
     assert [numbers(buffer, step) for step in (2, 3)] == [[2, 3], [4, 5]]
@@ -67,7 +67,7 @@ def test_a_step_back_behind_the_last_checkpoint_is_refused() -> None:
     for step in (1, 2):
         numbers(buffer, step)
         buffer.finish()
-    buffer.checkpointed()
+    buffer.checkpointed(2)
     with pytest.raises(RunFailed) as error:
         buffer.step_back(step=1, version=0)
     assert error.value.key == "checkpoint"

@@ -1,6 +1,5 @@
 """Check what happens to checkpoints that can't be written, and which old ones are removed."""
 
-import asyncio
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import CheckpointFailed
+from contracts.sealed_folder import SummedFile
 from driver.run_state.checkpoint_files import read_manifest
 from driver.run_state.checkpoints import set_aside_later
 from tests.refusals import raised
@@ -52,17 +52,25 @@ def test_a_manifest_that_does_not_fit_fails_the_same_way(run: CheckpointedRun) -
     assert list(run.folder.iterdir()) == []
 
 
-def test_a_learner_that_could_not_write_is_a_failed_checkpoint(run: CheckpointedRun) -> None:
+def test_a_checkpoint_that_is_given_up_leaves_nothing(run: CheckpointedRun) -> None:
     run.save(10)
-
-    async def fail(folder: Path) -> None:
-        (folder / "half").write_bytes(b"x")
-        raise CheckpointFailed("rank-1.pt: No space left on device (rank 1)")
-
+    begun = run.checkpoints.begin(replace(STATE, step=20))
+    (begun.learner / "half").write_bytes(b"x")
+    full = CheckpointFailed("rank-1.pt: No space left on device (rank 1)")
     with raised(CheckpointFailed, "step 20", "rank-1.pt", "step 10"):
-        asyncio.run(run.checkpoints.save(replace(STATE, step=20), fail))
+        raise run.checkpoints.give_up(20, full)
     assert run.steps() == [10]
-    assert not (run.folder / "step-000020.partial").exists()
+    assert not begun.path.exists()
+
+
+def test_a_file_that_is_cut_off_after_it_was_summed_fails_the_checkpoint(run: CheckpointedRun) -> None:
+    begun = run.checkpoints.begin(replace(STATE, step=10))
+    with SummedFile(begun.learner / "shard") as file:
+        file.write(b"weights")
+    (begun.learner / "shard").write_bytes(b"weigh")
+    with pytest.raises(OSError, match="shard"):
+        run.checkpoints.finish(begun, {str(begun.learner / "shard"): file.sum})
+    assert run.steps() == []
 
 
 def test_a_pointer_that_cannot_be_written_leaves_a_checkpoint_that_is_whole(run: CheckpointedRun) -> None:

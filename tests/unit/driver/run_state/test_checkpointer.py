@@ -1,10 +1,12 @@
 """Check a run's checkpoints from the recipe's step to the disk and back; the learner is a fake."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.errors import CheckpointFailed, RunFailed
+from contracts.sealed_folder import FileSum
 from driver.problems.draws import Draws
 from driver.problems.sources import ListSource
 from driver.problems.stream import ProblemStream
@@ -28,10 +30,26 @@ class FailingLearner(FakeLearner):
 
     failures: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
 
-    async def save(self, folder: str) -> None:
-        await super().save(folder)
+    async def saved(self) -> Mapping[str, FileSum]:
         if failure := next(self.failures, None):
             raise failure
+        return await super().saved()
+
+
+@dataclass
+class SlowLearner(FakeLearner):
+    """Write until the test lets it end."""
+
+    writes: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def save(self, folder: str, *, policy: str) -> None:
+        self.calls.append("save")
+        await super().save(folder, policy=policy)
+
+    async def saved(self) -> Mapping[str, FileSum]:
+        await self.writes.wait()
+        self.calls.append("saved")
+        return await super().saved()
 
 
 def a_stream() -> ProblemStream:
@@ -72,11 +90,17 @@ class Stepping:
 
     def steps(self, first: int, last: int) -> None:
         writing = checkpointer(self.run, self.buffer, learner=self.learner, failed=self.failed)
-        for step in range(first, last + 1):
-            self.drawn += [draw.group_id for draw in self.buffer.take_batch(step)]
-            self.buffer.finish()
-            position = RunPosition(step=step, policy_version=step - 1, optimizer_steps=2 * step, skipped_in_a_row=1)
-            run(writing.after_step(position))
+
+        async def take_steps() -> None:
+            for step in range(first, last + 1):
+                self.drawn += [draw.group_id for draw in self.buffer.take_batch(step)]
+                self.buffer.finish()
+                await writing.after_step(
+                    RunPosition(step=step, policy_version=step - 1, optimizer_steps=2 * step, skipped_in_a_row=1)
+                )
+            await writing.settle()
+
+        run(take_steps())
 
 
 def test_due_steps_are_saved_with_the_learners_state_and_the_place_in_the_stream(tmp_path: Path) -> None:
@@ -150,12 +174,58 @@ def test_a_run_that_ends_after_a_due_step_does_not_write_its_checkpoint_twice(tm
     learner = FakeLearner()
     kept = CheckpointedRun(tmp_path, every_steps=2)
     writing = checkpointer(kept, PromptBuffer(Draws(a_stream()), per_step=1), learner=learner)
-    run(writing.after_step(RunPosition(step=2)))
-    written = (kept.folder / "step-000002" / "manifest.json").stat()
-    assert run(writing.save_if_lacking(RunPosition(step=2)))
-    assert (kept.folder / "step-000002" / "manifest.json").stat() == written
-    assert run(writing.save_if_lacking(RunPosition(step=3)))
+
+    async def end() -> None:
+        await writing.after_step(RunPosition(step=2))
+        assert await writing.save_if_lacking(RunPosition(step=2))
+        written = (kept.folder / "step-000002" / "manifest.json").stat()
+        assert await writing.save_if_lacking(RunPosition(step=2))
+        assert (kept.folder / "step-000002" / "manifest.json").stat() == written
+        assert await writing.save_if_lacking(RunPosition(step=3))
+
+    run(end())
     assert kept.steps() == [2, 3]
+
+
+def test_the_run_goes_on_while_a_checkpoint_is_written_and_it_holds_the_state_of_its_own_step(tmp_path: Path) -> None:
+    """Step 3 draws and finishes before the files of step 2 are on the disk; its draws are not in that checkpoint."""
+
+    async def watch() -> None:
+        learner, draws = SlowLearner(), Draws(a_stream())
+        kept, buffer = CheckpointedRun(tmp_path, every_steps=2), PromptBuffer(draws, per_step=GROUPS_PER_STEP)
+        writing = checkpointer(kept, buffer, learner=learner)
+        for step in (1, 2, 3):
+            buffer.take_batch(step)
+            buffer.finish()
+            await writing.after_step(RunPosition(step=step))
+        assert kept.steps() == [] and (kept.folder / "step-000002.partial").is_dir()
+        learner.writes.set()
+        await writing.settle()
+        found = kept.find()
+        assert found is not None
+        assert (found.state.step, found.state.open["stream"]["number"]) == (2, 2 * GROUPS_PER_STEP)
+        buffer.step_back(step=2, version=9)
+        again = [draw.number for draw in buffer.take_batch(3)]
+        assert again == [6, 7, 8]  # step 3's draws were not forgotten with those of the checkpoint
+
+    run(watch())
+
+
+def test_only_one_checkpoint_is_written_at_a_time(tmp_path: Path) -> None:
+    async def watch() -> None:
+        learner = SlowLearner()
+        kept = CheckpointedRun(tmp_path, every_steps=1)
+        writing = checkpointer(kept, PromptBuffer(Draws(a_stream()), per_step=1), learner=learner)
+        await writing.after_step(RunPosition(step=1))
+        second = asyncio.ensure_future(writing.after_step(RunPosition(step=2)))
+        await asyncio.to_thread(list, kept.folder.iterdir())  # time for a second one to begin
+        learner.writes.set()
+        await second
+        await writing.settle()
+        assert learner.calls == ["save", "saved", "save", "saved"]
+        assert kept.steps() == [1, 2]
+
+    run(watch())
 
 
 def test_a_run_that_ends_without_its_checkpoint_reports_it(tmp_path: Path) -> None:
@@ -175,9 +245,9 @@ class CountingBuffer(PromptBuffer):
         super().__init__(Draws(a_stream()), per_step=1)
         self.num_calls = 0
 
-    def checkpointed(self) -> None:
+    def checkpointed(self, step: int) -> None:
         self.num_calls += 1
-        super().checkpointed()
+        super().checkpointed(step)
 
 
 def test_the_buffer_forgets_only_what_a_whole_checkpoint_holds(tmp_path: Path) -> None:
@@ -186,9 +256,14 @@ def test_the_buffer_forgets_only_what_a_whole_checkpoint_holds(tmp_path: Path) -
     kept = CheckpointedRun(tmp_path, every_steps=2)
     writing = checkpointer(kept, buffer, learner=FailingLearner(failures=iter((full, None))))
     counts = []
-    for step in (1, 2, 3, 4):
-        run(writing.after_step(RunPosition(step=step)))
-        counts.append(buffer.num_calls)
+
+    async def take_steps() -> None:
+        for step in (1, 2, 3, 4):
+            await writing.after_step(RunPosition(step=step))
+            await writing.settle()
+            counts.append(buffer.num_calls)
+
+    run(take_steps())
     assert counts == [0, 0, 0, 1]
 
 

@@ -143,8 +143,8 @@ def test_no_change_to_any_byte_goes_unseen(tmp_path: Path, data: st.DataObject) 
 @pytest.mark.parametrize(
     "name",
     [
-        "learner/policy/zero_pp_rank_0_mp_rank_00_more.pt",
-        "learner/universal/policy/fp32.pt",
+        "learner/policy/rank-0009.pt",
+        "learner/other/policy/rank-0000.pt",
         "policy/modeling_tiny.py",
         ".hidden",
     ],
@@ -191,16 +191,16 @@ def test_a_checkpoint_by_another_name_is_refused_and_not_set_aside(run: Checkpoi
 def test_a_state_of_another_step_is_refused(run: CheckpointedRun) -> None:
     path = run.save(10)
     write_state(path, replace(STATE, step=9))
-    seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS)
+    seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS, sums={})
     with refused("step-000010/state.json", "step 9"):
         run.find()
 
 
-@pytest.mark.parametrize("state", ["{}", '{"format": 2, "step": 10}', "[" * 100])
+@pytest.mark.parametrize("state", ["{}", '{"format": 3, "step": 10}', "[" * 100])
 def test_a_state_that_is_none_is_damage_and_no_crash(run: CheckpointedRun, state: str) -> None:
     path = run.save(10)
     (path / "state.json").write_text(state, encoding="utf-8")
-    seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS)
+    seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS, sums={})
     with refused("step-000010/state.json"):
         run.find()
 
@@ -222,7 +222,7 @@ def test_a_pickle_in_place_of_a_file_is_damage_and_runs_nothing(
     path = run.save(10)
     (path / name).write_bytes(pickle.dumps(Code(tmp_path / "ran")))
     if name != "manifest.json":  # a manifest that lists the pickle, as that of a folder from elsewhere may
-        seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS)
+        seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS, sums={})
     with refused(f"step-000010/{name}"):
         run.find("stop")
     assert not (tmp_path / "ran").exists()
@@ -231,7 +231,7 @@ def test_a_pickle_in_place_of_a_file_is_damage_and_runs_nothing(
 def test_a_pickle_in_place_of_the_groups_is_refused_and_runs_nothing(run: CheckpointedRun, tmp_path: Path) -> None:
     path = run.save(10)
     (path / "groups.parquet").write_bytes(pickle.dumps(Code(tmp_path / "ran")))
-    seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS)
+    seal(path, step=10, metric="off", score=None, fingerprints=FINGERPRINTS, sums={})
     found = run.find("stop")
     assert found is not None
     with refused("groups.parquet", str(found.groups)):
@@ -269,15 +269,6 @@ def test_no_pointer_names_a_checkpoint_that_was_set_aside(tmp_path: Path) -> Non
     set_aside_later(run.folder, 10)
     assert run.pointer("latest") == "step-000010"
     assert not (run.folder / "best").exists()
-
-
-def test_what_another_number_of_ranks_left_behind_is_removed_by_the_next_save(run: CheckpointedRun) -> None:
-    run.save(10)
-    (run.folder / "step-000010.universal").mkdir()
-    assert run.find() is not None
-    run.save(20)
-    assert run.steps() == [10, 20]
-    assert not (run.folder / "step-000010.universal").exists()
 
 
 def test_a_step_that_is_saved_twice_has_the_later_state_and_one_folder(run: CheckpointedRun) -> None:
