@@ -1,13 +1,9 @@
 """Read and set what one ZeRO-3 rank holds of a model that learns: its part of the fp32 weights and of Adam's moments.
 
-ZeRO-3 flattens each parameter and pads it until its elements divide by the number of ranks. Rank r owns the r-th part
-(Rajbhandari et al. 2020, arXiv 1910.02054, section 5.3). A rank keeps the parts of many parameters one after the other
-in one flat tensor, and has several of these. So a part is found by flat tensor, start and length, and any number of
-ranks can read what another number has written: each copies the pieces that overlap with its own part.
+A rank keeps its parts of many parameters one after the other in one flat tensor, and has several of these.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import torch
@@ -16,6 +12,7 @@ from deepspeed.runtime.zero.stage3 import DeepSpeedZeroOptimizer_Stage3
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from actors.learning.parts import Part, pieces
 from actors.learning.schedule import catch_up
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -32,18 +29,6 @@ class SavedPart(TypedDict):
     global_steps: int
     skipped_steps: int
     scheduled_steps: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
-    """Say where a rank keeps its part of one parameter."""
-
-    name: str
-    flat: int  # index of the flat tensor
-    start: int  # of the part in it
-    length: int  # elements of the part, with padding
-    whole: int  # elements of the whole parameter
-    shape: tuple[int, ...]  # of the whole parameter
 
 
 def parts_of(engine: DeepSpeedEngine) -> list[Part]:
@@ -100,7 +85,7 @@ def needed_ranks(engine: DeepSpeedEngine, *, rank: int, world_size: int, num_sav
     """Return which of `num_saved` ranks have written something that this rank needs; at least one."""
     found = {rank % num_saved}
     for part in parts_of(engine):
-        found.update(saved for saved, *_ in _pieces(part, rank=rank, world_size=world_size, num_saved=num_saved))
+        found.update(piece.saved for piece in pieces(part, rank=rank, world_size=world_size, num_saved=num_saved))
     return sorted(found)
 
 
@@ -122,32 +107,16 @@ def take_over(
             target = flat[part.flat].narrow(0, part.start, part.length)
             if num_saved != world_size:
                 target.zero_()
-            for from_rank, begin, source, length in _pieces(
-                part, rank=rank, world_size=world_size, num_saved=num_saved
-            ):
-                index, start, *_ = saved[from_rank]["parameters"][part.name]
-                theirs = saved[from_rank]["flat"][name][index]
-                target.narrow(0, begin, length).copy_(theirs.narrow(0, start + source, length))
+            for piece in pieces(part, rank=rank, world_size=world_size, num_saved=num_saved):
+                index, start, *_ = saved[piece.saved]["parameters"][part.name]
+                source = saved[piece.saved]["flat"][name][index].narrow(0, start + piece.source, piece.length)
+                target.narrow(0, piece.target, piece.length).copy_(source)
     for index in range(len(zero.fp32_partitioned_groups_flat)):
         zero._reassign_or_swap_out_partitioned_parameters(index)  # the weights in the model's own dtype
     zero.checkpoint_event_epilogue()
     for name, buffer in _buffers(engine).items():
         buffer.copy_(any_part["buffers"][name])
     _set_progress(engine, any_part)
-
-
-def _pieces(part: Part, *, rank: int, world_size: int, num_saved: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield what overlaps with this rank's part: the saved rank, the start here, the start in its part, the length."""
-    if num_saved == world_size:
-        yield rank, 0, 0, part.length
-        return
-    theirs = -(-part.whole // num_saved)
-    first, end = rank * part.length, min((rank + 1) * part.length, part.whole)
-    for saved in range(first // theirs, num_saved):
-        low, high = max(first, saved * theirs), min(end, (saved + 1) * theirs)
-        if low >= high:
-            return
-        yield saved, low - first, low - saved * theirs, high - low
 
 
 def _new_moments(zero: DeepSpeedZeroOptimizer_Stage3, *, steps: int) -> dict[str, list[Tensor]]:
