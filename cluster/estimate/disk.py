@@ -14,9 +14,14 @@ DISK_BYTES_PER_S = 1e9
 class DiskNeed:
     """Hold the sizes of what a run writes, in bytes."""
 
-    checkpoint: float  # of one
+    state: float  # of the learner, in a checkpoint: every rank writes an equal share
+    export: float  # the policy as a Hugging Face folder, in a checkpoint and at the end: rank 0 writes it
     num_checkpoints: int  # at most at the same time
-    export: float
+
+    @property
+    def checkpoint(self) -> float:
+        """Return the bytes of one checkpoint."""
+        return self.state + self.export
 
     @property
     def seconds(self) -> float:
@@ -32,15 +37,14 @@ class DiskNeed:
 def disk_need(config: Config) -> DiskNeed | None:
     """Return what a run writes; None if the size of a model is not known.
 
-    A checkpoint has fp32 master weights and AdamW's two moments of all trained parameters, and weights in the model's
-    format. Kept are the newest, the best one, and the one that is being written.
+    A checkpoint has fp32 master weights and AdamW's two moments of all trained parameters, and the policy's weights in
+    the model's format. Kept are the newest, the best one, and the one that is being written.
     """
     models = rank_models(config)
     if models is None:
         return None
-    num_bytes = BYTES[config.learner.dtype]
-    trained = [model for model in models if model.trained]
-    one = sum(12 * model.trained + num_bytes * model.size.parameters for model in trained)
+    state = sum(12 * model.trained for model in models)
+    export = BYTES[config.learner.dtype] * models[0].size.parameters
     keeps_best = config.checkpoint.best_metric != "off"
     kept = 0 if config.checkpoint.every_steps == "off" else config.checkpoint.keep_last + keeps_best
-    return DiskNeed(checkpoint=one, num_checkpoints=kept + 1, export=num_bytes * models[0].size.parameters)
+    return DiskNeed(state=state, export=export, num_checkpoints=kept + 1)

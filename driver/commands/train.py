@@ -39,6 +39,7 @@ from driver.late_pivot import NO_PIVOT, late_roles
 from driver.report.write import write_report
 from driver.rollouts.engine_features import engine_feature_source
 from driver.run_state.checkpoints import whole_checkpoints
+from driver.run_state.grace import grace_note
 from driver.run_state.resume import OpenedRun, config_of_last_start, enter_run, open_run
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm, surviving_sigterm
 from driver.tracking.consistency import ConsistencyWatch
@@ -89,6 +90,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 console.note(f"run folder: {folder.path}")
                 if is_report_old:
                     _renew_report(folder, console)
+                if note := grace_note(config, folder.checkpoints):
+                    console.note(note)
                 team = partial(Team, config, bundles, console, folder=folder.path, late_pivot=late_pivot)
                 summary = _run_actors(config, inputs, team, opened=opened, folder=folder, console=console)
         console.note(str(summary["headline"]))
