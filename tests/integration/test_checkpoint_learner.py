@@ -1,11 +1,17 @@
 """Test that whole learner ranks continue after a stop with the same reports and models as without it."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.modules.module import register_module_forward_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
@@ -58,16 +64,53 @@ def take_steps(learner: LearnerRank, place: RankPlace, steps: Sequence[int]) -> 
     ]
 
 
+@contextmanager
+def written_during_the_next_step() -> Iterator[None]:
+    """Let torch write no file before the next step computes, and give its update time to come first.
+
+    An update that did not wait for the files would be in them.
+    """
+    computed, updated, save = threading.Event(), threading.Event(), torch.save
+
+    def late_save(content: object, file: IO[bytes]) -> None:
+        assert computed.wait(timeout=100), "the step waits for the files before it computes anything"
+        updated.wait(timeout=2)
+        save(content, file)
+
+    def compute(*_: object) -> None:
+        computed.set()
+
+    def update(*_: object) -> None:
+        updated.set()
+
+    hooks = [
+        register_module_forward_hook(compute),
+        register_optimizer_step_post_hook(update),
+    ]
+    torch.save = late_save
+    try:
+        yield
+    finally:
+        torch.save = save
+        for hook in hooks:
+            hook.remove()
+
+
 def live_on(setup: RankSetup, place: RankPlace, folder: Path, saves: bool) -> Outcome:
     """Six steps with a checkpoint in the middle, or the last three from it."""
     learner = LearnerRank(setup, place)
     if saves:
         take_steps(learner, place, range(STEPS))
-        learner.save(folder, policy=folder / "exported")  # written while the next step computes its gradients
+        with written_during_the_next_step():
+            learner.save(folder, policy=folder / "exported")
+            metrics = take_steps(learner, place, [STEPS])
+            written = learner.saved()
+        assert written.failure == ""
+        assert {str(path) for path in folder.rglob(f"*{place.rank:04d}.pt")} <= written.sums.keys()
+        metrics += take_steps(learner, place, range(STEPS + 1, 2 * STEPS))
     else:
         learner.load(folder)
-    metrics = take_steps(learner, place, range(STEPS, 2 * STEPS))
-    assert not saves or not learner.saved().failure
+        metrics = take_steps(learner, place, range(STEPS, 2 * STEPS))
     measured = packed(samples_of(STEPS), num_ranks=place.world_size)
     measures = dict(learner.measure(measured.rows[place.rank]))
     learner.close()
