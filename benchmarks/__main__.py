@@ -2,9 +2,9 @@
 
     python -m benchmarks [NAME ...] [section.key=value ...] [--json]
 
-The names are generation, scoring, packing, learning, push, step, cache, fingerprint, streaming, driver and record.
-Without a name, all of them run. Everything that is not a size below is read from the config, as a run reads it; the
-last four read nothing of it.
+The names are generation, scoring, packing, learning, push, step, memory, cache, fingerprint, streaming, driver and
+record. Without a name, all of them run. Everything that is not a size below is read from the config, as a run reads it;
+the last four read nothing of it.
 
 More benchmarks have commands of their own:
 
@@ -38,6 +38,7 @@ NAMES = (
     "learning",
     "push",
     "step",
+    "memory",
     "cache",
     "fingerprint",
     "streaming",

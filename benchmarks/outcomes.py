@@ -90,7 +90,31 @@ class Figure:
         return {"median": median(self.values)}
 
 
-Outcome = Comparison | StageSplit | Figure
+@dataclass(frozen=True, kw_only=True)
+class ProcessMemory:
+    """Hold the peaks of one process, in GiB."""
+
+    name: str
+    planned_gib: float | None  # by `plan`, for an actor
+    anonymous_gib: float
+    shared_gib: float  # with files or other processes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUse:
+    """Hold the memory of all processes of a run."""
+
+    name: str
+    work: str
+    processes: tuple[ProcessMemory, ...]
+    together_gib: float  # most at one moment; what processes share is counted once
+
+    def summary(self) -> dict[str, object]:
+        """Return the numbers that are computed from the processes, for JSON."""
+        return {"sum_of_peaks_gib": sum(process.anonymous_gib for process in self.processes)}
+
+
+Outcome = Comparison | StageSplit | Figure | MemoryUse
 
 
 def measured(name: str, sizes: Sizes) -> list[Outcome]:
@@ -112,6 +136,7 @@ def tables(outcomes: Sequence[Outcome]) -> str:
     figures = [outcome for outcome in outcomes if isinstance(outcome, Figure)]
     parts += [_figures(figures)] if figures else []
     parts += [_stages(outcome) for outcome in outcomes if isinstance(outcome, StageSplit)]
+    parts += [_memory(outcome) for outcome in outcomes if isinstance(outcome, MemoryUse)]
     return "\n\n".join(parts)
 
 
@@ -156,6 +181,21 @@ def _stages(split: StageSplit) -> str:
     rows = [[stage, f"{seconds:.2f}", f"{100 * seconds / whole:.0f} %"] for stage, seconds in medians.items()]
     table = _table([f"{split.name}: stage", "seconds (median)", "of the step"], rows)
     return "\n".join([table, "", f"- {split.name}: {len(split.steps)} steps of {split.work}.{_notes(split.notes)}"])
+
+
+def _memory(use: MemoryUse) -> str:
+    rows = [
+        [
+            process.name,
+            "" if process.planned_gib is None else f"{process.planned_gib:.1f}",
+            f"{process.anonymous_gib:.1f}",
+            f"{process.shared_gib:.1f}",
+        ]
+        for process in use.processes
+    ]
+    table = _table([f"{use.name}: process", "`plan` says, GiB", "anonymous (peak)", "shared (peak)"], rows)
+    total = f"- {use.name}: {use.work}. All processes at one moment: at most {use.together_gib:.1f} GiB."
+    return "\n".join([table, "", total])
 
 
 def _aim(value: float, aim: float | None, *, is_at_most: bool = False) -> str:
