@@ -17,7 +17,8 @@ from pathlib import Path
 from benchmarks.measure import Sizes
 from benchmarks.outcomes import MemoryUse, ProcessMemory
 from cluster.environment import ROLE_VARIABLE
-from cluster.estimate import estimate
+from cluster.estimate.actors import estimate
+from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import dump_config
 from contracts.config.run import Config
 from contracts.paths import ROOT
@@ -95,17 +96,20 @@ class Peaks:
 
     def outcome(self, config: Config, *, steps: int) -> MemoryUse:
         """Return the peaks, actors first, beside what `plan` says of them; the small processes of Ray as one."""
-        planned = estimate(config, "cpu")
+        planned = {
+            str(role): need.host.total_gib
+            for role, need in estimate(with_device_defaults(config, "cpu"), "cpu").items()
+            if need.host is not None
+        }
         actors: list[ProcessMemory] = []
         for pid, memory in sorted(self._peaks.items(), key=lambda item: (self._roles[item[0]], item[0])):
             role = self._roles[pid]
             if role == "ray":
                 continue
-            plan = next((need.total_gib for name, need in planned.items() if name == role), None)
             actors.append(
                 ProcessMemory(
                     name=role,
-                    planned_gib=plan,
+                    planned_gib=planned.get(role),
                     anonymous_gib=memory.anonymous,
                     shared_gib=memory.resident - memory.anonymous,
                 )

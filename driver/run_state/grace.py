@@ -32,9 +32,9 @@ def grace_note(config: Config, folder: Path, *, write_rate: Callable[[Path], flo
     if seconds <= grace_s:
         return ""
     return (
-        f"checkpoint.grace_s = {grace_s:g} s can't hold a checkpoint after SIGTERM: of {need.checkpoint / GIB:.1f} GiB rank "
-        f"0 writes {most / GIB:.1f} GiB, in {seconds:.0f} s at {rate / GIB:.2f} GiB/s (measured in {folder}), and a "
-        "step that is learning is finished before; set checkpoint.grace_s to more than both, or "
+        f"checkpoint.grace_s = {grace_s:g} s can't hold a checkpoint after SIGTERM: of {need.checkpoint / GIB:.1f} GiB "
+        f"rank 0 writes {most / GIB:.1f} GiB, in {seconds:.0f} s at {rate / GIB:.2f} GiB/s (measured in {folder}), and "
+        "a step that is learning is finished before; set checkpoint.grace_s to more than both, or "
         "checkpoint.every_steps so that few steps are done again"
     )
 

@@ -10,8 +10,6 @@ from contracts.config.run import Config
 from driver.run_state.grace import grace_note, measured_rate
 from tests.builders import a_config
 
-PARAMETERS = 1000 * 2000
-
 
 @pytest.fixture
 def model(tmp_path: Path) -> str:
@@ -21,28 +19,14 @@ def model(tmp_path: Path) -> str:
     return str(folder)
 
 
-def config(model: str, *, grace_s: float, **learner: object) -> Config:
+def config(model: str, *, grace_s: float) -> Config:
     return a_config(
         policy={"model": model},
-        learner={"num_ranks": 2, "dtype": "bfloat16", **learner},
+        learner={"num_ranks": 2, "dtype": "bfloat16"},
         checkpoint={"grace_s": grace_s},
     )
 
 
-<<<<<<< HEAD
-=======
-def test_a_checkpoint_has_twelve_bytes_of_each_parameter_and_the_policy_in_its_own_dtype(model: str) -> None:
-    size = CheckpointSize(state=12 * PARAMETERS, policy=2 * PARAMETERS)
-    assert checkpoint_size(config(model, grace_s=1)) == size
-    assert (size.total, size.of_rank_0(2)) == (28_000_000, 16_000_000)
-
-
-def test_of_a_policy_with_adapters_only_these_have_a_state(model: str) -> None:
-    size = checkpoint_size(config(model, grace_s=1, lora={"rank": 4}))
-    assert size == CheckpointSize(state=12 * 4 * 3000, policy=2 * PARAMETERS)
-
-
->>>>>>> 0d1ea1c (Types)
 @pytest.mark.parametrize(("grace_s", "rate", "is_told"), [(0.5, 31e6, True), (0.5, 33e6, False), (0.7, 32e6, False)])
 def test_what_rank_0_writes_is_compared_with_the_grace(
     model: str, tmp_path: Path, grace_s: float, rate: float, is_told: bool
