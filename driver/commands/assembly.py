@@ -163,7 +163,7 @@ def learner_recovery(config: Config, team: Team, loop: Loop, buffer: Buffer, *, 
 
     def find() -> FoundCheckpoint | None:
         if not checkpoints_there(folder):
-            refuse_lost_checkpoints(folder, every=config.checkpoint.every_steps)
+            refuse_lost_checkpoints(folder)
         found = find_checkpoint(
             folder.checkpoints, fingerprints=run_fingerprints(config), on_damage=config.checkpoint.on_damage
         )

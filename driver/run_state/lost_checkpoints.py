@@ -1,12 +1,11 @@
 """Tell a run that never had a checkpoint from one whose checkpoints are missing, which must not start anew.
 
-A run's record says that a checkpoint was made: each one is an event. A run of an earlier version has no such events; it
-had a checkpoint where a step follows one that was due, unless an event says that it could not be written.
+A run's record says that a checkpoint was made: each one is an event. That steps follow one after which a checkpoint was
+due says nothing: the run goes on while it is written.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from contracts.errors import BadInput
 from driver.run_state.checkpoints import BEST, LATEST, whole_checkpoints
@@ -36,13 +35,13 @@ def checkpoints_there(folder: RunFolder) -> dict[int, Path]:
         ) from None
 
 
-def refuse_lost_checkpoints(folder: RunFolder, *, every: int | Literal["off"]) -> None:
-    """Refuse a run without a checkpoint that had one; `every` is checkpoint.every_steps of its last start.
+def refuse_lost_checkpoints(folder: RunFolder) -> None:
+    """Refuse a run without a checkpoint that had one.
 
     Raises:
         BadInput: it had; the message says what shows it, and where the checkpoint was looked for.
     """
-    if sign := next(_signs(folder, every), ""):
+    if sign := next(_signs(folder), ""):
         raise BadInput(
             f"the checkpoints of the run in {folder.path} are missing: {sign}, and {folder.checkpoints} has none "
             "(step-*). Mount their disk or put them back, and start the run again; or choose another run.name",
@@ -50,19 +49,15 @@ def refuse_lost_checkpoints(folder: RunFolder, *, every: int | Literal["off"]) -
         )
 
 
-def _signs(folder: RunFolder, every: int | Literal["off"]) -> Iterator[str]:
+def _signs(folder: RunFolder) -> Iterator[str]:
     """Yield what shows that the run had a checkpoint."""
     for pointer in (LATEST, BEST):
         if (folder.checkpoints / pointer).exists():
             yield f"{pointer} names one"
-    events, steps = read_events(folder.events), read_metrics(folder.metrics)
-    for event in reversed(events):
+    for event in reversed(read_events(folder.events)):
         if event.kind == SAVED:
             yield f"{folder.events.name} says that {event.reason} was saved"
         if event.kind == "resumed" and event.reason != "after step 0":
             yield f"{folder.events.name} says that the run went on {event.reason}"
-    last_step = steps[-1].step if steps else 0
-    if last_step and not folder.checkpoints.exists():
+    if read_metrics(folder.metrics) and not folder.checkpoints.exists():
         yield "their folder is missing, which every run has"
-    if every != "off" and last_step > every and not any(event.kind == "checkpoint_failed" for event in events):
-        yield f"{folder.metrics.name} has {last_step} steps, and checkpoint.every_steps was {every}"

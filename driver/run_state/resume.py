@@ -147,7 +147,7 @@ def _continued(folder: RunFolder, config: Config) -> OpenedRun:
             key="checkpoint.every_steps",
         )
     if not whole:
-        refuse_lost_checkpoints(folder, every=before.checkpoint.every_steps)
+        refuse_lost_checkpoints(folder)
     dropped = _without_record(folder, whole, record, config.checkpoint.on_damage)
     checkpoint = find_checkpoint(
         folder.checkpoints,

@@ -15,6 +15,7 @@ from tests.builders import a_config
 def model(tmp_path: Path) -> str:
     folder = tmp_path / "model"
     folder.mkdir()
+    (folder / "config.json").write_text("{}", encoding="utf-8")
     save_file({"layer": torch.zeros(1000, 2000, dtype=torch.bfloat16)}, folder / "model.safetensors")
     return str(folder)
 
