@@ -13,6 +13,7 @@ import ray
 from actors.generation.engine import GenerationEngine
 from actors.generation.step_loop import DeadEngine, StaleEngine
 from actors.remote.calls import RequestFailed
+from actors.remote.memory import ProcessMemory, this_process_memory
 from actors.remote.process import ProcessInfo, this_process
 from actors.remote.progress import Progress
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
@@ -106,6 +107,10 @@ class EngineWorker:
     async def answer_probabilities(self, request: AnswerProbabilityRequest) -> tuple[float, ...]:
         """Return [N] probabilities under the weights served now; the driver asks before it pushes new weights."""
         return await asyncio.wrap_future(self._engine.answer_probabilities(request))
+
+    async def memory(self) -> ProcessMemory:
+        """Return the memory of this process."""
+        return this_process_memory()
 
     async def stats(self) -> dict[str, float]:
         """Return the engine's counters since the start and its load now."""

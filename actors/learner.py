@@ -12,6 +12,7 @@ from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError
 
 from actors.learning.background_files import Sums, WrittenFiles
 from actors.remote.calls import one_line
+from actors.remote.memory import ProcessMemory, this_process_memory
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
 from actors.weight_sync.sender import ActiveReceivers, BucketSender, Missed, PushOrder, PushOutcome, Reply, Sender
@@ -109,6 +110,11 @@ class LearnerWorker:
     @ray.method(concurrency_group="health")
     def heartbeat(self) -> None:
         """Answer in a thread of its own, also in the middle of a step: the process is alive and runs."""
+
+    @ray.method(concurrency_group="health")
+    def memory(self) -> ProcessMemory:
+        """Return the memory of this process, also in the middle of a step."""
+        return this_process_memory()
 
     def setup(self, arguments: RankArguments, *, meeting: str) -> None:
         """Load this rank's shard of the models; `meeting` is the file in which the ranks meet."""

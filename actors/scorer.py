@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import ray
 
+from actors.remote.memory import ProcessMemory, this_process_memory
 from actors.remote.process import ProcessInfo, this_process
 from actors.remote.progress import Progress
 from actors.scoring.loaded_reward import LoadedReward, RewardSetup
@@ -59,6 +60,10 @@ class ScorerWorker:
     async def use_calibration(self, calibration: Calibration) -> None:
         """Use the calibration for all groups that are scored from now on."""
         await self._queue.run(lambda: self._loaded.use_calibration(calibration))
+
+    async def memory(self) -> ProcessMemory:
+        """Return the memory of this process."""
+        return this_process_memory()
 
     async def stats(self) -> dict[str, float]:
         """Return the counters since the start, by name."""

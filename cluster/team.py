@@ -14,6 +14,7 @@ from typing import TypeVar
 from actors.engine import EngineWorker
 from actors.fleets.engines import EnginePool
 from actors.fleets.learner import LearnerRanks
+from actors.fleets.memory_watch import MemoryWatch, OnMemory
 from actors.fleets.on_demand import OnDemand
 from actors.fleets.policy import PolicyPool
 from actors.fleets.scorers import ScorerPool
@@ -114,8 +115,12 @@ class Team:
         """Start pivot workers alone, to get references ahead of a run."""
         await self._open_pivots()
 
-    async def start_all(self, *, custom_source: str = "") -> None:
-        """Start all actors of the layout and load them at the same time. `custom_source` is a user's reward, as text.
+    async def start_all(self, *, custom_source: str = "", on_memory: OnMemory | None = None) -> None:
+        """Start all actors of the layout and load them at the same time.
+
+        Args:
+            custom_source: a user's reward, as text.
+            on_memory: gets the memory of each actor every fleet.heartbeat_s; without it, nobody is asked.
 
         Raises:
             RunFailed: an actor did not load its model, or not within cluster.start_timeout_s.
@@ -139,6 +144,9 @@ class Team:
             self._open(self._add_scorers(config.data.languages, custom_source)),
             self._set_up_learner(),
         )
+        if on_memory is not None:
+            watch = MemoryWatch(self._loaded, on_memory, every_s=config.fleet.heartbeat_s)
+            self._keep(watch.run(), policy)
         if self.generates:
             self._keep(self._bring_up_stale(pool), policy)
             self._keep(self._scale(policy, start_policy), policy)
@@ -335,6 +343,12 @@ class Team:
         autoscaler = Autoscaler("policy", policy, capacity, limits=limits, on_event=self._on_event)
         autoscaler.occupy(capacity.keys, policy.workers)
         await autoscaler.run()
+
+    def _loaded(self) -> dict[str, RemoteActor]:
+        """Return the actors that hold their models, by name."""
+        ranks = {f"learner-{index}": rank for index, rank in enumerate(self.learner.ranks)}
+        workers = (worker for supervisor in self._supervisors for worker in supervisor.workers)
+        return ranks | {worker.name: worker.handle for worker in workers if worker.is_loaded}
 
     def _keep(self, work: Coroutine[object, object, None], supervisor: Supervisor) -> None:
         """Run `work` until `close`. A bug in it ends the run, as a bug in the supervisor does."""

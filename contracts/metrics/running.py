@@ -14,8 +14,8 @@ def _sum(name: str, title: str, unit: Unit, meaning: str, *, when: str = "") -> 
     return Metric(name, title, unit, Reduction.SUM, meaning, when=when)
 
 
-def _max(name: str, title: str, unit: Unit, meaning: str) -> Metric:
-    return Metric(name, title, unit, Reduction.MAX, meaning)
+def _max(name: str, title: str, unit: Unit, meaning: str, *, when: str = "") -> Metric:
+    return Metric(name, title, unit, Reduction.MAX, meaning, when=when)
 
 
 def _last(name: str, title: str, unit: Unit, meaning: str) -> Metric:
@@ -295,6 +295,31 @@ FLEET = MetricSection(
     ),
 )
 
+MEMORY = MetricSection(
+    "Memory",
+    (
+        _max(
+            "memory/<actor>/own_gib",
+            "Memory of its own",
+            Unit.GIB,
+            "The most anonymous memory that was seen so far of the process of this actor, or of the driver.",
+        ),
+        _max(
+            "memory/<actor>/peak_gib",
+            "Memory, peak",
+            Unit.GIB,
+            "The most memory that the process has held so far, with files and libraries that others share.",
+        ),
+        _max(
+            "memory/<actor>/gpu_gib",
+            "GPU memory, peak",
+            Unit.GIB,
+            "The most that torch has allocated so far on the GPUs of the process.",
+            when="where the actor has a GPU",
+        ),
+    ),
+)
+
 SPEED = MetricSection(
     "Time and speed",
     (
@@ -331,4 +356,4 @@ SPEED = MetricSection(
     ),
 )
 
-SECTIONS = (REWARD, LANGUAGES, RESPONSES, PIVOT, SCORER, WEIGHTS, FLEET, SPEED)
+SECTIONS = (REWARD, LANGUAGES, RESPONSES, PIVOT, SCORER, WEIGHTS, FLEET, MEMORY, SPEED)

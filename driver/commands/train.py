@@ -185,7 +185,8 @@ async def _run(
         on_signal=outputs.recorder.note,
     ):
         try:
-            await stop.before(team.start_all(custom_source=inputs.custom_source))
+            starting = team.start_all(custom_source=inputs.custom_source, on_memory=outputs.recorder.memory_seen)
+            await stop.before(starting)
             engine_features = engine_feature_source(config, policy=team.policy, pivot=team.pivot)
             await stop.before(calibrate_scorers(config, team, engine_features, outputs=outputs, console=console))
             parts = assemble_run(config, inputs, team, engine_features, outputs=outputs, stop=stop)

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
+from actors.remote.memory import ProcessMemory, this_process_memory
 from contracts.rollouts import DroppedGroup, ScoredGroup, Unscored
 from driver.tracking.consistency import ConsistencyWatch, count_languages
 from driver.tracking.console import Console
@@ -26,6 +27,7 @@ class RunRecorder:
         self._console = console
         self._watch = watch
         self._explained: set[str] = set()  # reasons for unscored responses that were explained already
+        self._memory: dict[str, float] = {}  # memory/..., the most so far
         self._fleet: Counter[str] = Counter()  # events about workers since the last step, by kind
         self._started = time.monotonic()
 
@@ -46,6 +48,7 @@ class RunRecorder:
         Raises:
             RunFailed: the policy no longer answers in some language.
         """
+        self.memory_seen("driver", this_process_memory())
         scored = tuple(group for group in step.groups if isinstance(group, ScoredGroup))
         update = step.update
         metrics = step_metrics(
@@ -60,6 +63,7 @@ class RunRecorder:
                 scorer=step.scorer,
                 buffer=step.metrics,
                 fleet={name: float(self._fleet[kind]) for kind, name in FLEET_METRICS.items()},
+                memory=dict(self._memory),
             )
         )
         self._fleet.clear()
@@ -144,6 +148,13 @@ class RunRecorder:
         self._fleet[kind] += 1
         if kind == "fleet" or reason.endswith(("-> dead", "-> retired")):
             self.note(f"{reason}: {detail}")
+
+    def memory_seen(self, actor: str, memory: ProcessMemory) -> None:
+        """Keep the most memory that an actor has held, for the metrics of the steps to come."""
+        for name, num_bytes in (("own", memory.own), ("peak", memory.peak), ("gpu", memory.gpu)):
+            if num_bytes:
+                metric = f"memory/{actor}/{name}_gib"
+                self._memory[metric] = max(self._memory.get(metric, 0.0), num_bytes / 2**30)
 
     def close(self) -> None:
         """Merge the samples of all steps and close the files, all of them on the disk.

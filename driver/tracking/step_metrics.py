@@ -34,6 +34,7 @@ class StepOutcome:
         default_factory=dict
     )  # queue/..., group/replaced, as the rollout buffer counted
     fleet: Mapping[str, float] = field(default_factory=dict)  # fleet/..., over the workers of all roles
+    memory: Mapping[str, float] = field(default_factory=dict)  # memory/..., of each process
 
 
 def step_metrics(outcome: StepOutcome) -> dict[str, float]:
@@ -45,6 +46,7 @@ def step_metrics(outcome: StepOutcome) -> dict[str, float]:
     metrics |= outcome.scorer
     metrics |= outcome.buffer
     metrics |= outcome.fleet
+    metrics |= outcome.memory
     metrics |= _staleness_metrics(outcome)
     metrics |= _speed_metrics(outcome)
     if outcome.learning is not None:

@@ -44,6 +44,7 @@ METRICS = {
     "throughput/policy_tokens_per_s", "throughput/scorer_texts_per_s", "throughput/learner_tokens_per_s",
     "policy/loss", "policy/entropy", "policy/grad_norm", "policy/learning_rate", "policy/clip_fraction",
     "policy/logprob_diff_mean", "policy/importance_ratio_mean", "weights/policy_version", "weights/num_bytes",
+    "memory/driver/peak_gib", "memory/policy-0/own_gib", "memory/scorer-0/peak_gib", "memory/learner-0/own_gib",
 }
 # fmt: on
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console as Terminal
 
+from actors.remote.memory import ProcessMemory
 from contracts.batches import PushResult, StepResult
 from contracts.errors import RunFailed
 from contracts.rollouts import DroppedGroup, Problem, Score, ScoredGroup, Unscored
@@ -100,6 +101,22 @@ def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
         (good.group.group_id, True, 4),
         (dull.group.group_id, False, None),
     ]
+
+
+def test_the_most_memory_of_every_process_so_far_is_a_metric_of_each_step(folder: RunFolder) -> None:
+    log = recorder(folder)
+    gib = 2**30
+    for own, peak in ((2, 3), (1, 4)):
+        log.memory_seen("policy-0", ProcessMemory(own=own * gib, peak=peak * gib, gpu=0))
+    log.memory_seen("learner-0", ProcessMemory(own=gib, peak=gib, gpu=60 * gib))
+    group = a_group(a_problem("item"), a_score(0.2), a_score(0.6), step=1)
+    log.record(a_step(1, [group], []))
+    log.close()
+    (step,) = read_metrics(folder.metrics)
+    assert (step.metrics["memory/policy-0/own_gib"], step.metrics["memory/policy-0/peak_gib"]) == (2, 4)
+    assert step.metrics["memory/learner-0/gpu_gib"] == 60
+    assert "memory/policy-0/gpu_gib" not in step.metrics
+    assert 0.05 < step.metrics["memory/driver/own_gib"] <= step.metrics["memory/driver/peak_gib"]
 
 
 def test_slow_workers_and_second_tries_are_counted_in_their_step_and_only_lost_workers_are_printed(
