@@ -6,6 +6,8 @@ The names are generation, scoring, packing, learning, push, step, memory, cache,
 record. Without a name, all of them run. Everything that is not a size below is read from the config, as a run reads it;
 the last four read nothing of it.
 
+    python -m benchmarks scale CONFIG           reckon the seconds of a step on GPUs; nothing is measured
+
 More benchmarks have commands of their own:
 
     python -m benchmarks.logprob_memory         memory of the log-probabilities
@@ -22,6 +24,7 @@ import traceback
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks import scale
 from benchmarks.machine import in_fresh_process, say, this_machine
 from benchmarks.measure import Sizes
 from benchmarks.outcomes import Outcome, as_json, measured, tables
@@ -49,6 +52,8 @@ NAMES = (
 
 def main() -> int:
     """Run the named benchmarks, each in a process of its own. Return 2 for bad input, 1 for a failure, else 0."""
+    if sys.argv[1:2] == ["scale"]:
+        return scale.main(sys.argv[2:])
     arguments = _parser().parse_intermixed_args()  # names and overrides may stand before and after options
     names = [word for word in arguments.words if "=" not in word] or list(NAMES)
     outcomes: list[Outcome] = []

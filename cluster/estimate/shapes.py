@@ -18,6 +18,8 @@ from contracts.user_files import guarded
 
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 _LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
+_ENCODERS = ("bert", "roberta", "xlm-roberta")
+"""Model types whose MLP has two matrices: it has no gate."""
 _EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "lm_head", "embed_out")
 
 Tensors = Mapping[str, tuple[int, ...]]
@@ -37,6 +39,7 @@ class Layers:
     heads: int
     vocabulary: int
     is_tied: bool  # the output head is the input embedding
+    is_gated: bool  # the MLP has a gate beside its two matrices
 
     @classmethod
     def of(cls, facts: Mapping[str, object]) -> Self:
@@ -60,21 +63,23 @@ class Layers:
             heads=heads,
             vocabulary=count("vocab_size"),
             is_tied=facts.get("tie_word_embeddings") is True,
+            is_gated=facts.get("model_type") not in _ENCODERS,
         )
 
     @property
     def tensors(self) -> Tensors:
-        """Return the matrices of a model of Llama's kind with these sizes, without norms and biases (below 0.1 %)."""
+        """Return the matrices of a model of Llama's or BERT's kind, without norms and biases (below 0.1 %)."""
         hidden, inner = self.hidden, self.intermediate
         layer = {
             "q_proj": (self.queries, hidden),
             "k_proj": (self.keys, hidden),
             "v_proj": (self.keys, hidden),
             "o_proj": (hidden, self.queries),
-            "gate_proj": (inner, hidden),
             "up_proj": (inner, hidden),
             "down_proj": (hidden, inner),
         }
+        if self.is_gated:
+            layer["gate_proj"] = (inner, hidden)
         found = {f"layers.{number}.{name}": shape for number in range(self.num) for name, shape in layer.items()}
         ends = ("embed_tokens",) if self.is_tied else ("embed_tokens", "lm_head")
         return found | {name: (self.vocabulary, hidden) for name in ends}

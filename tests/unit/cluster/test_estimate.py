@@ -12,6 +12,7 @@ import pytest
 
 from actors.learning import logprobs
 from actors.learning.zero_config import BUCKET_ELEMENTS
+from benchmarks.published import E5_SMALL, LLAMA_8B, QWEN3_32B, QWEN25_HALF, published_model
 from cluster.estimate import learner
 from cluster.estimate.actors import estimate
 from cluster.estimate.disk import disk_need
@@ -21,7 +22,6 @@ from cluster.layout import Role
 from contracts.config.device_defaults import Device, with_device_defaults
 from contracts.config.run import Config
 from tests.builders import a_config
-from tests.models.published import E5_SMALL, LLAMA_8B, QWEN3_32B, QWEN25_HALF, published_model
 
 GPU_GIB = 79.6  # of 80 GB
 

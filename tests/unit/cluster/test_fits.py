@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.published import E5_LARGE, LLAMA_8B, QWEN3_32B, QWEN25_HALF, published_model
 from cluster.estimate.fits import Hardware, check_memory
 from cluster.layout import layout
 from contracts.config.device_defaults import Device, with_device_defaults
 from tests.builders import a_config
-from tests.models.published import E5_LARGE, LLAMA_8B, QWEN3_32B, QWEN25_HALF, published_model
 from tests.refusals import refused
 
 

@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
+from benchmarks.published import PUBLISHED, published_model
 from contracts.config.load import load_config
 from contracts.paths import ROOT
 from driver.commands.plan import run
-from tests.models.published import PUBLISHED, published_model
 from tests.refusals import refused
 
 LLAMA, QWEN = (ROOT / "configs" / f"{name}.toml" for name in ("llama-3.1-8b-8gpu", "qwen3-32b-32gpu"))

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from benchmarks.published import E5_LARGE, LLAMA_8B, published_model
 from cluster.layout import layout
 from contracts.config.device_defaults import with_device_defaults
 from contracts.config.run import Config
@@ -14,7 +15,6 @@ from contracts.config.workers import ClusterConfig
 from driver.commands.plan import batch_arithmetic, run
 from driver.commands.planned_memory import memory_lines
 from tests.builders import a_config
-from tests.models.published import E5_LARGE, LLAMA_8B, published_model
 from tests.refusals import refused
 
 

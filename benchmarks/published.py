@@ -1,8 +1,12 @@
-"""Make folders with the published sizes of real models and without their weights: enough for `plan`."""
+"""Make folders with the published sizes of real models and without their weights: enough to plan and to reckon."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+
+from cluster.estimate.shapes import model_size
+from contracts.config.run import Config
+from contracts.errors import BadInput
 
 LLAMA_8B: Mapping[str, object] = {  # Llama-3.1-8B-Instruct
     "model_type": "llama",
@@ -104,3 +108,25 @@ def published_model(folder: Path, facts: Mapping[str, object]) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(dict(facts)), encoding="utf-8")
     return str(folder)
+
+
+def with_published_sizes(config: Config, folder: Path) -> Config:
+    """Return the config with a folder of published sizes in place of each model that is not on this machine.
+
+    Raises:
+        BadInput: a model is neither on this machine nor known here.
+    """
+    changed = {}
+    for section in ("policy", "pivot", "scorer"):
+        given = getattr(config, section)
+        if model_size(given.model, key=f"{section}.model") is not None:
+            continue
+        if given.model not in PUBLISHED:
+            raise BadInput(
+                f"{section}.model = {given.model!r} is not on this machine, and its sizes are not among those of "
+                f"{', '.join(PUBLISHED)}; give a folder with its config.json",
+                key=f"{section}.model",
+            )
+        model = published_model(folder / section, PUBLISHED[given.model])
+        changed[section] = given.model_copy(update={"model": model})
+    return config.model_copy(update=changed)
