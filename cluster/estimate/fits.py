@@ -3,18 +3,21 @@
 An actor that runs out of memory says so after minutes of loading, or in the middle of a step.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cluster.estimate.actors import estimate
 from cluster.estimate.engines import Cache, cpu_cache, gpu_cache
 from cluster.estimate.learner import learner_memory
 from cluster.estimate.parts import DRIVER_GIB, RAY_GIB, ActorMemory, Memory
 from cluster.estimate.shapes import model_size
-from cluster.layout import Layout, Role
+from cluster.layout import Layout, Placement, Role
 from contracts.config.run import Config
 from contracts.config.workers import EngineConfig
 from contracts.errors import BadInput
+
+_SMALLER = "start fewer actors, choose smaller models or learner.lora, or larger machines"
 
 USABLE_GPU = 0.99
 """Share of a GPU's memory that a learner rank can use: the driver keeps a little of it."""
@@ -25,7 +28,8 @@ class Hardware:
     """Hold the memory that is there, in GiB, as far as it is known."""
 
     gpu_gib: float | None = None  # of the smallest GPU
-    nodes_gib: tuple[float, ...] = ()  # host memory of each node; empty: not known
+    nodes_gib: Mapping[str, float] = field(default_factory=dict)  # host memory by node; empty: not known
+    where: Mapping[str, str] = field(default_factory=dict)  # the node of each actor; empty: none is placed yet
 
 
 def host_total(needs: Mapping[Role, ActorMemory], wanted: Layout) -> float | None:
@@ -60,7 +64,10 @@ def check_memory(config: Config, wanted: Layout, hardware: Hardware) -> None:
             _check_learner(config, needs["learner"].gpu, hardware.gpu_gib)
         if wanted.of("scorer"):
             _check_scorer(config, needs["scorer"].gpu, hardware.gpu_gib)
-    _check_nodes(needs, wanted, hardware.nodes_gib)
+    if hardware.where:
+        _check_placed(needs, wanted, hardware)
+    elif hardware.nodes_gib:
+        _check_nodes(needs, wanted, list(hardware.nodes_gib.values()))
 
 
 def _check_cache(key: Role, engine: EngineConfig, need: ActorMemory) -> None:
@@ -141,21 +148,37 @@ def _check_scorer(config: Config, need: Memory | None, gpu_gib: float) -> None:
 def _check_nodes(needs: Mapping[Role, ActorMemory], wanted: Layout, nodes_gib: Sequence[float]) -> None:
     """Check that the nodes have enough host memory: each actor on some node, and all actors together."""
     total = host_total(needs, wanted)
-    if total is None or not nodes_gib:
+    if total is None:
         return
     largest = max(host.total_gib for role, need in needs.items() if wanted.of(role) and (host := need.host) is not None)
-    shares = ", ".join(
-        f"{len(wanted.of(role))} {role} x {host.total_gib:.1f}"
-        for role, need in needs.items()
-        if wanted.of(role) and (host := need.host) is not None
-    )
     if total > sum(nodes_gib) or largest > max(nodes_gib):
         raise BadInput(
-            f"the run needs about {total:.1f} GiB of host memory ({shares}, the driver and Ray "
-            f"{DRIVER_GIB + RAY_GIB:.1f}), and {_nodes(nodes_gib)}; start fewer actors, choose smaller models or "
-            "learner.lora, or a larger machine",
+            f"the run needs about {total:.1f} GiB of host memory ({_shares(needs, wanted.placements)}, the driver and "
+            f"Ray {DRIVER_GIB + RAY_GIB:.1f}), and {_nodes(nodes_gib)}; {_SMALLER}",
             key="cluster",
         )
+
+
+def _check_placed(needs: Mapping[Role, ActorMemory], wanted: Layout, hardware: Hardware) -> None:
+    """Check that every node has enough host memory for the actors that are placed there."""
+    for node, node_gib in hardware.nodes_gib.items():
+        here = [placement for placement in wanted.placements if hardware.where.get(placement.name) == node]
+        hosts = [needs[placement.role].host for placement in here]
+        total = RAY_GIB + sum(host.total_gib for host in hosts if host is not None)
+        if total > node_gib:
+            raise BadInput(
+                f"{node} has {node_gib:.1f} GiB of memory, and the actors that are placed there need about "
+                f"{total:.1f} ({_shares(needs, here)}, Ray {RAY_GIB:g}); {_SMALLER}, or more nodes",
+                key="cluster",
+            )
+
+
+def _shares(needs: Mapping[Role, ActorMemory], placements: Sequence[Placement]) -> str:
+    """Return how many actors of each role need how much, as text."""
+    count: Counter[Role] = Counter(placement.role for placement in placements)
+    return ", ".join(
+        f"{number} {role} x {host.total_gib:.1f}" for role, number in count.items() if (host := needs[role].host)
+    )
 
 
 def _nodes(nodes_gib: Sequence[float]) -> str:

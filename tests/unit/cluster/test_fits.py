@@ -69,11 +69,27 @@ def test_nodes_without_enough_host_memory_are_refused(tmp_path: Path) -> None:
     """Full fine-tuning of half a billion on two ranks: 7.9 each, two engines of 2.9, a scorer of 3.9, 1.3 beside."""
     learner = {"num_ranks": 2}
     with refused("cluster", "27.", "2 learner x", "24.0 GiB"):
-        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=(24.0,)), "cpu", learner=learner)
-    check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=(32.0,)), "cpu", learner=learner)
-    check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=(16.0, 16.0)), "cpu", learner=learner)
+        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib={"a": 24.0}), "cpu", learner=learner)
+    check(tmp_path, QWEN25_HALF, Hardware(nodes_gib={"a": 32.0}), "cpu", learner=learner)
+    check(tmp_path, QWEN25_HALF, Hardware(nodes_gib={"a": 16.0, "b": 16.0}), "cpu", learner=learner)
     with refused("cluster", "the largest 7.0 GiB"):
-        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=(7.0,) * 5), "cpu", learner=learner)
+        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=dict.fromkeys("abcde", 7.0)), "cpu", learner=learner)
+
+
+def test_a_node_is_refused_for_what_is_placed_on_it(tmp_path: Path) -> None:
+    """A rank needs 7.9 GiB: two on a node of 16 are too many with Ray's half, one on each of two is not."""
+    learner, nodes = {"num_ranks": 2}, {"a": 16.0, "b": 16.0}
+    others = dict.fromkeys(("policy-0", "pivot-0", "scorer-0"), "b")
+    apart = Hardware(nodes_gib=nodes, where=others | {"learner-0": "a", "learner-1": "a"})
+    with refused("cluster", "a has 16.0", "2 learner x"):
+        check(tmp_path, QWEN25_HALF, apart, "cpu", learner=learner)
+    check(
+        tmp_path,
+        QWEN25_HALF,
+        Hardware(nodes_gib=nodes | {"c": 16.0}, where=others | {"learner-0": "a", "learner-1": "c"}),
+        "cpu",
+        learner=learner,
+    )
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
