@@ -82,6 +82,10 @@ test: install models  ## Run the unit tests, then the integration tests (real en
 integration: install models  ## Run only the integration tests
 	$(BIN)/python -m pytest tests/integration $(TESTS)
 
+.PHONY: test-gpu
+test-gpu: install  ## Test on this machine's GPUs, up to four of them, after `make install-gpu`; ten minutes
+	$(BIN)/python -m pytest tests/gpu $(TESTS)
+
 .PHONY: check
 check: install $(DEV_STAMP)  ## Before a commit: format, lint, types, unit tests
 	$(BIN)/ruff format --check

@@ -20,7 +20,9 @@ settings.load_profile("project")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever lies in tests/integration is an integration test: the marker can't be forgotten."""
+    """Whatever lies in tests/integration or tests/gpu is such a test: the marker can't be forgotten."""
     for item in items:
+        if "gpu" in item.path.parts:
+            item.add_marker(pytest.mark.gpu)
         if "integration" in item.path.parts:
             item.add_marker(pytest.mark.integration)

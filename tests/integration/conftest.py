@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from cluster.environment import LOOPBACK
 from contracts.config.device_defaults import with_device_defaults
@@ -93,6 +94,15 @@ num_items = 2
 max_response_tokens = 8
 levels = [1]
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the integration tests where vLLM is built for GPUs: they run its engines on the CPU."""
+    if torch.version.cuda is None:
+        return
+    for item in items:
+        if "integration" in item.path.parts:
+            item.add_marker(pytest.mark.skip(reason="runs engines on the CPU; `make test-gpu` runs them on GPUs"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,15 +11,18 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+import pytest
 import torch
 
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from contracts.batches import TrainBatch, TrainSample
+from contracts.config.device_defaults import Device
 from contracts.config.learning import CriticConfig, LearnerConfig
 from driver.learning.batching import LossWeighting, pack
 from tests.builders import an_algorithm
@@ -49,6 +52,7 @@ class Job:
     algorithm: tuple[tuple[str, object], ...] = ()
     critic: tuple[tuple[str, object], ...] = ()
     total_optimizer_steps: int = 10
+    device: Device = "cpu"
 
     def setup(self) -> RankSetup:
         learner = {
@@ -73,7 +77,7 @@ class Job:
 def on_ranks(job: Job, work: Callable[..., Result], *arguments: object) -> list[Result]:
     """Return what `work(setup, place, *arguments)` returns on each rank. It and all arguments are pickled."""
     with TemporaryDirectory() as folder:
-        ranks = [_start(job.setup(), place, work, arguments) for place in _places(job.num_ranks, Path(folder))]
+        ranks = [_start(job.setup(), place, work, arguments) for place in _places(job, Path(folder))]
         answers = [_answer(receiver) for _, receiver in ranks]
         for process, _ in ranks:
             process.join()
@@ -82,19 +86,36 @@ def on_ranks(job: Job, work: Callable[..., Result], *arguments: object) -> list[
     return [pickle.loads(result) for result, _ in answers]
 
 
-def _places(num_ranks: int, folder: Path) -> list[RankPlace]:
+def _places(job: Job, folder: Path) -> list[RankPlace]:
     meeting = str(folder / "meeting")
-    return [RankPlace(rank=rank, world_size=num_ranks, meeting=meeting, device="cpu") for rank in range(num_ranks)]
+    return [
+        RankPlace(rank=rank, world_size=job.num_ranks, meeting=meeting, device=job.device)
+        for rank in range(job.num_ranks)
+    ]
 
 
 def _start(
     setup: RankSetup, place: RankPlace, work: Callable[..., object], arguments: Sequence[object]
-) -> tuple[ForkServerProcess, Connection]:
+) -> tuple[BaseProcess, Connection]:
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = _context().Process(target=_run, args=(sender, setup, place, work, arguments), daemon=True)
-    process.start()
+    started = (sender, setup, place, work, arguments)
+    if place.device == "cpu":
+        process: BaseProcess = _context().Process(target=_run, args=started, daemon=True)
+        process.start()
+    else:
+        process = _on_gpu(place.rank, started)
     sender.close()
     return process, receiver
+
+
+def _on_gpu(rank: int, arguments: tuple[object, ...]) -> BaseProcess:
+    """Start a process that sees one GPU. CUDA does not survive a fork."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", str(rank))
+        patch.setenv("DS_ACCELERATOR", "cuda")
+        process = multiprocessing.get_context("spawn").Process(target=_run, args=arguments, daemon=True)
+        process.start()
+    return process
 
 
 def _context() -> ForkServerContext:
