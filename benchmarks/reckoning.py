@@ -98,7 +98,7 @@ def tokens_per_s(engine: EngineConfig, size: ModelSize, machine: Machine, *, seq
     A step reads all weights and the keys and values of every sequence once (arXiv 2211.05102, section 2).
     """
     parallel = engine.tensor_parallel_size
-    weights = size.parameters * BYTES[engine.dtype] / parallel
+    weights = size.weight_bytes(engine.dtype) / parallel
     cached = sequences * context * token_bytes(engine, size.layers)
     reduces = 2 * size.layers.num * machine.all_reduce.value if parallel > 1 else 0.0
     host = machine.engine_step.value + sequences * machine.engine_sequence.value
@@ -109,7 +109,7 @@ def sequences_at_once(
     engine: EngineConfig, size: ModelSize, machine: Machine, *, tokens: float, offered: float
 ) -> float:
     """Return how many sequences a worker decodes at once: what it may, what its cache holds, and what it is offered."""
-    weights = gib(size.parameters * BYTES[engine.dtype])
+    weights = gib(size.weight_bytes(engine.dtype))
     held = sum(gpu_parts(engine, weights=weights, step=step_gib(size.layers, engine)).values())
     free = engine.gpu_memory_share * machine.gpu_gib.value - held
     fitting = gpu_cache(engine, size.layers, free_gib=free).tokens / tokens

@@ -43,7 +43,7 @@ def engine_memory(engine: EngineConfig, *, key: str, on_gpu: bool, gpu_gib: floa
     size = model_size(engine.model, key=f"{key}.model")
     if size is None:
         return ActorMemory(host=None)
-    weights = gib(size.parameters * BYTES[engine.dtype])
+    weights = gib(size.weight_bytes(engine.dtype))
     step = step_gib(size.layers, engine)
     if not on_gpu:
         parts = {"weights": weights, "cache": engine.kv_cache_gib, "a step": step, "process": ENGINE_PROCESS_GIB}

@@ -20,6 +20,7 @@ BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 _LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
 _ENCODERS = ("bert", "roberta", "xlm-roberta")
 """Model types whose MLP has two matrices: it has no gate."""
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 _EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "lm_head", "embed_out")
 
 Tensors = Mapping[str, tuple[int, ...]]
@@ -40,6 +41,8 @@ class Layers:
     vocabulary: int
     is_tied: bool  # the output head is the input embedding
     is_gated: bool  # the MLP has a gate beside its two matrices
+    experts: int  # of a layer; 1: none
+    bits: int  # of a weight that is quantised; 0: it is not
 
     @classmethod
     def of(cls, facts: Mapping[str, object]) -> Self:
@@ -53,10 +56,14 @@ class Layers:
         heads = count("num_attention_heads", 1)
         width = count("head_dim", hidden // heads)
         key_heads = count("num_key_value_heads", heads)
+        experts = max(count(name, 1) for name in _EXPERTS)
+        quantised = facts.get("quantization_config")
         return cls(
             num=count("num_hidden_layers"),
             hidden=hidden,
-            intermediate=count("intermediate_size", 4 * hidden),
+            intermediate=count("moe_intermediate_size", count("intermediate_size", 4 * hidden))
+            if experts > 1
+            else count("intermediate_size", 4 * hidden),
             queries=heads * width,
             keys=key_heads * width,
             key_heads=key_heads,
@@ -64,22 +71,26 @@ class Layers:
             vocabulary=count("vocab_size"),
             is_tied=facts.get("tie_word_embeddings") is True,
             is_gated=facts.get("model_type") not in _ENCODERS,
+            experts=experts,
+            bits=_bits(quantised) if isinstance(quantised, Mapping) else 0,
         )
 
     @property
     def tensors(self) -> Tensors:
         """Return the matrices of a model of Llama's or BERT's kind, without norms and biases (below 0.1 %)."""
         hidden, inner = self.hidden, self.intermediate
-        layer = {
+        attention = {
             "q_proj": (self.queries, hidden),
             "k_proj": (self.keys, hidden),
             "v_proj": (self.keys, hidden),
             "o_proj": (hidden, self.queries),
-            "up_proj": (inner, hidden),
-            "down_proj": (hidden, inner),
         }
+        mlp = {"up_proj": (inner, hidden), "down_proj": (hidden, inner)}
         if self.is_gated:
-            layer["gate_proj"] = (inner, hidden)
+            mlp["gate_proj"] = (inner, hidden)
+        if self.experts > 1:
+            mlp = {name: (self.experts, *shape) for name, shape in mlp.items()}
+        layer = attention | mlp
         found = {f"layers.{number}.{name}": shape for number in range(self.num) for name, shape in layer.items()}
         ends = ("embed_tokens",) if self.is_tied else ("embed_tokens", "lm_head")
         return found | {name: (self.vocabulary, hidden) for name in ends}
@@ -91,6 +102,7 @@ class ModelSize:
 
     tensors: Tensors
     layers: Layers
+    file_bytes: int = 0  # of the weight files; 0: there are none
 
     @cached_property
     def parameters(self) -> int:
@@ -101,6 +113,12 @@ class ModelSize:
     def largest(self) -> int:
         """Return the number of parameters of the largest tensor: the embedding or the output head, as a rule."""
         return max(math.prod(shape) for shape in self.tensors.values())
+
+    def weight_bytes(self, dtype: str) -> float:
+        """Return the bytes of the weights where they are served: those of the files if they are quantised."""
+        if not self.layers.bits:
+            return self.parameters * BYTES[dtype]
+        return self.file_bytes or self.parameters * self.layers.bits / 8
 
     def adapters(self, rank: int, targets: tuple[str, ...] | None) -> int:
         """Count the parameters of LoRA's two factors on the target layers; None: on every matrix but the embeddings."""
@@ -124,7 +142,9 @@ def model_size(model: str, *, key: str) -> ModelSize | None:
     if facts is None and tensors is None:
         return None
     layers = Layers.of(facts or {})
-    return ModelSize(layers.tensors if tensors is None else tensors, layers)
+    if tensors is None:
+        return ModelSize(layers.tensors, layers)
+    return ModelSize(tensors, layers, sum(file.stat().st_size for file in _weight_files(model)))
 
 
 def num_parameters(model: str) -> int | None:
@@ -135,8 +155,18 @@ def num_parameters(model: str) -> int | None:
 
 def local_tensors(model: str) -> Tensors | None:
     """Return the shapes of a local folder's tensors, from safetensors headers; None where it has no such files."""
-    files = sorted(Path(model).glob("*.safetensors"))
+    files = _weight_files(model)
     return {name: shape for file in files for name, shape in _header(file).items()} if files else None
+
+
+def _weight_files(model: str) -> list[Path]:
+    return sorted(Path(model).glob("*.safetensors"))
+
+
+def _bits(quantised: Mapping[str, object]) -> int:
+    """Return the bits of a quantised weight: as the config says, or 8 (fp8 says nothing)."""
+    bits = quantised.get("bits", quantised.get("weight_bits"))
+    return bits if isinstance(bits, int) else 4 if quantised.get("load_in_4bit") else 8
 
 
 def _header(file: Path) -> Tensors:

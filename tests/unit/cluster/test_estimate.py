@@ -220,3 +220,31 @@ def test_a_checkpoint_of_8b_and_the_disk_that_a_run_needs(tmp_path: Path) -> Non
     never = disk_need(config(model))
     assert never is not None
     assert never.num_checkpoints == 1
+
+
+def test_experts_and_quantised_weights_are_counted(tmp_path: Path) -> None:
+    """Qwen3-30B-A3B: 48 layers of 128 experts of 3 x 2048 x 768, and attention: 30.5e9. Four bits are half a byte."""
+    facts = {
+        "model_type": "qwen3_moe",
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "moe_intermediate_size": 768,
+        "num_experts": 128,
+        "num_hidden_layers": 48,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+        "head_dim": 128,
+        "vocab_size": 151936,
+        "tie_word_embeddings": False,
+    }
+    whole = model_size(published_model(tmp_path / "whole", facts), key="pivot.model")
+    assert whole is not None
+    assert whole.parameters == pytest.approx(30.5e9, rel=0.01)
+    assert whole.weight_bytes("bfloat16") == 2 * whole.parameters
+    awq = model_size(published_model(tmp_path / "awq", facts | {"quantization_config": {"bits": 4}}), key="pivot.model")
+    fp8 = facts | {"quantization_config": {"quant_method": "fp8"}}
+    assert awq is not None
+    assert awq.weight_bytes("bfloat16") == whole.parameters / 2
+    half = model_size(published_model(tmp_path / "fp8", fp8), key="pivot.model")
+    assert half is not None
+    assert half.weight_bytes("bfloat16") == whole.parameters
