@@ -56,14 +56,13 @@ class Layers:
         heads = count("num_attention_heads", 1)
         width = count("head_dim", hidden // heads)
         key_heads = count("num_key_value_heads", heads)
+        inner = count("intermediate_size", 4 * hidden)
         experts = max(count(name, 1) for name in _EXPERTS)
         quantised = facts.get("quantization_config")
         return cls(
             num=count("num_hidden_layers"),
             hidden=hidden,
-            intermediate=count("moe_intermediate_size", count("intermediate_size", 4 * hidden))
-            if experts > 1
-            else count("intermediate_size", 4 * hidden),
+            intermediate=count("moe_intermediate_size" if experts > 1 else "intermediate_size", inner),
             queries=heads * width,
             keys=key_heads * width,
             key_heads=key_heads,
@@ -141,7 +140,8 @@ def model_size(model: str, *, key: str) -> ModelSize | None:
     tensors = local_tensors(model)
     if facts is None and tensors is None:
         return None
-    layers = Layers.of(facts or {})
+    text = (facts or {}).get("text_config")  # of a model that also reads images
+    layers = Layers.of({**(facts or {}), **text} if isinstance(text, Mapping) else facts or {})
     if tensors is None:
         return ModelSize(layers.tensors, layers)
     return ModelSize(tensors, layers, sum(file.stat().st_size for file in _weight_files(model)))
