@@ -16,6 +16,7 @@ from actors.generation.process import prepare_process
 from actors.generation.requests import check_answer_request, check_request
 from actors.generation.step_loop import Outcome, Request, StepLoop
 from actors.generation.thinking import ThinkingReader, Tokenizer
+from actors.remote.freed_memory import give_back_freed_memory
 from actors.remote.progress import Progress
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_sync.receiver import WeightUpdates
@@ -163,6 +164,7 @@ class VllmDecoder:
         self._num_updates = 0  # finished
         self._samples: dict[str, _Sample] = {}  # that vLLM has and has not finished, in the order of arrival
         self._too_long: list[str] = []  # ids of samples that vLLM does not get
+        give_back_freed_memory()  # on a CPU vLLM packs every weight anew and frees the one that was loaded
 
     @property
     def version(self) -> int | None:
@@ -194,6 +196,7 @@ class VllmDecoder:
         self.abort(list(waiting))
         for sample_id, sample in waiting.items():
             self.add(sample_id, sample.request, index=sample.index)
+        give_back_freed_memory()
 
     def add(self, sample_id: str, request: Request, *, index: int) -> None:
         """Give vLLM one sample: the request's seed or prompt with this index.

@@ -20,6 +20,7 @@ from actors.learning.policy_loss import LossSettings
 from actors.learning.process_group import join, largest, largest_of, leave, summed
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from actors.learning.rows import NOTHING, CriticLosses, PolicyLosses, by_sequence, measured
+from actors.remote.freed_memory import give_back_freed_memory
 from contracts.batches import PackedRow, StepResult, TokenMeasures
 from contracts.errors import CheckpointFailed
 
@@ -70,6 +71,7 @@ class LearnerRank:
             trust_remote_code=setup.policy.trust_remote_code,
         )
         torch.manual_seed(setup.seed + place.rank)  # from here on each rank draws its own dropout
+        give_back_freed_memory()
 
     def measure(self, rows: Sequence[PackedRow]) -> list[tuple[int, TokenMeasures]]:
         """Return the measures of policy, reference and critic for each sequence in this rank's rows, with its id.
@@ -163,7 +165,9 @@ class LearnerRank:
 
     def saved(self) -> WrittenFiles:
         """Wait until this rank's files are on the disk or have failed; may be called from another thread."""
-        return self._files.written()
+        written = self._files.written()
+        give_back_freed_memory()  # the copy of the policy
+        return written
 
     def load(self, folder: Path) -> None:
         """Load the state that `save` wrote, with the same number of ranks or another.
