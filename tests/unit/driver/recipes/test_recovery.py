@@ -39,11 +39,13 @@ class RunParts:
     is_asked_to_stop: bool = False  # when the learner is lost
     load_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
     push_fails: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
+    settles: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.loop = Loop(
             learner=Learner(parts=self),
+            checkpointer=Checkpointer(parts=self),
             recorder=FakeRecorder(),
             settings=settings(GrpoConfig(steps=20)),
             position=STOOD,
@@ -80,6 +82,23 @@ class RunParts:
                 raise failure
 
         run(self.recovery.train(recipe))
+
+
+@dataclass(kw_only=True)
+class Checkpointer:
+    """Have nothing to write, or fail as the test says each time the run waits for a checkpoint."""
+
+    parts: RunParts
+
+    async def after_step(self, position: RunPosition) -> None:
+        raise AssertionError("no step is made here")
+
+    async def settle(self) -> None:
+        for failure in self.parts.settles:
+            self.parts.calls.append("settled")
+            if failure is not None:
+                raise failure
+            return
 
 
 @dataclass(kw_only=True)
@@ -163,6 +182,23 @@ def test_everything_is_restored_before_the_recipe_goes_on_and_the_weights_get_a_
     assert parts.loop.position == RunPosition(step=10, policy_version=15, optimizer_steps=18, skipped_in_a_row=1)
     assert parts.loop.last_version == 15
     assert parts.loop.is_between_steps
+
+
+@pytest.mark.parametrize("failure", [None, LOST])
+def test_a_checkpoint_that_is_being_written_is_finished_or_given_up_before_the_last_one_is_looked_for(
+    failure: Exception | None,
+) -> None:
+    parts = RunParts([LOST, None], settles=iter([failure]))
+    parts.train()
+    found = [call for call in parts.calls if not call.startswith(("said", "learner"))]
+    assert found == ["recipe after step 14", "settled", *BACK, "recipe after step 10"]
+
+
+def test_a_learner_that_is_lost_while_it_writes_the_last_checkpoint_is_restarted() -> None:
+    parts = RunParts([None, None], settles=iter([LOST, LOST, None]))
+    parts.train()
+    found = [call for call in parts.calls if not call.startswith(("said", "learner"))]
+    assert found == ["recipe after step 14", "settled", "settled", *BACK, "recipe after step 10", "settled"]
 
 
 def test_before_the_first_checkpoint_it_starts_at_the_first_step_with_the_first_weights() -> None:
