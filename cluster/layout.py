@@ -119,9 +119,8 @@ def training_roles(config: Config) -> tuple[Role, ...]:
     """
     if not isinstance(config.algorithm, SftConfig):
         return ROLES
-    evaluates = config.evaluation.before or config.evaluation.after
     asks_pivot = config.algorithm.sft_target == "pivot"
-    absent = {"scorer"} | (set() if evaluates else {"policy"}) | (set() if asks_pivot else {"pivot"})
+    absent = {"scorer"} | (set() if config.evaluation.is_wanted else {"policy"}) | (set() if asks_pivot else {"pivot"})
     return tuple(role for role in ROLES if role not in absent)
 
 

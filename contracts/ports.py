@@ -25,7 +25,7 @@ class AnswerLikelihood(Protocol):
     """Compute how probable an answer is to the policy at its current version."""
 
     async def answer_probabilities(self, request: AnswerProbabilityRequest) -> tuple[float, ...]:
-        """Return [N] the mean probability of the answer's tokens after each prompt, in [0, 1].
+        """Return [N] how probable the answer is after each prompt, by the request's measure.
 
         It is NaN where prompt and answer do not fit into the model's context. The weights are those of the time of the
         call: before the next push they are the ones that sampled the responses.

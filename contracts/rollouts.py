@@ -147,11 +147,16 @@ class ParallelSolution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerProbabilityRequest:
-    """Ask for the probability of one answer after several reasonings."""
+    """Ask for the probability of one answer after several reasonings.
+
+    "mean_probability" is the mean over the answer's tokens, in [0, 1]; "log_likelihood" the sum of their
+    log-probabilities, in nats.
+    """
 
     request_id: str
     prompts: tuple[tuple[int, ...], ...]  # [N][P] for each response: prompt, reasoning and closing phrase
     answer_token_ids: tuple[int, ...]  # [A] the same answer after each prompt
+    measure: Literal["mean_probability", "log_likelihood"] = "mean_probability"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,8 @@ DEFAULT_CONFIG = ROOT / "configs" / "quickstart.toml"
 DEFAULT_COMMAND = "train"
 COMMANDS = {
     "train": "train a policy and evaluate it before and after (the default)",
-    "evaluate": "measure a model on problems with known answers, language by language",
+    "evaluate": "measure models on tasks or on problems with known answers, language by language",
+    "compare": "compare evaluated runs over the same items, with paired bootstrap intervals",
     "audit": "measure the reward itself: faithful solutions against ways to cheat, language by language",
     "calibrate": "measure what faithful solutions earn in each language, so that the encoder favours no language",
     "references": "fill the reference cache before runs: asks the pivot for every item that is not in it",
@@ -32,8 +33,8 @@ COMMANDS = {
     "verify": "prove from a run folder what became of every group, and that rewards and files are right",
     "plan": "print what a config would start: actors, devices, memory, batch sizes; starts nothing",
 }
-OF_A_FOLDER = ("report", "verify")
-"""Commands whose argument is a run folder, not a config."""
+OF_A_FOLDER = ("report", "verify", "compare")
+"""Commands whose arguments are run folders, not a config."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,15 +76,17 @@ def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
     command = first if first in COMMANDS else DEFAULT_COMMAND
     if first in COMMANDS:
         words.remove(first)
-    arguments = _parser(command).parse_args(words)
+    arguments = _parser(command).parse_intermixed_args(words)
     if command in OF_A_FOLDER:
         return command, arguments
-    configs = [word for word in arguments.words if "=" not in word]
-    for word in configs:
-        if not word.endswith(".toml"):
-            raise BadInput(_unknown_word(word), key=word)
+    plain = [word for word in arguments.words if "=" not in word]
+    configs = [word for word in plain if word.endswith(".toml")]
+    arguments.models = [word for word in plain if word not in configs]
+    if arguments.models and command != "evaluate":
+        raise BadInput(_unknown_word(arguments.models[0]), key=arguments.models[0])
     if len(configs) > 1:
         raise BadInput(f"one config at a time, got {', '.join(configs)}", key=configs[1])
+    arguments.has_config = bool(configs)
     arguments.config = _config_path(configs[0]) if configs else DEFAULT_CONFIG
     arguments.overrides = [word for word in arguments.words if "=" in word]
     return command, arguments
@@ -129,15 +132,31 @@ class _Parser(argparse.ArgumentParser):
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"python driver/run.py {command}", description=COMMANDS[command])
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object, last on stdout")
-    if command in OF_A_FOLDER:
+    if command == "compare":
+        parser.add_argument("folders", nargs="+", metavar="RUN", help="a run folder, or one that `evaluate` wrote")
+        parser.add_argument("--out", help="folder for the comparison (default: comparison/ in the first folder)")
+    elif command in OF_A_FOLDER:
         parser.add_argument("folder", help="a run folder, e.g. runs/quickstart-20260101-120000")
         if command == "verify":
             parser.add_argument("--shards", action="store_true", help="read every byte of checkpoints and export")
     else:
+        models = "MODEL_OR_RUN | " if command == "evaluate" else ""
         parser.add_argument(
             "words",
             nargs="*",
-            metavar="CONFIG.toml | section.key=value",
-            help="a config (default: configs/quickstart.toml) and overrides, e.g. algorithm.steps=3",
+            metavar=f"{models}CONFIG.toml | section.key=value",
+            help=("models, run folders, " if models else "")
+            + "a config (default: configs/quickstart.toml) and overrides, e.g. algorithm.steps=3",
+        )
+    if command == "evaluate":
+        parser.add_argument("--tasks", help="names of tasks, e.g. mgsm-rev2,xcopa (docs/evaluation.md)")
+        parser.add_argument("--languages", help='codes of languages, e.g. en,sw, or "all"')
+        parser.add_argument("--items", type=int, help="items of each language and level, the first ones")
+        parser.add_argument(
+            "--data",
+            action="append",
+            default=[],
+            metavar="[TASK=]FOLDER",
+            help="a folder with a folder for each task, or the folder of one task; may be repeated",
         )
     return parser

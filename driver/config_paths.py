@@ -53,7 +53,13 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
         "data": _with_path(config.data).model_copy(
             update={"language_files": tuple(str(absolute(file)) for file in config.data.language_files)}
         ),
-        "evaluation": _with_path(config.evaluation),
+        "evaluation": _with_path(config.evaluation).model_copy(
+            update={
+                "tasks": tuple(str(absolute(task)) if "." in task else task for task in config.evaluation.tasks),
+                "data_folder": _path(config.evaluation.data_folder),
+                "paths": {task: str(absolute(path)) for task, path in config.evaluation.paths.items()},
+            }
+        ),
         "reward": _with_reward_paths(config.reward),
         "audit": config.audit.model_copy(
             update={

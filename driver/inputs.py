@@ -25,6 +25,7 @@ from contracts.user_files import read_user_json
 from driver.calibration import check_calibration
 from driver.custom_reward import load_source
 from driver.evaluation.inputs import EvaluationInputs, prepare_evaluation
+from driver.evaluation.plan import EvaluationPlan
 from driver.problems.curriculum import Curriculum
 from driver.problems.engine_prompts import check_context, engine_prompter
 from driver.problems.model_weights import check_weights, tensor_names
@@ -73,11 +74,11 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
     languages = config.data.languages
     is_imitating = isinstance(config.algorithm, SftConfig)
     asks_pivot = not isinstance(config.algorithm, SftConfig) or config.algorithm.sft_target == "pivot"
-    if config.evaluation.before or config.evaluation.after:
+    if config.evaluation.is_wanted:
         evaluation = prepare_evaluation(config)
     else:
         prompter, pad_token_id = engine_prompter(config, "policy")
-        evaluation = EvaluationInputs(prompter=prompter, problems=(), pad_token_id=pad_token_id)
+        evaluation = EvaluationInputs(prompter=prompter, plan=EvaluationPlan(tasks=()), pad_token_id=pad_token_id)
     if asks_pivot and config.pivot.cache_folder is not None:
         check_folder(config.pivot.cache_folder)
     pivot_prompter = engine_prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks

@@ -1,13 +1,13 @@
 """Write languages and numbers as people read them: in tables, in report.html and in the model card."""
 
-from languages.facts import LANGUAGES
+from driver.language_names import language_title
 
 NOT_MEASURED = "\N{EN DASH}"
 
 
 def language_name(code: str) -> str:
     """Return the English name of a language; a code that the project does not know stays a code."""
-    return LANGUAGES[code].name if code in LANGUAGES else code
+    return language_title(code)
 
 
 def percent(share: float | None) -> str:

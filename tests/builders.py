@@ -23,7 +23,7 @@ from contracts.rollouts import (
     ScoreRequest,
     Unscored,
 )
-from driver.evaluation.measure import Example, LanguageResult
+from driver.evaluation.results import Example, LanguageResult
 from driver.tracking.console import Console
 from rewards.reading import Reading, read_group
 

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from actors.generation.outputs import FinishedRequest, read_answer_probability, read_rollout
+from actors.generation.outputs import (
+    FinishedRequest,
+    read_answer_likelihood,
+    read_answer_probability,
+    read_rollout,
+)
 from actors.generation.process import prepare_process
 from actors.generation.requests import check_answer_request, check_request
 from actors.generation.step_loop import Outcome, Request, StepLoop
@@ -70,7 +75,7 @@ class GenerationEngine:
         return self._loop.submit(requests)
 
     def answer_probabilities(self, request: AnswerProbabilityRequest) -> "Future[tuple[float, ...]]":
-        """Return the mean probability of the answer's tokens after each prompt [N], in [0, 1], with the served weights.
+        """Return how probable the answer is after each prompt [N], by the request's measure, with the served weights.
 
         It is taken at temperature 1, whatever temperature samples are drawn at. It is NaN if prompt and answer together
         are too long for max_model_len. Raises as `submit`.
@@ -216,7 +221,8 @@ class VllmDecoder:
                 if len(prompt) >= self._max_model_len:  # vLLM always draws one more token
                     self._too_long.append(sample_id)
                     return
-                read = partial(read_answer_probability, num_tokens=len(request.answer_token_ids))
+                reader = read_answer_likelihood if request.measure == "log_likelihood" else read_answer_probability
+                read = partial(reader, num_tokens=len(request.answer_token_ids))
                 vllm_id = self._give(sample_id, prompt, _answer_params())
         except VLLMValidationError as failure:  # not a ValueError
             raise ValueError(f"request {request.request_id}: vLLM refuses it: {failure}") from failure

@@ -89,8 +89,21 @@ def read_answer_probability(output: FinishedRequest, *, num_tokens: int) -> floa
     Raises:
         ValueError: a log-probability is missing or not a number.
     """
-    logprobs = _logprobs_of(output.prompt_token_ids or [], output.prompt_logprobs, skip=-num_tokens)
+    logprobs = _answer_logprobs(output, num_tokens)
     return sum(math.exp(logprob) for logprob in logprobs) / num_tokens
+
+
+def read_answer_likelihood(output: FinishedRequest, *, num_tokens: int) -> float:
+    """Return the log-likelihood of the prompt's last `num_tokens` tokens, sum_t log p(a_t | prompt, a_<t), in nats.
+
+    Raises:
+        ValueError: a log-probability is missing or not a number.
+    """
+    return math.fsum(_answer_logprobs(output, num_tokens))
+
+
+def _answer_logprobs(output: FinishedRequest, num_tokens: int) -> tuple[float, ...]:
+    return _logprobs_of(output.prompt_token_ids or [], output.prompt_logprobs, skip=-num_tokens)
 
 
 def _logprobs_of(token_ids: Sequence[int], flat: object, *, skip: int = 0) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from contracts.config.section import Auto, Choice, MayChange, Section
+from contracts.config.section import Auto, Choice, MayChange, Off, Section
 from contracts.errors import BadInput
 from contracts.paths import absolute
 from languages.facts import read_own_languages
@@ -15,7 +15,6 @@ from languages.files import LanguageFileError
 from languages.language import Language
 
 Level: TypeAlias = Annotated[int, Field(ge=1, le=4)]
-TaskName: TypeAlias = Literal["numbers"]
 Languages: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -157,21 +156,56 @@ DataConfig: TypeAlias = Annotated[BuiltinData | FileData | HubData | MgsmData, C
 
 
 class EvaluationData(Section):
-    """The problems with known answers that the policy is measured on."""
+    """What the policy is measured on: tasks by name, or the problems of one source."""
 
-    task: TaskName = "numbers"
-    """How a response is graded. "numbers": its final answer, or else its last number, is compared with the problem's
-    `answer`, which must be a number."""
-    languages: Languages | Auto = "auto"
-    """Languages to evaluate in. "auto" is English and `data.languages`."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to measure, such as ["mgsm-rev2", "xcopa"] (evaluation.md); "xcopa:generate" names the method too, and a
+    .toml file is a task of your own. Empty: the problems of `source`, whose answers must be numbers."""
+    data_folder: str | None = None
+    """Folder with a folder for each task, e.g. `mgsm-rev2/`. Left out: tasks come from the Hugging Face hub."""
+    paths: Mapping[str, str] = Field(default_factory=dict)
+    """Folder of single tasks, by name. It goes before `data_folder`."""
+    languages: Languages | Auto | Literal["all"] = "auto"
+    """Languages to evaluate in. "auto" is English and `data.languages`; of a task, those that it has. "all" is every
+    language of a task that is in its folder."""
     num_items: int = Field(default=50, ge=1)
     """Items for each language, the first of the source."""
+    max_items: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
+    """Items of a task for each language and level, the first ones."""
     max_response_tokens: Annotated[int, Field(ge=1)] | Auto = "auto"
     """A longer response is cut off here, in tokens. "auto" is `policy.max_response_tokens`."""
+    thinking_tokens: Annotated[int, Field(ge=1)] | Literal["free"] = "free"
+    """Budget of a model that thinks before it answers, in tokens: thinking that is longer is closed, and the answer
+    has `max_response_tokens` of its own. "free": thinking counts as part of the response."""
+    shots: int = Field(default=0, ge=0)
+    """Worked examples before a task's question, the first of the set's own."""
+    shots_too_long: Literal["refuse", "fewer"] = "refuse"
+    """What to do where worked examples don't fit into `policy.max_model_len`: refuse, or leave the last ones out."""
+    samples: int = Field(default=1, ge=1)
+    """Responses to each item. Several give their mean, pass@k and majority@k, and need a temperature."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Sampling temperature of the evaluation; 0 is greedy."""
     before: MayChange[bool] = True
     """Evaluate before the first step."""
     after: MayChange[bool] = True
     """Evaluate after the last step."""
+    every_steps: MayChange[Annotated[int, Field(ge=1)] | Off] = "off"
+    """Evaluate each time so many steps are done, while training goes on."""
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.samples > 1 and self.temperature == 0:
+            raise BadInput(
+                f"evaluation.samples is {self.samples}, and at evaluation.temperature 0 they are all the same; raise "
+                "the temperature, or ask for one sample",
+                key="evaluation.samples",
+            )
+        return self
+
+    @property
+    def is_wanted(self) -> bool:
+        """Return whether a run evaluates at any time."""
+        return self.before or self.after or self.every_steps != "off"
 
 
 class BuiltinEvaluation(EvaluationData, BuiltinSource):

@@ -33,6 +33,7 @@ REPLACED: Mapping[str, Replaced] = {
     "critic.value_clip": Replaced('write "off"', value=0),
     "data.shares": Replaced('write "equal"', value=[]),
     "evaluation.languages": Replaced('write "auto"', value=[]),
+    "evaluation.task": Replaced(_LEAVE_OUT),
     "evaluation.max_response_tokens": Replaced('write "auto"', value=0),
     "export.hub_repo": Replaced(_LEAVE_OUT, value=""),
     "learner.lora.rank": Replaced("leave [learner.lora] out", value=0),

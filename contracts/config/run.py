@@ -97,6 +97,11 @@ class Config(Section):
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
         self._check_batch()
+        if self.evaluation.languages == "all" and not self.evaluation.tasks:
+            raise BadInput(
+                'evaluation.languages "all" is for evaluation.tasks; name the languages of the source',
+                key="evaluation.languages",
+            )
         self._check_workers()
         self._check_shared_gpus()
         for name, engine in (("policy", self.policy), ("pivot", self.pivot)):
@@ -183,9 +188,17 @@ class Config(Section):
 
     @property
     def evaluation_languages(self) -> tuple[str, ...]:
-        """Return the languages of the evaluation. "auto" has English first, to show the gap."""
+        """Return the languages of the evaluation. "auto" has English first, to show the gap.
+
+        Tasks may have further languages, which no language file describes: they are not among these.
+        """
         languages = self.evaluation.languages
-        return tuple(dict.fromkeys(("en", *self.data.languages))) if languages == "auto" else languages
+        if languages == "auto" or languages == "all":
+            return tuple(dict.fromkeys(("en", *self.data.languages)))
+        own = {language.code for language in self.data.own_languages}
+        if self.evaluation.tasks:
+            return tuple(code for code in languages if code in builtin_languages() or code in own)
+        return languages
 
     @property
     def evaluation_max_tokens(self) -> int:

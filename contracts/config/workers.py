@@ -110,7 +110,7 @@ class PolicyConfig(EngineConfig):
     """A longer response is cut off here, in tokens."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature while training. top-p and top-k are always off, so that log-probabilities are those of the
-    whole distribution. Evaluation is greedy."""
+    whole distribution. An evaluation has a temperature of its own."""
 
     @property
     def most_workers(self) -> int:

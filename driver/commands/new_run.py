@@ -93,8 +93,16 @@ def new_run(
     *,
     role: Role,
     change: Callable[[Config], Config] = lambda config: config,
+    continues: str = "",
 ) -> Iterator[NewRun]:
     """Load the config, changed by `change`, and give the command its console. Nothing is started or written yet.
+
+    Args:
+        arguments: of the command line.
+        command: the name of the command, with which the name of its folder begins.
+        role: the only one whose actors are started.
+        change: changes the config as it was loaded.
+        continues: name of the file or folder by which a folder is known that the command can go on with.
 
     Raises:
         BadInput: the config is wrong, or its run folder can't be created or holds a run already.
@@ -102,7 +110,7 @@ def new_run(
     started = time.monotonic()
     config = change(with_absolute_paths(load_config(arguments.config, arguments.overrides), models=(role,)))
     config = with_first_start(config, loaded_models(config, (role,)))
-    path = check_new(config, config.run.name or f"{command}-{run_name(config, arguments.config)}")
+    path = check_new(config, config.run.name or f"{command}-{run_name(config, arguments.config)}", continues=continues)
     terminal = Terminal(stderr=arguments.json)
     with Console(terminal) as console:
         yield NewRun(config=config, path=path, role=role, terminal=terminal, console=console, started=started)

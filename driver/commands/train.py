@@ -28,7 +28,7 @@ from driver.commands.assembly import RunOutputs, RunParts, assemble_run, calibra
 from driver.commands.ending import Ending, end_run
 from driver.commands.new_run import print_licence_notes, print_template_notes
 from driver.config_paths import loaded_models, with_absolute_paths
-from driver.evaluation.measure import Moment, read_evaluations, record_evaluation
+from driver.evaluation.results import Moment, read_evaluations, record_evaluation
 from driver.evaluation.run import evaluate_policy
 from driver.export.folder import EXPORT, export_to
 from driver.export.hub import check_hub, upload
@@ -285,7 +285,9 @@ async def _end(
 async def _evaluate(
     moment: Moment, config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, console: Console
 ) -> None:
-    result = await evaluate_policy(config, inputs.evaluation, team.policy, console)
+    place = folder.evaluations / moment
+    place.with_name(f"{moment}.jsonl").unlink(missing_ok=True)  # an earlier start's weights may have been others
+    result = await evaluate_policy(config, inputs.evaluation, team.policy, console, place=place)
     record_evaluation(folder.evaluation, moment, result)
 
 

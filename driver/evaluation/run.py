@@ -1,47 +1,95 @@
-"""Evaluate a policy with the settings of a config."""
+"""Evaluate a policy with the settings of a config: draw, judge, summarise, and keep every response."""
 
-from contracts.config.data import BuiltinEvaluation, HubEvaluation
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
 from contracts.config.run import Config
-from contracts.ports import Console, Generator
+from contracts.ports import Console
+from driver.evaluation.answered import Journal
+from driver.evaluation.drawing import MIN_IN_FLIGHT, Policy, Sampling, ThinkingBudget, draw
 from driver.evaluation.inputs import EvaluationInputs
-from driver.evaluation.measure import EvaluationResult, EvaluationSettings, evaluate
-from driver.evaluation.tasks.registry import TASKS
+from driver.evaluation.judging import JudgedRow, judge, write_rows
+from driver.evaluation.plan import EvaluationPlan
+from driver.evaluation.results import EvaluationResult
+from driver.evaluation.summarise import summarise_task
+from driver.language_names import has_file
+from driver.problems.prompts import Prompter
 from rewards.gates.identify import LanguageIdentifier
 
 
 async def evaluate_policy(
-    config: Config, inputs: EvaluationInputs, policy: Generator, console: Console
+    config: Config, inputs: EvaluationInputs, policy: Policy, console: Console, *, place: Path
 ) -> EvaluationResult:
-    """Measure greedy answers to the evaluation set, by language."""
-    identifier = LanguageIdentifier(config.evaluation_languages)
-    settings = EvaluationSettings(
-        task=TASKS[config.evaluation.task],
-        max_tokens=config.evaluation_max_tokens,
-        measured_on=measured_on(config, inputs),
-    )
-    with console.phase("evaluating", total=len(inputs.problems)) as done:
-        return await evaluate(
-            policy,
-            inputs.problems,
-            prompter=inputs.prompter.prompt_token_ids,
-            language_is=identifier.is_in,
-            settings=settings,
-            on_progress=done,
+    """Measure the policy on the plan's items, and return the result of its first task with those of the others.
+
+    Args:
+        config: of the run.
+        inputs: the plan, with the policy's prompts.
+        policy: the engines.
+        console: shows progress.
+        place: path without ending: the journal is `<place>.jsonl` while items are asked, and all responses are in
+            `<place>.parquet` afterwards.
+
+    Raises:
+        BadInput: the journal belongs to another evaluation.
+        RunFailed: the engines failed.
+    """
+    plan, file = inputs.plan, place.with_name(f"{place.name}.jsonl")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal(file, digest=plan.digest)
+    try:
+        with console.phase("evaluating", total=plan.num_items) as done:
+            await draw(policy, plan, journal, _sampling(config, inputs.prompter), on_progress=done)
+    finally:
+        journal.close()
+    with console.phase("judging the responses", total=plan.num_items) as done:
+        rows = judge_all(plan, journal, on_progress=done)
+        write_rows(place.with_name(f"{place.name}.parquet"), rows)
+        result = summarise(config, plan, rows)
+    file.unlink()
+    return result
+
+
+def judge_all(plan: EvaluationPlan, journal: Journal, *, on_progress: Callable[[int], None]) -> list[JudgedRow]:
+    """Return the judged rows of all items, in the plan's order."""
+    identifier = LanguageIdentifier([code for code in plan.languages if has_file(code)])
+    rows: list[JudgedRow] = []
+    for number, item in enumerate((item for task in plan.tasks for item in task.items), start=1):
+        rows += judge(item, journal.answered[item.key], identifier.is_in)
+        on_progress(number)
+    return rows
+
+
+def summarise(config: Config, plan: EvaluationPlan, rows: Sequence[JudgedRow]) -> EvaluationResult:
+    """Return the numbers of the first task, with those of the others in `more`."""
+    results = [
+        summarise_task(
+            [row for row in rows if row.task == task.name],
+            trained=config.data.languages,
+            weights=task.level_weights,
+            measured_on=task.measured_on,
         )
+        for task in plan.tasks
+    ]
+    return replace(results[0], more=tuple(results[1:]))
 
 
-def measured_on(config: Config, inputs: EvaluationInputs) -> dict[str, str]:
-    """Return what two evaluations must share to be comparable, the prompts and how answers are cut out included."""
-    evaluation = config.evaluation
-    return {
-        "task": evaluation.task,
-        "source": evaluation.source,
-        "path": "" if isinstance(evaluation, BuiltinEvaluation) else evaluation.path,
-        "split": evaluation.split if isinstance(evaluation, BuiltinEvaluation | HubEvaluation) else "",
-        "num_items": str(evaluation.num_items),
-        "num_exemplars": str(config.prompt.num_exemplars),
-        "closing": config.prompt.closing,
-        "prompts": inputs.prompts_digest(),
-        "thinking_markers": " ".join(marker for pair in config.policy.thinking_markers for marker in pair),
-        "model": config.policy.model,
-    }
+def _sampling(config: Config, prompter: Prompter) -> Sampling:
+    evaluation, policy = config.evaluation, config.policy
+    at_once = MIN_IN_FLIGHT if policy.max_num_seqs == "auto" else policy.max_num_seqs
+    engines_hold = 2 * at_once * policy.most_workers // evaluation.samples
+    budget = None
+    if evaluation.thinking_tokens != "free":
+        budget = ThinkingBudget(
+            max_tokens=evaluation.thinking_tokens,
+            closing=lambda tokens: prompter.closing_of_thinking(tokens, policy.thinking_markers),
+        )
+    return Sampling(
+        max_tokens=config.evaluation_max_tokens,
+        samples=evaluation.samples,
+        temperature=evaluation.temperature,
+        seed=config.run.seed,
+        budget=budget,
+        max_in_flight=max(MIN_IN_FLIGHT // evaluation.samples, engines_hold, 1),
+    )

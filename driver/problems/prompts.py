@@ -6,7 +6,7 @@ stops there, so it could have drawn exactly these tokens.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from contracts.config.data import Exemplar, PromptConfig
 from contracts.errors import BadInput
@@ -105,6 +105,15 @@ class Prompter:
             chat.append({"role": "user", "content": wording.ask(example.question)})
             chat.append({"role": "assistant", "content": wording.solve(example)})
         return [*chat, {"role": "user", "content": wording.ask(question)}]
+
+    def closing_of_thinking(self, token_ids: Sequence[int], markers: Sequence[tuple[str, str]]) -> tuple[int, ...]:
+        """Return the tokens that close the thinking which is open at the end of `token_ids` [T].
+
+        Of the pairs of markers it is the one whose opening marker comes last; without any, the first pair.
+        """
+        text = cast("str", self._tokenizer.decode(list(token_ids), skip_special_tokens=False))
+        _, closing = max(markers, key=lambda pair: text.rfind(pair[0]))
+        return tuple(self._tokenizer.encode(f"\n{closing}\n\n", add_special_tokens=False))
 
     def check_template(self, section: str) -> None:
         """Check that the chat template of a section writes all messages of a prompt.

@@ -210,8 +210,10 @@ class HuggingFaceTable:
         return guarded(self.where(number), key=self._name, way_out="correct this row of the dataset")
 
 
-def open_huggingface(path: str, *, split: str) -> HuggingFaceTable:
+def open_huggingface(path: str, *, split: str, subset: str | None = None) -> HuggingFaceTable:
     """Open a dataset by its hub name, a local folder of data files, or a folder that `save_to_disk` wrote.
+
+    `subset` is the dataset's configuration; None: its default one.
 
     Raises:
         BadInput: no such dataset, no such split, or the library can't read it.
@@ -229,7 +231,7 @@ def open_huggingface(path: str, *, split: str) -> HuggingFaceTable:
         elif (Path(path) / split / "state.json").exists():
             loaded = datasets.load_from_disk(str(Path(path) / split))
         else:
-            loaded = datasets.load_dataset(path, split=split)
+            loaded = datasets.load_dataset(path, name=subset, split=split)
     if not isinstance(loaded, datasets.Dataset):
         raise BadInput(f"the dataset {path!r} has several splits; choose one, such as data.split=train", key="split")
     return HuggingFaceTable(loaded, name=f"{path}, split {split}")

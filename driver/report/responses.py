@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from driver.evaluation.measure import Example
+from driver.evaluation.results import Example
 from driver.report.run_record import RunRecord
 from driver.tracking.line_logs import Event
 from driver.tracking.samples_file import Cell

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from driver.evaluation.measure import PIVOT_LANGUAGE, EvaluationResult, LanguageResult, Overall, standard_error
+from driver.evaluation.results import PIVOT_LANGUAGE, EvaluationResult, LanguageResult, Overall, standard_error
 from driver.names import percent, points, signed_points
 from driver.report.run_record import RunRecord
 
@@ -71,9 +71,13 @@ class LanguageComparison:
         """Return the share of responses that are in the asked language."""
         return self._change(lambda result: result.language_consistency)
 
-    def _change(self, share: Callable[[LanguageResult], float]) -> Change:
+    def _change(self, share: Callable[[LanguageResult], float | None]) -> Change:
         before, after = (share(result) if result else None for result in (self.before, self.after))
-        errors = [standard_error(share(result), result.num_items) for result in (self.before, self.after) if result]
+        errors = [
+            standard_error(value, result.num_items)
+            for result, value in ((self.before, before), (self.after, after))
+            if result is not None and value is not None
+        ]
         return Change(before=before, after=after, error=math.hypot(*errors))
 
 
@@ -121,7 +125,11 @@ def _gap_change(before: Overall | None, after: Overall | None) -> Change:
 
 def _mean_consistency(result: EvaluationResult | None) -> float | None:
     languages = result.languages if result else ()
-    found = [language.language_consistency for language in languages if language.language != PIVOT_LANGUAGE]
+    found = [
+        language.language_consistency
+        for language in languages
+        if language.language != PIVOT_LANGUAGE and language.language_consistency is not None
+    ]
     return fmean(found) if found else None
 
 

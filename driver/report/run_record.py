@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from driver.audit.outputs.result import OUTPUTS_FILE, OutputAudit, read_outputs_audit
 from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
-from driver.evaluation.measure import EvaluationResult, read_evaluations
+from driver.evaluation.results import EvaluationResult, read_evaluations
 from driver.tracking.line_logs import Event, StepMetrics, read_events, read_metrics
 from driver.tracking.samples_file import Cell, find_samples, read_samples
 

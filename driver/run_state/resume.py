@@ -20,6 +20,7 @@ from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.files import make_folder, write_whole
 from contracts.user_files import read_user_json
+from driver.evaluation.results import step_of
 from driver.run_state.checkpoints import WITHOUT_RECORD, FoundCheckpoint, find_checkpoint, set_aside_later
 from driver.run_state.lost_checkpoints import checkpoints_there, refuse_lost_checkpoints
 from driver.run_state.model_fingerprints import run_fingerprints
@@ -334,7 +335,7 @@ def _cut_back(folder: RunFolder, opened: OpenedRun, *, changed: Iterable[str]) -
     set_aside_later(folder.checkpoints, opened.step, covered=opened.covered)
     folder.summary.unlink(missing_ok=True)
     damaged = cut_record(folder, after_step=opened.step)
-    _cut_evaluations(folder.evaluation, keeps_before=opened.step > 0)
+    _cut_evaluations(folder.evaluation, after_step=opened.step)
     events = EventLog(folder.events)
     for event in damaged:
         events.append(event)
@@ -343,8 +344,8 @@ def _cut_back(folder: RunFolder, opened: OpenedRun, *, changed: Iterable[str]) -
     events.close()
 
 
-def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:
-    """Remove the evaluation after training, as the policy learns on; keep the one before training if `keeps_before`.
+def _cut_evaluations(path: Path, *, after_step: int) -> None:
+    """Remove the evaluations after a step, as the policy learns on; the one before training goes with the first step.
 
     A damaged file is renamed: what it held can't be measured again.
     """
@@ -353,7 +354,11 @@ def _cut_evaluations(path: Path, *, keeps_before: bool) -> None:
     if not _json_object(path):
         path.rename(path.with_name(f"{path.name}{DAMAGED}"))
         return
-    kept = {moment: result for moment, result in _json_object(path).items() if moment == "before" and keeps_before}
+    kept = {
+        moment: result
+        for moment, result in _json_object(path).items()
+        if after_step > 0 and step_of(moment) <= after_step
+    }
     if not kept:
         path.unlink()
         return

@@ -18,6 +18,7 @@ from contracts.config.load import dump_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.files import WRITING, make_folder, sync_file, sync_folder, write_whole
+from driver.evaluation.results import EVALUATIONS, RESPONSES
 from driver.tracking.line_logs import Event, cut_events, cut_metrics
 from driver.tracking.samples_file import cut_samples
 
@@ -56,7 +57,12 @@ class RunFolder:
     @property
     def evaluation(self) -> Path:
         """Return the path of the evaluations before and after training."""
-        return self.path / "evaluation.json"
+        return self.path / EVALUATIONS
+
+    @property
+    def evaluations(self) -> Path:
+        """Return the folder of every evaluated response: `before.parquet`, `after.parquet`."""
+        return self.path / RESPONSES
 
     @property
     def calibration(self) -> Path:
@@ -88,13 +94,20 @@ def run_name(config: Config, config_path: Path) -> str:
     return config.run.name or f"{config_path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def check_new(config: Config, name: str) -> Path:
-    """Return the path of a folder for a command whose results can't be continued; nothing is touched.
+def check_new(config: Config, name: str, *, continues: str = "") -> Path:
+    """Return the path of a folder for a command that starts no run; nothing is touched.
+
+    Args:
+        config: with an absolute run.folder.
+        name: of the folder.
+        continues: what a folder holds that the command can go on with; "" if it never goes on.
 
     Raises:
         BadInput: the folder holds a run already, or no folder can be made there.
     """
     path = check_place(config, name)
+    if continues and (path / continues).exists():
+        return path
     if holds_something(path):
         raise BadInput(f"{path} already holds a run; choose another run.name, or remove the folder", key="run.name")
     return path

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from driver.evaluation.measure import EvaluationResult, read_evaluations
+from driver.evaluation.results import EvaluationResult, read_evaluations
 from driver.tracking.line_logs import read_metrics
 from driver.tracking.run_folder import RunFolder
 
@@ -46,7 +46,7 @@ def thirds(values: Sequence[float]) -> tuple[float, float]:
     return fmean(values[:size]), fmean(values[-size:])
 
 
-def by_language(evaluation: EvaluationResult) -> dict[str, dict[str, float]]:
+def by_language(evaluation: EvaluationResult) -> dict[str, dict[str, float | None]]:
     """Return accuracy, language consistency and both together, by language code."""
     return {
         result.language: {

@@ -333,11 +333,14 @@ def _expression(folded: str, mark: Mark) -> str | None:
     inline = _MATHEMATICS.match(folded, mark.content, mark.stop)
     if inline is not None:
         return as_expression(next(group for group in inline.groups() if group).strip(_EDGES))
+    content = folded[mark.content : mark.stop].strip(_EDGES + "*_$") if mark.stop - mark.content <= 99 else ""
+    whole = as_expression(content) if content else None
+    if whole is not None and mark.is_box:  # "(1, 2) ∪ (3, 4)" is more than its first pair
+        return whole
     listed = _LIST.match(folded, mark.content, mark.stop)
     if listed is not None and (pair := as_expression(listed[1])) is not None:
         return pair
-    content = folded[mark.content : mark.stop].strip(_EDGES + "*_$") if mark.stop - mark.content <= 99 else ""
-    return as_expression(content) if content else None
+    return whole
 
 
 def _last_in_words(composed: str, folded: str, marks: Sequence[Mark], language: str) -> list[DeclaredAnswer]:

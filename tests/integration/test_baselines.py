@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM
 
-from driver.evaluation.measure import read_evaluations
+from driver.evaluation.results import read_evaluations
 from driver.tracking.line_logs import read_events, read_metrics
 from driver.tracking.run_folder import RunFolder
 from driver.tracking.verify.check_run import check_run, summarise_run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from driver.evaluation.measure import read_evaluations
+from driver.evaluation.results import read_evaluations
 from driver.tracking.run_folder import RunFolder
 from tests.commands import ROOT, run_marked, run_project
 from tests.integration.conftest import RunningCluster, TinyModels, write_config

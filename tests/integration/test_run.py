@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from contracts.config.load import load_config
 from contracts.sealed_folder import damaged_files, unlisted_files
-from driver.evaluation.measure import read_evaluations
+from driver.evaluation.results import read_evaluations
 from driver.export.folder import read_export
 from driver.references.store import ReferenceCache
 from driver.tracking.line_logs import StepMetrics, read_events, read_metrics

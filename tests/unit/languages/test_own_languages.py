@@ -29,13 +29,14 @@ from contracts.config.reward import (
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.paths import HOME_VARIABLE
-from contracts.rollouts import Problem, Rollout, SamplingRequest, Score, ScoreRequest
+from contracts.rollouts import AnswerProbabilityRequest, Problem, Rollout, SamplingRequest, Score, ScoreRequest
 from driver.calibration import calibration_for
 from driver.config_paths import with_absolute_paths
 from driver.evaluation.inputs import EvaluationInputs
+from driver.evaluation.plan import plan_evaluation
 from driver.evaluation.run import evaluate_policy
 from driver.problems.prompts import Prompter
-from driver.problems.sources import first_problems, open_source
+from driver.problems.sources import open_source
 from driver.problems.stream import ProblemStream
 from driver.run_state.model_fingerprints import run_fingerprints
 from driver.tracking.console import Console
@@ -304,17 +305,20 @@ class FaithfulPolicy:
     """Answer every problem faithfully in its language, but Amharic in English."""
 
     async def sample(self, request: SamplingRequest) -> tuple[Rollout, ...]:
-        code = request.request_id.rsplit("/", 1)[1]
+        code = request.request_id.split("/")[2]
         text = f"{ENGLISH}\nThe answer is 15." if code == "am" else answered(code)
         return (Rollout(token_ids=(1,), logprobs=(0.0,), text=text, finish_reason="stop", token_versions=(0,)),)
 
+    async def answer_probabilities(self, request: AnswerProbabilityRequest) -> tuple[float, ...]:
+        raise AssertionError(f"{request.request_id}: no answer is scored")
 
-def test_evaluation_measures_the_languages(config: Config) -> None:
-    source = open_source(config.evaluation, languages=config.evaluation_languages, seed=1)
-    problems = list(first_problems(source, config.evaluation_languages, num_items=config.evaluation.num_items))
-    inputs = EvaluationInputs(prompter=a_prompter(config), problems=problems, pad_token_id=0)
+
+def test_evaluation_measures_the_languages(config: Config, tmp_path: Path) -> None:
+    prompter = a_prompter(config)
+    inputs = EvaluationInputs(prompter=prompter, plan=plan_evaluation(config, prompter), pad_token_id=0)
     console = Console(Terminal(file=io.StringIO()))
-    result = asyncio.run(evaluate_policy(config, inputs, FaithfulPolicy(), console))
+    place = tmp_path / "evaluations" / "before"
+    result = asyncio.run(evaluate_policy(config, inputs, FaithfulPolicy(), console, place=place))
     assert [(found.language, found.accuracy, found.language_consistency) for found in result.languages] == [
         ("it", 1.0, 1.0),
         ("am", 1.0, 0.0),

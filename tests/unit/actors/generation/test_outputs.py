@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from actors.generation.outputs import read_answer_probability, read_rollout
+from actors.generation.outputs import read_answer_likelihood, read_answer_probability, read_rollout
 from contracts.rollouts import Rollout
 
 
@@ -94,3 +94,8 @@ def test_answer_is_as_probable_as_the_mean_over_its_tokens_alone() -> None:
     finished = Finished(prompt_token_ids=[1, 2, 3, 4], prompt_logprobs=Flat((1, 2, 3, 4)))
     expected = (math.exp(-3) + math.exp(-4)) / 2
     assert read_answer_probability(finished, num_tokens=2) == pytest.approx(expected)
+
+
+def test_the_likelihood_of_an_answer_is_the_sum_over_its_tokens_alone() -> None:
+    finished = Finished(prompt_token_ids=[1, 2, 3, 4], prompt_logprobs=Flat((1, 2, 3, 4)))
+    assert read_answer_likelihood(finished, num_tokens=2) == pytest.approx(-7)

@@ -197,7 +197,7 @@ def test_an_old_key_or_value_is_refused_with_what_replaces_it(minimal: Path, key
 
 def test_every_old_key_is_replaced_by_one_that_there_is() -> None:
     names = {known.name for known in keys()}
-    assert {key for key in REPLACED if key not in names} == {"reward.reasoning.judge"}
+    assert {key for key in REPLACED if key not in names} == {"evaluation.task", "reward.reasoning.judge"}
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------------

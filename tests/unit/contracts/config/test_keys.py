@@ -19,6 +19,7 @@ MAY_CHANGE = {
     "algorithm.steps",
     "evaluation.after",
     "evaluation.before",
+    "evaluation.every_steps",
     "run.folder",
     "run.name",
     "reward.consistency_floor",

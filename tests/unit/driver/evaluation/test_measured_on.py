@@ -6,19 +6,15 @@ from typing import cast
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from contracts.rollouts import Problem
-from driver.evaluation.inputs import EvaluationInputs
-from driver.evaluation.run import measured_on
+from driver.evaluation.plan import plan_evaluation
 from driver.problems.prompts import Prompter
 from driver.problems.template_inputs import TemplateInputs
-from tests.builders import a_config, a_problem
+from tests.builders import a_config
 from tests.fakes.chat import RenderedChat
 
 
-def record(
-    *, problems: tuple[Problem, ...] | None = None, arguments: Mapping[str, object] | None = None, **sections: dict
-) -> dict[str, str]:
-    config = a_config(**sections)
+def record(*, arguments: Mapping[str, object] | None = None, **sections: dict) -> Mapping[str, str]:
+    config = a_config(**{"evaluation": {"num_items": 1, "languages": ["de"]}, **sections})
     prompter = Prompter(
         cast("PreTrainedTokenizerBase", RenderedChat()),
         config.prompt,
@@ -26,8 +22,8 @@ def record(
         max_prompt_tokens=10_000,
         inputs=TemplateInputs(arguments=arguments or {}),
     )
-    asked = (a_problem(),) if problems is None else problems
-    return measured_on(config, EvaluationInputs(prompter=prompter, problems=asked, pad_token_id=0))
+    (task,) = plan_evaluation(config, prompter).tasks
+    return task.measured_on
 
 
 def test_equal_settings_have_equal_records() -> None:

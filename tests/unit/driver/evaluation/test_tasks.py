@@ -1,36 +1,99 @@
-"""Evaluation tasks: every name of the config has a task, and numbers are graded by hand-worked cases."""
+"""Test task files: all are whole and named, and a mistake in a name or a file is one line about its key."""
 
-from typing import get_args
+from pathlib import Path
 
 import pytest
 
-from contracts.config.data import TaskName
-from contracts.rollouts import Problem
-from driver.evaluation.tasks.numbers import NumberTask
-from driver.evaluation.tasks.registry import TASKS
-from driver.evaluation.tasks.task import Grade
+from driver.evaluation.sets.chosen import choose_tasks
+from driver.evaluation.tasks.registry import choose_task, known_tasks, read_task
+from driver.language_names import has_file, language_title, script_family
+from tests.refusals import refused
+
+TASK = """
+title = "Mine"
+skill = "logic"
+licence = "CC0"
+source = "me"
+answer = "letter"
+languages = ["de"]
+
+[data]
+files = ["{language}.jsonl"]
+
+[items]
+question = "{question}"
+answer = "answer"
+options = ["a", "b"]
+"""
 
 
-def test_every_name_that_the_config_accepts_has_a_task() -> None:
-    assert tuple(TASKS) == get_args(TaskName)
+def test_the_tasks_of_the_field_are_there() -> None:
+    assert set(known_tasks()) == {
+        *("afrimgsm", "belebele", "builtin", "global-mmlu", "global-mmlu-lite", "include", "logiqa", "mgsm"),
+        *("mgsm-rev2", "mlogiqa", "mmath", "mmlu-prox", "mmlu-prox-lite", "msvamp", "polymath", "xcopa"),
+        *("xstorycloze", "xwinograd"),
+    }
+
+
+@pytest.mark.parametrize("name", known_tasks())
+def test_every_language_of_a_task_has_a_name_and_a_script(name: str) -> None:
+    for code in known_tasks()[name].languages:
+        assert has_file(code) or language_title(code) != code
+        assert script_family(code) != "other"
+
+
+def test_the_tasks_cover_the_kinds_of_skill_and_of_script() -> None:
+    assert {task.skill for task in known_tasks().values()} >= {
+        *("arithmetic", "mathematics", "knowledge", "commonsense", "logic")
+    }
+    families = {script_family(code) for task in known_tasks().values() for code in task.languages}
+    assert families >= {"Latin", "Cyrillic", "Han", "Kana", "Hangul", "Arabic", "Thai", "Brahmic"}
+
+
+def test_a_misspelt_name_is_refused_with_the_nearest() -> None:
+    with refused("evaluation.tasks", "'mgsm-rev'", "'mgsm-rev2'"):
+        choose_task("mgsm-rev")
+
+
+def test_a_task_is_measured_in_its_own_way_or_as_its_name_says() -> None:
+    assert choose_task("xcopa").method == "likelihood"
+    generated = choose_task("xcopa:generate")
+    assert (generated.method, generated.name) == ("generate", "xcopa:generate")
+    assert choose_task("xcopa:likelihood").name == "xcopa"
+    with refused("evaluation.tasks", "mgsm", "likelihood"):
+        choose_task("mgsm:likelihood")
+
+
+def test_a_task_named_twice_is_refused() -> None:
+    with refused("evaluation.tasks", "xcopa"):
+        choose_tasks(["xcopa", "xcopa:likelihood"])
+
+
+def test_a_task_file_of_the_users_own_is_a_task(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(TASK, encoding="utf-8")
+    (chosen,) = choose_tasks([str(file)])
+    assert (chosen.name, chosen.task.languages) == ("mine", {"de": "de"})
 
 
 @pytest.mark.parametrize(
-    ("response", "is_correct", "is_declared"),
+    ("change", "key"),
     [
-        ("12 + 5 = 17. Die Antwort lautet 17.", True, True),
-        ("12 + 5 = 17. Die Antwort lautet 16.", False, True),  # the declared answer counts, not the last right number
-        ("Zusammen sind es 17", True, False),
-        ("Zusammen sind es viele", False, False),
+        (('title = "Mine"', 'titel = "Mine"'), "titel"),
+        (('skill = "logic"', 'skill = "singing"'), "skill"),
+        (('["de"]', '["German"]'), "languages"),
+        (('options = ["a", "b"]', ""), "mine"),  # a letter needs options
+        (('"{question}"', '"{question|loud}"'), "items.question"),
+        (('answer = "letter"', 'answer = "letter"\nmethods = ["likelihood"]'), "mine"),
     ],
 )
-def test_a_response_is_graded_by_its_declared_answer_or_its_last_number(
-    response: str, is_correct: bool, is_declared: bool
-) -> None:
-    grade = NumberTask().grade(response, gold="17", language="de")
-    assert grade == Grade(is_correct=is_correct, is_declared=is_declared)
+def test_a_mistake_in_a_task_file_names_its_key(tmp_path: Path, change: tuple[str, str], key: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(TASK.replace(*change), encoding="utf-8")
+    with refused(key, str(file)):
+        read_task(file)
 
 
-def test_a_gold_number_is_compared_in_its_canonical_form() -> None:
-    problem = Problem(item_id="a", language="de", question="Q", question_en="Q", answer="1,700.0")
-    assert NumberTask().gold(problem) == "1700"
+def test_a_missing_task_file_is_refused(tmp_path: Path) -> None:
+    with refused(str(tmp_path / "none.toml")):
+        choose_task(str(tmp_path / "none.toml"))

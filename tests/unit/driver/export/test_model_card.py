@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from contracts.config.run import Config
-from driver.evaluation.measure import EvaluationResult, record_evaluation
+from driver.evaluation.results import EvaluationResult, record_evaluation
 from driver.export.model_card import CardFacts, model_card, write_model_card
 from driver.problems.prompts import Prompter
 from driver.report.run_record import RunRecord

@@ -9,7 +9,7 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 
 from contracts.errors import BadInput
-from driver.evaluation.measure import EvaluationResult, Example, record_evaluation
+from driver.evaluation.results import EvaluationResult, Example, record_evaluation
 from driver.report.figures import smoothing_window, trailing_mean
 from driver.report.results import verdict
 from driver.report.run_record import read_run

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from driver.evaluation.measure import read_evaluations
+from driver.evaluation.results import read_evaluations
 from driver.run_state.resume import open_run
 from driver.tracking.line_logs import Event, EventLog, MetricsLog, read_events, read_metrics
 from driver.tracking.run_folder import RunFolder, create

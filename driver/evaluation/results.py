@@ -1,26 +1,36 @@
-"""Measure how good the policy is in each language: accuracy, language consistency, and both at once.
+"""Hold the numbers of an evaluation: accuracy, language consistency and both at once, by language and on average."""
 
-Gold answers are read here and in the metrics, never by a reward.
-"""
-
-import asyncio
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
 
 from contracts.errors import BadInput
 from contracts.files import write_whole
-from contracts.ports import Generator
-from contracts.rollouts import Problem, Rollout, SamplingRequest
 from contracts.user_files import read_user_json
-from driver.evaluation.tasks.task import EvaluationTask, Grade
 from rewards.reading import PIVOT_LANGUAGE
 
-Moment = Literal["before", "after"]
+Moment = str
+""""before", "after", or "step-12" while training goes on."""
+
+EVALUATIONS, RESPONSES = "evaluation.json", "evaluations"
+"""Names of the file of results in a run's folder, and of the folder with every evaluated response."""
+_STEP = "step-"
+
+
+def moment_of(step: int) -> Moment:
+    """Return the moment after a step."""
+    return f"{_STEP}{step}"
+
+
+def step_of(moment: Moment) -> float:
+    """Return the step after which a moment is: 0 for "before", and infinity for "after"."""
+    if moment == "before":
+        return 0
+    number = moment.removeprefix(_STEP)
+    return int(number) if number.isdecimal() else math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,26 +48,58 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LanguageResult:
-    """Hold what was measured in one language. Shares are in [0, 1], of `num_items` responses, one for each item."""
+    """Hold what was measured in one language. Shares are in [0, 1], means over the items and their samples.
+
+    None where something was not measured: language consistency of a language without a language file, or of options
+    whose log-likelihoods were compared.
+    """
 
     language: str
     num_items: int
-    accuracy: float  # the final answer is gold: the declared one, else the last number
-    language_consistency: float  # the response is in the asked language
-    accuracy_in_language: float  # both
+    accuracy: float  # the final answer is gold: the declared one, else one that is clear
+    language_consistency: float | None  # the response is in the asked language
+    accuracy_in_language: float | None  # both
     declared_rate: float  # a final answer was declared
     truncated_rate: float
     mean_length: float  # tokens
     mean_thinking_length: float = 0.0  # tokens up to the end of the thinking, of a model that thinks
-    examples: tuple[Example, ...]
+    num_samples: int = 1  # responses to each item
+    accuracy_spread: float | None = None  # standard error over items; None: that of a share of `num_items`
+    accuracy_in_language_spread: float | None = None
+    accuracy_by_length: float | None = None  # of scored options, by log-likelihood for each character
+    thinking_consistency: float | None = None  # the thinking is in the asked language
+    switched_lines: float | None = None  # share of a response's lines in another language
+    distinct: Mapping[str, float] = field(default_factory=dict)  # n -> share of n-grams that differ, over all responses
+    pass_at: Mapping[str, float] = field(default_factory=dict)  # k -> pass@k
+    majority_at: Mapping[str, float] = field(default_factory=dict)  # k -> majority@k
+    examples: tuple[Example, ...] = ()
 
     @property
     def accuracy_error(self) -> float:
+        """Return the standard error of the accuracy."""
+        if self.accuracy_spread is not None:
+            return self.accuracy_spread
         return standard_error(self.accuracy, self.num_items)
 
     @property
-    def accuracy_in_language_error(self) -> float:
+    def accuracy_in_language_error(self) -> float | None:
+        """Return the standard error of the share that is right and in the language."""
+        if self.accuracy_in_language_spread is not None or self.accuracy_in_language is None:
+            return self.accuracy_in_language_spread
         return standard_error(self.accuracy_in_language, self.num_items)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Average:
+    """Hold a mean over several languages, or a difference to English, with standard errors clustered by item."""
+
+    name: str  # "seen", "unseen", "all", "English", "gap", or a script family
+    languages: tuple[str, ...]
+    accuracy: float
+    accuracy_error: float
+    language_consistency: float | None = None
+    accuracy_in_language: float | None = None
+    accuracy_in_language_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +126,15 @@ class EvaluationResult:
 
     languages: tuple[LanguageResult, ...]
     measured_on: Mapping[str, str] = field(default_factory=dict)
-    """Source, split, model, policy version and limits: two results are comparable only if these are equal."""
+    """Task, data, model, and how responses were drawn: two results are comparable only if these are equal."""
+    averages: tuple[Average, ...] = ()
+    more: tuple["EvaluationResult", ...] = ()
+    """Results of the further tasks that were measured at the same moment."""
+
+    @property
+    def task(self) -> str:
+        """Return the name of the task."""
+        return self.measured_on.get("task", "")
 
     @property
     def accuracy(self) -> Overall:
@@ -108,7 +158,13 @@ class EvaluationResult:
             name: {**asdict(value), "gap": value.gap}
             for name, value in (("accuracy", self.accuracy), ("accuracy_in_language", self.accuracy_in_language))
         }
-        record = {"measured_on": dict(self.measured_on), "overall": overall, "languages": languages}
+        record = {
+            "measured_on": dict(self.measured_on),
+            "overall": overall,
+            "averages": [asdict(average) for average in self.averages],
+            "languages": languages,
+            "more": [json.loads(result.to_json()) for result in self.more],
+        }
         return json.dumps(record, ensure_ascii=False, indent=2)
 
     @staticmethod
@@ -118,6 +174,10 @@ class EvaluationResult:
         return EvaluationResult(
             languages=tuple(_language_from_record(found) for found in record["languages"]),
             measured_on=record["measured_on"],
+            averages=tuple(
+                Average(**{**found, "languages": tuple(found["languages"])}) for found in record.get("averages", ())
+            ),
+            more=tuple(EvaluationResult.from_json(json.dumps(found)) for found in record.get("more", ())),
         )
 
 
@@ -132,7 +192,8 @@ def standard_error(share: float, num_items: int) -> float:
     return math.sqrt(share * (1 - share) / num_items)
 
 
-def _overall(shares: list[tuple[str, float, float]]) -> Overall:
+def _overall(measured: list[tuple[str, float | None, float | None]]) -> Overall:
+    shares = [(code, share, error or 0.0) for code, share, error in measured if share is not None]
     english = [share for language, share, _ in shares if language == PIVOT_LANGUAGE]
     others = [share for language, share, _ in shares if language != PIVOT_LANGUAGE]
     errors = [error for language, _, error in shares if language != PIVOT_LANGUAGE]
@@ -140,117 +201,6 @@ def _overall(shares: list[tuple[str, float, float]]) -> Overall:
         english=english[0] if english else None,
         others=fmean(others) if others else None,
         others_error=fmean(errors) if errors else None,
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluationSettings:
-    """Say how responses are drawn and graded, what is recorded about it, and how many are kept."""
-
-    task: EvaluationTask
-    max_tokens: int
-    measured_on: Mapping[str, str]
-    max_in_flight: int = 64
-    num_examples: int = 3  # kept per language, the first ones: the same items before and after
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Graded:
-    """Hold one response with its grade."""
-
-    problem: Problem
-    rollout: Rollout
-    grade: Grade
-    is_in_language: bool
-
-
-async def evaluate(
-    policy: Generator,
-    problems: Iterable[Problem],
-    *,
-    prompter: Callable[[Problem], tuple[int, ...]],
-    language_is: Callable[[str, str], bool],
-    settings: EvaluationSettings,
-    on_progress: Callable[[int], None] = lambda num_done: None,
-) -> EvaluationResult:
-    """Draw one greedy response to every problem and measure them.
-
-    Problems are read as they are needed, `max_in_flight` at once. The result does not depend on the order in which the
-    engines finish.
-
-    Raises:
-        BadInput: there is no problem, or one has no answer that the task can compare with.
-    """
-    numbered = iter(enumerate(problems))
-    graded: dict[int, _Graded] = {}
-
-    async def grade_until_none_is_left() -> None:
-        for index, problem in numbered:
-            gold = settings.task.gold(problem)
-            request = SamplingRequest(
-                request_id=f"evaluation/{problem.group_key}",
-                prompt_token_ids=prompter(problem),
-                seeds=(0,),
-                max_tokens=settings.max_tokens,
-                temperature=0.0,
-            )
-            (rollout,) = await policy.sample(request)
-            graded[index] = _Graded(
-                problem=problem,
-                rollout=rollout,
-                grade=settings.task.grade(rollout.text, gold=gold, language=problem.language),
-                is_in_language=language_is(rollout.text, problem.language),
-            )
-            on_progress(len(graded))
-
-    workers = [asyncio.create_task(grade_until_none_is_left()) for _ in range(settings.max_in_flight)]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-    if not graded:
-        raise BadInput(
-            "there is no problem to evaluate on; check evaluation.source, its path and its split",
-            key="evaluation.source",
-        )
-    in_order = [graded[index] for index in sorted(graded)]
-    return EvaluationResult(
-        languages=_summarise(in_order, num_examples=settings.num_examples), measured_on=dict(settings.measured_on)
-    )
-
-
-def _summarise(graded: list[_Graded], *, num_examples: int) -> tuple[LanguageResult, ...]:
-    """Return the results of the languages, in the order of their first problem."""
-    by_language: dict[str, list[_Graded]] = {}
-    for response in graded:
-        by_language.setdefault(response.problem.language, []).append(response)
-    return tuple(
-        LanguageResult(
-            language=language,
-            num_items=len(found),
-            accuracy=fmean(r.grade.is_correct for r in found),
-            language_consistency=fmean(r.is_in_language for r in found),
-            accuracy_in_language=fmean(r.grade.is_correct and r.is_in_language for r in found),
-            declared_rate=fmean(r.grade.is_declared for r in found),
-            truncated_rate=fmean(r.rollout.is_truncated for r in found),
-            mean_length=fmean(len(r.rollout.token_ids) for r in found),
-            mean_thinking_length=fmean(r.rollout.num_thinking_tokens for r in found),
-            examples=tuple(_example(response) for response in found[:num_examples]),
-        )
-        for language, found in by_language.items()
-    )
-
-
-def _example(response: _Graded) -> Example:
-    return Example(
-        item_id=response.problem.item_id,
-        question=response.problem.question,
-        gold=response.problem.answer or "",
-        response=response.rollout.text,
-        is_correct=response.grade.is_correct,
-        is_in_language=response.is_in_language,
-        thinking=response.rollout.thinking,
     )
 
 

@@ -1,0 +1,228 @@
+"""Compare evaluations with the first of them, over the same items: differences with paired bootstrap intervals.
+
+A comparison is made for each task that both have. Other items in one of the two are refused: a difference would be one
+of items, too.
+"""
+
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from contracts.errors import BadInput
+from driver.evaluation.entries import Entry
+from driver.evaluation.estimates import Difference, Levels, mean_over, paired_difference
+from driver.evaluation.judging import JudgedRow
+from driver.evaluation.summarise import Measure, is_right, is_right_in_language, levels_of, scores
+from driver.language_names import language_title
+from rewards.reading import PIVOT_LANGUAGE
+
+TRAINED_SKILLS = ("arithmetic", "mathematics")
+"""Kinds of skill that a run of this project trains. Tasks of another kind show what training cost elsewhere."""
+_MEASURES: Mapping[str, Measure] = {"Acc": is_right, "LC&Acc": is_right_in_language}
+_IGNORED = ("model",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparedLine:
+    """Hold one difference. Shares are in [0, 1]."""
+
+    task: str
+    skill: str
+    measure: str  # "Acc" or "LC&Acc"
+    over: str  # name of a language, or of an average
+    first: str  # name of the first evaluation
+    second: str
+    before: float
+    after: float
+    difference: Difference
+
+    @property
+    def is_retention(self) -> bool:
+        """Return whether it shows what training cost elsewhere: other kinds of skill, and English."""
+        return self.skill not in TRAINED_SKILLS or self.over == language_title(PIVOT_LANGUAGE)
+
+    @property
+    def is_clear(self) -> bool:
+        """Return whether the 95% interval leaves zero out."""
+        return self.difference.low > 0 or self.difference.high < 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variety:
+    """Hold how varied the responses of one language are: the share of n-grams that differ, by n."""
+
+    entry: str
+    task: str
+    language: str
+    distinct: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Hold all differences to the first evaluation."""
+
+    lines: tuple[ComparedLine, ...]
+    variety: tuple[Variety, ...]
+    notes: tuple[str, ...]
+
+
+def compare(entries: Sequence[Entry]) -> Comparison:
+    """Compare every evaluation with the first.
+
+    Raises:
+        BadInput: there is one evaluation only, none shares a task with the first, or one has other items.
+    """
+    if len(entries) < 2:
+        raise BadInput("one evaluation alone can't be compared; name a second run", key="RUN")
+    first, lines, notes = entries[0], [], []
+    for other in entries[1:]:
+        shared = [task for task in first.results if task in other.results]
+        if not shared:
+            raise BadInput(
+                f"{first.name} and {other.name} have no task in common: {', '.join(first.results)} and "
+                f"{', '.join(other.results)}",
+                key="RUN",
+            )
+        for task in shared:
+            notes += _differing_settings(first, other, task)
+            lines += _compare_task(first, other, task)
+    variety = [
+        Variety(entry=entry.name, task=task, language=found.language, distinct=found.distinct)
+        for entry in entries
+        for task, result in entry.results.items()
+        for found in result.languages
+        if found.distinct
+    ]
+    return Comparison(lines=tuple(lines), variety=tuple(variety), notes=tuple(dict.fromkeys(notes)))
+
+
+def _differing_settings(first: Entry, other: Entry, task: str) -> Iterator[str]:
+    before, after = first.results[task].measured_on, other.results[task].measured_on
+    for key in dict.fromkeys((*before, *after)):
+        if key not in _IGNORED and before.get(key) != after.get(key):
+            yield (
+                f"{task}: {key} is {before.get(key)} for {first.name} and {after.get(key)} for {other.name}: the "
+                "difference is also one of settings"
+            )
+
+
+def _compare_task(first: Entry, other: Entry, task: str) -> Iterator[ComparedLine]:
+    before, after = first.rows[task], other.rows[task]
+    _check_items(first, other, task)
+    measured_on = first.results[task].measured_on
+    levels = levels_of(before, json.loads(measured_on.get("levels", "{}")))
+    for name, measure in _MEASURES.items():
+        sides = (scores(before, measure), scores(after, measure))
+        for over, factors in _groups(list(sides[0])).items():
+            found = paired_difference(*sides, factors, levels)
+            value = sum(factor * _mean(sides[0][code], levels) for code, factor in factors.items())
+            yield ComparedLine(
+                task=task,
+                skill=measured_on.get("skill", TRAINED_SKILLS[0]),
+                measure=name,
+                over=over,
+                first=first.name,
+                second=other.name,
+                before=value,
+                after=value + found.value,
+                difference=found,
+            )
+
+
+def _mean(scores_of_language: Mapping[str, float], levels: Levels) -> float:
+    shares = levels.shares(list(scores_of_language))
+    return sum(shares[item] * score for item, score in scores_of_language.items())
+
+
+def _groups(languages: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return the factors of every language, of the mean over all but English, and of the gap to English."""
+    groups = {language_title(code): {code: 1.0} for code in languages}
+    others = [code for code in languages if code != PIVOT_LANGUAGE]
+    if len(others) > 1:
+        groups["mean: all but English"] = mean_over(others)
+    if others and PIVOT_LANGUAGE in languages:
+        groups["gap to English"] = {PIVOT_LANGUAGE: 1.0, **{code: -1 / len(others) for code in others}}
+    return groups
+
+
+def _check_items(first: Entry, other: Entry, task: str) -> None:
+    """Check that two evaluations asked the same items.
+
+    Raises:
+        BadInput: they did not.
+    """
+    one, two = (_items(entry.rows[task]) for entry in (first, other))
+    if one == two:
+        return
+    for language in dict.fromkeys((*one, *two)):
+        here, there = one.get(language, {}), two.get(language, {})
+        only = [item for item in dict.fromkeys((*here, *there)) if here.get(item) != there.get(item)]
+        if only:
+            raise BadInput(
+                f"{task}: {first.name} and {other.name} were not asked the same items: in {language!r} {len(only)} "
+                f"differ, such as {only[0]}; evaluate both with the same tasks, languages and items",
+                key="RUN",
+            )
+
+
+def _items(rows: Sequence[JudgedRow]) -> dict[str, dict[str, tuple[str, str]]]:
+    found: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for row in rows:
+        found[row.language][row.item_id] = (row.question, row.gold)
+    return found
+
+
+HEADER = ("task", "measure", "over", "first", "second", "before", "after", "difference", "95% interval", "p", "clear")
+
+
+def _cells(line: ComparedLine) -> tuple[str, ...]:
+    found = line.difference
+    return (
+        *(line.task, line.measure, line.over, line.first, line.second),
+        *(f"{100 * line.before:.1f}", f"{100 * line.after:.1f}", f"{100 * found.value:+.1f}"),
+        f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
+        f"{found.p_value:.3f}",
+        "yes" if line.is_clear else "no",
+    )
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Return all differences as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows(map(_cells, comparison.lines))
+    return text.getvalue()
+
+
+def as_json(comparison: Comparison) -> str:
+    """Return everything as JSON."""
+    return json.dumps(asdict(comparison), ensure_ascii=False, indent=1) + "\n"
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Return the report: what training was for, then retention in a block of its own."""
+    blocks = ["# Comparison", *comparison.notes]
+    gained = [line for line in comparison.lines if not line.is_retention]
+    kept = [line for line in comparison.lines if line.is_retention]
+    blocks += ["## Trained skills", _table(HEADER, map(_cells, gained))] if gained else []
+    blocks += ["## Retention: English, and tasks of other kinds", _table(HEADER, map(_cells, kept))] if kept else []
+    if comparison.variety:
+        rows = (
+            (
+                *(found.entry, found.task, language_title(found.language)),
+                *(f"{100 * found.distinct[n]:.1f}" if n in found.distinct else "" for n in ("1", "2", "3")),
+            )
+            for found in comparison.variety
+        )
+        header = ("evaluation", "task", "language", "distinct-1", "distinct-2", "distinct-3")
+        blocks += ["## Retention: variety of responses", _table(header, rows)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,318 @@
+"""Plan an evaluation: which items, with which prompts, and what makes two results comparable. Nothing is started."""
+
+import hashlib
+import json
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from contracts.config.data import BuiltinEvaluation, EvaluationConfig, HubEvaluation
+from contracts.config.run import Config
+from contracts.errors import BadInput
+from contracts.rollouts import Problem
+from driver.evaluation.asking.prompts import ChatPrompts, ChoicePrompts, Tokens
+from driver.evaluation.asking.wording import ItemWording
+from driver.evaluation.sets.chosen import choose_tasks
+from driver.evaluation.sets.item import Item
+from driver.evaluation.sets.read import SetRequest, TaskSet, languages_there, read_set
+from driver.evaluation.tasks.registry import ChosenTask
+from driver.language_names import has_file, language_title
+from driver.problems.gold import gold_number
+from driver.problems.prompts import Prompter, plain_tokenizer
+from driver.problems.sources import first_problems, open_source
+from rewards.reading import PIVOT_LANGUAGE
+
+
+class ResponsePrompts(Protocol):
+    """Make the prompt of an item whose answer is generated."""
+
+    def prompt(self, item: Item) -> Tokens:
+        """Return the prompt [T]; raises BadInput where it leaves no room for a response."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcePrompts:
+    """Ask the items of a plain source exactly as problems are asked in training."""
+
+    prompter: Prompter
+
+    def prompt(self, item: Item) -> Tokens:
+        """Return the prompt [T] of an item.
+
+        Raises:
+            BadInput: the prompt leaves no room for a response.
+        """
+        problem = Problem(
+            item_id=item.item_id, language=item.language, question=item.question, question_en=item.question
+        )
+        return self.prompter.prompt_token_ids(problem)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTask:
+    """Hold one task of a plan."""
+
+    name: str
+    items: tuple[Item, ...]
+    prompts: ResponsePrompts | ChoicePrompts
+    level_weights: Mapping[str, float]
+    measured_on: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """Hold all that an evaluation asks for."""
+
+    tasks: tuple[PlannedTask, ...]
+    notes: tuple[str, ...] = ()  # what a user should know, such as languages without a language file
+
+    @property
+    def num_items(self) -> int:
+        """Return the items of all tasks."""
+        return sum(len(task.items) for task in self.tasks)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Return the languages of all items, in order."""
+        return tuple(dict.fromkeys(item.language for task in self.tasks for item in task.items))
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of the items and of how they are asked: a journal belongs to one."""
+        found = hashlib.blake2b(digest_size=16)
+        for task in self.tasks:
+            found.update(json.dumps(dict(task.measured_on), sort_keys=True).encode())
+            for item in task.items:
+                found.update(f"{item.key}\x1f{item.question}\x1f{item.options}\x1f{item.gold}\x1e".encode())
+        return found.hexdigest()
+
+
+def plan_evaluation(config: Config, prompter: Prompter) -> EvaluationPlan:
+    """Read the items and check every prompt; the config has absolute paths.
+
+    Raises:
+        BadInput: the first thing that is wrong.
+    """
+    if not config.evaluation.tasks:
+        return EvaluationPlan(tasks=(_plan_source(config, prompter),))
+    chosen = choose_tasks(config.evaluation.tasks)
+    _check_languages(config.evaluation, chosen)
+    sets = [read_set(task, _request(config, task)) for task in chosen]
+    planned = tuple(_plan_set(config, prompter, found) for found in sets)
+    return EvaluationPlan(tasks=planned, notes=tuple(_notes(planned)))
+
+
+def _plan_source(config: Config, prompter: Prompter) -> PlannedTask:
+    """Plan the problems of `evaluation.source`, whose answers are numbers.
+
+    Raises:
+        BadInput: a problem has no number as its answer.
+    """
+    evaluation = config.evaluation
+    source = open_source(evaluation, languages=config.evaluation_languages, seed=config.run.seed)
+    prompts, items, asked = SourcePrompts(prompter=prompter), [], _PromptsDigest()
+    for problem in first_problems(source, config.evaluation_languages, num_items=evaluation.num_items):
+        if (gold := gold_number(problem)) is None:
+            raise BadInput(
+                f"{source.name}: problem {problem.group_key} can't be evaluated: its answer is {problem.answer!r}, and "
+                "it must be a number; give one in evaluation's source, or switch evaluation.before and "
+                "evaluation.after off",
+                key="answer",
+            )
+        item = Item(
+            task=evaluation.source,
+            item_id=problem.item_id,
+            language=problem.language,
+            question=problem.question,
+            gold=gold,
+        )
+        asked.add(prompts.prompt(item))
+        items.append(item)
+    measured_on = {
+        "task": evaluation.source,
+        "path": "" if isinstance(evaluation, BuiltinEvaluation) else evaluation.path,
+        "split": evaluation.split if isinstance(evaluation, BuiltinEvaluation | HubEvaluation) else "",
+        "num_items": str(evaluation.num_items),
+        "shots": str(config.prompt.num_exemplars),
+        "prompts": asked.text,
+        **_drawn_on(config),
+    }
+    return PlannedTask(
+        name=evaluation.source, items=tuple(items), prompts=prompts, level_weights={}, measured_on=measured_on
+    )
+
+
+def _drawn_on(config: Config) -> dict[str, str]:
+    """Return how responses are drawn, as results are compared by it."""
+    evaluation = config.evaluation
+    return {
+        "model": config.policy.model,
+        "samples": str(evaluation.samples),
+        "temperature": f"{evaluation.temperature:g}",
+        "max_response_tokens": str(config.evaluation_max_tokens),
+        "thinking_tokens": str(evaluation.thinking_tokens),
+        "closing": config.prompt.closing,
+        "thinking_markers": " ".join(marker for pair in config.policy.thinking_markers for marker in pair),
+    }
+
+
+class _PromptsDigest:
+    """Digest the token ids of prompts: it differs where any prompt does.
+
+    So it tells whether two evaluations asked in the same words: instructions, worked examples, the way to close, the
+    chat template and its arguments.
+    """
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, *prompts: Tokens) -> None:
+        for token_ids in prompts:
+            self._digest.update(array("q", [len(token_ids), *token_ids]).tobytes())
+
+    @property
+    def text(self) -> str:
+        """Return 16 digits of the SHA-256."""
+        return self._digest.hexdigest()[:16]
+
+
+def _check_languages(evaluation: EvaluationConfig, tasks: Sequence[ChosenTask]) -> None:
+    """Check that every language that is asked for is in a task.
+
+    Raises:
+        BadInput: one is in none of them.
+    """
+    if evaluation.languages in ("auto", "all"):
+        return
+    known = {code for chosen in tasks for code in chosen.task.languages}
+    if missing := [code for code in evaluation.languages if code not in known]:
+        names = ", ".join(chosen.name for chosen in tasks)
+        raise BadInput(
+            f"evaluation.languages: {names} has no {', '.join(missing)}; it has {', '.join(sorted(known))}",
+            key="evaluation.languages",
+        )
+
+
+def _request(config: Config, chosen: ChosenTask) -> SetRequest:
+    """Return which part of a task's set is wanted.
+
+    Raises:
+        BadInput: the task has none of the languages, or its folder does not exist.
+    """
+    evaluation = config.evaluation
+    folder = _folder(evaluation, chosen)
+    languages = _languages(config, chosen, folder)
+    if not languages:
+        raise BadInput(
+            f"task {chosen.name} has none of the languages asked for; it has {', '.join(chosen.task.languages)}",
+            key="evaluation.languages",
+        )
+    return SetRequest(
+        languages=languages,
+        max_items=None if evaluation.max_items == "all" else evaluation.max_items,
+        folder=folder,
+        seed=config.run.seed,
+        shots=evaluation.shots,
+    )
+
+
+def _languages(config: Config, chosen: ChosenTask, folder: Path | None) -> Sequence[str]:
+    wanted = config.evaluation.languages
+    if wanted == "all":
+        return languages_there(chosen.task, folder)
+    if wanted == "auto":
+        wanted = tuple(dict.fromkeys((PIVOT_LANGUAGE, *config.data.languages)))
+    return [code for code in wanted if code in chosen.task.languages]
+
+
+def _folder(evaluation: EvaluationConfig, chosen: ChosenTask) -> Path | None:
+    """Return the folder or file of a task's set; None: the hub.
+
+    Raises:
+        BadInput: the data folder has none for the task.
+    """
+    task = chosen.task
+    if chosen.file is not None or task.data.builtin:
+        return chosen.file
+    if task.name in evaluation.paths:
+        return Path(evaluation.paths[task.name])
+    if evaluation.data_folder is None:
+        return None
+    candidates = [Path(evaluation.data_folder) / name for name in (task.name, task.name.replace("-", "_"))]
+    if (found := next((folder for folder in candidates if folder.is_dir()), None)) is None:
+        raise BadInput(
+            f"task {task.name}: {evaluation.data_folder} has no folder {task.name}; name it by "
+            f"--data {task.name}=FOLDER, or evaluation.paths",
+            key="evaluation.data_folder",
+        )
+    return found
+
+
+def _plan_set(config: Config, prompter: Prompter, found: TaskSet) -> PlannedTask:
+    """Plan the items of a task, and check their prompts.
+
+    Raises:
+        BadInput: a prompt leaves no room for a response.
+    """
+    task, evaluation, asked = found.chosen.task, config.evaluation, _PromptsDigest()
+    prompts: ChatPrompts | ChoicePrompts
+    if found.chosen.method == "likelihood":
+        policy = config.policy
+        tokenizer = plain_tokenizer(policy.model, trust_remote_code=policy.trust_remote_code, section="policy")
+        prompts = ChoicePrompts(tokenizer=tokenizer, max_model_len=policy.max_model_len)
+        for item in found.items:
+            for choice in item.choices:
+                asked.add(*prompts.pair(item, choice))
+    else:
+        prompts = ChatPrompts(
+            template=prompter.template,
+            wording=ItemWording(task=task, prompt=config.prompt),
+            worked=found.worked,
+            num_shots=evaluation.shots,
+            max_prompt_tokens=config.policy.max_model_len - config.evaluation_max_tokens - _thinking(evaluation),
+            when_too_long=evaluation.shots_too_long,
+        )
+        for item in found.items:
+            asked.add(prompts.prompt(item))
+    measured_on = {
+        "task": found.chosen.name,
+        "num_items": str(evaluation.max_items),
+        "shots": str(evaluation.shots if found.chosen.method == "generate" else 0),
+        "skill": task.skill,
+        "levels": json.dumps(dict(task.levels)),
+        "prompts": asked.text,
+        **_drawn_on(config),
+    }
+    return PlannedTask(
+        name=found.chosen.name,
+        items=found.items,
+        prompts=prompts,
+        level_weights=task.levels,
+        measured_on=measured_on,
+    )
+
+
+def _thinking(evaluation: EvaluationConfig) -> int:
+    """Return the tokens that thinking may take beside the response."""
+    return 0 if evaluation.thinking_tokens == "free" else evaluation.thinking_tokens
+
+
+def _notes(tasks: Collection[PlannedTask]) -> Iterator[str]:
+    """Yield what a user should know about the plan."""
+    for task in tasks:
+        unknown = dict.fromkeys(item.language for item in task.items if not has_file(item.language))
+        if unknown and isinstance(task.prompts, ChatPrompts):
+            names = ", ".join(map(language_title, unknown))
+            yield (
+                f"{task.name}: no language file for {names}: asked with English instructions that name the language, "
+                "and language consistency is not measured"
+            )
+        fewer = cast("ChatPrompts", task.prompts).fewer if isinstance(task.prompts, ChatPrompts) else {}
+        if fewer:
+            yield (
+                f"{task.name}: {len(fewer)} items get fewer worked examples than asked for, the least "
+                f"{min(fewer.values())}: more don't fit into policy.max_model_len"
+            )

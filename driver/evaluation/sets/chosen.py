@@ -1,0 +1,65 @@
+"""Choose tasks by their names, and a set of the user's own by its file."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from contracts.errors import BadInput
+from contracts.user_files import guarded
+from driver.evaluation.sets.rows import open_single
+from driver.evaluation.tasks.definition import DataPlace, EvaluationTask, ItemColumns, Template
+from driver.evaluation.tasks.registry import ChosenTask, choose_task
+from driver.language_names import known_codes
+
+OWN_FILES = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
+
+
+def choose_tasks(names: Sequence[str]) -> tuple[ChosenTask, ...]:
+    """Return the tasks of these names and files, in order.
+
+    Raises:
+        BadInput: a name is unknown or named twice, or a file can't be read.
+    """
+    chosen = tuple(_own_task(Path(name)) if Path(name).suffix in OWN_FILES else choose_task(name) for name in names)
+    reported = [task.name for task in chosen]
+    for name in reported:
+        if reported.count(name) > 1:
+            raise BadInput(f"evaluation.tasks names {name} twice", key="evaluation.tasks")
+    return chosen
+
+
+def _own_task(file: Path) -> ChosenTask:
+    """Return the task of a file with the columns `question`, `answer`, and perhaps `options`, `language`, `item_id`.
+
+    Options are a list, and then the answer is a letter or the text of an option. Without a column of the language the
+    file is in the one language that is asked for.
+    """
+    with guarded(f"{file} can't be read", key="evaluation.tasks"):
+        table = open_single(file)
+        columns = {column for row in table.rows() for column in row}
+    if missing := {"question", "answer"} - columns:
+        raise BadInput(
+            f"{file} has no column {sorted(missing)[0]!r}; a set of your own has the columns question and answer, and "
+            "perhaps options, language and item_id",
+            key=sorted(missing)[0],
+        )
+    has_language = "language" in columns
+    codes = dict.fromkeys(str(row.get("language")) for row in table.rows()) if has_language else known_codes()
+    task = EvaluationTask(
+        name=re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "own",
+        title=file.name,
+        skill="own",
+        licence="your own",
+        source=str(file),
+        answer="any",
+        languages={code: code for code in codes},
+        data=DataPlace(files=(file.name,)),
+        items=ItemColumns(
+            item_id=("item_id",) if "item_id" in columns else (),
+            question=Template(text="{question}"),
+            answer="answer",
+            options="options" if "options" in columns else (),
+            language="language" if has_language else "",
+        ),
+    )
+    return ChosenTask(task=task, method="generate", file=file)

@@ -1,0 +1,202 @@
+"""Open the rows of a set in one language: files of a local folder, one file, or a dataset of the Hugging Face hub."""
+
+import ast
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from contracts.errors import BadInput
+from contracts.user_files import guarded, read_user_json, read_user_text
+from driver.evaluation.tasks.definition import DataPlace, EvaluationTask
+from driver.evaluation.tasks.registry import known_tasks
+from driver.problems.tables import JsonlTable, ParquetTable, Row, Table, open_huggingface
+
+SNAPSHOT = (
+    "{subset}/{split}.parquet",
+    "{subset}/{split}-*.parquet",
+    "data/{subset}/{split}-*.parquet",
+    "{subset}/{split}/*.parquet",
+    "data/{split}-*.parquet",
+    "{subset}/{split}.jsonl",
+    "{split}.jsonl",
+)
+"""Files of a local copy of a hub's dataset, beside those that a task names."""
+OWN_COLUMNS = ("item_id", "language", "question", "options", "answer")
+"""Columns of a set of the user's own."""
+
+
+class RowList:
+    """Hold rows that were read at once, with their numbers in the file."""
+
+    def __init__(self, rows: Sequence[Row], *, name: str, first_line: int = 1) -> None:
+        self._rows = rows
+        self._name = name
+        self._first_line = first_line
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def row(self, number: int) -> Row:
+        return self._rows[number]
+
+    def where(self, number: int) -> str:
+        return f"{self._name}, row {number + self._first_line}"
+
+
+def open_rows(
+    task: EvaluationTask, place: DataPlace, folder: Path | None, *, code: str, level: str = ""
+) -> list[Table]:
+    """Open what holds the rows of one language and level: one table, or several parts in their order.
+
+    Args:
+        task: whose columns are read.
+        place: the set itself, or its worked examples.
+        folder: a local folder or file; None: the hub.
+        code: ISO 639 code of the language.
+        level: of difficulty; "" where the set has none.
+
+    Raises:
+        BadInput: there is no such file or dataset, or it holds another set.
+    """
+    names = _names(task, place, code=code, level=level)
+    if folder is None:
+        if not place.hub:
+            raise BadInput(
+                f"task {task.name}: the set is on no hub; download it ({task.source}) and name its folder: "
+                f"--data {task.name}=FOLDER, or evaluation.paths",
+                key="evaluation.paths",
+            )
+        return [open_huggingface(place.hub, subset=names["subset"] or None, split=names["split"])]
+    if folder.is_file():
+        return [open_single(folder, columns=task.columns, header=place.columns)]
+    return [open_single(file, columns=task.columns, header=place.columns) for file in _find(task, place, folder, names)]
+
+
+def is_there(task: EvaluationTask, folder: Path, *, code: str, level: str) -> bool:
+    """Return whether a folder has a file of a task's set in a language."""
+    return bool(_files(task.data, folder, _names(task, task.data, code=code, level=level)))
+
+
+def _names(task: EvaluationTask, place: DataPlace, *, code: str, level: str) -> dict[str, str]:
+    """Return what stands for the placeholders of a file's name."""
+    names = {"language": task.languages[code], "code": code, "level": level}
+    return names | {"subset": _filled(place.subset, names), "split": _filled(place.split, names)}
+
+
+def _filled(pattern: str, names: Mapping[str, str]) -> str:
+    for name, value in names.items():
+        pattern = pattern.replace(f"{{{name}}}", value)
+    return pattern
+
+
+def _find(task: EvaluationTask, place: DataPlace, folder: Path, names: Mapping[str, str]) -> list[Path]:
+    if not folder.is_dir():
+        raise BadInput(f"task {task.name}: there is no folder {folder}", key="evaluation.paths")
+    if found := _files(place, folder, names):
+        return found
+    other = next((known for known in known_tasks().values() if known.name != task.name and _holds(folder, known)), None)
+    hint = f"; it looks like {other.name}" if other is not None else ""
+    raise BadInput(
+        f"task {task.name}: {folder} has no file of the set in {names['code']!r}, such as "
+        f"{_filled(_patterns(place)[0], names)}{hint}",
+        key="evaluation.paths",
+    )
+
+
+def _patterns(place: DataPlace) -> tuple[str, ...]:
+    """Return the names that a set's files may have: those of the task, then those of a local copy of the hub's."""
+    copies = [pattern for pattern in SNAPSHOT if place.hub and ("{subset}" in pattern) == bool(place.subset)]
+    return (*place.files, *copies)
+
+
+def _files(place: DataPlace, folder: Path, names: Mapping[str, str]) -> list[Path]:
+    """Return the files of the first pattern that fits, in order; several are parts of one table."""
+    for pattern in _patterns(place):
+        if found := sorted(path for path in folder.glob(_filled(pattern, names)) if path.is_file()):
+            return found
+    return []
+
+
+def _holds(folder: Path, task: EvaluationTask) -> bool:
+    """Return whether a folder has files that are named as only this task names them."""
+    return any(
+        list(folder.glob(_filled(pattern, {"language": "*", "code": "*", "level": "*"})))
+        for pattern in task.data.files
+        if not pattern.startswith("{language}.")
+    )
+
+
+def open_single(file: Path, *, columns: Sequence[str] = OWN_COLUMNS, header: Sequence[str] = ()) -> Table:
+    """Open one file by the ending of its name.
+
+    Args:
+        file: to open.
+        columns: that are read of a Parquet file.
+        header: names of the columns of a .tsv or .csv file that has no line with them.
+
+    Raises:
+        BadInput: it is of no known kind, or damaged.
+    """
+    match file.suffix:
+        case ".jsonl":
+            return JsonlTable(file)
+        case ".parquet":
+            return ParquetTable(file, columns=columns)
+        case ".json":
+            return _open_json(file)
+        case ".tsv" | ".csv":
+            return _open_separated(file, header)
+    raise BadInput(
+        f"{file} is of no known kind; known are .jsonl, .json, .parquet, .tsv and .csv", key="evaluation.paths"
+    )
+
+
+def _open_json(file: Path) -> Table:
+    """Read a list of objects, or a file named .json that has one object in each line."""
+    text = read_user_text(file, key=file.name)
+    if text.lstrip().startswith("{") and "\n{" in text.strip():
+        return JsonlTable(file)
+    rows = read_user_json(file, key=file.name)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadInput(f"{file} must hold a list of objects, one a row", key=file.name)
+    return RowList(rows, name=str(file))
+
+
+def _open_separated(file: Path, columns: Sequence[str]) -> Table:
+    """Read a .tsv without quoting, or a .csv; the first line is the header where `columns` is empty."""
+    lines = [line for line in read_user_text(file, key=file.name).splitlines() if line.strip()]
+    is_tsv = file.suffix == ".tsv"
+    with guarded(f"{file} can't be read", key=file.name):
+        values = (
+            [line.split("\t") for line in lines] if is_tsv else list(csv.reader(lines))  # a TSV has no quoting
+        )
+    header = list(columns) or (values.pop(0) if values else [])
+    for number, row in enumerate(values, start=1 if columns else 2):
+        if len(row) != len(header):
+            raise BadInput(f"{file}, row {number}: found {len(row)} columns, expected {len(header)}", key=file.name)
+    rows = [dict(zip(header, row, strict=True)) for row in values]
+    return RowList(rows, name=str(file), first_line=1 if columns else 2)
+
+
+def list_of_texts(value: object) -> tuple[str, ...] | None:
+    """Return a column that holds a list of texts, also one that is written as JSON or Python text; else None."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = _python_list(str(value))
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    return tuple(map(str, value))
+
+
+def _python_list(text: str) -> object:
+
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None

@@ -1,0 +1,180 @@
+"""Lay out evaluations as tables: for the terminal, and as CSV, LaTeX and Markdown.
+
+Every table has the same rows and columns: a row for each model, task and language, then the averages. Shares are in
+percent with one decimal place, errors are standard errors.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from driver.evaluation.results import Average, EvaluationResult, LanguageResult
+from driver.language_names import language_title
+from driver.names import NOT_MEASURED
+
+Results = Mapping[str, Sequence[EvaluationResult]]
+"""Model -> its results, one for each task."""
+
+COLUMNS = (
+    *("model", "task", "language", "items", "Acc", "Acc s.e.", "LC", "LC&Acc", "LC&Acc s.e.", "by length"),
+    *("declared", "switched lines", "cut off", "tokens", "thinking", "distinct-2"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """Hold one row of a table, with every cell as text."""
+
+    model: str
+    task: str
+    name: str  # of a language or of an average
+    is_average: bool
+    cells: tuple[str, ...]  # of the columns behind the name
+
+
+def all_results(result: EvaluationResult) -> tuple[EvaluationResult, ...]:
+    """Return the results of all tasks that were measured at one moment."""
+    return (result, *result.more)
+
+
+def lines(results: Results) -> list[Line]:
+    """Return the rows of all models and tasks."""
+    found: list[Line] = []
+    for model, by_task in results.items():
+        for result in by_task:
+            found += [_of_language(model, result.task, language) for language in result.languages]
+            found += [_of_average(model, result.task, average) for average in result.averages]
+    return found
+
+
+def _of_language(model: str, task: str, found: LanguageResult) -> Line:
+    return Line(
+        model=model,
+        task=task,
+        name=language_title(found.language),
+        is_average=False,
+        cells=(
+            str(found.num_items),
+            _percent(found.accuracy),
+            _percent(found.accuracy_error),
+            _percent(found.language_consistency),
+            _percent(found.accuracy_in_language),
+            _percent(found.accuracy_in_language_error),
+            _percent(found.accuracy_by_length),
+            _percent(found.declared_rate),
+            _percent(found.switched_lines),
+            _percent(found.truncated_rate),
+            f"{found.mean_length:.0f}",
+            f"{found.mean_thinking_length:.0f}",
+            _percent(found.distinct.get("2")),
+        ),
+    )
+
+
+def _of_average(model: str, task: str, found: Average) -> Line:
+    measured = (
+        f"{len(found.languages)} languages" if found.name != "gap" else "",
+        _percent(found.accuracy),
+        _percent(found.accuracy_error),
+        _percent(found.language_consistency),
+        _percent(found.accuracy_in_language),
+        _percent(found.accuracy_in_language_error),
+    )
+    name = "gap to English" if found.name == "gap" else f"mean: {found.name}"
+    empty = ("",) * (len(COLUMNS) - 3 - len(measured))
+    return Line(model=model, task=task, name=name, is_average=True, cells=(*measured, *empty))
+
+
+def _percent(share: float | None) -> str:
+    return NOT_MEASURED if share is None else f"{100 * share:.1f}"
+
+
+def as_csv(results: Results) -> str:
+    """Return the table as CSV with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([line.model, line.task, line.name, *line.cells] for line in lines(results))
+    return text.getvalue()
+
+
+def as_markdown(results: Results) -> str:
+    """Return the table as Markdown."""
+    rows = [[line.model, line.task, line.name, *line.cells] for line in lines(results)]
+    numbers = ["---"] * 3 + ["---:"] * (len(COLUMNS) - 3)
+    return "\n".join(_piped(row) for row in ([*COLUMNS], numbers, *rows)) + "\n"
+
+
+def _piped(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+_LATEX_SIGNS = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def as_latex(results: Results) -> str:
+    """Return, for each task, a tabular of the booktabs package: languages in rows, Acc, LC and LC&Acc of each model."""
+    tasks = dict.fromkeys(line.task for line in lines(results))
+    return "\n".join(_tabular(task, results) for task in tasks)
+
+
+def _tabular(task: str, results: Results) -> str:
+    found = [line for line in lines(results) if line.task == task]
+    by_place = {(line.model, line.name): line for line in found}
+    models = [model for model in results if any(line.model == model for line in found)]
+    heads = " & ".join(rf"\multicolumn{{3}}{{c}}{{{_latex(model)}}}" for model in models)
+    body: list[str] = []
+    for name, is_average in dict.fromkeys((line.name, line.is_average) for line in found):
+        if is_average and r"\midrule" not in body:
+            body.append(r"\midrule")
+        cells = [cell for model in models for cell in _latex_cells(by_place.get((model, name)))]
+        body.append(" & ".join([_latex(name), *cells]) + r" \\")
+    columns = f"l{'rrr' * len(models)}"
+    return "\n".join(
+        [
+            f"% {task}: accuracy, language consistency, and both, in percent, with standard errors",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            rf"{_latex(task)} & {heads} \\",
+            " & ".join(["", *[_latex(head) for _ in models for head in ("Acc", "LC", "LC&Acc")]]) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _latex_cells(line: Line | None) -> tuple[str, str, str]:
+    if line is None:
+        return ("--", "--", "--")
+    accuracy, accuracy_error, consistency, both, both_error = line.cells[1:6]
+    return (_with_error(accuracy, accuracy_error), _latex(consistency), _with_error(both, both_error))
+
+
+def _with_error(share: str, error: str) -> str:
+    return "--" if share == NOT_MEASURED else rf"{share} \scriptsize{{$\pm${error}}}"
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX_SIGNS.get(sign, sign) for sign in text).replace(NOT_MEASURED, "--")
+
+
+def as_table(results: Results) -> Table:
+    """Return the table for the terminal, without the columns that are only in the files."""
+    table = Table("model", "task", "language", "items", "right", "in language", "both", "declared", "cut off", "tokens")
+    for line in lines(results):
+        accuracy, error, consistency, both = line.cells[1:5]
+        declared, _, cut_off, tokens = line.cells[7:11]
+        shown = (line.model, line.task, line.name, line.cells[0], f"{accuracy} ±{error}", consistency, both)
+        table.add_row(*shown, declared, cut_off, tokens, style="bold" if line.is_average else None)
+    return table
