@@ -110,7 +110,7 @@ class EngineWorker:
 
     async def memory(self) -> ProcessMemory:
         """Return the memory of this process."""
-        return this_process_memory()
+        return this_process_memory(with_children=True)
 
     async def stats(self) -> dict[str, float]:
         """Return the engine's counters since the start and its load now."""

@@ -114,7 +114,7 @@ class LearnerWorker:
     @ray.method(concurrency_group="health")
     def memory(self) -> ProcessMemory:
         """Return the memory of this process, also in the middle of a step."""
-        return this_process_memory()
+        return this_process_memory(with_children=True)
 
     def setup(self, arguments: RankArguments, *, meeting: str) -> None:
         """Load this rank's shard of the models; `meeting` is the file in which the ranks meet."""

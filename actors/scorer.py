@@ -65,7 +65,7 @@ class ScorerWorker:
 
     async def memory(self) -> ProcessMemory:
         """Return the memory of this process."""
-        return this_process_memory()
+        return this_process_memory(with_children=True)
 
     async def stats(self) -> dict[str, float]:
         """Return the counters since the start, by name."""

@@ -11,17 +11,22 @@ _STATUS = re.compile(r"^(VmHWM|RssAnon):\s+(\d+) kB$", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessMemory:
-    """Hold the memory of a process with its child processes, in bytes."""
+    """Hold the memory of a process, in bytes."""
 
     own: int  # now: anonymous memory, which no other process shares
     peak: int  # the most resident memory so far, with files and libraries that other processes may share
     gpu: int  # the most that torch has allocated on this process's GPUs so far; 0 without a GPU
 
 
-def this_process_memory() -> ProcessMemory:
-    """Measure the calling process. Its children, as vLLM starts them for tensor parallelism, count on the host only."""
+def this_process_memory(*, with_children: bool) -> ProcessMemory:
+    """Measure the calling process.
+
+    An actor's children belong to it: vLLM starts them for tensor parallelism. They count on the host only. The driver's
+    may be all of Ray.
+    """
     own = peak = 0
-    for process in (Path("/proc/self"), *_descendants(Path("/proc/self"))):
+    here = Path("/proc/self")
+    for process in (here, *(_descendants(here) if with_children else ())):
         try:
             status = (process / "status").read_text(encoding="ascii")
         except (FileNotFoundError, ProcessLookupError):  # a child has just ended

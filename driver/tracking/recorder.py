@@ -48,7 +48,7 @@ class RunRecorder:
         Raises:
             RunFailed: the policy no longer answers in some language.
         """
-        self.memory_seen("driver", this_process_memory())
+        self.memory_seen("driver", this_process_memory(with_children=False))
         scored = tuple(group for group in step.groups if isinstance(group, ScoredGroup))
         update = step.update
         metrics = step_metrics(
