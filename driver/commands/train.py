@@ -28,7 +28,8 @@ from driver.commands.assembly import RunOutputs, RunParts, assemble_run, calibra
 from driver.commands.ending import Ending, end_run
 from driver.commands.new_run import print_licence_notes, print_template_notes
 from driver.config_paths import loaded_models, with_absolute_paths
-from driver.evaluation.results import Moment, read_evaluations, record_evaluation
+from driver.evaluation.during import StepEvaluations
+from driver.evaluation.results import Moment, moment_of, read_evaluations, record_evaluation
 from driver.evaluation.run import evaluate_policy
 from driver.export.folder import EXPORT, export_to
 from driver.export.hub import check_hub, upload
@@ -36,6 +37,7 @@ from driver.export.model_card import write_model_card
 from driver.first_start import with_first_start
 from driver.inputs import TrainingInputs, prepare_training
 from driver.late_pivot import NO_PIVOT, late_roles
+from driver.recipes.loop import Loop
 from driver.report.write import write_report
 from driver.rollouts.engine_features import engine_feature_source
 from driver.run_state.checkpoints import whole_checkpoints
@@ -184,20 +186,30 @@ async def _run(
         last_work="finishing this step and saving a checkpoint",
         on_signal=outputs.recorder.note,
     ):
+        evaluations: StepEvaluations | None = None
         try:
             starting = team.start_all(custom_source=inputs.custom_source, on_memory=outputs.recorder.memory_seen)
             await stop.before(starting)
             engine_features = engine_feature_source(config, policy=team.policy, pivot=team.pivot)
             await stop.before(calibrate_scorers(config, team, engine_features, outputs=outputs, console=console))
             parts = assemble_run(config, inputs, team, engine_features, outputs=outputs, stop=stop)
+            parts.loop.evaluations = evaluations = StepEvaluations(
+                settings=config.evaluation,
+                last_step=config.algorithm.steps,
+                measure=partial(_evaluate, config, inputs, team, folder=outputs.folder, console=console),
+                push=partial(_push_for_evaluation, team, parts.loop) if config.algorithm.name == "sft" else None,
+            )
             await _begin(config, inputs, team, parts, outputs=outputs, console=console)
             if not await _train(parts, outputs=outputs):
                 return "stopped"
+            await stop.before(evaluations.finished())
             await _end(config, inputs, team, parts, outputs=outputs, console=console)
             return "finished"
         except Stopped:  # before the first step or after the last: no checkpoint is missing anything
             return "stopped"
         finally:
+            if evaluations is not None:
+                await evaluations.cancel()
             await team.close()
 
 
@@ -218,8 +230,12 @@ async def _begin(
     if config.evaluation.before and is_untrained and "before" not in read_evaluations(outputs.folder.evaluation):
         with suppress(Stopped):  # the loop sees the same request, and writes a checkpoint
             await parts.loop.stop.before(
-                _evaluate("before", config, inputs, team, folder=outputs.folder, console=console)
+                _evaluate(config, inputs, team, "before", folder=outputs.folder, console=console)
             )
+    if moment_of(parts.loop.position.step) not in read_evaluations(outputs.folder.evaluation):
+        await parts.loop.evaluations.after_step(
+            parts.loop.position.step
+        )  # an earlier start may have been stopped in it
     console.start_steps(config.algorithm.steps, done=parts.loop.position.step)
 
 
@@ -275,15 +291,21 @@ async def _end(
 ) -> None:
     """Evaluate the policy after training, and export it."""
     if config.evaluation.after:
-        if config.algorithm.name == "sft":  # SFT pushes no weights during training
-            await team.learner.push_weights(parts.loop.last_version + 1)
-        evaluating = _evaluate("after", config, inputs, team, folder=outputs.folder, console=console)
+        if config.algorithm.name == "sft":
+            await _push_for_evaluation(team, parts.loop)
+        evaluating = _evaluate(config, inputs, team, "after", folder=outputs.folder, console=console)
         await parts.loop.stop.before(evaluating)
     await _export(config, inputs, team, step=parts.loop.position.step, folder=outputs.folder, console=console)
 
 
+async def _push_for_evaluation(team: Team, loop: Loop) -> None:
+    """Send the weights to the policy workers where training itself sends none."""
+    loop.last_version += 1
+    await team.learner.push_weights(loop.last_version)
+
+
 async def _evaluate(
-    moment: Moment, config: Config, inputs: TrainingInputs, team: Team, *, folder: RunFolder, console: Console
+    config: Config, inputs: TrainingInputs, team: Team, moment: Moment, *, folder: RunFolder, console: Console
 ) -> None:
     place = folder.evaluations / moment
     place.with_name(f"{moment}.jsonl").unlink(missing_ok=True)  # an earlier start's weights may have been others

@@ -1,5 +1,6 @@
 """Evaluate a policy with the settings of a config: draw, judge, summarise, and keep every response."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,9 +45,9 @@ async def evaluate_policy(
     finally:
         journal.close()
     with console.phase("judging the responses", total=plan.num_items) as done:
-        rows = judge_all(plan, journal, on_progress=done)
+        rows = await asyncio.to_thread(judge_all, plan, journal, on_progress=done)  # a run goes on meanwhile
         write_rows(place.with_name(f"{place.name}.parquet"), rows)
-        result = summarise(config, plan, rows)
+        result = await asyncio.to_thread(summarise, config, plan, rows)
     file.unlink()
     return result
 

@@ -63,6 +63,28 @@ class NoCheckpoints:
         """Do nothing."""
 
 
+class Evaluations(Protocol):
+    """Evaluate the policy while training goes on."""
+
+    async def after_step(self, step: int) -> None:
+        """Begin an evaluation if one is due after this step."""
+        ...
+
+    async def finished(self) -> None:
+        """Wait until none is running: it needs the weights that are served."""
+        ...
+
+
+class NoEvaluations:
+    """Evaluate nothing."""
+
+    async def after_step(self, step: int) -> None:
+        """Do nothing."""
+
+    async def finished(self) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LearningSettings:
     """Hold the sections of a config that a recipe reads, and the settings of packing."""
@@ -110,6 +132,7 @@ class Loop:
     recorder: Recorder
     settings: LearningSettings
     checkpointer: Checkpointer = field(default_factory=NoCheckpoints)
+    evaluations: Evaluations = field(default_factory=NoEvaluations)
     position: RunPosition = field(default_factory=RunPosition)  # of the start, then of the last finished step
     clock: StageClock = field(default_factory=StageClock)
     stop: StopRequest = field(default_factory=StopRequest)
@@ -206,6 +229,7 @@ class Loop:
         """
         if not update.has_changed_weights:
             return None
+        await self.wait(self.evaluations.finished(), "the evaluation", step)
         self.last_version = step.policy_version + 1
         pushing = self.learner.push_weights(self.last_version)
         return await self.wait(step.clock.during("push", pushing), "the weight push", step)
@@ -242,6 +266,7 @@ class Loop:
         )
         self.is_between_steps = True
         await self.checkpointer.after_step(self.position)
+        await self.evaluations.after_step(self.position.step)
 
     def _is_stuck(self, update: BatchUpdate) -> bool:
         return update.skipped_in_a_row >= self.settings.learner.max_skipped_steps

@@ -129,6 +129,7 @@ class Recovery:
 
     async def _push(self, start: RunPosition) -> None:
         """Push the old weights under a new version, because versions only go up."""
+        await self._patiently(self.loop.evaluations.finished(), "the evaluation")
         self.loop.last_version += 1
         version = self.loop.last_version
         await self._patiently(self.loop.learner.push_weights(version), "the weight push")

@@ -96,7 +96,8 @@ def _response(row: Row) -> ShownResponse:
 def evaluated_examples(record: RunRecord) -> dict[str, dict[str, list[tuple[str, Example]]]]:
     """Return language -> item -> (moment, response) of the evaluations "before" and "after"."""
     found: dict[str, dict[str, list[tuple[str, Example]]]] = {}
-    for moment, result in record.evaluations.items():
+    shown = ((moment, record.evaluations[moment]) for moment in ("before", "after") if moment in record.evaluations)
+    for moment, result in shown:
         for measured in result.languages:
             for example in measured.examples:
                 items = found.setdefault(measured.language, {})
