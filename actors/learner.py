@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError, RayTaskError
 
+from actors.generation.step_loop import DeadEngine
 from actors.learning.background_files import Sums, WrittenFiles
 from actors.remote.calls import one_line
 from actors.remote.memory import ProcessMemory, this_process_memory
@@ -87,10 +88,16 @@ def _reply(call: "ray.ObjectRef[None]") -> Reply:
         except GetTimeoutError as failure:
             raise TimeoutError(str(failure)) from failure
         except RayError as failure:
-            is_dead = isinstance(failure, RayActorError) and not isinstance(failure, ActorUnavailableError)
-            raise Missed(one_line(failure), is_dead=is_dead) from failure
+            raise Missed(one_line(failure), is_dead=_is_of_dead_worker(failure)) from failure
 
     return wait
+
+
+def _is_of_dead_worker(failure: RayError) -> bool:
+    """Return whether the worker's process has ended, or its engine, which only a new process replaces."""
+    if isinstance(failure, RayTaskError):
+        return isinstance(failure.cause, DeadEngine)
+    return isinstance(failure, RayActorError) and not isinstance(failure, ActorUnavailableError)
 
 
 @ray.remote(concurrency_groups={"health": 1, "files": 1})  # pyright: ignore[reportCallIssue] - Ray's stubs lack it
@@ -183,7 +190,7 @@ class LearnerWorker:
         """Return how this rank pushes: vLLM's own sender between GPUs, else buckets through Ray's object store."""
         if arguments.weight_backend == "object_store":
             return BucketSender(self._rank.weights)
-        from actors.weight_sync.vllm_transfer import NcclSender
+        from actors.weight_sync.nccl_sender import NcclSender
 
         return NcclSender(
             self._rank.weights,

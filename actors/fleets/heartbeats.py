@@ -65,6 +65,9 @@ class Heartbeats:
             detector = SilenceDetector(ask, look_s=self._rules.heartbeat_s, clock=self._clock)
             self._detectors[worker.name] = worker.handle, detector
         silent_s = detector.look()
+        if worker.is_receiving:  # the push has its own limit (weights.timeout_s)
+            detector.forgive()
+            return
         why = f"no heartbeat for {silent_s:g} s"
         if silent_s >= self._rules.dead_after_s:
             self._monitor.mark_dead(worker, why)

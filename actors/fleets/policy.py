@@ -1,7 +1,8 @@
 """Put the policy's workers behind the driver's ports: engines that serve only with the learner's current weights."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from actors.fleets.engines import EnginePool
 from actors.fleets.supervisor import Supervisor
@@ -30,6 +31,18 @@ class PolicyPool(EnginePool):
         """Return the workers to push weights to, by name: all that are loaded."""
         self._receiving = {worker.name: worker.handle for worker in self.supervisor.loaded()}
         return dict(self._receiving)
+
+    @contextmanager
+    def sending(self, names: Iterable[str]) -> Iterator[None]:
+        """Don't take the silence of these workers for that of a dead one while weights are sent to them."""
+        receiving = self._same_process(names)
+        for worker in receiving:
+            worker.is_receiving = True
+        try:
+            yield
+        finally:
+            for worker in receiving:
+                worker.is_receiving = False
 
     def received(self, names: Iterable[str], policy_version: int) -> None:
         """Note that these workers hold this version.

@@ -86,6 +86,7 @@ class Worker:
     process: ProcessInfo | None = None  # of the newest process that answered
     has_answered: bool = False  # the current process has answered once; it may still be loading
     is_slow: bool = False  # the current process was found to be slow
+    is_receiving: bool = False  # weights are being sent to it: an engine that loads them answers nothing
 
     @property
     def is_starting(self) -> bool:

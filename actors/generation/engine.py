@@ -5,6 +5,7 @@ import Ray: a Ray actor owns an engine and forwards to it.
 """
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -104,7 +105,12 @@ class GenerationEngine:
         return self._loop.call(lambda decoder: decoder.finish_update(policy_version))
 
     def abandon_weight_update(self) -> "Future[None]":
-        """Clear an unfinished update; the engine is stale afterwards."""
+        """Clear an unfinished update, also one that waits for a sender who is gone. The engine is stale afterwards.
+
+        Raises:
+            DeadEngine: the update could not be interrupted; the engine must be restarted.
+        """
+        self._loop.interrupt()
         return self._loop.call(lambda decoder: decoder.weights.abandon())
 
     def weight_checksums(self) -> "Future[dict[str, str]]":
@@ -157,6 +163,8 @@ class VllmDecoder:
         prepare_process(config, device)
         self._max_model_len = config.max_model_len
         self._vllm = _build(config, device=device, weight_backend=weight_backend)
+        if config.tensor_parallel_size > 1:
+            self._vllm.collective_rpc("end_with_parent", args=(os.getpid(),))
         tokenizer = cast("Tokenizer", self._vllm.get_tokenizer())
         self._thinking = ThinkingReader.of(tokenizer, config.thinking_markers)
         self._stop_token_ids = token_ids_of(tokenizer, config.stop_tokens)
@@ -180,6 +188,15 @@ class VllmDecoder:
     def is_paused(self) -> bool:
         """Return whether a weight update is open."""
         return self._updates is not None and self._updates.is_open
+
+    @property
+    def is_broken(self) -> bool:
+        """Return whether a failed weight update has left vLLM's processes out of step."""
+        return self._updates is not None and self._updates.is_broken
+
+    def interrupt(self) -> bool:
+        """Make an update that waits for its sender end with an error; return False if that can't be done."""
+        return self._updates is None or self._updates.interrupt()
 
     @property
     def weights(self) -> WeightUpdates:
@@ -325,8 +342,11 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
             f"cluster.device is {device}, but the installed vLLM is built for {current_platform.device_type}; install "
             "the requirements for this device, or change cluster.device"
         )
+    transfer = None
     if weight_backend is not None:
-        import actors.weight_sync.vllm_transfer  # noqa: F401 - registers object_store with vLLM
+        from actors.weight_sync.vllm_engines import VLLM_BACKENDS
+
+        transfer = WeightTransferConfig(backend=VLLM_BACKENDS[weight_backend])
     on_cpu = device == "cpu"
     name, revision = name_and_revision(config.model)
     arguments = EngineArgs(
@@ -352,7 +372,9 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         # With it, one step may still run on the GPU while the next is planned. A policy's weights must not change in a
         # running step.
         async_scheduling=False if weight_backend else None,
-        weight_transfer_config=WeightTransferConfig(backend=weight_backend) if weight_backend else None,
+        weight_transfer_config=transfer,
+        # Imported by each process of the engine: a process that vLLM starts knows no engine of ours before.
+        worker_extension_cls="actors.generation.child_process.ChildProcess" if config.tensor_parallel_size > 1 else "",
         disable_log_stats=True,
     )
     mask_padding_rows(arguments, config.model)

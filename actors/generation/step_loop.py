@@ -36,6 +36,18 @@ class Decoder(Protocol):
         """Return whether its weights are being replaced: it can't step and takes no samples."""
         ...
 
+    @property
+    def is_broken(self) -> bool:
+        """Return whether a call has left it in a state in which it can't be used any more."""
+        ...
+
+    def interrupt(self) -> bool:
+        """Make a call that waits for a sender who is gone end with an error. The only method for any thread.
+
+        Return False if that can't be done.
+        """
+        ...
+
     def add(self, sample_id: str, request: Request, *, index: int) -> None:
         """Take in one sample: the request's seed or prompt with this index.
 
@@ -166,6 +178,11 @@ class StepLoop(Generic[D]):
             self._wake.notify()
         return result
 
+    def interrupt(self) -> None:
+        """End a control call that waits for a sender who is gone. The loop ends if the decoder can't end it."""
+        if not self._decoder.interrupt():
+            self._fail_all(RuntimeError("it waits for weights that will not come, and can't be interrupted"))
+
     @property
     def version(self) -> int | None:
         """Return the version of the decoder's weights; None if stale."""
@@ -218,13 +235,8 @@ class StepLoop(Generic[D]):
         """Run the control calls, then one step. Return False when closed."""
         with self._wake:
             self._wake.wait_for(lambda: self._is_closing or self._has_work(decoder))
-            controls, self._controls = self._controls, deque()
-        for run, fail in controls:
-            try:
-                run(decoder)
-            except Exception as failure:  # noqa: BLE001 - passed to the caller's future; the loop goes on
-                fail(failure)
-        if self._is_closing:
+        self._run_controls(decoder)
+        if self._is_closing or self._end is not None:
             return False
         if not decoder.is_paused:
             self._drop_outdated(decoder)
@@ -232,6 +244,25 @@ class StepLoop(Generic[D]):
             if self._samples:
                 self._step(decoder)
         return True
+
+    def _run_controls(self, decoder: D) -> None:
+        """Run the control calls that wait. A failure is passed to the caller, and the loop goes on.
+
+        Raises:
+            Exception: the failure of a call that has broken the decoder.
+        """
+        while True:
+            with self._wake:
+                if not self._controls:
+                    return
+                run, fail = self._controls.popleft()
+            try:
+                run(decoder)
+            except Exception as failure:
+                if decoder.is_broken:
+                    fail(_dead(failure))
+                    raise
+                fail(failure)
 
     def _drop_outdated(self, decoder: D) -> None:
         """Drop the running samples if the current weights are no successor of those that drew their tokens."""
@@ -300,6 +331,8 @@ class StepLoop(Generic[D]):
 
     def _fail_all(self, end: Exception) -> None:
         with self._wake:
+            if self._end is not None:  # the loop was ended from outside
+                return
             self._end = end
             waiters = [running.result.set_exception for running in self._unanswered]
             waiters += [fail for _, fail in self._controls]

@@ -41,6 +41,10 @@ class SilenceDetector:
             self._question = asyncio.ensure_future(self._ask())
         return self._silent_s
 
+    def forgive(self) -> None:
+        """Count the silence from now on: that until now has a cause."""
+        self._silent_s = 0.0
+
     def stop(self) -> "asyncio.Future[bool] | None":
         """Cancel the open question and return it, for the caller to wait for its end."""
         if self._question is not None:

@@ -34,7 +34,10 @@ class LearnerWeights(Protocol):
         ...
 
     def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
-        """Yield full tensors by name on rank 0, empty lists on the others. A collective: every rank must exhaust it."""
+        """Yield copies of the full tensors by name on rank 0, empty lists on the others.
+
+        A collective: every rank must exhaust it.
+        """
         ...
 
 

@@ -39,6 +39,8 @@ class _TransferEngine(Protocol):
 
     def missing(self) -> list[str]: ...
 
+    def abort(self) -> None: ...
+
 
 class _Worker(Protocol):
     """A process of vLLM that holds the model, or a part of it."""
@@ -47,7 +49,7 @@ class _Worker(Protocol):
 
 
 class WeightUpdates:
-    """Update the weights of one engine. Call it only between two steps of the engine."""
+    """Update the weights of one engine. Call it only between two steps of the engine; `interrupt` at any time."""
 
     def __init__(self, engine: UpdatableEngine, *, backend: WeightBackend, tensor_parallel_size: int) -> None:
         """Start stale.
@@ -62,10 +64,12 @@ class WeightUpdates:
             )
         self.policy_version: int | None = None  # None: stale, serves nothing
         self.is_open = False  # True between start and finish: the model can't run
+        self.is_broken = False  # True: the engine can't be used any more
         self._engine = engine
         self._backend = backend
         self._is_sharded = tensor_parallel_size > 1
         self._manifest: WeightManifest | None = None
+        self._is_receiving = False
 
     def init_transfer(self, info: Mapping[str, object]) -> None:
         """Join the sender's transfer group (nccl)."""
@@ -101,7 +105,11 @@ class WeightUpdates:
         if isinstance(bucket := info.get("bucket"), WeightBucket):
             self._refuse_if(lambda now: bucket.update != now, bucket.update)
         self.is_open = False
-        self._call("update_weights", update_info=dict(info))
+        self._is_receiving = True
+        try:
+            self._call("update_weights", update_info=dict(info))
+        finally:
+            self._is_receiving = False
         self.is_open = True
 
     def finish(self, policy_version: int) -> None:
@@ -128,6 +136,18 @@ class WeightUpdates:
         if self.is_open:
             self.is_open = False
             self._call("finish_weight_update")
+
+    def interrupt(self) -> bool:
+        """Make an `update` that waits for a sender who is gone end with an error. May be called from any thread.
+
+        Return False if it can't be done: the processes of an engine that has several hear nothing while they wait.
+        """
+        if not self._is_receiving or self._backend != "nccl":
+            return True
+        if self._is_sharded:
+            return False
+        self._engine.collective_rpc(_abort_in_worker)
+        return True
 
     def checksums(self) -> dict[str, str]:
         """Return the checksum of each tensor that the model computes with, by the learner's names.
@@ -158,8 +178,17 @@ class WeightUpdates:
         return self._engine.collective_rpc(_missing_in_worker)[0]
 
     def _call(self, method: str, **arguments: object) -> None:
-        self._engine.collective_rpc(method, kwargs=arguments)
+        try:
+            self._engine.collective_rpc(method, kwargs=arguments)
+        except Exception:
+            # vLLM leaves the answers of the other processes unread, and would take them for those of the next call.
+            self.is_broken = self._is_sharded
+            raise
 
 
 def _missing_in_worker(worker: _Worker) -> list[str]:
     return worker.weight_transfer_engine.missing()
+
+
+def _abort_in_worker(worker: _Worker) -> None:
+    worker.weight_transfer_engine.abort()

@@ -7,6 +7,7 @@ function and the fleet is a Protocol: no Ray and no tensors here.
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -28,6 +29,10 @@ class PolicyWorkers(Protocol):
 
     def receivers(self) -> Workers:
         """Return all workers that are loaded and alive, by name, whatever weights they hold."""
+        ...
+
+    def sending(self, names: Iterable[str]) -> AbstractContextManager[None]:
+        """Return a context in which these workers may be silent, because weights are sent to them."""
         ...
 
     def received(self, names: Iterable[str], policy_version: int) -> None:
@@ -129,7 +134,8 @@ class PushRounds:
         """Push to these workers, and again to those that missed it, until each has it, was replaced or is gone."""
         misses: Counter[str] = Counter()
         while workers and attempts.number < MAX_ATTEMPTS:
-            outcome = await self._send(policy_version, workers)
+            with self._policy.sending(workers):
+                outcome = await self._send(policy_version, workers)
             attempts.add(outcome)
             self._note(outcome, workers, policy_version, misses)
             present = self._policy.receivers()

@@ -14,7 +14,10 @@ from typing import Protocol, TypeAlias
 from actors.weight_sync.buckets import LearnerWeights, UpdateNumber, WeightBucket, WeightManifest
 
 Reply: TypeAlias = Callable[[float], None]
-"""Wait for the answer to a message, at most the given seconds. Raises TimeoutError or Missed."""
+"""Wait for the answer to a message, at most the given seconds. Raises TimeoutError or Missed. It may be asked again."""
+
+POLL_S = 0.1
+"""Time for which one worker's answer is waited for, where the first failure of any worker matters."""
 
 
 class Missed(Exception):
@@ -121,8 +124,20 @@ class ActiveReceivers:
         return self._send("load a bucket of weights", lambda receiver: receiver.receive(shared))
 
     def update(self, info: Mapping[str, object]) -> None:
-        """Let every worker load the tensors that the sender broadcasts (nccl)."""
-        self._send("load weights", lambda receiver: receiver.update(info))()
+        """Let every worker load the tensors that the sender broadcasts (nccl).
+
+        Returns as soon as one of them fails: the others wait for it in the broadcast, and answer nothing.
+        """
+        replies = {name: receiver.update(info) for name, receiver in self._active.items()}
+        deadline = self._deadline()
+        while replies and not self.has_missed and time.monotonic() < deadline:
+            replies = {
+                name: reply
+                for name, reply in replies.items()
+                if not self._await_reply("load weights", name, reply, POLL_S)
+            }
+        if not self.has_missed:
+            self._await_replies("load weights", replies, deadline)
 
     def finish(self, policy_version: int) -> None:
         """Let every worker serve the weights as `policy_version`."""
@@ -168,14 +183,19 @@ class ActiveReceivers:
 
     def _await_replies(self, what: str, replies: Mapping[str, Reply], deadline: float) -> None:
         for name, reply in replies.items():
-            if name not in self._active:
-                continue
-            try:
-                reply(max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
+            left_s = max(0.0, deadline - time.monotonic())
+            if name in self._active and not self._await_reply(what, name, reply, left_s):
                 self._remove(name, f"did not {what} within {self._timeout_s:g} s (weights.timeout_s)")
-            except Missed as failure:
-                self._remove(name, f"could not {what}: {failure}", is_dead=failure.is_dead)
+
+    def _await_reply(self, what: str, name: str, reply: Reply, wait_s: float) -> bool:
+        """Wait for one answer, and leave the worker out if it failed. Return whether it has answered."""
+        try:
+            reply(wait_s)
+        except TimeoutError:
+            return False
+        except Missed as failure:
+            self._remove(name, f"could not {what}: {failure}", is_dead=failure.is_dead)
+        return True
 
     def _remove(self, name: str, why: str, *, is_dead: bool = False) -> None:
         receiver = self._active.pop(name)

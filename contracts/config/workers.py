@@ -180,8 +180,9 @@ class WeightsConfig(Section):
     CPU."""
     timeout_s: float = Field(default=600, gt=0)
     """Longest time for one message of a push (announce, one bucket, finish), in seconds; never more than a quarter of
-    `learner.timeout_s` (450 s with the defaults). A worker that misses a push is sent it once more, and is replaced
-    when it misses that too."""
+    `learner.timeout_s` (450 s with the defaults). With nccl, all weights are one message. A worker that misses a push
+    is sent it once more, and is replaced when it misses that too. While weights are sent to a worker, its silence does
+    not count (`fleet.dead_after_s`)."""
 
 
 class FleetConfig(Section):

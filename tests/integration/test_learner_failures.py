@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,6 +81,9 @@ class Receivers:
 
     def receivers(self) -> Mapping[str, RemoteActor]:
         return dict(self.workers)
+
+    def sending(self, names: Iterable[str]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def received(self, names: Iterable[str], policy_version: int) -> None:
         self.versions |= dict.fromkeys(names, policy_version)

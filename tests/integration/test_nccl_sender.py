@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from actors.weight_sync.buckets import WeightManifest
+from actors.weight_sync.nccl_sender import BucketSource, NcclSender, Trainer, TransferPlace, WorkersClient
 from actors.weight_sync.sender import ActiveReceivers, Missed, PushOrder, PushOutcome, Reply
-from actors.weight_sync.vllm_transfer import BucketSource, NcclSender, Trainer, TransferPlace, WorkersClient
 from tests.refusals import raised
 
 TENSORS = {"a": torch.ones(2, 3), "b": torch.ones(2), "c": torch.ones(3, 1)}
@@ -39,6 +39,7 @@ class FakeTrainer:
         self, place: TransferPlace, client: WorkersClient, source: BucketSource, *, breaks: bool = False
     ) -> None:
         self.place = place
+        self.is_aborted = False
         self.is_shut_down = False
         self.read: list[str] = []
         self._client = client
@@ -57,6 +58,9 @@ class FakeTrainer:
                 raise RuntimeError("NCCL error")
         if self.place.rank == 0:
             self._client.finish_weight_update()
+
+    def abort(self) -> None:
+        self.is_aborted = True
 
     def shutdown(self) -> None:
         self.is_shut_down = True
@@ -162,7 +166,9 @@ def test_one_workers_failure_ends_the_update_of_all_blames_one_and_the_walk_goes
     source.gathered = 0
     outcome = push(pusher, order(2, "policy-1", is_new=True), policy_1=good)
     assert outcome.taken == ("policy-1",) and source.gathered == 2
-    assert not any(trainer.is_shut_down for trainer in trainers.opened)  # that could wait for a broadcast that failed
+    # Without a worker that joins there is no group.
+    assert [trainer.is_shut_down for trainer in trainers.opened] == ([False] if word == "join" else [True, False])
+    assert trainers.opened[0].is_aborted == (word == "update")  # the only time at which a broadcast may wait
 
 
 def test_a_broken_broadcast_is_missed_by_all_and_the_walk_goes_on() -> None:

@@ -29,7 +29,8 @@ DOORS = {
     "vllm": (
         "actors/generation/engine.py",
         "actors/generation/vocabulary_mask.py",
-        "actors/weight_sync/vllm_transfer.py",
+        "actors/weight_sync/nccl_sender.py",
+        "actors/weight_sync/vllm_engines.py",
     ),
     "deepspeed": (
         "actors/learning/process_group.py",

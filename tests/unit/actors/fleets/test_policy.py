@@ -137,3 +137,36 @@ def test_a_push_waits_for_a_worker_and_fails_when_there_will_be_none() -> None:
         assert failure.value.key == "policy"
 
     run(work())
+
+
+def test_a_worker_that_is_sent_weights_may_be_silent_and_the_silence_is_counted_afterwards() -> None:
+    async def work() -> None:
+        role = PolicyRole(FakeWorker(is_silent=True), FakeWorker(is_silent=True), starts_stale=True)
+        pool = await opened(role)
+        pool.receivers()
+        with pool.sending(["policy-0"]):
+            await role.time.advance(5)
+            assert role.states == [STALE, STALE]
+            await role.time.advance(2)  # more than 6 s of silence
+            assert role.states == [STALE, DEAD]
+            await role.time.advance(600)
+            assert role.states[0] is STALE
+        await role.time.advance(5)
+        assert role.states[0] is STALE
+        await role.time.advance(2)
+        assert role.states[0] is DEAD
+
+    run(work())
+
+
+def test_the_end_of_a_push_that_failed_ends_the_excuse_too() -> None:
+    async def work() -> None:
+        role = PolicyRole(FakeWorker(is_silent=True), starts_stale=True)
+        pool = await opened(role)
+        pool.receivers()
+        with pytest.raises(RuntimeError), pool.sending(["policy-0"]):
+            raise RuntimeError("the learner is lost")
+        await role.time.advance(7)
+        assert role.states == [DEAD]
+
+    run(work())

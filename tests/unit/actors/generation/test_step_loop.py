@@ -1,5 +1,6 @@
 """Test the step loop on a hand-written decoder that draws one token a step and needs no model."""
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -18,7 +19,10 @@ class CountingDecoder:
     def __init__(self) -> None:
         self.version: int | None = 1
         self.is_paused = False
+        self.is_broken = False
         self.is_closed = False
+        self.waits = threading.Event()  # set while a call waits for a sender
+        self.is_interrupted: threading.Event | None = threading.Event()  # None: the call can't be interrupted
         self.running: dict[str, tuple[SamplingRequest, int]] = {}
         self.drawn: dict[str, list[int]] = {}  # by which versions
         self.measured: dict[str, float] = {}
@@ -53,6 +57,17 @@ class CountingDecoder:
         for sample_id in sample_ids:
             self.running.pop(sample_id, None)
             self.measured.pop(sample_id, None)
+
+    def interrupt(self) -> bool:
+        if self.is_interrupted is None:
+            return False
+        self.is_interrupted.set()
+        return True
+
+    def wait_for_sender(self) -> None:
+        self.waits.set()
+        assert self.is_interrupted is not None and self.is_interrupted.wait(timeout=60)
+        raise RuntimeError("interrupted")
 
     def close(self) -> None:
         self.is_closed = True
@@ -293,3 +308,56 @@ def pause_between_steps(
     loop.call(lambda decoder: resume(decoder, version=1)).result()
     paused.result()
     return groups
+
+
+def test_a_call_that_waits_is_interrupted_and_the_loop_goes_on(
+    loop: StepLoop[CountingDecoder], decoder: CountingDecoder
+) -> None:
+    call = loop.call(CountingDecoder.wait_for_sender)
+    decoder.waits.wait(timeout=60)
+    loop.interrupt()
+    assert isinstance(call.exception(timeout=60), RuntimeError)
+    assert len(submit(loop, request("a"))[0].result(timeout=60)) == 1
+
+
+def test_a_loop_whose_call_can_not_be_interrupted_is_dead_at_once(
+    loop: StepLoop[CountingDecoder], decoder: CountingDecoder
+) -> None:
+    release = threading.Event()
+
+    def hang(decoder: CountingDecoder) -> None:
+        decoder.waits.set()
+        release.wait(timeout=60)
+
+    (running,) = submit(loop, request("a", max_tokens=10**9))
+    stuck = loop.call(hang)
+    decoder.waits.wait(timeout=60)
+    decoder.is_interrupted = None
+    waiting = loop.call(resume_nothing)
+    loop.interrupt()
+    for future in (running, waiting):
+        assert isinstance(future.exception(timeout=60), DeadEngine)
+    with pytest.raises(DeadEngine):
+        loop.progress()
+    release.set()
+    stuck.result(timeout=60)
+    loop.close()
+    assert decoder.is_closed
+
+
+def resume_nothing(decoder: CountingDecoder) -> None:
+    raise AssertionError("the loop has ended before this call")
+
+
+def test_a_call_that_breaks_the_decoder_ends_the_loop(
+    loop: StepLoop[CountingDecoder], decoder: CountingDecoder
+) -> None:
+    def break_it(decoder: CountingDecoder) -> None:
+        decoder.is_broken = True
+        raise ValueError("a process of two failed")
+
+    assert isinstance(loop.call(break_it).exception(timeout=60), DeadEngine)
+    loop.close()
+    assert decoder.is_closed
+    with pytest.raises(DeadEngine):
+        submit(loop, request("a"))

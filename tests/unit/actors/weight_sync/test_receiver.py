@@ -1,6 +1,8 @@
 """Test which messages of an update an engine refuses, on a hand-written engine."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -26,9 +28,13 @@ class Transfer:
 
     def __init__(self) -> None:
         self.names = [SPEC.name]
+        self.is_aborted = threading.Event()
 
     def missing(self) -> list[str]:
         return self.names
+
+    def abort(self) -> None:
+        self.is_aborted.set()
 
 
 class Engine:
@@ -38,6 +44,8 @@ class Engine:
         self.calls: list[str] = []
         self.versions: list[str] = []
         self.weight_transfer_engine = Transfer()
+        self.fails_at = ""
+        self.waits: threading.Event | None = None  # set when a transfer waits; None: it does not
 
     def collective_rpc(
         self,
@@ -49,6 +57,12 @@ class Engine:
         if callable(method):
             return [method(self)]
         self.calls.append(method)
+        if method == self.fails_at:
+            raise RuntimeError("a process failed")
+        if method == "update_weights" and self.waits is not None:
+            self.waits.set()
+            assert self.weight_transfer_engine.is_aborted.wait(timeout=60)
+            raise RuntimeError("the weight transfer was aborted")
         if method == "update_weights":
             self.weight_transfer_engine.names = []
         return []
@@ -108,3 +122,47 @@ def test_same_weights_can_be_sent_again(updates: WeightUpdates) -> None:
         updates.update(bucket((7, attempt)))
         updates.finish(7)
     assert updates.policy_version == 7
+
+
+def test_a_transfer_that_waits_is_aborted_from_another_thread_and_the_engine_goes_on_stale(engine: Engine) -> None:
+    updates = WeightUpdates(engine, backend="nccl", tensor_parallel_size=1)
+    updates.start(manifest((7, 1)))
+    engine.waits = threading.Event()
+    with ThreadPoolExecutor(1) as loop:
+        call = loop.submit(updates.update, {})
+        assert engine.waits.wait(timeout=60)
+        assert updates.interrupt()
+        assert isinstance(call.exception(timeout=60), RuntimeError)
+    assert updates.policy_version is None and not updates.is_open and not updates.is_broken
+
+
+def test_nothing_is_aborted_where_nothing_waits(engine: Engine) -> None:
+    updates = WeightUpdates(engine, backend="nccl", tensor_parallel_size=1)
+    updates.start(manifest((7, 1)))
+    assert updates.interrupt()
+    assert not engine.weight_transfer_engine.is_aborted.is_set()
+
+
+def test_an_engine_of_several_processes_can_not_be_interrupted(engine: Engine) -> None:
+    updates = WeightUpdates(engine, backend="nccl", tensor_parallel_size=2)
+    updates.start(manifest((7, 1)))
+    engine.waits = threading.Event()
+    with ThreadPoolExecutor(1) as loop:
+        call = loop.submit(updates.update, {})
+        assert engine.waits.wait(timeout=60)
+        assert not updates.interrupt()
+        engine.weight_transfer_engine.abort()
+        assert isinstance(call.exception(timeout=60), RuntimeError)
+
+
+@pytest.mark.parametrize("method", ["init_weight_transfer_engine", "start_weight_update", "finish_weight_update"])
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_a_failed_call_breaks_an_engine_of_several_processes(engine: Engine, method: str, num_processes: int) -> None:
+    updates = WeightUpdates(engine, backend="nccl", tensor_parallel_size=num_processes)
+    engine.fails_at = method
+    with pytest.raises(RuntimeError):
+        updates.init_transfer({})
+        updates.start(manifest((7, 1)))
+        updates.finish(7)
+    assert updates.is_broken == (num_processes > 1)
+    assert updates.policy_version is None

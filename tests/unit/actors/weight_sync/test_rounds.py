@@ -1,7 +1,8 @@
 """Test which workers are sent weights, and again, on a hand-written fleet and ranks that accept what the test says."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,11 +20,18 @@ class Fleet:
         self.workers = {name: f"{name}/0" for name in names}
         self.versions: dict[str, int] = {}
         self.blamed: list[str] = []
+        self.excused: list[str] = []  # those that may be silent now
         self._spares = spares  # processes that may be started yet
         self._dead: list[str] = []
 
     def receivers(self) -> Workers:
         return dict(self.workers)
+
+    @contextmanager
+    def sending(self, names: Iterable[str]) -> Iterator[None]:
+        self.excused = list(names)
+        yield
+        self.excused = []
 
     def received(self, names: Iterable[str], policy_version: int) -> None:
         self.versions |= dict.fromkeys(names, policy_version)
@@ -54,6 +62,7 @@ class Ranks:
 
     async def send(self, policy_version: int, workers: Workers) -> PushOutcome:
         self.asked.append((policy_version, list(workers.values())))
+        assert self.fleet.excused == list(workers)
         plan = self._plans.pop(0) if self._plans else {}
         missed = {name: why for name, why in plan.items() if name in workers}
         return PushOutcome(
@@ -76,6 +85,7 @@ def test_all_workers_that_take_it_are_current_after_one_attempt() -> None:
     assert fleet.versions == {"policy-0": 7, "policy-1": 7}
     assert (report.policy_version, report.num_workers, report.missed, report.attempts) == (7, 2, (), 1)
     assert (report.num_tensors, report.num_bytes) == (3, 44)
+    assert fleet.excused == []
 
 
 def test_a_worker_that_misses_once_is_asked_again_alone() -> None:

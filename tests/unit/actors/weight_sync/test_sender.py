@@ -166,6 +166,37 @@ def test_giving_up_blames_nobody_where_somebody_is_to_blame_already() -> None:
     assert good.messages[-1] == "abandon"
 
 
+def test_the_first_failure_in_a_broadcast_is_heard_while_others_wait_in_it() -> None:
+    class Waiting(Worker):
+        def update(self, info: Mapping[str, object]) -> Reply:
+            def wait(timeout_s: float) -> None:
+                if bad.messages[-1] == "update: done":
+                    raise TimeoutError("it waits for the other one")
+
+            return wait
+
+    waiting, bad = Waiting(), Worker(fails_at="update", failure=Missed("killed", is_dead=True))
+    reached = receivers(policy_0=waiting, policy_1=bad)
+    reached.update({})
+    assert reached.names == ("policy-0",)  # it is not waited for: it would answer nothing
+    assert reached.outcome(WeightManifest(specs=())).dead == {"policy-1"}
+
+
+def test_a_broadcast_in_which_all_wait_is_given_up_in_time() -> None:
+    class Waiting(Worker):
+        def update(self, info: Mapping[str, object]) -> Reply:
+            def wait(timeout_s: float) -> None:
+                raise TimeoutError("it waits")
+
+            return wait
+
+    workers = {"policy-0": Waiting(), "policy-1": Waiting()}
+    reached = ActiveReceivers(workers, share=lambda bucket: bucket, timeout_s=0.01)
+    reached.update({})
+    assert set(reached.outcome(WeightManifest(specs=())).missed) == {"policy-0", "policy-1"}
+    assert [worker.messages for worker in workers.values()] == [["abandon"], ["abandon"]]
+
+
 def test_a_rank_without_receivers_only_walks_along() -> None:
     source = Source()
     BucketSender(source).send(ORDER, None)

@@ -1,40 +1,31 @@
-"""Bring weights into vLLM through its own weight-transfer framework.
+"""Send the learner's weights to vLLM over NCCL, with vLLM's own trainer: one attempt of a push, on every learner rank.
 
-There are two backends. "object_store": an engine that takes buckets from Ray's object store, registered with vLLM's
-factory when this module is imported. "nccl": a sender for vLLM's own transport between GPUs; it follows vLLM's trainer
-API, which needs two GPUs, so tests on a CPU give it another trainer. Must not import Ray: buckets come as values,
-workers as `ActiveReceivers`.
+vLLM broadcasts in the thread that calls it, while another thread of vLLM waits for the workers' answers. NCCL does not
+say that a worker is gone, so what the second thread hears ends the broadcast of the first. Must not import Ray: workers
+come as `ActiveReceivers`.
 """
 
 import logging
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import torch
 from vllm.distributed.device_communicators.pynccl_wrapper import NCCLLibrary
-from vllm.distributed.weight_transfer import WeightTransferEngineFactory
-from vllm.distributed.weight_transfer.base import (
-    ParamMeta,
-    WeightSource,
-    WeightTransferEngine,
-    WeightTransferInitInfo,
-    WeightTransferUpdateInfo,
-)
+from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
 from vllm.distributed.weight_transfer.nccl_common import (
     NCCLWeightTransferInitInfo,
     uid_init_process_group,
     worker_init_payload,
 )
 from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerWeightTransferEngine
-from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
-from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
-from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
-from actors.weight_sync.buckets import LearnerWeights, TensorSpec, WeightBucket, WeightManifest
+from actors.weight_sync.buckets import LearnerWeights, WeightManifest
+from actors.weight_sync.communicator import abort
 from actors.weight_sync.sender import ActiveReceivers, PushOrder
 
 if TYPE_CHECKING:
@@ -46,104 +37,20 @@ JOIN_TIMEOUT_S = 60.0
 """Longest wait for rank 0 to have joined a transfer group that all workers have joined."""
 
 
-class _LoadsWeights(Protocol):
-    """The part of a vLLM model that loads weights."""
+class Trainer(Protocol):
+    """The sending end of one transfer group."""
 
-    def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]: ...
+    def send_weights(self) -> None:
+        """Send all weights of the source to all workers of the group."""
+        ...
 
-
-@dataclass
-class ObjectStoreInitInfo(WeightTransferInitInfo):
-    """Announce the next update."""
-
-    manifest: WeightManifest
-
-
-@dataclass
-class ObjectStoreUpdateInfo(WeightTransferUpdateInfo):
-    """Hold one bucket of an update."""
-
-    bucket: WeightBucket
-
-
-class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, ObjectStoreUpdateInfo]):
-    """Load buckets into the model layer by layer: a layer changes when its last tensor has arrived.
-
-    Between start and finish the model can't run. An update that fails leaves a model that runs but mixes old layers
-    with new ones; the caller must not sample from it.
-    """
-
-    init_info_cls = ObjectStoreInitInfo
-    update_info_cls = ObjectStoreUpdateInfo
-    _expected: dict[str, TensorSpec]
-
-    def init_transfer_engine(self, init_info: ObjectStoreInitInfo) -> None:
-        """Expect the tensors of a manifest."""
-        self._expected = {spec.name: spec for spec in init_info.manifest.specs}
-
-    def start_weight_update(self) -> None:
-        """Prepare the model for loading."""
-        initialize_layerwise_reload(self.model)
-
-    def receive_weights(self, update_info: ObjectStoreUpdateInfo) -> None:
-        """Load the tensors of one bucket.
-
-        Raises:
-            ValueError: a tensor was not announced, came twice, or has another dtype or shape.
-        """
-        try:
-            for spec, tensor in update_info.bucket.tensors():
-                self._take(spec)
-                cast(_LoadsWeights, self.model).load_weights([(spec.name, tensor.to(self.device))])
-        except BaseException:
-            self._restore()
-            raise
-
-    def finish_weight_update(self) -> None:
-        """Make the model ready to run: with the new weights, or whole again if tensors are missing."""
-        if self._expected:
-            self._restore()
-            return
-        finalize_layerwise_reload(self.model, self.model_config)
-        for layer in self.model.modules():
-            if isinstance(layer, ParallelLMHead):
-                # A tied head is never loaded itself. On a CPU it computes with a packed copy of the embedding: without
-                # this call it would keep the old copy.
-                layer.quant_method.process_weights_after_loading(layer)
-
-    def missing(self) -> list[str]:
-        """Return the names of announced tensors that have not arrived."""
-        return sorted(self._expected)
+    def abort(self) -> None:
+        """Make a broadcast that waits for a worker return. May be called from another thread."""
+        ...
 
     def shutdown(self) -> None:
-        """Do nothing: nothing is held between updates."""
-
-    def _take(self, spec: TensorSpec) -> None:
-        announced = self._expected.pop(spec.name, None)
-        if announced is None:
-            raise ValueError(f"weight update: {spec} was not announced, or came twice")
-        if announced != spec:
-            raise ValueError(f"weight update: {spec} arrived where {announced} was announced")
-
-    def _restore(self) -> None:
-        """Make the model able to run again: incomplete layers keep their old values."""
-        for layer in self.model.modules():
-            info = get_layerwise_info(layer)
-            if info.can_load():
-                info.loaded_weights.clear()
-                info.load_numel = 0
-        finalize_layerwise_reload(self.model, self.model_config)
-
-
-WeightTransferEngineFactory.register_engine("object_store", ObjectStoreWeightTransferEngine)
-
-
-class Trainer(Protocol):
-    """The part of vLLM's trainer engines that is used here."""
-
-    def send_weights(self) -> None: ...
-
-    def shutdown(self) -> None: ...
+        """Leave the group."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,6 +65,15 @@ class TransferPlace:
 OpenTrainer: TypeAlias = Callable[[TransferPlace, "WorkersClient", "BucketSource"], Trainer]
 
 
+class NcclTrainer(NCCLTrainerWeightTransferEngine):
+    """Be vLLM's own trainer, which can be aborted from another thread."""
+
+    def abort(self) -> None:
+        """Make a broadcast that waits for a worker return; the group is of no use afterwards."""
+        if self.model_update_group is not None:
+            abort(self.model_update_group)
+
+
 def open_nccl_trainer(place: TransferPlace, client: "WorkersClient", source: "BucketSource") -> Trainer:
     """Open vLLM's own NCCL trainer; on rank 0 it returns when all workers have joined.
 
@@ -167,7 +83,7 @@ def open_nccl_trainer(place: TransferPlace, client: "WorkersClient", source: "Bu
     Raises:
         RuntimeError: a worker did not join. A thread that waits for it is left behind, as NCCL can't be interrupted.
     """
-    trainer = NCCLTrainerWeightTransferEngine(
+    trainer = NcclTrainer(
         client=client,
         source=source,
         is_sender=place.rank == 0,
@@ -201,8 +117,8 @@ def _join(joined: "Future[PyNcclCommunicator]", group_id: bytes, place: Transfer
 class NcclSender:
     """Push with vLLM's trainer engine over the learner's buckets, on every learner rank.
 
-    All workers are in one transfer group, which can't be changed: an order may ask for a new one. If one
-    worker fails, no worker takes the update, and those that hang in a broadcast answer nothing until they are replaced.
+    All workers are in one transfer group, which can't be changed: an order may ask for a new one. If one worker fails,
+    no worker takes the update, and the group is aborted on all sides.
     """
 
     def __init__(
@@ -219,7 +135,7 @@ class NcclSender:
         self._tensor_parallel_size = tensor_parallel_size  # of a policy worker
         self._bucket_bytes = bucket_bytes
         self._open = open_trainer
-        self._client = WorkersClient(tensor_parallel_size)
+        self._client = WorkersClient(tensor_parallel_size, on_failed_update=self._abort)
         self._trainer: Trainer | None = None
 
     def send(self, order: PushOrder, receivers: ActiveReceivers | None) -> WeightManifest:
@@ -228,22 +144,22 @@ class NcclSender:
         self._client.update = _Update(manifest, order.policy_version, receivers)
         self._source.begin()
         try:
-            self._trainer_for(order).send_weights()
+            with _same_stream():
+                self._trainer_for(order).send_weights()
         except Exception as failure:
             if receivers is None:
                 raise
             logger.warning("weight update %s failed: %s", order.update, failure)
             receivers.cancel(str(failure))
         if receivers is not None and receivers.has_missed:
-            self._trainer = None  # not shut down: that might wait for the broadcast that just failed
+            self._close_trainer()
         self._source.exhaust()
         return manifest
 
     def _trainer_for(self, order: PushOrder) -> Trainer:
         """Return the trainer of the order's transfer group."""
         if order.is_new_group:
-            if self._trainer is not None:
-                self._trainer.shutdown()
+            self._close_trainer()
             place = TransferPlace(
                 rank=self._rank,
                 world_size=1 + len(order.names) * self._tensor_parallel_size,
@@ -252,6 +168,32 @@ class NcclSender:
             self._trainer = self._open(place, self._client, self._source)
         assert self._trainer is not None, "the order after a failed one must ask for a new group"
         return self._trainer
+
+    def _abort(self) -> None:
+        """End the broadcast: a worker failed, and the others wait for it."""
+        if self._trainer is not None:
+            self._trainer.abort()
+
+    def _close_trainer(self) -> None:
+        if self._trainer is not None:
+            self._trainer.shutdown()
+            self._trainer = None
+
+
+@contextmanager
+def _same_stream() -> Iterator[None]:
+    """Keep this thread's CUDA stream: vLLM gives a thread a stream of its own when it first asks for the current one.
+
+    The learner would compute on it from then on, on this rank alone.
+    """
+    if not torch.cuda.is_available():
+        yield
+        return
+    before = torch.cuda.current_stream()
+    try:
+        yield
+    finally:
+        torch.cuda.set_stream(before)
 
 
 class BucketSource(WeightSource):
@@ -276,11 +218,14 @@ class BucketSource(WeightSource):
         return [ParamMeta(spec.name, spec.torch_dtype, spec.shape) for spec in specs]
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield the tensors on whatever CUDA streams vLLM reads them on: it changes the stream from chunk to chunk."""
         for bucket in self._buckets:
+            if on_gpu := any(tensor.is_cuda for _, tensor in bucket):
+                torch.cuda.current_stream().synchronize()  # on which the bucket was gathered
             for name, tensor in bucket:
-                # A copy, because the packed sender collects tensors across buckets, and a gathered parameter may be
-                # freed by then.
-                yield name, tensor.detach().clone()
+                if on_gpu:
+                    tensor.record_stream(torch.cuda.current_stream())  # its memory is in use until this stream is done
+                yield name, tensor
 
 
 @dataclass(frozen=True)
@@ -295,8 +240,10 @@ class _Update:
 class WorkersClient:
     """Send the messages of vLLM's trainers to all policy workers. Fails if one of them fails."""
 
-    def __init__(self, tensor_parallel_size: int) -> None:
+    def __init__(self, tensor_parallel_size: int, *, on_failed_update: Callable[[], None]) -> None:
+        """`on_failed_update` is called when a worker fails while the sender broadcasts, in the thread that hears it."""
         self._tensor_parallel_size = tensor_parallel_size
+        self._on_failed_update = on_failed_update
         self.update: _Update | None = None
 
     def init_weight_transfer_engine(self, init_info: dict[str, object]) -> None:
@@ -317,9 +264,17 @@ class WorkersClient:
         self._all(lambda workers: workers.start(self._current.manifest))
 
     def update_weights(self, update_info: dict[str, object] | list[dict[str, object]]) -> None:
-        """Let every worker load the tensors that are broadcast next."""
+        """Let every worker load the tensors that are broadcast next.
+
+        Raises:
+            RuntimeError: a worker failed, or was late; the broadcast was ended.
+        """
         assert isinstance(update_info, dict), "nccl sends one message to all workers"
-        self._all(lambda workers: workers.update(update_info))
+        try:
+            self._all(lambda workers: workers.update(update_info))
+        except BaseException:
+            self._on_failed_update()
+            raise
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
         """Let every worker serve the weights. One may fail alone here: all tensors have arrived."""
