@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 
 from languages.facts import known_language
@@ -71,8 +72,9 @@ def _chains(text: str, language: str) -> Iterator[list[_Term]]:
         if term is None:
             yield _closed(chain, folded, end, span)
             is_whole = not span.is_percent and not _BEFORE.search(folded, max(0, span.start - 8), span.start)
-            is_quotient = "/" in folded[span.start : span.end] and Fraction(span.value) > 1
-            chain = [_Term("", Fraction(span.value) if is_whole else None, is_quotient)]
+            value = _fraction(span.value)
+            is_quotient = "/" in folded[span.start : span.end] and value > 1
+            chain = [_Term("", value if is_whole else None, is_quotient)]
         else:
             chain.append(term)
         end = span.end
@@ -92,7 +94,7 @@ def _closed(chain: list[_Term], folded: str, end: int, following: NumberSpan | N
     if not chain:
         return chain
     if following is not None and chain[-1].operator == "=" and runs_on(folded[end : following.start]):
-        chain[-1] = replace(chain[-1], other=Fraction(following.value))
+        chain[-1] = replace(chain[-1], other=_fraction(following.value))
     elif _AFTER.match(folded, end):
         chain[-1] = replace(chain[-1], value=None)
     return chain
@@ -100,7 +102,7 @@ def _closed(chain: list[_Term], folded: str, end: int, following: NumberSpan | N
 
 def _joined(gap: str, span: NumberSpan) -> _Term | None:
     """Return the number as the next term of a chain; None where the gap before it is no operator."""
-    value = Fraction(span.value)
+    value = _fraction(span.value)
     if span.is_percent or _BREAK.search(gap):
         return None
     if not gap.strip() and value < 0:  # "5 -3": the operator was read as a sign
@@ -108,6 +110,12 @@ def _joined(gap: str, span: NumberSpan) -> _Term | None:
     if found := _GAP.fullmatch(gap):
         return _Term(_OPERATORS[found["operator"]], value)
     return _Term("=", value) if _WORDS_BEFORE.fullmatch(gap) else None
+
+
+@lru_cache(maxsize=4096)
+def _fraction(value: str) -> Fraction:
+    """Return a canonical value; reading it takes longer than any other step, and numbers come again."""
+    return Fraction(value)
 
 
 def _verdicts(chain: Sequence[_Term]) -> Iterator[bool]:

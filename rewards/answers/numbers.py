@@ -129,6 +129,8 @@ def find_numbers_from(folded: str, language: Language, start: int) -> list[Numbe
 
 def canonical(value: Fraction) -> str:
     """Return the one spelling of a value: a plain decimal where it is finite, else a reduced fraction."""
+    if value.denominator == 1:
+        return str(value.numerator)
     shift = _decimal_places(value.denominator)
     if shift is None:
         return f"{value.numerator}/{value.denominator}"
@@ -203,7 +205,7 @@ def _span(
         if scaled is None:
             return None
         worth, position = scaled
-        if position == start:
+        if position == start and before.factor != 1:
             worth *= before.factor
         if (end := half_behind(folded, position, stop, language)) is not None:
             worth, position = worth + Fraction(1, 2), end

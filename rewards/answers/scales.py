@@ -46,6 +46,8 @@ def apply_scales(
     10002 to another.
     """
     pattern = _scale_pattern(language)
+    if not pattern.match(folded, position, stop):
+        return value, position
     total, end, num_words = Fraction(0), position, 0
     while num_words < MAX_SCALE_WORDS and (match := pattern.match(folded, end, stop)):
         factor = language.scale_values[match["word"].lower()]

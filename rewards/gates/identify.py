@@ -53,8 +53,9 @@ MIN_TITLE_WORDS = 4
 TEXT_SHARE, MIN_TEXT_WORDS = 0.03, 2
 """The same over a whole text, from MIN_TEXT_WORDS different such words on: it finds single words in every other
 sentence. A unit or a gloss counts half."""
-MIN_OWN_WORDS = 2
-"""Least number of frequent words of the asked language alone that need no further check."""
+MIN_OWN_WORDS, MOSTLY_OWN_SHARE = 2, 0.5
+"""Least number of frequent words of the asked language alone that need no further check, and the share of its frequent
+words, those of other languages included, with which they don't need OWN_SHARE."""
 MOST_OWN_SHARE = 0.5
 """Share of frequent words of the asked language alone, with at most one of another language's, against which lingua
 doesn't decide."""
@@ -173,7 +174,8 @@ class LanguageIdentifier:
         num_telling = sum(word.is_telling for word in counted)
         if has_foreign_run(words) or any(self._judge(row, code) is False for row in capital_runs(words)):
             return _FOREIGN
-        is_own = not strong and num_telling >= max(MIN_OWN_WORDS, OWN_SHARE * len(counted))
+        is_mostly_own = num_own >= MOSTLY_OWN_SHARE * len(counted) or num_telling >= OWN_SHARE * len(counted)
+        is_own = not strong and num_telling >= MIN_OWN_WORDS and is_mostly_own
         by_lingua = True if is_own else self._judge(words, code)
         if by_lingua is False and len(counted) < len(words):
             by_lingua = self._judge(counted, code)

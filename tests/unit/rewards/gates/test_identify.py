@@ -408,6 +408,9 @@ def test_lingua_does_not_decide_against_a_sentence_of_which_half_is_german(
         (f"dann wird {nonsense(7)}", False),
         (f"wird {nonsense(3)}", False),  # one is not enough
         (f"dann wird zwischen {nonsense(3)}", True),
+        (f"dann wird die das in {nonsense(5)}", True),  # 5 of 10 words are German, 2 of them no other language's
+        (f"dann wird die das in {nonsense(6)}", False),
+        (f"dann die das in den {nonsense(5)}", False),
     ],
 )
 def test_frequent_words_of_the_language_alone_need_no_lingua(
