@@ -166,8 +166,8 @@ class EvaluationData(Section):
     paths: Mapping[str, str] = Field(default_factory=dict)
     """Folder of single tasks, by name. It goes before `data_folder`."""
     languages: Languages | Auto | Literal["all"] = "auto"
-    """Languages to evaluate in. "auto" is English and `data.languages`; of a task, those that it has. "all" is every
-    language of a task that is in its folder."""
+    """Languages to evaluate in. "auto" is English and `data.languages`; of a task, those that are in its folder.
+    "all" is every language of a task that is there."""
     num_items: int = Field(default=50, ge=1)
     """Items for each language, the first of the source."""
     max_items: Annotated[int, Field(ge=1)] | Literal["all"] = "all"

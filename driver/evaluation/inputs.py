@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from contracts.config.run import Config
 from driver.evaluation.plan import EvaluationPlan, plan_evaluation
+from driver.evaluation.sets.chosen import choose_tasks
 from driver.problems.engine_prompts import engine_prompter
 from driver.problems.prompts import Prompter
 
@@ -23,5 +24,8 @@ def prepare_evaluation(config: Config) -> EvaluationInputs:
     Raises:
         BadInput: the first thing that is wrong.
     """
-    prompter, pad_token_id = engine_prompter(config, "policy")
+    chats = not config.evaluation.tasks or any(
+        chosen.method == "generate" for chosen in choose_tasks(config.evaluation.tasks)
+    )
+    prompter, pad_token_id = engine_prompter(config, "policy", needs_template=chats)
     return EvaluationInputs(prompter=prompter, plan=plan_evaluation(config, prompter), pad_token_id=pad_token_id)

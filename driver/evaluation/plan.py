@@ -24,6 +24,9 @@ from driver.problems.prompts import Prompter, plain_tokenizer
 from driver.problems.sources import first_problems, open_source
 from rewards.reading import PIVOT_LANGUAGE
 
+MAX_CLOSING = 16
+"""Tokens that are kept for what closes the thinking."""
+
 
 class ResponsePrompts(Protocol):
     """Make the prompt of an item whose answer is generated."""
@@ -38,6 +41,7 @@ class SourcePrompts:
     """Ask the items of a plain source exactly as problems are asked in training."""
 
     prompter: Prompter
+    max_prompt_tokens: int
 
     def prompt(self, item: Item) -> Tokens:
         """Return the prompt [T] of an item.
@@ -48,7 +52,15 @@ class SourcePrompts:
         problem = Problem(
             item_id=item.item_id, language=item.language, question=item.question, question_en=item.question
         )
-        return self.prompter.prompt_token_ids(problem)
+        token_ids = self.prompter.prompt_token_ids(problem)
+        if len(token_ids) > self.max_prompt_tokens:
+            raise BadInput(
+                f"item {item.item_id} in {item.language!r}: the prompt has {len(token_ids)} tokens, and "
+                f"policy.max_model_len less evaluation.max_response_tokens leaves {self.max_prompt_tokens}; raise the "
+                "first, or lower the second",
+                key="policy.max_model_len",
+            )
+        return token_ids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +125,8 @@ def _plan_source(config: Config, prompter: Prompter) -> PlannedTask:
     """
     evaluation = config.evaluation
     source = open_source(evaluation, languages=config.evaluation_languages, seed=config.run.seed)
-    prompts, items, asked = SourcePrompts(prompter=prompter), [], _PromptsDigest()
+    prompts = SourcePrompts(prompter=prompter, max_prompt_tokens=_room_for_prompts(config))
+    items, asked = [], _PromptsDigest()
     for problem in first_problems(source, config.evaluation_languages, num_items=evaluation.num_items):
         if (gold := gold_number(problem)) is None:
             raise BadInput(
@@ -221,10 +234,11 @@ def _request(config: Config, chosen: ChosenTask) -> SetRequest:
 
 def _languages(config: Config, chosen: ChosenTask, folder: Path | None) -> Sequence[str]:
     wanted = config.evaluation.languages
+    there = languages_there(chosen.task, folder)
     if wanted == "all":
-        return languages_there(chosen.task, folder)
+        return there
     if wanted == "auto":
-        wanted = tuple(dict.fromkeys((PIVOT_LANGUAGE, *config.data.languages)))
+        return [code for code in dict.fromkeys((PIVOT_LANGUAGE, *config.data.languages)) if code in there]
     return [code for code in wanted if code in chosen.task.languages]
 
 
@@ -272,7 +286,7 @@ def _plan_set(config: Config, prompter: Prompter, found: TaskSet) -> PlannedTask
             wording=ItemWording(task=task, prompt=config.prompt),
             worked=found.worked,
             num_shots=evaluation.shots,
-            max_prompt_tokens=config.policy.max_model_len - config.evaluation_max_tokens - _thinking(evaluation),
+            max_prompt_tokens=_room_for_prompts(config),
             when_too_long=evaluation.shots_too_long,
         )
         for item in found.items:
@@ -295,9 +309,11 @@ def _plan_set(config: Config, prompter: Prompter, found: TaskSet) -> PlannedTask
     )
 
 
-def _thinking(evaluation: EvaluationConfig) -> int:
-    """Return the tokens that thinking may take beside the response."""
-    return 0 if evaluation.thinking_tokens == "free" else evaluation.thinking_tokens
+def _room_for_prompts(config: Config) -> int:
+    """Return the longest prompt, in tokens: a response has to fit behind it, and thinking that has its own budget."""
+    budget = config.evaluation.thinking_tokens
+    thinking = 0 if budget == "free" else budget + MAX_CLOSING
+    return config.policy.max_model_len - config.evaluation_max_tokens - thinking
 
 
 def _notes(tasks: Collection[PlannedTask]) -> Iterator[str]:

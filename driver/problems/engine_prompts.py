@@ -9,12 +9,23 @@ from contracts.model_config import longest_context, read_model_config
 from contracts.stop_tokens import Encoder, token_ids_of
 from driver.problems.builtin.texts.templates import LEVELS
 from driver.problems.model_weights import check_weights
-from driver.problems.prompts import Prompter, load_tokenizer, worked_examples
+from driver.problems.prompts import Prompter, load_tokenizer, plain_tokenizer, worked_examples
 from driver.problems.template_inputs import TemplateInputs
 
 
-def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tuple[Prompter, int]:
-    """Return the prompts of an engine, and the id of the token that its learner pads with."""
+def engine_prompter(
+    config: Config, section: Literal["policy", "pivot"], *, needs_template: bool = True
+) -> tuple[Prompter, int]:
+    """Return the prompts of an engine, and the id of the token that its learner pads with.
+
+    Args:
+        config: with absolute paths.
+        section: of the engine.
+        needs_template: a model without a chat template is refused; without it, only plain texts can be asked for.
+
+    Raises:
+        BadInput: the model, its tokenizer or its chat template can't be used.
+    """
     engine = config.policy if section == "policy" else config.pivot
     num = config.prompt.num_exemplars if section == "policy" else config.pivot.num_exemplars
     languages = (
@@ -23,9 +34,15 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
     check_context(engine.model, engine.max_model_len, section=section, context=section)
     check_weights(engine.model, key=f"{section}.model")
     levels = config.data.levels if isinstance(config.data, BuiltinData) else LEVELS
-    tokenizer = load_tokenizer(
-        engine.model, chat_template=engine.chat_template, trust_remote_code=engine.trust_remote_code, section=section
-    )
+    if needs_template:
+        tokenizer = load_tokenizer(
+            engine.model,
+            chat_template=engine.chat_template,
+            trust_remote_code=engine.trust_remote_code,
+            section=section,
+        )
+    else:
+        tokenizer = plain_tokenizer(engine.model, trust_remote_code=engine.trust_remote_code, section=section)
     token_ids_of(cast("Encoder", tokenizer), engine.stop_tokens, key=f"{section}.stop_tokens")
     builtin = tuple(code for code in languages if code not in config.prompt.exemplars)
     prompter = Prompter(
@@ -35,7 +52,8 @@ def engine_prompter(config: Config, section: Literal["policy", "pivot"]) -> tupl
         max_prompt_tokens=engine.max_model_len - engine.max_response_tokens,
         inputs=TemplateInputs.of(engine, config.run),
     )
-    prompter.check_template(section)
+    if needs_template:
+        prompter.check_template(section)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return prompter, pad if isinstance(pad, int) else 0
 

@@ -1,0 +1,197 @@
+"""Test comparisons of evaluations, their tables, and what is refused."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from driver.evaluation.comparison import as_csv, as_json, as_markdown, compare
+from driver.evaluation.entries import Entry, entries_of
+from driver.evaluation.judging import JudgedRow, write_rows
+from driver.evaluation.record import JSON, ModelResult, read_record, write_record
+from driver.evaluation.results import EvaluationResult, record_evaluation
+from driver.evaluation.summarise import summarise_task
+from driver.evaluation.tables import COLUMNS, as_table
+from driver.evaluation.tables import as_csv as results_as_csv
+from driver.evaluation.tables import as_latex as results_as_latex
+from driver.evaluation.tables import as_markdown as results_as_markdown
+from tests.refusals import refused
+
+
+def a_row(
+    item: int, language: str, *, is_correct: bool, task: str = "mgsm-rev2", in_language: bool = True
+) -> JudgedRow:
+    return JudgedRow(
+        task=task,
+        language=language,
+        item_id=str(item),
+        sample=0,
+        level="",
+        category="",
+        tag="",
+        question=f"Q{item}",
+        gold="1",
+        response="ja gut",
+        thinking="",
+        answer="1" if is_correct else "2",
+        is_correct=is_correct,
+        is_declared=True,
+        is_in_language=in_language,
+        is_thinking_in_language=None,
+        switched_lines=0.0,
+        num_tokens=3,
+        num_thinking_tokens=0,
+        is_truncated=False,
+        is_correct_by_length=None,
+        choice_logprobs=(),
+    )
+
+
+def rows(
+    num_correct: int, *, num: int = 40, languages: Sequence[str] = ("en", "de"), task: str = "mgsm-rev2"
+) -> list[JudgedRow]:
+    return [
+        a_row(item, language, is_correct=item < num_correct or language == "en", task=task)
+        for language in languages
+        for item in range(num)
+    ]
+
+
+def a_result(found: list[JudgedRow], *, skill: str = "arithmetic", **settings: str) -> EvaluationResult:
+    measured_on = {"task": found[0].task, "skill": skill, "levels": "{}", "model": "m", **settings}
+    return summarise_task(found, trained=("de",), weights={}, measured_on=measured_on)
+
+
+def an_entry(name: str, found: list[JudgedRow], **settings: str) -> Entry:
+    task = found[0].task
+    return Entry(name=name, results={task: a_result(found, **settings)}, rows={task: found})
+
+
+def test_differences_are_those_of_each_language_the_mean_and_the_gap() -> None:
+    comparison = compare([an_entry("before", rows(10)), an_entry("after", rows(30))])
+    found = {(line.over, line.measure): line for line in comparison.lines}
+    german = found["German", "Acc"]
+    assert (german.before, german.after, german.difference.value) == pytest.approx((0.25, 0.75, 0.5))
+    assert german.is_clear
+    assert found["English", "Acc"].difference.value == 0
+    assert found["gap to English", "Acc"].difference.value == pytest.approx(-0.5)
+    assert found["German", "LC&Acc"].difference.value == pytest.approx(0.5)
+    assert comparison.notes == ()
+
+
+def test_english_and_other_kinds_of_skill_are_a_block_of_their_own() -> None:
+    before = an_entry("before", rows(10, task="xcopa", languages=("de",)), skill="commonsense")
+    after = an_entry("after", rows(10, task="xcopa", languages=("de",)), skill="commonsense")
+    assert all(line.is_retention for line in compare([before, after]).lines)
+    trained = compare([an_entry("before", rows(10)), an_entry("after", rows(30))])
+    assert {line.over for line in trained.lines if line.is_retention} == {"English"}
+    text = as_markdown(trained)
+    assert text.index("## Trained skills") < text.index("## Retention")
+    assert "+50.0" in text
+
+
+def test_other_items_are_refused() -> None:
+    with refused("RUN", "mgsm-rev2", "'en'", "10 differ"):
+        compare([an_entry("before", rows(10)), an_entry("after", rows(10, num=30))])
+
+
+def test_evaluations_without_a_common_task_are_refused() -> None:
+    with refused("RUN", "mgsm-rev2", "xcopa"):
+        compare([an_entry("before", rows(10)), an_entry("after", rows(10, task="xcopa"))])
+
+
+def test_one_evaluation_alone_is_refused() -> None:
+    with refused("RUN"):
+        compare([an_entry("before", rows(10))])
+
+
+def test_other_settings_are_said() -> None:
+    notes = compare([an_entry("a", rows(1), shots="0"), an_entry("b", rows(1), shots="8")]).notes
+    assert len(notes) == 1
+    assert "shots" in notes[0]
+
+
+def test_every_line_is_in_the_csv_and_in_the_json() -> None:
+    comparison = compare([an_entry("before", rows(10)), an_entry("after", rows(30))])
+    written = list(csv.DictReader(io.StringIO(as_csv(comparison))))
+    assert len(written) == len(comparison.lines) == len(json.loads(as_json(comparison))["lines"])
+    assert (written[1]["over"], written[1]["before"], written[1]["difference"]) == ("German", "25.0", "+50.0")
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_training_run_has_its_moments_in_order(tmp_path: Path) -> None:
+    (tmp_path / "evaluations").mkdir()
+    for moment, num in (("after", 30), ("before", 10), ("step-10", 25), ("step-9", 20)):
+        record_evaluation(tmp_path / "evaluation.json", moment, a_result(rows(num)))
+        write_rows(tmp_path / "evaluations" / f"{moment}.parquet", rows(num))
+    entries = entries_of([tmp_path])
+    assert [entry.name for entry in entries] == [
+        f"{tmp_path.name} {moment}" for moment in ("before", "step-9", "step-10", "after")
+    ]
+    assert len(compare(entries).lines) == 3 * 3 * 2
+
+
+def test_a_folder_of_evaluate_has_its_models(tmp_path: Path) -> None:
+    (tmp_path / "evaluations").mkdir()
+    models = {name: ModelResult(name=name, digest="d", result=a_result(rows(10))) for name in ("own/a", "b")}
+    write_record(tmp_path, models)
+    for slug in ("own-a", "b"):
+        write_rows(tmp_path / "evaluations" / f"{slug}.parquet", rows(10))
+    assert read_record(tmp_path) == models
+    assert [entry.name for entry in entries_of([tmp_path])] == ["own/a", "b"]
+
+
+def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path) -> None:
+    with refused("RUN", str(tmp_path)):
+        entries_of([tmp_path])
+
+
+def test_an_evaluation_whose_responses_are_gone_is_refused(tmp_path: Path) -> None:
+    record_evaluation(tmp_path / "evaluation.json", "before", a_result(rows(1)))
+    with refused("before.parquet", str(tmp_path)):
+        entries_of([tmp_path])
+
+
+def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
+    (tmp_path / JSON).write_text('{"a": 1}', encoding="utf-8")
+    with refused(JSON, str(tmp_path)):
+        read_record(tmp_path)
+
+
+# --- tables of results -----------------------------------------------------------------------------------------------
+
+RESULTS = {"own_model": [a_result(rows(10))]}
+
+
+def test_the_csv_has_a_row_for_each_language_and_each_average() -> None:
+    written = list(csv.reader(io.StringIO(results_as_csv(RESULTS))))
+    assert tuple(written[0]) == COLUMNS
+    assert [row[2] for row in written[1:]] == [
+        *("English", "German", "mean: English", "mean: seen", "mean: all", "mean: Latin", "gap to English"),
+    ]
+    german = dict(zip(COLUMNS, written[2], strict=True))
+    assert (german["items"], german["Acc"], german["LC"], german["LC&Acc"]) == ("40", "25.0", "100.0", "25.0")
+    assert german["Acc s.e."] == f"{100 * (0.25 * 0.75 / 40) ** 0.5:.1f}"
+
+
+def test_every_row_of_the_markdown_has_all_columns() -> None:
+    lines = results_as_markdown(RESULTS).splitlines()
+    assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
+
+
+def test_the_latex_has_a_line_for_each_row_and_no_raw_signs() -> None:
+    text = results_as_latex(RESULTS)
+    assert r"own\_model" in text
+    body = text.split(r"\midrule")
+    assert body[1].count(r"\\") == 2  # languages
+    assert r"LC\&Acc" in text
+    assert text.count("&") - text.count(r"\&") == 1 + 3 + 7 * 3
+
+
+def test_the_terminal_has_every_row() -> None:
+    assert as_table(RESULTS).row_count == 7
