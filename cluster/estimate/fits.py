@@ -54,7 +54,8 @@ def check_memory(config: Config, wanted: Layout, hardware: Hardware) -> None:
     Raises:
         BadInput: a GPU or a node is too small; `key` is what to change.
     """
-    needs = estimate(config, wanted.device, gpu_gib=hardware.gpu_gib)
+    roles: set[Role] = {placement.role for placement in wanted.placements}
+    needs = estimate(config, wanted.device, roles=roles, gpu_gib=hardware.gpu_gib)
     engines: dict[Role, EngineConfig] = {"policy": config.policy, "pivot": config.pivot}
     for role, engine in engines.items():
         if wanted.of(role):
@@ -150,7 +151,7 @@ def _check_nodes(needs: Mapping[Role, ActorMemory], wanted: Layout, nodes_gib: S
     total = host_total(needs, wanted)
     if total is None:
         return
-    largest = max(host.total_gib for role, need in needs.items() if wanted.of(role) and (host := need.host) is not None)
+    largest = max(host.total_gib for need in needs.values() if (host := need.host) is not None)
     if total > sum(nodes_gib) or largest > max(nodes_gib):
         raise BadInput(
             f"the run needs about {total:.1f} GiB of host memory ({_shares(needs, wanted.placements)}, the driver and "

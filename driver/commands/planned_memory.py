@@ -1,6 +1,5 @@
 """Say what a plan needs of memory and disk: a row for each actor, and the sums for nodes, GPUs and the run folder."""
 
-import os
 from collections.abc import Mapping
 
 from rich.table import Table
@@ -8,7 +7,8 @@ from rich.table import Table
 from cluster.estimate.actors import estimate
 from cluster.estimate.disk import DISK_BYTES_PER_S, disk_need
 from cluster.estimate.fits import Hardware, host_total
-from cluster.estimate.parts import DRIVER_GIB, GIB, RAY_GIB, ActorMemory
+from cluster.estimate.parts import DRIVER_GIB, RAY_GIB, ActorMemory
+from cluster.host_memory import host_memory_gib
 from cluster.layout import Layout, Role
 from contracts.config.run import Config
 from contracts.config.section import decided
@@ -20,11 +20,6 @@ GIVE_SIZE = "give cluster.gpu_memory_gib, and the plan says what fits"
 def planned_hardware(cluster: ClusterConfig) -> Hardware:
     """Return what a plan knows of the run's machines: the size of a GPU, if the config gives it."""
     return Hardware(gpu_gib=None if cluster.gpu_memory_gib == "auto" else cluster.gpu_memory_gib)
-
-
-def this_machine_gib() -> float:
-    """Return the memory of this machine, in GiB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
 
 
 def plan_table(wanted: Layout, needs: Mapping[Role, ActorMemory]) -> Table:
@@ -64,13 +59,14 @@ def actor_gib(need: ActorMemory) -> dict[str, float | None]:
 def memory_lines(config: Config, wanted: Layout) -> list[str]:
     """Return the parts of each role's memory, and the sums: host memory, disk, and what a weight push sends."""
     hardware = planned_hardware(config.cluster)
-    needs = estimate(config, wanted.device, gpu_gib=hardware.gpu_gib)
+    roles: set[Role] = {placement.role for placement in wanted.placements}
+    needs = estimate(config, wanted.device, roles=roles, gpu_gib=hardware.gpu_gib)
     total = host_total(needs, wanted)
-    lines = [of_which(role, need) for role, need in needs.items() if wanted.of(role)]
+    lines = [of_which(role, need) for role, need in needs.items()]
     if total is not None:
         lines.append(
             f"host memory: about {total:.1f} GiB in total, with {DRIVER_GIB:g} for the driver and {RAY_GIB:g} for Ray; "
-            f"this machine has {this_machine_gib():.1f}"
+            f"this machine has {host_memory_gib():.1f}"
         )
     if wanted.device == "cuda" and hardware.gpu_gib is None:
         lines.append(f"GPU memory: {GIVE_SIZE}")
