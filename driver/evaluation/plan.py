@@ -71,6 +71,7 @@ class PlannedTask:
     items: tuple[Item, ...]
     prompts: ResponsePrompts | ChoicePrompts
     level_weights: Mapping[str, float]
+    original: str = ""  # name of the task of which this is a corrected edition
     measured_on: Mapping[str, str]
 
 
@@ -305,6 +306,7 @@ def _plan_set(config: Config, prompter: Prompter, found: TaskSet) -> PlannedTask
         items=found.items,
         prompts=prompts,
         level_weights=task.levels,
+        original=task.original,
         measured_on=measured_on,
     )
 

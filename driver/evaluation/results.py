@@ -103,6 +103,19 @@ class Average:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Edition:
+    """Hold the accuracy in one language on a corrected set and on its original, over the items of both."""
+
+    language: str
+    num_items: int
+    num_replaced: int
+    original: float
+    corrected: float
+    original_replaced: float | None  # on the replaced items alone; None: there is none
+    corrected_replaced: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Overall:
     """Hold one share in English and its mean over the other languages.
 
@@ -128,6 +141,8 @@ class EvaluationResult:
     measured_on: Mapping[str, str] = field(default_factory=dict)
     """Task, data, model, and how responses were drawn: two results are comparable only if these are equal."""
     averages: tuple[Average, ...] = ()
+    editions: tuple[Edition, ...] = ()
+    """Against the original of a corrected set, where both were measured."""
     more: tuple["EvaluationResult", ...] = ()
     """Results of the further tasks that were measured at the same moment."""
 
@@ -162,6 +177,7 @@ class EvaluationResult:
             "measured_on": dict(self.measured_on),
             "overall": overall,
             "averages": [asdict(average) for average in self.averages],
+            "editions": [asdict(edition) for edition in self.editions],
             "languages": languages,
             "more": [json.loads(result.to_json()) for result in self.more],
         }
@@ -177,6 +193,7 @@ class EvaluationResult:
             averages=tuple(
                 Average(**{**found, "languages": tuple(found["languages"])}) for found in record.get("averages", ())
             ),
+            editions=tuple(Edition(**found) for found in record.get("editions", ())),
             more=tuple(EvaluationResult.from_json(json.dumps(found)) for found in record.get("more", ())),
         )
 

@@ -9,6 +9,7 @@ from contracts.config.run import Config
 from contracts.ports import Console
 from driver.evaluation.answered import Journal
 from driver.evaluation.drawing import MIN_IN_FLIGHT, Policy, Sampling, ThinkingBudget, draw
+from driver.evaluation.editions import editions
 from driver.evaluation.inputs import EvaluationInputs
 from driver.evaluation.judging import JudgedRow, judge, write_rows
 from driver.evaluation.plan import EvaluationPlan
@@ -64,15 +65,17 @@ def judge_all(plan: EvaluationPlan, journal: Journal, *, on_progress: Callable[[
 
 def summarise(config: Config, plan: EvaluationPlan, rows: Sequence[JudgedRow]) -> EvaluationResult:
     """Return the numbers of the first task, with those of the others in `more`."""
-    results = [
-        summarise_task(
-            [row for row in rows if row.task == task.name],
+    by_task = {task.name: [row for row in rows if row.task == task.name] for task in plan.tasks}
+    results = []
+    for task in plan.tasks:
+        result = summarise_task(
+            by_task[task.name],
             trained=config.data.languages,
             weights=task.level_weights,
             measured_on=task.measured_on,
         )
-        for task in plan.tasks
-    ]
+        original = by_task.get(task.original, [])
+        results.append(replace(result, editions=editions(original, by_task[task.name])))
     return replace(results[0], more=tuple(results[1:]))
 
 

@@ -6,7 +6,7 @@ percent with one decimal place, errors are standard errors.
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -105,7 +105,27 @@ def as_markdown(results: Results) -> str:
     """Return the table as Markdown."""
     rows = [[line.model, line.task, line.name, *line.cells] for line in lines(results)]
     numbers = ["---"] * 3 + ["---:"] * (len(COLUMNS) - 3)
-    return "\n".join(_piped(row) for row in ([*COLUMNS], numbers, *rows)) + "\n"
+    table = "\n".join(_piped(row) for row in ([*COLUMNS], numbers, *rows)) + "\n"
+    return "\n".join([table, *_edition_tables(results)])
+
+
+def _edition_tables(results: Results) -> Iterator[str]:
+    """Yield a table for each corrected set that was measured beside its original."""
+    for model, by_task in results.items():
+        for result in by_task:
+            if not result.editions:
+                continue
+            header = ["language", "items", "replaced", "original", "corrected", "original*", "corrected*"]
+            rows = [
+                [
+                    *(language_title(found.language), str(found.num_items), str(found.num_replaced)),
+                    *(_percent(found.original), _percent(found.corrected)),
+                    *(_percent(found.original_replaced), _percent(found.corrected_replaced)),
+                ]
+                for found in result.editions
+            ]
+            title = f"{model}: {result.task} beside its original, Acc over the items of both; *: over the replaced ones"
+            yield "\n".join([title, "", *map(_piped, (header, ["---"] * len(header), *rows)), ""])
 
 
 def _piped(cells: Sequence[str]) -> str:

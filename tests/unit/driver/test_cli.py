@@ -183,3 +183,40 @@ def test_help_and_plan_load_neither_torch_nor_ray(config: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_evaluate_takes_models_a_config_and_flags_in_any_order(config: Path) -> None:
+    words = [
+        "evaluate",
+        "owner/a",
+        "--tasks",
+        "mgsm-rev2,xcopa",
+        str(config),
+        "b",
+        "--items",
+        "3",
+        "policy.dtype=float32",
+    ]
+    command, arguments = parse(words)
+    assert (command, arguments.models, arguments.config) == ("evaluate", ["owner/a", "b"], config)
+    assert (arguments.tasks, arguments.items, arguments.overrides) == ("mgsm-rev2,xcopa", 3, ["policy.dtype=float32"])
+
+
+def test_a_model_is_no_word_of_other_commands(config: Path) -> None:
+    with refused("owner/a", "owner/a"):
+        parse(["plan", str(config), "owner/a"])
+
+
+def test_compare_takes_several_folders() -> None:
+    command, arguments = parse(["compare", "runs/a", "runs/b", "--out", "c"])
+    assert (command, arguments.folders, arguments.out) == ("compare", ["runs/a", "runs/b"], "c")
+
+
+@pytest.mark.parametrize("task", ["mgsm-rev2"])
+def test_a_misspelt_task_is_refused_before_anything_starts(
+    task: str, tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(config), "--tasks", "mgsm-rev", f"run.folder={tmp_path / 'runs'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert task in line
+    assert not (tmp_path / "runs").exists()
