@@ -15,6 +15,7 @@ from contracts.errors import BadInput
 from driver.evaluation.entries import Entry
 from driver.evaluation.estimates import Difference, Levels, mean_over, paired_difference
 from driver.evaluation.judging import JudgedRow
+from driver.evaluation.results import TextResult
 from driver.evaluation.summarise import Measure, is_right, is_right_in_language, levels_of, scores
 from driver.language_names import language_title
 from rewards.reading import PIVOT_LANGUAGE
@@ -61,11 +62,21 @@ class Variety:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Perplexity:
+    """Hold how probable plain texts of one language are to one model."""
+
+    entry: str
+    task: str
+    text: TextResult
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Hold all differences to the first evaluation."""
 
     lines: tuple[ComparedLine, ...]
     variety: tuple[Variety, ...]
+    texts: tuple[Perplexity, ...]
     notes: tuple[str, ...]
 
 
@@ -87,6 +98,9 @@ def compare(entries: Sequence[Entry]) -> Comparison:
                 key="RUN",
             )
         for task in shared:
+            if first.results[task].texts:
+                _check_items(first, other, task)
+                continue
             notes += _differing_settings(first, other, task)
             lines += _compare_task(first, other, task)
     variety = [
@@ -96,7 +110,13 @@ def compare(entries: Sequence[Entry]) -> Comparison:
         for found in result.languages
         if found.distinct
     ]
-    return Comparison(lines=tuple(lines), variety=tuple(variety), notes=tuple(dict.fromkeys(notes)))
+    texts = [
+        Perplexity(entry=entry.name, task=task, text=text)
+        for entry in entries
+        for task, result in entry.results.items()
+        for text in result.texts
+    ]
+    return Comparison(lines=tuple(lines), variety=tuple(variety), texts=tuple(texts), notes=tuple(dict.fromkeys(notes)))
 
 
 def _differing_settings(first: Entry, other: Entry, task: str) -> Iterator[str]:
@@ -220,6 +240,16 @@ def as_markdown(comparison: Comparison) -> str:
         )
         header = ("evaluation", "task", "language", "distinct-1", "distinct-2", "distinct-3")
         blocks += ["## Retention: variety of responses", _table(header, rows)]
+    if comparison.texts:
+        shown = (
+            (
+                *(found.entry, found.task, language_title(found.text.language)),
+                *(f"{found.text.perplexity:.3f}", f"{found.text.bits_per_byte:.4f}"),
+            )
+            for found in comparison.texts
+        )
+        header = ("evaluation", "task", "language", "perplexity", "bits per byte")
+        blocks += ["## Retention: perplexity on plain texts", _table(header, shown)]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -57,7 +57,7 @@ class JudgedRow:
 def judge(item: Item, answered: Answered, language_is: LanguageMeter) -> list[JudgedRow]:
     """Return the rows of one item."""
     if item.choices:
-        return [_scored(item, answered.choices)]
+        return [_scored(item, answered.choices) if item.options else _text(item, answered.choices[0])]
     return [
         _responded(item, response, sample=sample, language_is=language_is)
         for sample, response in enumerate(answered.responses)
@@ -129,6 +129,34 @@ def _scored(item: Item, choices: Sequence[ChoiceScore]) -> JudgedRow:
         is_truncated=False,
         is_correct_by_length=by_length == item.gold,
         choice_logprobs=tuple(sums),
+    )
+
+
+def _text(item: Item, score: ChoiceScore) -> JudgedRow:
+    """Return the row of a plain text: its question is the text, and its one log-probability is the whole text's."""
+    return JudgedRow(
+        task=item.task,
+        language=item.language,
+        item_id=item.item_id,
+        sample=0,
+        level=item.level,
+        category=item.category,
+        tag=item.tag,
+        question=item.question,
+        gold="",
+        response="",
+        thinking="",
+        answer="",
+        is_correct=False,
+        is_declared=False,
+        is_in_language=None,
+        is_thinking_in_language=None,
+        switched_lines=None,
+        num_tokens=score.num_tokens,
+        num_thinking_tokens=0,
+        is_truncated=False,
+        is_correct_by_length=None,
+        choice_logprobs=(score.logprob,),
     )
 
 

@@ -71,6 +71,7 @@ class PlannedTask:
     items: tuple[Item, ...]
     prompts: ResponsePrompts | ChoicePrompts
     level_weights: Mapping[str, float]
+    is_text: bool = False  # items are plain texts, and their perplexity is measured
     original: str = ""  # name of the task of which this is a corrected edition
     measured_on: Mapping[str, str]
 
@@ -274,7 +275,7 @@ def _plan_set(config: Config, prompter: Prompter, found: TaskSet) -> PlannedTask
     """
     task, evaluation, asked = found.chosen.task, config.evaluation, _PromptsDigest()
     prompts: ChatPrompts | ChoicePrompts
-    if found.chosen.method == "likelihood":
+    if found.chosen.method != "generate":
         policy = config.policy
         tokenizer = plain_tokenizer(policy.model, trust_remote_code=policy.trust_remote_code, section="policy")
         prompts = ChoicePrompts(tokenizer=tokenizer, max_model_len=policy.max_model_len)
@@ -306,6 +307,7 @@ def _plan_set(config: Config, prompter: Prompter, found: TaskSet) -> PlannedTask
         items=found.items,
         prompts=prompts,
         level_weights=task.levels,
+        is_text=found.chosen.method == "perplexity",
         original=task.original,
         measured_on=measured_on,
     )

@@ -116,6 +116,17 @@ class Edition:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TextResult:
+    """Hold how probable plain texts of one language are to the model."""
+
+    language: str
+    num_texts: int
+    num_tokens: int
+    perplexity: float  # exp of the mean negative log-probability of a token
+    bits_per_byte: float  # of UTF-8: comparable between models with different tokens
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Overall:
     """Hold one share in English and its mean over the other languages.
 
@@ -143,6 +154,8 @@ class EvaluationResult:
     averages: tuple[Average, ...] = ()
     editions: tuple[Edition, ...] = ()
     """Against the original of a corrected set, where both were measured."""
+    texts: tuple[TextResult, ...] = ()
+    """Of a task whose items are plain texts; it has no `languages`."""
     more: tuple["EvaluationResult", ...] = ()
     """Results of the further tasks that were measured at the same moment."""
 
@@ -178,6 +191,7 @@ class EvaluationResult:
             "overall": overall,
             "averages": [asdict(average) for average in self.averages],
             "editions": [asdict(edition) for edition in self.editions],
+            "texts": [asdict(text) for text in self.texts],
             "languages": languages,
             "more": [json.loads(result.to_json()) for result in self.more],
         }
@@ -194,6 +208,7 @@ class EvaluationResult:
                 Average(**{**found, "languages": tuple(found["languages"])}) for found in record.get("averages", ())
             ),
             editions=tuple(Edition(**found) for found in record.get("editions", ())),
+            texts=tuple(TextResult(**found) for found in record.get("texts", ())),
             more=tuple(EvaluationResult.from_json(json.dumps(found)) for found in record.get("more", ())),
         )
 

@@ -14,7 +14,7 @@ from driver.evaluation.inputs import EvaluationInputs
 from driver.evaluation.judging import JudgedRow, judge, write_rows
 from driver.evaluation.plan import EvaluationPlan
 from driver.evaluation.results import EvaluationResult
-from driver.evaluation.summarise import summarise_task
+from driver.evaluation.summarise import summarise_task, summarise_texts
 from driver.language_names import has_file
 from driver.problems.prompts import Prompter
 from rewards.gates.identify import LanguageIdentifier
@@ -68,6 +68,9 @@ def summarise(config: Config, plan: EvaluationPlan, rows: Sequence[JudgedRow]) -
     by_task = {task.name: [row for row in rows if row.task == task.name] for task in plan.tasks}
     results = []
     for task in plan.tasks:
+        if task.is_text:
+            results.append(summarise_texts(by_task[task.name], measured_on=task.measured_on))
+            continue
         result = summarise_task(
             by_task[task.name],
             trained=config.data.languages,

@@ -1,12 +1,13 @@
 """Compute the numbers of a task from its judged rows: by language, and averaged over kinds of languages."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from driver.evaluation.estimates import Estimate, Levels, Scores, combined, majority_at, mean_over, pass_at
 from driver.evaluation.judging import JudgedRow
-from driver.evaluation.results import Average, EvaluationResult, Example, LanguageResult
+from driver.evaluation.results import Average, EvaluationResult, Example, LanguageResult, TextResult
 from driver.language_names import has_file, script_family
 from languages.facts import LANGUAGES
 from rewards.reading import PIVOT_LANGUAGE
@@ -71,6 +72,31 @@ def summarise_task(
         languages=tuple(_language(code, found, levels) for code, found in by_language.items()),
         measured_on=dict(measured_on),
         averages=averages(rows, trained=trained, levels=levels),
+    )
+
+
+def summarise_texts(rows: Sequence[JudgedRow], *, measured_on: Mapping[str, str]) -> EvaluationResult:
+    """Return perplexity and bits per byte of each language's plain texts, over all of them together."""
+    by_language: dict[str, list[JudgedRow]] = defaultdict(list)
+    for row in rows:
+        by_language[row.language].append(row)
+    return EvaluationResult(
+        languages=(),
+        measured_on=dict(measured_on),
+        texts=tuple(_texts(code, found) for code, found in by_language.items()),
+    )
+
+
+def _texts(code: str, rows: Sequence[JudgedRow]) -> TextResult:
+    nats = -math.fsum(row.choice_logprobs[0] for row in rows)
+    num_tokens = sum(row.num_tokens for row in rows)
+    num_bytes = sum(len(row.question.encode()) for row in rows)
+    return TextResult(
+        language=code,
+        num_texts=len(rows),
+        num_tokens=num_tokens,
+        perplexity=math.exp(nats / num_tokens),
+        bits_per_byte=nats / math.log(2) / num_bytes,
     )
 
 

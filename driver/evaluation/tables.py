@@ -106,7 +106,25 @@ def as_markdown(results: Results) -> str:
     rows = [[line.model, line.task, line.name, *line.cells] for line in lines(results)]
     numbers = ["---"] * 3 + ["---:"] * (len(COLUMNS) - 3)
     table = "\n".join(_piped(row) for row in ([*COLUMNS], numbers, *rows)) + "\n"
-    return "\n".join([table, *_edition_tables(results)])
+    return "\n".join([table, *_edition_tables(results), *_text_tables(results)])
+
+
+def _text_tables(results: Results) -> Iterator[str]:
+    """Yield a table for each task of plain texts."""
+    for model, by_task in results.items():
+        for result in by_task:
+            if not result.texts:
+                continue
+            header = ["language", "texts", "tokens", "perplexity", "bits per byte"]
+            rows = [
+                [
+                    *(language_title(found.language), str(found.num_texts), str(found.num_tokens)),
+                    *(f"{found.perplexity:.3f}", f"{found.bits_per_byte:.4f}"),
+                ]
+                for found in result.texts
+            ]
+            title = f"{model}: {result.task}, perplexity on plain texts"
+            yield "\n".join([title, "", *map(_piped, (header, ["---"] * len(header), *rows)), ""])
 
 
 def _edition_tables(results: Results) -> Iterator[str]:

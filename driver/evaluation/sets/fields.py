@@ -80,9 +80,11 @@ class Fields:
         Raises:
             BadInput: it can't be read as what the task says, or names an option that is missing.
         """
+        form = self._task.answer
+        if form == "none":
+            return ""
         column = self._task.items.answer
         written = self.text(column).strip()
-        form = self._task.answer
         if form == "any":
             form = "letter" if options else "any"
         if form in ("letter", "index", "position"):

@@ -135,7 +135,9 @@ def _item(chosen: ChosenTask, fields: Fields, *, number: int, language: str, lev
 
 
 def _choices(chosen: ChosenTask, fields: Fields, options: tuple[str, ...]) -> tuple[Choice, ...]:
-    """Return what is scored for each option; nothing where the task is measured by generating."""
+    """Return what is scored: for each option, or the whole text; nothing where answers are generated."""
+    if chosen.method == "perplexity":
+        return (Choice(context="", continuation=fields.fill(chosen.task.items.question)),)
     likelihood = chosen.task.likelihood
     if chosen.method != "likelihood" or likelihood is None:
         return ()
@@ -166,5 +168,6 @@ def _builtin_rows(wanted: SetRequest, language: str) -> Iterator[tuple[Callable[
         seed=wanted.seed, split="test", num_items=wanted.max_items or MAX_BUILTIN, languages=(language,)
     )
     for problem in problems:
-        row = {"item_id": problem.item_id, "question": problem.question, "answer": problem.answer}
+        texts = {"question": problem.question, "answer": problem.answer, "solution": problem.translation}
+        row = {"item_id": problem.item_id, **texts}
         yield partial("the built-in problem {}".format, problem.item_id), row

@@ -9,9 +9,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-Method = Literal["generate", "likelihood"]
-Skill = Literal["arithmetic", "mathematics", "knowledge", "commonsense", "logic", "reading", "own"]
-AnswerForm = Literal["number", "expression", "letter", "index", "position", "any"]
+Method = Literal["generate", "likelihood", "perplexity"]
+Skill = Literal["arithmetic", "mathematics", "knowledge", "commonsense", "logic", "reading", "text", "own"]
+AnswerForm = Literal["number", "expression", "letter", "index", "position", "any", "none"]
 FILTERS = ("lower_first", "without_stop", "before_blank", "after_blank")
 """What a placeholder may do to a text: "{premise|without_stop}"."""
 
@@ -85,7 +85,7 @@ class ItemColumns(_Table):
     """Column, or columns, that name the item, the same in every language. Empty: the number of the row, from 1."""
     question: Template
     """The question as it is asked, without options and without an instruction."""
-    answer: Text
+    answer: str = ""
     """Column of the gold answer."""
     options: tuple[Text, ...] | Text = ()
     """The columns of the options in order, of which empty ones count as none; or one column that holds a list."""
@@ -147,7 +147,7 @@ class EvaluationTask(_Table):
     """Paper or page of the set."""
     answer: AnswerForm
     """"number", "expression" (a formula or a number), "letter" of an option, its "index" from 0 or its "position" from
-    1. "any": a letter where a row has options, else what the answer is."""
+    1. "any": a letter where a row has options, else what the answer is. "none": the items are plain texts."""
     languages: Mapping[str, str]
     """ISO 639 code -> the set's own name of the language; a list where the two are the same."""
     methods: tuple[Method, ...] = ("generate",)
@@ -183,6 +183,10 @@ class EvaluationTask(_Table):
             raise ValueError('methods names "likelihood", and the table [likelihood] is missing')
         if self.answer in ("letter", "index", "position") and not self.items.options:
             raise ValueError(f"answer is {self.answer!r}, and items.options is missing")
+        if (self.answer == "none") != (self.methods == ("perplexity",)):
+            raise ValueError('answer "none" and methods = ["perplexity"] belong together: plain texts have no answers')
+        if self.answer != "none" and not self.items.answer:
+            raise ValueError("items.answer is missing")
         return self
 
     @property

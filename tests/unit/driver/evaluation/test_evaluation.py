@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
-from driver.evaluation.answered import Journal
+from driver.evaluation.answered import Answered, ChoiceScore, Journal
 from driver.evaluation.asking.prompts import Tokens
 from driver.evaluation.drawing import Sampling, ThinkingBudget, draw
 from driver.evaluation.judging import JudgedRow, judge, read_rows, write_rows
 from driver.evaluation.plan import EvaluationPlan, PlannedTask
 from driver.evaluation.results import EvaluationResult, read_evaluations, record_evaluation, standard_error
-from driver.evaluation.sets.item import Item
-from driver.evaluation.summarise import summarise_task
+from driver.evaluation.sets.item import Choice, Item
+from driver.evaluation.summarise import summarise_task, summarise_texts
 from tests.refusals import refused
 
 RESPONSES = {
@@ -268,6 +269,61 @@ def test_thinking_over_its_budget_is_closed_and_the_answer_has_its_own_limit(jou
     assert second.prompt_token_ids == (7, 6, 1, 2, 3, 99, 3)
     assert (row.response, row.thinking) == ("Die Antwort lautet 17.", "Hm")
     assert (row.num_tokens, row.num_thinking_tokens, row.is_truncated) == (6, 5, False)
+
+
+# --- plain texts -----------------------------------------------------------------------------------------------------
+
+
+def test_perplexity_is_over_all_tokens_and_bits_are_over_all_bytes() -> None:
+    texts = {"aé": (-2.0, 2), "b": (-4.0, 1)}  # three bytes and one
+    rows = [
+        row
+        for number, (text, (logprob, num_tokens)) in enumerate(texts.items())
+        for row in judge(
+            Item(
+                task="t",
+                item_id=str(number),
+                language="fr",
+                question=text,
+                gold="",
+                choices=(Choice(context="", continuation=text),),
+            ),
+            Answered(key="", choices=(ChoiceScore(logprob=logprob, num_tokens=num_tokens),)),
+            language_is,
+        )
+    ]
+    (found,) = summarise_texts(rows, measured_on={"task": "t"}).texts
+    assert (found.num_texts, found.num_tokens) == (2, 3)
+    assert found.perplexity == pytest.approx(math.exp(6 / 3))
+    assert found.bits_per_byte == pytest.approx(6 / math.log(2) / 4)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "answer", "is_correct", "by_length"),
+    [
+        ((-3.0, -2.0), "B", True, False),  # by the sum the second, by the character the first
+        ((-1.0, -2.0), "A", False, False),
+        ((-2.0, -2.0), "A", False, False),  # the first of equal ones
+        ((-30.0, -2.0), "B", True, True),
+    ],
+)
+def test_the_most_likely_option_is_the_answer(
+    logprobs: tuple[float, float], answer: str, is_correct: bool, by_length: bool
+) -> None:
+    options = ("a long one", "ab")
+    item = Item(
+        task="t",
+        item_id="1",
+        language="de",
+        question="?",
+        gold="B",
+        options=options,
+        choices=tuple(Choice(context="c", continuation=f" {option}") for option in options),
+    )
+    scores = tuple(ChoiceScore(logprob=value, num_tokens=2) for value in logprobs)
+    (row,) = judge(item, Answered(key="", choices=scores), language_is)
+    assert (row.answer, row.is_correct, row.is_correct_by_length) == (answer, is_correct, by_length)
+    assert row.is_in_language is None
 
 
 # --- the files -------------------------------------------------------------------------------------------------------

@@ -150,6 +150,19 @@ def test_worked_examples_of_a_split_have_their_subject_and_their_answer(tmp_path
     assert (worked.category, worked.solution) == ("math", "A: 2 + 3 = 5. Die Antwort ist (F).")
 
 
+def test_a_plain_text_is_scored_whole(tmp_path: Path) -> None:
+    write(tmp_path / "devtest/deu_Latn.jsonl", [{"id": 3, "text": "Es regnet."}])
+    (item,) = read("flores", tmp_path, "de").items
+    assert [(choice.context, choice.continuation) for choice in item.choices] == [("", "Es regnet.")]
+    assert (item.gold, item.options) == ("", ())
+
+
+def test_the_built_in_texts_need_no_files() -> None:
+    (item,) = read("builtin-texts", None, "sw", max_items=1).items
+    assert item.choices[0].continuation == item.question
+    assert len(item.question.splitlines()) > 1
+
+
 # --- a set of the user's own -----------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,18 @@ options = ["a", "b"]
 
 def test_the_tasks_of_the_field_are_there() -> None:
     assert set(known_tasks()) == {
-        *("afrimgsm", "belebele", "builtin", "global-mmlu", "global-mmlu-lite", "include", "logiqa", "mgsm"),
+        *(
+            "afrimgsm",
+            "belebele",
+            "builtin",
+            "builtin-texts",
+            "flores",
+            "global-mmlu",
+            "global-mmlu-lite",
+            "include",
+            "logiqa",
+            "mgsm",
+        ),
         *("mgsm-rev2", "mlogiqa", "mmath", "mmlu-prox", "mmlu-prox-lite", "msvamp", "polymath", "xcopa"),
         *("xstorycloze", "xwinograd"),
     }
@@ -97,3 +108,10 @@ def test_a_mistake_in_a_task_file_names_its_key(tmp_path: Path, change: tuple[st
 def test_a_missing_task_file_is_refused(tmp_path: Path) -> None:
     with refused(str(tmp_path / "none.toml")):
         choose_task(str(tmp_path / "none.toml"))
+
+
+def test_the_page_of_evaluation_has_every_task_with_its_licence() -> None:
+    page = (Path(__file__).resolve().parents[4] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    rows = {row.split("`")[1]: row for row in page.splitlines() if row.startswith("| `")}
+    missing = [task.name for task in known_tasks().values() if task.licence not in rows.get(task.name, "")]
+    assert missing == []
