@@ -45,7 +45,7 @@ class BareRank:
         """Return this process."""
         return this_process()
 
-    def setup(self, config: Config, settings: Settings, *, device: str, meeting: str) -> None:
+    def setup(self, config: Config, *, device: str, meeting: str) -> None:
         """Load the model and connect to the other ranks."""
         place = RankPlace(rank=self._rank, world_size=self._world_size, meeting=meeting, device=device)
         join(place, timeout_s=config.learner.timeout_s)
@@ -54,6 +54,7 @@ class BareRank:
         from transformers import AutoModelForCausalLM
         from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
+        settings = _settings(config, place)
         self._sharded_loading = HfDeepSpeedConfig(settings)
         model = AutoModelForCausalLM.from_pretrained(
             config.policy.model,
@@ -99,9 +100,8 @@ def start_bare(
     """Start bare ranks with the learner's settings. Return them and the ids of their processes."""
     ranks = [start_actor(BareRank, place, bundles, (rank, len(places))) for rank, place in enumerate(places)]
     meeting = str(Path(tempfile.mkdtemp()) / "meeting")
-    settings = _settings(config, bundles.layout.device)
     device = bundles.layout.device
-    ray.get([rank.setup.remote(config, settings, device=device, meeting=meeting) for rank in ranks])
+    ray.get([rank.setup.remote(config, device=device, meeting=meeting) for rank in ranks])
     return ranks, tuple(process.pid for process in ray.get([rank.ready.remote() for rank in ranks]))
 
 
@@ -113,7 +113,7 @@ def bare_step(ranks: Sequence[RemoteActor], batch: TrainBatch, care: Care) -> Ro
     return Round(work=sum(one.work for one in rounds), seconds=max(one.seconds for one in rounds))
 
 
-def _settings(config: Config, device: str) -> Settings:
+def _settings(config: Config, place: RankPlace) -> Settings:
     """Return the learner's own ZeRO settings. The imports are here because they load torch."""
     import torch
 
@@ -128,5 +128,5 @@ def _settings(config: Config, device: str) -> Settings:
         learning_rate=config.learner.learning_rate,
         max_grad_norm=config.learner.max_grad_norm,
         num_parameter_bytes=num_parameter_bytes(model, dtype, trust_remote_code=trust),
-        device=device,
+        place=place,
     )

@@ -79,7 +79,7 @@ def run(sizes: Sizes) -> list[Comparison]:
 def ragged_batches(sizes: Sizes) -> tuple[TrainBatch, TrainBatch]:
     """Return the same samples packed, and padded."""
     samples = ragged_samples(sizes.sequences, seed=sizes.config.run.seed)
-    num_ranks, longest = sizes.config.learner.num_ranks, max(sample.num_tokens for sample in samples)
+    num_ranks, longest = sizes.config.learner.data_parallel_size, max(sample.num_tokens for sample in samples)
     return (
         packed(samples, num_ranks=num_ranks, row_tokens=max(sizes.config.row_tokens, LONGEST_TOKENS)),
         packed(samples, num_ranks=num_ranks, row_tokens=longest, is_padded=True),

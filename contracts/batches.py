@@ -4,7 +4,8 @@
 
 Each type checks its shapes when it is created. This module imports neither torch, Ray nor an engine.
 
-Shapes: P prompt tokens, T response tokens of one sample, L tokens of one row, R ranks, M micro-batches of one rank.
+Shapes: P prompt tokens, T response tokens of one sample, L tokens of one row, R ranks (or groups of ranks that split
+each row), M micro-batches of one rank.
 """
 
 from collections.abc import Mapping

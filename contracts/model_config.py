@@ -116,6 +116,27 @@ def check_trainable(model: str, *, key: str) -> None:
         raise BadInput(f"{key} = {model!r} {why}", key=key)
 
 
+def check_heads(facts: Facts, model: str, *, num_ranks: int) -> None:
+    """Refuse a model whose attention heads can't be divided over the ranks that split a row.
+
+    Each rank gets equally many query heads, and the key heads that they read. With fewer key heads than ranks, several
+    ranks get the same one. What a config does not say is not checked.
+
+    Raises:
+        BadInput: the heads can't be divided.
+    """
+    heads = facts.get("num_attention_heads", facts.get("n_head"))  # the second is GPT-2's name
+    key_heads = facts.get("num_key_value_heads") or heads
+    if not (_is_count(heads) and _is_count(key_heads)):
+        return
+    if heads % num_ranks or (key_heads % num_ranks and num_ranks % key_heads):
+        raise BadInput(
+            f"learner.sequence_parallel_size {num_ranks} can't divide the {heads} attention heads and {key_heads} key "
+            f"heads of {model}; choose a divisor of the first that divides the second or is a multiple of it",
+            key="learner.sequence_parallel_size",
+        )
+
+
 def _rope_settings(facts: Facts) -> Iterator[Mapping[str, object]]:
     """Yield the RoPE settings of the model: one, or one for each kind of layer."""
     found = facts.get("rope_parameters") or facts.get("rope_scaling")

@@ -20,7 +20,7 @@ from contracts.config.reward import (
 from contracts.config.run import Config
 from contracts.config.workers import PolicyConfig
 from contracts.errors import BadInput, shown
-from contracts.model_config import check_trainable
+from contracts.model_config import check_heads, check_trainable, read_model_config
 from contracts.user_files import read_user_json
 from driver.calibration import check_calibration
 from driver.custom_reward import load_source
@@ -83,6 +83,7 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
         check_folder(config.pivot.cache_folder)
     pivot_prompter = engine_prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks
     check_trainable(config.policy.model, key="policy.model")  # a hub's config.json is here since its tokenizer is
+    _check_heads(config)
     source = open_source(config.data, languages=languages, seed=config.run.seed)
     num_items = MAX_CHECKED_PROMPTS // len(languages)
     for problem in first_problems(source, languages, num_items=num_items):
@@ -165,6 +166,19 @@ def _check_adapters(config: Config) -> None:
                 + (f"; it has {known}" if known else ""),
                 key="learner.lora.targets",
             )
+
+
+def _check_heads(config: Config) -> None:
+    """Check that the heads of the models that learn can be divided over the ranks that split a row.
+
+    Raises:
+        BadInput: they can't be divided.
+    """
+    models = {"policy.model": config.policy.model}
+    if config.algorithm.name == "ppo" and config.critic.model:
+        models["critic.model"] = config.critic.model
+    for key, model in models.items():
+        check_heads(read_model_config(model, key=key) or {}, model, num_ranks=config.learner.sequence_parallel_size)
 
 
 def _check_critic(critic: str, policy: PolicyConfig) -> None:

@@ -18,7 +18,7 @@ from actors.learning.background_files import Sums
 from actors.remote.process import RemoteActor
 from actors.weight_sync.rounds import PolicyWorkers, PushRounds, TransferGroup, Workers
 from actors.weight_sync.sender import PushOrder, PushOutcome
-from contracts.batches import PushResult, StepResult, TokenMeasures, TrainBatch
+from contracts.batches import PackedRow, PushResult, StepResult, TokenMeasures, TrainBatch
 from contracts.config.workers import FleetConfig
 from contracts.errors import CheckpointFailed, LearnerLost
 
@@ -96,7 +96,7 @@ class LearnerRanks:
         """Return [num_sequences] measures by the current weights, in the order of the sequences."""
         async with self._lock:
             self._refuse_if_lost()
-            calls = [rank.measure.remote(rows) for rank, rows in zip(self.ranks, batch.rows, strict=True)]
+            calls = [rank.measure.remote(rows) for rank, rows in self._dealt(batch)]
             answers = await self._ask("measure a batch", calls)
         by_sequence = dict(pair for pairs in answers for pair in pairs)
         return tuple(by_sequence[sequence] for sequence in range(batch.num_sequences))
@@ -107,8 +107,7 @@ class LearnerRanks:
             self._refuse_if_lost()
             before, self._version_of_now = self._version_of_now, None  # also if the caller leaves during the step
             calls = [
-                rank.step.remote(rows, batch.num_loss_tokens, batch.num_sequences)
-                for rank, rows in zip(self.ranks, batch.rows, strict=True)
+                rank.step.remote(rows, batch.num_loss_tokens, batch.num_sequences) for rank, rows in self._dealt(batch)
             ]
             result = (await self._ask("take a step", calls))[0]
             if result.is_skipped:
@@ -195,6 +194,12 @@ class LearnerRanks:
         if set(outcome.taken) == set(workers):
             self._transfer_group.mark_built(workers)
         return outcome
+
+    def _dealt(self, batch: TrainBatch) -> list[tuple[RemoteActor, tuple[PackedRow, ...]]]:
+        """Return each rank with its rows. Neighbours that split rows (learner.sequence_parallel_size) get the same."""
+        num_sharing = len(self.ranks) // len(batch.rows)
+        rows = [share for share in batch.rows for _ in range(num_sharing)]
+        return list(zip(self.ranks, rows, strict=True))
 
     def _needs_group(self, workers: Workers) -> bool:
         """Return whether rank 0 and these workers must build a transfer group first."""

@@ -42,8 +42,8 @@ logger = logging.getLogger(__name__)
 def attention_for(wanted: str, *, config: PretrainedConfig, device: str, dtype: torch.dtype) -> str:
     """Return transformers' name of the implementation for a value of `learner.attention`.
 
-    `dtype` is that of the weights, `device` is "cpu" or "cuda". If flash attention is chosen, all its calls in this
-    process go through `varlen_flash` from now on.
+    `dtype` is that of the weights, `device` is "cpu" or "cuda". If flash-attn is chosen, all its calls in this process
+    go through `varlen_flash` from now on.
 
     Raises:
         BadInput: an attention is asked for that can't be used.
@@ -271,3 +271,6 @@ def _refusal(module: nn.Module) -> BadInput:
 
 AttentionInterface.register(PACKED_SDPA, packed_sdpa)
 AttentionInterface.register(VARLEN, varlen)
+
+ROW_ATTENTIONS = {PACKED_SDPA: packed_sdpa, VARLEN: varlen, FLASH: varlen_flash}
+"""Those that are told the segments of a row, by the name under which transformers calls them."""

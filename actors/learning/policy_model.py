@@ -51,7 +51,7 @@ class PolicyModel(nn.Module):
             use_cache=False,
             **row_arguments(self.causal.config, row.segments, device=row.token_ids.device),
         ).last_hidden_state
-        return self.head(hidden[0, row.sources], row.token_ids[0, row.positions])
+        return self.head(hidden[0, row.sources], row.targets)
 
 
 def load_model_config(model: str, *, trust_remote_code: bool = False) -> PretrainedConfig:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import torch
 
 from actors.learning.background_files import BackgroundFiles, Sums, WrittenFiles
+from actors.learning.pass_clock import wait_for
 from actors.learning.policy_loss import LossSettings
 from actors.learning.process_group import join, largest, largest_of, leave, summed
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
@@ -76,20 +77,23 @@ class LearnerRank:
     def measure(self, rows: Sequence[PackedRow]) -> list[tuple[int, TokenMeasures]]:
         """Return the measures of policy, reference and critic for each sequence in this rank's rows, with its id.
 
-        Nothing is learned, and no random number is drawn. Every rank must have the same number of rows.
+        Nothing is learned, and no random number is drawn. Every rank must have the same number of rows. The ranks that
+        split rows must have the same rows; the first of them returns the measures.
         """
         from actors.learning.zero_engine import measuring
 
         models, device = self._models, self._device
         with measuring(models.policy) as policy:
-            logprobs = measured(rows, lambda row: policy(row)[0], device)
+            logprobs = measured(rows, lambda row: models.on_whole_rows(policy)(row)[0], device)
         reference = values = [NOTHING] * len(rows)
         if self._setup.has_reference:
             with models.as_reference() as frozen:
-                reference = measured(rows, lambda row: frozen(row)[0], device)
+                reference = measured(rows, lambda row: models.on_whole_rows(frozen)(row)[0], device)
         if models.critic is not None:
             with measuring(models.critic) as critic:
-                values = measured(rows, critic, device)
+                values = measured(rows, models.on_whole_rows(critic), device)
+        if not models.leads_group:
+            return []
         return [
             measures
             for row, *found in zip(rows, logprobs, reference, values, strict=True)
@@ -117,6 +121,7 @@ class LearnerRank:
                 model.engine.discard()
             else:
                 metrics[f"{name}/grad_norm"] = model.engine.step()
+        wait_for(self._device)
         forward_s, backward_s, optimizer_s, wait_s, seconds, memory_gib = largest_of(
             [
                 sum(times.forward_s for times in passes),
@@ -202,10 +207,12 @@ class LearnerRank:
     def _trained_models(self, rows: Sequence[PackedRow]) -> dict[str, TrainedModel]:
         """Return the models that learn from these rows, by the name that their metrics have."""
         policy, critic = self._models.policy, self._models.critic
-        trained = {"policy": TrainedModel(policy, PolicyLosses(policy.deepspeed, self._loss, self._device))}
+        of_policy = self._models.on_whole_rows(policy.deepspeed)
+        trained = {"policy": TrainedModel(policy, PolicyLosses(of_policy, self._loss, self._device))}
         if critic is not None and self._on_any_rank(any(row.returns.size for row in rows)):
             clip = self._setup.critic.value_clip
-            losses = CriticLosses(critic.deepspeed, 0.0 if clip == "off" else clip, self._device)
+            of_critic = self._models.on_whole_rows(critic.deepspeed)
+            losses = CriticLosses(of_critic, 0.0 if clip == "off" else clip, self._device)
             trained["critic"] = TrainedModel(critic, losses)
         return trained
 
@@ -217,8 +224,8 @@ class LearnerRank:
         return bool(totals.isfinite().all()) and bool((totals[len(losses) :] <= _LARGEST_SQUARE).all())
 
     def _totals(self, losses: PolicyLosses | CriticLosses, num_loss_tokens: int) -> Mapping[str, float]:
-        """Return the metrics of all ranks' rows."""
-        totals = losses.totals
+        """Return the metrics of all ranks' rows. A row counts once, however many ranks split it."""
+        totals = losses.totals if self._models.leads_group else losses.totals.nothing(self._device)
         return replace(totals, sums=summed(totals.sums), maxima=largest(totals.maxima)).per_token(num_loss_tokens)
 
     def _not_finite(self, trained: Collection[TrainedModel], num_sequences: int) -> tuple[int, ...]:
@@ -233,7 +240,7 @@ class LearnerRank:
         return largest_of([float(is_so)], self._device)[0] > 0
 
     def _num_tokens(self, rows: Sequence[PackedRow]) -> int:
-        counted = sum(row.num_sequence_tokens for row in rows)
+        counted = sum(row.num_sequence_tokens for row in rows) if self._models.leads_group else 0
         return int(summed(torch.tensor([counted], device=self._device)).item())
 
     def _memory_gib(self) -> float:

@@ -14,11 +14,15 @@ from actors.learning.logprobs import HeadSettings
 from actors.learning.lora import adapters_off, add_adapters
 from actors.learning.policy_model import PolicyModel, load_causal_model, load_model_config, num_parameter_bytes
 from actors.learning.rank_setup import RankPlace, RankSetup
+from actors.learning.rows import RowInputs
 from actors.learning.schedule import Schedule
+from actors.learning.sequence_parallel import Result, SequenceGroup
 from actors.learning.value_model import load_value_model
 from actors.learning.zero_config import Settings, frozen_settings, stays_whole, training_settings
 from actors.learning.zero_engine import FrozenEngine, ZeroEngine, measuring
+from contracts.config.learning import LearnerConfig
 from contracts.config.section import decided
+from contracts.model_config import check_heads
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -30,6 +34,7 @@ class RankModels:
     """Hold the models of this rank."""
 
     causal: PreTrainedModel  # the one inside `policy`
+    sequence_group: SequenceGroup | None  # None: each rank has rows of its own
     policy: ZeroEngine
     frozen: FrozenEngine | None  # the reference, if it is a model of its own
     critic: ZeroEngine | None
@@ -38,6 +43,15 @@ class RankModels:
     def learning(self) -> dict[str, ZeroEngine]:
         """Return the engines that learn, by the name that a checkpoint gives them."""
         return {"policy": self.policy} | ({"critic": self.critic} if self.critic else {})
+
+    @property
+    def leads_group(self) -> bool:
+        """Return whether this rank answers for its rows. Of the ranks that split a row, the first one does."""
+        return self.sequence_group is None or self.sequence_group.rank == 0
+
+    def on_whole_rows(self, forward: Callable[[RowInputs], Result]) -> Callable[[RowInputs], Result]:
+        """Return `forward` for whole rows, whether ranks split them or not."""
+        return forward if self.sequence_group is None else self.sequence_group.split(forward)
 
     @contextmanager
     def as_reference(self) -> Iterator[nn.Module]:
@@ -62,6 +76,7 @@ def build_models(setup: RankSetup, place: RankPlace) -> RankModels:
     Raises:
         BadInput: a model can't be trained by the learner.
     """
+    _check_heads(setup)
     causal, policy = _build_policy(setup, place)
     needs_frozen = setup.has_reference and setup.learner.lora is None
     return RankModels(
@@ -69,7 +84,24 @@ def build_models(setup: RankSetup, place: RankPlace) -> RankModels:
         policy=policy,
         frozen=_build_reference(setup, place) if needs_frozen else None,
         critic=_build_critic(setup, place) if setup.has_critic else None,
+        sequence_group=_sequence_group(setup.learner),
     )
+
+
+def _sequence_group(learner: LearnerConfig) -> SequenceGroup | None:
+    size = learner.sequence_parallel_size
+    return SequenceGroup.join(size, timeout_s=learner.timeout_s) if size > 1 else None
+
+
+def _check_heads(setup: RankSetup) -> None:
+    """Refuse a model whose heads can't be divided over the ranks that split a row.
+
+    Raises:
+        BadInput: always in this case.
+    """
+    for model in {setup.policy.model, setup.critic_model} if setup.has_critic else {setup.policy.model}:
+        config = load_model_config(model, trust_remote_code=setup.policy.trust_remote_code)
+        check_heads(config.to_dict(), model, num_ranks=setup.learner.sequence_parallel_size)
 
 
 def _build_policy(setup: RankSetup, place: RankPlace) -> tuple[PreTrainedModel, ZeroEngine]:
@@ -80,7 +112,7 @@ def _build_policy(setup: RankSetup, place: RankPlace) -> tuple[PreTrainedModel, 
         learning_rate=learner.learning_rate,
         max_grad_norm=learner.max_grad_norm,
         num_parameter_bytes=num_bytes,
-        device=place.device,
+        place=place,
     )
 
     def load() -> PreTrainedModel:
@@ -106,9 +138,8 @@ def _build_policy(setup: RankSetup, place: RankPlace) -> tuple[PreTrainedModel, 
 
 
 def _build_reference(setup: RankSetup, place: RankPlace) -> FrozenEngine:
-    settings = frozen_settings(
-        setup.learner, num_parameter_bytes=_num_bytes(setup.policy.model, setup), device=place.device
-    )
+    num_bytes = _num_bytes(setup.policy.model, setup)
+    settings = frozen_settings(setup.learner, num_parameter_bytes=num_bytes, place=place)
     causal = _sharded(settings, lambda: _load_causal(setup, place, gradient_checkpointing=False))
     return FrozenEngine(PolicyModel(causal, _head(setup)), settings)
 
@@ -121,7 +152,7 @@ def _build_critic(setup: RankSetup, place: RankPlace) -> ZeroEngine:
         learning_rate=critic.learning_rate,
         max_grad_norm=critic.max_grad_norm,
         num_parameter_bytes=num_bytes,
-        device=place.device,
+        place=place,
     )
     model = _sharded(
         settings,
@@ -182,7 +213,7 @@ def _reduces_once(setup: RankSetup, place: RankPlace, num_bytes: int) -> bool:
     gloo takes about a second to reduce 100 million gradients. A model that is whole on every rank also has memory for
     its gradients: they are added up over the micro-batches, in the model's own dtype, before they are sent.
     """
-    return place.device == "cpu" and stays_whole(setup.learner, num_bytes)
+    return not place.reduces_in_background and stays_whole(setup.learner, num_bytes)
 
 
 def _sharded(settings: Settings, load: Callable[[], Model]) -> Model:

@@ -18,6 +18,14 @@ class RankPlace:
     meeting: str  # a file that does not exist yet, the same for all ranks; a rank that is alone needs none
     device: str  # "cpu" or "cuda": the one GPU that this process sees
 
+    @property
+    def reduces_in_background(self) -> bool:
+        """Return whether gradients are reduced while others are computed.
+
+        NCCL can do so on a GPU. On a CPU, gloo would take the cores that compute.
+        """
+        return self.device == "cuda"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicySource:

@@ -28,8 +28,8 @@ class RowInputs(NamedTuple):
 
     token_ids: Tensor  # [1, T]
     position_ids: Tensor  # [1, T] position of each token in its sequence
-    positions: Tensor  # [N] where in the row the tokens to evaluate are
-    sources: Tensor  # [N] where in the row the token before each of them in its sequence is: it predicts the token
+    sources: Tensor  # [N] where in the row the token before each token to evaluate is: it predicts that token
+    targets: Tensor  # [N] ids of the tokens to evaluate
     segments: tuple[Segment, ...]  # fill the row from end to end
 
 
@@ -48,8 +48,8 @@ class RowTensors:
         self.inputs = RowInputs(
             token_ids=self._to(row.token_ids[None]),
             position_ids=self._to(row.position_ids[None]),
-            positions=self._to(self._positions),
             sources=self._to(predecessors(row)[self._positions]),
+            targets=self._to(row.token_ids[self._positions]),
             segments=row.segments,
         )
         self.sequences = self.of(row.sequence_ids)  # [N]

@@ -7,6 +7,7 @@ boundary, and only DeepSpeed's mean over ranks has to be undone.
 
 from typing import TypeAlias
 
+from actors.learning.rank_setup import RankPlace
 from contracts.config.learning import LearnerConfig
 
 Settings: TypeAlias = "dict[str, bool | int | float | str | list[float] | Settings]"
@@ -25,10 +26,10 @@ def stays_whole(learner: LearnerConfig, num_parameter_bytes: int) -> bool:
 
 
 def training_settings(
-    learner: LearnerConfig, *, learning_rate: float, max_grad_norm: float, num_parameter_bytes: int, device: str
+    learner: LearnerConfig, *, learning_rate: float, max_grad_norm: float, num_parameter_bytes: int, place: RankPlace
 ) -> Settings:
     """Return the settings of a model that learns (policy or critic): ZeRO-3 with AdamW."""
-    return _sharding(learner, num_parameter_bytes=num_parameter_bytes, device=device) | {
+    return _sharding(learner, num_parameter_bytes=num_parameter_bytes, place=place) | {
         "gradient_clipping": max_grad_norm,
         # Micro-batches are added up in fp32, whatever dtype they are computed and sent in (except for `reduces_once`).
         "data_types": {"grad_accum_dtype": "fp32"},
@@ -50,25 +51,25 @@ def training_settings(
     }
 
 
-def frozen_settings(learner: LearnerConfig, *, num_parameter_bytes: int, device: str) -> Settings:
+def frozen_settings(learner: LearnerConfig, *, num_parameter_bytes: int, place: RankPlace) -> Settings:
     """Return the settings of a model that never learns: its weights in shards, and nothing else."""
-    return _sharding(learner, num_parameter_bytes=num_parameter_bytes, device=device)
+    return _sharding(learner, num_parameter_bytes=num_parameter_bytes, place=place)
 
 
-def _sharding(learner: LearnerConfig, *, num_parameter_bytes: int, device: str) -> Settings:
+def _sharding(learner: LearnerConfig, *, num_parameter_bytes: int, place: RankPlace) -> Settings:
     zero: Settings = {
         "stage": 3,
-        "overlap_comm": device == "cuda",
+        "overlap_comm": place.reduces_in_background,
         "contiguous_gradients": True,
         # gloo builds a reduce-scatter from an all-reduce and copies; NCCL has a real one.
-        "reduce_scatter": device == "cuda",
+        "reduce_scatter": place.reduces_in_background,
         "reduce_bucket_size": BUCKET_ELEMENTS,
         "stage3_prefetch_bucket_size": BUCKET_ELEMENTS,
         "stage3_param_persistence_threshold": (
             num_parameter_bytes if stays_whole(learner, num_parameter_bytes) else 100_000
         ),
     }
-    pinned = device == "cuda"  # pinned memory makes copies to and from a GPU faster; a CPU needs none
+    pinned = place.device == "cuda"  # pinned memory makes copies to and from a GPU faster; a CPU needs none
     if learner.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": pinned}
     if learner.offload_parameters:

@@ -4,9 +4,8 @@ This module sets the accumulation boundary, undoes DeepSpeed's mean over ranks, 
 call the same methods in the same order.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from deepspeed.runtime.engine import DeepSpeedEngine
 from deepspeed.runtime.zero.stage3 import DeepSpeedZeroOptimizer_Stage3
 from torch import Tensor, nn
 
+from actors.learning.pass_clock import PassClock
 from actors.learning.schedule import Schedule, learning_rates
 from actors.learning.weight_decay import parameter_groups
 from actors.learning.zero_config import Settings
@@ -25,7 +25,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PassTimes:
-    """Hold the seconds that this rank took."""
+    """Hold the seconds that this rank's device took."""
 
     forward_s: float
     backward_s: float
@@ -74,18 +74,21 @@ class ZeroEngine:
 
     def accumulate(self, rows: Sequence[Row], loss_of: Callable[[Row], Tensor]) -> PassTimes:
         """Add up the gradients of each row's loss [] over the rows of all ranks: of their sum, not their mean."""
-        forward_s = backward_s = 0.0
-        with self.deepspeed.coalesce_grad_reduction() if self._reduces_once else nullcontext():
+        assert self.deepspeed.device is not None
+        clock = PassClock(torch.device(self.deepspeed.device))
+        with ExitStack() as reducing:
+            if self._reduces_once:
+                reducing.enter_context(self.deepspeed.coalesce_grad_reduction())
             for index, row in enumerate(rows):
                 self.deepspeed.set_gradient_accumulation_boundary(index == len(rows) - 1)
-                started = time.monotonic()
-                loss = loss_of(row)
-                computed = time.monotonic()
-                self.deepspeed.backward(loss * self._world_size)  # DeepSpeed averages over the ranks
-                forward_s += computed - started
-                backward_s += time.monotonic() - computed
-            started = time.monotonic()
-        return PassTimes(forward_s=forward_s, backward_s=backward_s + time.monotonic() - started)
+                with clock.measuring("forward"):
+                    loss = loss_of(row)
+                with clock.measuring("backward"):
+                    self.deepspeed.backward(loss * self._world_size)  # DeepSpeed averages over the ranks
+            with clock.measuring("backward"):
+                reducing.close()
+        seconds = clock.seconds()
+        return PassTimes(forward_s=seconds["forward"], backward_s=seconds["backward"])
 
     def squared_gradient(self) -> Tensor:
         """Return the sum of squares, fp64 [], of this rank's shard of the accumulated gradients.

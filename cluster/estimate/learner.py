@@ -124,13 +124,14 @@ def sub_group_copy(models: Sequence[Model], learner: LearnerConfig) -> float:
 
 
 def backward_pass(config: Config, models: Sequence[Model], device: Device) -> dict[str, float]:
-    """Return what exists in the middle of the backward pass of a whole row. The models take turns."""
+    """Return what exists in the middle of the backward pass of a row, or of a rank's slice. The models take turns."""
     learner = config.learner
+    num_tokens = -(-config.row_tokens // learner.sequence_parallel_size)
     return {
         "gathered weights": max(live_window(model, learner) for model in models),
         "whole gradients": max(whole_gradients(model, learner, device) for model in models),
-        "activations": max(activations(model.size.layers, config.row_tokens, learner) for model in models),
-        "output head": output_head(models[0].size.layers, config.row_tokens, learner, device),
+        "activations": max(activations(model.size.layers, num_tokens, learner) for model in models),
+        "output head": output_head(models[0].size.layers, num_tokens, learner, device),
     }
 
 

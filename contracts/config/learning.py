@@ -282,6 +282,9 @@ class LearnerConfig(Section):
 
     num_ranks: MayChange[int] = Field(default=1, ge=1)
     """ZeRO-3 ranks: one GPU each, or `num_cpus` cores each."""
+    sequence_parallel_size: MayChange[int] = Field(default=1, ge=1)
+    """Ranks that split each row, for responses whose activations don't fit one GPU (Ulysses). It divides `num_ranks`
+    and the model's attention heads; key heads are divided, or repeated for several ranks."""
     learning_rate: float = Field(default=1e-6, gt=0)
     """Learning rate of AdamW, after the warm-up."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
@@ -328,6 +331,27 @@ class LearnerConfig(Section):
     share_prompts: MayChange[bool] = True
     """Compute a prompt once if several responses of a row share it; without effect under attention "sdpa"."""
     lora: LoraConfig | None = None
+
+    @property
+    def data_parallel_size(self) -> int:
+        """Return how many rows are computed at the same time: one for each rank, or group of ranks that split it."""
+        return self.num_ranks // self.sequence_parallel_size
+
+    @model_validator(mode="after")
+    def _rows_can_be_split(self) -> Self:
+        size = self.sequence_parallel_size
+        if self.num_ranks % size:
+            raise BadInput(
+                f"learner.sequence_parallel_size {size} does not divide learner.num_ranks {self.num_ranks}",
+                key="learner.sequence_parallel_size",
+            )
+        if size > 1 and self.attention == "sdpa":
+            raise BadInput(
+                f'learner.attention "sdpa" needs whole rows, and learner.sequence_parallel_size {size} splits them; '
+                'set learner.attention to "auto"',
+                key="learner.attention",
+            )
+        return self
 
     @model_validator(mode="after")
     def _rates_are_in_order(self) -> Self:

@@ -137,11 +137,14 @@ class Config(Section):
                 key="reward.combine",
             )
         samples = algorithm.groups_per_step * algorithm.samples_per_problem
-        if samples < self.learner.num_ranks:
+        if samples < self.learner.data_parallel_size:
             size = f" x group_size = {algorithm.groups_per_step} x {algorithm.group_size}" if is_sampled else ""
+            split = self.learner.sequence_parallel_size
+            groups = "" if split == 1 else f" in groups of learner.sequence_parallel_size {split}"
             raise BadInput(
-                f"learner.num_ranks {self.learner.num_ranks} can't all have work: a batch has algorithm.groups_per_step"
-                f"{size} = {samples} samples; lower learner.num_ranks, or raise algorithm.groups_per_step",
+                f"learner.num_ranks {self.learner.num_ranks}{groups} can't all have work: a batch has "
+                f"algorithm.groups_per_step{size} = {samples} samples; lower learner.num_ranks, or raise "
+                "algorithm.groups_per_step",
                 key="learner.num_ranks",
             )
 

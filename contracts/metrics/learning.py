@@ -193,8 +193,16 @@ def _seconds(name: str, title: str, meaning: str) -> Metric:
 LEARNER = MetricSection(
     "Learner",
     (
-        _seconds("learner/forward_s", "Learner: forward", "Seconds of the slowest rank's forward passes."),
-        _seconds("learner/backward_s", "Learner: backward", "Seconds of the slowest rank's backward passes."),
+        _seconds(
+            "learner/forward_s",
+            "Learner: forward",
+            "Seconds of the slowest rank's forward passes, by the device's clock.",
+        ),
+        _seconds(
+            "learner/backward_s",
+            "Learner: backward",
+            "Seconds of the slowest rank's backward passes, by the device's clock.",
+        ),
         _seconds(
             "learner/optimizer_s",
             "Learner: optimiser",

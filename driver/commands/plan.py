@@ -9,7 +9,7 @@ from cluster.estimate.actors import estimate
 from cluster.estimate.fits import check_memory
 from cluster.layout import Resources, layout, training_roles
 from contracts.config.device_defaults import device_values, with_device_defaults
-from contracts.config.learning import PolicyGradientConfig, SftConfig
+from contracts.config.learning import LearnerConfig, PolicyGradientConfig, SftConfig
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.config.workers import PolicyConfig
@@ -70,8 +70,8 @@ def batch_arithmetic(config: Config) -> list[str]:
     lines = [
         f"per step: {algorithm.groups_per_step} problems x {per_problem} {kind} = {responses} {kind}, "
         f"at most {most} in total",
-        f"per rank: {responses / learner.num_ranks:.4g} {kind} per step on each of {learner.num_ranks}, packed into "
-        f"rows of at most {config.row_tokens} tokens",
+        f"per rank: {_per_rank(learner, responses)} {kind} per step on each of {learner.num_ranks}, packed into rows "
+        f"of at most {config.row_tokens} tokens",
         f"whole run: {algorithm.steps} step(s), {algorithm.steps * responses:,} {kind} to "
         f"{algorithm.steps * algorithm.groups_per_step:,} problems in {_languages(config)}",
     ]
@@ -91,6 +91,13 @@ def batch_arithmetic(config: Config) -> list[str]:
             f"references: at most {many} for the item of each of those problems, from {workers} pivot worker(s)"
         )
     return lines
+
+
+def _per_rank(learner: LearnerConfig, responses: int) -> str:
+    """Return the number of responses of a rank, and with how many it shares them."""
+    found = f"{responses / learner.data_parallel_size:.4g}"
+    size = learner.sequence_parallel_size
+    return found if size == 1 else f"1/{size} of the tokens of {found}"
 
 
 def _languages(config: Config) -> str:

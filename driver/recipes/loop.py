@@ -275,7 +275,7 @@ class Loop:
         settings = self.settings
         return pack(
             samples,
-            num_ranks=settings.learner.num_ranks,
+            num_ranks=settings.learner.data_parallel_size,
             row_tokens=settings.row_tokens,
             pad_token_id=settings.pad_token_id,
             policy_version=step.policy_version,

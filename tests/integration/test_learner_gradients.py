@@ -17,6 +17,8 @@ Gradient = dict[str, torch.Tensor]
 WHOLE = (("keep_whole_mib", 1024),)
 SHARDED = (("keep_whole_mib", 0),)
 CHECKPOINTED = (*SHARDED, ("gradient_checkpointing", True))
+SPLIT = (*CHECKPOINTED, ("sequence_parallel_size", 2))
+RANKS = ("one rank", "whole", "sharded", "checkpointed", "split", "whole as on GPUs", "sharded as on GPUs")
 
 
 def gradients(setup: RankSetup, place: RankPlace, batches: Mapping[str, TrainBatch]) -> dict[str, Gradient]:
@@ -32,8 +34,9 @@ def gradients(setup: RankSetup, place: RankPlace, batches: Mapping[str, TrainBat
     models = build_models(setup, place)
     found: dict[str, Gradient] = {}
     for name, batch in batches.items():
-        losses = PolicyLosses(models.policy.deepspeed, LossSettings.of(setup.algorithm), torch.device("cpu"))
-        models.policy.accumulate(batch.rows[place.rank], losses)
+        forward = models.on_whole_rows(models.policy.deepspeed)
+        losses = PolicyLosses(forward, LossSettings.of(setup.algorithm), torch.device("cpu"))
+        models.policy.accumulate(batch.rows[place.rank // setup.learner.sequence_parallel_size], losses)
         whole = {name: safe_get_full_grad(parameter) for name, parameter in models.causal.named_parameters()}
         found[name] = {name: gradient.clone() for name, gradient in whole.items() if gradient is not None}
         models.policy.discard()
@@ -99,9 +102,15 @@ def found(model: Path) -> dict[str, dict[str, Gradient]]:
         "whole": Job(model=model, learner=WHOLE),
         "sharded": Job(model=model, learner=SHARDED),
         "checkpointed": Job(model=model, learner=CHECKPOINTED),
+        "split": Job(model=model, learner=SPLIT),
+        "whole as on GPUs": Job(model=model, learner=WHOLE, reduces_as_on_gpus=True),
+        "sharded as on GPUs": Job(model=model, learner=CHECKPOINTED, reduces_as_on_gpus=True),
     }
     samples = make_samples()
-    return {name: on_ranks(job, gradients, packings(samples, num_ranks=job.num_ranks))[0] for name, job in jobs.items()}
+    return {
+        name: on_ranks(job, gradients, packings(samples, num_ranks=job.setup().learner.data_parallel_size))[0]
+        for name, job in jobs.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +146,7 @@ def test_the_packings_are_what_their_names_say() -> None:
 
 
 @pytest.mark.parametrize("packing", ["ragged", "long rows", "a row a sequence"])
-@pytest.mark.parametrize("ranks", ["one rank", "whole", "sharded", "checkpointed"])
+@pytest.mark.parametrize("ranks", RANKS)
 def test_the_gradient_is_that_of_plain_torch_on_unpacked_sequences(
     found: dict[str, dict[str, Gradient]], expected: Gradient, ranks: str, packing: str
 ) -> None:
@@ -145,21 +154,21 @@ def test_the_gradient_is_that_of_plain_torch_on_unpacked_sequences(
 
 
 @pytest.mark.parametrize("packing", ["siblings", "siblings in long rows"])
-@pytest.mark.parametrize("ranks", ["one rank", "whole", "sharded", "checkpointed"])
+@pytest.mark.parametrize("ranks", RANKS)
 def test_prompts_that_are_computed_once_give_the_gradient_of_unpacked_sequences(
     found: dict[str, dict[str, Gradient]], model: Path, ranks: str, packing: str
 ) -> None:
     assert difference(found[ranks][packing], dense_gradient(model, make_siblings())) < 1e-5
 
 
-@pytest.mark.parametrize("ranks", ["whole", "sharded", "checkpointed"])
+@pytest.mark.parametrize("ranks", RANKS[1:])
 def test_a_rank_with_nothing_but_a_dummy_row_adds_nothing(
     found: dict[str, dict[str, Gradient]], model: Path, ranks: str
 ) -> None:
     assert difference(found[ranks]["one sequence"], dense_gradient(model, make_samples(num_samples=1))) < 1e-5
 
 
-@pytest.mark.parametrize("ranks", ["one rank", "whole", "sharded", "checkpointed"])
+@pytest.mark.parametrize("ranks", RANKS)
 def test_a_masked_truncated_sequence_leaves_the_gradient_and_its_denominator(
     found: dict[str, dict[str, Gradient]], ranks: str
 ) -> None:

@@ -15,10 +15,11 @@ def whole_sequences(parts: Sequence[torch.Tensor], *, asked: Sequence[Sequence[i
     positions = torch.tensor(
         [start + token for start, tokens in zip(starts, asked, strict=False) for token in tokens], dtype=torch.int64
     )
+    token_ids = torch.cat(list(parts))
     return RowInputs(
-        token_ids=torch.cat(list(parts))[None],
+        token_ids=token_ids[None],
         position_ids=torch.cat([torch.arange(len(part)) for part in parts])[None],
-        positions=positions,
         sources=positions - 1,
+        targets=token_ids[positions],
         segments=tuple(Segment(len(part)) for part in parts),
     )

@@ -36,6 +36,7 @@ DOORS = {
         "actors/learning/process_group.py",
         "actors/learning/rank.py",
         "actors/learning/partitions.py",
+        "actors/learning/sequence_parallel.py",
         "actors/learning/shards.py",
         "actors/learning/weight_source.py",
         "actors/learning/zero_engine.py",

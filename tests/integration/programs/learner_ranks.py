@@ -53,6 +53,7 @@ class Job:
     critic: tuple[tuple[str, object], ...] = ()
     total_optimizer_steps: int = 10
     device: Device = "cpu"
+    reduces_as_on_gpus: bool = False
 
     def setup(self) -> RankSetup:
         learner = {
@@ -74,6 +75,14 @@ class Job:
         )
 
 
+class PlaceAsOnGpu(RankPlace):
+    """Be a rank on a CPU that reduces gradients in DeepSpeed by the code that a GPU uses."""
+
+    @property
+    def reduces_in_background(self) -> bool:
+        return True
+
+
 def on_ranks(job: Job, work: Callable[..., Result], *arguments: object) -> list[Result]:
     """Return what `work(setup, place, *arguments)` returns on each rank. It and all arguments are pickled."""
     with TemporaryDirectory() as folder:
@@ -87,10 +96,10 @@ def on_ranks(job: Job, work: Callable[..., Result], *arguments: object) -> list[
 
 
 def _places(job: Job, folder: Path) -> list[RankPlace]:
+    kind = PlaceAsOnGpu if job.reduces_as_on_gpus else RankPlace
     meeting = str(folder / "meeting")
     return [
-        RankPlace(rank=rank, world_size=job.num_ranks, meeting=meeting, device=job.device)
-        for rank in range(job.num_ranks)
+        kind(rank=rank, world_size=job.num_ranks, meeting=meeting, device=job.device) for rank in range(job.num_ranks)
     ]
 
 

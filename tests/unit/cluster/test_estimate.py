@@ -90,6 +90,18 @@ def test_without_checkpointing_every_layer_keeps_a_llama_layers_values(tmp_path:
     assert gpu_of(given, "learner").parts["activations"] == pytest.approx(32 * 4096 * 210_944 / GIB)
 
 
+def test_ranks_that_split_rows_divide_the_activations(tmp_path: Path) -> None:
+    keys = {"num_ranks": 8, "row_tokens": 4096, "logprob_chunk_tokens": 4096}
+    model = published_model(tmp_path, LLAMA_8B)
+    whole, split = (
+        gpu_of(config(model, learner=keys | {"sequence_parallel_size": size}), "learner").parts for size in (1, 4)
+    )
+    assert split["activations"] == pytest.approx(whole["activations"] / 4)
+    assert {name: split[name] for name in split if name not in ("activations", "output head")} == {
+        name: whole[name] for name in whole if name not in ("activations", "output head")
+    }
+
+
 def test_the_optimizer_step_counts_where_it_needs_more_than_the_backward_pass(tmp_path: Path) -> None:
     """With short rows and a small vocabulary the fp32 copy of a sub-group of 1e9 gradients is the larger moment."""
     small = published_model(tmp_path, {**LLAMA_8B, "vocab_size": 32000})

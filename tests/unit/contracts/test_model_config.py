@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from contracts.model_config import check_trainable, longest_context, read_model_config, why_untrainable
+from contracts.model_config import (
+    check_heads,
+    check_trainable,
+    longest_context,
+    read_model_config,
+    why_untrainable,
+)
 from tests.refusals import refused
 
 DENSE: dict[str, object] = {"model_type": "llama", "max_position_embeddings": 64, "quantization_config": None}
@@ -92,3 +98,32 @@ def test_the_config_of_a_downloaded_model_is_read(tmp_path: Path, monkeypatch: p
     (folder / "snapshots" / commit / "config.json").write_text(json.dumps(DENSE | {"num_experts": 8}), encoding="utf-8")
     with refused("policy.model", "someone/some-model"):
         check_trainable(f"someone/some-model@{commit}", key="policy.model")
+
+
+@pytest.mark.parametrize(
+    ("facts", "num_ranks"),
+    [
+        ({"num_attention_heads": 14, "num_key_value_heads": 2}, 4),
+        ({"num_attention_heads": 12, "num_key_value_heads": 4}, 6),
+        ({"num_attention_heads": 12}, 8),
+        ({"n_head": 12}, 5),
+    ],
+)
+def test_heads_that_ranks_can_t_divide_are_refused(facts: dict[str, object], num_ranks: int) -> None:
+    with refused("learner.sequence_parallel_size", "some/model"):
+        check_heads(facts, "some/model", num_ranks=num_ranks)
+
+
+@pytest.mark.parametrize(
+    ("facts", "num_ranks"),
+    [
+        ({}, 7),
+        ({"num_attention_heads": 14, "num_key_value_heads": 2}, 1),
+        ({"num_attention_heads": 14, "num_key_value_heads": 2}, 14),  # seven ranks read each key head
+        ({"num_attention_heads": 32, "num_key_value_heads": 8}, 4),
+        ({"num_attention_heads": 32, "num_key_value_heads": None}, 16),
+        ({"n_head": 12}, 4),
+    ],
+)
+def test_heads_are_divided_or_key_heads_repeated(facts: dict[str, object], num_ranks: int) -> None:
+    check_heads(facts, "some/model", num_ranks=num_ranks)

@@ -1,6 +1,7 @@
 """Test all ranks as one learner: what they answer, and how the loss of a rank is noticed."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.fakes.ranks import (
     play,
 )
 from tests.fakes.remote import task_error
+from tests.models.shared_prompts import packed, samples
 
 
 def test_all_ranks_meet_in_a_file_of_the_runs_folder_another_one_each_time() -> None:
@@ -41,6 +43,20 @@ def test_measures_come_back_in_the_order_of_the_sequences() -> None:
         assert [float(answer.logprobs[0]) for answer in answers] == [0, 1]
 
     play(a_learner(Rank(0, measure=[(1, measures(1))]), Rank(1, measure=[(0, measures(0))])), steps)
+
+
+def test_ranks_that_split_rows_get_the_same_ones() -> None:
+    batch = replace(BATCH, rows=packed(samples(), shares=False, num_ranks=2).rows)
+    ranks = [Rank(0), Rank(1, measure=[]), Rank(2, measure=[(1, measures(1))]), Rank(3, measure=[])]
+
+    async def steps(learner: LearnerRanks) -> None:
+        assert len(await learner.measure(batch)) == 2
+        await learner.step(batch)
+
+    play(a_learner(*ranks), steps)
+    for name in ("measure", "step"):
+        heard = [next(words[1] for words in rank.heard if words[0] == name) for rank in ranks]
+        assert [id(rows) for rows in heard] == [id(batch.rows[index]) for index in (0, 0, 1, 1)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from transformers import LlamaConfig
 
 from actors.learning.policy_model import load_model_config, num_parameter_bytes
-from actors.learning.rank_setup import PolicySource, RankSetup
+from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from actors.learning.zero_config import Settings, frozen_settings, stays_whole, training_settings
 from contracts.config.learning import CriticConfig, LearnerConfig
 from contracts.errors import BadInput
@@ -20,7 +20,7 @@ def settings(*, num_parameter_bytes: int = 1, device: str = "cpu", **learner: ob
         learning_rate=0.1,
         max_grad_norm=2.0,
         num_parameter_bytes=num_parameter_bytes,
-        device=device,
+        place=RankPlace(rank=0, world_size=2, meeting="", device=device),
     )
 
 
@@ -75,7 +75,8 @@ def test_what_is_offloaded_lies_in_host_memory_pinned_for_a_gpu() -> None:
 
 def test_a_frozen_model_has_shards_and_no_optimizer() -> None:
     learner = LearnerConfig(offload_parameters=True)
-    frozen = frozen_settings(learner, num_parameter_bytes=1, device="cpu")
+    place = RankPlace(rank=0, world_size=2, meeting="", device="cpu")
+    frozen = frozen_settings(learner, num_parameter_bytes=1, place=place)
     assert "optimizer" not in frozen
     assert section(frozen, "zero_optimization")["stage"] == 3
     assert "offload_param" in section(frozen, "zero_optimization")

@@ -207,5 +207,5 @@ def test_a_responses_first_token_is_predicted_by_the_last_of_its_prompt() -> Non
     )
     assert predecessors(row).tolist() == [-1, 0, 1, 2, -1, 4, 5, 5, 7, -1]
     inputs = RowTensors(row, CPU).inputs
-    assert (inputs.positions.tolist(), inputs.sources.tolist()) == ([3, 6, 7, 8], [2, 5, 5, 7])
+    assert (inputs.targets.tolist(), inputs.sources.tolist()) == ([3, 6, 7, 8], [2, 5, 5, 7])
     assert row.num_sequence_tokens == 4 + 3 + (2 + 2)

@@ -41,6 +41,7 @@ MAY_CHANGE = {
     *(f"learner.{key}" for key in ("num_ranks", "num_cpus", "timeout_s", "max_skipped_steps", "keep_whole_mib")),
     *(f"learner.{key}" for key in ("offload_optimizer", "offload_parameters", "gradient_checkpointing")),
     *(f"learner.{key}" for key in ("attention", "row_tokens", "logprob_chunk_tokens", "share_prompts")),
+    "learner.sequence_parallel_size",
 }
 WHOLE_SECTIONS = ("audit", "checkpoint", "cluster", "export", "fleet", "weights")
 

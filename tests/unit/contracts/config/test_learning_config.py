@@ -115,3 +115,23 @@ def test_rates_that_can_not_work_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError) as refused:
         LearnerConfig.model_validate(values)
     assert refused.value.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"num_ranks": 4, "sequence_parallel_size": 3}, "learner.sequence_parallel_size"),
+        ({"num_ranks": 1, "sequence_parallel_size": 2}, "learner.sequence_parallel_size"),
+        ({"num_ranks": 4, "sequence_parallel_size": 2, "attention": "sdpa"}, "learner.attention"),
+    ],
+)
+def test_rows_that_can_not_be_split_are_refused(values: dict[str, object], key: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        LearnerConfig.model_validate(values)
+    assert refused_key(refused.value) == key
+
+
+def test_ranks_that_split_rows_count_as_one_for_the_batch() -> None:
+    assert LearnerConfig(num_ranks=6).data_parallel_size == 6
+    assert LearnerConfig(num_ranks=6, sequence_parallel_size=2).data_parallel_size == 3
+    assert LearnerConfig(num_ranks=6, sequence_parallel_size=6).data_parallel_size == 1

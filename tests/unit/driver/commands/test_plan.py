@@ -37,6 +37,11 @@ def test_the_plan_does_the_arithmetic_of_a_batch() -> None:
     assert "120 responses to 30 problems" in text
 
 
+def test_the_plan_tells_how_many_ranks_split_a_row() -> None:
+    text = "\n".join(batch_arithmetic(config(learner={"num_ranks": 4, "sequence_parallel_size": 2})))
+    assert "1/2 of the tokens of 12 responses per step on each of 4" in text
+
+
 def test_the_plan_tells_shares_replacements_and_workers_that_may_come() -> None:
     """10 % and 30 % of 0.4; 2 workers of whom 5 may come; 3 replacements."""
     text = "\n".join(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from actors.learning.policy_loss import LossSettings
+from actors.learning.rank_setup import RankPlace
 from actors.learning.rows import PolicyLosses, RowInputs
 from actors.learning.schedule import Schedule, lr_factor
 from actors.learning.zero_config import training_settings
@@ -98,11 +99,15 @@ def found_steps(config: Config) -> list[Step]:
     table = start().requires_grad_()
 
     def forward(row: RowInputs) -> tuple[Tensor, Tensor]:
-        logprobs = table.log_softmax(dim=-1)[row.token_ids[0, row.sources], row.token_ids[0, row.positions]]
+        logprobs = table.log_softmax(dim=-1)[row.token_ids[0, row.sources], row.targets]
         return logprobs, torch.zeros_like(logprobs)
 
     settings = training_settings(
-        learner, learning_rate=LEARNING_RATE, max_grad_norm=learner.max_grad_norm, num_parameter_bytes=1, device="cpu"
+        learner,
+        learning_rate=LEARNING_RATE,
+        max_grad_norm=learner.max_grad_norm,
+        num_parameter_bytes=1,
+        place=RankPlace(rank=0, world_size=1, meeting="", device="cpu"),
     )
     optimizer = _adamw(table, settings, weight_decay=learner.weight_decay)
     schedule = Schedule(
