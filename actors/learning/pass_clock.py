@@ -53,7 +53,7 @@ def _mark(device: torch.device) -> _Mark:
 
 
 def _seconds_between(start: _Mark, end: _Mark) -> float:
-    if isinstance(start, float) or isinstance(end, float):
-        assert isinstance(start, float) and isinstance(end, float)
-        return end - start
-    return start.elapsed_time(end) / 1000
+    if isinstance(start, torch.cuda.Event) and isinstance(end, torch.cuda.Event):
+        return start.elapsed_time(end) / 1000
+    assert isinstance(start, float) and isinstance(end, float)
+    return end - start

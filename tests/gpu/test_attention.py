@@ -1,6 +1,7 @@
 """Test attention of packed rows on a GPU: torch's variable-length kernel, and kernels that store no scores."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,11 +11,10 @@ from transformers import LlamaConfig
 
 from actors.learning.attention import VARLEN, packed_sdpa, row_arguments, varlen
 from contracts.batches import Segment
+from tests.fakes.flash_kernels import torch_flash_on_cpu
+from tests.gpu.device import DEVICE, ON_GPU, needs_gpus
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(torch.cuda.device_count() < 1, reason="needs a GPU"),
-]
+pytestmark = needs_gpus(1)
 
 WHOLE = (Segment(130), Segment(1), Segment(64))
 SHARING = (Segment(300), Segment(90), Segment(40, 0, 200), Segment(170, 0, 100), Segment(1, 300, 30))
@@ -47,9 +47,10 @@ def test_torchs_variable_length_kernel_computes_what_the_segment_loop_does(
     expected = results(packed_sdpa, whole, segments=segments, sliding_window=sliding_window)
     config = LlamaConfig()
     config._attn_implementation = VARLEN
-    arguments = row_arguments(config, segments, device=torch.device("cuda"))
-    on_gpu = [one.cuda() for one in states]
-    found = results(varlen, on_gpu, sliding_window=sliding_window, **arguments)
+    arguments = row_arguments(config, segments, device=torch.device(DEVICE))
+    on_device = [one.to(DEVICE) for one in states]
+    with nullcontext() if ON_GPU else torch_flash_on_cpu():
+        found = results(varlen, on_device, sliding_window=sliding_window, **arguments)
     for half, reference in zip(found, expected, strict=True):
         assert (half - reference).norm() / reference.norm() < 3 / 256  # of bfloat16's 8 binary digits
 
@@ -61,8 +62,8 @@ def test_the_segment_loop_needs_no_kernel_that_stores_all_scores(
 ) -> None:
     states = random_states(SHARING)
     expected = results(packed_sdpa, [one.float() for one in states], segments=SHARING, sliding_window=sliding_window)
-    on_gpu = [one.to("cuda", dtype) for one in states]
+    on_device = [one.to(DEVICE, dtype) for one in states]
     with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):
-        found = results(packed_sdpa, on_gpu, segments=SHARING, sliding_window=sliding_window)
+        found = results(packed_sdpa, on_device, segments=SHARING, sliding_window=sliding_window)
     for one, reference in zip(found, expected, strict=True):
         assert (one - reference).norm() / reference.norm() < (3 / 256 if dtype == torch.bfloat16 else 2e-3)

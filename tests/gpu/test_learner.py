@@ -12,6 +12,7 @@ from tests.gpu.device import DEVICE, needs_gpus
 from tests.integration.programs.learner_ranks import Job, make_samples, on_ranks, packed
 
 NUM_STEPS = 3
+SHARDED = (("keep_whole_mib", 0),)
 CHANGE = 0.05
 """Largest distance of two runs' changes of the weights, as a share of the change. Adam's first steps follow the sign of
 each gradient, and rounding turns the sign of the smallest ones."""
@@ -25,10 +26,9 @@ def train(setup: RankSetup, place: RankPlace) -> tuple[Weights, Weights, list[di
     before = _weights(learner)
     metrics = []
     for seed in range(NUM_STEPS):
-        batch = packed(make_samples(seed=seed), num_ranks=place.world_size)
-        report = learner.step(
-            batch.rows[place.rank], num_loss_tokens=batch.num_loss_tokens, num_sequences=batch.num_sequences
-        )
+        batch = packed(make_samples(seed=seed), num_ranks=setup.learner.data_parallel_size)
+        rows = batch.rows[place.rank // setup.learner.sequence_parallel_size]
+        report = learner.step(rows, num_loss_tokens=batch.num_loss_tokens, num_sequences=batch.num_sequences)
         metrics.append(dict(report.metrics))
     after = _weights(learner)
     learner.close()
@@ -45,16 +45,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("num_ranks", "keep_whole_mib"),
+    ("num_ranks", "learner"),
     [
-        pytest.param(1, 0, marks=needs_gpus(1), id="one rank"),
-        pytest.param(2, 0, marks=needs_gpus(2), id="two ranks, sharded"),
-        pytest.param(2, 64, marks=needs_gpus(2), id="two ranks, whole"),
+        pytest.param(1, SHARDED, marks=needs_gpus(1), id="one rank"),
+        pytest.param(2, SHARDED, marks=needs_gpus(2), id="two ranks, sharded"),
+        pytest.param(2, (("keep_whole_mib", 64),), marks=needs_gpus(2), id="two ranks, whole"),
+        pytest.param(2, (*SHARDED, ("sequence_parallel_size", 2)), marks=needs_gpus(2), id="two ranks, rows split"),
     ],
 )
-def test_three_steps_are_those_of_one_rank_on_the_cpu(model: Path, num_ranks: int, keep_whole_mib: int) -> None:
-    learner = (("keep_whole_mib", keep_whole_mib),)
-    expected_before, expected_after, expected = on_ranks(Job(model=model, num_ranks=1, learner=learner), train)[0]
+def test_three_steps_are_those_of_one_rank_on_the_cpu(
+    model: Path, num_ranks: int, learner: tuple[tuple[str, object], ...]
+) -> None:
+    expected_before, expected_after, expected = on_ranks(Job(model=model, num_ranks=1, learner=SHARDED), train)[0]
     job = Job(model=model, num_ranks=num_ranks, learner=learner, device=DEVICE)
     before, after, metrics = on_ranks(job, train)[0]
     for name, start in expected_before.items():
