@@ -115,6 +115,8 @@ def _check_learner(config: Config, need: Memory | None, gpu_gib: float) -> None:
         ways.append("set learner.gradient_checkpointing = true")
     if (row_tokens := _fitting_row(config, gpu_gib)) is not None:
         ways.append(f"set learner.row_tokens = {row_tokens}")
+    elif (size := _fitting_split(config, gpu_gib)) is not None:
+        ways.append(f"set learner.sequence_parallel_size = {size}")
     if not learner.offload_optimizer:
         ways.append("set learner.offload_optimizer = true")
     raise BadInput(
@@ -128,11 +130,23 @@ def _fitting_row(config: Config, gpu_gib: float) -> int | None:
     """Return the longest row that fits a GPU, found by halving; None if none does that holds every sequence."""
     row_tokens = config.row_tokens
     while (row_tokens := row_tokens // 2) >= config.policy.max_model_len:
-        shorter = config.learner.model_copy(update={"row_tokens": row_tokens})
-        need = learner_memory(config.model_copy(update={"learner": shorter}), "cuda").gpu
-        if need is not None and need.total_gib <= gpu_gib * USABLE_GPU:
+        if _would_fit(config, gpu_gib, row_tokens=row_tokens):
             return row_tokens
     return None
+
+
+def _fitting_split(config: Config, gpu_gib: float) -> int | None:
+    """Return the fewest ranks that must split a row for it to fit; None if that does not help."""
+    current, num_ranks = config.learner.sequence_parallel_size, config.learner.num_ranks
+    sizes = [size for size in range(current + 1, num_ranks + 1) if num_ranks % size == 0]
+    return next((size for size in sizes if _would_fit(config, gpu_gib, sequence_parallel_size=size)), None)
+
+
+def _would_fit(config: Config, gpu_gib: float, **keys: int) -> bool:
+    """Return whether a rank fits its GPU with other values of some keys of [learner]."""
+    changed = config.learner.model_copy(update=keys)
+    need = learner_memory(config.model_copy(update={"learner": changed}), "cuda").gpu
+    return need is not None and need.total_gib <= gpu_gib * USABLE_GPU
 
 
 def _check_scorer(config: Config, need: Memory | None, gpu_gib: float) -> None:

@@ -42,6 +42,15 @@ def test_a_rank_that_does_not_fit_its_gpu_is_refused_with_the_row_that_would_fit
         check(tmp_path, LLAMA_8B, gpu, "cuda", learner={"num_ranks": 2})
 
 
+def test_a_row_that_holds_the_longest_sequence_is_split_where_it_does_not_fit(tmp_path: Path) -> None:
+    """Rows of 131,072 tokens, which is one sequence: a rank of eight holds half of one, and no whole one."""
+    gpu, long = Hardware(gpu_gib=79.6), {"max_model_len": 131_072}
+    keys = CHECKPOINTED | {"num_ranks": 8}
+    with refused("learner.num_ranks", "learner.sequence_parallel_size = 2"):
+        check(tmp_path, LLAMA_8B, gpu, "cuda", policy=long, learner=keys)
+    check(tmp_path, LLAMA_8B, gpu, "cuda", policy=long, learner=keys | {"sequence_parallel_size": 2})
+
+
 def test_an_engine_without_room_for_one_sequence_is_refused(tmp_path: Path) -> None:
     """32B has 61 GiB of weights: 85 % of 80 GB leave 1.3 GiB, 5,518 tokens."""
     gpu, learner = Hardware(gpu_gib=79.6), {"num_ranks": 16, "gradient_checkpointing": True}
