@@ -129,10 +129,11 @@ def check_heads(facts: Facts, model: str, *, num_ranks: int) -> None:
     key_heads = facts.get("num_key_value_heads") or heads
     if not (_is_count(heads) and _is_count(key_heads)):
         return
-    if heads % num_ranks or (key_heads % num_ranks and num_ranks % key_heads):
+    possible = [n for n in range(1, heads + 1) if heads % n == 0 and (key_heads % n == 0 or n % key_heads == 0)]
+    if num_ranks not in possible:
         raise BadInput(
             f"learner.sequence_parallel_size {num_ranks} can't divide the {heads} attention heads and {key_heads} key "
-            f"heads of {model}; choose a divisor of the first that divides the second or is a multiple of it",
+            f"heads of {model}; choose one of {', '.join(map(str, possible))}",
             key="learner.sequence_parallel_size",
         )
 

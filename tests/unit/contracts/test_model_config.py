@@ -101,16 +101,16 @@ def test_the_config_of_a_downloaded_model_is_read(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("facts", "num_ranks"),
+    ("facts", "num_ranks", "possible"),
     [
-        ({"num_attention_heads": 14, "num_key_value_heads": 2}, 4),
-        ({"num_attention_heads": 12, "num_key_value_heads": 4}, 6),
-        ({"num_attention_heads": 12}, 8),
-        ({"n_head": 12}, 5),
+        ({"num_attention_heads": 14, "num_key_value_heads": 2}, 4, "1, 2, 14"),
+        ({"num_attention_heads": 12, "num_key_value_heads": 4}, 6, "1, 2, 4, 12"),
+        ({"num_attention_heads": 12}, 8, "1, 2, 3, 4, 6, 12"),
+        ({"n_head": 6}, 5, "1, 2, 3, 6"),
     ],
 )
-def test_heads_that_ranks_can_t_divide_are_refused(facts: dict[str, object], num_ranks: int) -> None:
-    with refused("learner.sequence_parallel_size", "some/model"):
+def test_heads_that_ranks_can_t_divide_are_refused(facts: dict[str, object], num_ranks: int, possible: str) -> None:
+    with refused("learner.sequence_parallel_size", "some/model", possible):
         check_heads(facts, "some/model", num_ranks=num_ranks)
 
 
