@@ -21,7 +21,7 @@ from driver.commands.new_run import NewRun, new_run, print_template_notes
 from driver.evaluation.inputs import EvaluationInputs, prepare_evaluation
 from driver.evaluation.record import JSON, ModelResult, by_model, read_record, write_record
 from driver.evaluation.results import EvaluationResult, record_evaluation
-from driver.evaluation.run import evaluate_policy
+from driver.evaluation.run import evaluate_policy, journal_of
 from driver.evaluation.tables import as_table
 from driver.first_start import with_first_start
 from driver.tracking.run_folder import sole_writer
@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 if model.name not in done:
                     done[model.name] = _evaluate(command, layout, model, configs[model.name], inputs[model.name])
                     write_record(command.path, {name: done[name] for name in configs if name in done})
+                journal_of(command.folder.evaluations / model.slug).unlink(missing_ok=True)
             record_evaluation(command.folder.evaluation, "before", done[wanted[0].name].result)
     command.terminal.print(as_table(by_model(done)))
     return command.finish(_summary(done, wanted[0]))

@@ -30,7 +30,7 @@ from driver.commands.new_run import print_licence_notes, print_template_notes
 from driver.config_paths import loaded_models, with_absolute_paths
 from driver.evaluation.during import StepEvaluations
 from driver.evaluation.results import Moment, moment_of, read_evaluations, record_evaluation
-from driver.evaluation.run import evaluate_policy
+from driver.evaluation.run import evaluate_policy, journal_of
 from driver.export.folder import EXPORT, export_to
 from driver.export.hub import check_hub, upload
 from driver.export.model_card import write_model_card
@@ -308,9 +308,10 @@ async def _evaluate(
     config: Config, inputs: TrainingInputs, team: Team, moment: Moment, *, folder: RunFolder, console: Console
 ) -> None:
     place = folder.evaluations / moment
-    place.with_name(f"{moment}.jsonl").unlink(missing_ok=True)  # an earlier start's weights may have been others
+    journal_of(place).unlink(missing_ok=True)  # an earlier start's weights may have been others
     result = await evaluate_policy(config, inputs.evaluation, team.policy, console, place=place)
     record_evaluation(folder.evaluation, moment, result)
+    journal_of(place).unlink()
 
 
 async def _export(

@@ -30,16 +30,17 @@ async def evaluate_policy(
         inputs: the plan, with the policy's prompts.
         policy: the engines.
         console: shows progress.
-        place: path without ending: the journal is `<place>.jsonl` while items are asked, and all responses are in
-            `<place>.parquet` afterwards.
+        place: path without ending: the journal is `<place>.jsonl`, and all responses are in `<place>.parquet`
+            afterwards. Remove the journal once the result is recorded: until then it is what a killed evaluation
+            goes on from.
 
     Raises:
         BadInput: the journal belongs to another evaluation.
         RunFailed: the engines failed.
     """
-    plan, file = inputs.plan, place.with_name(f"{place.name}.jsonl")
+    plan = inputs.plan
     place.parent.mkdir(parents=True, exist_ok=True)
-    journal = Journal(file, digest=plan.digest)
+    journal = Journal(journal_of(place), digest=plan.digest)
     try:
         with console.phase("evaluating", total=plan.num_items) as done:
             await draw(policy, plan, journal, _sampling(config, inputs.prompter), on_progress=done)
@@ -48,9 +49,12 @@ async def evaluate_policy(
     with console.phase("judging the responses", total=plan.num_items) as done:
         rows = await asyncio.to_thread(judge_all, plan, journal, on_progress=done)  # a run goes on meanwhile
         write_rows(place.with_name(f"{place.name}.parquet"), rows)
-        result = await asyncio.to_thread(summarise, config, plan, rows)
-    file.unlink()
-    return result
+        return await asyncio.to_thread(summarise, config, plan, rows)
+
+
+def journal_of(place: Path) -> Path:
+    """Return the path of an evaluation's journal."""
+    return place.with_name(f"{place.name}.jsonl")
 
 
 def judge_all(plan: EvaluationPlan, journal: Journal, *, on_progress: Callable[[int], None]) -> list[JudgedRow]:
