@@ -155,7 +155,7 @@ def learner_s(config: Config, machine: Machine, work: Work) -> float:
     samples = config.algorithm.groups_per_step * config.algorithm.samples_per_problem
     prompts = config.algorithm.groups_per_step if learner.share_prompts else samples
     tokens = (samples * work.response + prompts * work.prompt) / learner.num_ranks
-    rows = ceil(tokens / config.row_tokens)
+    rows = ceil(tokens * learner.sequence_parallel_size / config.row_tokens)
     passes = config.algorithm.epochs
     in_row = rows * (gathers_s(size, config, machine) + machine.zero_row.value)
     head = head_s(size, config, machine, positions=samples * work.response / learner.num_ranks)
