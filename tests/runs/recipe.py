@@ -13,7 +13,7 @@ from contracts.errors import RunFailed
 from contracts.rollouts import DroppedGroup, Problem, Score, ScoredGroup, Unscored
 from driver.problems.draws import Draws
 from driver.recipes.grpo import train_grpo
-from driver.recipes.loop import LearningSettings, Loop
+from driver.recipes.loop import Evaluations, LearningSettings, Loop, NoEvaluations
 from driver.references.store import PivotSampling, ReferenceCache, ReferenceStore
 from driver.rollouts.buffer import RolloutBuffer
 from driver.rollouts.pipeline import Sampling, Stages
@@ -91,6 +91,7 @@ class RecipeRun:
     max_skipped_steps: int = 3
     recorder: FakeRecorder = field(default_factory=FakeRecorder)
     checkpointer: FakeCheckpointer = field(default_factory=FakeCheckpointer)
+    evaluations: Evaluations = field(default_factory=NoEvaluations)
     failure: RunFailed | None = None
     left: Sequence[DroppedGroup] = ()  # that no step learned from, at the end
 
@@ -115,6 +116,7 @@ class RecipeRun:
             recorder=self.recorder,
             settings=settings(self.algorithm, num_ranks=self.num_ranks, max_skipped_steps=self.max_skipped_steps),
             checkpointer=self.checkpointer,
+            evaluations=self.evaluations,
             position=self.start,
         )
         self.buffer = RolloutBuffer(

@@ -322,3 +322,13 @@ def test_a_template_that_leaves_another_message_out_is_refused() -> None:
     prompter(last_only).check_template("policy")
     with refused("pivot.chat_template", "user"):
         prompter(last_only, exemplars={"en": [WORKED]}, num_exemplars=1).check_template("pivot")
+
+
+@pytest.mark.parametrize(
+    ("drawn", "closing"),
+    [("[THINK]Hm", "[/THINK]"), ("<think>a</think>[THINK]b", "[/THINK]"), ("Hm", "</think>")],
+)
+def test_thinking_is_closed_by_the_marker_that_belongs_to_the_last_opening_one(drawn: str, closing: str) -> None:
+    markers = (("<think>", "</think>"), ("[THINK]", "[/THINK]"))
+    tokens = tuple(tokenizer().encode(drawn, add_special_tokens=False))
+    assert text_of(prompter().closing_of_thinking(tokens, markers)) == f"\n{closing}\n\n"

@@ -34,6 +34,29 @@ def test_a_skipped_step_changes_no_version_pushes_nothing_and_drops_its_groups()
     assert done.failure is None
 
 
+class WatchedEvaluations:
+    """Note what the learner had done when an evaluation began, and when it had to be over."""
+
+    def __init__(self, learner: FakeLearner) -> None:
+        self.learner = learner
+        self.begun: dict[int, list[int]] = {}
+        self.awaited: list[list[int]] = []
+
+    async def after_step(self, step: int) -> None:
+        self.begun[step] = list(self.learner.pushed)
+
+    async def finished(self) -> None:
+        self.awaited.append(list(self.learner.pushed))
+
+
+def test_an_evaluation_begins_with_the_weights_of_its_step_and_is_over_before_the_next_are_pushed() -> None:
+    learner = FakeLearner()
+    evaluations = WatchedEvaluations(learner)
+    RecipeRun(PROBLEMS, algorithm(steps=3), learner=learner, evaluations=evaluations)
+    assert evaluations.begun == {1: [1], 2: [1, 2], 3: [1, 2, 3]}
+    assert evaluations.awaited == [[], [1], [1, 2]]
+
+
 def test_the_groups_that_were_not_finite_are_named() -> None:
     """The batch holds a's two responses, then b's: sequence 2 is b's first."""
     done = RecipeRun(PROBLEMS[:2], algorithm(steps=1), learner=FakeLearner(skips={0: (3, 2)}))
