@@ -74,13 +74,18 @@ async def _samples(result: "Future[Samples] | Exception") -> Samples:
 class EngineWorker:
     """Own a process with one engine and forward calls to it.
 
-    With a `weight_backend` the engine follows the learner's weights, and refuses to sample until it has received them.
+    With a `weight_backend` the engine follows the learner's weights, and refuses to sample until it has received them:
+    all weights, or (adapters) LoRA adapters of rank `lora_rank`.
     Without one it keeps the weights of its model, and its rollouts carry version 0: the pivot, or the policy of an
     evaluation.
     """
 
-    def __init__(self, config: EngineConfig, device: Device, weight_backend: WeightBackend | None = None) -> None:
-        self._start = lambda: GenerationEngine(config, device=device, weight_backend=weight_backend)
+    def __init__(
+        self, config: EngineConfig, device: Device, weight_backend: WeightBackend | None = None, lora_rank: int = 0
+    ) -> None:
+        self._start = lambda: GenerationEngine(
+            config, device=device, weight_backend=weight_backend, lora_rank=lora_rank
+        )
 
     async def process(self) -> ProcessInfo:
         """Return where this process runs, also before the model is loaded: a failed load is explained in its log."""

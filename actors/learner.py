@@ -143,6 +143,7 @@ class LearnerWorker:
                 ),
                 total_optimizer_steps=arguments.total_optimizer_steps,
                 bucket_bytes=arguments.bucket_bytes,
+                pushes_adapters=arguments.weight_backend == "adapters",
                 seed=arguments.seed,
             ),
             RankPlace(
@@ -169,8 +170,8 @@ class LearnerWorker:
         return receivers.outcome(manifest)
 
     def checksums(self) -> dict[str, str]:
-        """Return checksums of the full weights, by name, to compare with a policy worker's."""
-        return learner_checksums(self._rank.weights)
+        """Return checksums of what is pushed, by name, to compare with a policy worker's."""
+        return learner_checksums(self._rank.pushed)
 
     def save(self, folder: str, policy: str) -> None:
         self._rank.save(Path(folder), policy=Path(policy))
@@ -188,12 +189,12 @@ class LearnerWorker:
 
     def _sender(self, arguments: RankArguments) -> Sender:
         """Return how this rank pushes: vLLM's own sender between GPUs, else buckets through Ray's object store."""
-        if arguments.weight_backend == "object_store":
-            return BucketSender(self._rank.weights)
+        if arguments.weight_backend != "nccl":
+            return BucketSender(self._rank.pushed)
         from actors.weight_sync.nccl_sender import NcclSender
 
         return NcclSender(
-            self._rank.weights,
+            self._rank.pushed,
             rank=self._index,
             tensor_parallel_size=arguments.policy.tensor_parallel_size,
             bucket_bytes=arguments.bucket_bytes,

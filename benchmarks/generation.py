@@ -26,7 +26,6 @@ from benchmarks.measure import Round, Side, Sizes, interleaved, timed
 from benchmarks.outcomes import Comparison
 from benchmarks.start import reserved
 from cluster.launch import start_actor
-from cluster.team import weight_backend
 from contracts.config.section import decided
 from contracts.config.workers import PolicyConfig
 from contracts.rollouts import PromptDraw, SamplingRequest
@@ -141,8 +140,7 @@ def run(sizes: Sizes) -> list[Comparison]:
     with reserved(config, ("policy", "policy"), threads=sizes.threads) as bundles, asyncio.Runner() as runner:
         ours_at, bare_at = bundles.layout.placements
         device = bundles.layout.device
-        backend = weight_backend(config.weights, device)
-        worker = start_actor(EngineWorker, ours_at, bundles, (policy, device, backend))
+        worker = start_actor(EngineWorker, ours_at, bundles, (policy, device, "object_store"))
         bare = start_actor(BareGenerator, bare_at, bundles, (policy, device, sizes.threads))
         processes = runner.run(ready([ours_at.name, bare_at.name], [worker, bare]))
         # A policy worker answers nothing before it has received weights: here those of its own model.

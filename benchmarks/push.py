@@ -12,13 +12,12 @@ import numpy as np
 
 from actors.engine import EngineWorker
 from actors.remote.calls import ready
-from actors.weight_sync.buckets import WeightBackend
 from benchmarks.measure import Round, Side, Sizes, interleaved, timed
 from benchmarks.outcomes import Comparison
 from benchmarks.start import reserved, start_learner
 from cluster.launch import start_actor
 from cluster.layout import Role
-from cluster.team import weight_backend
+from cluster.team import policy_arguments, weight_backend
 from contracts.batches import PushResult
 
 
@@ -26,12 +25,12 @@ def run(sizes: Sizes) -> list[Comparison]:
     """Measure both sides in turn."""
     config = sizes.config
     num_ranks = config.learner.num_ranks
-    policy = config.policy.model_copy(update={"num_cpus": sizes.threads})
+    config = config.model_copy(update={"policy": config.policy.model_copy(update={"num_cpus": sizes.threads})})
     roles: list[Role] = ["policy", *("learner" for _ in range(num_ranks))]
     with reserved(config, roles, threads=sizes.threads) as bundles, asyncio.Runner() as runner:
         policy_at, *learner_at = bundles.layout.placements
-        backend: WeightBackend = weight_backend(config.weights, bundles.layout.device)
-        worker = start_actor(EngineWorker, policy_at, bundles, (policy, bundles.layout.device, backend))
+        started_with = policy_arguments(config, bundles.layout.device)
+        worker = start_actor(EngineWorker, policy_at, bundles, started_with)
         processes = runner.run(ready([policy_at.name], [worker]))
         learner, ranks = runner.run(start_learner(config, bundles, places=learner_at, policy_workers=[worker]))
         pushes: list[PushResult] = []
@@ -63,7 +62,7 @@ def run(sizes: Sizes) -> list[Comparison]:
         Comparison(
             name="push",
             unit="MiB",
-            ours=f"gather, pack, {backend}, load into vLLM, serve",
+            ours=f"gather, pack, {weight_backend(config, bundles.layout.device)}, load into vLLM, serve",
             bare="numpy.copyto between two arrays of as many bytes",
             aim=None,
             our_rounds=our_rounds,

@@ -5,7 +5,7 @@ The actors of both sides exist from the start to the end. The side that has no t
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.console import Console as Terminal
 
@@ -57,6 +57,10 @@ class FixedWorkers:
         """Return all workers by name."""
         return self._workers
 
+    def sending(self, names: Iterable[str]) -> AbstractContextManager[None]:
+        """Return a context that does nothing: nobody looks for silent workers here."""
+        return nullcontext()
+
     def received(self, names: Iterable[str], policy_version: int) -> None:
         """Do nothing: nothing depends on it here."""
 
@@ -88,7 +92,7 @@ async def start_learner(
         chat_template="",
         device=device,
         seed=config.run.seed,
-        weight_backend=weight_backend(config.weights, device),
+        weight_backend=weight_backend(config, device),
         bucket_bytes=decided(config.weights.bucket_mib) << 20,
         push_timeout_s=config.weights.timeout_s,
         meetings=tempfile.mkdtemp(),

@@ -33,7 +33,7 @@ from cluster.layout import Layout, Placement, Role
 from contracts.config.device_defaults import Device
 from contracts.config.run import Config
 from contracts.config.section import decided
-from contracts.config.workers import PivotConfig, WeightsConfig
+from contracts.config.workers import PivotConfig, PolicyConfig
 from contracts.errors import RunFailed
 from contracts.fingerprints import model_fingerprint
 from contracts.ports import Console, Generator
@@ -126,7 +126,7 @@ class Team:
             RunFailed: an actor did not load its model, or not within cluster.start_timeout_s.
         """
         config = self._config
-        start_policy = self._starter(EngineWorker, config.policy, self._device, self._weight_backend)
+        start_policy = self._starter(EngineWorker, *policy_arguments(config, self._device))
         policy = self._supervise(
             "policy",
             self._in_bundles("policy", start_policy),
@@ -179,10 +179,6 @@ class Team:
     @property
     def _device(self) -> Device:
         return self._bundles.layout.device
-
-    @property
-    def _weight_backend(self) -> WeightBackend:
-        return weight_backend(self._config.weights, self._device)
 
     def _starter(self, actor: RemoteClass, *arguments: object) -> StartIn:
         return lambda placement, bundles: start_actor(actor, placement, bundles, arguments)
@@ -292,7 +288,7 @@ class Team:
             chat_template=Path(template).read_text(encoding="utf-8") if template else "",
             device=self._device,
             seed=config.run.seed,
-            weight_backend=self._weight_backend,
+            weight_backend=weight_backend(config, self._device),
             bucket_bytes=decided(config.weights.bucket_mib) << 20,
             push_timeout_s=config.weights.timeout_s,
             meetings=str(self._meetings),
@@ -368,8 +364,16 @@ def _translator_name(pivot: PivotConfig) -> str:
     return f"pivot {model};{given.hexdigest()}"
 
 
-def weight_backend(config: WeightsConfig, device: Device) -> WeightBackend:
+def weight_backend(config: Config, device: Device) -> WeightBackend:
     """Return how weights travel. "auto" is NCCL between GPUs, and Ray's object store without GPUs."""
-    if config.backend != "auto":
-        return config.backend
+    if config.learner.lora is not None and config.weights.lora == "adapter":
+        return "adapters"
+    if config.weights.backend != "auto":
+        return config.weights.backend
     return "nccl" if device == "cuda" else "object_store"
+
+
+def policy_arguments(config: Config, device: Device) -> tuple[PolicyConfig, Device, WeightBackend, int]:
+    """Return what a policy worker that follows the learner is started with."""
+    lora = config.learner.lora
+    return config.policy, device, weight_backend(config, device), 0 if lora is None else lora.rank

@@ -167,7 +167,7 @@ class PushResult:
 
     policy_version: int
     num_tensors: int
-    num_bytes: int  # of all weights, counted once
+    num_bytes: int  # of what was sent, all weights or adapters alone, counted once
     seconds: float  # with all attempts and the wait for replaced workers
     num_workers: int = 1  # workers that have the version now
     missed: tuple[str, ...] = ()  # names of the workers that missed an attempt, even if they got a later one

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast, get_args
 
 from actors.generation.outputs import (
     FinishedRequest,
@@ -24,8 +25,11 @@ from actors.generation.step_loop import Outcome, Request, StepLoop
 from actors.generation.thinking import ThinkingReader, Tokenizer
 from actors.remote.freed_memory import give_back_freed_memory
 from actors.remote.progress import Progress
+from actors.weight_sync.adapter_layout import ADAPTER_ID
+from actors.weight_sync.adapter_receiver import AdapterUpdates
 from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
 from actors.weight_sync.receiver import WeightUpdates
+from actors.weight_sync.updates import EngineUpdates
 from contracts.config.device_defaults import Device
 from contracts.config.section import decided
 from contracts.config.workers import EngineConfig
@@ -36,6 +40,9 @@ from contracts.stop_tokens import token_ids_of
 
 if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so prepare_process comes first
     from vllm import RequestOutput, SamplingParams
+    from vllm.config.lora import MaxLoRARanks
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.lora.request import LoRARequest
     from vllm.v1.engine.llm_engine import LLMEngine
 
 Reader: TypeAlias = Callable[[FinishedRequest], Outcome]
@@ -46,15 +53,24 @@ FROZEN_VERSION = 0  # the policy version of an engine whose weights never change
 class GenerationEngine:
     """Sample responses with vLLM. Safe to use from any thread; only the constructor and `close` block."""
 
-    def __init__(self, config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None = None) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        *,
+        device: Device,
+        weight_backend: WeightBackend | None = None,
+        lora_rank: int = 0,
+    ) -> None:
         """Load the model. With a `weight_backend` it is a policy engine: stale until its first weight update.
+
+        `lora_rank` is the rank of the adapters that it gets (adapters).
 
         Raises:
             RuntimeError: the installed vLLM is built for another device.
         """
         self._config = config
         self._loop = StepLoop(
-            lambda: VllmDecoder(config, device=device, weight_backend=weight_backend),
+            lambda: VllmDecoder(config, device=device, weight_backend=weight_backend, lora_rank=lora_rank),
             name="vllm-steps",
             most_running=decided(config.max_num_seqs),
         )
@@ -159,25 +175,40 @@ class _Sample:
 class VllmDecoder:
     """Drive vLLM for the step loop, as its `Decoder`. Used by one thread only."""
 
-    def __init__(self, config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None) -> None:
+    def __init__(
+        self, config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None, lora_rank: int = 0
+    ) -> None:
         prepare_process(config, device)
         self._max_model_len = config.max_model_len
-        self._vllm = _build(config, device=device, weight_backend=weight_backend)
+        self._vllm = _build(config, device=device, weight_backend=weight_backend, lora_rank=lora_rank)
         if config.tensor_parallel_size > 1:
             self._vllm.collective_rpc("end_with_parent", args=(os.getpid(),))
         tokenizer = cast("Tokenizer", self._vllm.get_tokenizer())
         self._thinking = ThinkingReader.of(tokenizer, config.thinking_markers)
         self._stop_token_ids = token_ids_of(tokenizer, config.stop_tokens)
-        self._updates = None
-        if weight_backend is None:
+        self._updates = self._make_updates(weight_backend, config.tensor_parallel_size, lora_rank=lora_rank)
+        if self._updates is None:
             self._vllm.set_weight_version(str(FROZEN_VERSION))
-        else:
-            tensor_parallel_size = config.tensor_parallel_size
-            self._updates = WeightUpdates(self._vllm, backend=weight_backend, tensor_parallel_size=tensor_parallel_size)
+        self._adapters = _policy_adapters() if weight_backend == "adapters" else None
+        if self._adapters is not None and device == "cpu" and config.tensor_parallel_size == 1:
+            from actors.generation.one_adapter import use_one_adapter
+
+            self._vllm.apply_model(use_one_adapter)
         self._num_updates = 0  # finished
         self._samples: dict[str, _Sample] = {}  # that vLLM has and has not finished, in the order of arrival
         self._too_long: list[str] = []  # ids of samples that vLLM does not get
         give_back_freed_memory()  # on a CPU vLLM packs every weight anew and frees the one that was loaded
+
+    def _make_updates(
+        self, backend: WeightBackend | None, tensor_parallel_size: int, *, lora_rank: int
+    ) -> EngineUpdates | None:
+        if backend is None:
+            return None
+        if backend == "adapters":
+            return AdapterUpdates(
+                self._vllm, load=self._load_adapters, rank=lora_rank, tensor_parallel_size=tensor_parallel_size
+            )
+        return WeightUpdates(self._vllm, backend=backend, tensor_parallel_size=tensor_parallel_size)
 
     @property
     def version(self) -> int | None:
@@ -199,7 +230,7 @@ class VllmDecoder:
         return self._updates is None or self._updates.interrupt()
 
     @property
-    def weights(self) -> WeightUpdates:
+    def weights(self) -> EngineUpdates:
         """Return the engine's weight updates.
 
         Raises:
@@ -274,11 +305,26 @@ class VllmDecoder:
         # The salt keeps a sample from using cached keys and values of other weights, even of a sample that runs through
         # an update. It counts updates: after a restart the learner may give other weights the same version number.
         salted = tokens_input(list(prompt), cache_salt=f"update-{self._num_updates}")
-        return self._vllm.add_request(sample_id, salted, parameters)
+        return self._vllm.add_request(sample_id, salted, parameters, lora_request=self._adapters)
+
+    def _load_adapters(self, folder: Path) -> None:
+        """Replace the policy's adapters by those of a folder; running samples go on with them."""
+        self._vllm.add_lora(_policy_adapters(folder))
 
     def close(self) -> None:
         """Free the model."""
         self._vllm.engine_core.shutdown()
+
+
+def _policy_adapters(folder: Path | None = None) -> "LoRARequest":
+    """Return vLLM's name of the policy's adapters; with a folder, the request to load them from it, over the old ones.
+
+    A sample names them without a folder: vLLM reads it only where it does not hold the adapters yet.
+    """
+    from vllm.lora.request import LoRARequest
+
+    path = "held by the engine" if folder is None else str(folder)
+    return LoRARequest("policy", ADAPTER_ID, path, load_inplace=folder is not None)
 
 
 def _read_or_error(output: "RequestOutput", read: Reader) -> Outcome | Exception:
@@ -324,7 +370,9 @@ def _answer_params() -> "SamplingParams":
     )
 
 
-def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None) -> "LLMEngine":
+def _build(
+    config: EngineConfig, *, device: Device, weight_backend: WeightBackend | None, lora_rank: int
+) -> "LLMEngine":
     """Build vLLM's engine.
 
     Raises:
@@ -343,7 +391,7 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
             "the requirements for this device, or change cluster.device"
         )
     transfer = None
-    if weight_backend is not None:
+    if weight_backend is not None and weight_backend != "adapters":
         from actors.weight_sync.vllm_engines import VLLM_BACKENDS
 
         transfer = WeightTransferConfig(backend=VLLM_BACKENDS[weight_backend])
@@ -375,10 +423,35 @@ def _build(config: EngineConfig, *, device: Device, weight_backend: WeightBacken
         weight_transfer_config=transfer,
         # Imported by each process of the engine: a process that vLLM starts knows no engine of ours before.
         worker_extension_cls="actors.generation.child_process.ChildProcess" if config.tensor_parallel_size > 1 else "",
+        enable_lora=weight_backend == "adapters",
+        max_lora_rank=_max_rank(lora_rank),
         disable_log_stats=True,
     )
     mask_padding_rows(arguments, config.model)
+    if weight_backend == "adapters":
+        _check_takes_adapters(arguments)
     return LLMEngine.from_engine_args(arguments)
+
+
+def _max_rank(lora_rank: int) -> "MaxLoRARanks":
+    """Return the smallest rank for which vLLM has kernels that is not below `lora_rank`."""
+    from vllm.config.lora import MaxLoRARanks
+
+    return next(rank for rank in get_args(MaxLoRARanks) if rank >= lora_rank)
+
+
+def _check_takes_adapters(arguments: "EngineArgs") -> None:
+    """Check that vLLM can apply adapters to the model, before it is loaded.
+
+    Raises:
+        RuntimeError: it can't.
+    """
+    from vllm.model_executor.models import ModelRegistry, supports_lora
+
+    config = arguments.create_model_config()
+    model, name = ModelRegistry.resolve_model_cls(config.architectures, config)
+    if not supports_lora(model):
+        raise RuntimeError(f"vLLM can't apply LoRA adapters to a {name} ({arguments.model}); set weights.lora = merged")
 
 
 def _extended_context(config: EngineConfig) -> dict[str, int]:

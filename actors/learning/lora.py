@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from actors.weight_sync.adapter_layout import adapter_name
 from contracts.config.learning import LoraConfig
 from contracts.errors import BadInput
 
@@ -58,6 +59,25 @@ class BaseParameter:
     def copied(self) -> Tensor:
         """Return a copy of the value with the adapter merged in, [out, in] or transposed, like `weight`."""
         return self.weight.detach().clone() if self.adapter is None else self.adapter.merged(self.weight)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterTensor:
+    """Hold one half of an adapter, under the name that peft gives it in a file."""
+
+    name: str
+    weight: nn.Parameter
+    scale: float
+
+    @property
+    def tensors(self) -> tuple[nn.Parameter, ...]:
+        """Return the parameters that must be whole for `copied`."""
+        return (self.weight,)
+
+    def copied(self) -> Tensor:
+        """Return a copy of the value times the scale, rounded once."""
+        value = self.weight.detach()
+        return value.clone() if self.scale == 1 else (value.float() * self.scale).to(value.dtype)
 
 
 def add_adapters(causal: PreTrainedModel, config: LoraConfig, *, seed: int) -> PreTrainedModel:
@@ -125,6 +145,18 @@ def base_parameters(causal: PreTrainedModel) -> list[BaseParameter]:
         # named_parameters leaves out the second name of a tied parameter, and has the same order on every rank.
         for name, parameter in causal.named_parameters()
         if not _is_of_adapter(name, adapters)
+    ]
+
+
+def adapter_tensors(causal: PreTrainedModel) -> list[AdapterTensor]:
+    """Return A [rank, in] and (alpha / rank) B [out, rank] of every layer with an adapter, in the model's order."""
+    return [
+        tensor
+        for layer, adapter in _adapters(causal).items()
+        for tensor in (
+            AdapterTensor(name=adapter_name(layer, "A"), weight=adapter.a, scale=1.0),
+            AdapterTensor(name=adapter_name(layer, "B"), weight=adapter.b, scale=adapter.scale),
+        )
     ]
 
 

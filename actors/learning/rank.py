@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, NoReturn
 import torch
 
 from actors.learning.background_files import BackgroundFiles, Sums, WrittenFiles
+from actors.learning.lora import adapter_tensors
 from actors.learning.pass_clock import wait_for
 from actors.learning.policy_loss import LossSettings
 from actors.learning.process_group import join, largest, largest_of, leave, summed
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from actors.learning.rows import NOTHING, CriticLosses, PolicyLosses, by_sequence, measured
 from actors.remote.freed_memory import give_back_freed_memory
+from actors.weight_sync.buckets import LearnerWeights
 from contracts.batches import PackedRow, StepResult, TokenMeasures
 from contracts.errors import CheckpointFailed
 
@@ -56,7 +58,7 @@ class LearnerRank:
         join(place, timeout_s=setup.learner.timeout_s)
         # DeepSpeed looks for its accelerator when it is imported, which must come after `join` has named it.
         from actors.learning.rank_models import build_models
-        from actors.learning.weight_source import ZeroWeightSource
+        from actors.learning.weight_source import GatheredSource, ZeroWeightSource
 
         torch.manual_seed(setup.seed)
         self._setup, self._place = setup, place
@@ -71,6 +73,11 @@ class LearnerRank:
             max_bucket_bytes=setup.bucket_bytes,
             trust_remote_code=setup.policy.trust_remote_code,
         )
+        self.pushed: LearnerWeights = self.weights
+        """What the policy workers get."""
+        if setup.pushes_adapters:
+            adapters = adapter_tensors(self._models.causal)
+            self.pushed = GatheredSource(adapters, rank=place.rank, max_bucket_bytes=setup.bucket_bytes)
         torch.manual_seed(setup.seed + place.rank)  # from here on each rank draws its own dropout
         give_back_freed_memory()
 

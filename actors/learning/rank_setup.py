@@ -48,6 +48,7 @@ class RankSetup:
     policy: PolicySource
     total_optimizer_steps: int  # of the whole run; the learning-rate schedules use it
     bucket_bytes: int  # of weights that are gathered at once
+    pushes_adapters: bool = False  # and not the weights with the adapters merged in
     seed: int
 
     @property

@@ -1,13 +1,15 @@
 """Gather the learner's weights: in buckets of bounded size, or written as a Hugging Face folder.
 
 Gathering is a collective: every rank goes through all buckets, in the same order and to the end, and only rank 0 gets
-tensors. The tensors are those of a model without adapters: adapters are merged here, bucket by bucket.
+tensors. The tensors are those of a model without adapters, into which adapters are merged bucket by bucket, or the
+adapters alone.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import Protocol
 
 import deepspeed
 import torch
@@ -24,7 +26,55 @@ from contracts.errors import BadInput, CheckpointFailed
 from contracts.model_names import name_and_revision
 
 
-class ZeroWeightSource:
+class _Gathered(Protocol):
+    """A tensor that is made from parameters which may be sharded."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """Return the parameter that has the tensor's dtype and shape."""
+        ...
+
+    @property
+    def tensors(self) -> tuple[nn.Parameter, ...]:
+        """Return the parameters that must be whole for `copied`, `weight` first."""
+        ...
+
+    def copied(self) -> torch.Tensor: ...
+
+
+class GatheredSource:
+    """Give tensors that are made from ZeRO-3 shards, as `LearnerWeights`."""
+
+    def __init__(self, tensors: Sequence[_Gathered], *, rank: int, max_bucket_bytes: int) -> None:
+        """Plan the buckets, so that at most `max_bucket_bytes` are gathered at once."""
+        self._tensors = {tensor.name: tensor for tensor in tensors}
+        self._rank = rank
+        gathered_too = {
+            name: sum(_num_bytes(parameter) for parameter in tensor.tensors[1:])
+            for name, tensor in self._tensors.items()
+        }
+        self._plan = plan_buckets(self.metadata(), max_bucket_bytes, extra_bytes=gathered_too)
+
+    def metadata(self) -> Metadata:
+        """Return name, dtype and full shape of every tensor, in the order of the buckets."""
+        return [
+            (name, tensor.weight.dtype, tuple(_full_shape(tensor.weight))) for name, tensor in self._tensors.items()
+        ]
+
+    def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
+        """Yield for each bucket copies of its full tensors on rank 0, and an empty list on the other ranks."""
+        for names in self._plan:
+            tensors = [self._tensors[name] for name in names]
+            parameters = [parameter for tensor in tensors for parameter in tensor.tensors]
+            with deepspeed.zero.GatheredParameters(_missing(parameters)):
+                copies = [(tensor.name, tensor.copied()) for tensor in tensors if self._rank == 0]
+            yield copies
+
+
+class ZeroWeightSource(GatheredSource):
     """Give the full parameters of a ZeRO-3 sharded model, under the names that its own checkpoint has."""
 
     def __init__(
@@ -41,33 +91,11 @@ class ZeroWeightSource:
         Raises:
             BadInput: transformers would refuse to write the model's generation config.
         """
-        self._parameters = {parameter.name: parameter for parameter in base_parameters(causal)}
+        super().__init__(base_parameters(causal), rank=rank, max_bucket_bytes=max_bucket_bytes)
         self._causal = causal
         self._model = model
-        self._rank = rank
         self._trust_remote_code = trust_remote_code
-        adapter_bytes = {
-            name: sum(_num_bytes(tensor) for tensor in parameter.tensors[1:])
-            for name, parameter in self._parameters.items()
-        }
-        self._plan = plan_buckets(self.metadata(), max_bucket_bytes, extra_bytes=adapter_bytes)
         _make_generation_config_writable(causal, model)
-
-    def metadata(self) -> Metadata:
-        """Return name, dtype and full shape of every parameter, in the order of the buckets."""
-        return [
-            (name, parameter.weight.dtype, tuple(_full_shape(parameter.weight)))
-            for name, parameter in self._parameters.items()
-        ]
-
-    def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
-        """Yield for each bucket copies of its full tensors on rank 0, and an empty list on the other ranks."""
-        for names in self._plan:
-            parameters = [self._parameters[name] for name in names]
-            tensors = [tensor for parameter in parameters for tensor in parameter.tensors]
-            with deepspeed.zero.GatheredParameters(_missing(tensors)):
-                copies = [(parameter.name, parameter.copied()) for parameter in parameters if self._rank == 0]
-            yield copies
 
     def export(self, folder: Path, *, chat_template: str = "") -> Sums:
         """Write weights, config, generation config and tokenizer, so that transformers and vLLM load the folder.

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 ALIGNMENT = 64  # bytes; a view as any dtype needs its offset divisible by the item size
 
-WeightBackend = Literal["object_store", "nccl"]
+WeightBackend = Literal["object_store", "nccl", "adapters"]
+"""How weights reach an engine: all of them through Ray's object store or by NCCL, or adapters alone, which are small,
+through the object store."""
 UpdateNumber: TypeAlias = tuple[int, int]
 """Policy version, and the number of the attempt within the run: a later update has a higher number."""
 Metadata: TypeAlias = list[tuple[str, torch.dtype, tuple[int, ...]]]
@@ -123,6 +125,30 @@ class WeightManifest:
     def num_bytes(self) -> int:
         """Return the size of all tensors in bytes."""
         return sum(spec.num_bytes for spec in self.specs)
+
+
+class ExpectedTensors:
+    """Count off the tensors of a manifest as they arrive."""
+
+    def __init__(self, manifest: WeightManifest) -> None:
+        self._expected = {spec.name: spec for spec in manifest.specs}
+
+    def take(self, spec: TensorSpec) -> None:
+        """Take one tensor.
+
+        Raises:
+            ValueError: it was not announced, came twice, or has another dtype or shape.
+        """
+        announced = self._expected.pop(spec.name, None)
+        if announced is None:
+            raise ValueError(f"weight update: {spec} was not announced, or came twice")
+        if announced != spec:
+            raise ValueError(f"weight update: {spec} arrived where {announced} was announced")
+
+    @property
+    def missing(self) -> list[str]:
+        """Return the names of those that have not arrived."""
+        return sorted(self._expected)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -124,11 +124,13 @@ def _read_kernel(layer: Any, weight: torch.Tensor, *, columns: int) -> torch.Ten
 
 def _by_engine_name(model: torch.nn.Module, manifest: WeightManifest) -> dict[str, TensorSpec]:
     """Return the manifest's specs by the names that the engine's model gives them."""
+    return {name: spec for spec in manifest.specs for name in engine_names(model, [spec.name])}
+
+
+def engine_names(model: torch.nn.Module, names: list[str]) -> list[str]:
+    """Return what the engine's model would call these Hugging Face tensors without fusing them."""
     mapper = getattr(model, "hf_to_vllm_mapper", None)
-    if mapper is None:
-        return {spec.name: spec for spec in manifest.specs}
-    unfused = replace(mapper, orig_to_new_stacked={})  # the renamings without the fusing
-    return {name: spec for spec in manifest.specs for name in unfused.apply_list([spec.name])}
+    return names if mapper is None else replace(mapper, orig_to_new_stacked={}).apply_list(names)
 
 
 def format_names(names: list[str]) -> str:

@@ -23,7 +23,7 @@ from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
-from actors.weight_sync.buckets import TensorSpec, WeightBucket, WeightManifest
+from actors.weight_sync.buckets import ExpectedTensors, WeightBucket, WeightManifest
 from actors.weight_sync.communicator import abort
 
 
@@ -56,11 +56,11 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
 
     init_info_cls = ObjectStoreInitInfo
     update_info_cls = ObjectStoreUpdateInfo
-    _expected: dict[str, TensorSpec]
+    _expected: ExpectedTensors
 
     def init_transfer_engine(self, init_info: ObjectStoreInitInfo) -> None:
         """Expect the tensors of a manifest."""
-        self._expected = {spec.name: spec for spec in init_info.manifest.specs}
+        self._expected = ExpectedTensors(init_info.manifest)
 
     def start_weight_update(self) -> None:
         """Prepare the model for loading."""
@@ -74,7 +74,7 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
         """
         try:
             for spec, tensor in update_info.bucket.tensors():
-                self._take(spec)
+                self._expected.take(spec)
                 cast(_LoadsWeights, self.model).load_weights([(spec.name, tensor.to(self.device))])
         except BaseException:
             make_runnable(self.model, self.model_config)
@@ -82,7 +82,7 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
 
     def finish_weight_update(self) -> None:
         """Make the model ready to run: with the new weights, or whole again if tensors are missing."""
-        if self._expected:
+        if self._expected.missing:
             make_runnable(self.model, self.model_config)
             return
         finalize_layerwise_reload(self.model, self.model_config)
@@ -94,17 +94,10 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
 
     def missing(self) -> list[str]:
         """Return the names of announced tensors that have not arrived."""
-        return sorted(self._expected)
+        return self._expected.missing
 
     def shutdown(self) -> None:
         """Do nothing: nothing is held between updates."""
-
-    def _take(self, spec: TensorSpec) -> None:
-        announced = self._expected.pop(spec.name, None)
-        if announced is None:
-            raise ValueError(f"weight update: {spec} was not announced, or came twice")
-        if announced != spec:
-            raise ValueError(f"weight update: {spec} arrived where {announced} was announced")
 
 
 class NcclWeightTransferEngine(NCCLWeightTransferEngine):

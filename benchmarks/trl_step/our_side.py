@@ -19,7 +19,7 @@ from actors.fleets.supervisor import Supervisor
 from actors.remote.calls import ready
 from benchmarks.start import start_learner
 from cluster.launch import Bundles, start_actor
-from cluster.team import weight_backend
+from cluster.team import policy_arguments
 from contracts.config.learning import GrpoConfig
 from contracts.config.run import Config
 from contracts.rollouts import Rollout, SamplingRequest, Score, ScoreRequest
@@ -73,8 +73,7 @@ class OurActors:
 async def start_actors(config: Config, bundles: Bundles) -> OurActors:
     """Start one policy worker and the learner's ranks, in the order of the bundles."""
     policy_at, *learner_at = bundles.layout.placements
-    backend = weight_backend(config.weights, bundles.layout.device)
-    worker = start_actor(EngineWorker, policy_at, bundles, (config.policy, bundles.layout.device, backend))
+    worker = start_actor(EngineWorker, policy_at, bundles, policy_arguments(config, bundles.layout.device))
     loaded, (learner, ranks) = await asyncio.gather(
         ready([policy_at.name], [worker]),
         start_learner(config, bundles, places=learner_at, policy_workers=[worker]),

@@ -29,6 +29,7 @@ from contracts.config.learning import (
 from contracts.config.reward import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
 from contracts.config.section import Auto, MayChange, Section, decided
 from contracts.config.workers import (
+    MAX_ADAPTER_RANK,
     ClusterConfig,
     FleetConfig,
     PivotConfig,
@@ -104,6 +105,7 @@ class Config(Section):
             )
         self._check_workers()
         self._check_shared_gpus()
+        self._check_adapters()
         for name, engine in (("policy", self.policy), ("pivot", self.pivot)):
             check_template_arguments(engine, name)
             if engine.max_response_tokens >= engine.max_model_len:
@@ -163,6 +165,15 @@ class Config(Section):
                 f"policy.num_workers {policy.num_workers} must lie between policy.min_workers {policy.min_workers} and "
                 f"policy.max_workers {policy.most_workers}",
                 key="policy.num_workers",
+            )
+
+    def _check_adapters(self) -> None:
+        lora = self.learner.lora
+        if lora is not None and self.weights.lora == "adapter" and lora.rank > MAX_ADAPTER_RANK:
+            raise BadInput(
+                f"learner.lora.rank {lora.rank} is above {MAX_ADAPTER_RANK}, the most that vLLM applies; lower it, or "
+                "set weights.lora = merged",
+                key="learner.lora.rank",
             )
 
     def _check_shared_gpus(self) -> None:

@@ -170,11 +170,19 @@ class PivotConfig(EngineConfig):
         return self
 
 
+MAX_ADAPTER_RANK = 512
+"""Highest rank for which vLLM has LoRA kernels."""
+
+
 class WeightsConfig(Section):
     """How weights are sent from the learner to the policy workers."""
 
     backend: Literal["auto", "object_store", "nccl"] = "auto"
-    """Transport. "auto" is nccl on GPUs, and object_store (Ray's) without."""
+    """Transport. "auto" is nccl on GPUs, and object_store (Ray's) without. Adapters always take object_store."""
+    lora: Literal["adapter", "merged"] = "adapter"
+    """What is sent with `learner.lora`. "adapter": the adapters alone, which vLLM applies beside the base weights.
+    "merged": all weights with the adapters merged in, for models to which vLLM can't apply adapters. Merging rounds to
+    the weights' number format: an update that is small beside a weight is lost."""
     bucket_mib: Annotated[int, Field(ge=1)] | Auto = "auto"
     """Most that a rank gathers at once, in MiB. A larger tensor is sent alone. "auto" is 512 on a GPU and 128 on a
     CPU."""

@@ -260,7 +260,12 @@ WEIGHTS = MetricSection(
             Unit.VERSIONS,
             "The version under which the new weights were sent to the policy workers.",
         ),
-        _sum("weights/num_bytes", "Weights: size", Unit.BYTES, "Size of the weights, counted once."),
+        _sum(
+            "weights/num_bytes",
+            "Weights: size",
+            Unit.BYTES,
+            "Size of what is sent, counted once: all weights, or adapters alone.",
+        ),
         _sum(
             "weights/push_s",
             "Weights: push",

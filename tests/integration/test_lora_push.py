@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from actors.generation.engine import GenerationEngine
+from actors.weight_sync.buckets import learner_checksums
 from contracts.rollouts import Rollout
 from quickstart.tiny import build_tiny_model, tiny_tokenizer
 from tests.integration.programs.lora_ranks import (
@@ -199,6 +200,51 @@ class Walked:
 def drawn(engine: GenerationEngine, request_id: str, *, temperature: float) -> Rollout:
     (rollout,) = engine.submit(request(request_id, max_tokens=48, temperature=temperature)).result()
     return rollout
+
+
+@every_job
+def test_what_is_pushed_as_adapters_are_the_trained_ones_with_their_scale(
+    outcomes: dict[str, Outcome], name: str
+) -> None:
+    outcome = outcomes[name]
+    expected = {}
+    for key, tensor in outcome.held.items():
+        layer, dot, side = key.partition(".lora_")
+        if dot:
+            side = side.removesuffix(".default.weight")
+            expected[f"base_model.model.{layer}.lora_{side}.weight"] = tensor * (ALPHA / RANK if side == "B" else 1)
+    assert outcome.pushed.keys() == expected.keys()
+    assert outcome.pushed_metadata == [(key, torch.float32, tuple(each.shape)) for key, each in outcome.pushed.items()]
+    for key, tensor in expected.items():
+        torch.testing.assert_close(outcome.pushed[key], tensor, rtol=0, atol=0)
+
+
+class Adapters:
+    """Serve adapters, as a learner's rank 0 gave them, as LearnerWeights."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+
+    def metadata(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
+        return self._outcome.pushed_metadata
+
+    def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
+        yield list(self._outcome.pushed.items())
+
+
+@every_job
+def test_an_engine_with_adapters_says_what_peft_says(
+    outcomes: dict[str, Outcome], jobs: dict[str, Job], name: str
+) -> None:
+    outcome = outcomes[name]
+    engine = GenerationEngine(tiny_policy(jobs[name].model), device="cpu", weight_backend="adapters", lora_rank=RANK)
+    push(Adapters(outcome), engine, policy_version=1)
+    sample = drawn(engine, "push", temperature=1.0)
+    checksums = engine.weight_checksums().result()
+    engine.close()
+    assert checksums == learner_checksums(Adapters(outcome))
+    expected = expected_logprobs(with_adapters(jobs[name], outcome), sample.token_ids, temperature=1.0)
+    torch.testing.assert_close(torch.tensor(sample.logprobs), expected, rtol=0, atol=1e-3)
 
 
 @every_job

@@ -42,6 +42,8 @@ class Outcome:
     weights_after: Weights
     metadata: list[tuple[str, torch.dtype, tuple[int, ...]]]
     bucket_names: list[list[str]]
+    pushed: Weights  # the adapters after the last step, as the engines get them
+    pushed_metadata: list[tuple[str, torch.dtype, tuple[int, ...]]]
     held: Weights  # every parameter that the model really has after the last step, by its own name
     measured_before: TokenMeasures
     measured_after: TokenMeasures
@@ -113,6 +115,7 @@ def run_rank(job: Job, rank: int, folder: Path) -> None:
             policy=PolicySource(model=str(job.model), temperature=1.0, chat_template=CHAT_TEMPLATE),
             total_optimizer_steps=NUM_STEPS,
             bucket_bytes=BUCKET_BYTES,
+            pushes_adapters=True,
             seed=1,
         ),
         RankPlace(rank=rank, world_size=job.num_ranks, meeting=str(folder / "meeting"), device="cpu"),
@@ -125,6 +128,7 @@ def run_rank(job: Job, rank: int, folder: Path) -> None:
     ((_, measured_after),) = learner.measure([row])
     num_whole, held = held_by(learner._models.causal)
     buckets = list(learner.weights.buckets())
+    adapters = list(learner.pushed.buckets())
     learner.export(folder / "exported")
     if rank == 0:
         outcome = Outcome(
@@ -133,6 +137,8 @@ def run_rank(job: Job, rank: int, folder: Path) -> None:
             weights_after=dict(pair for bucket in buckets for pair in bucket),
             metadata=learner.weights.metadata(),
             bucket_names=[[name for name, _ in bucket] for bucket in buckets],
+            pushed=dict(pair for bucket in adapters for pair in bucket),
+            pushed_metadata=learner.pushed.metadata(),
             held=held,
             measured_before=measured_before,
             measured_after=measured_after,
@@ -143,6 +149,7 @@ def run_rank(job: Job, rank: int, folder: Path) -> None:
     else:
         assert before == {}
         assert buckets == [[]] * len(buckets)
+        assert adapters == [[]] * len(adapters)
     learner.close()
 
 

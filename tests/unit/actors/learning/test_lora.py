@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from actors.learning.logprobs import HeadSettings
-from actors.learning.lora import Adapter, adapters_off, add_adapters, base_parameters
+from actors.learning.lora import Adapter, adapter_tensors, adapters_off, add_adapters, base_parameters
 from actors.learning.policy_model import PolicyModel
 from contracts.config.learning import LoraConfig
 from tests.models.row_inputs import whole_sequences
@@ -269,3 +269,21 @@ def test_an_adapter_that_cannot_be_merged_is_refused_by_name() -> None:
     peft.inject_adapter_in_model(peft.LoraConfig(r=2, target_modules=["embed_tokens"]), causal)
     with refused("learner.lora", "model.embed_tokens"):
         base_parameters(causal)
+
+
+@every_family
+def test_adapters_alone_have_the_names_of_a_file_of_peft_and_b_has_the_scale(
+    build: Callable[[], PreTrainedModel],
+) -> None:
+    causal = trained(built(build))
+    alone = {tensor.name: tensor.copied() for tensor in adapter_tensors(causal)}
+    saved = peft.get_peft_model_state_dict(causal, adapter_name="default")
+    assert {f"base_model.model.{name}" for name in saved} == alone.keys()
+    for name, tensor in saved.items():
+        copied = alone[f"base_model.model.{name}"]
+        assert torch.equal(copied, tensor * 2 if ".lora_B." in name else tensor)  # alpha 8 over rank 4
+        assert copied.data_ptr() != tensor.data_ptr()
+
+
+def test_a_model_without_adapters_has_none_to_send() -> None:
+    assert adapter_tensors(built(tied_llama)) == []

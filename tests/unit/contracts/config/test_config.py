@@ -213,7 +213,7 @@ def test_every_old_key_is_replaced_by_one_that_there_is() -> None:
         ("algoritm.stepz=3", ["algorithm"]),
         ("reward.weights.anser=0.6", ["reward.weights.answer"]),
         ("reward.schedule=[{step = 0, anser = 1}]", ["reward.schedule[0].answer"]),
-        ("weights.zzzz=1", ["backend, bucket_mib, timeout_s"]),
+        ("weights.zzzz=1", ["backend, lora, bucket_mib, timeout_s"]),
         ("zzzz=1", ["run, data, prompt"]),
     ],
 )

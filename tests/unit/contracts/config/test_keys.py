@@ -57,6 +57,7 @@ def test_a_continued_run_may_change_these_keys_and_no_others() -> None:
         ("algorithm.steps", True),
         ("checkpoint.every_steps", True),
         ("learner.lora.rank", False),
+        ("weights.lora", True),
         ("learner.learning_rate", False),
         ("reward.schedule", False),
         ("data.path", True),

@@ -5,7 +5,8 @@ from pydantic import ValidationError
 
 from contracts.config.learning import GrpoConfig, LearnerConfig, PpoConfig, SftConfig
 from contracts.errors import BadInput
-from tests.builders import a_grpo, a_ppo, an_algorithm
+from tests.builders import a_config, a_grpo, a_ppo, an_algorithm
+from tests.refusals import refused_by_config
 
 
 def refused_key(error: ValidationError) -> str:
@@ -135,3 +136,10 @@ def test_ranks_that_split_rows_count_as_one_for_the_batch() -> None:
     assert LearnerConfig(num_ranks=6).data_parallel_size == 6
     assert LearnerConfig(num_ranks=6, sequence_parallel_size=2).data_parallel_size == 3
     assert LearnerConfig(num_ranks=6, sequence_parallel_size=6).data_parallel_size == 1
+
+
+def test_adapters_of_a_rank_that_vllm_does_not_apply_must_be_merged() -> None:
+    with refused_by_config("learner.lora.rank"):
+        a_config(learner={"lora": {"rank": 513}})
+    assert a_config(learner={"lora": {"rank": 513}}, weights={"lora": "merged"}).learner.lora is not None
+    assert a_config(learner={"lora": {"rank": 512}}).learner.lora is not None
