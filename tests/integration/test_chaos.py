@@ -16,6 +16,7 @@ FAULTS: tuple[FaultType, ...] = (
     ("policy", "kill"),
     ("scorer", "hang"),
     ("learner", "kill"),
+    ("driver", "kill_shards"),
     ("driver", "kill_rename"),
 )
 
@@ -58,8 +59,10 @@ def test_the_run_has_reached_its_end_with_every_step(survived: Survived) -> None
     assert survived.verified["learned"] != 0
 
 
-def test_the_killed_driver_was_started_once_more_and_went_on(survived: Survived) -> None:
-    assert (survived.starts, survived.verified["resumes"]) == (2, 1)
+def test_a_driver_that_was_killed_while_a_checkpoint_was_written_and_while_it_was_named_went_on(
+    survived: Survived,
+) -> None:
+    assert (survived.starts, survived.verified["resumes"]) == (3, 2)
 
 
 def test_no_process_outlives_its_driver(survived: Survived) -> None:
