@@ -120,8 +120,7 @@ class LearnerRank:
         computed = time.monotonic()
         metrics = {f"{name}/learning_rate": model.engine.learning_rate for name, model in trained.items()}
         is_skipped = not self._all_finite(trained.values())
-        self._files.wait()  # a checkpoint is written from the tensors that change now
-        saved = time.monotonic()
+        wait_s = self._wait_for_files()
         for name, model in trained.items():
             metrics |= self._totals(model.losses, num_loss_tokens)
             if is_skipped:
@@ -129,12 +128,14 @@ class LearnerRank:
             else:
                 metrics[f"{name}/grad_norm"] = model.engine.step()
         wait_for(self._device)
+        if self._device.type == "cpu":
+            give_back_freed_memory()  # the passes free much more than a rank holds between two steps
         forward_s, backward_s, optimizer_s, wait_s, seconds, memory_gib = largest_of(
             [
                 sum(times.forward_s for times in passes),
                 sum(times.backward_s for times in passes),
-                time.monotonic() - saved,
-                saved - computed,
+                time.monotonic() - computed - wait_s,
+                wait_s,
                 time.monotonic() - started,
                 self._memory_gib(),
             ],
@@ -242,6 +243,12 @@ class LearnerRank:
             for sequences in model.losses.not_finite:
                 is_bad[sequences] = 1
         return tuple(largest(is_bad).nonzero()[:, 0].tolist())
+
+    def _wait_for_files(self) -> float:
+        """Wait until no checkpoint is being written: it is written from what an update changes. Return the seconds."""
+        started = time.monotonic()
+        self._files.wait()
+        return time.monotonic() - started
 
     def _on_any_rank(self, is_so: bool) -> bool:
         return largest_of([float(is_so)], self._device)[0] > 0
