@@ -123,8 +123,14 @@ def check_heads(facts: Facts, model: str, *, num_ranks: int) -> None:
     ranks get the same one. What a config does not say is not checked.
 
     Raises:
-        BadInput: the heads can't be divided.
+        BadInput: the heads can't be divided, or values are not as wide as queries, as DeepSpeed's exchange needs them.
     """
+    if num_ranks > 1 and facts.get("v_head_dim") is not None:
+        raise BadInput(
+            f"learner.sequence_parallel_size {num_ranks} needs values as wide as queries, and {model} has a width of "
+            "its own for them (v_head_dim); set it to 1",
+            key="learner.sequence_parallel_size",
+        )
     heads = facts.get("num_attention_heads", facts.get("n_head"))  # the second is GPT-2's name
     key_heads = facts.get("num_key_value_heads") or heads
     if not (_is_count(heads) and _is_count(key_heads)):

@@ -70,7 +70,9 @@ def _flash_obstacle(device: str, dtype: torch.dtype) -> str | None:
 
 def _varlen_obstacle(config: PretrainedConfig, device: str, dtype: torch.dtype) -> str | None:
     """Return why torch's variable-length attention can't be used, or None if it can."""
-    size = head_size(config)
+    if getattr(config, "v_head_dim", None):
+        return "takes values as wide as queries, and the model has a width of its own for them (v_head_dim)"
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     if size % _HEAD_MULTIPLE or size > _LARGEST_HEAD:
         return f"takes heads of a multiple of {_HEAD_MULTIPLE} up to {_LARGEST_HEAD}, and the model's have {size}"
     return _gpu_obstacle(device, dtype)
@@ -85,11 +87,6 @@ def _gpu_obstacle(device: str, dtype: torch.dtype) -> str | None:
     if torch.cuda.is_available() and (found := torch.cuda.get_device_capability()) < _AMPERE:
         return f"needs a GPU of compute capability 8.0 or newer, and this one has {found[0]}.{found[1]}"
     return None
-
-
-def head_size(config: PretrainedConfig) -> int:
-    """Return the width of an attention head."""
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def row_arguments(

@@ -114,6 +114,13 @@ def test_heads_that_ranks_can_t_divide_are_refused(facts: dict[str, object], num
         check_heads(facts, "some/model", num_ranks=num_ranks)
 
 
+def test_values_of_another_width_than_queries_are_not_exchanged() -> None:
+    facts: dict[str, object] = {"num_attention_heads": 16, "v_head_dim": 128}
+    check_heads(facts, "some/model", num_ranks=1)
+    with refused("learner.sequence_parallel_size", "some/model", "v_head_dim"):
+        check_heads(facts, "some/model", num_ranks=2)
+
+
 @pytest.mark.parametrize(
     ("facts", "num_ranks"),
     [

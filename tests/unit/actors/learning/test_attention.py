@@ -21,6 +21,7 @@ from transformers import (
     PersimmonConfig,
     PretrainedConfig,
     PreTrainedModel,
+    YoutuConfig,
     modeling_flash_attention_utils,
 )
 from transformers.models.llama.modeling_llama import LlamaAttention
@@ -251,6 +252,12 @@ def test_heads_that_torchs_flash_kernel_does_not_take_are_computed_without_it(he
     with pytest.raises(BadInput) as error:
         chosen("varlen", device="cuda", head_dim=head_dim)
     assert error.value.key == "learner.attention"
+
+
+def test_values_of_another_width_than_queries_are_computed_without_torchs_flash_kernel() -> None:
+    latent = YoutuConfig()
+    assert latent.v_head_dim != latent.qk_head_dim
+    assert attention_for("auto", config=latent, device="cuda", dtype=HALF) == PACKED_SDPA
 
 
 @pytest.mark.parametrize("wanted", ["flash_attention_2", "varlen"])
