@@ -4,7 +4,7 @@ Rows are all that numbers are made of. They are kept in a Parquet file, from whi
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from contracts.files import whole_file
 from contracts.user_files import guarded
 from driver.evaluation.answered import Answered, ChoiceScore, Response
 from driver.evaluation.grading import grade
+from driver.evaluation.lingua_meter import LinguaMeter
 from driver.evaluation.sets.item import LETTERS, Choice, Item
 from driver.language_names import has_file
 
@@ -45,6 +46,7 @@ class JudgedRow:
     is_correct: bool
     is_declared: bool
     is_in_language: bool | None  # None: the language has no language file, or options were scored
+    is_in_language_by_lingua: bool | None  # by lingua alone; None: it does not know the language
     is_thinking_in_language: bool | None
     switched_lines: float | None  # share of the response's lines that are not in the language
     num_tokens: int
@@ -54,12 +56,17 @@ class JudgedRow:
     choice_logprobs: tuple[float, ...]
 
 
-def judge(item: Item, answered: Answered, language_is: LanguageMeter) -> list[JudgedRow]:
-    """Return the rows of one item."""
+def judge(
+    item: Item, answered: Answered, language_is: LanguageMeter, by_lingua: LinguaMeter | None = None
+) -> list[JudgedRow]:
+    """Return the rows of one item; without `by_lingua` that measure is left out."""
     if item.choices:
         return [_scored(item, answered.choices) if item.options else _text(item, answered.choices[0])]
     return [
-        _responded(item, response, sample=sample, language_is=language_is)
+        replace(
+            _responded(item, response, sample=sample, language_is=language_is),
+            is_in_language_by_lingua=by_lingua.is_in(response.text, item.language) if by_lingua else None,
+        )
         for sample, response in enumerate(answered.responses)
     ]
 
@@ -83,6 +90,7 @@ def _responded(item: Item, response: Response, *, sample: int, language_is: Lang
         is_correct=found.is_correct,
         is_declared=found.is_declared,
         is_in_language=language_is(response.text, item.language) if is_known else None,
+        is_in_language_by_lingua=None,
         is_thinking_in_language=language_is(response.thinking, item.language)
         if is_known and response.thinking
         else None,
@@ -122,6 +130,7 @@ def _scored(item: Item, choices: Sequence[ChoiceScore]) -> JudgedRow:
         is_correct=answer == item.gold,
         is_declared=True,
         is_in_language=None,
+        is_in_language_by_lingua=None,
         is_thinking_in_language=None,
         switched_lines=None,
         num_tokens=0,
@@ -150,6 +159,7 @@ def _text(item: Item, score: ChoiceScore) -> JudgedRow:
         is_correct=False,
         is_declared=False,
         is_in_language=None,
+        is_in_language_by_lingua=None,
         is_thinking_in_language=None,
         switched_lines=None,
         num_tokens=score.num_tokens,

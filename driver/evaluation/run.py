@@ -12,6 +12,7 @@ from driver.evaluation.drawing import MIN_IN_FLIGHT, Policy, Sampling, ThinkingB
 from driver.evaluation.editions import editions
 from driver.evaluation.inputs import EvaluationInputs
 from driver.evaluation.judging import JudgedRow, judge, write_rows
+from driver.evaluation.lingua_meter import LinguaMeter
 from driver.evaluation.plan import EvaluationPlan
 from driver.evaluation.results import EvaluationResult
 from driver.evaluation.summarise import summarise_task, summarise_texts
@@ -60,9 +61,9 @@ def journal_of(place: Path) -> Path:
 def judge_all(plan: EvaluationPlan, journal: Journal, *, on_progress: Callable[[int], None]) -> list[JudgedRow]:
     """Return the judged rows of all items, in the plan's order."""
     identifier = LanguageIdentifier([code for code in plan.languages if has_file(code)])
-    rows: list[JudgedRow] = []
+    by_lingua, rows = LinguaMeter(), list[JudgedRow]()
     for number, item in enumerate((item for task in plan.tasks for item in task.items), start=1):
-        rows += judge(item, journal.answered[item.key], identifier.is_in)
+        rows += judge(item, journal.answered[item.key], identifier.is_in, by_lingua)
         on_progress(number)
     return rows
 

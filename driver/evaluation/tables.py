@@ -19,7 +19,19 @@ Results = Mapping[str, Sequence[EvaluationResult]]
 """Model -> its results, one for each task."""
 
 COLUMNS = (
-    *("model", "task", "language", "items", "Acc", "Acc s.e.", "LC", "LC&Acc", "LC&Acc s.e.", "by length"),
+    *(
+        "model",
+        "task",
+        "language",
+        "items",
+        "Acc",
+        "Acc s.e.",
+        "LC",
+        "LC&Acc",
+        "LC&Acc s.e.",
+        "LC by lingua",
+        "by length",
+    ),
     *("declared", "switched lines", "cut off", "tokens", "thinking", "distinct-2"),
 )
 
@@ -63,6 +75,7 @@ def _of_language(model: str, task: str, found: LanguageResult) -> Line:
             _percent(found.language_consistency),
             _percent(found.accuracy_in_language),
             _percent(found.accuracy_in_language_error),
+            _percent(found.consistency_by_lingua),
             _percent(found.accuracy_by_length),
             _percent(found.declared_rate),
             _percent(found.switched_lines),
@@ -212,7 +225,7 @@ def as_table(results: Results) -> Table:
     table = Table("model", "task", "language", "items", "right", "in language", "both", "declared", "cut off", "tokens")
     for line in lines(results):
         accuracy, error, consistency, both = line.cells[1:5]
-        declared, _, cut_off, tokens = line.cells[7:11]
+        declared, _, cut_off, tokens = line.cells[8:12]
         shown = (line.model, line.task, line.name, line.cells[0], f"{accuracy} ±{error}", consistency, both)
         table.add_row(*shown, declared, cut_off, tokens, style="bold" if line.is_average else None)
     return table

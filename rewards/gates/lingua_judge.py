@@ -61,7 +61,7 @@ class LinguaJudge:
         if num_letters < MIN_LETTERS:
             return None
         values = self._detector.compute_language_confidence_values(text)
-        own = next(value for value in values if value.language == _lingua_language(self._language.code))
+        own = next(value for value in values if value.language == lingua_language(self._language.code))
         if own.value >= MIN_CONFIDENCE:
             return True
         if values[0].value >= MIN_CONFIDENCE and own.value <= MAX_OWN_CONFIDENCE:
@@ -94,7 +94,7 @@ def _has_own_words(words: Iterable[str], language: Language) -> bool | None:
 def _detector_for(language: Language) -> LanguageDetector | None:
     """Return the detector that knows the language; None where its script alone decides, or lingua does not know it."""
     codes = next((_CANDIDATES[script] for script in language.scripts if script in _CANDIDATES), "")
-    if not codes or _lingua_language(language.code) is None:
+    if not codes or lingua_language(language.code) is None:
         return None
     return detector(codes if language.code in codes.split() else f"{codes} {language.code}")
 
@@ -105,12 +105,12 @@ def detector(codes: str) -> LanguageDetector:
 
     Its models are loaded at once, which takes a second or more, so that the first group does not wait for them.
     """
-    languages = filter(None, map(_lingua_language, codes.split()))
+    languages = filter(None, map(lingua_language, codes.split()))
     return LanguageDetectorBuilder.from_languages(*languages).with_preloaded_language_models().build()
 
 
 @cache
-def _lingua_language(code: str) -> LinguaLanguage | None:
+def lingua_language(code: str) -> LinguaLanguage | None:
     """Return lingua's name of a language; None if lingua does not know it."""
     try:
         if len(code) == 2:
