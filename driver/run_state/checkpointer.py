@@ -107,6 +107,7 @@ class RunCheckpointer:
         fixing = self.learner.save(str(begun.learner), policy=str(begun.policy))
         await patiently(fixing, f"the learner's state of step {position.step}", on_wait=self.on_wait)
         self._writing = asyncio.ensure_future(self._write(begun, ready))
+        self._writing.add_done_callback(_heard)
 
     async def _write(self, begun: OpenCheckpoint, ready: Groups) -> None:
         """Wait for the learner's files, write the rest beside them, and give the checkpoint its name."""
@@ -122,3 +123,9 @@ class RunCheckpointer:
 
     async def _give_up(self, step: int, failure: Exception) -> None:
         self.on_failure(str(await asyncio.to_thread(self.checkpoints.give_up, step, failure)))
+
+
+def _heard(writing: "asyncio.Future[None]") -> None:
+    """Let a failure pass that nobody waits for: the run was left, and its learner with it."""
+    if not writing.cancelled():
+        writing.exception()
