@@ -133,7 +133,7 @@ def last_number(text: str, language: str) -> str | None:
         ValueError: the language is unknown.
     """
     folded, known = fold(text), known_language(language)
-    numbers = find_numbers(folded, known)
+    numbers = list(find_numbers(folded, known))
     if not numbers or is_hedged(folded, numbers[-1], known):
         return None
     if len(numbers) > 1 and other_choice(folded, numbers[-2], known, len(folded)) == numbers[-1]:

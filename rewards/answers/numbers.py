@@ -113,9 +113,10 @@ def _is_in_list(match: re.Match[str], folded: str, mark: str, language: Language
     return is_list(match["digits"], language) and (goes_on or read_digits(match["digits"], mark, language) is None)
 
 
-def find_numbers(folded: str, language: Language) -> list[NumberSpan]:
-    """Return every number of the folded text, in order."""
-    return find_numbers_from(folded, language, 0)
+@lru_cache(maxsize=32)
+def find_numbers(folded: str, language: Language) -> tuple[NumberSpan, ...]:
+    """Return every number of the folded text, in order; cached, as several parts read the same text."""
+    return tuple(find_numbers_from(folded, language, 0))
 
 
 def find_numbers_from(folded: str, language: Language, start: int) -> list[NumberSpan]:
