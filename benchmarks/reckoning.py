@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from math import ceil
 
 from cluster.estimate.engines import gpu_cache, gpu_parts, step_gib, token_bytes
+from cluster.estimate.learner import pushed_bytes
 from cluster.estimate.parts import gib
 from cluster.estimate.shapes import BYTES, ModelSize, model_size
 from contracts.config.learning import PolicyGradientConfig
@@ -199,7 +200,8 @@ def optimizer_s(size: ModelSize, config: Config, machine: Machine) -> float:
 
 def push_s(config: Config, machine: Machine) -> float:
     """Return the seconds of a weight push: gathered to rank 0, sent to all workers, and copied three times there."""
-    num_bytes = _size(config.policy.model).parameters * BYTES[config.learner.dtype]
+    num_bytes = pushed_bytes(config)
+    assert num_bytes is not None, f"{config.policy.model} has no sizes"
     gpus = config.learner.num_ranks + config.policy.num_workers * config.policy.tensor_parallel_size
     buckets = ceil(num_bytes / (decided(config.weights.bucket_mib) << 20))
     moved = num_bytes / _link(machine, config.learner.num_ranks) + num_bytes / _link(machine, gpus)

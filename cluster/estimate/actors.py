@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from cluster.estimate.engines import engine_memory
-from cluster.estimate.learner import learner_memory
-from cluster.estimate.parts import ActorMemory
+from cluster.estimate.learner import learner_memory, pushed_bytes, sends_adapters
+from cluster.estimate.parts import ActorMemory, gib
 from cluster.estimate.scorer import scorer_memory
 from cluster.layout import ROLES, Role
 from contracts.config.device_defaults import Device
@@ -27,9 +27,17 @@ def estimate(
     """
     on_gpu = device == "cuda"
     found: dict[Role, Callable[[], ActorMemory]] = {
-        "policy": lambda: engine_memory(config.policy, key="policy", on_gpu=on_gpu, gpu_gib=gpu_gib),
+        "policy": lambda: engine_memory(
+            config.policy, key="policy", on_gpu=on_gpu, gpu_gib=gpu_gib, adapters_gib=_adapters_gib(config)
+        ),
         "pivot": lambda: engine_memory(config.pivot, key="pivot", on_gpu=on_gpu, gpu_gib=gpu_gib),
         "scorer": lambda: scorer_memory(config, on_gpu=on_gpu and config.scorer.num_gpus > 0),
         "learner": lambda: learner_memory(config, device),
     }
     return {role: found[role]() for role in ROLES if role in set(roles)}
+
+
+def _adapters_gib(config: Config) -> float:
+    """Return the GiB of the adapters that a policy worker holds: vLLM's own copy, beside the one that arrived."""
+    pushed = pushed_bytes(config) if sends_adapters(config) else None
+    return gib(2 * pushed) if pushed is not None else 0.0

@@ -31,7 +31,9 @@ class Cache:
         return self.tokens // max_model_len
 
 
-def engine_memory(engine: EngineConfig, *, key: str, on_gpu: bool, gpu_gib: float | None) -> ActorMemory:
+def engine_memory(
+    engine: EngineConfig, *, key: str, on_gpu: bool, gpu_gib: float | None, adapters_gib: float = 0.0
+) -> ActorMemory:
     """Return the memory of one worker. On a GPU vLLM takes its share of it whole: the cache is what is left over.
 
     Args:
@@ -39,6 +41,7 @@ def engine_memory(engine: EngineConfig, *, key: str, on_gpu: bool, gpu_gib: floa
         key: the section's name.
         on_gpu: whether it has GPUs.
         gpu_gib: the size of one of them; None: it is not known, and neither is the cache.
+        adapters_gib: of LoRA's adapters that it applies beside its weights.
     """
     size = model_size(engine.model, key=f"{key}.model")
     if size is None:
@@ -46,9 +49,10 @@ def engine_memory(engine: EngineConfig, *, key: str, on_gpu: bool, gpu_gib: floa
     weights = gib(size.weight_bytes(engine.dtype))
     step = step_gib(size.layers, engine)
     if not on_gpu:
-        parts = {"weights": weights, "cache": engine.kv_cache_gib, "a step": step, "process": ENGINE_PROCESS_GIB}
+        parts = {"weights": weights, "adapters": adapters_gib, "cache": engine.kv_cache_gib, "a step": step}
+        parts["process"] = ENGINE_PROCESS_GIB
         return ActorMemory(host=Memory(parts), note=cache_note(cpu_cache(engine, size.layers), engine))
-    needed = gpu_parts(engine, weights=weights, step=step)
+    needed = gpu_parts(engine, weights=weights + adapters_gib, step=step)
     host = Memory({"process": CUDA_PROCESS_GIB * engine.tensor_parallel_size})
     if gpu_gib is None:
         return ActorMemory(host=host, gpu=Memory(needed), note="and its cache")

@@ -73,6 +73,20 @@ def learner_memory(config: Config, device: Device) -> ActorMemory:
     return ActorMemory(host=Memory(host), gpu=Memory(kept))
 
 
+def sends_adapters(config: Config) -> bool:
+    """Return whether the policy workers get adapters, and apply them beside the base weights."""
+    return config.learner.lora is not None and config.weights.lora == "adapter"
+
+
+def pushed_bytes(config: Config) -> float | None:
+    """Return the bytes of a weight push: all weights, or the adapters alone. None if the model is not here."""
+    models = rank_models(config)
+    if models is None:
+        return None
+    policy = models[0]
+    return (policy.trained if sends_adapters(config) else policy.size.parameters) * BYTES[config.learner.dtype]
+
+
 def rank_models(config: Config) -> list[Model] | None:
     """Return the models of a rank; None if one of them is not here."""
     learner, algorithm = config.learner, config.algorithm

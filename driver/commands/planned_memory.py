@@ -7,6 +7,7 @@ from rich.table import Table
 from cluster.estimate.actors import estimate
 from cluster.estimate.disk import DISK_BYTES_PER_S, disk_need
 from cluster.estimate.fits import Hardware, host_total
+from cluster.estimate.learner import pushed_bytes
 from cluster.estimate.parts import DRIVER_GIB, RAY_GIB, ActorMemory
 from cluster.host_memory import host_memory_gib
 from cluster.layout import Layout, Role
@@ -74,8 +75,8 @@ def memory_lines(config: Config, wanted: Layout) -> list[str]:
 
 
 def _disk_lines(config: Config) -> list[str]:
-    need = disk_need(config)
-    if need is None:
+    need, pushed = disk_need(config), pushed_bytes(config)
+    if need is None or pushed is None:
         return []
     size = f"{_size(need.checkpoint)}, about {need.seconds:.0f} s at {_size(DISK_BYTES_PER_S)}/s"
     many = (
@@ -83,7 +84,7 @@ def _disk_lines(config: Config) -> list[str]:
     )
     return [
         f"a checkpoint: {size} ({many}); the run folder needs {_size(need.total)} with the exported policy",
-        f"a weight push: {_size(need.export)} in buckets of {decided(config.weights.bucket_mib)} MiB",
+        f"a weight push: {_size(pushed)} in buckets of {decided(config.weights.bucket_mib)} MiB",
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.published import E5_LARGE, LLAMA_8B, published_model
 from cluster.layout import layout
 from contracts.config.device_defaults import with_device_defaults
+from contracts.config.learning import LoraConfig
 from contracts.config.run import Config
 from contracts.config.workers import ClusterConfig
 from driver.commands.plan import batch_arithmetic, run
@@ -75,6 +76,9 @@ def test_the_plan_names_what_each_role_needs_of_memory_and_disk(tmp_path: Path) 
     assert "policy, GiB: on each GPU weights 14.96 +" in text
     assert "learner, GiB: on each GPU weight shards 1.87 +" in text
     assert "cluster.gpu_memory_gib" not in text
+    lora = given.learner.model_copy(update={"lora": LoraConfig(rank=16)})
+    adapted = with_device_defaults(given.model_copy(update={"learner": lora}), "cuda")
+    assert "a weight push: 83.9 MB" in "\n".join(memory_lines(adapted, layout(adapted, "cuda")))  # 41.9e6 parameters
     unknown = with_device_defaults(given.model_copy(update={"cluster": ClusterConfig()}), "cuda")
     assert "cluster.gpu_memory_gib" in "\n".join(memory_lines(unknown, layout(unknown, "cuda")))
 
