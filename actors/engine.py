@@ -16,9 +16,9 @@ from actors.remote.calls import RequestFailed
 from actors.remote.memory import ProcessMemory, this_process_memory
 from actors.remote.process import ProcessInfo, this_process
 from actors.remote.progress import Progress
-from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
+from actors.weight_sync.buckets import WeightBucket, WeightManifest
 from contracts.config.device_defaults import Device
-from contracts.config.workers import EngineConfig
+from contracts.config.workers import EngineConfig, WeightBackend
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
 
 Samples = tuple[Rollout, ...]

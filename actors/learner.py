@@ -15,12 +15,12 @@ from actors.learning.background_files import Sums, WrittenFiles
 from actors.remote.calls import one_line
 from actors.remote.memory import ProcessMemory, this_process_memory
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
-from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest, learner_checksums
+from actors.weight_sync.buckets import WeightBucket, WeightManifest, learner_checksums
 from actors.weight_sync.sender import ActiveReceivers, BucketSender, Missed, PushOrder, PushOutcome, Reply, Sender
 from contracts.batches import PackedRow, StepResult, TokenMeasures
 from contracts.config.device_defaults import Device
 from contracts.config.learning import AlgorithmConfig, CriticConfig, LearnerConfig
-from contracts.config.workers import PolicyConfig
+from contracts.config.workers import PolicyConfig, WeightBackend
 
 
 @dataclass(frozen=True, kw_only=True)

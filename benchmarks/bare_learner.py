@@ -16,8 +16,9 @@ from actors.learning.rank_setup import RankPlace
 from actors.learning.zero_config import Settings
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
 from benchmarks.measure import Round, timed
-from cluster.launch import Bundles, start_actor
+from cluster.launch import start_actor
 from cluster.layout import Placement
+from cluster.reserve import Bundles
 from contracts.batches import PackedRow, TrainBatch
 from contracts.config.run import Config
 

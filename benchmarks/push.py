@@ -17,7 +17,8 @@ from benchmarks.outcomes import Comparison
 from benchmarks.start import reserved, start_learner
 from cluster.launch import start_actor
 from cluster.layout import Role
-from cluster.team import policy_arguments, weight_backend
+from cluster.settings import weight_backend
+from cluster.team import policy_arguments
 from contracts.batches import PushResult
 
 

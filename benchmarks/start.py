@@ -13,9 +13,12 @@ from actors.fleets.learner import LearnerRanks
 from actors.learner import LearnerWorker, RankArguments
 from actors.remote.calls import processes
 from actors.remote.process import RemoteActor
-from cluster.launch import Bundles, connected, placed, start_actor
-from cluster.layout import Layout, Placement, Resources, Role, choose_device
-from cluster.team import weight_backend
+from cluster.builds import installed_builds
+from cluster.device import choose_device
+from cluster.launch import connected, start_actor
+from cluster.layout import Layout, Placement, Resources, Role, summed
+from cluster.reserve import Bundles, placed
+from cluster.settings import weight_backend
 from contracts.config.run import Config
 from contracts.config.section import decided
 from contracts.errors import FleetLost
@@ -28,11 +31,13 @@ def reserved(config: Config, roles: Sequence[Role], *, threads: int | Mapping[Ro
 
     `threads` is the number of threads of every actor, or a number for each role.
     """
-    with Console(Terminal(stderr=True)) as console, connected(config.cluster, console) as cluster:
-        gpus = min(1.0, cluster.gpus / len(roles))
+    with Console(Terminal(stderr=True)) as console, connected(config.cluster, console) as nodes:
+        cluster = summed(node.total for node in nodes)
+        device = choose_device(config, cluster, installed_builds(), roles=tuple(roles)).device
+        gpus = min(1.0, cluster.gpus / len(roles)) if device == "cuda" else 0.0
         threads_of = {role: threads if isinstance(threads, int) else threads[role] for role in roles}
         layout = Layout(
-            device=choose_device(config, cluster),
+            device=device,
             placements=tuple(
                 Placement(
                     role=role,

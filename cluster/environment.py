@@ -4,7 +4,9 @@ Imports nothing but the standard library.
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 QUIET = {
@@ -29,16 +31,34 @@ ROLE_VARIABLE = "PB_RLSVR_ROLE"
 """The role of an actor's process ("policy", "pivot", "scorer", "learner"), to tell engines apart in a process list."""
 
 
-def prepare_process() -> None:
-    """Set the variables of this process, and so of those that it starts. Values that the user has set stay.
+FORWARDED = (
+    # Where models come from, and with which token.
+    *("HF_*", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_*", "SENTENCE_TRANSFORMERS_HOME"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    # How processes reach each other: NCCL, gloo, UCX, libfabric.
+    *("NCCL_*", "TORCH_NCCL_*", "GLOO_*", "UCX_*", "FI_*"),
+    # How torch, vLLM and their compilers work.
+    *("PYTORCH_*", "TORCH_LOGS", "TORCHINDUCTOR_*", "TORCHDYNAMO_*", "TRITON_*", "VLLM_*", "CUDA_LAUNCH_BLOCKING"),
+)
+"""Variables of the driver's shell that reach the actors on every node of a cluster; "*" stands for any ending."""
+_OF_ONE_NODE = ("VLLM_HOST_IP",)
+"""Variables that these patterns name and that mean something else on every node."""
 
-    Ray turns token authentication on by itself when it starts a cluster, but not when it connects to one: a client of a
-    cluster with a token must turn it on before it imports Ray.
-    """
+
+def prepare_process() -> None:
+    """Set the variables of this process, and so of those that it starts. Values that the user has set stay."""
     for name, value in (QUIET | ({} if cluster_address() else LOOPBACK)).items():
         os.environ.setdefault(name, value)
-    if cluster_address() and _has_token():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def forwarded(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that actors need as the driver has them. Some hold tokens: never write them anywhere."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in _OF_ONE_NODE and any(fnmatchcase(name, pattern) for pattern in FORWARDED)
+    }
 
 
 def cluster_address() -> str:
@@ -54,11 +74,6 @@ def close_token_file() -> None:
         mode = path.stat().st_mode
         if mode & 0o077:
             path.chmod(mode & 0o700)
-
-
-def _has_token() -> bool:
-    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(named) or _own_token_file().exists()
 
 
 def _own_token_file() -> Path:

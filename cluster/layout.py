@@ -4,13 +4,13 @@ Starts nothing: `plan` prints the layout, and a run reserves it.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from contracts.config.device_defaults import Device
 from contracts.config.learning import SftConfig
 from contracts.config.run import Config
-from contracts.errors import BadInput
 
 Role = Literal["policy", "pivot", "scorer", "learner"]
 ROLES: tuple[Role, ...] = ("policy", "pivot", "scorer", "learner")
@@ -27,6 +27,12 @@ class Resources:
         return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
 
 
+def summed(many: Iterable[Resources]) -> Resources:
+    """Return what several nodes or bundles have together."""
+    counted = tuple(many)
+    return Resources(cpus=sum(one.cpus for one in counted), gpus=sum(one.gpus for one in counted))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Hold one actor: its role, its number within the role, and its bundle."""
@@ -41,6 +47,11 @@ class Placement:
     def name(self) -> str:
         return f"{self.role}-{self.index}"
 
+    @property
+    def device(self) -> Device:
+        """Return what the actor computes on: a process without a GPU of its own may not use another's."""
+        return "cuda" if self.bundle.gpus > 0 else "cpu"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
@@ -51,10 +62,18 @@ class Slot:
     @property
     def bundle(self) -> Resources:
         """Return the sum of what the actors need. Ray counts GPUs in ten-thousandths."""
-        return Resources(
-            cpus=sum(placement.bundle.cpus for placement in self.placements),
-            gpus=round(sum(placement.bundle.gpus for placement in self.placements), 4),
-        )
+        total = summed(placement.bundle for placement in self.placements)
+        return Resources(cpus=total.cpus, gpus=round(total.gpus, 4))
+
+    @property
+    def name(self) -> str:
+        """Return the names of its actors."""
+        return " and ".join(placement.name for placement in self.placements)
+
+    @property
+    def is_rank(self) -> bool:
+        """Return whether a rank of the learner is in it."""
+        return any(placement.role == "learner" for placement in self.placements)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,40 +94,9 @@ class Layout:
             members.setdefault(placement.shares or placement.name, []).append(placement)
         return tuple(Slot(placements=tuple(placements)) for placements in members.values())
 
-    def slot_index(self, placement: Placement) -> int:
-        """Return the number of an actor's slot."""
-        (index,) = (index for index, slot in enumerate(self.slots) if placement in slot.placements)
-        return index
-
     @property
     def total(self) -> Resources:
-        return Resources(
-            cpus=sum(placement.bundle.cpus for placement in self.placements),
-            gpus=sum(placement.bundle.gpus for placement in self.placements),
-        )
-
-
-def choose_device(config: Config, cluster: Resources) -> Device:
-    """Return the device of the run. "auto" is cuda if the cluster has GPUs."""
-    if config.cluster.device != "auto":
-        return config.cluster.device
-    return "cuda" if cluster.gpus > 0 else "cpu"
-
-
-def check_device(config: Config, device: Device) -> None:
-    """Check that the learner and the weight transfer can run on this device.
-
-    Raises:
-        BadInput: a setting needs GPUs; `key` is the setting.
-    """
-    if device == "cuda":
-        return
-    for key, value, asked in (
-        ("learner.attention", config.learner.attention, "flash_attention_2"),
-        ("weights.backend", config.weights.backend, "nccl"),
-    ):
-        if value == asked:
-            raise BadInput(f'{key} = "{asked}" needs GPUs, and this run has none; set it to "auto"', key=key)
+        return summed(placement.bundle for placement in self.placements)
 
 
 def training_roles(config: Config) -> tuple[Role, ...]:
@@ -168,21 +156,3 @@ def _scorers_beside_pivot(config: Config) -> int:
     if config.pivot.gpus >= 1 or not 0 < config.scorer.num_gpus < 1:
         return 0
     return math.floor((1 - config.pivot.gpus) / config.scorer.num_gpus + 1e-9)
-
-
-def check_fits(wanted: Layout, cluster: Resources) -> None:
-    """Check that the cluster, as it is now, is large enough.
-
-    Raises:
-        BadInput: it is too small; the message has both sums, and `key` is "cluster".
-    """
-    need = wanted.total
-    if need.cpus > cluster.cpus + 1e-6 or need.gpus > cluster.gpus + 1e-6:
-        shares = ", ".join(
-            f"{len(wanted.of(role))} {role} x ({wanted.of(role)[0].bundle})" for role in ROLES if wanted.of(role)
-        )
-        raise BadInput(
-            f"the cluster is too small: the run needs {need} ({shares}), the cluster has {cluster}; "
-            "lower num_workers, num_ranks or num_cpus of a section, or start more nodes",
-            key="cluster",
-        )

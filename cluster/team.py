@@ -25,15 +25,16 @@ from actors.remote.calls import end_actor, processes
 from actors.remote.process import ProcessInfo, RemoteActor, RemoteClass
 from actors.scorer import ScorerWorker
 from actors.scoring.loaded_reward import RewardSetup
-from actors.weight_sync.buckets import WeightBackend
 from cluster.elastic.ray_capacity import RayCapacity
 from cluster.elastic.scaling import Autoscaler, ScalingLimits
-from cluster.launch import Bundles, start_actor, start_unreserved
+from cluster.launch import start_actor, start_unreserved
 from cluster.layout import Layout, Placement, Role
+from cluster.reserve import Bundles
+from cluster.settings import weight_backend
 from contracts.config.device_defaults import Device
 from contracts.config.run import Config
 from contracts.config.section import decided
-from contracts.config.workers import PivotConfig, PolicyConfig
+from contracts.config.workers import PivotConfig, PolicyConfig, WeightBackend
 from contracts.errors import RunFailed
 from contracts.fingerprints import model_fingerprint
 from contracts.ports import Console, Generator
@@ -200,10 +201,7 @@ class Team:
         self._on_event("fleet", "pivot: started", f"a reference is not in the cache; it needs {layout.total}")
         arguments = (self._config.pivot, self._device)
         pool = self._add_pivots(
-            [
-                partial(start_unreserved, EngineWorker, placement, layout.device, arguments)
-                for placement in layout.placements
-            ]
+            [partial(start_unreserved, EngineWorker, placement, arguments) for placement in layout.placements]
         )
         await self._open(pool.supervisor)
         return pool
@@ -224,9 +222,9 @@ class Team:
             custom_source=custom_source,
             translated_by=_translator_name(config.pivot),
         )
-        supervisor = self._supervise(
-            "scorer", self._in_bundles("scorer", self._starter(ScorerWorker, setup, self._device))
-        )
+        device = next((placement.device for placement in self._bundles.layout.of("scorer")), "cpu")
+        start = self._starter(ScorerWorker, setup, device)
+        supervisor = self._supervise("scorer", self._in_bundles("scorer", start))
         self.scorer = self._scorer_pool(supervisor)
         return supervisor
 
@@ -362,15 +360,6 @@ def _translator_name(pivot: PivotConfig) -> str:
     given = hashlib.blake2b(repr((template, sorted(pivot.chat_template_arguments.items()))).encode(), digest_size=8)
     model = model_fingerprint(pivot.model, with_code=pivot.trust_remote_code)
     return f"pivot {model};{given.hexdigest()}"
-
-
-def weight_backend(config: Config, device: Device) -> WeightBackend:
-    """Return how weights travel. "auto" is NCCL between GPUs, and Ray's object store without GPUs."""
-    if config.learner.lora is not None and config.weights.lora == "adapter":
-        return "adapters"
-    if config.weights.backend != "auto":
-        return config.weights.backend
-    return "nccl" if device == "cuda" else "object_store"
 
 
 def policy_arguments(config: Config, device: Device) -> tuple[PolicyConfig, Device, WeightBackend, int]:

@@ -19,6 +19,8 @@ Facts = Mapping[str, object]
 _NUM_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
 _SCALED_BY_FACTOR = ("linear", "dynamic")
 """RoPE scalings whose `max_position_embeddings` is the length before scaling, in every folder."""
+_HEAD_ROWS = 64
+"""vLLM pads a head to a multiple of so many rows."""
 _OLD_GPTQ = "quantize_config.json"
 
 
@@ -97,6 +99,29 @@ def why_untrainable(facts: Facts) -> str | None:
             'has RoPE scaling "dynamic", which vLLM and transformers compute differently; choose another model, or '
             "another rope_scaling in a copy of its config.json"
         )
+    return None
+
+
+def why_indivisible(facts: Facts, num_parts: int) -> str | None:
+    """Return why vLLM can't split a model over so many GPUs, as the end of a sentence; None if it can.
+
+    Attention heads, the rows of the head (padded to a multiple of 64) and the width of an MLP are divided. Key and
+    value heads are divided too, or each is held by the same number of GPUs.
+    """
+    own = facts.get("text_config", facts)
+    text = own if isinstance(own, Mapping) else facts
+    heads, kv_heads = text.get("num_attention_heads"), text.get("num_key_value_heads")
+    vocabulary = text.get("vocab_size")
+    rows = -(-vocabulary // _HEAD_ROWS) * _HEAD_ROWS if _is_count(vocabulary) else None
+    for what, count in (
+        ("attention heads", heads),
+        ("rows in its padded head", rows),
+        ("values in an MLP (intermediate_size)", text.get("intermediate_size")),
+    ):
+        if _is_count(count) and count % num_parts:
+            return f"has {count} {what}, which {num_parts} GPUs can't divide"
+    if _is_count(kv_heads) and kv_heads and kv_heads % num_parts and num_parts % kv_heads:
+        return f"has {kv_heads} key and value heads, which {num_parts} GPUs can neither divide nor share"
     return None
 
 

@@ -31,7 +31,7 @@ COMMANDS = {
     "references": "fill the reference cache before runs: asks the pivot for every item that is not in it",
     "report": "write report.html of a run folder again, also of a run that is still going",
     "verify": "prove from a run folder what became of every group, and that rewards and files are right",
-    "plan": "print what a config would start: actors, devices, memory, batch sizes; starts nothing",
+    "plan": "print what a config would start: actors, devices, memory, batch sizes; --check asks the nodes as well",
 }
 OF_A_FOLDER = ("report", "verify", "compare")
 """Commands whose arguments are run folders, not a config."""
@@ -132,6 +132,12 @@ class _Parser(argparse.ArgumentParser):
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"python driver/run.py {command}", description=COMMANDS[command])
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object, last on stdout")
+    if command == "plan":
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="connect to the cluster, or start Ray here, and check every node: drivers, packages, models, space",
+        )
     if command == "compare":
         parser.add_argument("folders", nargs="+", metavar="RUN", help="a run folder, or one that `evaluate` wrote")
         parser.add_argument("--out", help="folder for the comparison (default: comparison/ in the first folder)")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from httpx import HTTPError
+from httpx2 import HTTPError
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RevisionNotFoundError
 from huggingface_hub.file_download import repo_folder_name

@@ -11,10 +11,10 @@ from pathlib import Path
 from contracts.config.learning import SftConfig
 from contracts.config.reward import (
     CalibratedReasoning,
-    EmbeddingReasoning,
     LikelihoodReasoning,
     ReasoningConfig,
     TranslationReasoning,
+    needs_encoder,
     needs_translator,
 )
 from contracts.config.run import Config
@@ -209,11 +209,8 @@ def check_encoder(config: Config) -> None:
     Raises:
         BadInput: a weight file is damaged, or the encoder has code of its own that is not trusted.
     """
-    reasoning, model = config.reward.reasoning, config.scorer.model
-    is_used = isinstance(reasoning, EmbeddingReasoning) or (
-        isinstance(reasoning, TranslationReasoning) and reasoning.compare == "embedding"
-    )
-    if not is_used or not Path(model).is_dir():
+    model = config.scorer.model
+    if not needs_encoder(config.reward) or not Path(model).is_dir():
         return
     check_weights(model, key="scorer.model")
     file = Path(model) / "modules.json"

@@ -27,12 +27,12 @@ from actors.remote.freed_memory import give_back_freed_memory
 from actors.remote.progress import Progress
 from actors.weight_sync.adapter_layout import ADAPTER_ID
 from actors.weight_sync.adapter_receiver import AdapterUpdates
-from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
+from actors.weight_sync.buckets import WeightBucket, WeightManifest
 from actors.weight_sync.receiver import WeightUpdates
 from actors.weight_sync.updates import EngineUpdates
 from contracts.config.device_defaults import Device
 from contracts.config.section import decided
-from contracts.config.workers import EngineConfig
+from contracts.config.workers import EngineConfig, WeightBackend
 from contracts.model_config import is_yarn, longest_context, read_model_config
 from contracts.model_names import name_and_revision
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 ALIGNMENT = 64  # bytes; a view as any dtype needs its offset divisible by the item size
 
-WeightBackend = Literal["object_store", "nccl", "adapters"]
-"""How weights reach an engine: all of them through Ray's object store or by NCCL, or adapters alone, which are small,
-through the object store."""
 UpdateNumber: TypeAlias = tuple[int, int]
 """Policy version, and the number of the attempt within the run: a later update has a higher number."""
 Metadata: TypeAlias = list[tuple[str, torch.dtype, tuple[int, ...]]]

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol, TypeVar
 
-from actors.weight_sync.buckets import WeightBackend, WeightBucket, WeightManifest
+from actors.weight_sync.buckets import WeightBucket, WeightManifest
 from actors.weight_sync.layout import check_covers, engine_checksums, format_names
 from actors.weight_sync.updates import EngineUpdates, ServingEngine
+from contracts.config.workers import WeightBackend
 
 Result = TypeVar("Result")
 

@@ -18,7 +18,8 @@ from actors.fleets.learner import LearnerRanks
 from actors.fleets.supervisor import Supervisor
 from actors.remote.calls import ready
 from benchmarks.start import start_learner
-from cluster.launch import Bundles, start_actor
+from cluster.launch import start_actor
+from cluster.reserve import Bundles
 from cluster.team import policy_arguments
 from contracts.config.learning import GrpoConfig
 from contracts.config.run import Config

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 import ray
 from ray._private import state as ray_state
 from ray.exceptions import RayError
-from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
+from ray.util.placement_group import placement_group, remove_placement_group
 
 from actors.remote.process import RemoteActor
 from cluster.elastic.scaling import ClusterSilent, ClusterView, Slot
-from cluster.launch import Bundles
 from cluster.layout import Layout, Placement, Resources, Role
+from cluster.reserve import Bundles, demand, resources
 
 RESERVE_TIMEOUT_S = 5.0
 """Longest wait, in seconds, for free resources that were just seen. A request that stays open would make an autoscaler
@@ -30,10 +30,6 @@ class _Reserved:
     placement: Placement
     bundles: Bundles
     is_extra: bool
-
-    @property
-    def index(self) -> int:
-        return self.bundles.layout.slot_index(self.placement)
 
 
 class RayCapacity:
@@ -70,9 +66,9 @@ class RayCapacity:
             ending = set(ray_state.state.get_draining_nodes())
             alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
             free = ray_state.available_resources_per_node()
-            own = _nodes(self._bundles.group)
+            own = self._bundles.nodes()
             nodes = {
-                key: (_nodes(reserved.bundles.group) if reserved.is_extra else own)[reserved.index]
+                key: (reserved.bundles.nodes() if reserved.is_extra else own)[reserved.placement.name]
                 for key, reserved in list(self._reserved.items())  # a copy: this runs in a thread
             }
         except (RayError, RuntimeError) as failure:
@@ -82,11 +78,7 @@ class RayCapacity:
                 Slot(key=key, node=node if node in alive else None, is_draining=node in ending)
                 for key, node in nodes.items()
             ),
-            free=tuple(
-                Resources(cpus=has.get("CPU", 0.0), gpus=has.get("GPU", 0.0))
-                for node, has in free.items()
-                if node in alive - ending
-            ),
+            free=tuple(resources(has) for node, has in free.items() if node in alive - ending),
             is_short=any(node not in alive for node in own.values()),
         )
 
@@ -96,9 +88,8 @@ class RayCapacity:
         Raises:
             ClusterSilent: Ray does not answer.
         """
-        wanted = {"CPU": self.bundle.cpus} | ({"GPU": self.bundle.gpus} if self.bundle.gpus else {})
         try:
-            group = placement_group([wanted], strategy="PACK")
+            group = placement_group([demand(self.bundle)], strategy="PACK")
             if not group.wait(timeout_seconds=RESERVE_TIMEOUT_S):
                 remove_placement_group(group)
                 return None
@@ -108,7 +99,8 @@ class RayCapacity:
         key = f"added bundle {self._num_added}"
         placement = replace(self._pattern, index=0)
         layout = Layout(device=self._bundles.layout.device, placements=(placement,))
-        self._reserved[key] = _Reserved(placement=placement, bundles=Bundles(layout, group), is_extra=True)
+        bundles = Bundles(layout, {placement.name: (group, 0)})
+        self._reserved[key] = _Reserved(placement=placement, bundles=bundles, is_extra=True)
         return key
 
     def release(self, key: str) -> None:
@@ -121,7 +113,8 @@ class RayCapacity:
         """
         if self._reserved[key].is_extra:
             with _answering():
-                remove_placement_group(self._reserved[key].bundles.group)
+                extra = self._reserved[key]
+                remove_placement_group(extra.bundles.slot(extra.placement)[0])
             del self._reserved[key]  # only after Ray has answered: else `close` tries again
 
     def start(self, key: str) -> RemoteActor:
@@ -148,8 +141,3 @@ def _answering() -> Iterator[None]:
         yield
     except (RayError, RuntimeError) as failure:
         raise ClusterSilent(f"{type(failure).__name__}: {failure}") from failure
-
-
-def _nodes(group: PlacementGroup) -> dict[int, str]:
-    """Return the node id by bundle index; empty for a bundle without a node."""
-    return placement_group_table(group)["bundles_to_node_id"]

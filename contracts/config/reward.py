@@ -317,6 +317,13 @@ class TranslatorConfig(Section):
     """Number format of the model."""
 
 
+def needs_encoder(reward: RewardConfig) -> bool:
+    """Return whether scorers load the model of [scorer], to compare reasonings."""
+    reasoning = reward.reasoning
+    compares_translations = isinstance(reasoning, TranslationReasoning) and reasoning.compare == "embedding"
+    return isinstance(reasoning, EmbeddingReasoning) or compares_translations
+
+
 def needs_translator(reward: RewardConfig, comet: CometConfig) -> bool:
     """Return whether scorers load the model of [translator]: to compare reasonings, or for COMET."""
     reasoning = reward.reasoning

@@ -11,6 +11,9 @@ from contracts.config.section import Auto, MayChange, Section
 from contracts.errors import BadInput
 
 ThinkingMarker = Annotated[str, Field(min_length=2)]
+WeightBackend = Literal["object_store", "nccl", "adapters"]
+"""How weights reach an engine: all of them through Ray's object store or by NCCL, or adapters alone, which are small,
+through the object store."""
 
 
 class EngineConfig(Section):
@@ -241,7 +244,8 @@ class ClusterConfig(Section):
     """Ray and its resources."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """What models run on. "auto" is cuda if the cluster has GPUs, else cpu."""
+    """What models run on. "auto" is cuda if the installed torch and vLLM are built for it and the cluster has as many
+    GPUs as the run needs, else cpu."""
     gpu_memory_gib: Annotated[float, Field(gt=0)] | Auto = "auto"
     """Memory of one GPU, in GiB, that the actors must fit into: about 79 for a GPU of 80 GB. "auto" asks the cluster's
     GPUs when a run starts; `plan` starts nothing, and so compares nothing with "auto"."""

@@ -19,8 +19,12 @@ from typing import TypeVar
 
 from rich.console import Console as Terminal
 
-from cluster.launch import collect_logs, connected, placed
-from cluster.layout import Layout, Role, choose_device, layout
+from cluster.builds import installed_builds
+from cluster.device import place
+from cluster.launch import collect_logs, connected
+from cluster.layout import Layout, Role
+from cluster.preflight.nodes import check_placed
+from cluster.reserve import placed
 from cluster.team import Team
 from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
@@ -55,9 +59,13 @@ class NewRun:
 
     @contextmanager
     def cluster(self) -> Iterator[Layout]:
-        """Connect to Ray, and give the layout of the role's actors there."""
-        with connected(self.config.cluster, self.console) as resources:
-            yield layout(self.config, choose_device(self.config, resources), roles=(self.role,))
+        """Connect to Ray, and give the layout of the role's actors there.
+
+        Raises:
+            BadInput: Ray can't be reached, or the cluster or the installed packages can't run the role.
+        """
+        with connected(self.config.cluster, self.console) as nodes:
+            yield place(self.config, nodes, installed_builds(), roles=(self.role,), console=self.console)
 
     def on_team(
         self, layout: Layout, work: Callable[[Team], Coroutine[None, None, Result]], *, config: Config | None = None
@@ -68,11 +76,12 @@ class NewRun:
             config: the config that the actors get, where it differs from the command's.
 
         Raises:
-            BadInput: the cluster is too small.
+            BadInput: a node lacks something that its actors need.
             RunFailed: the actors could not be placed or loaded, or did not live to the end.
         """
         config = with_device_defaults(config or self.config, layout.device)
         with placed(layout, config.cluster, self.console.waiting) as bundles:
+            check_placed(config, bundles, self.console)
             folder, team = self.folder, Team(config, bundles, self.console, folder=self.path)
             try:
                 return asyncio.run(work(team))

@@ -1,13 +1,16 @@
 """`plan`: print what a config would start, in numbers, without starting anything."""
 
 import argparse
-import os
 
 from rich.console import Console
 
+from cluster.builds import installed_builds
+from cluster.capacity import this_machine
+from cluster.device import planned_device
 from cluster.estimate.actors import estimate
 from cluster.estimate.fits import check_memory
-from cluster.layout import Resources, layout, training_roles
+from cluster.layout import Resources, Role, layout, training_roles
+from cluster.settings import check_settings
 from contracts.config.device_defaults import device_values, with_device_defaults
 from contracts.config.learning import LearnerConfig, PolicyGradientConfig, SftConfig
 from contracts.config.load import load_config
@@ -22,22 +25,28 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Print the plan, and return the same as data.
 
     Raises:
-        BadInput: the config is wrong, or an actor does not fit into its memory; the plan is printed all the same.
+        BadInput: the config is wrong, or an actor does not fit into its memory; the plan is printed all the same. With
+            --check also: a node lacks something that the run needs.
     """
     config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
-    device = "cuda" if config.cluster.device == "cuda" else "cpu"
+    roles = training_roles(config)
+    where, has = "this machine", this_machine()
+    if arguments.check:
+        where, has = "the cluster", _checked(config, roles, is_json=arguments.json)
+    chosen = planned_device(config, has, installed_builds(), roles=roles)
+    device = chosen.device
+    check_settings(config, device, roles=roles)
     config = with_device_defaults(config, device)
-    notes: list[str] = []
+    notes = [chosen.note] if chosen.note else []
     late = planned_late_roles(config, note=notes.append)
-    wanted = layout(config, device, roles=tuple(role for role in training_roles(config) if role not in late))
+    wanted = layout(config, device, roles=tuple(role for role in roles if role not in late))
     hardware = planned_hardware(config.cluster)
     memory = estimate(config, device, gpu_gib=hardware.gpu_gib)
     console = Console(stderr=arguments.json)
     console.print(plan_table(wanted, memory))
     for line in (*batch_arithmetic(config), *memory_lines(config, wanted), *notes, *([NO_PIVOT] if late else [])):
         console.print(line, soft_wrap=True)
-    here = Resources(cpus=os.cpu_count() or 1, gpus=0)
-    console.print(f"in total: {wanted.total}; this machine has {here.cpus:g} CPUs", soft_wrap=True)
+    console.print(f"in total: {wanted.total}; {where} has {has}", soft_wrap=True)
     check_memory(config, wanted, hardware)
     return {
         "device": device,
@@ -54,6 +63,15 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         "batch": batch_arithmetic(config),
         "late": list(late),
     }
+
+
+def _checked(config: Config, roles: tuple[Role, ...], *, is_json: bool) -> Resources:
+    """Check the nodes of the cluster. Only this part of the command loads Ray."""
+    from driver.commands.plan_check import checked_cluster
+    from driver.tracking.console import Console as PhaseConsole
+
+    with PhaseConsole(Console(stderr=is_json)) as console:
+        return checked_cluster(config, roles=roles, console=console)
 
 
 def batch_arithmetic(config: Config) -> list[str]:

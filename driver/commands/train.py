@@ -14,9 +14,13 @@ from pathlib import Path
 
 from rich.console import Console as Terminal
 
-from cluster.launch import connected, placed
-from cluster.layout import check_device, choose_device, layout, training_roles
+from cluster.builds import installed_builds
+from cluster.device import place, place_later
+from cluster.launch import connected
+from cluster.layout import Role, training_roles
 from cluster.listening import listening_ports, reachable_from_outside
+from cluster.preflight.nodes import check_placed
+from cluster.reserve import placed
 from cluster.team import Team
 from contracts.config.device_defaults import with_device_defaults
 from contracts.config.load import load_config
@@ -78,24 +82,22 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         is_report_old = _is_report_old(RunFolder(opened.path))
         for note in (*opened.notes, *([NO_PIVOT] if late else [])):
             console.note(note)
-        with connected(config.cluster, console) as cluster:
-            device = choose_device(config, cluster)
-            check_device(config, device)
-            config = with_device_defaults(config, device)
-            wanted = layout(config, device, roles=tuple(role for role in roles if role not in late))
-            late_pivot = layout(config, device, roles=late) if late else None
-            with (
-                placed(wanted, config.cluster, console.waiting) as bundles,
-                enter_run(opened, config) as folder,
-            ):
-                quiet_logs(folder.logs / "driver.log")
-                console.note(f"run folder: {folder.path}")
-                if is_report_old:
-                    _renew_report(folder, console)
-                if note := grace_note(config, folder.checkpoints):
-                    console.note(note)
-                team = partial(Team, config, bundles, console, folder=folder.path, late_pivot=late_pivot)
-                summary = _run_actors(config, inputs, team, opened=opened, folder=folder, console=console)
+        with connected(config.cluster, console) as nodes:
+            at_once: tuple[Role, ...] = tuple(role for role in roles if role not in late)
+            wanted = place(config, nodes, installed_builds(), roles=at_once, console=console)
+            late_pivot = place_later(config, nodes, wanted.device, roles=late) if late else None
+            config = with_device_defaults(config, wanted.device)
+            with placed(wanted, config.cluster, console.waiting) as bundles:
+                check_placed(config, bundles, console)
+                with enter_run(opened, config) as folder:
+                    quiet_logs(folder.logs / "driver.log")
+                    console.note(f"run folder: {folder.path}")
+                    if is_report_old:
+                        _renew_report(folder, console)
+                    if note := grace_note(config, folder.checkpoints):
+                        console.note(note)
+                    team = partial(Team, config, bundles, console, folder=folder.path, late_pivot=late_pivot)
+                    summary = _run_actors(config, inputs, team, opened=opened, folder=folder, console=console)
         console.note(str(summary["headline"]))
         if summary["status"] == "stopped":
             console.note(_how_to_continue(folder))

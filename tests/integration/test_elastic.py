@@ -6,7 +6,6 @@ cluster; the head is told to be quick about it.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,14 +21,13 @@ from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.remote.process import RemoteActor, RemoteClass, this_process
 from cluster.elastic.ray_capacity import RayCapacity
 from cluster.elastic.scaling import Autoscaler, ScalingLimits
-from cluster.launch import Bundles, placed, start_actor
+from cluster.launch import start_actor
 from cluster.layout import Placement
+from cluster.reserve import Bundles, placed
 from contracts.config.workers import ClusterConfig, FleetConfig
 from contracts.rollouts import Rollout, SamplingRequest
 from tests.runs.own_ray import a_layout
-
-MEMORY = 100_000_000
-"""Bytes of each node's object store."""
+from tests.runs.ray_nodes import MEMORY, owner_of_clusters, read_settings_again
 
 Test = Callable[["Crew"], Coroutine[object, object, None]]
 
@@ -111,27 +109,13 @@ def a_request(number: int, seconds: int) -> SamplingRequest:
 
 @pytest.fixture(scope="module")
 def protected(ray_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """This process as the owner of clusters that a token protects, and as it was before afterwards. Ray has read its
-    settings when it was imported, so it is told to read them again."""
-    token = tmp_path_factory.mktemp("elastic") / "token"
-    token.write_text(secrets.token_hex(32), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
-            patch.delenv(name, raising=False)
-        patch.setenv("RAY_TMPDIR", str(ray_folder))
-        patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    """Let this process start clusters that a token protects and that notice a lost node within seconds."""
+    with owner_of_clusters(ray_folder, tmp_path_factory.mktemp("elastic") / "token") as patch:
         for what in ("period", "timeout", "initial_delay"):
             patch.setenv(f"RAY_health_check_{what}_ms", "1000")
         patch.setenv("RAY_health_check_failure_threshold", "3")
-        _read_settings_again()
+        read_settings_again()
         yield
-    _read_settings_again()
-
-
-def _read_settings_again() -> None:
-    _raylet.Config.initialize("")  # pyright: ignore[reportAttributeAccessIssue]
-    _raylet.AuthenticationTokenLoader.instance().reset_cache()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from actors.fleets.worker import Worker, WorkerState
 from actors.remote.calls import end_actor
 from actors.remote.process import ProcessInfo, RemoteActor
 from actors.weight_sync.buckets import WeightBucket, WeightManifest
-from cluster.launch import Bundles, collect_logs, start_actor
+from cluster.launch import collect_logs, start_actor
+from cluster.reserve import Bundles
 from contracts.config.workers import FleetConfig
 from contracts.errors import FleetLost
 from contracts.rollouts import Rollout

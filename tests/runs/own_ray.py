@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console as Terminal
 
 from cluster.environment import LOOPBACK
-from cluster.launch import Bundles, connected, placed
+from cluster.launch import connected
 from cluster.layout import Layout, Placement, Resources, Role
+from cluster.reserve import Bundles, placed
 from contracts.config.run import ClusterConfig
 from driver.tracking.console import Console
 

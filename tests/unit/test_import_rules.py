@@ -24,7 +24,10 @@ DOORS = {
         "actors/remote/calls.py",
         "actors/scorer.py",
         "cluster/elastic/ray_capacity.py",
+        "cluster/joining.py",
         "cluster/launch.py",
+        "cluster/preflight/nodes.py",
+        "cluster/reserve.py",
     ),
     "vllm": (
         "actors/generation/engine.py",
@@ -43,7 +46,7 @@ DOORS = {
         "actors/learning/zero_engine.py",
     ),
     "peft": ("actors/learning/lora.py",),
-    "torch": ("actors/", "rewards/comet/", "rewards/models/"),
+    "torch": ("actors/", "cluster/preflight/torch_cuda.py", "rewards/comet/", "rewards/models/"),
 }
 """Heavy library -> the modules, or folders, that may import it."""
 

@@ -12,8 +12,9 @@ import ray
 from rich.console import Console as Terminal
 
 from actors.remote.process import ProcessInfo
-from cluster.environment import LOOPBACK, QUIET, close_token_file, prepare_process
-from cluster.launch import check_address, collect_logs, connected, first_line
+from cluster.environment import LOOPBACK, QUIET, close_token_file, forwarded, prepare_process
+from cluster.joining import find_cluster
+from cluster.launch import collect_logs, connected, first_line
 from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput
 from contracts.paths import ROOT
@@ -31,13 +32,13 @@ def dead_address() -> str:
 
 def test_an_address_that_answers_is_accepted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        check_address(f"127.0.0.1:{server.getsockname()[1]}")
-    check_address("auto")
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert find_cluster(address) == address
 
 
 def test_a_dead_address_is_refused_by_name(dead_address: str) -> None:
     with refused("RAY_ADDRESS", dead_address):
-        check_address(dead_address)
+        find_cluster(dead_address)
 
 
 def test_a_dead_address_ends_a_run_before_ray_is_started(dead_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,14 +54,14 @@ def test_a_dead_address_ends_a_run_before_ray_is_started(dead_address: str, monk
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "ray://127.0.0.1:10001"])
 def test_an_address_of_another_kind_is_refused(address: str) -> None:
     with pytest.raises(BadInput) as failure:
-        check_address(address)
+        find_cluster(address)
     assert failure.value.key == "RAY_ADDRESS"
 
 
 @pytest.mark.parametrize("address", ["somewhere", "somewhere:", ":6379", "host:port"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(BadInput) as failure:
-        check_address(address)
+        find_cluster(address)
     assert failure.value.key == "RAY_ADDRESS"
 
 
@@ -74,21 +75,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_token_is_presented_to_a_cluster_where_one_lies_and_not_otherwise(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("address", ["", "head:6379"])
+def test_nothing_is_decided_about_tokens_before_the_cluster_is_asked(
+    address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
-    prepare_process()
-    assert "RAY_AUTH_MODE" not in os.environ
-    (home / ".ray").mkdir()
-    (home / ".ray" / "auth_token").write_text("secret", encoding="utf-8")
-    prepare_process()
-    assert os.environ["RAY_AUTH_MODE"] == "token"
-
-
-def test_a_cluster_of_our_own_finds_its_token_by_itself(home: Path) -> None:
-    (home / ".ray").mkdir()
-    (home / ".ray" / "auth_token").write_text("secret", encoding="utf-8")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
     prepare_process()
     assert "RAY_AUTH_MODE" not in os.environ
 
@@ -132,17 +125,33 @@ def test_rays_token_is_its_owners_alone(home: Path, before: int, after: int) -> 
     assert token.stat().st_mode & 0o777 == after
 
 
-@pytest.mark.usefixtures("home")
-@pytest.mark.parametrize("name", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
-def test_a_token_of_the_environment_counts_and_a_chosen_mode_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
-    monkeypatch.setenv(name, "something")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    prepare_process()
-    assert os.environ["RAY_AUTH_MODE"] == "disabled"
-    monkeypatch.delenv("RAY_AUTH_MODE")
-    prepare_process()
-    assert os.environ["RAY_AUTH_MODE"] == "token"
+def test_settings_of_the_hub_and_the_network_are_passed_on_and_no_others() -> None:
+    """Nothing of the machine, of the shell or of other services travels, and no address of one node."""
+    passed = {
+        "HF_TOKEN": "hf_secret",
+        "HF_HOME": "/shared/hub",
+        "HF_HUB_OFFLINE": "1",
+        "NCCL_SOCKET_IFNAME": "eth0",
+        "TORCH_NCCL_BLOCKING_WAIT": "1",
+        "GLOO_SOCKET_IFNAME": "eth0",
+        "FI_PROVIDER": "efa",
+        "HTTPS_PROXY": "http://proxy:3128",
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+        "VLLM_LOGGING_LEVEL": "DEBUG",
+    }
+    kept = {
+        "PATH": "/usr/bin",
+        "HOME": "/home/me",
+        "LD_LIBRARY_PATH": "/opt",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "OMP_NUM_THREADS": "64",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "RAY_AUTH_TOKEN": "secret",
+        "WANDB_API_KEY": "secret",
+        "VLLM_HOST_IP": "10.0.0.1",
+        "MY_HF_TOKEN": "secret",
+    }
+    assert forwarded(passed | kept) == passed
 
 
 @pytest.mark.usefixtures("home")
@@ -154,20 +163,6 @@ def test_no_library_reports_usage_but_what_the_user_chose_stays(monkeypatch: pyt
         os.environ["VLLM_NO_USAGE_STATS"] == os.environ["DO_NOT_TRACK"] == os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
     )
     assert os.environ["TQDM_DISABLE"] == "0"
-
-
-def test_the_token_is_found_before_ray_reads_its_mode() -> None:
-    """Ray keeps what it read when it was imported: presenting a token later would be too late."""
-    program = (
-        "import sys; from driver.cli import main\n"
-        "assert main(['plan', 'policy.model=a/b', 'pivot.model=a/b', 'scorer.model=a/b']) == 0\n"
-        "import cluster.launch\n"
-        "from ray._raylet import AuthenticationMode, get_authentication_mode\n"
-        "sys.exit(get_authentication_mode() != AuthenticationMode.TOKEN)"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
-    environment |= {"RAY_ADDRESS": "127.0.0.1:1", "RAY_AUTH_TOKEN": "0" * 64}
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False).returncode == 0
 
 
 def test_actors_output_is_collected_by_name_and_that_of_other_nodes_stays(tmp_path: Path) -> None:

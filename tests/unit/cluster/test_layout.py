@@ -1,23 +1,13 @@
-"""Test where actors are placed and what they need: bundles, and the refusal of a cluster too small."""
+"""Test which actors a run has, and the bundle of each."""
 
 from collections.abc import Mapping
 
 import pytest
 
-from cluster.layout import (
-    Resources,
-    Role,
-    check_device,
-    check_fits,
-    choose_device,
-    layout,
-    training_roles,
-)
+from cluster.layout import Role, layout, training_roles
 from contracts.config.device_defaults import Device
 from contracts.config.run import Config
-from contracts.errors import BadInput
 from tests.builders import a_config
-from tests.refusals import refused
 
 
 def config(**sections: Mapping[str, object]) -> Config:
@@ -76,7 +66,6 @@ def test_a_pivot_and_scorers_that_need_parts_of_a_gpu_are_reserved_together() ->
     ]
     two = layout(config(pivot=pivot | {"num_workers": 2}, scorer=scorer), "cuda")
     assert [scorer.shares for scorer in two.of("scorer")] == ["pivot-0", "pivot-0", "pivot-0", "pivot-1"]
-    assert [two.slot_index(scorer) - two.slot_index(two.of("pivot")[0]) for scorer in two.of("scorer")] == [0, 0, 0, 1]
 
 
 def test_whole_gpus_and_cpus_are_not_shared() -> None:
@@ -98,27 +87,6 @@ def test_an_evaluation_places_the_policy_alone() -> None:
     assert [placement.name for placement in wanted.placements] == ["policy-0", "policy-1"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "gpus", "chosen"),
-    [("auto", 0, "cpu"), ("auto", 8, "cuda"), ("cpu", 8, "cpu"), ("cuda", 0, "cuda")],
-)
-def test_auto_takes_gpus_where_there_are_any(asked: str, gpus: float, chosen: Device) -> None:
-    assert choose_device(config(cluster={"device": asked}), Resources(cpus=8, gpus=gpus)) == chosen
-
-
-def test_a_cluster_too_small_is_refused_with_both_sides_of_the_sum() -> None:
-    sizes = ("16.5 CPUs and 7 GPUs", "2 policy x (0.5 CPUs and 1 GPUs)", "4 learner x (3 CPUs and 1 GPUs)")
-    with refused("cluster", *sizes, "32 CPUs and 2 GPUs"):
-        check_fits(layout(config(), "cuda"), Resources(cpus=32, gpus=2))
-
-
-def test_a_cluster_that_is_just_large_enough_is_taken() -> None:
-    check_fits(layout(config(), "cuda"), Resources(cpus=16.5, gpus=7))
-    with pytest.raises(BadInput) as caught:
-        check_fits(layout(config(), "cuda"), Resources(cpus=16.4, gpus=7))
-    assert caught.value.key == "cluster"
-
-
 def test_imitating_references_starts_only_who_is_needed() -> None:
     sft = {"name": "sft", "steps": 1, "groups_per_step": 8}
     none = {"before": False, "after": False}
@@ -127,13 +95,3 @@ def test_imitating_references_starts_only_who_is_needed() -> None:
     translated = config(algorithm=sft | {"sft_target": "translation"}, evaluation=none)
     assert training_roles(translated) == ("learner",)
     assert training_roles(config()) == ("policy", "pivot", "scorer", "learner")
-
-
-@pytest.mark.parametrize(("key", "value"), [("learner.attention", "flash_attention_2"), ("weights.backend", "nccl")])
-def test_a_setting_that_needs_a_gpu_is_refused_without_one(key: str, value: str) -> None:
-    section, name = key.split(".")
-    asked = config(**{section: {name: value}})
-    check_device(asked, "cuda")
-    with pytest.raises(BadInput) as caught:
-        check_device(asked, "cpu")
-    assert caught.value.key == key

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from actors.weight_sync.buckets import WeightBackend
-from cluster.layout import Device
-from cluster.team import policy_arguments, weight_backend
+from cluster.settings import weight_backend
+from cluster.team import policy_arguments
+from contracts.config.device_defaults import Device
+from contracts.config.workers import WeightBackend
 from tests.builders import a_config
 
 

@@ -47,6 +47,16 @@ def test_a_hub_model_is_pinned_to_the_commit_that_its_branch_has(hub: HubCache) 
     ]
 
 
+def test_a_hub_that_cant_be_reached_leaves_the_word_to_the_cache(
+    hub: HubCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    hub.points("some-org/policy", "main", FIRST)
+    pinned = with_first_start(a_config(), MODELS)
+    assert (pinned.policy.model, pinned.pivot.model) == (f"some-org/policy@{FIRST}", "some-org/pivot")
+
+
 def test_a_named_branch_or_tag_is_pinned_and_a_commit_is_one(hub: HubCache) -> None:
     hub.points("some-org/policy", "v2", SECOND)
     assert with_first_start(a_config(policy={"model": "some-org/policy@v2"}), MODELS).policy.model.endswith(SECOND)

@@ -1,0 +1,94 @@
+"""Check that a cluster can hold a layout at all: the sum of its bundles, and each bundle on one node."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.layout import ROLES, Layout, Resources, Slot, summed
+from contracts.errors import BadInput
+
+_DRIVERS_GPUS = Path("/proc/driver/nvidia/gpus")
+ROUNDING = 1e-6
+"""What sums of fractions of a CPU or GPU may differ by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """Hold one node of the cluster: Ray's id of it, its name, and what it has when nothing runs on it."""
+
+    id: str
+    name: str
+    total: Resources
+
+
+def this_machine() -> Resources:
+    """Return the CPUs of this machine, and the GPUs that NVIDIA's driver lists."""
+    return Resources(cpus=os.cpu_count() or 1, gpus=len(list(_DRIVERS_GPUS.glob("*"))))
+
+
+def fits(bundle: Resources, room: Resources) -> bool:
+    """Return whether a bundle finds its CPUs and GPUs in this room."""
+    return bundle.cpus <= room.cpus + ROUNDING and bundle.gpus <= room.gpus + ROUNDING
+
+
+def check_fits(wanted: Layout, nodes: tuple[Node, ...], *, way_out: str = "") -> None:
+    """Check that the cluster, with nothing else on it, could hold the layout.
+
+    Args:
+        wanted: the layout.
+        nodes: the cluster as it is now.
+        way_out: what else helps than a smaller layout or a larger cluster; empty if nothing does.
+
+    Raises:
+        BadInput: the cluster is too small ("cluster"), or a bundle fits on no node (the key of its size).
+    """
+    hint = f", or {way_out}" if way_out else ""
+    cluster = summed(node.total for node in nodes)
+    if wanted.total.gpus and not cluster.gpus:
+        raise BadInput(
+            f"the run needs {wanted.total}, and the cluster has no GPU; start nodes with GPUs{hint}", key="cluster"
+        )
+    for slot in wanted.slots:
+        if not any(fits(slot.bundle, node.total) for node in nodes):
+            largest = max(nodes, key=lambda node: (node.total.gpus, node.total.cpus))
+            key = _size_key(slot, largest)
+            raise BadInput(
+                f"{slot.name} needs {slot.bundle} on one node, and the largest node ({largest.name}) has "
+                f"{largest.total}; lower {key}, or start a larger node{hint}",
+                key=key,
+            )
+    if not fits(wanted.total, cluster):
+        shares = ", ".join(
+            f"{len(wanted.of(role))} {role} x ({wanted.of(role)[0].bundle})" for role in ROLES if wanted.of(role)
+        )
+        raise BadInput(
+            f"the cluster is too small: the run needs {wanted.total} ({shares}), the cluster has {cluster}; lower "
+            f"{_keys_to_lower(wanted, cluster)}, start more nodes{hint}",
+            key="cluster",
+        )
+
+
+def _keys_to_lower(wanted: Layout, cluster: Resources) -> str:
+    """Return the keys that make the layout smaller in what the cluster lacks."""
+    lacks_gpus = wanted.total.gpus > cluster.gpus + ROUNDING
+    keys: list[str] = []
+    for role in ROLES:
+        bundles = [placement.bundle for placement in wanted.of(role)]
+        gpus = max((bundle.gpus for bundle in bundles), default=0)
+        if not bundles or (lacks_gpus and not gpus):
+            continue
+        if len(bundles) > 1:
+            keys.append(f"{role}.{'num_ranks' if role == 'learner' else 'num_workers'}")
+        if lacks_gpus and gpus > 1:
+            keys.append(f"{role}.tensor_parallel_size")
+        if not lacks_gpus:
+            keys.append(f"{role}.num_cpus")
+    return " or ".join(keys) or "the number of actors"
+
+
+def _size_key(slot: Slot, largest: Node) -> str:
+    """Return the key that decides about what is too large in a slot."""
+    biggest = max(slot.placements, key=lambda placement: (placement.bundle.gpus, placement.bundle.cpus))
+    if slot.bundle.gpus <= largest.total.gpus + ROUNDING:
+        return f"{biggest.role}.num_cpus"
+    return "scorer.num_gpus" if biggest.role == "scorer" else f"{biggest.role}.tensor_parallel_size"

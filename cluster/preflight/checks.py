@@ -1,0 +1,64 @@
+"""Work out from the config what the run needs of each node."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cluster.capacity import Node, fits
+from cluster.layout import Layout, Placement, Role, summed
+from cluster.preflight.facts import NodeNeeds
+from contracts.config.reward import needs_encoder, needs_translator
+from contracts.config.run import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeCheck:
+    """Say what to check on one node."""
+
+    node: Node
+    needs: NodeNeeds
+    bfloat16_keys: tuple[str, ...] = ()  # config keys that ask for bfloat16 on its GPUs
+
+
+def checks_where_placed(
+    config: Config, wanted: Layout, where: Mapping[str, str | None], nodes: Iterable[Node]
+) -> tuple[NodeCheck, ...]:
+    """Return the checks of the nodes that actors were placed on; `where` has a node's id by the actor's name."""
+    found = ((node, [one for one in wanted.placements if where[one.name] == node.id]) for node in nodes)
+    return tuple(_check(config, node, placements) for node, placements in found if placements)
+
+
+def checks_everywhere(config: Config, wanted: Layout, nodes: Iterable[Node]) -> tuple[NodeCheck, ...]:
+    """Return the checks of all nodes that actors may be placed on."""
+    found = ((node, [one for one in wanted.placements if fits(one.bundle, node.total)]) for node in nodes)
+    return tuple(_check(config, node, placements) for node, placements in found if placements)
+
+
+def _check(config: Config, node: Node, placements: list[Placement]) -> NodeCheck:
+    roles: tuple[Role, ...] = tuple(dict.fromkeys(placement.role for placement in placements))
+    gpus = min(summed(placement.bundle for placement in placements).gpus, node.total.gpus)
+    return NodeCheck(
+        node=node,
+        needs=NodeNeeds(models=_models(config, roles), num_gpus=math.ceil(gpus)),
+        bfloat16_keys=_bfloat16_keys(config, roles) if gpus else (),
+    )
+
+
+def _models(config: Config, roles: tuple[Role, ...]) -> dict[str, str]:
+    """Return the models that these roles load, by their config key."""
+    has_learner, has_scorer = "learner" in roles, "scorer" in roles
+    needs_seq2seq = has_scorer and needs_translator(config.reward, config.comet)
+    models = {
+        "policy.model": config.policy.model if has_learner or "policy" in roles else None,
+        "pivot.model": config.pivot.model if "pivot" in roles else None,
+        "scorer.model": config.scorer.model if has_scorer and needs_encoder(config.reward) else None,
+        "critic.model": config.critic.model if has_learner and config.algorithm.name == "ppo" else None,
+        "comet.model": config.comet.model if has_scorer and config.reward.needs_comet else None,
+        "translator.model": config.translator.model if needs_seq2seq else None,
+    }
+    return {key: model for key, model in models.items() if model is not None}
+
+
+def _bfloat16_keys(config: Config, roles: tuple[Role, ...]) -> tuple[str, ...]:
+    engines = (("policy", config.policy), ("pivot", config.pivot))
+    return tuple(f"{role}.dtype" for role, engine in engines if role in roles and engine.dtype == "bfloat16")

@@ -1,0 +1,74 @@
+"""Check every node of a run before models load: one Ray task on each, and one line for each fault."""
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cluster.builds import PACKAGES, package_version
+from cluster.preflight.checks import NodeCheck, checks_where_placed
+from cluster.preflight.facts import NodeFacts, look
+from cluster.preflight.faults import faults
+from cluster.reserve import Bundles, cluster_nodes
+from contracts.config.run import Config
+from contracts.errors import BadInput
+from contracts.ports import Console
+
+TIMEOUT_S = 300.0
+"""Longest time for the answer of all nodes, in seconds: torch is imported there, perhaps from a slow disk."""
+
+
+def check_placed(config: Config, bundles: Bundles, console: Console) -> None:
+    """Check the nodes on which a run has its bundles.
+
+    Raises:
+        BadInput: as `check_nodes` does.
+    """
+    check_nodes(checks_where_placed(config, bundles.layout, bundles.nodes(), cluster_nodes()), console)
+
+
+def check_nodes(checks: tuple[NodeCheck, ...], console: Console) -> None:
+    """Check the nodes of a run, all at the same time.
+
+    Raises:
+        BadInput: a node can't do its part; the message has one line for each fault, with the node's name; `key` is
+            "cluster".
+    """
+    versions = {package: package_version(package) for package in PACKAGES}
+    with console.phase(f"checking {len(checks)} node{'' if len(checks) == 1 else 's'}"):
+        answers = _ask(checks)
+    lines = [
+        f"{check.node.name}: {fault}"
+        for check, answer in zip(checks, answers, strict=True)
+        for fault in (
+            [answer]
+            if isinstance(answer, str)
+            else faults(answer, check.needs, versions=versions, bfloat16_keys=check.bfloat16_keys)
+        )
+    ]
+    if lines:
+        raise BadInput("\n".join(lines), key="cluster")
+
+
+def _ask(checks: tuple[NodeCheck, ...]) -> list[NodeFacts | str]:
+    """Return the facts of each node, or why there are none."""
+    # The process ends with its task: another actor would find torch's view of the GPUs in it.
+    task = ray.remote(num_cpus=0, max_calls=1, max_retries=0)(look)
+    asked = [
+        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(check.node.id, soft=False)).remote(check.needs)
+        for check in checks
+    ]
+    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=TIMEOUT_S)
+    answered = set(ready)
+    return [_answer(reference) if reference in answered else _silent() for reference in asked]
+
+
+def _answer(reference: "ray.ObjectRef[NodeFacts]") -> NodeFacts | str:
+    try:
+        return ray.get(reference)
+    except RayError as failure:
+        first = next((line.strip() for line in str(failure).splitlines() if line.strip()), type(failure).__name__)
+        return f"it could not be checked: {first}"
+
+
+def _silent() -> str:
+    return f"it did not answer within {TIMEOUT_S:g} s"
