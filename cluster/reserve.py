@@ -1,6 +1,7 @@
 """Reserve the bundles of a run in Ray, and give them back."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,12 +42,22 @@ class Bundles:
 
 
 def cluster_nodes() -> tuple[Node, ...]:
-    """Return the nodes that are alive."""
+    """Return the nodes that are alive. Nodes of one host name get the first digits of their ids into their names."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    hosts = Counter(node["NodeManagerHostname"] for node in alive)
     return tuple(
-        Node(id=node["NodeID"], name=node["NodeManagerHostname"], total=resources(node["Resources"]))
-        for node in ray.nodes()
-        if node["Alive"]
+        Node(
+            id=node["NodeID"],
+            name=_name(node, is_alone=hosts[node["NodeManagerHostname"]] == 1),
+            total=resources(node["Resources"]),
+        )
+        for node in alive
     )
+
+
+def _name(node: Mapping[str, str], *, is_alone: bool) -> str:
+    host = node["NodeManagerHostname"]
+    return host if is_alone else f"{host} ({node['NodeID'][:6]})"
 
 
 def resources(counts: Mapping[str, float]) -> Resources:

@@ -21,10 +21,10 @@ class NodeCheck:
 
 
 def checks_where_placed(
-    config: Config, wanted: Layout, where: Mapping[str, str | None], nodes: Iterable[Node]
+    config: Config, wanted: Layout, where: Mapping[str, str], nodes: Iterable[Node]
 ) -> tuple[NodeCheck, ...]:
-    """Return the checks of the nodes that actors were placed on; `where` has a node's id by the actor's name."""
-    found = ((node, [one for one in wanted.placements if where[one.name] == node.id]) for node in nodes)
+    """Return the checks of the nodes that actors were placed on; `where` has the node's id by the actor's name."""
+    found = ((node, [one for one in wanted.placements if where.get(one.name) == node.id]) for node in nodes)
     return tuple(_check(config, node, placements) for node, placements in found if placements)
 
 

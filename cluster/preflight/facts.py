@@ -7,7 +7,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from contracts.paths import ROOT
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _SHARED_MEMORY = Path("/dev/shm")
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Files with the memory limit of a container, in bytes: of control groups of version 2 and 1. "max" is none."""
 _COMPILERS = ("cc", "gcc", "clang")
 _CUDA_TIMEOUT_S = 120.0
 _GIB = float(1 << 30)
@@ -52,6 +55,7 @@ class NodeFacts:
     cuda: CudaFacts | None  # None: no GPU is needed here
     compiler: str | None  # path
     python_headers: bool  # Python.h is there
+    host_gib: float  # memory of the machine, or of its container
     shared_memory_gib: float  # size of /dev/shm
     free_gib: Mapping[str, float]  # by folder
     unusable_models: Mapping[str, str]  # config key -> why
@@ -66,6 +70,7 @@ def look(needs: NodeNeeds) -> NodeFacts:
         cuda=_cuda() if needs.num_gpus else None,
         compiler=_compiler(os.environ),
         python_headers=(Path(sysconfig.get_path("include")) / "Python.h").exists(),
+        host_gib=host_gib(_LIMITS),
         shared_memory_gib=_size_gib(_SHARED_MEMORY),
         free_gib={folder: _free_gib(folder) for folder in _written_to(needs)},
         unusable_models={key: why for key, model in needs.models.items() if (why := why_unusable(model)) is not None},
@@ -82,6 +87,16 @@ def driver_version(file: Path) -> str | None:
     except OSError:
         return None
     return next((word for word in words if word[0].isdigit() and word.replace(".", "").isdigit()), None)
+
+
+def host_gib(limits: Iterable[Path]) -> float:
+    """Return the memory of this machine, or the lowest limit in these files if one is lower."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in limits:
+        with suppress(OSError):
+            text = file.read_text(encoding="ascii").strip()
+            found += [int(text)] if text.isdigit() else []
+    return min(found) / _GIB
 
 
 def _cuda() -> CudaFacts:

@@ -1,15 +1,19 @@
 """Check every node of a run before models load: one Ray task on each, and one line for each fault."""
 
+from collections.abc import Mapping
+
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.builds import PACKAGES, package_version
+from cluster.estimate.fits import Hardware, check_memory
 from cluster.preflight.checks import NodeCheck, checks_where_placed
 from cluster.preflight.facts import NodeFacts, look
 from cluster.preflight.faults import faults
 from cluster.reserve import Bundles, cluster_nodes
 from contracts.config.run import Config
+from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput
 from contracts.ports import Console
 
@@ -18,16 +22,19 @@ TIMEOUT_S = 300.0
 
 
 def check_placed(config: Config, bundles: Bundles, console: Console) -> None:
-    """Check the nodes on which a run has its bundles.
+    """Check the nodes on which a run has its bundles, and whether its actors fit into the memory there.
 
     Raises:
-        BadInput: as `check_nodes` does.
+        BadInput: as `check_nodes` does; or a GPU or a node is too small, with the key to change.
     """
-    check_nodes(checks_where_placed(config, bundles.layout, bundles.nodes(), cluster_nodes()), console)
+    where = {name: node for name, node in bundles.nodes().items() if node is not None}
+    checks = checks_where_placed(config, bundles.layout, where, cluster_nodes())
+    found = check_nodes(checks, console)
+    check_memory(config, bundles.layout, _hardware(config.cluster, found, where))
 
 
-def check_nodes(checks: tuple[NodeCheck, ...], console: Console) -> None:
-    """Check the nodes of a run, all at the same time.
+def check_nodes(checks: tuple[NodeCheck, ...], console: Console) -> dict[str, NodeFacts]:
+    """Check the nodes of a run, all at the same time, and return what was found, by the node's id.
 
     Raises:
         BadInput: a node can't do its part; the message has one line for each fault, with the node's name; `key` is
@@ -47,6 +54,20 @@ def check_nodes(checks: tuple[NodeCheck, ...], console: Console) -> None:
     ]
     if lines:
         raise BadInput("\n".join(lines), key="cluster")
+    return {
+        check.node.id: answer for check, answer in zip(checks, answers, strict=True) if isinstance(answer, NodeFacts)
+    }
+
+
+def _hardware(cluster: ClusterConfig, found: Mapping[str, NodeFacts], where: Mapping[str, str]) -> Hardware:
+    """Return the memory of the nodes and of the smallest GPU, unless the config says how large a GPU is."""
+    gpus = [facts.cuda.memory_gib for facts in found.values() if facts.cuda is not None and facts.cuda.memory_gib]
+    smallest = min(gpus, default=None)
+    return Hardware(
+        gpu_gib=smallest if cluster.gpu_memory_gib == "auto" else cluster.gpu_memory_gib,
+        nodes_gib={node: facts.host_gib for node, facts in found.items()},
+        where=where,
+    )
 
 
 def _ask(checks: tuple[NodeCheck, ...]) -> list[NodeFacts | str]:

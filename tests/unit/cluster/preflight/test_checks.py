@@ -32,7 +32,7 @@ def test_a_node_is_asked_for_the_models_and_gpus_of_the_actors_that_are_there() 
 
 
 def test_a_node_without_an_actor_is_not_asked() -> None:
-    where: dict[str, str | None] = {name: "big" for name in ("policy-0", "pivot-0", "scorer-0", "learner-0")}
+    where = {name: "big" for name in ("policy-0", "pivot-0", "scorer-0", "learner-0")}
     assert [check.node for check in checks_where_placed(config(), wanted(), where, NODES)] == [BIG]
 
 

@@ -17,6 +17,7 @@ SOUND = NodeFacts(
     cuda=CudaFacts(num_gpus=8, capability=(9, 0), memory_gib=79.6),
     compiler="/usr/bin/cc",
     python_headers=True,
+    host_gib=1000,
     shared_memory_gib=64,
     free_gib={"/tmp": 100},
     unusable_models={},
