@@ -23,8 +23,8 @@ class NodeCheck:
 def checks_where_placed(
     config: Config, wanted: Layout, where: Mapping[str, str], nodes: Iterable[Node]
 ) -> tuple[NodeCheck, ...]:
-    """Return the checks of the nodes that actors were placed on; `where` has the node's id by the actor's name."""
-    found = ((node, [one for one in wanted.placements if where.get(one.name) == node.id]) for node in nodes)
+    """Return the checks of the nodes that actors were placed on; `where` has the node's name by the actor's."""
+    found = ((node, [one for one in wanted.placements if where.get(one.name) == node.name]) for node in nodes)
     return tuple(_check(config, node, placements) for node, placements in found if placements)
 
 

@@ -27,14 +27,16 @@ def check_placed(config: Config, bundles: Bundles, console: Console) -> None:
     Raises:
         BadInput: as `check_nodes` does; or a GPU or a node is too small, with the key to change.
     """
-    where = {name: node for name, node in bundles.nodes().items() if node is not None}
-    checks = checks_where_placed(config, bundles.layout, where, cluster_nodes())
+    nodes = cluster_nodes()
+    names = {node.id: node.name for node in nodes}
+    where = {name: names[node] for name, node in bundles.nodes().items() if node in names}
+    checks = checks_where_placed(config, bundles.layout, where, nodes)
     found = check_nodes(checks, console)
     check_memory(config, bundles.layout, _hardware(config.cluster, found, where))
 
 
 def check_nodes(checks: tuple[NodeCheck, ...], console: Console) -> dict[str, NodeFacts]:
-    """Check the nodes of a run, all at the same time, and return what was found, by the node's id.
+    """Check the nodes of a run, all at the same time, and return what was found, by the node's name.
 
     Raises:
         BadInput: a node can't do its part; the message has one line for each fault, with the node's name; `key` is
@@ -55,7 +57,7 @@ def check_nodes(checks: tuple[NodeCheck, ...], console: Console) -> dict[str, No
     if lines:
         raise BadInput("\n".join(lines), key="cluster")
     return {
-        check.node.id: answer for check, answer in zip(checks, answers, strict=True) if isinstance(answer, NodeFacts)
+        check.node.name: answer for check, answer in zip(checks, answers, strict=True) if isinstance(answer, NodeFacts)
     }
 
 
