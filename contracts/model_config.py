@@ -17,6 +17,16 @@ from contracts.user_files import read_user_json
 Facts = Mapping[str, object]
 
 _NUM_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
+_LOGIT_CHANGES: Mapping[str, float | None] = {
+    "logit_scale": 1.0,
+    "logits_scaling": 1.0,
+    "lm_head_multiplier": 1.0,
+    "output_multiplier": 1.0,
+    "final_logit_softcapping": None,
+}
+"""Keys with which some model families change the head's logits, and the values that change nothing."""
+_PACKABLE_LAYERS = {"full_attention", "sliding_attention"}
+"""Layers that keep the sequences of a row apart. A convolution or a recurrent state would go on into the next one."""
 _SCALED_BY_FACTOR = ("linear", "dynamic")
 """RoPE scalings whose `max_position_embeddings` is the length before scaling, in every folder."""
 _HEAD_ROWS = 64
@@ -99,6 +109,15 @@ def why_untrainable(facts: Facts) -> str | None:
             'has RoPE scaling "dynamic", which vLLM and transformers compute differently; choose another model, or '
             "another rope_scaling in a copy of its config.json"
         )
+    if isinstance(facts.get("text_config"), Mapping):
+        return "is more than a text model (text_config), and the learner trains text models only; choose another model"
+    for name, harmless in _LOGIT_CHANGES.items():
+        if (value := facts.get(name, harmless)) not in (harmless, None):
+            return f"has {name} = {value}, and the learner supports plain logits only; choose another model"
+    layers = facts.get("layer_types")
+    if others := {str(layer) for layer in (layers if isinstance(layers, list) else ())} - _PACKABLE_LAYERS:
+        names = ", ".join(sorted(others))
+        return f"has layers ({names}) that would mix the sequences of a packed row; choose another model"
     return None
 
 

@@ -22,18 +22,6 @@ from contracts.errors import BadInput
 from contracts.model_config import why_untrainable
 from contracts.model_names import name_and_revision
 
-_LOGIT_CHANGES = {
-    "logit_scale": 1.0,
-    "logits_scaling": 1.0,
-    "lm_head_multiplier": 1.0,
-    "output_multiplier": 1.0,
-    "final_logit_softcapping": None,
-}
-"""Config keys with which some model families change the head's logits, and the values that change nothing."""
-
-_PACKABLE_LAYERS = {"full_attention", "sliding_attention"}
-"""Layers that keep the sequences of a row apart. A convolution or a recurrent state would go on into the next one."""
-
 
 class PolicyModel(nn.Module):
     """Compute log-probability and entropy of some tokens of one packed row."""
@@ -63,7 +51,7 @@ def load_model_config(model: str, *, trust_remote_code: bool = False) -> Pretrai
     name, revision = name_and_revision(model)
     config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
     if why := _why_not(config):
-        raise BadInput(f"{model}: {why}; choose another model", key=model)
+        raise BadInput(f"{model} {why}", key=model)
     for key in dropouts(config):
         setattr(config, key, 0.0)
     return config
@@ -155,21 +143,16 @@ _OWN_ATTENTION = "has its own attention code, which would mix the sequences of a
 
 
 def _why_not(config: PretrainedConfig) -> str | None:
-    """Return why the learner can't train a model of this config, or None if it can."""
+    """Return why the learner can't train a model of this config, as the end of a sentence; None if it can."""
     if why := why_untrainable(config.to_dict()):
-        return f"it {why}"
+        return why
     if config.get_text_config() is not config:
-        return f"a {config.model_type} is more than a text model, and the learner trains text models only"
-    for key, harmless in _LOGIT_CHANGES.items():
-        if (value := getattr(config, key, harmless)) not in (harmless, None):
-            return f"its config has {key} = {value}, and the learner supports plain logits only"
-    if others := set(getattr(config, "layer_types", None) or ()) - _PACKABLE_LAYERS:
-        return f"its {', '.join(sorted(others))} layers would mix the sequences of a packed row"
+        return f"is a {config.model_type}, more than a text model, and the learner trains text models only"
     known = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     if known is None:
         return None
     if not getattr(known, "_supports_attention_backend", False) or getattr(known, "_is_stateful", False):
-        return f"{config.model_type} {_OWN_ATTENTION}"
+        return f"is a {config.model_type}, which {_OWN_ATTENTION}; choose another model"
     return None
 
 

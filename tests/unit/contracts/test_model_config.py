@@ -53,6 +53,10 @@ def test_a_context_is_as_long_as_its_scaling_makes_it(facts: dict[str, object], 
         {"quantization_config": {"quant_method": "fp8"}},
         {"quantization_config": {"quant_method": "compressed-tensors"}},
         {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        {"text_config": {"hidden_size": 8}},
+        {"logit_scale": 0.0625},
+        {"final_logit_softcapping": 30.0},
+        {"layer_types": ["full_attention", "linear_attention"]},
     ],
 )
 def test_a_model_that_can_t_be_trained_is_refused_by_its_key(tmp_path: Path, change: dict[str, object]) -> None:
@@ -61,7 +65,18 @@ def test_a_model_that_can_t_be_trained_is_refused_by_its_key(tmp_path: Path, cha
         check_trainable(str(tmp_path), key="policy.model")
 
 
-@pytest.mark.parametrize("change", [{}, {"num_experts": 1}, {"n_routed_experts": None}, {"num_experts": False}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"num_experts": 1},
+        {"n_routed_experts": None},
+        {"num_experts": False},
+        {"logit_scale": 1.0, "final_logit_softcapping": None},
+        {"layer_types": ["sliding_attention", "full_attention"]},
+        {"layer_types": None},
+    ],
+)
 def test_a_dense_model_of_full_weights_can_be_trained(tmp_path: Path, change: dict[str, object]) -> None:
     (tmp_path / "config.json").write_text(json.dumps(DENSE | change), encoding="utf-8")
     check_trainable(str(tmp_path), key="policy.model")
