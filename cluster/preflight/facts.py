@@ -7,24 +7,21 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import constants
 
 from cluster.builds import PACKAGES, package_version, torch_cuda
+from cluster.host_memory import GIB, host_memory_gib
 from cluster.preflight.models import why_unusable
 from contracts.paths import ROOT
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _SHARED_MEMORY = Path("/dev/shm")
-_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Files with the memory limit of a container, in bytes: of control groups of version 2 and 1. "max" is none."""
 _COMPILERS = ("cc", "gcc", "clang")
 _CUDA_TIMEOUT_S = 120.0
-_GIB = float(1 << 30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +67,7 @@ def look(needs: NodeNeeds) -> NodeFacts:
         cuda=_cuda() if needs.num_gpus else None,
         compiler=_compiler(os.environ),
         python_headers=(Path(sysconfig.get_path("include")) / "Python.h").exists(),
-        host_gib=host_gib(_LIMITS),
+        host_gib=host_memory_gib(),
         shared_memory_gib=_size_gib(_SHARED_MEMORY),
         free_gib={folder: _free_gib(folder) for folder in _written_to(needs)},
         unusable_models={key: why for key, model in needs.models.items() if (why := why_unusable(model)) is not None},
@@ -87,16 +84,6 @@ def driver_version(file: Path) -> str | None:
     except OSError:
         return None
     return next((word for word in words if word[0].isdigit() and word.replace(".", "").isdigit()), None)
-
-
-def host_gib(limits: Iterable[Path]) -> float:
-    """Return the memory of this machine, or the lowest limit in these files if one is lower."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for file in limits:
-        with suppress(OSError):
-            text = file.read_text(encoding="ascii").strip()
-            found += [int(text)] if text.isdigit() else []
-    return min(found) / _GIB
 
 
 def _cuda() -> CudaFacts:
@@ -136,7 +123,7 @@ def _written_to(needs: NodeNeeds) -> list[str]:
 
 
 def _size_gib(folder: Path) -> float:
-    return shutil.disk_usage(folder).total / _GIB if folder.exists() else 0.0
+    return shutil.disk_usage(folder).total / GIB if folder.exists() else 0.0
 
 
 def _free_gib(folder: str) -> float:
@@ -144,4 +131,4 @@ def _free_gib(folder: str) -> float:
     path = Path(folder)
     while not path.exists():
         path = path.parent
-    return shutil.disk_usage(path).free / _GIB
+    return shutil.disk_usage(path).free / GIB

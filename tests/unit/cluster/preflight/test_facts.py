@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cluster.preflight.facts import NodeNeeds, driver_version, host_gib, look
+from cluster.preflight.facts import NodeNeeds, driver_version, look
 
 VERSION_FILE = """NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder)
 GCC version:  gcc version 12.3.0 (Ubuntu 12.3.0-1ubuntu1~22.04)
@@ -36,17 +36,6 @@ def test_torch_without_cuda_says_why_it_cant_use_a_gpu() -> None:
     assert facts.cuda.problem
     assert "\n" not in facts.cuda.problem
     assert facts.cuda.num_gpus == 0
-
-
-def test_a_containers_limit_counts_where_it_is_below_the_machines_memory(tmp_path: Path) -> None:
-    none, lower, higher = (tmp_path / name for name in ("none", "lower", "higher"))
-    whole = host_gib(())
-    none.write_text("max\n", encoding="ascii")
-    lower.write_text(f"{1 << 29}\n", encoding="ascii")
-    higher.write_text(f"{1 << 62}\n", encoding="ascii")  # what version 1 says for no limit
-    assert whole > 0.5
-    assert host_gib((none, higher, tmp_path / "absent")) == whole
-    assert host_gib((none, lower)) == 0.5
 
 
 @pytest.mark.parametrize(
