@@ -12,7 +12,7 @@ from pathlib import Path
 from cluster.layout import Layout
 from cluster.team import Team
 from contracts.config.device_defaults import with_device_defaults
-from contracts.config.load import check_run_format
+from contracts.config.load import check_run_format, load_run_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.paths import ROOT
@@ -22,7 +22,7 @@ from driver.evaluation.inputs import EvaluationInputs, prepare_evaluation
 from driver.evaluation.record import JSON, ModelResult, by_model, read_record, write_record
 from driver.evaluation.results import EvaluationResult, record_evaluation
 from driver.evaluation.run import evaluate_policy, journal_of
-from driver.evaluation.tables import as_table
+from driver.evaluation.tables import as_tables
 from driver.first_start import with_first_start
 from driver.tracking.run_folder import sole_writer
 from driver.tracking.summary import by_language
@@ -60,11 +60,15 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             write_record(command.path, done)
             for model in wanted:
                 if model.name not in done:
-                    done[model.name] = _evaluate(command, layout, model, configs[model.name], inputs[model.name])
+                    trained = _trained(model, command.config, has_config=arguments.has_config or not models)
+                    done[model.name] = _evaluate(
+                        command, layout, model, configs[model.name], inputs[model.name], trained=trained
+                    )
                     write_record(command.path, {name: done[name] for name in configs if name in done})
                 journal_of(command.folder.evaluations / model.slug).unlink(missing_ok=True)
             record_evaluation(command.folder.evaluation, "before", done[wanted[0].name].result)
-    command.terminal.print(as_table(by_model(done)))
+    for table in as_tables(by_model(done)):
+        command.terminal.print(table)
     return command.finish(_summary(done, wanted[0]))
 
 
@@ -141,8 +145,21 @@ def _check_same(done: dict[str, ModelResult], inputs: dict[str, EvaluationInputs
             )
 
 
+def _trained(model: NamedModel, config: Config, *, has_config: bool) -> tuple[str, ...]:
+    """Return the languages that a model's training saw: those of its run, or of a config that was named for it."""
+    if model.run is not None:
+        return load_run_config(model.run.config).data.languages
+    return config.data.languages if has_config else ()
+
+
 def _evaluate(
-    command: NewRun, layout: Layout, model: NamedModel, config: Config, inputs: EvaluationInputs
+    command: NewRun,
+    layout: Layout,
+    model: NamedModel,
+    config: Config,
+    inputs: EvaluationInputs,
+    *,
+    trained: tuple[str, ...],
 ) -> ModelResult:
     """Return the results of one model, on workers of its own."""
     config = with_device_defaults(config, layout.device)
@@ -150,7 +167,7 @@ def _evaluate(
     async def measure(team: Team) -> EvaluationResult:
         await team.start_frozen_policy()
         place = command.folder.evaluations / model.slug
-        return await evaluate_policy(config, inputs, team.policy, command.console, place=place)
+        return await evaluate_policy(config, inputs, team.policy, command.console, place=place, trained=trained)
 
     result = command.on_team(layout, measure, config=config)
     return ModelResult(name=model.name, digest=inputs.plan.digest, result=result)

@@ -14,7 +14,7 @@ from driver.tracking.run_folder import RunFolder
 class NamedModel:
     """Hold one model to evaluate."""
 
-    name: str  # in tables: the word as it was given, or the run's name
+    name: str  # in tables: of the folder or the run, or the name on the hub
     model: str  # an absolute folder or a name on the hub
     run: RunFolder | None  # whose export it is
 
@@ -34,7 +34,7 @@ def named_model(word: str) -> NamedModel:
     run = RunFolder(folder.resolve())
     if not run.config.is_file():
         model = resolve_model(str(folder.resolve()) if folder.is_dir() else word, "MODEL")
-        return NamedModel(name=word.rstrip("/"), model=model, run=None)
+        return NamedModel(name=folder.resolve().name if folder.is_dir() else word, model=model, run=None)
     export = run.checkpoints / EXPORT
     if not (export / "config.json").is_file():
         raise BadInput(

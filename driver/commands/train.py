@@ -311,7 +311,9 @@ async def _evaluate(
 ) -> None:
     place = folder.evaluations / moment
     journal_of(place).unlink(missing_ok=True)  # an earlier start's weights may have been others
-    result = await evaluate_policy(config, inputs.evaluation, team.policy, console, place=place)
+    result = await evaluate_policy(
+        config, inputs.evaluation, team.policy, console, place=place, trained=config.data.languages
+    )
     record_evaluation(folder.evaluation, moment, result)
     journal_of(place).unlink()
 

@@ -94,7 +94,7 @@ class LanguageResult:
 class Average:
     """Hold a mean over several languages, or a difference to English, with standard errors clustered by item."""
 
-    name: str  # "seen", "unseen", "all", "English", "gap", or a script family
+    name: str  # "seen", "unseen", "all", "gap", or a script family
     languages: tuple[str, ...]
     accuracy: float
     accuracy_error: float

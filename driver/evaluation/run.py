@@ -22,7 +22,13 @@ from rewards.gates.identify import LanguageIdentifier
 
 
 async def evaluate_policy(
-    config: Config, inputs: EvaluationInputs, policy: Policy, console: Console, *, place: Path
+    config: Config,
+    inputs: EvaluationInputs,
+    policy: Policy,
+    console: Console,
+    *,
+    place: Path,
+    trained: Sequence[str],
 ) -> EvaluationResult:
     """Measure the policy on the plan's items, and return the result of its first task with those of the others.
 
@@ -34,6 +40,7 @@ async def evaluate_policy(
         place: path without ending: the journal is `<place>.jsonl`, and all responses are in `<place>.parquet`
             afterwards. Remove the journal once the result is recorded: until then it is what a killed evaluation
             goes on from.
+        trained: languages that training saw; empty where that is not known.
 
     Raises:
         BadInput: the journal belongs to another evaluation.
@@ -50,7 +57,7 @@ async def evaluate_policy(
     with console.phase("judging the responses", total=plan.num_items) as done:
         rows = await asyncio.to_thread(judge_all, plan, journal, on_progress=done)  # a run goes on meanwhile
         write_rows(place.with_name(f"{place.name}.parquet"), rows)
-        return await asyncio.to_thread(summarise, config, plan, rows)
+        return await asyncio.to_thread(summarise, plan, rows, trained)
 
 
 def journal_of(place: Path) -> Path:
@@ -68,7 +75,7 @@ def judge_all(plan: EvaluationPlan, journal: Journal, *, on_progress: Callable[[
     return rows
 
 
-def summarise(config: Config, plan: EvaluationPlan, rows: Sequence[JudgedRow]) -> EvaluationResult:
+def summarise(plan: EvaluationPlan, rows: Sequence[JudgedRow], trained: Sequence[str]) -> EvaluationResult:
     """Return the numbers of the first task, with those of the others in `more`."""
     by_task = {task.name: [row for row in rows if row.task == task.name] for task in plan.tasks}
     results = []
@@ -78,7 +85,7 @@ def summarise(config: Config, plan: EvaluationPlan, rows: Sequence[JudgedRow]) -
             continue
         result = summarise_task(
             by_task[task.name],
-            trained=config.data.languages,
+            trained=trained,
             weights=task.level_weights,
             measured_on=task.measured_on,
         )

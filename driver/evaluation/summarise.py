@@ -189,21 +189,23 @@ def _example(row: JudgedRow) -> Example:
 
 
 def averages(rows: Sequence[JudgedRow], *, trained: Collection[str], levels: Levels) -> tuple[Average, ...]:
-    """Return English, the means over trained, other and all languages but English, script families, and the gap."""
+    """Return the means over trained, other and all languages but English, those of script families, and the gap.
+
+    Where it is not known what was trained, there are no means over trained and other languages.
+    """
     languages = tuple(dict.fromkeys(row.language for row in rows))
     others = [code for code in languages if code != PIVOT_LANGUAGE]
     families: dict[str, list[str]] = defaultdict(list)
     for code in others:
         families[script_family(code)].append(code)
     groups = {
-        "English": [PIVOT_LANGUAGE] if PIVOT_LANGUAGE in languages else [],
         "seen": [code for code in others if code in trained],
-        "unseen": [code for code in others if code not in trained],
+        "unseen": [code for code in others if code not in trained] if trained else [],
         "all": others,
-        **families,
+        **(families if len(families) > 1 else {}),
     }
     found = [_average(name, rows, mean_over(codes), levels) for name, codes in groups.items() if codes]
-    if groups["English"] and others:
+    if PIVOT_LANGUAGE in languages and others:
         gap = {PIVOT_LANGUAGE: 1.0, **{code: -factor for code, factor in mean_over(others).items()}}
         found.append(_average("gap", rows, gap, levels))
     return tuple(found)

@@ -89,7 +89,7 @@ def _of_language(model: str, task: str, found: LanguageResult) -> Line:
 
 def _of_average(model: str, task: str, found: Average) -> Line:
     measured = (
-        f"{len(found.languages)} languages" if found.name != "gap" else "",
+        _num_languages(len(found.languages)) if found.name != "gap" else "",
         _percent(found.accuracy),
         _percent(found.accuracy_error),
         _percent(found.language_consistency),
@@ -99,6 +99,10 @@ def _of_average(model: str, task: str, found: Average) -> Line:
     name = "gap to English" if found.name == "gap" else f"mean: {found.name}"
     empty = ("",) * (len(COLUMNS) - 3 - len(measured))
     return Line(model=model, task=task, name=name, is_average=True, cells=(*measured, *empty))
+
+
+def _num_languages(num: int) -> str:
+    return f"{num} language{'s' if num > 1 else ''}"
 
 
 def _percent(share: float | None) -> str:
@@ -220,12 +224,24 @@ def _latex(text: str) -> str:
     return "".join(_LATEX_SIGNS.get(sign, sign) for sign in text).replace(NOT_MEASURED, "--")
 
 
-def as_table(results: Results) -> Table:
-    """Return the table for the terminal, without the columns that are only in the files."""
-    table = Table("model", "task", "language", "items", "right", "in language", "both", "declared", "cut off", "tokens")
-    for line in lines(results):
-        accuracy, error, consistency, both = line.cells[1:5]
-        declared, _, cut_off, tokens = line.cells[8:12]
-        shown = (line.model, line.task, line.name, line.cells[0], f"{accuracy} ±{error}", consistency, both)
-        table.add_row(*shown, declared, cut_off, tokens, style="bold" if line.is_average else None)
-    return table
+def as_tables(results: Results) -> Iterator[Table]:
+    """Yield the tables for the terminal: answers, then plain texts; without the columns that are only in the files."""
+    found = lines(results)
+    has_models = len(results) > 1
+    if found:
+        heads = ("task", "language", "items", "right", "in language", "both", "declared", "cut off", "tokens")
+        table = Table(*(("model", *heads) if has_models else heads))
+        for line in found:
+            accuracy, error, consistency, both = line.cells[1:5]
+            declared, _, cut_off, tokens = line.cells[8:12]
+            shown = (line.task, line.name, line.cells[0], f"{accuracy} ±{error}", consistency, both)
+            first = (line.model,) if has_models else ()
+            table.add_row(*first, *shown, declared, cut_off, tokens, style="bold" if line.is_average else None)
+        yield table
+    texts = [(model, result, text) for model, by_task in results.items() for result in by_task for text in result.texts]
+    if texts:
+        table = Table("model", "task", "language", "texts", "perplexity", "bits per byte")
+        for model, result, text in texts:
+            numbers = (str(text.num_texts), f"{text.perplexity:.3f}", f"{text.bits_per_byte:.4f}")
+            table.add_row(model, result.task, language_title(text.language), *numbers)
+        yield table

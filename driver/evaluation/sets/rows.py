@@ -158,7 +158,7 @@ def open_single(file: Path, *, columns: Sequence[str] = OWN_COLUMNS, header: Seq
 def _open_json(file: Path) -> Table:
     """Read a list of objects, or a file named .json that has one object in each line."""
     text = read_user_text(file, key=file.name)
-    if text.lstrip().startswith("{") and "\n{" in text.strip():
+    if text.lstrip().startswith("{"):
         return JsonlTable(file)
     rows = read_user_json(file, key=file.name)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

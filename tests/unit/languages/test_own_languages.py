@@ -318,7 +318,8 @@ def test_evaluation_measures_the_languages(config: Config, tmp_path: Path) -> No
     inputs = EvaluationInputs(prompter=prompter, plan=plan_evaluation(config, prompter), pad_token_id=0)
     console = Console(Terminal(file=io.StringIO()))
     place = tmp_path / "evaluations" / "before"
-    result = asyncio.run(evaluate_policy(config, inputs, FaithfulPolicy(), console, place=place))
+    work = evaluate_policy(config, inputs, FaithfulPolicy(), console, place=place, trained=config.data.languages)
+    result = asyncio.run(work)
     assert [(found.language, found.accuracy, found.language_consistency) for found in result.languages] == [
         ("it", 1.0, 1.0),
         ("am", 1.0, 0.0),
