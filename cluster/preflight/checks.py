@@ -21,11 +21,19 @@ class NodeCheck:
 
 
 def checks_where_placed(
-    config: Config, wanted: Layout, where: Mapping[str, str], nodes: Iterable[Node]
+    config: Config, wanted: Layout, where: Mapping[str, str], nodes: Iterable[Node], *, marker: str
 ) -> tuple[NodeCheck, ...]:
-    """Return the checks of the nodes that actors were placed on; `where` has the node's name by the actor's."""
+    """Return the checks of the nodes that actors were placed on.
+
+    Args:
+        config: of the run.
+        wanted: its layout.
+        where: the node's name by the actor's.
+        nodes: the cluster's.
+        marker: a file in the folder of run folders that nodes with learner ranks must see.
+    """
     found = ((node, [one for one in wanted.placements if where.get(one.name) == node.name]) for node in nodes)
-    return tuple(_check(config, node, placements) for node, placements in found if placements)
+    return tuple(_check(config, node, placements, marker=marker) for node, placements in found if placements)
 
 
 def checks_everywhere(config: Config, wanted: Layout, nodes: Iterable[Node]) -> tuple[NodeCheck, ...]:
@@ -34,12 +42,14 @@ def checks_everywhere(config: Config, wanted: Layout, nodes: Iterable[Node]) -> 
     return tuple(_check(config, node, placements) for node, placements in found if placements)
 
 
-def _check(config: Config, node: Node, placements: list[Placement]) -> NodeCheck:
+def _check(config: Config, node: Node, placements: list[Placement], *, marker: str = "") -> NodeCheck:
     roles: tuple[Role, ...] = tuple(dict.fromkeys(placement.role for placement in placements))
     gpus = min(summed(placement.bundle for placement in placements).gpus, node.total.gpus)
     return NodeCheck(
         node=node,
-        needs=NodeNeeds(models=_models(config, roles), num_gpus=math.ceil(gpus)),
+        needs=NodeNeeds(
+            models=_models(config, roles), num_gpus=math.ceil(gpus), marker=marker if "learner" in roles else ""
+        ),
         bfloat16_keys=_bfloat16_keys(config, roles) if gpus else (),
     )
 

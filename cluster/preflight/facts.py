@@ -30,6 +30,7 @@ class NodeNeeds:
 
     models: Mapping[str, str]  # config key -> folder, or name on the hub
     num_gpus: int  # of the actors there; 0: a node of a run on CPUs
+    marker: str = ""  # a file of the driver that the node must see; empty: none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class NodeFacts:
     shared_memory_gib: float  # size of /dev/shm
     free_gib: Mapping[str, float]  # by folder
     unusable_models: Mapping[str, str]  # config key -> why
+    sees_marker: bool  # also where there is none
 
 
 def look(needs: NodeNeeds) -> NodeFacts:
@@ -70,6 +72,7 @@ def look(needs: NodeNeeds) -> NodeFacts:
         host_gib=host_memory_gib(),
         shared_memory_gib=_size_gib(_SHARED_MEMORY),
         free_gib={folder: _free_gib(folder) for folder in _written_to(needs)},
+        sees_marker=not needs.marker or Path(needs.marker).exists(),
         unusable_models={key: why for key, model in needs.models.items() if (why := why_unusable(model)) is not None},
     )
 

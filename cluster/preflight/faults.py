@@ -1,6 +1,7 @@
 """Compare what was found on a node with what a run needs. Pure."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from cluster.preflight.facts import NodeFacts, NodeNeeds
 
@@ -26,7 +27,7 @@ def faults(
         versions: of the driver's packages.
         bfloat16_keys: config keys that ask for bfloat16 on this node's GPUs.
     """
-    found = [*_packages(facts, versions), *_models(facts, needs), *_disk(facts)]
+    found = [*_packages(facts, versions), *_models(facts, needs), *_disk(facts), *_run_folder(facts, needs)]
     if needs.num_gpus:
         found += [*_gpus(facts, needs, bfloat16_keys), *_compiler(facts), *_shared_memory(facts)]
     return found
@@ -51,6 +52,14 @@ def _disk(facts: NodeFacts) -> Iterator[str]:
     for folder, free in facts.free_gib.items():
         if free < LEAST_FREE_GIB:
             yield f"{free:.2f} GiB are free in {folder}; free at least {LEAST_FREE_GIB:g} GiB"
+
+
+def _run_folder(facts: NodeFacts, needs: NodeNeeds) -> Iterator[str]:
+    if not facts.sees_marker:
+        yield (
+            f"{Path(needs.marker).parent} is not the driver's folder there, and learner ranks meet and write checkpoints "
+            "in it; set run.folder to a folder that all nodes share"
+        )
 
 
 def _gpus(facts: NodeFacts, needs: NodeNeeds, bfloat16_keys: tuple[str, ...]) -> Iterator[str]:

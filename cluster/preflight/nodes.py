@@ -1,6 +1,7 @@
 """Check every node of a run before models load: one Ray task on each, and one line for each fault."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import ray
 from ray.exceptions import RayError
@@ -11,6 +12,7 @@ from cluster.estimate.fits import Hardware, check_memory
 from cluster.preflight.checks import NodeCheck, checks_where_placed
 from cluster.preflight.facts import NodeFacts, look
 from cluster.preflight.faults import faults
+from cluster.preflight.shared_folder import marked
 from cluster.reserve import Bundles, cluster_nodes
 from contracts.config.run import Config
 from contracts.config.workers import ClusterConfig
@@ -30,8 +32,9 @@ def check_placed(config: Config, bundles: Bundles, console: Console) -> None:
     nodes = cluster_nodes()
     names = {node.id: node.name for node in nodes}
     where = {name: names[node] for name, node in bundles.nodes().items() if node in names}
-    checks = checks_where_placed(config, bundles.layout, where, nodes)
-    found = check_nodes(checks, console)
+    with marked(Path(config.run.folder)) as marker:
+        checks = checks_where_placed(config, bundles.layout, where, nodes, marker=marker)
+        found = check_nodes(checks, console)
     check_memory(config, bundles.layout, _hardware(config.cluster, found, where))
 
 

@@ -22,18 +22,19 @@ def wanted() -> Layout:
 
 def test_a_node_is_asked_for_the_models_and_gpus_of_the_actors_that_are_there() -> None:
     where = {"policy-0": "big", "pivot-0": "big", "scorer-0": "bare", "learner-0": "small"}
-    checks = checks_where_placed(config(), wanted(), where, NODES)
+    checks = checks_where_placed(config(), wanted(), where, NODES, marker="/runs/m")
     assert {check.node.name: (sorted(check.needs.models), check.needs.num_gpus) for check in checks} == {
         "big": (["pivot.model", "policy.model"], 3),
         "small": (["policy.model"], 1),
         "bare": (["scorer.model"], 0),
     }
     assert {check.node.name: check.bfloat16_keys for check in checks}["big"] == ("policy.dtype",)
+    assert {check.node.name: check.needs.marker for check in checks} == {"big": "", "small": "/runs/m", "bare": ""}
 
 
 def test_a_node_without_an_actor_is_not_asked() -> None:
     where = {name: "big" for name in ("policy-0", "pivot-0", "scorer-0", "learner-0")}
-    assert [check.node for check in checks_where_placed(config(), wanted(), where, NODES)] == [BIG]
+    assert [check.node for check in checks_where_placed(config(), wanted(), where, NODES, marker="/runs/m")] == [BIG]
 
 
 def test_before_anything_is_placed_a_node_is_asked_for_all_that_may_come_to_it() -> None:

@@ -21,8 +21,9 @@ SOUND = NodeFacts(
     shared_memory_gib=64,
     free_gib={"/tmp": 100},
     unusable_models={},
+    sees_marker=True,
 )
-ON_GPUS = NodeNeeds(models={"policy.model": "/models/policy"}, num_gpus=8)
+ON_GPUS = NodeNeeds(models={"policy.model": "/models/policy"}, num_gpus=8, marker="/runs/m")
 ON_CPUS = NodeNeeds(models={"policy.model": "/models/policy"}, num_gpus=0)
 
 
@@ -51,6 +52,7 @@ def test_a_sound_node_has_no_fault() -> None:
         ({"python_headers": False}, ("Python.h", "python3.11-dev")),
         ({"shared_memory_gib": 64 / 1024}, ("/dev/shm", "0.06", "--shm-size")),
         ({"free_gib": {"/tmp": 0.5, "/data": 3}}, ("/tmp", "0.50 GiB")),
+        ({"sees_marker": False}, ("/runs", "run.folder")),
         (
             {"unusable_models": {"policy.model": "is not on this node"}},
             ("policy.model", "/models/policy", "is not on this node"),
