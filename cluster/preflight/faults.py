@@ -57,8 +57,8 @@ def _disk(facts: NodeFacts) -> Iterator[str]:
 def _run_folder(facts: NodeFacts, needs: NodeNeeds) -> Iterator[str]:
     if not facts.sees_marker:
         yield (
-            f"{Path(needs.marker).parent} is not the driver's folder there, and learner ranks meet and write checkpoints "
-            "in it; set run.folder to a folder that all nodes share"
+            f"{Path(needs.marker).parent} is not the driver's folder there, and learner ranks meet and write "
+            "checkpoints in it; set run.folder to a folder that all nodes share"
         )
 
 
