@@ -7,7 +7,7 @@ gather of ZeRO-3 then crosses the network.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cluster.capacity import ROUNDING, Node, fits
+from cluster.capacity import Node, fits
 from cluster.layout import Layout, Resources, Slot
 from contracts.errors import BadInput
 
@@ -88,7 +88,7 @@ def _together(ranks: Sequence[Slot], room: Room) -> list[Part] | None:
     parts: list[Part] = []
     waiting = list(ranks)
     while waiting:
-        held = {node: min(_how_many(waiting[0].bundle, left), len(waiting)) for node, left in room.items()}
+        held = {node: _how_many(waiting, left) for node, left in room.items()}
         most = max(held.values(), default=0)
         if most == 0:
             return None
@@ -99,16 +99,22 @@ def _together(ranks: Sequence[Slot], room: Room) -> list[Part] | None:
     return parts
 
 
-def _how_many(bundle: Resources, left: Resources) -> int:
-    """Return how many bundles of one size fit into what is left on a node."""
-    sizes = ((bundle.cpus, left.cpus), (bundle.gpus, left.gpus))
-    return min(int((room + ROUNDING) / size) for size, room in sizes if size > 0)
+def _how_many(slots: Sequence[Slot], left: Resources) -> int:
+    """Return how many of the slots, from the first on, fit together into what is left on a node."""
+    for count, slot in enumerate(slots):
+        if not fits(slot.bundle, left):
+            return count
+        left = _less(left, slot)
+    return len(slots)
 
 
 def _take(room: Room, node: str, slots: Iterable[Slot]) -> None:
     for slot in slots:
-        left = room[node]
-        room[node] = Resources(cpus=left.cpus - slot.bundle.cpus, gpus=left.gpus - slot.bundle.gpus)
+        room[node] = _less(room[node], slot)
+
+
+def _less(left: Resources, slot: Slot) -> Resources:
+    return Resources(cpus=left.cpus - slot.bundle.cpus, gpus=left.gpus - slot.bundle.gpus)
 
 
 def _amount(resources: Resources) -> tuple[float, float]:
