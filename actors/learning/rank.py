@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LearnerRank", "PolicySource", "RankPlace", "RankSetup"]
 
+_KEPT_BYTES = 1 << 30
+"""Bytes that the passes of a step have freed and that a rank on a CPU keeps for the next step."""
 _LARGEST_SQUARE = torch.finfo(torch.float32).max
 """If states are offloaded, DeepSpeed adds up the squares of a gradient in fp32: above this, its norm is infinite."""
 
@@ -129,7 +131,7 @@ class LearnerRank:
                 metrics[f"{name}/grad_norm"] = model.engine.step()
         wait_for(self._device)
         if self._device.type == "cpu":
-            give_back_freed_memory()  # the passes free much more than a rank holds between two steps
+            give_back_freed_memory(if_above=_KEPT_BYTES)  # else it grows: passes leave gaps that others don't fit into
         forward_s, backward_s, optimizer_s, wait_s, seconds, memory_gib = largest_of(
             [
                 sum(times.forward_s for times in passes),
