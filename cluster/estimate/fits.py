@@ -19,6 +19,8 @@ from contracts.errors import BadInput
 
 _SMALLER = "start fewer actors, choose smaller models or learner.lora, or larger machines"
 
+HOST_ERROR = 0.1
+"""Share by which an estimate of host memory may be too high: a run that might just fit is not refused."""
 USABLE_GPU = 0.99
 """Share of a GPU's memory that a learner rank can use: the driver keeps a little of it."""
 
@@ -166,7 +168,7 @@ def _check_nodes(needs: Mapping[Role, ActorMemory], wanted: Layout, nodes_gib: S
     if total is None:
         return
     largest = max(host.total_gib for need in needs.values() if (host := need.host) is not None)
-    if total > sum(nodes_gib) or largest > max(nodes_gib):
+    if not (_may_fit(total, sum(nodes_gib)) and _may_fit(largest, max(nodes_gib))):
         raise BadInput(
             f"the run needs about {total:.1f} GiB of host memory ({_shares(needs, wanted.placements)}, the driver and "
             f"Ray {DRIVER_GIB + RAY_GIB:.1f}), and {_nodes(nodes_gib)}; {_SMALLER}",
@@ -179,13 +181,18 @@ def _check_placed(needs: Mapping[Role, ActorMemory], wanted: Layout, hardware: H
     for node, node_gib in hardware.nodes_gib.items():
         here = [placement for placement in wanted.placements if hardware.where.get(placement.name) == node]
         hosts = [needs[placement.role].host for placement in here]
-        total = RAY_GIB + sum(host.total_gib for host in hosts if host is not None)
-        if total > node_gib:
+        beside = RAY_GIB + (DRIVER_GIB if len(hardware.nodes_gib) == 1 else 0.0)  # else it may be on another node
+        total = beside + sum(host.total_gib for host in hosts if host is not None)
+        if not _may_fit(total, node_gib):
             raise BadInput(
                 f"{node} has {node_gib:.1f} GiB of memory, and the actors that are placed there need about "
-                f"{total:.1f} ({_shares(needs, here)}, Ray {RAY_GIB:g}); {_SMALLER}, or more nodes",
+                f"{total:.1f} ({_shares(needs, here)}, beside them {beside:g}); {_SMALLER}, or more nodes",
                 key="cluster",
             )
+
+
+def _may_fit(needed_gib: float, there_gib: float) -> bool:
+    return needed_gib * (1 - HOST_ERROR) <= there_gib
 
 
 def _shares(needs: Mapping[Role, ActorMemory], placements: Sequence[Placement]) -> str:
