@@ -70,36 +70,37 @@ def choose_device(config: Config, cluster: Resources, builds: Builds, *, roles: 
     Raises:
         BadInput: the installed packages have no build for the device; `key` is "cluster.device".
     """
-    needed = layout(config, "cuda", roles=roles).total.gpus
     no_gpu_build, no_cpu_build = _gpu_obstacle(builds, roles), _cpu_obstacle(builds, roles)
-    asked = config.cluster.device
-    if asked == "cuda":
-        if no_gpu_build is not None:
-            hint = "" if no_cpu_build else ', or set cluster.device = "cpu"'
-            raise BadInput(
-                f'cluster.device = "cuda", but {no_gpu_build}; {TO_GPUS} installs the builds for GPUs{hint}',
-                key="cluster.device",
-            )
-        return ChosenDevice(device="cuda")
-    if asked == "cpu":
-        if no_cpu_build is not None:
-            raise BadInput(
-                f'cluster.device = "cpu", but {no_cpu_build}; {TO_CPUS} installs the builds for CPUs, or set '
-                'cluster.device = "cuda"',
-                key="cluster.device",
-            )
-        return ChosenDevice(device="cpu")
-    if needed == 0 and no_cpu_build is None:
-        return ChosenDevice(device="cpu")
-    if no_gpu_build is None and (cluster.gpus >= needed or no_cpu_build is not None):
-        return ChosenDevice(device="cuda")
+    if config.cluster.device != "auto":
+        return _asked_for(config.cluster.device, no_gpu_build, no_cpu_build)
     if no_gpu_build is not None and no_cpu_build is not None:
         raise BadInput(
             f"{no_gpu_build}, and {no_cpu_build}: they don't go together; {TO_GPUS} installs the builds for GPUs, "
             f"{TO_CPUS} those for CPUs",
             key="cluster.device",
         )
+    needed = layout(config, "cuda", roles=roles).total.gpus
+    has_enough = 0 < needed <= cluster.gpus
+    if no_cpu_build is not None or (has_enough and no_gpu_build is None):
+        return ChosenDevice(device="cuda")
     return ChosenDevice(device="cpu", note=_why_idle(cluster, needed, no_gpu_build))
+
+
+def _asked_for(device: Device, no_gpu_build: str | None, no_cpu_build: str | None) -> ChosenDevice:
+    """Return the device that the config names.
+
+    Raises:
+        BadInput: the installed packages have no build for it, with what helps.
+    """
+    obstacle, other = (no_gpu_build, no_cpu_build) if device == "cuda" else (no_cpu_build, no_gpu_build)
+    if obstacle is None:
+        return ChosenDevice(device=device)
+    install, another = (TO_GPUS, "cpu") if device == "cuda" else (TO_CPUS, "cuda")
+    hint = "" if other is not None else f', or set cluster.device = "{another}"'
+    raise BadInput(
+        f'cluster.device = "{device}", but {obstacle}; {install} installs what is built for it{hint}',
+        key="cluster.device",
+    )
 
 
 def planned_device(config: Config, here: Resources, builds: Builds, *, roles: tuple[Role, ...]) -> ChosenDevice:
@@ -114,9 +115,9 @@ def planned_device(config: Config, here: Resources, builds: Builds, *, roles: tu
 
 def _why_idle(cluster: Resources, needed: float, no_gpu_build: str | None) -> str:
     """Return why a run leaves GPUs alone that are there; empty if there are none."""
-    if cluster.gpus == 0:
+    if cluster.gpus == 0 or needed == 0:
         return ""
-    there = f"the cluster's {cluster.gpus:g} GPU{'' if cluster.gpus == 1 else 's'} stay idle"
+    there = "the cluster's GPU stays idle" if cluster.gpus == 1 else f"the cluster's {cluster.gpus:g} GPUs stay idle"
     if no_gpu_build is None:
         return f"running on CPUs, and {there}: on GPUs this config needs {needed:g}"
     return (

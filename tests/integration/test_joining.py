@@ -78,11 +78,27 @@ def test_a_command_says_that_the_gpu_stays_idle_and_writes_no_token(
         environment=environment | {"RAY_ADDRESS": small, "HF_TOKEN": PLANTED, "HF_HUB_OFFLINE": "1"},
     )
     assert done.code == 0, done.stderr
-    assert "the cluster's 1 GPU stay" in done.stdout + done.stderr
+    assert "the cluster's GPU stays idle" in done.stdout + done.stderr
     assert "make clean install-gpu" in done.stdout + done.stderr
     assert PLANTED not in done.stdout + done.stderr
     assert files_with(PLANTED, tmp_path / "runs") == []
     assert files_with(PLANTED, ray_folder) == []
+
+
+def test_a_checked_plan_tells_what_the_cluster_has_and_what_a_node_lacks(
+    small: str, tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+) -> None:
+    config, here = str(write_config(tmp_path, tiny_models)), environment | {"RAY_ADDRESS": small}
+    plan = run_project("plan", config, "--check", cwd=tmp_path, environment=here)
+    assert plan.code == 0, plan.stderr
+    assert "the cluster has 4 CPUs and 1 GPUs" in plan.stdout
+    (tmp_path / "empty").mkdir()
+    lacking = run_project(
+        "plan", config, "--check", f"policy.model={tmp_path / 'empty'}", cwd=tmp_path, environment=here
+    )
+    assert lacking.code == 2
+    (line,) = [line for line in lacking.errors if line.startswith("error: ")]
+    assert "policy.model" in line and str(tmp_path / "empty") in line
 
 
 # --- a cluster with a token -------------------------------------------------------------------------------------------

@@ -50,10 +50,10 @@ def test_the_device_is_one_that_packages_and_cluster_have(
     assert choose_device(config(asked), Resources(cpus=8, gpus=gpus), builds, roles=ROLES).device == chosen
 
 
-@pytest.mark.parametrize("gpus", [1, 8])
-def test_gpus_that_stay_idle_are_said_with_what_an_installation_would_change(gpus: float) -> None:
+@pytest.mark.parametrize(("gpus", "idle"), [(1, "GPU stays"), (8, "8 GPUs stay")])
+def test_gpus_that_stay_idle_are_said_with_what_an_installation_would_change(gpus: float, idle: str) -> None:
     note = choose_device(config(), Resources(cpus=8, gpus=gpus), FOR_CPUS, roles=ROLES).note
-    words = (f"{gpus:g} GPU", "torch and vLLM", "make clean install-gpu", "takes 3")
+    words = (idle, "torch and vLLM", "make clean install-gpu", "takes 3")
     assert [word for word in words if word not in note] == []
     assert "\n" not in note
     assert choose_device(config(), Resources(cpus=8, gpus=0), FOR_CPUS, roles=ROLES).note == ""
