@@ -236,10 +236,10 @@ def _request(config: Config, chosen: ChosenTask) -> SetRequest:
 
 def _languages(config: Config, chosen: ChosenTask, folder: Path | None) -> Sequence[str]:
     wanted = config.evaluation.languages
-    there = languages_there(chosen.task, folder)
     if wanted == "all":
-        return there
+        return languages_there(chosen.task, folder)
     if wanted == "auto":
+        there = languages_there(chosen.task, folder)
         return [code for code in dict.fromkeys((PIVOT_LANGUAGE, *config.data.languages)) if code in there]
     return [code for code in wanted if code in chosen.task.languages]
 

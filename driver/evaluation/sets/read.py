@@ -68,11 +68,18 @@ def read_set(chosen: ChosenTask, wanted: SetRequest) -> TaskSet:
 
 
 def languages_there(task: EvaluationTask, folder: Path | None) -> tuple[str, ...]:
-    """Return the languages of a task whose files are in a local folder; on the hub, all of them."""
+    """Return the languages of a task whose files are in a local folder; on the hub, all of them.
+
+    Raises:
+        BadInput: the folder has no file of the set.
+    """
     if folder is None or folder.is_file() or task.data.builtin:
         return tuple(task.languages)
     level = next(iter(task.levels), "")
-    return tuple(code for code in task.languages if is_there(task, folder, code=code, level=level))
+    there = tuple(code for code in task.languages if is_there(task, folder, code=code, level=level))
+    if not there:
+        open_rows(task, task.data, folder, code=next(iter(task.languages)), level=level)  # says what is missing
+    return there
 
 
 def check_languages_of(task: EvaluationTask, languages: Sequence[str]) -> None:

@@ -246,6 +246,12 @@ def test_a_folder_of_another_set_is_refused_and_recognised(tmp_path: Path) -> No
         read("mgsm-rev2", tmp_path, "te")
 
 
+def test_the_languages_of_a_folder_of_another_set_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mgsm_te.tsv").write_text("Q\t5\n", encoding="utf-8")
+    with refused("evaluation.paths", "looks like mgsm"):
+        languages_there(known_tasks()["mgsm-rev2"], tmp_path)
+
+
 def test_a_set_that_is_on_no_hub_asks_for_its_folder() -> None:
     with refused("evaluation.paths", "mgsm-rev2"):
         read("mgsm-rev2", None, "te")
