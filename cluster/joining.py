@@ -59,14 +59,29 @@ def agree_on_token(address: str) -> str:
         BadInput: the cluster asks for a token and there is none, it is another one, or the user has switched tokens
             off ("RAY_AUTH_MODE"); or no Ray cluster answers at the address ("RAY_ADDRESS").
     """
-    asked = os.environ.get(MODE, "")
-    if not _refuses(address, mode="disabled"):
-        if asked == "token":
-            return (
-                f"the cluster at {address} asks for no token, so {MODE}=token is not used: everyone who reaches its "
-                "ports can use it"
-            )
+    asked = os.environ.get(MODE)
+    try:
+        if _refuses(address, mode="disabled"):
+            _show_token(address, asked)
+            return ""
+    except BadInput:
+        _set_mode(asked)
+        raise
+    if asked != "token":
+        _set_mode(asked)
         return ""
+    return (
+        f"the cluster at {address} asks for no token, so {MODE}=token is not used: everyone who reaches its ports can "
+        "use it"
+    )
+
+
+def _show_token(address: str, asked: str | None) -> None:
+    """Let this process show its token from now on.
+
+    Raises:
+        BadInput: it has none that the cluster takes, or the user wants to show none; `key` is "RAY_AUTH_MODE".
+    """
     if asked == "disabled":
         raise BadInput(
             f"the cluster at {address} asks for a token, and {MODE}=disabled shows none; unset {MODE}", key=MODE
@@ -84,7 +99,6 @@ def agree_on_token(address: str) -> str:
             f"the cluster at {address} refuses the token that is here; put a copy of the cluster's own token {_HOW}",
             key=MODE,
         )
-    return ""
 
 
 def _refuses(address: str, *, mode: str) -> bool:
@@ -93,10 +107,7 @@ def _refuses(address: str, *, mode: str) -> bool:
     Raises:
         BadInput: what answers at the address is no Ray cluster.
     """
-    os.environ[MODE] = mode
-    _ray.Config.initialize(
-        ""
-    )  # Ray reads its settings when it is imported; so does Ray itself when it changes the mode
+    _set_mode(mode)
     try:
         _ray.GcsClient(address=address).internal_kv_exists(b"pb-rlsvr", None, PROBE_TIMEOUT_S)
     except AuthenticationError:
@@ -108,3 +119,12 @@ def _refuses(address: str, *, mode: str) -> bool:
             key="RAY_ADDRESS",
         ) from failure
     return False
+
+
+def _set_mode(mode: str | None) -> None:
+    """Set or unset the variable, and let Ray read it: it has read its settings when it was imported."""
+    if mode is None:
+        os.environ.pop(MODE, None)
+    else:
+        os.environ[MODE] = mode
+    _ray.Config.initialize("")
