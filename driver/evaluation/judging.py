@@ -3,7 +3,7 @@
 Rows are all that numbers are made of. They are kept in a Parquet file, from which runs are compared.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
@@ -60,60 +60,24 @@ def judge(
     item: Item, answered: Answered, language_is: LanguageMeter, by_lingua: LinguaMeter | None = None
 ) -> list[JudgedRow]:
     """Return the rows of one item; without `by_lingua` that measure is left out."""
-    if item.choices:
-        return [_scored(item, answered.choices) if item.options else _text(item, answered.choices[0])]
+    empty = _empty_row(item)
+    if item.choices and item.options:
+        return [_with_choice(empty, item, answered.choices)]
+    if item.choices:  # a plain text
+        (score,) = answered.choices
+        return [replace(empty, num_tokens=score.num_tokens, choice_logprobs=(score.logprob,))]
     return [
         replace(
-            _responded(item, response, sample=sample, language_is=language_is),
+            _with_response(empty, item, response, language_is),
+            sample=sample,
             is_in_language_by_lingua=by_lingua.is_in(response.text, item.language) if by_lingua else None,
         )
         for sample, response in enumerate(answered.responses)
     ]
 
 
-def _responded(item: Item, response: Response, *, sample: int, language_is: LanguageMeter) -> JudgedRow:
-    found = grade(response.text, item)
-    is_known = has_file(item.language)
-    return JudgedRow(
-        task=item.task,
-        language=item.language,
-        item_id=item.item_id,
-        sample=sample,
-        level=item.level,
-        category=item.category,
-        tag=item.tag,
-        question=item.question,
-        gold=item.gold,
-        response=response.text,
-        thinking=response.thinking,
-        answer=found.answer,
-        is_correct=found.is_correct,
-        is_declared=found.is_declared,
-        is_in_language=language_is(response.text, item.language) if is_known else None,
-        is_in_language_by_lingua=None,
-        is_thinking_in_language=language_is(response.thinking, item.language)
-        if is_known and response.thinking
-        else None,
-        switched_lines=_switched_lines(response.text, item.language, language_is) if is_known else None,
-        num_tokens=response.num_tokens,
-        num_thinking_tokens=response.num_thinking_tokens,
-        is_truncated=response.is_truncated,
-        is_correct_by_length=None,
-        choice_logprobs=(),
-    )
-
-
-def _switched_lines(text: str, language: str, language_is: LanguageMeter) -> float:
-    """Return the share of a text's lines that are clearly in another language; 0 for a text without lines."""
-    lines = [line for line in text.splitlines() if any(map(str.isalpha, line))]
-    return sum(not language_is(line, language) for line in lines) / len(lines) if lines else 0.0
-
-
-def _scored(item: Item, choices: Sequence[ChoiceScore]) -> JudgedRow:
-    """Judge an item whose options were scored: the most likely one is the answer; of equal ones the first."""
-    sums = [choice.logprob for choice in choices]
-    each = [value / num_characters(choice) for value, choice in zip(sums, item.choices, strict=True)]
-    answer, by_length = (LETTERS[values.index(max(values))] for values in (sums, each))
+def _empty_row(item: Item) -> JudgedRow:
+    """Return the row of an item to which nothing was answered: a plain text keeps it so."""
     return JudgedRow(
         task=item.task,
         language=item.language,
@@ -124,35 +88,6 @@ def _scored(item: Item, choices: Sequence[ChoiceScore]) -> JudgedRow:
         tag=item.tag,
         question=item.question,
         gold=item.gold,
-        response="",
-        thinking="",
-        answer=answer,
-        is_correct=answer == item.gold,
-        is_declared=True,
-        is_in_language=None,
-        is_in_language_by_lingua=None,
-        is_thinking_in_language=None,
-        switched_lines=None,
-        num_tokens=0,
-        num_thinking_tokens=0,
-        is_truncated=False,
-        is_correct_by_length=by_length == item.gold,
-        choice_logprobs=tuple(sums),
-    )
-
-
-def _text(item: Item, score: ChoiceScore) -> JudgedRow:
-    """Return the row of a plain text: its question is the text, and its one log-probability is the whole text's."""
-    return JudgedRow(
-        task=item.task,
-        language=item.language,
-        item_id=item.item_id,
-        sample=0,
-        level=item.level,
-        category=item.category,
-        tag=item.tag,
-        question=item.question,
-        gold="",
         response="",
         thinking="",
         answer="",
@@ -162,11 +97,51 @@ def _text(item: Item, score: ChoiceScore) -> JudgedRow:
         is_in_language_by_lingua=None,
         is_thinking_in_language=None,
         switched_lines=None,
-        num_tokens=score.num_tokens,
+        num_tokens=0,
         num_thinking_tokens=0,
         is_truncated=False,
         is_correct_by_length=None,
-        choice_logprobs=(score.logprob,),
+        choice_logprobs=(),
+    )
+
+
+def _with_response(row: JudgedRow, item: Item, response: Response, language_is: LanguageMeter) -> JudgedRow:
+    found, code = grade(response.text, item), item.language
+    is_known = has_file(code)
+    return replace(
+        row,
+        response=response.text,
+        thinking=response.thinking,
+        answer=found.answer,
+        is_correct=found.is_correct,
+        is_declared=found.is_declared,
+        is_in_language=language_is(response.text, code) if is_known else None,
+        is_thinking_in_language=language_is(response.thinking, code) if is_known and response.thinking else None,
+        switched_lines=_switched_lines(response.text, code, language_is) if is_known else None,
+        num_tokens=response.num_tokens,
+        num_thinking_tokens=response.num_thinking_tokens,
+        is_truncated=response.is_truncated,
+    )
+
+
+def _switched_lines(text: str, language: str, language_is: LanguageMeter) -> float:
+    """Return the share of a text's lines that are clearly in another language; 0 for a text without lines."""
+    lines = [line for line in text.splitlines() if any(map(str.isalpha, line))]
+    return sum(not language_is(line, language) for line in lines) / len(lines) if lines else 0.0
+
+
+def _with_choice(row: JudgedRow, item: Item, choices: Sequence[ChoiceScore]) -> JudgedRow:
+    """Judge an item whose options were scored: the most likely one is the answer; of equal ones the first."""
+    sums = [choice.logprob for choice in choices]
+    each = [value / num_characters(choice) for value, choice in zip(sums, item.choices, strict=True)]
+    answer, by_length = (LETTERS[values.index(max(values))] for values in (sums, each))
+    return replace(
+        row,
+        answer=answer,
+        is_correct=answer == item.gold,
+        is_declared=True,
+        is_correct_by_length=by_length == item.gold,
+        choice_logprobs=tuple(sums),
     )
 
 
@@ -175,20 +150,15 @@ def num_characters(choice: Choice) -> int:
     return max(1, len(choice.continuation.strip()))
 
 
-_TYPES = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), tuple[float, ...]: pa.list_(pa.float64())}
-_SCHEMA = pa.schema(
-    [
-        (
-            field.name,
-            pa.bool_()
-            if field.type == bool | None
-            else pa.float64()
-            if field.type == float | None
-            else _TYPES[field.type],  # type: ignore[index]
-        )
-        for field in fields(JudgedRow)
-    ]
-)
+_TYPES: Mapping[object, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    bool: pa.bool_(),
+    bool | None: pa.bool_(),
+    float | None: pa.float64(),
+    tuple[float, ...]: pa.list_(pa.float64()),
+}
+_SCHEMA = pa.schema([(field.name, _TYPES[field.type]) for field in fields(JudgedRow)])
 
 
 def write_rows(path: Path, rows: Iterable[JudgedRow]) -> None:
