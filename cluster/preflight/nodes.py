@@ -1,6 +1,6 @@
 """Check every node of a run before models load: one Ray task on each, and one line for each fault."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import ray
@@ -64,12 +64,18 @@ def check_nodes(checks: tuple[NodeCheck, ...], console: Console) -> dict[str, No
     }
 
 
+def smallest_gpu_gib(found: Iterable[NodeFacts]) -> float | None:
+    """Return the memory of the smallest GPU, in GiB; None if no node was asked for GPUs."""
+    return min(
+        (facts.cuda.memory_gib for facts in found if facts.cuda is not None and facts.cuda.memory_gib), default=None
+    )
+
+
 def _hardware(cluster: ClusterConfig, found: Mapping[str, NodeFacts], where: Mapping[str, str]) -> Hardware:
     """Return the memory of the nodes and of the smallest GPU, unless the config says how large a GPU is."""
-    gpus = [facts.cuda.memory_gib for facts in found.values() if facts.cuda is not None and facts.cuda.memory_gib]
-    smallest = min(gpus, default=None)
+    given = cluster.gpu_memory_gib
     return Hardware(
-        gpu_gib=smallest if cluster.gpu_memory_gib == "auto" else cluster.gpu_memory_gib,
+        gpu_gib=smallest_gpu_gib(found.values()) if given == "auto" else given,
         nodes_gib={node: facts.host_gib for node, facts in found.items()},
         where=where,
     )

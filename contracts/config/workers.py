@@ -248,7 +248,7 @@ class ClusterConfig(Section):
     GPUs as the run needs, else cpu."""
     gpu_memory_gib: Annotated[float, Field(gt=0)] | Auto = "auto"
     """Memory of one GPU, in GiB, that the actors must fit into: about 79 for a GPU of 80 GB. "auto" asks the cluster's
-    GPUs when a run starts; `plan` starts nothing, and so compares nothing with "auto"."""
+    GPUs when a run starts, and in `plan --check`; `plan` alone asks nothing, and so compares nothing with "auto"."""
     placement_timeout_s: float = Field(default=300, gt=0)
     """Longest wait until the cluster has free resources for the run, in seconds."""
     start_timeout_s: float = Field(default=900, gt=0)

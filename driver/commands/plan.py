@@ -32,12 +32,12 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     roles = training_roles(config)
     where, has = "this machine", this_machine()
     if arguments.check:
-        where, has = "the cluster", _checked(config, roles, is_json=arguments.json)
+        config, where, has = _checked(config, roles, is_json=arguments.json)
     chosen = planned_device(config, has, installed_builds(), roles=roles)
     device = chosen.device
     check_settings(config, device, roles=roles)
     config = with_device_defaults(config, device)
-    notes = [chosen.note] if chosen.note else []
+    notes = [chosen.note] if chosen.note and not arguments.check else []  # the check has said it
     late = planned_late_roles(config, note=notes.append)
     wanted = layout(config, device, roles=tuple(role for role in roles if role not in late))
     hardware = planned_hardware(config.cluster)
@@ -65,13 +65,20 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def _checked(config: Config, roles: tuple[Role, ...], *, is_json: bool) -> Resources:
-    """Check the nodes of the cluster. Only this part of the command loads Ray."""
+def _checked(config: Config, roles: tuple[Role, ...], *, is_json: bool) -> tuple[Config, str, Resources]:
+    """Check the nodes of the cluster, and return what it has, and the config with the size of its GPUs.
+
+    Only this part of the command loads Ray.
+    """
     from driver.commands.plan_check import checked_cluster
     from driver.tracking.console import Console as PhaseConsole
 
     with PhaseConsole(Console(stderr=is_json)) as console:
-        return checked_cluster(config, roles=roles, console=console)
+        found = checked_cluster(config, roles=roles, console=console)
+    if config.cluster.gpu_memory_gib == "auto" and found.gpu_gib is not None:
+        cluster = config.cluster.model_copy(update={"gpu_memory_gib": found.gpu_gib})
+        config = config.model_copy(update={"cluster": cluster})
+    return config, "the cluster", found.resources
 
 
 def batch_arithmetic(config: Config) -> list[str]:
