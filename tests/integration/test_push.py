@@ -1,7 +1,8 @@
 """Test what a weight push promises: every policy worker computes with exactly what the learner holds.
 
-One scenario on two ZeRO-3 ranks and two vLLM workers, played once: first push, a real optimiser step, second push, and
-in the end a worker that is killed. The learning rate is so high that a forgotten push would be seen at once.
+One scenario on two ZeRO-3 ranks and two vLLM workers, played once with all weights and once with LoRA adapters: first
+push, a real optimiser step, second push, and in the end a worker that is killed. The learning rate is so high that a
+forgotten push would be seen at once.
 """
 
 import asyncio
@@ -30,13 +31,15 @@ from contracts.config.run import Config
 from contracts.rollouts import Problem, Rollout, SamplingRequest
 from contracts.seeds import sampling_seeds
 from driver.config_paths import with_absolute_paths
-from driver.evaluation.inputs import prepare_evaluation
+from driver.inputs import prepare_training
 from driver.learning.batching import LossWeighting, pack
+from driver.problems.stream import first_draws
 from driver.tracking.console import Console
 from tests.integration.conftest import TinyModels, write_config
 from tests.runs.own_ray import own_bundles
 
 OVERRIDES = ("policy.num_workers=2", "learner.learning_rate=0.01", "learner.max_grad_norm=1000", "weights.bucket_mib=1")
+NUM_PROBLEMS = 6
 NUM_SAMPLES = 4
 CLOSE = 0.02  # mean distance of two log-probabilities of one token, in bf16
 
@@ -48,6 +51,7 @@ Checksums = dict[str, str]
 class Played:
     """Hold what was seen while the scenario was played."""
 
+    has_adapters: bool
     before_any_push: object  # what a worker answers
     pushes: list[PushResult]
     learner_checksums: list[Checksums]  # after each push
@@ -62,19 +66,27 @@ class Played:
     exported: Path  # the learner's weights of version 1
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[(), ("learner.lora.rank=4",)], ids=["all weights", "adapters"])
 def played(
-    tiny_models: TinyModels, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tiny_models: TinyModels,
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Played]:
     folder = tmp_path_factory.mktemp("push")
-    config = with_device_defaults(with_absolute_paths(load_config(write_config(folder, tiny_models), OVERRIDES)), "cpu")
-    inputs = prepare_evaluation(config)
+    given = load_config(write_config(folder, tiny_models), (*OVERRIDES, *request.param))
+    config = with_device_defaults(with_absolute_paths(given), "cpu")
+    inputs = prepare_training(config)
+    prompter = inputs.evaluation.prompter
     requests = [
-        request(problem, inputs.prompter.prompt_token_ids(problem), config=config) for problem in inputs.problems
+        sampling_request(draw.problem, prompter.prompt_token_ids(draw.problem), config=config)
+        for draw in first_draws(inputs.stream, NUM_PROBLEMS)
     ]
     with own_bundles(layout(config, "cpu", roles=("policy", "learner")), environment) as bundles:
         team = Team(config, bundles, Console(Terminal(file=io.StringIO())), folder=folder)
-        yield asyncio.run(play(team, requests, config=config, pad_token_id=inputs.pad_token_id, folder=folder))
+        yield asyncio.run(
+            play(team, requests, config=config, pad_token_id=inputs.evaluation.pad_token_id, folder=folder)
+        )
 
 
 async def play(
@@ -112,6 +124,7 @@ async def play(
     stale_distance = await distance(second_groups)  # one step later
     await team.close()
     return Played(
+        has_adapters=config.learner.lora is not None,
         before_any_push=before_any_push,
         pushes=pushes,
         learner_checksums=learners,
@@ -151,7 +164,7 @@ async def replaced_worker(team: Team) -> Checksums:
     return await victim.handle.checksums.remote()
 
 
-def request(problem: Problem, prompt_token_ids: tuple[int, ...], *, config: Config) -> SamplingRequest:
+def sampling_request(problem: Problem, prompt_token_ids: tuple[int, ...], *, config: Config) -> SamplingRequest:
     return SamplingRequest(
         request_id=problem.group_key,
         prompt_token_ids=prompt_token_ids,
@@ -204,15 +217,26 @@ def test_every_optimiser_step_changed_what_was_pushed(played: Played) -> None:
     before, after, later = played.learner_checksums
     for one, other in ((before, after), (after, later)):
         changed = [name for name in one if one[name] != other[name]]
-        assert len(changed) > len(one) / 2
+        assert len(changed) >= len(one) / 2  # while B is 0, A has no gradient
 
 
 def test_the_first_push_brings_the_model_as_it_lies_on_disk(played: Played, tiny_models: TinyModels) -> None:
-    assert played.learner_checksums[0] == checksums_of(tiny_models.policy)
+    if not played.has_adapters:
+        assert played.learner_checksums[0] == checksums_of(tiny_models.policy)
+        return
+    before, after, _ = played.learner_checksums
+    assert all(".lora_" in name for name in before)
+    assert {name for name in before if before[name] != after[name]} == {name for name in before if ".lora_B." in name}
 
 
-def test_the_export_is_what_the_workers_sampled_from(played: Played) -> None:
-    assert checksums_of(played.exported) == played.worker_checksums[1][0]
+def test_the_export_is_what_the_workers_sampled_from(played: Played, tiny_models: TinyModels) -> None:
+    exported = checksums_of(played.exported)
+    if not played.has_adapters:
+        assert exported == played.worker_checksums[1][0]
+        return
+    base = checksums_of(tiny_models.policy)
+    adapted = {name.removeprefix("base_model.model.").partition(".lora_")[0] for name in played.worker_checksums[1][0]}
+    assert {name for name in base if exported[name] != base[name]} == {f"{layer}.weight" for layer in adapted}
 
 
 def test_pushes_are_reported_and_stamped_with_their_version(played: Played) -> None:
