@@ -88,12 +88,12 @@ def _reply(call: "ray.ObjectRef[None]") -> Reply:
         except GetTimeoutError as failure:
             raise TimeoutError(str(failure)) from failure
         except RayError as failure:
-            raise Missed(one_line(failure), is_dead=_is_of_dead_worker(failure)) from failure
+            raise Missed(one_line(failure), is_dead=needs_new_process(failure)) from failure
 
     return wait
 
 
-def _is_of_dead_worker(failure: RayError) -> bool:
+def needs_new_process(failure: RayError) -> bool:
     """Return whether the worker's process has ended, or its engine, which only a new process replaces."""
     if isinstance(failure, RayTaskError):
         return isinstance(failure.cause, DeadEngine)
