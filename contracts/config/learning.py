@@ -268,7 +268,7 @@ class LoraConfig(Section):
     """Train low-rank adapters (LoRA) in place of all weights. Left out: all weights are trained."""
 
     rank: int = Field(ge=1)
-    """Rank of the adapters. They are merged into the weights when these are pushed or exported."""
+    """Rank of the adapters. An export has them merged into the weights; `weights.lora` says what engines get."""
     alpha: float = Field(default=32.0, gt=0)
     """Adapters are scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)

@@ -22,11 +22,10 @@ from contracts.config.load import load_config
 from contracts.config.run import Config
 from contracts.rollouts import SamplingRequest
 from driver.config_paths import with_absolute_paths
-from driver.evaluation.inputs import prepare_evaluation
 from driver.tracking.console import Console
 from tests.gpu.device import CLOSE, DEVICE, needs_gpus
 from tests.integration.conftest import TinyModels, write_config
-from tests.integration.test_push import Groups, batch_of, request
+from tests.integration.test_push import Groups, batch_of, sampling_requests
 from tests.runs.own_ray import own_bundles
 
 DEADLINE_S = 400
@@ -57,13 +56,10 @@ def tiny_config(folder: Path, models: TinyModels, *overrides: str) -> Config:
 
 def play(config: Config, folder: Path, environment: dict[str, str], *, with_hang: bool) -> Seen:
     seen = Seen()
-    inputs = prepare_evaluation(config)
-    requests = [
-        request(problem, inputs.prompter.prompt_token_ids(problem), config=config) for problem in inputs.problems
-    ]
+    requests, pad_token_id = sampling_requests(config)
     with own_bundles(layout(config, DEVICE, roles=("policy", "learner")), environment) as bundles:
         team = Team(config, bundles, Console(Terminal(file=io.StringIO())), folder=folder)
-        scenario = Scenario(team, requests, config, pad_token_id=inputs.pad_token_id, seen=seen)
+        scenario = Scenario(team, requests, config, pad_token_id=pad_token_id, seen=seen)
         asyncio.run(asyncio.wait_for(scenario.play(with_hang=with_hang), DEADLINE_S))
     return seen
 
@@ -118,10 +114,13 @@ class Scenario:
 
 
 @needs_gpus(2)
-def test_a_worker_holds_the_learners_weights_after_every_push(
-    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize(
+    "overrides", [pytest.param((), id="all weights"), pytest.param(("learner.lora.rank=4",), id="adapters")]
+)
+def test_a_worker_holds_what_the_learner_sends_after_every_push(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
-    config = tiny_config(tmp_path, tiny_models, "learner.num_ranks=1", "policy.gpu_memory_utilization=0.2")
+    config = tiny_config(tmp_path, tiny_models, "learner.num_ranks=1", "policy.gpu_memory_utilization=0.2", *overrides)
     seen = play(config, tmp_path, environment, with_hang=False)
     assert [(push.num_workers, push.missed) for push in seen.pushes] == [(1, ()), (1, ())]
     for learner, worker in seen.checksums:

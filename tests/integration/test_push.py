@@ -76,17 +76,10 @@ def played(
     folder = tmp_path_factory.mktemp("push")
     given = load_config(write_config(folder, tiny_models), (*OVERRIDES, *request.param))
     config = with_device_defaults(with_absolute_paths(given), "cpu")
-    inputs = prepare_training(config)
-    prompter = inputs.evaluation.prompter
-    requests = [
-        sampling_request(draw.problem, prompter.prompt_token_ids(draw.problem), config=config)
-        for draw in first_draws(inputs.stream, NUM_PROBLEMS)
-    ]
+    requests, pad_token_id = sampling_requests(config)
     with own_bundles(layout(config, "cpu", roles=("policy", "learner")), environment) as bundles:
         team = Team(config, bundles, Console(Terminal(file=io.StringIO())), folder=folder)
-        yield asyncio.run(
-            play(team, requests, config=config, pad_token_id=inputs.evaluation.pad_token_id, folder=folder)
-        )
+        yield asyncio.run(play(team, requests, config=config, pad_token_id=pad_token_id, folder=folder))
 
 
 async def play(
@@ -162,6 +155,17 @@ async def replaced_worker(team: Team) -> Checksums:
     os.kill(team.processes["policy-1"].pid, signal.SIGKILL)
     await serves.wait()
     return await victim.handle.checksums.remote()
+
+
+def sampling_requests(config: Config) -> tuple[list[SamplingRequest], int]:
+    """Return requests for the run's first problems, and the id of the padding token."""
+    inputs = prepare_training(config)
+    prompter = inputs.evaluation.prompter
+    requests = [
+        sampling_request(draw.problem, prompter.prompt_token_ids(draw.problem), config=config)
+        for draw in first_draws(inputs.stream, NUM_PROBLEMS)
+    ]
+    return requests, inputs.evaluation.pad_token_id
 
 
 def sampling_request(problem: Problem, prompt_token_ids: tuple[int, ...], *, config: Config) -> SamplingRequest:
