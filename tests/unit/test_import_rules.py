@@ -32,6 +32,7 @@ DOORS = {
     "vllm": (
         "actors/generation/engine.py",
         "actors/generation/one_adapter.py",
+        "actors/generation/vllm_build.py",
         "actors/generation/vocabulary_mask.py",
         "actors/weight_sync/nccl_sender.py",
         "actors/weight_sync/vllm_engines.py",
