@@ -62,7 +62,7 @@ class GenerationEngine:
         `lora_rank` is the rank of the adapters that it gets (adapters).
 
         Raises:
-            RuntimeError: the installed vLLM is built for another device.
+            BadInput: the installed vLLM is built for another device, or can't apply adapters to the model.
         """
         self._config = config
         self._loop = StepLoop(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from contracts.config.device_defaults import Device
 from contracts.config.section import decided
 from contracts.config.workers import EngineConfig, WeightBackend
+from contracts.errors import BadInput
 from contracts.model_config import is_yarn, longest_context, read_model_config
 from contracts.model_names import name_and_revision
 
@@ -23,7 +24,7 @@ def build_engine(
     """Build vLLM's engine.
 
     Raises:
-        RuntimeError: the installed vLLM is built for another device.
+        BadInput: the installed vLLM is built for another device, or can't apply adapters to the model.
     """
     from vllm.config import WeightTransferConfig
     from vllm.engine.arg_utils import EngineArgs
@@ -33,9 +34,10 @@ def build_engine(
     from actors.generation.vocabulary_mask import mask_padding_rows
 
     if current_platform.is_cpu() != (device == "cpu"):
-        raise RuntimeError(
+        raise BadInput(
             f"cluster.device is {device}, but the installed vLLM is built for {current_platform.device_type}; install "
-            "the requirements for this device, or change cluster.device"
+            "the requirements for this device, or change cluster.device",
+            key="cluster.device",
         )
     transfer = None
     if weight_backend is not None and weight_backend != "adapters":
@@ -76,7 +78,7 @@ def build_engine(
     )
     mask_padding_rows(arguments, config.model)
     if weight_backend == "adapters":
-        _check_takes_adapters(arguments)
+        check_takes_adapters(arguments)
     return LLMEngine.from_engine_args(arguments)
 
 
@@ -87,18 +89,21 @@ def _max_rank(lora_rank: int) -> "MaxLoRARanks":
     return next(rank for rank in get_args(MaxLoRARanks) if rank >= lora_rank)
 
 
-def _check_takes_adapters(arguments: "EngineArgs") -> None:
+def check_takes_adapters(arguments: "EngineArgs") -> None:
     """Check that vLLM can apply adapters to the model, before it is loaded.
 
     Raises:
-        RuntimeError: it can't.
+        BadInput: it can't.
     """
     from vllm.model_executor.models import ModelRegistry, supports_lora
 
     config = arguments.create_model_config()
     model, name = ModelRegistry.resolve_model_cls(config.architectures, config)
     if not supports_lora(model):
-        raise RuntimeError(f"vLLM can't apply LoRA adapters to a {name} ({arguments.model}); set weights.lora = merged")
+        raise BadInput(
+            f"weights.lora is adapter, but vLLM can't apply adapters to a {name} ({arguments.model}); set it to merged",
+            key="weights.lora",
+        )
 
 
 def _extended_context(config: EngineConfig) -> dict[str, int]:

@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from actors.remote.process import ProcessInfo, RemoteActor
-from contracts.errors import RunFailed
+from contracts.errors import BadInput, RunFailed
 
 Answer = TypeVar("Answer")
 
@@ -101,6 +101,7 @@ async def ready(names: Sequence[str], workers: Sequence[RemoteActor]) -> dict[st
     """Wait until every worker has loaded its model.
 
     Raises:
+        BadInput: as a worker raised it: the config does not fit the model or the installed libraries.
         RunFailed: a worker died or raised while it was loading; `key` is its name.
     """
     return await _all(names, [worker.ready.remote() for worker in workers])
@@ -111,6 +112,8 @@ async def _all(names: Sequence[str], calls: Sequence[Awaitable[ProcessInfo]]) ->
         try:
             return await call
         except RayError as failure:
+            if isinstance(failure, RayTaskError) and isinstance(failure.cause, BadInput):
+                raise BadInput(str(failure.cause), key=failure.cause.key) from failure
             raise RunFailed(f"{name} did not start: {one_line(failure)}", key=name) from failure
 
     infos = await asyncio.gather(*(one(name, call) for name, call in zip(names, calls, strict=True)))

@@ -7,12 +7,12 @@ from ray.exceptions import ActorDiedError
 
 from actors.fleets.supervisor import Supervisor
 from actors.fleets.worker import Worker, WorkerState
-from contracts.errors import FleetLost, RunFailed
+from contracts.errors import BadInput, FleetLost, RunFailed
 from tests.fakes.clock import settle
 from tests.fakes.ports import run
 from tests.fakes.remote import task_error
 from tests.fakes.workers import FakeWorker, PolicyRole, die, opened
-from tests.refusals import raised
+from tests.refusals import raised, refused
 
 READY, SUSPECT, STALE = WorkerState.READY, WorkerState.SUSPECT, WorkerState.STALE
 DEAD, RESTARTING, RETIRED = WorkerState.DEAD, WorkerState.RESTARTING, WorkerState.RETIRED
@@ -35,6 +35,13 @@ def test_the_worker_that_did_not_start_is_named_and_nothing_is_started_again() -
         run(role.supervisor.open())
     assert failure.value.key == "policy-1"
     assert role.changes == []
+
+
+def test_a_config_that_a_worker_refuses_is_the_users_mistake() -> None:
+    refusal = BadInput("it can't be used with this model", key="weights.lora")
+    role = PolicyRole(FakeWorker(), FakeWorker(start_failure=task_error(refusal)))
+    with refused("weights.lora"):
+        run(role.supervisor.open())
 
 
 def test_a_policy_worker_that_has_loaded_is_stale_until_it_is_told_to_be_current() -> None:
