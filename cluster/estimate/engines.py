@@ -84,7 +84,7 @@ def token_bytes(engine: EngineConfig, layers: Layers) -> float:
     """Return the bytes of one token's keys and values on one GPU. More GPUs than key heads hold copies."""
     heads = max(1, layers.key_heads)
     share = max(1.0, heads / engine.tensor_parallel_size) / heads
-    return 2 * layers.num * layers.keys * share * BYTES[engine.dtype]
+    return layers.cached * share * BYTES[engine.dtype]
 
 
 def gpu_cache(engine: EngineConfig, layers: Layers, *, free_gib: float) -> Cache:
@@ -94,7 +94,7 @@ def gpu_cache(engine: EngineConfig, layers: Layers, *, free_gib: float) -> Cache
 
 def cpu_cache(engine: EngineConfig, layers: Layers) -> Cache:
     """Return the cache that the config gives on a CPU."""
-    return _cache(engine.kv_cache_gib, 2 * layers.num * layers.keys * BYTES[engine.dtype])
+    return _cache(engine.kv_cache_gib, layers.cached * BYTES[engine.dtype])
 
 
 def cache_note(cache: Cache, engine: EngineConfig) -> str:

@@ -73,38 +73,38 @@ def check_memory(config: Config, wanted: Layout, hardware: Hardware) -> None:
         _check_nodes(needs, wanted, list(hardware.nodes_gib.values()))
 
 
-def _check_cache(key: Role, engine: EngineConfig, need: ActorMemory) -> None:
+def _check_cache(role: Role, engine: EngineConfig, need: ActorMemory) -> None:
     """Check that an engine's cache holds one sequence of the longest length: vLLM starts with no less."""
-    size = model_size(engine.model, key=f"{key}.model")
-    is_known = size is not None and size.layers.keys and (need.gpu is None or "cache" in need.gpu.parts)
-    if size is None or not is_known:
+    size = model_size(engine.model, key=f"{role}.model")
+    if size is None or not size.layers.cached:
         return
     if need.gpu is None:
-        cache = cpu_cache(engine, size.layers)
-        keys, way_out = f"{key}.kv_cache_gib", f"raise {key}.kv_cache_gib, or lower {key}.max_model_len"
-    else:
-        cache = gpu_cache(engine, size.layers, free_gib=need.gpu.parts["cache"])
-        keys = f"{key}.num_gpus" if engine.gpus < 1 else f"{key}.tensor_parallel_size"
-        way_out = (
-            f"raise {keys} or {key}.gpu_memory_utilization, or lower {key}.max_model_len or "
-            f"{key}.max_num_batched_tokens"
-        )
+        _check_host_cache(role, engine, cpu_cache(engine, size.layers))
+    elif "cache" in need.gpu.parts:
+        _check_gpu_cache(role, engine, need.gpu, gpu_cache(engine, size.layers, free_gib=need.gpu.parts["cache"]))
+
+
+def _check_host_cache(role: Role, engine: EngineConfig, cache: Cache) -> None:
     if cache.sequences(engine.max_model_len) == 0:
-        raise BadInput(_no_cache(key, engine, need, cache) + f"; {way_out}", key=keys)
-
-
-def _no_cache(key: Role, engine: EngineConfig, need: ActorMemory, cache: Cache) -> str:
-    if need.gpu is None:
-        return (
-            f"the cache of a {key} worker, {key}.kv_cache_gib {engine.kv_cache_gib:g}, holds {cache.tokens:,} tokens, "
-            f"fewer than one sequence of {key}.max_model_len {engine.max_model_len}"
+        key = f"{role}.kv_cache_gib"
+        raise BadInput(
+            f"the cache of a {role} worker, {key} {engine.kv_cache_gib:g}, holds {cache.tokens:,} tokens, fewer than "
+            f"one sequence of {role}.max_model_len {engine.max_model_len}; raise {key}, or lower {role}.max_model_len",
+            key=key,
         )
-    held = Memory({name: value for name, value in need.gpu.parts.items() if name != "cache"})
-    return (
-        f"a {key} worker needs {held.total_gib:.1f} GiB of each GPU before its cache ({held.formula}), and "
-        f"{engine.gpu_memory_share:.0%} of the GPU leaves {cache.tokens:,} tokens for it, fewer than one "
-        f"sequence of {key}.max_model_len {engine.max_model_len}"
-    )
+
+
+def _check_gpu_cache(role: Role, engine: EngineConfig, need: Memory, cache: Cache) -> None:
+    if cache.sequences(engine.max_model_len) == 0:
+        key = f"{role}.num_gpus" if engine.gpus < 1 else f"{role}.tensor_parallel_size"
+        held = Memory({name: value for name, value in need.parts.items() if name != "cache"})
+        raise BadInput(
+            f"a {role} worker needs {held.total_gib:.1f} GiB of each GPU before its cache ({held.formula}), and "
+            f"{engine.gpu_memory_share:.0%} of the GPU leaves {cache.tokens:,} tokens for it, fewer than one sequence "
+            f"of {role}.max_model_len {engine.max_model_len}; raise {key} or {role}.gpu_memory_utilization, or lower "
+            f"{role}.max_model_len or {role}.max_num_batched_tokens",
+            key=key,
+        )
 
 
 def _check_learner(config: Config, need: Memory | None, gpu_gib: float) -> None:

@@ -37,6 +37,7 @@ class Layers:
     queries: int  # width of all attention heads together
     keys: int  # width of all key heads together; values have as much
     key_heads: int
+    cached: int  # values of one token that all layers together keep in an engine's cache
     heads: int
     vocabulary: int
     is_tied: bool  # the output head is the input embedding
@@ -58,6 +59,7 @@ class Layers:
         key_heads = count("num_key_value_heads", heads)
         inner = count("intermediate_size", 4 * hidden)
         experts = max(count(name, 1) for name in _EXPERTS)
+        latent = count("kv_lora_rank") + count("qk_rope_head_dim") if "kv_lora_rank" in facts else 0
         quantised = facts.get("quantization_config")
         return cls(
             num=count("num_hidden_layers"),
@@ -65,7 +67,8 @@ class Layers:
             intermediate=count("moe_intermediate_size" if experts > 1 else "intermediate_size", inner),
             queries=heads * width,
             keys=key_heads * width,
-            key_heads=key_heads,
+            key_heads=1 if "kv_lora_rank" in facts else key_heads,
+            cached=_full_layers(facts, count("num_hidden_layers")) * (latent or 2 * key_heads * width),
             heads=heads,
             vocabulary=count("vocab_size"),
             is_tied=facts.get("tie_word_embeddings") is True,
@@ -161,6 +164,12 @@ def local_tensors(model: str) -> Tensors | None:
 
 def _weight_files(model: str) -> list[Path]:
     return sorted(Path(model).glob("*.safetensors"))
+
+
+def _full_layers(facts: Mapping[str, object], num_layers: int) -> int:
+    """Return how many layers keep every token: those with a window, or with a state, keep a bounded amount."""
+    kinds = facts.get("layer_types")
+    return kinds.count("full_attention") if isinstance(kinds, list) else num_layers
 
 
 def _bits(quantised: Mapping[str, object]) -> int:

@@ -260,3 +260,12 @@ def test_experts_and_quantised_weights_are_counted(tmp_path: Path) -> None:
     half = model_size(published_model(tmp_path / "fp8", fp8), key="pivot.model")
     assert half is not None
     assert half.weight_bytes("bfloat16") == whole.parameters
+
+
+def test_only_layers_that_keep_every_token_fill_the_cache() -> None:
+    """One layer in six has full attention, as in Gemma 3; DeepSeek's latent attention keeps 512 + 64 values."""
+    kinds = ["full_attention" if number % 6 == 5 else "sliding_attention" for number in range(24)]
+    assert Layers.of({**QWEN25_HALF, "layer_types": kinds}).cached == 4 * 2 * 128
+    assert Layers.of(QWEN25_HALF).cached == 24 * 2 * 128
+    latent = Layers.of({**LLAMA_8B, "kv_lora_rank": 512, "qk_rope_head_dim": 64})
+    assert (latent.cached, latent.key_heads) == (32 * 576, 1)
