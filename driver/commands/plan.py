@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             }
             for placement in wanted.placements
         ],
+        "by_device": dict(device_values(config)),
         "batch": batch_arithmetic(config),
         "late": list(late),
     }

@@ -97,6 +97,8 @@ def test_a_plan_that_cannot_fit_is_refused(tmp_path: Path, capsys: pytest.Captur
         run(argparse.Namespace(config=file, overrides=[*sizes, "learner.num_ranks=2"], json=False, check=False))
     assert "learner-1" in capsys.readouterr().out
     plan = run(argparse.Namespace(config=file, overrides=[*sizes, "learner.num_ranks=4"], json=False, check=False))
+    by_device = cast("dict[str, int]", plan["by_device"])
+    assert (by_device["policy.max_num_seqs"], by_device["learner.row_tokens"]) == (256, 16384)
     actors = {str(actor["name"]): actor for actor in cast("list[dict[str, object]]", plan["actors"])}
     assert actors["policy-0"]["gpu_memory_gib"] == pytest.approx(0.85 * 79.6, abs=0.01)
     assert actors["learner-3"]["gpu_memory_gib"] == pytest.approx(46.8, rel=0.02)
