@@ -143,6 +143,20 @@ class EngineWorker:
     async def abandon_weight_update(self) -> None:
         await asyncio.wrap_future(self._engine.abandon_weight_update())
 
+    async def sleep(self) -> bool:
+        """Give up the GPU's memory. Returns whether the weights were kept, in host memory."""
+        return await asyncio.wrap_future(self._engine.sleep())
+
+    async def wake_weights(self) -> bool:
+        """Take memory for the weights: they are those of before, or must be sent. Returns True."""
+        await asyncio.wrap_future(self._engine.wake_weights())
+        return True
+
+    async def wake_cache(self) -> bool:
+        """Take memory for the cache, and go on sampling. Returns True."""
+        await asyncio.wrap_future(self._engine.wake_cache())
+        return True
+
     async def checksums(self) -> dict[str, str]:
         """Return the checksum of every tensor of the last update, by the learner's names."""
         return await asyncio.wrap_future(self._engine.weight_checksums())

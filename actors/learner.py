@@ -145,6 +145,7 @@ class LearnerWorker:
                 bucket_bytes=arguments.bucket_bytes,
                 pushes_adapters=arguments.weight_backend == "adapters",
                 seed=arguments.seed,
+                gives_weights_on_every_rank=arguments.weight_backend == "ipc",
             ),
             RankPlace(
                 rank=self._index,
@@ -169,6 +170,14 @@ class LearnerWorker:
         manifest = self._send(order, receivers if self._index == 0 else None)
         return receivers.outcome(manifest)
 
+    def sleep(self) -> None:
+        """Move all states to host memory: an engine uses the GPU."""
+        self._rank.sleep()
+
+    def wake(self) -> None:
+        """Move all states back to the GPU."""
+        self._rank.wake()
+
     def checksums(self) -> dict[str, str]:
         """Return checksums of what is pushed, by name, to compare with a policy worker's."""
         return learner_checksums(self._rank.pushed)
@@ -188,7 +197,11 @@ class LearnerWorker:
         return self._rank.export(Path(folder))
 
     def _sender(self, arguments: RankArguments) -> Sender:
-        """Return how this rank pushes: vLLM's own sender between GPUs, else buckets through Ray's object store."""
+        """Return how this rank pushes: with one of vLLM's own senders on GPUs, else through Ray's object store."""
+        if arguments.weight_backend == "ipc":
+            from actors.weight_sync.ipc_sender import IpcSender
+
+            return IpcSender(self._rank.pushed, rank=self._index, bucket_bytes=arguments.bucket_bytes)
         if arguments.weight_backend != "nccl":
             return BucketSender(self._rank.pushed)
         from actors.weight_sync.nccl_sender import NcclSender

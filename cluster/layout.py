@@ -116,14 +116,16 @@ def layout(config: Config, device: Device, *, roles: tuple[Role, ...] = ROLES) -
     """Give each actor what it needs: {GPU: 1, CPU: n} on GPUs ({GPU: k} with tensor parallelism k), {CPU: n} without.
 
     With tensor parallelism k, vLLM needs its GPUs on one node: one slot of k GPUs, not k slots. A scorer that needs
-    part of a GPU shares that of a pivot worker which needs another part.
+    part of a GPU shares that of a pivot worker which needs another part. A policy worker and a learner rank that use
+    one GPU in turns reserve half of it each, which is how Ray gives both the same one.
     """
     on_gpu = device == "cuda"
+    in_turns = is_colocated(config, roles)
     shapes: dict[Role, tuple[int, float, float]] = {
-        "policy": (config.policy.num_workers, config.policy.num_cpus, config.policy.gpus),
+        "policy": (config.policy.num_workers, config.policy.num_cpus, 0.5 if in_turns else config.policy.gpus),
         "pivot": (config.pivot.num_workers, config.pivot.num_cpus, config.pivot.gpus),
         "scorer": (config.scorer.num_workers, config.scorer.num_cpus, config.scorer.num_gpus),
-        "learner": (config.learner.num_ranks, config.learner.num_cpus, 1),
+        "learner": (config.learner.num_ranks, config.learner.num_cpus, 0.5 if in_turns else 1),
     }
     return Layout(
         device=device,
@@ -142,8 +144,15 @@ def layout(config: Config, device: Device, *, roles: tuple[Role, ...] = ROLES) -
     )
 
 
+def is_colocated(config: Config, roles: tuple[Role, ...] = ROLES) -> bool:
+    """Return whether policy workers and learner ranks use the same GPUs in turns."""
+    return config.cluster.colocate and {"policy", "learner"} <= set(roles)
+
+
 def _host(config: Config, role: Role, index: int, roles: tuple[Role, ...]) -> str:
     """Return the actor whose GPU this actor shares; empty if it has its own."""
+    if role == "learner" and is_colocated(config, roles):
+        return f"policy-{index}"
     if role == "scorer" and "pivot" in roles:
         num_beside = _scorers_beside_pivot(config)
         if index < num_beside * config.pivot.num_workers:

@@ -33,6 +33,8 @@ def check_settings(config: Config, device: Device, *, roles: tuple[Role, ...]) -
 
 def weight_backend(config: Config, device: Device) -> WeightBackend:
     """Return how weights travel. "auto" is NCCL between GPUs, and Ray's object store without GPUs."""
+    if config.cluster.colocate:
+        return "ipc"
     if config.learner.lora is not None and config.weights.lora == "adapter":
         return "adapters"
     if config.weights.backend != "auto":
@@ -56,6 +58,12 @@ def _check_attention(config: Config, device: Device) -> None:
 
 def _check_weights(config: Config, device: Device) -> None:
     weights, size = config.weights, config.policy.tensor_parallel_size
+    if device == "cpu" and config.cluster.colocate:
+        raise BadInput(
+            'cluster.colocate shares GPUs, and this run has none; leave it out, or set cluster.device = "cuda" where '
+            "there are GPUs",
+            key="cluster.colocate",
+        )
     if device == "cpu" and weights.backend == "nccl":
         raise BadInput(_needs_gpus("weights.backend", weights.backend), key="weights.backend")
     if size > 1 and weight_backend(config, device) == "object_store":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from actors.engine import EngineWorker
+from actors.fleets.colocated import ColocatedLearner, ColocatedPolicy, Engines, LendingWorkers, SleepingWorkers
 from actors.fleets.engines import EnginePool
 from actors.fleets.learner import LearnerRanks
 from actors.fleets.memory_watch import MemoryWatch, OnMemory
@@ -19,6 +20,7 @@ from actors.fleets.on_demand import OnDemand
 from actors.fleets.policy import PolicyPool
 from actors.fleets.scorers import ScorerPool
 from actors.fleets.supervisor import OnEvent, Supervisor, WorkerPoolConfig
+from actors.fleets.turns import Turns
 from actors.fleets.worker import WorkerState
 from actors.learner import LearnerWorker, RankArguments
 from actors.remote.calls import end_actor, processes
@@ -37,7 +39,7 @@ from contracts.config.section import decided
 from contracts.config.workers import PivotConfig, PolicyConfig, WeightBackend
 from contracts.errors import RunFailed
 from contracts.fingerprints import model_fingerprint
-from contracts.ports import Console, Generator
+from contracts.ports import Console, Generator, Learner
 from contracts.waiting import waiting_for
 
 Result = TypeVar("Result")
@@ -86,10 +88,13 @@ class Team:
         self._tasks: list[asyncio.Task[None]] = []
         self._meetings = folder / MEETINGS
         self.processes: dict[str, ProcessInfo] = {}
-        self.policy = EnginePool(Supervisor.of_loaded("policy", ()))
+        self.policy_pool = EnginePool(Supervisor.of_loaded("policy", ()))
+        self.policy: Engines = self.policy_pool
         self.pivot: Generator = EnginePool(Supervisor.of_loaded("pivot", ()))
         self.scorer = self._scorer_pool(Supervisor.of_loaded("scorer", ()))
-        self.learner = LearnerRanks((), timeout_s=config.learner.timeout_s, rules=config.fleet, policy=None)
+        self.ranks = LearnerRanks((), timeout_s=config.learner.timeout_s, rules=config.fleet, policy=None)
+        self.learner: Learner = self.ranks
+        self._turns: Turns | None = None  # of policy workers and learner ranks on the same GPUs
 
     @property
     def scores(self) -> bool:
@@ -105,7 +110,7 @@ class Team:
         """Start policy workers that keep the weights of their model, for an evaluation."""
         start = self._starter(EngineWorker, self._config.policy, self._device)
         supervisor = self._supervise("policy", self._in_bundles("policy", start))
-        self.policy = EnginePool(supervisor, timeout_s=self._config.policy.timeout_s)
+        self.policy = self.policy_pool = EnginePool(supervisor, timeout_s=self._config.policy.timeout_s)
         await self._open(supervisor)
 
     async def start_scorers(self, languages: Sequence[str], *, custom_source: str = "") -> None:
@@ -135,22 +140,41 @@ class Team:
             starts_stale=True,
         )
         pool = PolicyPool(policy, timeout_s=config.policy.timeout_s)
-        self.policy, self.learner.policy = pool, pool if policy.workers else None
+        self.policy = self.policy_pool = pool
+        self.ranks.policy = pool if policy.workers else None
+        if self._is_colocated:
+            self._turns = self._take_turns(pool)
         if self._late_pivot is not None:
             self.pivot = OnDemand(partial(self._start_late_pivot, self._late_pivot))
-        self.learner.exchange(self._start_ranks())
         await asyncio.gather(
-            self._open(policy),
             self._open_pivots(),
             self._open(self._add_scorers(config.data.languages, custom_source)),
-            self._set_up_learner(),
+            self._load_policy_and_learner(policy),
         )
         if on_memory is not None:
             watch = MemoryWatch(self._loaded, on_memory, every_s=config.fleet.heartbeat_s)
             self._keep(watch.run(), policy)
         if self.generates:
             self._keep(self._bring_up_stale(pool), policy)
-            self._keep(self._scale(policy, start_policy), policy)
+            if self._turns is None:
+                self._keep(self._scale(policy, start_policy), policy)
+
+    async def _load_policy_and_learner(self, policy: Supervisor) -> None:
+        """Load both at the same time; on the same GPUs one after the other."""
+        if self._turns is None:
+            self.ranks.exchange(self._start_ranks())
+            await asyncio.gather(self._open(policy), self._set_up_learner())
+        else:
+            await self._open(policy)
+            await self._turns.restarting(self._start_and_set_up_learner)
+
+    def _take_turns(self, pool: PolicyPool) -> Turns:
+        """Put policy and learner behind turns, because they use the same GPUs."""
+        turns = Turns(SleepingWorkers(pool), self.ranks, send_again=self.ranks.push_again)
+        self.policy, self.learner = ColocatedPolicy(pool, turns), ColocatedLearner(self.ranks, turns)
+        self.ranks.policy = LendingWorkers(pool, turns)
+        pool.supervisor.loading = turns.loading
+        return turns
 
     async def restart_learner(self) -> None:
         """Start new processes for all ranks, in the same bundles, with the model's first weights.
@@ -158,9 +182,15 @@ class Team:
         Raises:
             RunFailed: a rank did not start, or not within cluster.start_timeout_s.
         """
-        for rank in self.learner.ranks:
+        for rank in self.ranks.ranks:
             end_actor(rank)
-        self.learner.exchange(self._start_ranks())
+        if self._turns is None:
+            await self._start_and_set_up_learner()
+        else:
+            await self._turns.restarting(self._start_and_set_up_learner)
+
+    async def _start_and_set_up_learner(self) -> None:
+        self.ranks.exchange(self._start_ranks())
         await self._set_up_learner()
 
     async def close(self) -> None:
@@ -180,6 +210,11 @@ class Team:
     @property
     def _device(self) -> Device:
         return self._bundles.layout.device
+
+    @property
+    def _is_colocated(self) -> bool:
+        """Return whether policy workers and learner ranks use the same GPUs in turns."""
+        return any(placement.shares for placement in self._bundles.layout.of("learner"))
 
     def _starter(self, actor: RemoteClass, *arguments: object) -> StartIn:
         return lambda placement, bundles: start_actor(actor, placement, bundles, arguments)
@@ -294,9 +329,9 @@ class Team:
         shutil.rmtree(self._meetings, ignore_errors=True)  # of ranks that were lost, or of a run that was killed
         self._meetings.mkdir(mode=0o700)
         names = [placement.name for placement in self._bundles.layout.of("learner")]
-        for name, process in (await self._load("learner", processes(names, self.learner.ranks))).items():
+        for name, process in (await self._load("learner", processes(names, self.ranks.ranks))).items():
             self._note_process(name, process)
-        await self._load("learner", self.learner.setup(arguments))
+        await self._load("learner", self.ranks.setup(arguments))
 
     async def _load(self, role: str, loading: Awaitable[Result]) -> Result:
         with self._console.phase(f"loading {role}"):
@@ -325,7 +360,10 @@ class Team:
             await pool.stale.wait()
             pool.stale.clear()
             try:
-                await self.learner.bring_up()
+                if self._turns is None:
+                    await self.ranks.bring_up()
+                else:
+                    await self._turns.bringing_up(self.ranks.bring_up)
             except RunFailed as failure:  # the next call of the learner or of the pool raises it as well
                 self._on_event("fleet", "policy: a new worker did not receive the current weights", str(failure))
 
@@ -340,7 +378,7 @@ class Team:
 
     def _loaded(self) -> dict[str, RemoteActor]:
         """Return the actors that hold their models, by name."""
-        ranks = {f"learner-{index}": rank for index, rank in enumerate(self.learner.ranks)}
+        ranks = {f"learner-{index}": rank for index, rank in enumerate(self.ranks.ranks)}
         workers = (worker for supervisor in self._supervisors for worker in supervisor.workers)
         return ranks | {worker.name: worker.handle for worker in workers if worker.is_loaded}
 

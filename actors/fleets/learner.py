@@ -143,6 +143,25 @@ class LearnerRanks:
             except LearnerLost as failure:
                 logger.warning("policy workers did not receive the current weights: %s", failure)
 
+    async def push_again(self) -> None:
+        """Send the current weights to every policy worker under the version that they have, whatever it holds."""
+        async with self._lock:
+            self._refuse_if_lost()
+            if self._version_of_now is not None and self._rounds is not None:
+                await self._rounds.push(self._version_of_now)
+
+    async def sleep(self) -> None:
+        """Move the states of all ranks to host memory: policy workers use their GPUs."""
+        async with self._lock:
+            self._refuse_if_lost()
+            await self._ask("give up the GPUs", [rank.sleep.remote() for rank in self.ranks])
+
+    async def wake(self) -> None:
+        """Move the states of all ranks back to their GPUs."""
+        async with self._lock:
+            self._refuse_if_lost()
+            await self._ask("take the GPUs back", [rank.wake.remote() for rank in self.ranks])
+
     async def checksums(self) -> dict[str, str]:
         """Return the checksum of every full weight, by name."""
         async with self._lock:

@@ -7,6 +7,7 @@ Knows no Ray: a callable starts a process and another one ends it. Callers repor
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Self
 
@@ -55,6 +56,8 @@ class Supervisor:
         self.prepare: Callable[[Worker], Awaitable[None]] | None = None
         """Awaited after a worker has loaded, before it takes requests. No other code runs between its end and the
         change of state. An exception means that the worker did not start."""
+        self.loading: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
+        """Entered while a worker loads its model: it may have to wait for the memory of a GPU."""
         self._speeds = Speeds(config.rules)
         self._kill = kill
         self._clock = clock
@@ -263,7 +266,8 @@ class Supervisor:
         worker.process = (await processes([name], [handle]))[name]
         worker.has_answered = True
         self.config.on_process(name, worker.process)
-        await ready([name], [handle])
+        async with self.loading():
+            await ready([name], [handle])
         if self.prepare is not None:
             try:
                 await self.prepare(worker)

@@ -21,7 +21,9 @@ from actors.generation.outputs import (
 )
 from actors.generation.process import prepare_process
 from actors.generation.requests import check_answer_request, check_request
+from actors.generation.sleep import SleepLevel, free_host_bytes, sleep_level
 from actors.generation.step_loop import Outcome, Request, StepLoop
+from actors.generation.texts import ResponseTexts
 from actors.generation.thinking import ThinkingReader, Tokenizer
 from actors.generation.vllm_build import build_engine
 from actors.remote.freed_memory import give_back_freed_memory
@@ -38,8 +40,11 @@ from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingReques
 from contracts.stop_tokens import token_ids_of
 
 if TYPE_CHECKING:  # vLLM reads its environment when it is imported, so prepare_process comes first
+    from torch import nn
     from vllm import RequestOutput, SamplingParams
     from vllm.lora.request import LoRARequest
+    from vllm.tokenizers import TokenizerLike
+    from vllm.v1.engine.core_client import InprocClient
 
 Reader: TypeAlias = Callable[[FinishedRequest], Outcome]
 
@@ -102,7 +107,7 @@ class GenerationEngine:
 
     def start_weight_update(self, manifest: WeightManifest) -> "Future[None]":
         """Pause sampling and expect the tensors of the manifest. Clears an unfinished update."""
-        return self._loop.call(lambda decoder: decoder.weights.start(manifest))
+        return self._loop.call(lambda decoder: decoder.weights.start(manifest), drains=True)
 
     def receive_bucket(self, bucket: WeightBucket) -> "Future[None]":
         """Load one bucket (object_store)."""
@@ -124,6 +129,18 @@ class GenerationEngine:
         """
         self._loop.interrupt()
         return self._loop.call(lambda decoder: decoder.weights.abandon())
+
+    def sleep(self) -> "Future[bool]":
+        """Give up the GPU's memory; the result says whether the weights were kept. Running samples go on afterwards."""
+        return self._loop.call(lambda decoder: decoder.sleep(), drains=True)
+
+    def wake_weights(self) -> "Future[None]":
+        """Take memory for the weights, which may be updated then."""
+        return self._loop.call(lambda decoder: decoder.wake_weights())
+
+    def wake_cache(self) -> "Future[None]":
+        """Take memory for the cache, and go on sampling."""
+        return self._loop.call(lambda decoder: decoder.wake_cache())
 
     def weight_checksums(self) -> "Future[dict[str, str]]":
         """Return the checksum of every tensor of the last update in the engine's model, by the learner's names."""
@@ -180,6 +197,7 @@ class VllmDecoder:
         if config.tensor_parallel_size > 1:
             self._vllm.collective_rpc("end_with_parent", args=(os.getpid(),))
         tokenizer = cast("Tokenizer", self._vllm.get_tokenizer())
+        self._texts = _response_texts(self._vllm.get_tokenizer())
         self._thinking = ThinkingReader.of(tokenizer, config.thinking_markers)
         self._stop_token_ids = token_ids_of(tokenizer, config.stop_tokens)
         self._updates = self._make_updates(weight_backend, config.tensor_parallel_size, lora_rank=lora_rank)
@@ -191,6 +209,9 @@ class VllmDecoder:
 
             self._vllm.apply_model(use_one_adapter)
         self._num_updates = 0  # finished
+        self._num_engines = config.num_workers
+        self._is_asleep = False
+        self._sleep_level: SleepLevel | None = None  # chosen at the first sleep
         self._samples: dict[str, _Sample] = {}  # that vLLM has and has not finished, in the order of arrival
         self._too_long: list[str] = []  # ids of samples that vLLM does not get
         give_back_freed_memory()  # on a CPU vLLM packs every weight anew and frees the one that was loaded
@@ -213,8 +234,8 @@ class VllmDecoder:
 
     @property
     def is_paused(self) -> bool:
-        """Return whether a weight update is open."""
-        return self._updates is not None and self._updates.is_open
+        """Return whether a weight update is open, or the engine has no GPU memory."""
+        return self._is_asleep or (self._updates is not None and self._updates.is_open)
 
     @property
     def is_broken(self) -> bool:
@@ -246,6 +267,32 @@ class VllmDecoder:
         for sample_id, sample in waiting.items():
             self.add(sample_id, sample.request, index=sample.index)
         give_back_freed_memory()
+
+    def sleep(self) -> bool:
+        """Give up the GPU's memory; return whether the weights were kept. vLLM computes running samples' caches again.
+
+        Without weights the engine is stale until an update.
+        """
+        self.weights.abandon()
+        if self._sleep_level is None:
+            (weight_bytes,) = self._vllm.apply_model(_num_parameter_bytes)
+            self._sleep_level = sleep_level(
+                weight_bytes=weight_bytes, num_copies=self._num_engines, free_bytes=free_host_bytes()
+            )
+        self._is_asleep = True
+        self._vllm.sleep(level=self._sleep_level, mode="keep")
+        if self._sleep_level == 2:
+            self.weights.forget()
+        return self._sleep_level == 1
+
+    def wake_weights(self) -> None:
+        """Take memory for the weights."""
+        self._vllm.wake_up(tags=["weights"])
+
+    def wake_cache(self) -> None:
+        """Take memory for the cache, and go on."""
+        self._vllm.wake_up(tags=["kv_cache"])
+        self._is_asleep = False
 
     def add(self, sample_id: str, request: Request, *, index: int) -> None:
         """Give vLLM one sample: the request's seed or prompt with this index.
@@ -283,9 +330,24 @@ class VllmDecoder:
                 finished.append((output.request_id, _read_or_error(output, self._samples.pop(output.request_id).read)))
         return finished
 
+    def drain(self) -> list[tuple[str, Outcome | Exception]]:
+        """Finish the steps that vLLM has planned ahead, and return the finished samples, by id.
+
+        What they draw is drawn with the weights of now, and vLLM notes the version when it returns a token.
+        """
+        core = cast("InprocClient", self._vllm.engine_core).engine_core
+        finished: list[tuple[str, Outcome | Exception]] = []
+        if core.batch_queue:
+            core.pause_scheduler(mode="keep", clear_cache=False)  # plan nothing more
+            while core.batch_queue:
+                finished += self.step()
+            core.resume_scheduler()
+        return finished
+
     def _read_rollout(self, output: FinishedRequest, *, prompt_token_ids: Sequence[int]) -> Rollout:
         """Return vLLM's output as a rollout, its thinking apart; raises as `read_rollout`."""
-        return self._thinking.divided(read_rollout(output), prompt_token_ids)
+        decode = partial(self._texts.of_response, prompt_token_ids)
+        return self._thinking.divided(read_rollout(output, decode), prompt_token_ids)
 
     def abort(self, sample_ids: list[str]) -> None:
         """Remove these samples from vLLM."""
@@ -323,6 +385,39 @@ def _policy_adapters(folder: Path | None = None) -> "LoRARequest":
     return LoRARequest("policy", ADAPTER_ID, path, load_inplace=folder is not None)
 
 
+def _num_parameter_bytes(model: "nn.Module") -> int:
+    return sum(parameter.numel() * parameter.itemsize for parameter in model.parameters())
+
+
+def _response_texts(tokenizer: "TokenizerLike") -> ResponseTexts:
+    from transformers import TokenizersBackend
+
+    fast = tokenizer.backend_tokenizer if isinstance(tokenizer, TokenizersBackend) else None
+    return ResponseTexts(fast=fast, one_by_one=partial(_decode_one_by_one, tokenizer))
+
+
+def _decode_one_by_one(tokenizer: "TokenizerLike", prompt_token_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+    """Decode token by token with vLLM's own class."""
+    from vllm import SamplingParams
+    from vllm.v1.engine import EngineCoreRequest
+    from vllm.v1.engine.detokenizer import IncrementalDetokenizer
+
+    request = EngineCoreRequest(
+        request_id="",
+        prompt_token_ids=list(prompt_token_ids),
+        mm_features=None,
+        sampling_params=SamplingParams(),
+        pooling_params=None,
+        arrival_time=0.0,
+        lora_request=None,
+        cache_salt=None,
+        data_parallel_rank=None,
+    )
+    detokenizer = IncrementalDetokenizer.from_new_request(tokenizer, request)
+    detokenizer.update(list(token_ids), stop_terminated=False)
+    return detokenizer.get_next_output_text(finished=True, delta=False)
+
+
 def _read_or_error(output: "RequestOutput", read: Reader) -> Outcome | Exception:
     try:
         return read(output)
@@ -347,6 +442,7 @@ def _sampling_params(request: SamplingRequest, seed: int, *, stop_token_ids: Seq
         stop_token_ids=list(stop_token_ids),
         logprobs=0,  # of the drawn token only
         flat_logprobs=True,
+        detokenize=False,  # once, when the response is finished; no text ends a response, only tokens
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
 

@@ -4,7 +4,7 @@ Must not import vLLM: its outputs are described by Protocols.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from contracts.rollouts import Rollout
@@ -37,9 +37,6 @@ class Completion(Protocol):
     """One response of a finished request."""
 
     @property
-    def text(self) -> str: ...
-
-    @property
     def token_ids(self) -> Sequence[int]: ...
 
     @property
@@ -65,8 +62,10 @@ class FinishedRequest(Protocol):
     def prompt_logprobs(self) -> object: ...
 
 
-def read_rollout(output: FinishedRequest) -> Rollout:
+def read_rollout(output: FinishedRequest, decode: Callable[[Sequence[int]], str]) -> Rollout:
     """Return vLLM's output as a rollout.
+
+    `decode` gives the text of the response's tokens, which does not hold the token that ended it.
 
     Raises:
         ValueError: a log-probability or a version is missing or not a number, or the response was aborted.
@@ -74,10 +73,11 @@ def read_rollout(output: FinishedRequest) -> Rollout:
     completion = output.outputs[0]
     if completion.finish_reason not in ("stop", "length"):
         raise ValueError(f"vLLM ended the response with finish_reason {completion.finish_reason!r}")
+    is_stopped = completion.finish_reason == "stop"
     return Rollout(
         token_ids=tuple(completion.token_ids),
         logprobs=_logprobs_of(completion.token_ids, completion.logprobs),
-        text=completion.text,
+        text=decode(completion.token_ids[:-1] if is_stopped else completion.token_ids),
         finish_reason=completion.finish_reason,
         token_versions=_token_versions(completion),
     )
@@ -125,8 +125,8 @@ def _logprobs_of(token_ids: Sequence[int], flat: object, *, skip: int = 0) -> tu
 def _token_versions(completion: Completion) -> tuple[int, ...]:
     """Return the policy version that drew each token [T].
 
-    vLLM notes at every step the version that the weights were given. Tokens are returned by the step that drew them, so
-    the spans are exact: asynchronous scheduling is off in a policy engine.
+    vLLM notes the version that the weights have when a step returns its tokens. The weights change only after all steps
+    that were planned ahead have returned theirs (`drain`), so the spans are exact.
 
     Raises:
         ValueError: the spans have a gap, or a version is not a number.

@@ -59,8 +59,13 @@ class Decoder(Protocol):
     def step(self) -> list[tuple[str, Outcome | Exception]]:
         """Decode a token of every running sample, with the current weights even if others drew the tokens before.
 
-        Returns the samples that finished, by id, each with its outcome or with the reason why it can't be used.
+        Returns the samples that finished, by id, each with its outcome or with the reason why it can't be used. A
+        decoder may plan a step ahead: then a sample that finished is returned one step later.
         """
+        ...
+
+    def drain(self) -> list[tuple[str, Outcome | Exception]]:
+        """Finish the steps that are under way and begin no other; return the samples that finished, as `step` does."""
         ...
 
     def abort(self, sample_ids: list[str]) -> None:
@@ -110,6 +115,15 @@ class _Running:
         return request.num_samples if isinstance(request, SamplingRequest) else len(request.prompts)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Control(Generic[D]):
+    """Hold a call that runs between two steps."""
+
+    run: Callable[[D], None]
+    fail: Callable[[Exception], None]
+    drains: bool  # no step may be under way
+
+
 class StepLoop(Generic[D]):
     """Run one decoder. Methods may be called from any thread; only the constructor and `close` block."""
 
@@ -123,7 +137,7 @@ class StepLoop(Generic[D]):
         """
         self._wake = threading.Condition()
         self._inbox: deque[_Running] = deque()
-        self._controls: deque[tuple[Callable[[D], None], Callable[[Exception], None]]] = deque()
+        self._controls: deque[_Control[D]] = deque()
         self._unanswered: set[_Running] = set()
         self._samples: dict[str, tuple[_Running, int]] = {}
         self._stepped_version: int | None = None  # of the last step
@@ -161,8 +175,10 @@ class StepLoop(Generic[D]):
             self._wake.notify()
         return cast("Futures", [one.result for one in running])  # each request has outcomes of one type
 
-    def call(self, call: Callable[[D], Result]) -> "Future[Result]":
+    def call(self, call: Callable[[D], Result], *, drains: bool = False) -> "Future[Result]":
         """Run `call` on the decoder between two steps, before waiting requests are taken in.
+
+        With `drains` the steps that the decoder has planned ahead are finished first.
 
         Raises:
             DeadEngine: the loop has ended.
@@ -174,7 +190,7 @@ class StepLoop(Generic[D]):
 
         with self._wake:
             self._raise_if_ended()
-            self._controls.append((run, result.set_exception))
+            self._controls.append(_Control(run=run, fail=result.set_exception, drains=drains))
             self._wake.notify()
         return result
 
@@ -249,20 +265,31 @@ class StepLoop(Generic[D]):
         """Run the control calls that wait. A failure is passed to the caller, and the loop goes on.
 
         Raises:
-            Exception: the failure of a call that has broken the decoder.
+            Exception: the failure of a call that has broken the decoder, or of a decoder that can't drain.
         """
         while True:
             with self._wake:
                 if not self._controls:
                     return
-                run, fail = self._controls.popleft()
+                control = self._controls.popleft()
+            if control.drains:
+                self._drain(decoder, control)
             try:
-                run(decoder)
+                control.run(decoder)
             except Exception as failure:
                 if decoder.is_broken:
-                    fail(_dead(failure))
+                    control.fail(_dead(failure))
                     raise
-                fail(failure)
+                control.fail(failure)
+
+    def _drain(self, decoder: D, control: _Control[D]) -> None:
+        """Finish the steps that are under way, and give out what they finished."""
+        try:
+            finished = decoder.drain()
+        except Exception as failure:
+            control.fail(_dead(failure))
+            raise
+        self._take_out(decoder, finished)
 
     def _drop_outdated(self, decoder: D) -> None:
         """Drop the running samples if the current weights are no successor of those that drew their tokens."""
@@ -301,7 +328,12 @@ class StepLoop(Generic[D]):
         finished = decoder.step()
         self._busy_s += time.monotonic() - started
         self._num_steps += 1
-        self._work += num_running + sum(_prompt_tokens(*self._samples[sample_id]) for sample_id, _ in finished)
+        self._work += num_running
+        self._take_out(decoder, finished)
+
+    def _take_out(self, decoder: D, finished: Sequence[tuple[str, Outcome | Exception]]) -> None:
+        """Give finished samples to those who wait for them."""
+        self._work += sum(_prompt_tokens(*self._samples[sample_id]) for sample_id, _ in finished)
         # All finished samples are removed first: a dropped request must not abort a sample that the decoder has already
         # removed in this step.
         for (running, index), outcome in [(self._samples.pop(sample_id), outcome) for sample_id, outcome in finished]:
@@ -335,7 +367,7 @@ class StepLoop(Generic[D]):
                 return
             self._end = end
             waiters = [running.result.set_exception for running in self._unanswered]
-            waiters += [fail for _, fail in self._controls]
+            waiters += [control.fail for control in self._controls]
         for fail in waiters:
             fail(_dead(end))
 

@@ -66,14 +66,12 @@ def build_engine(
         enable_prefix_caching=True,
         logprobs_mode="processed_logprobs",
         generation_config="vllm",  # a model's own temperature or top-p would change what the log-probabilities mean
-        # With it, one step may still run on the GPU while the next is planned. A policy's weights must not change in a
-        # running step.
-        async_scheduling=False if weight_backend else None,
         weight_transfer_config=transfer,
         # Imported by each process of the engine: a process that vLLM starts knows no engine of ours before.
         worker_extension_cls="actors.generation.child_process.ChildProcess" if config.tensor_parallel_size > 1 else "",
         enable_lora=weight_backend == "adapters",
         max_lora_rank=_max_rank(lora_rank),
+        enable_sleep_mode=weight_backend == "ipc",  # the learner uses the same GPU in turns
         disable_log_stats=True,
     )
     mask_padding_rows(arguments, config.model)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import torch
 
 from actors.learning.background_files import BackgroundFiles, Sums, WrittenFiles
+from actors.learning.host_states import HostStates
 from actors.learning.lora import adapter_tensors
 from actors.learning.pass_clock import wait_for
 from actors.learning.policy_loss import LossSettings
@@ -74,12 +75,14 @@ class LearnerRank:
             rank=place.rank,
             max_bucket_bytes=setup.bucket_bytes,
             trust_remote_code=setup.policy.trust_remote_code,
+            on_every_rank=setup.gives_weights_on_every_rank,
         )
         self.pushed: LearnerWeights = self.weights
         """What the policy workers get."""
         if setup.pushes_adapters:
             adapters = adapter_tensors(self._models.causal)
             self.pushed = GatheredSource(adapters, rank=place.rank, max_bucket_bytes=setup.bucket_bytes)
+        self._host_states = HostStates(self._device)
         torch.manual_seed(setup.seed + place.rank)  # from here on each rank draws its own dropout
         give_back_freed_memory()
 
@@ -204,6 +207,18 @@ class LearnerRank:
             CheckpointFailed: rank 0 could not write.
         """
         return self.weights.export(folder, chat_template=self._setup.policy.chat_template)
+
+    def sleep(self) -> None:
+        """Move all states to host memory, until `wake`: nothing else may be called meanwhile.
+
+        A checkpoint that is being written is finished first: it is written from these states.
+        """
+        self._files.wait()
+        self._host_states.move_out(self._models.states())
+
+    def wake(self) -> None:
+        """Move all states back to the device."""
+        self._host_states.move_back()
 
     def close(self) -> None:
         """Finish the files, and leave the process group."""

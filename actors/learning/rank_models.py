@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
@@ -63,11 +63,19 @@ class RankModels:
             with measuring(self.policy) as model, adapters_off(self.causal):
                 yield model
 
+    def states(self) -> Iterator[Tensor]:
+        """Yield all tensors that the engines keep between two calls."""
+        for engine in self._engines:
+            yield from engine.states()
+
     def close(self) -> None:
         """Free all engines."""
-        for engine in (self.critic, self.frozen, self.policy):
-            if engine is not None:
-                engine.close()
+        for engine in self._engines:
+            engine.close()
+
+    @property
+    def _engines(self) -> list[ZeroEngine | FrozenEngine]:
+        return [engine for engine in (self.critic, self.frozen, self.policy) if engine is not None]
 
 
 def build_models(setup: RankSetup, place: RankPlace) -> RankModels:

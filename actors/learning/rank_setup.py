@@ -50,6 +50,7 @@ class RankSetup:
     bucket_bytes: int  # of weights that are gathered at once
     pushes_adapters: bool = False  # and not the weights with the adapters merged in
     seed: int
+    gives_weights_on_every_rank: bool = False  # else on rank 0 only: each rank sends to the engine on its own GPU
 
     @property
     def has_critic(self) -> bool:

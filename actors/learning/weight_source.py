@@ -48,10 +48,16 @@ class _Gathered(Protocol):
 class GatheredSource:
     """Give tensors that are made from ZeRO-3 shards, as `LearnerWeights`."""
 
-    def __init__(self, tensors: Sequence[_Gathered], *, rank: int, max_bucket_bytes: int) -> None:
-        """Plan the buckets, so that at most `max_bucket_bytes` are gathered at once."""
+    def __init__(
+        self, tensors: Sequence[_Gathered], *, rank: int, max_bucket_bytes: int, on_every_rank: bool = False
+    ) -> None:
+        """Plan the buckets, so that at most `max_bucket_bytes` are gathered at once.
+
+        With `on_every_rank` all ranks get the tensors of each bucket, not only rank 0.
+        """
         self._tensors = {tensor.name: tensor for tensor in tensors}
         self._rank = rank
+        self._gets_tensors = rank == 0 or on_every_rank
         gathered_too = {
             name: sum(_num_bytes(parameter) for parameter in tensor.tensors[1:])
             for name, tensor in self._tensors.items()
@@ -65,12 +71,12 @@ class GatheredSource:
         ]
 
     def buckets(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
-        """Yield for each bucket copies of its full tensors on rank 0, and an empty list on the other ranks."""
+        """Yield for each bucket copies of its full tensors, and an empty list on a rank that gets none."""
         for names in self._plan:
             tensors = [self._tensors[name] for name in names]
             parameters = [parameter for tensor in tensors for parameter in tensor.tensors]
             with deepspeed.zero.GatheredParameters(_missing(parameters)):
-                copies = [(tensor.name, tensor.copied()) for tensor in tensors if self._rank == 0]
+                copies = [(tensor.name, tensor.copied()) for tensor in tensors if self._gets_tensors]
             yield copies
 
 
@@ -85,13 +91,18 @@ class ZeroWeightSource(GatheredSource):
         rank: int,
         max_bucket_bytes: int,
         trust_remote_code: bool = False,
+        on_every_rank: bool = False,
     ) -> None:
         """Plan the buckets of `causal`, which already has its adapters; `model` is the folder or name it came from.
+
+        With `on_every_rank` all ranks get the tensors of each bucket, not only rank 0.
 
         Raises:
             BadInput: transformers would refuse to write the model's generation config.
         """
-        super().__init__(base_parameters(causal), rank=rank, max_bucket_bytes=max_bucket_bytes)
+        super().__init__(
+            base_parameters(causal), rank=rank, max_bucket_bytes=max_bucket_bytes, on_every_rank=on_every_rank
+        )
         self._causal = causal
         self._model = model
         self._trust_remote_code = trust_remote_code
@@ -119,7 +130,9 @@ class ZeroWeightSource(GatheredSource):
         Raises:
             CheckpointFailed: see `export`.
         """
-        state = {name: tensor.cpu() for bucket in self.buckets() for name, tensor in bucket}
+        state: dict[str, torch.Tensor] = {}
+        for bucket in self.buckets():
+            state |= {name: tensor.cpu() for name, tensor in bucket if self._rank == 0}
         if self._rank != 0:
             return dict
         name, revision = name_and_revision(self._model)

@@ -37,6 +37,10 @@ class FrozenEngine:
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         self.deepspeed: DeepSpeedEngine = deepspeed.initialize(model=model.requires_grad_(False), config=settings)[0]
 
+    def states(self) -> Iterator[Tensor]:
+        """Yield all tensors that the engine keeps between two calls."""
+        return _weights(self.deepspeed)
+
     def close(self) -> None:
         """Free the engine."""
         self.deepspeed.destroy()
@@ -115,6 +119,17 @@ class ZeroEngine:
         """
         self._optimizer.zero_grad(set_to_none=True)
 
+    def states(self) -> Iterator[Tensor]:
+        """Yield all tensors that the engine keeps between two calls."""
+        yield from _weights(self.deepspeed)
+        optimizer = self._optimizer
+        yield from (partition for partition in optimizer.fp32_partitioned_groups_flat if partition is not None)
+        yield from (bucket.buffer for bucket in optimizer.ipg_buckets.values() if bucket.buffer is not None)
+        if optimizer.grad_partitions_flat_buffer is not None:
+            yield optimizer.grad_partitions_flat_buffer
+        for state in optimizer.optimizer.state.values():
+            yield from (value for value in state.values() if isinstance(value, Tensor))
+
     def close(self) -> None:
         """Free the engine."""
         self.deepspeed.destroy()
@@ -124,6 +139,14 @@ class ZeroEngine:
         optimizer = self.deepspeed.optimizer
         assert isinstance(optimizer, DeepSpeedZeroOptimizer_Stage3)
         return optimizer
+
+
+def _weights(engine: DeepSpeedEngine) -> Iterator[Tensor]:
+    """Yield each parameter's shard, and the parameter itself where it is whole."""
+    for parameter in engine.parameters():
+        yield parameter.data
+        if isinstance(shard := getattr(parameter, "ds_tensor", None), Tensor):
+            yield shard
 
 
 @contextmanager

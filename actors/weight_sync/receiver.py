@@ -121,8 +121,8 @@ class WeightUpdates(EngineUpdates):
         return self._engine.apply_model(partial(engine_checksums, manifest=manifest))[0]
 
     def _missing(self) -> list[str]:
-        if self._backend != "object_store":
-            return []  # vLLM's own senders compare every tensor with the announced one
+        if self._backend == "nccl":
+            return []  # vLLM's own sender compares every tensor with the announced one
         return self._engine.collective_rpc(_missing_in_worker)[0]
 
     def _call(self, method: str, **arguments: object) -> None:

@@ -77,6 +77,10 @@ class EngineUpdates(ABC):
         Return False if it can't be done: the processes of an engine that has several hear nothing while they wait.
         """
 
+    def forget(self) -> None:
+        """Note that the engine's weights are gone: it is stale until an update."""
+        self.policy_version = None
+
     def checksums(self) -> dict[str, str]:
         """Return the checksum of each tensor that the model computes with, by the learner's names.
 

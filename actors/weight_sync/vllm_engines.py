@@ -1,8 +1,8 @@
-"""Load weights into vLLM, in the processes that hold its model: vLLM's weight-transfer engines of both backends.
+"""Load weights into vLLM, in the processes that hold its model: vLLM's weight-transfer engines of all backends.
 
 "object_store" takes buckets from Ray's object store. "nccl" is vLLM's own engine between GPUs, which here can also be
-aborted and cleared. vLLM finds both under the names of `VLLM_BACKENDS` once this module is imported. Must not import
-Ray: buckets come as values.
+aborted and cleared. "ipc" is vLLM's own engine within a GPU, which here checks what arrives. vLLM finds them under the
+names of `VLLM_BACKENDS` once this module is imported. Must not import Ray: buckets come as values.
 """
 
 from collections.abc import Iterable
@@ -16,6 +16,11 @@ from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
+)
+from vllm.distributed.weight_transfer.ipc_engine import (
+    IPCWeightTransferEngine,
+    IPCWeightTransferInitInfo,
+    IPCWeightTransferUpdateInfo,
 )
 from vllm.distributed.weight_transfer.nccl_common import NCCLWeightTransferInitInfo
 from vllm.distributed.weight_transfer.nccl_engine import NCCLWeightTransferEngine, NCCLWeightTransferUpdateInfo
@@ -132,6 +137,57 @@ class NcclWeightTransferEngine(NCCLWeightTransferEngine):
             abort(self.model_update_group)
 
 
+@dataclass
+class IpcInitInfo(IPCWeightTransferInitInfo):
+    """Announce the next update."""
+
+    names: tuple[str, ...] = ()
+
+
+class IpcWeightTransferEngine(IPCWeightTransferEngine):
+    """Read the buffers of the learner's rank on the same GPU with vLLM's own engine.
+
+    vLLM's engine alone serves an update of which tensors are missing, and mixes what a failed one has loaded into the
+    next one.
+    """
+
+    init_info_cls = IpcInitInfo
+    _expected: frozenset[str] = frozenset()
+
+    def init_transfer_engine(self, init_info: IPCWeightTransferInitInfo) -> None:
+        """Expect these tensors."""
+        assert isinstance(init_info, IpcInitInfo)
+        super().init_transfer_engine(init_info)
+        self._expected = frozenset(init_info.names)
+
+    def receive_weights(self, update_info: IPCWeightTransferUpdateInfo) -> None:
+        """Load the tensors that are in the buffer now.
+
+        Raises:
+            ValueError: a tensor was not announced, or came twice.
+        """
+        try:
+            if unknown := set(update_info.names) - self._expected:
+                raise ValueError(f"weight update: {', '.join(sorted(unknown))} not announced, or twice")
+            super().receive_weights(update_info)
+            self._expected -= set(update_info.names)
+        except BaseException:
+            make_runnable(self.model, self.model_config)
+            raise
+
+    def finish_weight_update(self) -> None:
+        """Make the model ready to run: with the new weights, or whole again if tensors are missing."""
+        if not self._expected:
+            super().finish_weight_update()
+            return
+        make_runnable(self.model, self.model_config)
+        self.shutdown()
+
+    def missing(self) -> list[str]:
+        """Return the names of announced tensors that have not arrived."""
+        return sorted(self._expected)
+
+
 def make_runnable(model: torch.nn.Module, config: ModelConfig) -> None:
     """Make a model able to run after an update that failed: incomplete layers keep their old values."""
     for layer in model.modules():
@@ -142,8 +198,9 @@ def make_runnable(model: torch.nn.Module, config: ModelConfig) -> None:
     finalize_layerwise_reload(model, config)
 
 
-VLLM_BACKENDS = {"object_store": "pb_object_store", "nccl": "pb_nccl"}
+VLLM_BACKENDS = {"object_store": "pb_object_store", "nccl": "pb_nccl", "ipc": "pb_ipc"}
 """Our name of a backend -> the name under which vLLM knows its engine."""
 
 WeightTransferEngineFactory.register_engine(VLLM_BACKENDS["object_store"], ObjectStoreWeightTransferEngine)
 WeightTransferEngineFactory.register_engine(VLLM_BACKENDS["nccl"], NcclWeightTransferEngine)
+WeightTransferEngineFactory.register_engine(VLLM_BACKENDS["ipc"], IpcWeightTransferEngine)

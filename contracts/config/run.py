@@ -106,6 +106,8 @@ class Config(Section):
         self._check_workers()
         self._check_shared_gpus()
         self._check_adapters()
+        if self.cluster.colocate:
+            self._check_turns()
         for name, engine in (("policy", self.policy), ("pivot", self.pivot)):
             check_template_arguments(engine, name)
             if engine.max_response_tokens >= engine.max_model_len:
@@ -188,6 +190,49 @@ class Config(Section):
                 f"pivot.num_gpus {pivot:g} and scorer.num_gpus {scorer:g} are more than one GPU, so they can't share "
                 "one; lower one of them",
                 key="pivot.num_gpus",
+            )
+
+    def _check_turns(self) -> None:
+        """Check that policy workers and learner ranks can use the same GPUs in turns."""
+        algorithm, policy = self.algorithm, self.policy
+        if not isinstance(algorithm, PolicyGradientConfig):
+            raise BadInput(
+                f'cluster.colocate is for runs that sample responses, and algorithm.name is "{algorithm.name}"; leave '
+                "it out",
+                key="cluster.colocate",
+            )
+        if algorithm.max_staleness > 0:
+            raise BadInput(
+                f"algorithm.max_staleness {algorithm.max_staleness} samples while the learner works, and with "
+                "cluster.colocate they use the same GPUs in turns: set algorithm.max_staleness = 0, or leave out "
+                "cluster.colocate",
+                key="algorithm.max_staleness",
+            )
+        if policy.tensor_parallel_size > 1:
+            raise BadInput(
+                f"with cluster.colocate a policy worker shares its one GPU with a learner rank, and "
+                f"policy.tensor_parallel_size is {policy.tensor_parallel_size}; set it to 1, or leave out "
+                "cluster.colocate",
+                key="policy.tensor_parallel_size",
+            )
+        if not policy.num_workers == policy.most_workers == self.learner.num_ranks:
+            raise BadInput(
+                "with cluster.colocate each learner rank shares the GPU of a policy worker: learner.num_ranks "
+                f"{self.learner.num_ranks}, policy.num_workers {policy.num_workers} and policy.max_workers "
+                f"{policy.most_workers} must be equal",
+                key="learner.num_ranks",
+            )
+        if self.learner.lora is not None and self.weights.lora == "adapter":
+            raise BadInput(
+                "with cluster.colocate an engine gives up its weights, and adapters alone would not bring them back; "
+                'set weights.lora = "merged"',
+                key="weights.lora",
+            )
+        if self.weights.backend != "auto":
+            raise BadInput(
+                f'with cluster.colocate weights stay on the GPU, and weights.backend is "{self.weights.backend}"; set '
+                'it to "auto"',
+                key="weights.backend",
             )
 
     @property

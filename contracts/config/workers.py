@@ -11,9 +11,9 @@ from contracts.config.section import Auto, MayChange, Section
 from contracts.errors import BadInput
 
 ThinkingMarker = Annotated[str, Field(min_length=2)]
-WeightBackend = Literal["object_store", "nccl", "adapters"]
-"""How weights reach an engine: all of them through Ray's object store or by NCCL, or adapters alone, which are small,
-through the object store."""
+WeightBackend = Literal["object_store", "nccl", "ipc", "adapters"]
+"""How weights reach an engine: all of them through Ray's object store, by NCCL or, on the same GPU, by CUDA IPC; or
+adapters alone, which are small, through the object store."""
 
 
 class EngineConfig(Section):
@@ -249,6 +249,10 @@ class ClusterConfig(Section):
     gpu_memory_gib: Annotated[float, Field(gt=0)] | Auto = "auto"
     """Memory of one GPU, in GiB, that the actors must fit into: about 79 for a GPU of 80 GB. "auto" asks the cluster's
     GPUs when a run starts, and in `plan --check`; `plan` alone asks nothing, and so compares nothing with "auto"."""
+    colocate: bool = False
+    """Put each learner rank on the GPU of a policy worker: they use it in turns, and the other's memory is given up or
+    moved to the host meanwhile. For runs that wait for the learner anyway (`algorithm.max_staleness` 0). Needs as many
+    ranks as policy workers."""
     placement_timeout_s: float = Field(default=300, gt=0)
     """Longest wait until the cluster has free resources for the run, in seconds."""
     start_timeout_s: float = Field(default=900, gt=0)

@@ -90,8 +90,8 @@ class Scenario:
     async def _push(self, version: int) -> None:
         self.seen.pushes.append(await self.team.learner.push_weights(version))
         if self.config.policy.tensor_parallel_size == 1:
-            worker = self.team.policy.supervisor.workers[0].handle
-            self.seen.checksums.append((await self.team.learner.checksums(), await worker.checksums.remote()))
+            worker = self.team.policy_pool.supervisor.workers[0].handle
+            self.seen.checksums.append((await self.team.ranks.checksums(), await worker.checksums.remote()))
 
     async def _step(self) -> None:
         groups = await asyncio.gather(*(self.team.policy.sample(request) for request in self.requests))
@@ -100,7 +100,7 @@ class Scenario:
         self.seen.distances.append((await self.team.learner.step(batch)).metrics["policy/logprob_diff_mean"])
 
     async def _push_to_one_that_hangs(self, version: int) -> None:
-        victim = self.team.policy.supervisor.workers[0]
+        victim = self.team.policy_pool.supervisor.workers[0]
         serves = asyncio.Event()
 
         def heard(worker: Worker) -> None:
@@ -108,7 +108,7 @@ class Scenario:
                 serves.set()
 
         os.kill(self.team.processes[victim.name].pid, signal.SIGSTOP)
-        self.team.policy.supervisor.subscribe(heard)
+        self.team.policy_pool.supervisor.subscribe(heard)
         self.seen.pushes.append(await self.team.learner.push_weights(version))
         await serves.wait()  # another one in its place, with these weights
 

@@ -287,5 +287,6 @@ def test_rows_of_the_head_that_are_no_token_are_never_drawn_nor_counted(folder: 
         places = torch.arange(row.shape[1])
         asked = places[len(PROMPT) :]
         with torch.no_grad():
-            logprobs, _ = learner(RowInputs(row, places[None], asked, asked - 1, (Segment(row.shape[1]),)))
+            inputs = RowInputs(row, places[None], asked - 1, row[0, asked], (Segment(row.shape[1]),))
+            logprobs, _ = learner(inputs)
         torch.testing.assert_close(torch.tensor(rollout.logprobs), logprobs, atol=1e-4, rtol=0)

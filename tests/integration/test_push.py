@@ -91,9 +91,9 @@ async def play(
 
     async def push(version: int) -> None:
         pushes.append(await team.learner.push_weights(version))
-        learners.append(await team.learner.checksums())
-        workers.append([await worker.handle.checksums.remote() for worker in team.policy.supervisor.workers])
-        versions.append([await worker.handle.policy_version.remote() for worker in team.policy.supervisor.workers])
+        learners.append(await team.ranks.checksums())
+        workers.append([await worker.handle.checksums.remote() for worker in team.policy_pool.supervisor.workers])
+        versions.append([await worker.handle.policy_version.remote() for worker in team.policy_pool.supervisor.workers])
 
     async def sampled() -> Groups:
         groups = await asyncio.gather(*(team.policy.sample(request) for request in requests))
@@ -135,7 +135,7 @@ async def play(
 
 async def answer_of(team: Team, request: SamplingRequest) -> object:
     """Return what the first worker itself answers; the fleet does not send it requests yet."""
-    handle = team.policy.supervisor.workers[0].handle
+    handle = team.policy_pool.supervisor.workers[0].handle
     async for item in handle.sample.options(num_returns="streaming").remote([request]):
         _, answer = await item
         return answer
@@ -144,14 +144,14 @@ async def answer_of(team: Team, request: SamplingRequest) -> object:
 
 async def replaced_worker(team: Team) -> Checksums:
     """Kill a worker between two pushes, and wait until the one in its place serves."""
-    victim = team.policy.supervisor.workers[1]
+    victim = team.policy_pool.supervisor.workers[1]
     serves = asyncio.Event()
 
     def heard(worker: Worker) -> None:
         if worker is victim and worker.state is WorkerState.READY:
             serves.set()
 
-    team.policy.supervisor.subscribe(heard)
+    team.policy_pool.supervisor.subscribe(heard)
     os.kill(team.processes["policy-1"].pid, signal.SIGKILL)
     await serves.wait()
     return await victim.handle.checksums.remote()

@@ -80,7 +80,7 @@ async def play(team: Team, seen: Seen) -> None:
 
 async def kill_process(team: Team, name: str) -> None:
     os.kill(team.processes[name].pid, signal.SIGKILL)
-    (worker,) = team.policy.supervisor.workers
+    (worker,) = team.policy_pool.supervisor.workers
     while name == worker.name and worker.state is WorkerState.READY:
         await asyncio.sleep(0.1)
 

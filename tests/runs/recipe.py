@@ -10,6 +10,7 @@ from contracts.batches import PackedRow, TrainBatch
 from contracts.config.learning import GrpoConfig, LearnerConfig, PpoConfig, SftConfig
 from contracts.config.reward import RewardConfig
 from contracts.errors import RunFailed
+from contracts.ports import Generator, Learner
 from contracts.rollouts import DroppedGroup, Problem, Score, ScoredGroup, Unscored
 from driver.problems.draws import Draws
 from driver.recipes.grpo import train_grpo
@@ -93,18 +94,22 @@ class RecipeRun:
     checkpointer: FakeCheckpointer = field(default_factory=FakeCheckpointer)
     evaluations: Evaluations = field(default_factory=NoEvaluations)
     failure: RunFailed | None = None
+    policy: FakeGenerator = field(default_factory=FakeGenerator)
+    wrapped: Callable[[FakeGenerator, FakeLearner], tuple[Generator, Learner]] = lambda policy, learner: (
+        policy,
+        learner,
+    )
     left: Sequence[DroppedGroup] = ()  # that no step learned from, at the end
 
     def __post_init__(self) -> None:
-        self.policy = FakeGenerator(
-            version=lambda: self.learner.policy_version,
-            finish_reasons={policy_prompt(problem): "length" for problem in self.truncated},
-        )
+        self.policy.version = lambda: self.learner.policy_version
+        self.policy.finish_reasons = {policy_prompt(problem): "length" for problem in self.truncated}
         self.pivot = FakeGenerator(
             finish_reasons={token_ids(problem.question_en): "length" for problem in self.truncated_references}
         )
+        policy, learner = self.wrapped(self.policy, self.learner)
         stages = Stages(
-            policy=self.policy,
+            policy=policy,
             references=references(self.pivot),
             scorer=FakeScorer(scores=self.scores),
             prompt=policy_prompt,
@@ -112,7 +117,7 @@ class RecipeRun:
         )
         self.stream = GivenStream(self.problems, drawn=self.drawn)
         self.loop = Loop(
-            learner=self.learner,
+            learner=learner,
             recorder=self.recorder,
             settings=settings(self.algorithm, num_ranks=self.num_ranks, max_skipped_steps=self.max_skipped_steps),
             checkpointer=self.checkpointer,

@@ -35,6 +35,7 @@ DOORS = {
         "actors/generation/vllm_build.py",
         "actors/generation/vocabulary_mask.py",
         "actors/weight_sync/nccl_sender.py",
+        "actors/weight_sync/ipc_sender.py",
         "actors/weight_sync/vllm_engines.py",
     ),
     "deepspeed": (

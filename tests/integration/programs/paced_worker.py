@@ -39,6 +39,9 @@ class PacedDecoder:
             del self._left[name]
         return [(name, a_rollout(str(this_process().pid))) for name in finished]
 
+    def drain(self) -> list[tuple[str, Outcome | Exception]]:
+        return []
+
     def abort(self, sample_ids: list[str]) -> None:
         for name in sample_ids:
             self._left.pop(name, None)

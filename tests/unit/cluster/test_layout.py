@@ -77,6 +77,33 @@ def test_whole_gpus_and_cpus_are_not_shared() -> None:
     assert [slot.bundle.gpus for slot in late.slots] == [0.5]
 
 
+def in_turns(**sections: Mapping[str, object]) -> Config:
+    """Build a config with two policy workers and two ranks that use the same GPUs in turns."""
+    base: dict[str, Mapping[str, object]] = {
+        "learner": {"num_ranks": 2, "num_cpus": 3},
+        "algorithm": {"steps": 1, "groups_per_step": 6, "group_size": 4, "max_staleness": 0},
+        "cluster": {"colocate": True},
+    }
+    return config(**(base | sections))
+
+
+def test_a_colocated_worker_and_rank_reserve_one_gpu_together() -> None:
+    wanted = layout(in_turns(), "cuda")
+    both = [slot for slot in wanted.slots if any(actor.role == "policy" for actor in slot.placements)]
+    assert [[actor.name for actor in slot.placements] for slot in both] == [
+        ["policy-0", "learner-0"],
+        ["policy-1", "learner-1"],
+    ]
+    assert {str(slot.bundle) for slot in both} == {"3.5 CPUs and 1 GPUs"}
+    assert {actor.bundle.gpus for slot in both for actor in slot.placements} == {0.5}
+    assert wanted.total.gpus == 2 + 1  # and the pivot's
+
+
+def test_an_evaluation_of_a_colocated_config_has_whole_gpus() -> None:
+    wanted = layout(in_turns(), "cuda", roles=("policy",))
+    assert [(actor.bundle.gpus, actor.shares) for actor in wanted.placements] == [(1, ""), (1, "")]
+
+
 def test_the_total_is_the_sum_of_the_bundles() -> None:
     """2 policy x 0.5 + 1 pivot + 2.5 scorer + 4 ranks x 3 = 16.5 CPUs."""
     assert str(layout(config(), "cpu").total) == "16.5 CPUs and 0 GPUs"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.layout import ROLES
-from cluster.settings import check_settings
+from cluster.settings import check_settings, weight_backend
 from contracts.config.device_defaults import Device
 from tests.builders import a_config
 from tests.refusals import refused
@@ -89,3 +89,15 @@ def test_key_and_value_heads_may_be_divided_or_shared(size: int, tmp_path: Path)
 
 def test_a_model_that_is_not_here_is_left_to_its_engine() -> None:
     check("cuda", policy={"model": "owner/name", "tensor_parallel_size": 7})
+
+
+def test_colocation_needs_gpus_and_sends_weights_within_them() -> None:
+    turns: Mapping[str, Mapping[str, object]] = {
+        "cluster": {"colocate": True},
+        "algorithm": {"groups_per_step": 4, "max_staleness": 0},
+    }
+    check("cuda", **turns)
+    with refused("cluster.colocate"):
+        check("cpu", **turns)
+    assert weight_backend(a_config(turns), "cuda") == "ipc"
+    assert weight_backend(a_config(), "cuda") == "nccl"

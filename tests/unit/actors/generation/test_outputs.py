@@ -1,6 +1,7 @@
 """Test what is made of vLLM's outputs, on hand-written ones of the same shape."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -39,7 +40,6 @@ class Response:
     logprobs: object = field(default_factory=lambda: Flat((7, 8, 9)))
     weight_versions: list[Span] | None = field(default_factory=lambda: [Span("3", 0, 1), Span("5", 1, 3)])
     finish_reason: str | None = "stop"
-    text: str = "text"
 
 
 @dataclass
@@ -49,15 +49,24 @@ class Finished:
     prompt_logprobs: object = None
 
 
+def decode(token_ids: Sequence[int]) -> str:
+    return " ".join(map(str, token_ids))
+
+
+def test_the_token_that_ends_a_response_is_no_part_of_its_text_and_of_a_truncated_one_every_token_is() -> None:
+    assert read_rollout(Finished([Response()]), decode).text == "7 8"
+    assert read_rollout(Finished([Response(finish_reason="length")]), decode).text == "7 8 9"
+
+
 def test_each_token_has_its_own_log_probability_and_the_version_of_its_span() -> None:
     expected = Rollout(
-        token_ids=(7, 8, 9), logprobs=(-1.0, -2.0, -3.0), text="text", finish_reason="stop", token_versions=(3, 5, 5)
+        token_ids=(7, 8, 9), logprobs=(-1.0, -2.0, -3.0), text="7 8", finish_reason="stop", token_versions=(3, 5, 5)
     )
-    assert read_rollout(Finished([Response()])) == expected
+    assert read_rollout(Finished([Response()]), decode) == expected
 
 
 def test_the_oldest_version_is_the_first_tokens_and_the_newest_the_last_ones() -> None:
-    rollout = read_rollout(Finished([Response()]))
+    rollout = read_rollout(Finished([Response()]), decode)
     assert (rollout.policy_version, rollout.last_policy_version) == (3, 5)
 
 
@@ -79,14 +88,14 @@ def test_the_oldest_version_is_the_first_tokens_and_the_newest_the_last_ones() -
 )
 def test_output_without_all_values_of_every_token_is_refused(response: Response) -> None:
     with pytest.raises(ValueError):
-        read_rollout(Finished([response]))
+        read_rollout(Finished([response]), decode)
 
 
 def test_log_probability_that_is_no_number_is_refused() -> None:
     flat = Flat((7, 8, 9))
     flat.logprobs[3] = math.nan
     with pytest.raises(ValueError):
-        read_rollout(Finished([Response(logprobs=flat)]))
+        read_rollout(Finished([Response(logprobs=flat)]), decode)
 
 
 def test_answer_is_as_probable_as_the_mean_over_its_tokens_alone() -> None:

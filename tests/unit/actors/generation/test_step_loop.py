@@ -1,7 +1,7 @@
 """Test the step loop on a hand-written decoder that draws one token a step and needs no model."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import pytest
@@ -53,6 +53,9 @@ class CountingDecoder:
                 finished.append((sample_id, RuntimeError("no number") if seed == 13 else rollout(seed, versions)))
         return finished
 
+    def drain(self) -> list[tuple[str, Outcome | Exception]]:
+        return []
+
     def abort(self, sample_ids: list[str]) -> None:
         for sample_id in sample_ids:
             self.running.pop(sample_id, None)
@@ -71,6 +74,27 @@ class CountingDecoder:
 
     def close(self) -> None:
         self.is_closed = True
+
+
+class AheadDecoder(CountingDecoder):
+    """Return what a step finished one step later, as a decoder does that plans the next step while one runs."""
+
+    def __init__(self, *, drain_failure: Exception | None = None) -> None:
+        super().__init__()
+        self.under_way: list[tuple[str, Outcome | Exception]] = []
+        self.after_step: Callable[[], None] = lambda: None
+        self.drain_failure = drain_failure
+
+    def step(self) -> list[tuple[str, Outcome | Exception]]:
+        finished, self.under_way = self.under_way, super().step() if self.running else []
+        self.after_step()
+        return finished
+
+    def drain(self) -> list[tuple[str, Outcome | Exception]]:
+        if self.drain_failure is not None:
+            raise self.drain_failure
+        finished, self.under_way = self.under_way, []
+        return finished
 
 
 def rollout(seed: int, versions: Sequence[int]) -> Rollout:
@@ -361,3 +385,46 @@ def test_a_call_that_breaks_the_decoder_ends_the_loop(
     assert decoder.is_closed
     with pytest.raises(DeadEngine):
         submit(loop, request("a"))
+
+
+# --- a decoder that plans a step ahead --------------------------------------------------------------------------------
+
+
+def test_what_a_planned_step_finishes_is_given_out_before_the_weights_change() -> None:
+    decoder = AheadDecoder()
+    loop = StepLoop(lambda: decoder, name="test-steps")
+    loop.call(pause).result()  # so that both begin in the same step
+    short, long = loop.submit([request("short", max_tokens=1), request("long", max_tokens=3)])
+    paused: Future[None] = Future()
+
+    def pause_once() -> None:  # in the loop's thread, after the first step
+        decoder.after_step = lambda: None
+        loop.call(pause, drains=True).add_done_callback(lambda done: paused.set_result(done.result()))
+
+    decoder.after_step = pause_once
+    loop.call(lambda decoder: resume(decoder, version=1)).result()
+    paused.result()
+    assert short.done() and short.result()[0].token_versions == (1,)
+    assert not long.done()
+    loop.call(lambda decoder: resume(decoder, version=2)).result()
+    assert [rollout.token_versions for rollout in long.result()] == [(1, 2, 2)]
+
+
+def test_other_calls_leave_planned_steps_under_way() -> None:
+    decoder = AheadDecoder()
+    loop = StepLoop(lambda: decoder, name="test-steps")
+    (group,) = loop.submit([request("a", max_tokens=2)])
+    assert loop.call(lambda decoder: decoder.version).result() == 1
+    assert group.result()[0].token_versions == (1, 1)
+
+
+def test_a_decoder_that_can_not_finish_its_planned_steps_ends_the_loop() -> None:
+    loop = StepLoop(lambda: AheadDecoder(drain_failure=RuntimeError("the device fell over")), name="test-steps")
+    loop.call(pause).result()
+    (group,) = loop.submit([request("a")])
+    with pytest.raises(DeadEngine):
+        loop.call(pause, drains=True).result()
+    with pytest.raises(DeadEngine):
+        group.result()
+    with pytest.raises(DeadEngine):
+        loop.call(pause)

@@ -8,7 +8,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.decoders import DecodeStream
 from tokenizers.trainers import BpeTrainer
 
-from actors.generation.texts import REPLACEMENT, response_text
+from actors.generation.texts import REPLACEMENT, ResponseTexts
 
 TEXTS = (
     "She had 5 apples and bought 6 more: 5 + 6 = 11.",
@@ -74,7 +74,7 @@ def test_whole_texts_are_decoded_at_once(name: str, text: str) -> None:
     prompt, tokens = tokenizer.encode("5 apples").ids, tokenizer.encode(f" {text}").ids
     one_by_one = OneByOne(tokenizer)
     expected = one_by_one(prompt, tokens)
-    assert response_text(prompt, tokens, tokenizer=tokenizer, one_by_one=one_by_one) == expected
+    assert ResponseTexts(fast=tokenizer, one_by_one=one_by_one).of_response(prompt, tokens) == expected
     assert one_by_one.num_responses == 1 and text.strip() in expected
 
 
@@ -86,7 +86,7 @@ def test_any_tokens_give_the_same_text_as_one_by_one(name: str) -> None:
         prompt = [draw.randrange(size) for _ in range(draw.randrange(1, 4))]
         tokens = [draw.randrange(size) for _ in range(draw.randrange(0, 7))]
         one_by_one = OneByOne(tokenizer)
-        found = response_text(prompt, tokens, tokenizer=tokenizer, one_by_one=one_by_one)
+        found = ResponseTexts(fast=tokenizer, one_by_one=one_by_one).of_response(prompt, tokens)
         num_whole += bool(tokens) and one_by_one.num_responses == 0
         assert found == one_by_one(prompt, tokens), (prompt, tokens)
     assert num_whole > 50  # the comparison was not only of the slow way with itself
@@ -96,7 +96,7 @@ def test_a_text_that_ends_within_a_character_leaves_that_character_out() -> None
     tokenizer = TOKENIZERS["byte-level"]
     tokens = tokenizer.encode("11 🙂").ids
     cut = tokens[:-1]
-    assert response_text([1], cut, tokenizer=tokenizer, one_by_one=OneByOne(tokenizer)) == "11 "
+    assert ResponseTexts(fast=tokenizer, one_by_one=OneByOne(tokenizer)).of_response([1], cut) == "11 "
     assert REPLACEMENT in tokenizer.decode(cut)
 
 
@@ -104,14 +104,14 @@ def test_without_a_decoder_for_whole_responses_tokens_are_decoded_one_by_one() -
     tokenizer = TOKENIZERS["byte-level"]
     one_by_one = OneByOne(tokenizer)
     tokens = tokenizer.encode("11").ids
-    assert response_text([1], tokens, tokenizer=None, one_by_one=one_by_one) == "11"
+    assert ResponseTexts(fast=None, one_by_one=one_by_one).of_response([1], tokens) == "11"
     assert one_by_one.num_responses == 1
 
 
 def test_special_tokens_and_no_tokens_are_no_text() -> None:
     tokenizer = TOKENIZERS["byte-level"]
     end = tokenizer.token_to_id("<|end|>")
-    one_by_one = OneByOne(tokenizer)
-    assert response_text([1], [], tokenizer=tokenizer, one_by_one=one_by_one) == ""
+    texts = ResponseTexts(fast=tokenizer, one_by_one=OneByOne(tokenizer))
+    assert texts.of_response([1], []) == ""
     tokens = [*tokenizer.encode("1").ids, end, *tokenizer.encode("2").ids]
-    assert response_text([1], tokens, tokenizer=tokenizer, one_by_one=one_by_one) == "12"
+    assert texts.of_response([1], tokens) == "12"
