@@ -41,6 +41,8 @@ class Machine:
     nvlink: Constant = Constant(value=250e9, unit="B/s", meaning="collectives inside a node, each GPU, one way")
     network: Constant = Constant(value=45e9, unit="B/s", meaning="between nodes, each GPU: 400 Gbit/s at 90 %")
     host_memory: Constant = Constant(value=20e9, unit="B/s", meaning="an offloaded optimiser step in host memory")
+    host_link: Constant = Constant(value=50e9, unit="B/s", meaning="between a GPU and pinned host memory (PCIe 5)")
+    turn: Constant = Constant(value=1.0, unit="s", meaning="a change of turns of a shared GPU, beside its copies")
     all_reduce: Constant = Constant(value=20e-6, unit="s", meaning="a small all-reduce between GPUs of a node")
     engine_step: Constant = Constant(value=1.5e-3, unit="s", meaning="vLLM's own work for a step, on the host")
     engine_sequence: Constant = Constant(value=18e-6, unit="s", meaning="the same for each sequence of the step")
@@ -81,15 +83,15 @@ def step_time(config: Config, machine: Machine, work: Work) -> StepTime:
     """Return the seconds of a step of a policy-gradient run on GPUs.
 
     On-policy, generation, learner and push follow each other. With staleness the learner and the generation of the next
-    step overlap, and the longer of them counts.
+    step overlap, and the longer of them counts. Between turns on shared GPUs the states of the learner are moved.
     """
     algorithm = config.algorithm
     assert isinstance(algorithm, PolicyGradientConfig)
     generation, pivot = generation_s(config, machine, work), pivot_s(config, machine, work)
     scoring, learner, push = scoring_s(config, machine, work), learner_s(config, machine, work), push_s(config, machine)
     drawn = max(generation, pivot, scoring)
-    last = machine.last_group.value
-    whole = max(drawn, learner) if algorithm.max_staleness else drawn * machine.tail.value + last + learner
+    in_turn = drawn * machine.tail.value + machine.last_group.value + learner + turns_s(config, machine)
+    whole = max(drawn, learner) if algorithm.max_staleness else in_turn
     return StepTime(generation=generation, pivot=pivot, scoring=scoring, learner=learner, push=push, whole=whole + push)
 
 
@@ -206,6 +208,14 @@ def push_s(config: Config, machine: Machine) -> float:
     buckets = ceil(num_bytes / (decided(config.weights.bucket_mib) << 20))
     moved = num_bytes / _link(machine, config.learner.num_ranks) + num_bytes / _link(machine, gpus)
     return moved + 3 * 2 * num_bytes / machine.memory.value + buckets * machine.bucket.value
+
+
+def turns_s(config: Config, machine: Machine) -> float:
+    """Return the seconds in which a shared GPU changes hands twice: the rank's 18 bytes a parameter out and back."""
+    if not config.cluster.colocate:
+        return 0.0
+    states = 18 * _size(config.policy.model).parameters / config.learner.num_ranks
+    return 2 * (machine.turn.value + states / machine.host_link.value)
 
 
 def _prefill_s(engine: EngineConfig, size: ModelSize, machine: Machine, tokens: float) -> float:

@@ -47,17 +47,15 @@ def tables(config: Path, overrides: Sequence[str], work: Work, *, folder: Path) 
         BadInput: the config is wrong, is not of a policy-gradient run, or the sizes of a model are not known.
     """
     given = _resolved(config, overrides, folder)
-    changes = {f"`{change}`": _resolved(config, [*overrides, change], folder) for change in changed_keys(given)}
-    rows = {"as it is": given} | changes
     header = ["| | generation | pivot | scoring | learner | push | step |", "|---|---|---|---|---|---|---|"]
-    seconds = [_row(name, changed, work) for name, changed in rows.items()]
+    changed = [_changed_row(config, overrides, change, work, folder=folder) for change in changed_keys(given)]
     constants = [
         f"| `{name}` | {constant.value:g} {constant.unit} | {constant.meaning} |"
         for name, constant in Machine().named().items()
     ]
     return (
-        "\n".join([*header, seconds[0]]),
-        "\n".join([*header, *seconds[1:]]),
+        "\n".join([*header, row("as it is", given, work)]),
+        "\n".join([*header, *changed]),
         "\n".join(["| constant | value | meaning |", "|---|---|---|", *constants]),
     )
 
@@ -95,15 +93,26 @@ def _resolved(config: Path, overrides: Sequence[str], folder: Path) -> Config:
     return with_device_defaults(with_published_sizes(loaded, folder), "cuda")
 
 
-def _row(name: str, config: Config, work: Work) -> str:
+def row(name: str, config: Config, work: Work) -> str:
     """Return the seconds of a config as a row; dashes and the key that `plan` would name if it does not fit."""
     machine = Machine()
     try:
         check_memory(config, layout(config, "cuda"), Hardware(gpu_gib=machine.gpu_gib.value))
     except BadInput as mistake:
-        return f"| {name}: refused, `{mistake.key}` |{' - |' * len(STAGES)}"
+        return _refused(name, mistake)
     values = asdict(step_time(config, machine, work))
     return f"| {name} | {' | '.join(f'{values[stage]:.1f}' for stage in STAGES)} |"
+
+
+def _changed_row(config: Path, overrides: Sequence[str], change: str, work: Work, *, folder: Path) -> str:
+    try:
+        return row(f"`{change}`", _resolved(config, [*overrides, change], folder), work)
+    except BadInput as mistake:
+        return _refused(f"`{change}`", mistake)
+
+
+def _refused(name: str, mistake: BadInput) -> str:
+    return f"| {name}: refused, `{mistake.key}` |{' - |' * len(STAGES)}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,8 @@ from cluster.estimate.engines import engine_memory
 from cluster.estimate.learner import learner_memory, pushed_bytes, sends_adapters
 from cluster.estimate.parts import ActorMemory, gib
 from cluster.estimate.scorer import scorer_memory
-from cluster.layout import ROLES, Role
+from cluster.estimate.turns import with_states_on_host
+from cluster.layout import ROLES, Role, is_colocated
 from contracts.config.device_defaults import Device
 from contracts.config.run import Config
 
@@ -32,9 +33,14 @@ def estimate(
         ),
         "pivot": lambda: engine_memory(config.pivot, key="pivot", on_gpu=on_gpu, gpu_gib=gpu_gib),
         "scorer": lambda: scorer_memory(config, on_gpu=on_gpu and config.scorer.num_gpus > 0),
-        "learner": lambda: learner_memory(config, device),
+        "learner": lambda: _learner(config, device),
     }
     return {role: found[role]() for role in ROLES if role in set(roles)}
+
+
+def _learner(config: Config, device: Device) -> ActorMemory:
+    found = learner_memory(config, device)
+    return with_states_on_host(found) if is_colocated(config) else found
 
 
 def _adapters_gib(config: Config) -> float:

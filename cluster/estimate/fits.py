@@ -12,7 +12,8 @@ from cluster.estimate.engines import Cache, cpu_cache, gpu_cache
 from cluster.estimate.learner import learner_memory
 from cluster.estimate.parts import DRIVER_GIB, RAY_GIB, ActorMemory, Memory
 from cluster.estimate.shapes import model_size
-from cluster.layout import Layout, Placement, Role
+from cluster.estimate.turns import turns_gib
+from cluster.layout import Layout, Placement, Role, is_colocated
 from contracts.config.run import Config
 from contracts.config.workers import EngineConfig
 from contracts.errors import BadInput
@@ -65,6 +66,8 @@ def check_memory(config: Config, wanted: Layout, hardware: Hardware) -> None:
     if hardware.gpu_gib is not None and wanted.device == "cuda":
         if wanted.of("learner"):
             _check_learner(config, needs["learner"].gpu, hardware.gpu_gib)
+        if is_colocated(config, tuple(roles)):
+            _check_turns(needs["policy"].gpu, needs["learner"].gpu, hardware.gpu_gib)
         if wanted.of("scorer"):
             _check_scorer(config, needs["scorer"].gpu, hardware.gpu_gib)
     if hardware.where:
@@ -149,6 +152,22 @@ def _would_fit(config: Config, gpu_gib: float, **keys: int) -> bool:
     changed = config.learner.model_copy(update=keys)
     need = learner_memory(config.model_copy(update={"learner": changed}), "cuda").gpu
     return need is not None and need.total_gib <= gpu_gib * USABLE_GPU
+
+
+def _check_turns(policy: Memory | None, learner: Memory | None, gpu_gib: float) -> None:
+    """Check that a GPU is large enough for each turn of the two actors that share it."""
+    if policy is None or learner is None:
+        return
+    turn, needed = max(turns_gib(policy, learner).items(), key=lambda item: item[1])
+    if needed > gpu_gib * USABLE_GPU:
+        is_engines = turn == "the policy's turn"
+        key = "policy.gpu_memory_utilization" if is_engines else "learner.num_ranks"
+        way_out = f"lower {key}" if is_engines else f"raise {key} and policy.num_workers"
+        raise BadInput(
+            f"{turn} needs {needed:.1f} GiB of a GPU that a policy worker and a learner rank share, and it has "
+            f"{gpu_gib:.1f} GiB; {way_out}, or leave out cluster.colocate",
+            key=key,
+        )
 
 
 def _check_scorer(config: Config, need: Memory | None, gpu_gib: float) -> None:

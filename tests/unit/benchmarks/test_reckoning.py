@@ -1,15 +1,17 @@
 """Test the seconds that are reckoned for a step against an account by hand for Llama-3.1-8B on H100s of 80 GB."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmarks.published import LLAMA_8B, published_model
-from benchmarks.reckoning import Machine, Work, learner_s, push_s, step_time, tokens_per_s
+from benchmarks.reckoning import Machine, Work, learner_s, push_s, step_time, tokens_per_s, turns_s
 from benchmarks.scale import STAGES, changed_keys, main, tables
 from cluster.estimate.shapes import model_size
 from contracts.config.device_defaults import with_device_defaults
 from contracts.config.run import Config
+from contracts.config.workers import ClusterConfig
 from contracts.paths import ROOT
 from tests.builders import a_config
 
@@ -71,6 +73,25 @@ def test_the_page_about_scaling_shows_what_the_command_prints(name: str, tmp_pat
     given, changed, constants = tables(ROOT / "configs" / f"{name}.toml", [], WORK, folder=tmp_path)
     assert given.splitlines()[-1].replace("as it is", f"`{name}.toml`") in page
     assert [line for line in (*changed.splitlines(), *constants.splitlines()) if line not in page] == []
+
+
+def test_the_layouts_on_the_page_are_what_the_command_prints(tmp_path: Path) -> None:
+    """The first column of the table has what is put behind the config on the command line."""
+    section = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8").split("## Layouts")[1].split("##")[0]
+    shown = dict(re.findall(r"^\| `([^`]*)` (\|[ \d.|]+\|)$", section, flags=re.MULTILINE))
+    assert len(shown) >= 4
+    config = ROOT / "configs" / "llama-3.1-8b-8gpu.toml"
+    for overrides, seconds in shown.items():
+        given, _, _ = tables(config, overrides.split(), WORK, folder=tmp_path)
+        assert given.splitlines()[-1] == f"| as it is {seconds}", overrides
+
+
+def test_turns_on_shared_gpus_cost_the_way_of_the_states_twice(tmp_path: Path) -> None:
+    """18 bytes of 8.03e9 / 8 parameters out and back at 50 GB/s, and a second for each change."""
+    config = eight_gpus(tmp_path, num_ranks=8)
+    shared = config.model_copy(update={"cluster": ClusterConfig(colocate=True)})
+    assert turns_s(config, MACHINE) == 0
+    assert turns_s(shared, MACHINE) == pytest.approx(2 * (1 + 18 * 8.03e9 / 8 / 50e9), rel=0.001)
 
 
 def test_bad_input_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

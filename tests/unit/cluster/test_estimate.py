@@ -82,6 +82,17 @@ def test_offloading_moves_states_and_weights_to_the_host(tmp_path: Path) -> None
     assert host.total_gib == pytest.approx(host.parts["process"] + 22 * share, rel=0.01)
 
 
+def test_states_move_to_the_host_in_the_policys_turn(tmp_path: Path) -> None:
+    """8.03e9 / 8 parameters: 18 bytes of each."""
+    keys = {"num_ranks": 8, "gradient_checkpointing": True}
+    shared = config(
+        published_model(tmp_path, LLAMA_8B), policy={"num_workers": 8}, learner=keys, cluster={"colocate": True}
+    )
+    host = estimate(shared, "cuda")["learner"].host
+    assert host is not None
+    assert host.parts["states in turns"] == pytest.approx(18 * 8.03e9 / 8 / GIB, rel=0.01)
+
+
 def test_without_checkpointing_every_layer_keeps_a_llama_layers_values(tmp_path: Path) -> None:
     """A token of a Llama-8B layer: 4 x 4096 + 3 x 4096 + 3 x 1024 + 4 x 14336 values of 2 bytes, 2 x 4096 of 4."""
     assert learner.layer_bytes(Layers.of(LLAMA_8B), 2) == 2 * (7 * 4096 + 3072 + 57344) + 32768

@@ -74,6 +74,23 @@ def test_a_scorer_that_does_not_fit_its_share_of_a_gpu_is_refused(tmp_path: Path
         check(tmp_path, LLAMA_8B, Hardware(gpu_gib=79.6), "cuda", learner=learner, scorer={"num_gpus": 0.01})
 
 
+def test_gpus_that_are_shared_in_turns_must_hold_each_turn(tmp_path: Path) -> None:
+    """8B on eight GPUs: the policy's turn needs vLLM's share of 79.6 GiB, and 1.5 for the context of the rank.
+
+    While weights pass, the rank's 16.8 GiB of states and 1.9 of gathered weights are beside the engine's 15, and 4.0 of
+    contexts and graphs.
+    """
+    learner = {"num_ranks": 8, "gradient_checkpointing": True}
+    turns: dict[str, Mapping[str, object]] = {"policy": {"num_workers": 8}, "cluster": {"colocate": True}}
+    check(tmp_path, LLAMA_8B, Hardware(gpu_gib=79.6), "cuda", learner=learner, **turns)
+    with refused("policy.gpu_memory_utilization", "79.1", "policy's turn"):
+        greedy = {"num_workers": 8, "gpu_memory_utilization": 0.975}
+        check(tmp_path, LLAMA_8B, Hardware(gpu_gib=79.6), "cuda", learner=learner, **turns | {"policy": greedy})
+    with refused("learner.num_ranks", "a weight push needs 37."):
+        small = {"num_workers": 8, "gpu_memory_utilization": 0.7}
+        check(tmp_path, LLAMA_8B, Hardware(gpu_gib=36.0), "cuda", learner=learner, **turns | {"policy": small})
+
+
 def test_nodes_without_enough_host_memory_are_refused(tmp_path: Path) -> None:
     """Full fine-tuning of half a billion on two ranks: 8.3 each, two engines of 3.0, a scorer of 3.5, 1.3 beside.
 
