@@ -16,7 +16,7 @@ from contracts.config.load import check_run_format, load_run_config
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.paths import ROOT
-from driver.commands.named_models import NamedModel, distinct, named_model
+from driver.commands.named_models import NamedModel, distinct, named_model, of_config
 from driver.commands.new_run import NewRun, new_run, print_template_notes
 from driver.evaluation.inputs import EvaluationInputs, prepare_evaluation
 from driver.evaluation.record import JSON, ModelResult, by_model, read_record, write_record
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     is_named = any(override.startswith("run.name=") for override in arguments.overrides)
     change = _as_it_is if is_named or not models else _without_run_name
     with new_run(arguments, "evaluate", role="policy", change=change, continues=JSON) as command:
-        wanted = models or [NamedModel(name=command.config.policy.model, model=command.config.policy.model, run=None)]
+        wanted = models or [of_config(command.config.policy.model)]
         configs = {model.name: _config_of(command.config, model) for model in wanted}
         with command.console.phase("checking data, models and prompts"):
             inputs = {name: prepare_evaluation(config) for name, config in configs.items()}

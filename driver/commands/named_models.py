@@ -45,6 +45,11 @@ def named_model(word: str) -> NamedModel:
     return NamedModel(name=run.path.name, model=str(export), run=run)
 
 
+def of_config(model: str) -> NamedModel:
+    """Return the model that a config names: an absolute folder or a name on the hub."""
+    return NamedModel(name=Path(model).name if Path(model).is_dir() else model, model=model, run=None)
+
+
 def distinct(models: list[NamedModel]) -> list[NamedModel]:
     """Return the models, each with a name of its own.
 
