@@ -27,7 +27,7 @@ def learn(setup: RankSetup, place: RankPlace, sleeps: bool) -> tuple[Weights, in
             left = max(left, sum(tensor.untyped_storage().nbytes() for tensor in learner._models.states()))
             learner.wake()
         batch = packed(make_samples(seed=seed), num_ranks=place.world_size)
-        learner.measure(batch.rows[place.rank])
+        learner.measure(batch.rows[place.rank])  # of all models, also those that do not learn from this batch
         learner.step(batch.rows[place.rank], num_loss_tokens=batch.num_loss_tokens, num_sequences=batch.num_sequences)
     if sleeps:
         learner.sleep()
@@ -43,7 +43,7 @@ def learn(setup: RankSetup, place: RankPlace, sleeps: bool) -> tuple[Weights, in
         (0, {}),  # every parameter is sharded
         (256, {}),  # a small model stays whole on every rank
         (0, {"learner": (("lora", {"rank": 4}),)}),  # frozen weights beside those that learn
-        (0, {"algorithm": (("name", "ppo"), ("kl", "loss"))}),  # a frozen reference and a critic
+        (0, {"algorithm": (("name", "ppo"), ("kl", "reward"))}),  # a frozen reference and a critic
     ],
 )
 def test_ranks_that_slept_learn_the_same(model: Path, keep_whole_mib: int, extra: dict[str, tuple]) -> None:
