@@ -98,14 +98,15 @@ def step_time(config: Config, machine: Machine, work: Work) -> StepTime:
 def tokens_per_s(engine: EngineConfig, size: ModelSize, machine: Machine, *, sequences: float, context: float) -> float:
     """Return the tokens/s of one worker that decodes so many sequences of a mean context at once.
 
-    A step reads all weights and the keys and values of every sequence once (arXiv 2211.05102, section 2).
+    A step reads all weights and the keys and values of every sequence once (arXiv 2211.05102, section 2). vLLM plans the
+    next step meanwhile.
     """
     parallel = engine.tensor_parallel_size
     weights = size.weight_bytes(engine.dtype) / parallel
     cached = sequences * context * token_bytes(engine, size.layers)
     reduces = 2 * size.layers.num * machine.all_reduce.value if parallel > 1 else 0.0
     host = machine.engine_step.value + sequences * machine.engine_sequence.value
-    return sequences / ((weights + cached) / machine.memory.value + reduces + host)
+    return sequences / max((weights + cached) / machine.memory.value + reduces, host)
 
 
 def sequences_at_once(
