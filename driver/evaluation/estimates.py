@@ -34,13 +34,10 @@ class Levels:
 
     def shares(self, items: Sequence[str]) -> dict[str, float]:
         """Return what each item weighs in the mean of its language: levels are weighed, items within one are equal."""
-        counts = Counter(self.of_item.get(item, "") for item in items)
+        levels = {item: self.of_item.get(item, "") for item in items}
+        counts = Counter(levels.values())
         total = sum(self.weights.get(level, 1.0) for level in counts)
-        return {
-            item: self.weights.get(level, 1.0) / total / counts[level]
-            for item in items
-            if (level := self.of_item.get(item, "")) in counts
-        }
+        return {item: self.weights.get(level, 1.0) / total / counts[level] for item, level in levels.items()}
 
 
 NO_LEVELS = Levels(of_item={}, weights=ONE_LEVEL)
