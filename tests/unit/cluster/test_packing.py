@@ -84,6 +84,18 @@ def test_actors_that_share_a_gpu_are_on_one_node() -> None:
     assert on(parts, "pivot") == on(parts, "scorer")
 
 
+def test_workers_and_ranks_that_share_their_gpus_fill_whole_nodes_together() -> None:
+    sections = {
+        "policy": {"num_workers": 16},
+        "learner": {"num_ranks": 16},
+        "algorithm": {"groups_per_step": 64},
+        "cluster": {"colocate": True},
+    }
+    parts = packed(layout(a_config(sections), "cuda"), room(8, 8, 8, 8))
+    assert list(on(parts, "learner").values()) == [8, 8]
+    assert on(parts, "policy") == on(parts, "learner")
+
+
 def test_bundles_that_fit_in_sum_but_not_onto_nodes_are_refused_at_once() -> None:
     asked = wanted(ranks=1, policy=(2, 5), pivot=5)  # 16 GPUs, of 5, 5, 5 and 1
     assert packed(asked, room(8, 8)) is None
