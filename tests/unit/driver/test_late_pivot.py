@@ -1,4 +1,4 @@
-"""Test for which runs it is looked up whether the cache has every reference: only where the pivot writes nothing else."""
+"""Test for which runs the cache is searched for every reference: only where the pivot writes nothing else."""
 
 from collections.abc import Mapping
 from pathlib import Path
