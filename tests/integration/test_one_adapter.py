@@ -49,8 +49,8 @@ def test_it_adds_what_vllm_adds(dtype: torch.dtype, adapter: int) -> None:
 @pytest.mark.parametrize(
     ("config", "is_taken"),
     [
-        (LlamaConfig(**SHAPE, architectures=["LlamaForCausalLM"]), True),
-        (GPT2Config(**GPT2_SHAPE, architectures=["GPT2LMHeadModel"]), False),
+        (LlamaConfig.from_dict({**SHAPE, "architectures": ["LlamaForCausalLM"]}), True),
+        (GPT2Config.from_dict({**GPT2_SHAPE, "architectures": ["GPT2LMHeadModel"]}), False),
     ],
     ids=["llama", "gpt2"],
 )

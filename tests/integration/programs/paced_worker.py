@@ -23,6 +23,7 @@ class PacedDecoder:
 
     version = 0
     is_paused = False
+    is_broken = False
 
     def __init__(self) -> None:
         self._left: dict[str, int] = {}  # tokens to draw, by sample
@@ -45,6 +46,9 @@ class PacedDecoder:
     def abort(self, sample_ids: list[str]) -> None:
         for name in sample_ids:
             self._left.pop(name, None)
+
+    def interrupt(self) -> bool:
+        return True
 
     def close(self) -> None:
         self._left.clear()

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 from contracts.rollouts import Rollout
 from tests.models.tiny import ModelWeights, load_model, request, tiny_policy
+
+Result = TypeVar("Result")
 
 TENSOR_PARALLEL_SIZE = 2
 
@@ -65,6 +68,7 @@ def run(model: Path, parent: Connection) -> None:
     parent.send(Broken(failure=failure, heartbeat=heartbeat))
 
 
-def outcome_of(future: "Future[object]") -> str:
+def outcome_of(future: "Future[Result]") -> str:
+    """Return the name of the class of what the future raises, or "NoneType"."""
     failure = future.exception(timeout=120)
     return type(failure).__name__
