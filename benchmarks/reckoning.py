@@ -98,8 +98,8 @@ def step_time(config: Config, machine: Machine, work: Work) -> StepTime:
 def tokens_per_s(engine: EngineConfig, size: ModelSize, machine: Machine, *, sequences: float, context: float) -> float:
     """Return the tokens/s of one worker that decodes so many sequences of a mean context at once.
 
-    A step reads all weights and the keys and values of every sequence once (arXiv 2211.05102, section 2). vLLM plans the
-    next step meanwhile.
+    A step reads all weights and the keys and values of every sequence once (arXiv 2211.05102, section 2). Meanwhile
+    vLLM plans the next step.
     """
     parallel = engine.tensor_parallel_size
     weights = size.weight_bytes(engine.dtype) / parallel

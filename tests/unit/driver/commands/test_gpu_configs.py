@@ -38,7 +38,7 @@ def gpu_gib(actors: list[Actor], name: str) -> float:
 
 
 def test_llama_8b_takes_all_eight_gpus_and_fits(tmp_path: Path) -> None:
-    """A rank of four with rows of 16,384 needs 46.8 GiB by hand, one of five 6.7 less: 18 bytes of 8.03e9 x (1/4 - 1/5).
+    """A rank of four with rows of 16,384 needs 46.8 GiB by hand, one of five 6.7 less: 18 bytes x 8.03e9 x (1/4 - 1/5).
 
     Pivot and scorer have 0.75 and 0.25 of 79.6 GiB.
     """
