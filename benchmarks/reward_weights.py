@@ -35,11 +35,13 @@ class Scored:
 
 
 def read_scores(path: Path) -> dict[str, dict[str, list[Scored]]]:
-    """Return the labelled outputs that no gate shuts, by language and question."""
+    """Return the labelled outputs in the asked language that no gate shuts, by language and question."""
     found: dict[str, dict[str, list[Scored]]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
         if record.get("shut") or record.get("is_right") is None or "parts" not in record:
+            continue
+        if record.get("in_language") not in (None, "in"):
             continue
         parts = record["parts"]
         scored = Scored(record["is_right"], parts["reasoning"], parts["numbers"])

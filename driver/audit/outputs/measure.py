@@ -166,7 +166,7 @@ def _mistakes(one: Judged) -> list[str]:
     """Return what is wrong with the verdict on an output; without a label, which gates shut it."""
     output = one.output
     found: list[str] = []
-    if output.right is None and output.in_language in (None, "in"):
+    if output.right is None and output.may_be_in_language:
         found += [f"shut by {gate}, not labelled" for gate in one.shut]
     if output.is_faithful:
         found += [f"rejected by {gate}" for gate in one.shut]
@@ -196,8 +196,13 @@ def rank_cells(judged: Sequence[Judged], combination: Combination) -> list[RankC
     """Return how well each measure ranks right outputs over wrong ones to the same question.
 
     All pairs of a right and a wrong output to one question count alike (the area under the ROC curve within an item).
+    Outputs in another language are left out: the reward is right to rank them low, however right they are.
     """
-    labelled = [one for one in judged if isinstance(one.score, Score) and one.output.right is not None]
+    labelled = [
+        one
+        for one in judged
+        if isinstance(one.score, Score) and one.output.right is not None and one.output.may_be_in_language
+    ]
     measures = _measures(labelled, combination)
     sources = dict.fromkeys(one.output.source for one in judged)
     cells: list[RankCell] = []

@@ -77,7 +77,12 @@ class Output(BaseModel):
     @property
     def is_faithful(self) -> bool:
         """Return whether the response is known to be right and not known to be in another language."""
-        return self.right is True and self.in_language in (None, "in")
+        return self.right is True and self.may_be_in_language
+
+    @property
+    def may_be_in_language(self) -> bool:
+        """Return whether the response is not known to be in another language, or mixed."""
+        return self.in_language in (None, "in")
 
 
 def read_outputs(path: Path, *, languages: Sequence[str] = (), markers: Markers = ()) -> list[Output]:

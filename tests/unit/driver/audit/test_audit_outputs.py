@@ -179,14 +179,21 @@ def test_extraction_compares_the_declared_answer_with_gold_even_where_nothing_is
 
 
 def test_ranks_compare_right_and_wrong_outputs_to_the_same_question() -> None:
-    """Item a: rewards .78 and 0 are right, .62 and .18 wrong. Item b has a pair over the sources only."""
+    """Item a: rewards .78 and 0 are right, .62 is wrong, and .18 is in another language. Item b has no pair."""
     audit = measured(OUTPUTS)
-    assert audit.auc("reward", outputs="all", source="outputs") == {"de": 2 / 4}
+    assert audit.auc("reward", outputs="all", source="outputs") == {"de": 1 / 2}
     assert audit.auc("reward", outputs="open", source="outputs") == {"de": 1.0}
-    assert audit.auc("answer", outputs="all", source="outputs") == {"de": (0.5 + 1 + 0.5 + 1) / 4}
-    assert audit.auc("numbers", outputs="all", source="outputs") == {"de": (1 + 0.5 + 1 + 0.5) / 4}
-    assert audit.auc("reward", outputs="all") == {"de": 3 / 5}
+    assert audit.auc("answer", outputs="all", source="outputs") == {"de": 0.5}
+    assert audit.auc("numbers", outputs="all", source="outputs") == {"de": 1.0}
     assert audit.auc("reward", outputs="all", source="other") == {}
+
+
+def test_outputs_of_two_sources_to_one_question_are_compared_too() -> None:
+    right = an_output("5 open .9", item="a", source="one", is_right=True, gold="5")
+    wrong = an_output("6 open .9", item="a", source="two", is_right=False, gold="5")
+    audit = measured([right, wrong])
+    assert audit.auc("reward", outputs="all") == {"de": 1.0}
+    assert audit.auc("reward", outputs="all", source="one") == audit.auc("reward", outputs="all", source="two") == {}
 
 
 def test_examples_say_what_went_wrong() -> None:
