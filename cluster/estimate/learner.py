@@ -29,9 +29,9 @@ SUB_GROUP = 1_000_000_000
 """DeepSpeed's sub_group_size: parameters that an optimiser step handles at once."""
 BUCKET_ELEMENTS = 50_000_000
 """Gradients that are reduced at once, as actors/learning/zero_config.py sets it."""
-HEAP_FACTOR = {"cpu": 3, "cuda": 1}
+HEAP_FACTOR = {"cpu": 2, "cuda": 1}
 """What a step takes of memory over its activations. The C library's heap keeps what is freed, in pieces that the next
-tensor often does not fit: three times was seen with LoRA on half a billion parameters and with the quickstart."""
+tensor often does not fit: twice is within a tenth of what docs/results.md has of LoRA on half a billion parameters."""
 TILE_ELEMENTS = {"cpu": 2**19, "cuda": 2**24}
 """Elements of a tile of logits, as actors/learning/logprobs.py has them."""
 LEAST_BLOCKS = 4

@@ -7,9 +7,9 @@ GIB = float(1 << 30)
 
 LEARNER_PROCESS_GIB = 0.9
 """A learner rank on a CPU before its model: interpreter, torch, DeepSpeed, transformers, Ray."""
-ENGINE_PROCESS_GIB = 1.4
+ENGINE_PROCESS_GIB = 1.5
 """A vLLM worker on a CPU before its model."""
-SCORER_PROCESS_GIB = 0.9
+SCORER_PROCESS_GIB = 0.75
 """A scorer before its models."""
 DRIVER_GIB = 0.8
 """The driver with its problems, references and tokenizers."""
