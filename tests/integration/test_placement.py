@@ -97,6 +97,22 @@ def test_a_scorer_without_a_gpu_sees_none_and_settings_reach_every_actor_but_no_
     assert files_with(PLANTED, ray_folder) == []
 
 
+def test_colocated_workers_and_ranks_fill_two_nodes_and_each_pair_sees_one_gpu(large: tuple[Node, ...]) -> None:
+    config = a_config(
+        policy={"num_workers": 16},
+        learner={"num_ranks": 16},
+        scorer={"num_gpus": 0},
+        algorithm={"groups_per_step": 64, "max_staleness": 0},
+        cluster={"colocate": True},
+    )
+    layout = laid_out(config, large)
+    assert layout.total.gpus == 17
+    with placed(layout, ClusterConfig(), lambda text: None) as bundles:
+        assert per_node(bundles, "learner") == per_node(bundles, "policy") == [8, 8]
+        has = told(layout, bundles, "policy-11", "learner-11")
+    assert has["policy-11"]["CUDA_VISIBLE_DEVICES"] == has["learner-11"]["CUDA_VISIBLE_DEVICES"]
+
+
 def test_a_bundle_that_no_node_holds_is_refused_before_anything_waits(large: tuple[Node, ...]) -> None:
     with refused("policy.tensor_parallel_size", "policy-0", "16 GPUs", "8 GPUs"):
         laid_out(for_32_gpus(policy={"tensor_parallel_size": 16, "num_workers": 1}), large)
