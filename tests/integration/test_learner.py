@@ -119,9 +119,6 @@ def outcomes(tied_model: Path, untied_model: Path, exports: Path) -> dict[str, l
     jobs = {
         "whole": Job(model=tied_model, learner=LEARNER, algorithm=PPO, critic=CRITIC),
         "sharded": Job(model=untied_model, learner=sharded, algorithm=PPO, critic=CRITIC),
-        "sharded as on GPUs": Job(
-            model=untied_model, learner=sharded, algorithm=PPO, critic=CRITIC, reduces_as_on_gpus=True
-        ),
         "offloaded": Job(model=tied_model, learner=offloaded, algorithm=PPO, critic=CRITIC),
         "half precision": Job(
             model=tied_model, learner=(*LEARNER, ("dtype", "bfloat16")), algorithm=PPO, critic=CRITIC
@@ -137,14 +134,8 @@ def outcomes(tied_model: Path, untied_model: Path, exports: Path) -> dict[str, l
 
 @pytest.fixture(scope="module")
 def expected(tied_model: Path, untied_model: Path) -> dict[str, Expected]:
-    tied, untied = plain_torch(tied_model), plain_torch(untied_model)
-    return {
-        "whole": tied,
-        "offloaded": tied,
-        "half precision": tied,
-        "sharded": untied,
-        "sharded as on GPUs": untied,
-    }
+    tied = plain_torch(tied_model)
+    return {"whole": tied, "offloaded": tied, "sharded": plain_torch(untied_model), "half precision": tied}
 
 
 def metric(outcome: Outcome, name: str) -> list[float]:
@@ -161,7 +152,7 @@ def size(weights: Weights) -> float:
     return length(weights, {name: torch.zeros_like(weight) for name, weight in weights.items()})
 
 
-@pytest.mark.parametrize("name", ["whole", "sharded", "sharded as on GPUs", "offloaded"])
+@pytest.mark.parametrize("name", ["whole", "sharded", "offloaded"])
 def test_ten_steps_on_two_ranks_follow_plain_torch(
     outcomes: dict[str, list[Outcome]], expected: dict[str, Expected], name: str
 ) -> None:
