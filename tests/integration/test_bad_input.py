@@ -1,6 +1,7 @@
 """Ask for what is not possible: one line on standard error, exit code 2, no run folder and no Ray."""
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from driver.cli import main
 from tests.commands import run_project
 from tests.integration.conftest import TinyModels, write_config
 
+CPUS = os.cpu_count() or 1
 ROW = {"item_id": "a", "language": "de", "question": "Wie viele?", "question_en": "How many?", "answer": "1"}
 
 Refusal = Callable[..., str]
@@ -166,12 +168,13 @@ def test_a_cluster_that_does_not_answer_is_refused_by_its_address(
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        # 3 policy workers x 0.3, pivot 0.2, scorer 0.2 and 2 ranks x 5000
+        (("train", "learner.num_cpus=5000"), ("learner-0", "5000 CPUs", "learner.num_cpus")),
+        # 2 ranks that take a node each, policy 0.3, pivot 0.2 and scorer 0.2
         (
-            ("train", "learner.num_cpus=5000", "policy.num_workers=3"),
-            ("10001.3 CPUs", "0 GPUs", "3 policy x (0.3 CPUs"),
+            ("train", f"learner.num_cpus={CPUS}"),
+            (f"{2 * CPUS + 0.7:g} CPUs", f"2 learner x ({CPUS} CPUs", "learner.num_ranks"),
         ),
-        (("evaluate", "cluster.device=cuda", "policy.tensor_parallel_size=512"), ("0.3 CPUs", "512 GPUs")),
+        (("evaluate", "cluster.device=cuda"), ("cluster.device", "install-gpu")),
     ],
 )
 def test_more_devices_than_there_are_is_refused_with_the_numbers_and_leaves_no_ray(

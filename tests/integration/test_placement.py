@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from transformers import LlamaConfig
 
 from cluster.builds import Builds
 from cluster.capacity import Node
@@ -17,7 +18,6 @@ from cluster.reserve import Bundles, placed
 from contracts.config.run import Config
 from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput, RunFailed
-from contracts.paths import ROOT
 from tests.builders import a_config, a_console
 from tests.refusals import raised, refused
 from tests.runs.ray_nodes import cluster_of, owner_of_clusters
@@ -131,8 +131,11 @@ def test_a_run_that_must_wait_says_so_rarely_and_holds_nothing_meanwhile(large: 
         assert ray.available_resources()["GPU"] == 32 - 28.25
 
 
-def test_gpus_that_torch_cant_use_are_refused_with_a_line_for_each_node(large: tuple[Node, ...]) -> None:
-    config = for_32_gpus(policy={"model": str(ROOT)}, pivot={"model": str(ROOT)}, scorer={"model": str(ROOT)})
+def test_gpus_that_torch_cant_use_are_refused_with_a_line_for_each_node(
+    large: tuple[Node, ...], tmp_path: Path
+) -> None:
+    LlamaConfig().save_pretrained(tmp_path)
+    config = for_32_gpus(**{role: {"model": str(tmp_path)} for role in ("policy", "pivot", "scorer")})
     layout = laid_out(config, large)
     with placed(layout, ClusterConfig(), lambda text: None) as bundles:
         used = set(bundles.nodes().values())
