@@ -86,6 +86,7 @@ def test_the_folder_has_all_files_and_no_unfinished_one(folder: RunFolder) -> No
         "samples.parquet",
         "checkpoints",
         "evaluation.json",
+        "evaluations",
         "report.html",
         "summary.json",
         "logs",
