@@ -11,6 +11,8 @@ ARGS ?=
 TESTS ?=
 # Unit tests run in as many processes as there are cores, at most four: each needs a gigabyte.
 PROCESSES ?= --numprocesses auto --maxprocesses 4 --dist loadfile
+# Integration tests wait for engines to load much of their time, and need up to six gigabytes a process.
+ENGINE_PROCESSES ?= --numprocesses 2 --dist loadfile
 # Which benchmarks, e.g. BENCH=learning; all of them where it is empty.
 BENCH ?=
 # Where torch's CPU build comes from when the configured package indexes have none. For torch alone: pip asks an index
@@ -76,11 +78,11 @@ models: install  ## Build the quickstart's models in .cache/models, once
 .PHONY: test
 test: install models  ## Run the unit tests, then the integration tests (real engines, tiny models; minutes)
 	$(BIN)/python -m pytest tests/unit $(PROCESSES) $(TESTS)
-	$(BIN)/python -m pytest tests/integration $(TESTS)
+	$(BIN)/python -m pytest tests/integration $(ENGINE_PROCESSES) $(TESTS)
 
 .PHONY: integration
 integration: install models  ## Run only the integration tests
-	$(BIN)/python -m pytest tests/integration $(TESTS)
+	$(BIN)/python -m pytest tests/integration $(ENGINE_PROCESSES) $(TESTS)
 
 .PHONY: test-gpu
 test-gpu: install  ## Test on this machine's GPUs, up to four of them, after `make install-gpu`; ten minutes
