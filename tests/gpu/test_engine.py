@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from actors.generation.engine import GenerationEngine
 from actors.weight_sync.buckets import WeightManifest, learner_checksums
@@ -14,8 +14,8 @@ from contracts.config.workers import EngineConfig, PivotConfig, PolicyConfig
 from contracts.rollouts import Rollout
 from quickstart.tiny import VOCABULARY, build_tiny_model
 from tests.gpu.device import CLOSE, DEVICE, DTYPE, needs_gpus
+from tests.integration.test_engine import build_padded_model
 from tests.models.tiny import (
-    PROMPT,
     ModelWeights,
     change_weights,
     expected_logprobs,
@@ -111,25 +111,10 @@ def test_tokens_carry_the_version_that_drew_them(
 
 
 def test_rows_of_the_head_that_are_no_token_are_never_drawn(folder: Path, tmp_path: Path) -> None:
-    padded = padded_model(folder, tmp_path / "padded")
+    padded = build_padded_model(folder, tmp_path / "padded", num_padding=NUM_PADDING)
     shared = set(EngineConfig.model_fields)
     engine = GenerationEngine(PivotConfig(**small_policy(padded).model_dump(include=shared)), device=DEVICE)
     sampled = engine.submit(request("sampled", seeds=tuple(range(8)))).result()
     greedy = engine.submit(request("greedy", temperature=0)).result()
     engine.close()
     assert max(token for rollout in (*sampled, *greedy) for token in rollout.token_ids) < VOCABULARY
-
-
-def padded_model(plain: Path, folder: Path) -> Path:
-    """Build the tiny model with an untied head of more rows than token ids; the extra rows are by far the likeliest."""
-    config = LlamaConfig.from_pretrained(plain)
-    config.tie_word_embeddings, config.vocab_size = False, config.vocab_size + NUM_PADDING
-    torch.manual_seed(3)
-    model = LlamaForCausalLM(config).float()
-    with torch.no_grad():
-        model.lm_head.weight[-NUM_PADDING:] *= 100  # of so many random rows some fit any hidden state
-        likely = model(torch.tensor([PROMPT])).logits[0, -1].softmax(-1)
-    assert likely[VOCABULARY:].sum() > 0.99
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(plain).save_pretrained(folder)
-    return folder
