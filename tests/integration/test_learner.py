@@ -1,7 +1,7 @@
 """Real ZeRO-3 ranks follow plain torch: PPO-clip, two optimiser steps a batch, KL in the loss, a critic, a schedule."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
 from contracts.batches import StepResult, TokenMeasures, TrainSample
-from tests.integration.programs.learner_ranks import Job, on_ranks, packed
+from tests.integration.programs.learner_ranks import Job, on_ranks, packed, with_measures
 from tests.integration.programs.plain_learning import (
     CRITIC,
     LEARNER,
@@ -35,19 +35,6 @@ class Outcome:
     reports: list[StepResult]
     first: dict[int, TokenMeasures]
     last: dict[int, TokenMeasures]
-
-
-def with_measures(samples: Sequence[TrainSample], measures: dict[int, TokenMeasures]) -> list[TrainSample]:
-    return [
-        replace(
-            sample,
-            old_logprobs=tuple(measures[index].logprobs.tolist()),
-            reference_logprobs=tuple(measures[index].reference_logprobs.tolist()),
-            old_values=tuple(measures[index].values.tolist()),
-            returns=sample.returns if measures[index].values.size else (),
-        )
-        for index, sample in enumerate(samples)
-    ]
 
 
 def train(setup: RankSetup, place: RankPlace, folder: Path) -> Outcome:

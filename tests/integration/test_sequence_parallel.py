@@ -3,7 +3,7 @@
 Their gradients are in test_learner_gradients.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from actors.learning.rank import LearnerRank
 from actors.learning.rank_setup import RankPlace, RankSetup
 from contracts.batches import PackedRow, StepResult, TokenMeasures, TrainSample
 from contracts.errors import BadInput
-from tests.integration.programs.learner_ranks import Job, on_ranks, packed
+from tests.integration.programs.learner_ranks import Job, on_ranks, packed, with_measures
 from tests.integration.programs.plain_learning import Weights, batches
 
 NUM_STEPS = 3
@@ -79,19 +79,6 @@ def with_siblings(samples: Sequence[TrainSample]) -> list[TrainSample]:
     """Return the samples with two prompts among them, of 12 and 9 tokens: longer and shorter than the responses."""
     prompts = [samples[index].prompt_token_ids for index in (3, 3, 1, 3, 1, 3, 3)]
     return [replace(sample, prompt_token_ids=prompt) for sample, prompt in zip(samples, prompts, strict=True)]
-
-
-def with_measures(samples: Sequence[TrainSample], measures: Mapping[int, TokenMeasures]) -> list[TrainSample]:
-    return [
-        replace(
-            sample,
-            old_logprobs=tuple(measures[index].logprobs.tolist()),
-            reference_logprobs=tuple(measures[index].reference_logprobs.tolist()),
-            old_values=tuple(measures[index].values.tolist()),
-            returns=sample.returns if measures[index].values.size else (),
-        )
-        for index, sample in enumerate(samples)
-    ]
 
 
 @pytest.fixture(scope="module")

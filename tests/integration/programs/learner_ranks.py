@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import pickle
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
-from contracts.batches import TrainBatch, TrainSample
+from contracts.batches import TokenMeasures, TrainBatch, TrainSample
 from contracts.config.device_defaults import Device
 from contracts.config.learning import CriticConfig, LearnerConfig
 from driver.learning.batching import LossWeighting, pack
@@ -198,3 +198,17 @@ def packed(
 def spoilt(sample: TrainSample, *, advantage: float) -> TrainSample:
     """Return the sample with one advantage at all its tokens."""
     return replace(sample, advantages=(advantage,) * len(sample.response_token_ids))
+
+
+def with_measures(samples: Sequence[TrainSample], measures: Mapping[int, TokenMeasures]) -> list[TrainSample]:
+    """Return the samples with what a learner measured of them, by index."""
+    return [
+        replace(
+            sample,
+            old_logprobs=tuple(measures[index].logprobs.tolist()),
+            reference_logprobs=tuple(measures[index].reference_logprobs.tolist()),
+            old_values=tuple(measures[index].values.tolist()),
+            returns=sample.returns if measures[index].values.size else (),
+        )
+        for index, sample in enumerate(samples)
+    ]
