@@ -16,7 +16,6 @@ from contracts.files import whole_file
 from contracts.user_files import guarded
 from driver.evaluation.answered import Answered, ChoiceScore, Response
 from driver.evaluation.grading import grade
-from driver.evaluation.lingua_meter import LinguaMeter
 from driver.evaluation.sets.item import LETTERS, Choice, Item
 from driver.language_names import has_file
 
@@ -25,6 +24,22 @@ class LanguageMeter(Protocol):
     """Say whether a text is in a language."""
 
     def __call__(self, text: str, language: str) -> bool: ...
+
+
+class OtherMeter(Protocol):
+    """Say whether a text is in a language, as other papers measure it."""
+
+    def is_in(self, text: str, language: str) -> bool | None:
+        """Return whether it is; None if the meter does not know the language."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherMeters:
+    """Hold the meters of the literature, whose results stand beside ours."""
+
+    lingua: OtherMeter
+    langdetect: OtherMeter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +62,7 @@ class JudgedRow:
     is_declared: bool
     is_in_language: bool | None  # None: the language has no language file, or options were scored
     is_in_language_by_lingua: bool | None  # by lingua alone; None: it does not know the language
+    is_in_language_by_langdetect: bool | None  # by langdetect alone; None: it does not know the language
     is_thinking_in_language: bool | None
     switched_lines: float | None  # share of the response's lines that are not in the language
     num_tokens: int
@@ -57,9 +73,9 @@ class JudgedRow:
 
 
 def judge(
-    item: Item, answered: Answered, language_is: LanguageMeter, by_lingua: LinguaMeter | None = None
+    item: Item, answered: Answered, language_is: LanguageMeter, others: OtherMeters | None = None
 ) -> list[JudgedRow]:
-    """Return the rows of one item; without `by_lingua` that measure is left out."""
+    """Return the rows of one item; without `others` those measures are left out."""
     empty = _empty_row(item)
     if item.choices and item.options:
         return [_with_choice(empty, item, answered.choices)]
@@ -70,7 +86,8 @@ def judge(
         replace(
             _with_response(empty, item, response, language_is),
             sample=sample,
-            is_in_language_by_lingua=by_lingua.is_in(response.text, item.language) if by_lingua else None,
+            is_in_language_by_lingua=others and others.lingua.is_in(response.text, item.language),
+            is_in_language_by_langdetect=others and others.langdetect.is_in(response.text, item.language),
         )
         for sample, response in enumerate(answered.responses)
     ]
@@ -95,6 +112,7 @@ def _empty_row(item: Item) -> JudgedRow:
         is_declared=False,
         is_in_language=None,
         is_in_language_by_lingua=None,
+        is_in_language_by_langdetect=None,
         is_thinking_in_language=None,
         switched_lines=None,
         num_tokens=0,

@@ -28,7 +28,12 @@ class LinguaMeter:
         asked = lingua_language(language)
         if asked is None:
             return None
-        plain = without_formulas(text)[:MAX_CHARACTERS]
-        if sum(map(str.isalpha, plain)) < MIN_LETTERS:
+        if (plain := readable_part(text)) is None:
             return True
         return self._detector.detect_language_of(plain) == asked
+
+
+def readable_part(text: str) -> str | None:
+    """Return what a meter reads of a text, without formulas; None where it has too few letters to have a language."""
+    plain = without_formulas(text)[:MAX_CHARACTERS]
+    return plain if sum(map(str.isalpha, plain)) >= MIN_LETTERS else None

@@ -68,6 +68,7 @@ class LanguageResult:
     accuracy_in_language_spread: float | None = None
     accuracy_by_length: float | None = None  # of scored options, by log-likelihood for each character
     consistency_by_lingua: float | None = None  # the response is in the asked language by lingua alone
+    consistency_by_langdetect: float | None = None  # the same by langdetect alone
     thinking_consistency: float | None = None  # the thinking is in the asked language
     switched_lines: float | None = None  # share of a response's lines in another language
     distinct: Mapping[str, float] = field(default_factory=dict)  # n -> share of n-grams that differ, over all responses

@@ -11,7 +11,8 @@ from driver.evaluation.answered import Journal
 from driver.evaluation.drawing import MIN_IN_FLIGHT, Policy, Sampling, ThinkingBudget, draw
 from driver.evaluation.editions import editions
 from driver.evaluation.inputs import EvaluationInputs
-from driver.evaluation.judging import JudgedRow, judge, write_rows
+from driver.evaluation.judging import JudgedRow, OtherMeters, judge, write_rows
+from driver.evaluation.langdetect_meter import LangdetectMeter
 from driver.evaluation.lingua_meter import LinguaMeter
 from driver.evaluation.plan import EvaluationPlan
 from driver.evaluation.results import EvaluationResult
@@ -68,9 +69,10 @@ def journal_of(place: Path) -> Path:
 def judge_all(plan: EvaluationPlan, journal: Journal, *, on_progress: Callable[[int], None]) -> list[JudgedRow]:
     """Return the judged rows of all items, in the plan's order."""
     identifier = LanguageIdentifier([code for code in plan.languages if has_file(code)])
-    by_lingua, rows = LinguaMeter(), list[JudgedRow]()
+    others = OtherMeters(lingua=LinguaMeter(), langdetect=LangdetectMeter())
+    rows: list[JudgedRow] = []
     for number, item in enumerate((item for task in plan.tasks for item in task.items), start=1):
-        rows += judge(item, journal.answered[item.key], identifier.is_in, by_lingua)
+        rows += judge(item, journal.answered[item.key], identifier.is_in, others)
         on_progress(number)
     return rows
 

@@ -122,6 +122,7 @@ def _language(code: str, rows: Sequence[JudgedRow], levels: Levels) -> LanguageR
         accuracy_in_language_spread=both and both.error,
         accuracy_by_length=_mean_or_none(row.is_correct_by_length for row in rows),
         consistency_by_lingua=_mean_or_none(row.is_in_language_by_lingua for row in rows),
+        consistency_by_langdetect=_mean_or_none(row.is_in_language_by_langdetect for row in rows),
         thinking_consistency=_mean_or_none(row.is_thinking_in_language for row in rows),
         switched_lines=_mean_or_none(row.switched_lines for row in rows),
         distinct=_distinct(code, rows),
