@@ -46,8 +46,10 @@ class Fields:
 
     @property
     def item_id(self) -> str:
-        """Return the item's name; "" where the task names no column."""
-        return "/".join(self.text(column) for column in self._task.items.item_id)
+        """Return the item's name; "" where the task names no column, or a file without a header has none for it."""
+        columns, header = self._task.items.item_id, self._task.data.columns
+        is_without = tuple(self._row) == header and not set(columns) <= set(header)
+        return "" if is_without else "/".join(map(self.text, columns))
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ class DataPlace(_Table):
     files: tuple[Text, ...] = ()
     """Files of a local folder, each with or without `*`; the first that exists is read."""
     columns: tuple[Text, ...] = ()
-    """Names of the columns of a .tsv or .csv file without a header."""
+    """Names of the columns of a .tsv or .csv file without a header. Where none is an item's name, its row's number is."""
 
 
 class ItemColumns(_Table):

@@ -46,6 +46,7 @@ XSTORY = {
 }
 XWINOGRAD = {"sentence": "The cup fell because _ was wet.", "option1": "it", "option2": "she", "answer": "1"}
 MLOGIQA = {"context": "C.", "question": "Q?", "options": "['w', 'x', 'y', 'z']", "answer": "2"}
+AFRIMGSM = {"question": "Q?", "answer": "", "answer_number": "18", "equation_solution": ""}
 POLYMATH = {"id": "low-en-0", "question": "Q?", "answer": "\\frac{1}{2}"}
 
 
@@ -54,7 +55,10 @@ def write(file: Path, rows: Rows) -> None:
     if file.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(list(map(dict, rows))), file)
         return
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    if file.suffix == ".tsv":
+        lines = ["\t".join(map(str, cells)) for cells in (rows[0], *(row.values() for row in rows))]
+    else:
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -79,6 +83,7 @@ def read(name: str, folder: Path | None, *languages: str, max_items: int | None 
         ("logiqa", "data/test-00000-of-00001.parquet", {**MLOGIQA, "label": "b"}, "en", ("B", "C.\n\nQ?")),
         ("msvamp", "test_Swahili.json", {"m_query": "Q?", "response": "145.0"}, "sw", ("145", "Q?")),
         ("mmath", "ko.json", {"gid": 3, "question": "Q?", "answer": "$2\\sqrt{2}$"}, "ko", ("2\\sqrt{2}", "Q?")),
+        ("afrimgsm", "data/swa/test.tsv", AFRIMGSM, "sw", ("18", "Q?")),
         ("mgsm-rev2", "te.jsonl", {"id": 7, "question": "Q?", "answer": "1,200"}, "te", ("1200", "Q?")),
     ],
 )
@@ -115,6 +120,19 @@ def test_a_comma_that_groups_the_digits_of_mgsm_is_no_decimal_comma(tmp_path: Pa
     ]
 
 
+def test_items_of_a_file_without_a_header_are_named_by_their_rows(tmp_path: Path) -> None:
+    (tmp_path / "te.tsv").write_text("Q\t5\nR\t6\n", encoding="utf-8")
+    items = read("mgsm-rev2", tmp_path, "te").items
+    assert [(item.item_id, item.gold, item.tag) for item in items] == [("1", "5", ""), ("2", "6", "")]
+
+
+def test_worked_examples_of_afrimgsm_are_its_dev_split(tmp_path: Path) -> None:
+    write(tmp_path / "data/swa/test.tsv", [AFRIMGSM])
+    write(tmp_path / "data/swa/dev.tsv", [{**AFRIMGSM, "question": "Swali: R?", "answer": "1 + 1 = 2. Jibu ni 2."}])
+    (worked,) = read("afrimgsm", tmp_path, "sw", shots=1).worked["sw"]
+    assert (worked.question, worked.solution) == ("R?", "1 + 1 = 2. Jibu ni 2.")
+
+
 XCOPA = {"premise": "Mees keeras kraani lahti.", "choice1": "Toru täitus.", "choice2": "Vesi voolas.", "idx": 4}
 
 
@@ -124,6 +142,13 @@ def test_the_options_of_xcopa_follow_the_premise_and_its_connector(tmp_path: Pat
     assert [choice.context for choice in item.choices] == ["Mees keeras kraani lahti seetõttu"] * 2
     assert [choice.continuation for choice in item.choices] == [" toru täitus.", " vesi voolas."]
     assert item.gold == "B"
+
+
+def test_the_letters_of_belebele_are_scored_in_the_words_of_the_common_harness(tmp_path: Path) -> None:
+    write(tmp_path / "data/swh_Latn.jsonl", [BELEBELE])
+    (item,) = read("belebele:likelihood", tmp_path, "sw").items
+    assert {choice.context for choice in item.choices} == {"P: P.\nQ: Q?\nA: a1\nB: a2\nC: a3\nD: a4\nAnswer:"}
+    assert [choice.continuation for choice in item.choices] == [" A", " B", " C", " D"]
 
 
 def test_the_sentence_of_xwinograd_is_filled_and_its_rest_is_scored(tmp_path: Path) -> None:
