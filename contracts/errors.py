@@ -4,6 +4,8 @@
 class and key, never the sentence.
 """
 
+from collections.abc import Callable, Iterable
+
 _LONGEST_SHOWN = 80  # characters of a bad value that a message repeats
 
 
@@ -23,11 +25,45 @@ class BadInput(ValueError):
         message: one line that says what is wrong, where, what was found and what to do.
         key: what the message is about: a config key ("policy.model"), a column of a data set ("question"), a command
             line word, or the name of a file ("metrics.jsonl"). Empty if there is no single one.
+        others: further mistakes that were found with this one, each on a line of its own.
     """
 
-    def __init__(self, message: str, *, key: str = "") -> None:
+    def __init__(self, message: str, *, key: str = "", others: Iterable["BadInput"] = ()) -> None:
         super().__init__(message)
         self.key = key
+        self.others = tuple(others)
+
+    @property
+    def all(self) -> tuple["BadInput", ...]:
+        """Return this mistake and the others."""
+        return (self, *(mistake for other in self.others for mistake in other.all))
+
+
+def refuse_all(mistakes: Iterable[BadInput]) -> None:
+    """Refuse with all of the mistakes; the first one is the error itself, and the same line is said once.
+
+    Raises:
+        BadInput: there is a mistake.
+    """
+    found = list({str(mistake): mistake for one in mistakes for mistake in one.all}.values())
+    if found:
+        first = found[0]
+        raise BadInput(str(first), key=first.key, others=[BadInput(str(one), key=one.key) for one in found[1:]])
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Make every check, also after one that refuses.
+
+    Raises:
+        BadInput: with the mistakes of all checks.
+    """
+    mistakes: list[BadInput] = []
+    for check in checks:
+        try:
+            check()
+        except BadInput as mistake:
+            mistakes.append(mistake)
+    refuse_all(mistakes)
 
 
 class RunFailed(RuntimeError):

@@ -1,7 +1,7 @@
 """Read the command line, run one command, and report how it failed.
 
-Exit codes: 0 done, 1 failed while running, 2 bad input (one line, never a traceback). A command is imported when it is
-run, so that `-h` and a typing error answer at once.
+Exit codes: 0 done, 1 failed while running or stopped, 2 bad input (a line for each mistake, never a traceback). A
+command is imported when it is run, so that `-h` and a typing error answer at once.
 """
 
 import argparse
@@ -11,14 +11,20 @@ import importlib
 import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from cluster.environment import prepare_process
 from contracts.errors import BadInput, RunFailed
-from contracts.paths import ROOT
+from contracts.paths import PROGRAM, ROOT
+from driver.command_words import overrides_from_options
+from driver.key_help import explain, overview
+from driver.version import version_lines
 
 DEFAULT_CONFIG = ROOT / "configs" / "quickstart.toml"
 DEFAULT_COMMAND = "train"
@@ -32,64 +38,125 @@ COMMANDS = {
     "report": "write report.html of a run folder again, also of a run that is still going",
     "verify": "prove from a run folder what became of every group, and that rewards and files are right",
     "plan": "print what a config would start: actors, devices, memory, batch sizes; --check asks the nodes as well",
+    "completion": "print the script with which a shell completes commands, keys and files",
 }
 OF_A_FOLDER = ("report", "verify", "compare")
 """Commands whose arguments are run folders, not a config."""
+WITHOUT_CONFIG = (*OF_A_FOLDER, "completion")
+"""Commands that read no config."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command and return the exit code."""
     try:
-        command, arguments = parse(argv)
-        prepare_process()
-        summary = importlib.import_module(f"driver.commands.{command}").run(arguments)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line that a user's mistake ends in
-        return 2
-    except RunFailed as error:
-        logging.getLogger(__name__).error("failed", exc_info=True)
-        print(f"failed: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        with _sigterm_ends_the_command():
+            command, arguments = parse(argv)
+            prepare_process()
+            summary = importlib.import_module(f"driver.commands.{command}").run(arguments)
+    except (BadInput, RunFailed, OSError, KeyboardInterrupt, SystemExit) as error:
+        if (code := _told(error)) is None:
             raise
-        print(f"failed: {error}; free some disk space, and start it again", file=sys.stderr)  # noqa: T201
-        return 1
-    except KeyboardInterrupt:
-        print("stopped by the keyboard", file=sys.stderr)  # noqa: T201
-        return 1
+        return code
     if arguments.json:
         print(json.dumps(summary, ensure_ascii=False))  # noqa: T201
     return 1 if summary.get("violations") else 0
+
+
+def _told(error: BaseException) -> int | None:
+    """Tell a person why a command ended, and return its exit code; None where the error is not to be handled here."""
+    lines, code = [], 1
+    match error:
+        case BadInput():
+            lines, code = [f"error: {mistake}" for mistake in error.all], 2
+        case RunFailed():
+            logging.getLogger(__name__).error("failed", exc_info=error)
+            lines = [f"failed: {error}"]
+        case BrokenPipeError():  # as `... -h | head` leaves it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EROFS):
+            lines = [f"failed: {error}; free some disk space, and start it again"]
+        case KeyboardInterrupt():
+            lines = ["stopped by the keyboard"]
+        case SystemExit(code=signal.SIGTERM):
+            lines = ["stopped by SIGTERM; the same command starts again"]
+        case _:
+            return None
+    for line in lines:
+        print(line, file=sys.stderr)  # noqa: T201 - what a person reads last
+    return code
+
+
+@contextmanager
+def _sigterm_ends_the_command() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit(SIGTERM) while the body runs, as Ray does from `ray.init` on.
+
+    A run that has started handles the signal itself (driver/run_state/stopping.py).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
     """Return the command's name and its arguments; the command is `train` if none is named.
 
     Raises:
-        BadInput: a word is neither a command, a config nor an override.
+        BadInput: a word is neither a command, a config, an option nor an override.
+        SystemExit: help or the version was asked for, and printed.
     """
     words = list(argv)
-    if words and words[0] in ("-h", "--help"):
-        _overview().parse_args(words)
     first = next((word for word in words if not word.startswith("-")), "")
     command = first if first in COMMANDS else DEFAULT_COMMAND
     if first in COMMANDS:
         words.remove(first)
-    arguments = _parser(command).parse_intermixed_args(words)
-    if command in OF_A_FOLDER:
-        return command, arguments
+    if {"-h", "--help"} & set(words):
+        _print_and_leave(_help(command if first in COMMANDS else "", words))
+    if "--version" in words:
+        _print_and_leave("\n".join(version_lines()))
+    parser = _parser(command)
+    if command in WITHOUT_CONFIG:
+        return command, parser.parse_intermixed_args(words)
+    arguments = parser.parse_intermixed_args(overrides_from_options(words, options=command_options(command)))
     plain = [word for word in arguments.words if "=" not in word]
     configs = [word for word in plain if word.endswith(".toml")]
     arguments.models = [word for word in plain if word not in configs]
     if arguments.models and command != "evaluate":
         raise BadInput(_unknown_word(arguments.models[0]), key=arguments.models[0])
     if len(configs) > 1:
-        raise BadInput(f"one config at a time, got {', '.join(configs)}", key=configs[1])
+        raise BadInput(
+            f'one config at a time, got {", ".join(configs)}; a config can extend another: extends = "base.toml"',
+            key=configs[1],
+        )
     arguments.has_config = bool(configs)
     arguments.config = _config_path(configs[0]) if configs else DEFAULT_CONFIG
     arguments.overrides = [word for word in arguments.words if "=" in word]
     return command, arguments
+
+
+def command_options(command: str) -> frozenset[str]:
+    """Return the options that a command has, such as "--json"."""
+    return frozenset(name for action in _parser(command)._actions for name in action.option_strings)
+
+
+def _help(command: str, words: Sequence[str]) -> str:
+    """Return the help of a command, of all commands ("" as the command), or of the sections and keys that are named."""
+    names = [word for word in words if not word.startswith("-") and not word.endswith(".toml") and "=" not in word]
+    if names and command not in WITHOUT_CONFIG:
+        return explain(command or DEFAULT_COMMAND, names)
+    if not command:
+        return _overview().format_help()
+    keys = "" if command in WITHOUT_CONFIG else f"\n{overview(command)}"
+    return f"{_parser(command).format_help()}{keys}"
+
+
+def _print_and_leave(text: str) -> NoReturn:
+    print(text)  # noqa: T201 - what was asked for
+    raise SystemExit(0)
 
 
 def _unknown_word(word: str) -> str:
@@ -110,12 +177,13 @@ def _config_path(word: str) -> Path:
 
 def _overview() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python driver/run.py",
+        prog=PROGRAM,
         usage="%(prog)s [COMMAND] [CONFIG.toml] [section.key=value ...]",
         description="Bring a model's reasoning in other languages up to its English: GRPO on semantic rewards.",
         epilog="commands:\n"
         + "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
-        + "\n\nWithout a config, configs/quickstart.toml. `COMMAND -h` lists its arguments. "
+        + "\n\nWithout a config, configs/quickstart.toml. `COMMAND -h` lists its arguments and the keys\n"
+        "that it reads, `-h SECTION` explains the keys of a section, --version says what is installed.\n"
         "Exit codes: 0 done, 1 failed while running, 2 bad input.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -130,7 +198,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    parser = _Parser(prog=f"python driver/run.py {command}", description=COMMANDS[command])
+    parser = _Parser(prog=f"{PROGRAM} {command}", description=COMMANDS[command])
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object, last on stdout")
     if command == "plan":
         parser.add_argument(
@@ -141,6 +209,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     if command == "compare":
         parser.add_argument("folders", nargs="+", metavar="RUN", help="a run folder, or one that `evaluate` wrote")
         parser.add_argument("--out", help="folder for the comparison (default: comparison/ in the first folder)")
+    elif command == "completion":
+        parser.add_argument("shell", choices=("bash", "zsh"), help="for which shell")
     elif command in OF_A_FOLDER:
         parser.add_argument("folder", help="a run folder, e.g. runs/quickstart-20260101-120000")
         if command == "verify":

@@ -7,7 +7,7 @@ from contracts.config.data import BuiltinSource, DataConfig, EvaluationConfig, H
 from contracts.config.reward import CalibratedReasoning, RewardConfig, needs_translator
 from contracts.config.run import Config
 from contracts.config.section import Section
-from contracts.errors import BadInput
+from contracts.errors import BadInput, refuse_all
 from contracts.model_names import check_revision, is_path
 from contracts.paths import absolute
 
@@ -71,9 +71,14 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
         "translator": config.translator,
         "critic": config.critic,
     }
+    mistakes: list[BadInput] = []
     for name in loaded_models(config, models):
-        model = resolve_model(getattr(config, name).model, f"{name}.model")
-        sections[name] = sections[name].model_copy(update={"model": model})
+        try:
+            model = resolve_model(getattr(config, name).model, f"{name}.model")
+            sections[name] = sections[name].model_copy(update={"model": model})
+        except BadInput as mistake:
+            mistakes.append(mistake)
+    refuse_all(mistakes)
     return config.model_copy(update=sections)
 
 

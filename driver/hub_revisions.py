@@ -13,9 +13,10 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RevisionNotFoundError
 from huggingface_hub.file_download import repo_folder_name
 
+from cluster.preflight.models import why_unusable
 from contracts.config.run import Config
 from contracts.config.section import Section
-from contracts.errors import BadInput
+from contracts.errors import BadInput, refuse_all
 from contracts.model_names import name_and_revision
 
 _TIMEOUT_S = 10.0
@@ -30,7 +31,7 @@ _MODELS = (
 def with_pinned_models(config: Config, sections: tuple[str, ...], *, before: Config | None = None) -> Config:
     """Return the config with the hub models of these sections pinned to a commit.
 
-    A model that nobody can say the commit of stays as it is: loading its tokenizer or its weights says what is wrong.
+    A model whose commit nobody says, and that may be readable all the same, stays as it is.
 
     Args:
         config: with absolute paths.
@@ -38,13 +39,19 @@ def with_pinned_models(config: Config, sections: tuple[str, ...], *, before: Con
         before: the config of the run's last start, whose commits are kept; None for a new run.
 
     Raises:
-        BadInput: the hub or the cache has no such revision.
+        BadInput: the hub or the cache has no such revision, or a model can be neither downloaded nor
+            read from the cache; a line for each model.
     """
+    mistakes: list[BadInput] = []
     for section, key, model in _hub_models(config, sections):
         earlier = getattr(getattr(before, section), key) if before is not None else None
         own: Section = getattr(config, section)
-        pinned = own.model_copy(update={key: _pinned(model, earlier, key=f"{section}.{key}")})
-        config = config.model_copy(update={section: pinned})
+        try:
+            pinned = own.model_copy(update={key: _pinned(model, earlier, key=f"{section}.{key}")})
+            config = config.model_copy(update={section: pinned})
+        except BadInput as mistake:
+            mistakes.append(mistake)
+    refuse_all(mistakes)
     return config
 
 
@@ -71,6 +78,8 @@ def _pinned(model: str, earlier: str | None, *, key: str) -> str:
             f"commit {revision!r} is; give the commit itself, or connect this machine",
             key=key,
         )
+    if commit is None and (why := why_unusable(model)) is not None:  # loading it would find that out after a minute
+        raise BadInput(f"{key} = {model!r} {why}", key=key)
     return model if commit is None else f"{name}@{commit}"
 
 

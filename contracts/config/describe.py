@@ -15,14 +15,24 @@ from contracts.config.section import Section, union_members
 _INTRODUCTION = """\
 # Configuration
 
-A run has one TOML file. Overrides follow it on the command line as `section.key=value` (`reward.weights.answer=0.7`); a
-later override of the same key wins. The value is read as TOML, and as text if it is not TOML; a list may be written
-`data.languages=de,fr`. `python driver/run.py plan CONFIG.toml` checks keys, bounds and what goes together, and prints
-what would be started. The command itself checks files and models.
+A run has one TOML file. Overrides follow it on the command line as `section.key=value` (`reward.weights.answer=0.7`),
+`--section.key=value` or `--section.key value`; a later override of the same key wins. The value is read as TOML, and as
+text if it is not TOML; a list may be written `data.languages=de,fr`. `python driver/run.py COMMAND -h` lists the keys
+that a command reads, and `-h SECTION` explains those of a section.
+
+A file may change another: `extends = "base.toml"`, above all sections, names it, and the path starts at the folder of
+the file that has it. The other file may extend a third one. What wins, from the lowest: the defaults of this page, the
+file at the end of the chain, each file that extends it, the overrides. Tables are merged key by key; a list is
+replaced. A run keeps the result, so a later change of a base changes no run.
+
+All mistakes of a config are reported at once, a line for each. `python driver/run.py plan CONFIG.toml` checks keys,
+bounds and what goes together, and prints what would be started. The command itself checks files and models. Commands
+that load one model only ask for no more: `evaluate` needs `policy.model`, `references` `pivot.model`, `audit` and
+`calibrate` `scorer.model`; everything else needs all three and `algorithm.steps`.
 
 Some keys are a **choice**: `algorithm.name`, `data.source`, `evaluation.source` and `reward.reasoning.method` decide
 which other keys their section has. A key of another choice is a mistake. If an override makes the choice
-(`algorithm.name=sft`), the file's keys that belong to other choices only are left out.
+(`algorithm.name=sft`), or a file that extends another, the keys below that belong to other choices only are left out.
 
 Special values are words: `"auto"` is computed as the description says, `"off"` switches off, `"all"` and `"equal"` mean
 what they say. A key whose default is *left out* has no value unless the file gives one. Keys and values of earlier
@@ -74,16 +84,24 @@ def _intro(section: SectionKeys) -> list[str]:
     return lines
 
 
-def _row(key: Key) -> str:
-    field = key.field
-    value = field.get_default(call_default_factory=True)
-    default = "required" if field.is_required() else "left out" if value is None else f"`{_toml(value)}`"
-    values = describe_type(field.annotation, field.metadata)
+def default_of(key: Key) -> str:
+    """Return a key's default as TOML in backticks, "required", or "left out" where it has no value unless one is
+    given."""
+    value = key.field.get_default(call_default_factory=True)
+    return "required" if key.field.is_required() else "left out" if value is None else f"`{_toml(value)}`"
+
+
+def values_of(key: Key) -> str:
+    """Return which values a key may have."""
     section = sections()[key.name.rpartition(".")[0]]
     if key.name == section.chosen_by:
-        values = _words([choice for choices, _ in section.members for choice in choices])
+        return _words([choice for choices, _ in section.members for choice in choices])
+    return describe_type(key.field.annotation, key.field.metadata)
+
+
+def _row(key: Key) -> str:
     resume = "may change" if key.may_change else ""
-    cells = (f"`{key.name}`", values, default, resume, _one_line(field.description))
+    cells = (f"`{key.name}`", values_of(key), default_of(key), resume, _one_line(key.field.description))
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 

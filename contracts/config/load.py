@@ -1,58 +1,61 @@
 """Read a TOML file and `section.key=value` overrides into a checked `Config`, and write a config as TOML text.
 
-A mistake is reported in one line that names the file or the override, the key, what was found and what is allowed. What
-a key means, its bounds and its default are defined by its section.
+Every mistake is one line that names the file or the override, the key, what was found and what is allowed. What a key
+means, its bounds and its default are defined by its section.
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
-from contracts.config.keys import keys, sections
+from contracts.config.keys import sections
+from contracts.config.layers import FORMAT, FORMAT_KEY, Layers, check_format, read_layers
 from contracts.config.mistakes import describe_mistakes
-from contracts.config.old_keys import find_old_key
+from contracts.config.old_keys import find_old_keys
 from contracts.config.run import Config
-from contracts.config.section import union_members
-from contracts.errors import BadInput, shown
+from contracts.errors import BadInput, refuse_all
 from languages.facts import use_own_languages
-from languages.text_file import MAX_DEPTH, OutOfBounds, UnreadableFile, parse_toml, read_toml
+from languages.text_file import UnreadableFile, read_toml
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
-FORMAT = 2
-"""Format of the config.toml of a run folder. A folder of another format is neither continued nor read."""
+MODELS = ("policy", "pivot", "scorer")
+"""Sections whose model has no default: a config names the models that its command loads."""
+NOT_NEEDED = "not needed"
+"""Value of `model` in the config of a command that does not load that model, where nobody gave one."""
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a config file, with the overrides on top; a later override of the same key wins.
+def load_config(path: Path, overrides: Sequence[str] = (), *, needs: Sequence[str] = MODELS) -> Config:
+    """Read a config file, with what it extends and the overrides on top (`contracts.config.layers`).
 
     The value of an override is read as TOML, and as text if it is not TOML. A list may be written without brackets and
-    quotes: `data.languages=de,fr`. If an override makes a choice, such as `algorithm.name=sft`, the file's keys that
-    belong to other choices only are left out.
+    quotes: `data.languages=de,fr`.
 
     The languages of the config's own files are known in this process from here on.
 
+    Args:
+        path: of the file.
+        overrides: `section.key=value`.
+        needs: those of `MODELS` that the command loads. The others may be left out, and with them `algorithm.steps`.
+
     Raises:
-        BadInput: one line about the first mistake, and how many more there are.
+        BadInput: one line for each mistake.
     """
-    values = _read(path)
-    _check_format(values.pop("format", FORMAT), path)
-    places: dict[str, str] = {}
-    for override in overrides:
-        key, text = _split(override)
-        _put(values, key, _override_value(key, text), override)
-        places[key] = f"override {shown(override)}"
-    _leave_out_other_choices(values, overridden=places)
-    _refuse_old_key(values, path, places)
+    layers = read_layers(path, overrides)
+    _fill_what_is_not_needed(layers.values, needs)
+    return _checked(layers, path)
+
+
+def _checked(layers: Layers, path: Path) -> Config:
+    refuse_all(_old_keys(layers, path))
     try:
-        config = Config.model_validate(values)
+        config = Config.model_validate(layers.values)
     except ValidationError as error:
-        message, key = describe_mistakes(error.errors(include_url=False), str(path), places)
-        raise BadInput(message, key=key) from None
+        refuse_all(describe_mistakes(error.errors(include_url=False), str(path), layers.places))
+        raise
     use_own_languages(config.data.own_languages)
     return config
 
@@ -64,7 +67,7 @@ def load_run_config(path: Path) -> Config:
         BadInput: the folder was written by another version of the project (key "format"), or the file has a mistake.
     """
     check_run_format(path)
-    return load_config(path)
+    return _checked(read_layers(path, ()), path)
 
 
 def check_run_format(path: Path) -> None:
@@ -77,7 +80,7 @@ def check_run_format(path: Path) -> None:
         values = read_toml(path)
     except (FileNotFoundError, UnreadableFile):
         return
-    _check_format(values.get("format"), path)
+    check_format(values.get(FORMAT_KEY), path)
 
 
 def dump_config(config: Config) -> str:
@@ -89,108 +92,30 @@ def dump_config(config: Config) -> str:
     return "\n".join([f"format = {FORMAT}", "", *(_table(name, section) for name, section in tables.items())])
 
 
-def _read(path: Path) -> dict[str, object]:
-    try:
-        return read_toml(path)
-    except FileNotFoundError:
-        raise BadInput(f"there is no config file {path}; the project's own are in configs/", key=str(path)) from None
-    except UnreadableFile as error:
-        raise BadInput(f"{path} {error}", key=str(path)) from None
-
-
-def _check_format(found: object, path: Path) -> None:
-    if found == FORMAT and not isinstance(found, bool):
-        return
-    what = "an earlier version" if found is None else f"another version (format {shown(found)})"
-    raise BadInput(
-        f"{path} was written by {what} of the project, and this version reads format {FORMAT} only; start a new run",
-        key="format",
-    )
-
-
-def _refuse_old_key(values: Mapping[str, object], path: Path, places: Mapping[str, str]) -> None:
-    if (old := find_old_key(values)) is None:
-        return
-    key, value, replaced = old
-    text = _toml(value)
-    raise BadInput(
-        f"{places.get(key, str(path))}: {key} = {text} is of an earlier version; {replaced.now.format(value=text)}",
-        key=key,
-    )
-
-
-# --- overrides -------------------------------------------------------------------------------------------------------
-
-
-def _split(override: str) -> tuple[str, str]:
-    key, equals, text = override.partition("=")
-    key = key.strip()
-    if not equals or not all(key.split(".")):
-        raise BadInput(f"override {shown(override)} is not section.key=value, such as algorithm.steps=20", key=override)
-    if key.count(".") >= MAX_DEPTH:
-        raise BadInput(f"override {shown(override)}: there is no key with so many dots", key=key.partition(".")[0])
-    return key, text.strip()
-
-
-def _override_value(key: str, text: str) -> object:
-    """Read an override's value as the key wants it: a list may lack its brackets, and text its quotes."""
-    wanted = [member for known in keys() if known.name == key for member in union_members(known.field.annotation)]
-    try:
-        value = _toml_value(text)
-    except OutOfBounds as error:
-        if str in wanted:
-            return text
-        raise BadInput(f"override {shown(f'{key}={text}')}: the value {error}", key=key) from None
-    words = [word for member in wanted if get_origin(member) is Literal for word in get_args(member)]
-    if _takes_list(wanted) and not isinstance(value, list) and value not in words:
-        return [_toml_value(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
-    return text if str in wanted and not isinstance(value, str) else value
-
-
-def _takes_list(wanted: Sequence[object]) -> bool:
-    bare = [get_args(member)[0] if hasattr(member, "__metadata__") else member for member in wanted]
-    return any(get_origin(member) is tuple for member in bare)
-
-
-def _toml_value(text: str) -> object:
-    try:
-        document = parse_toml(f"value = {text}")
-    except OutOfBounds:
-        raise
-    except UnreadableFile:
-        return text
-    return document["value"] if document.keys() == {"value"} else text
-
-
-def _put(values: dict[str, object], key: str, value: object, override: str) -> None:
-    *parents, last = key.split(".")
-    for depth, name in enumerate(parents, start=1):
-        inner = values.setdefault(name, {})
-        if not isinstance(inner, dict):
-            parent = ".".join(parents[:depth])
-            raise BadInput(f"override {shown(override)}: {parent} is a value, not a section", key=parent)
-        values = inner
-    values[last] = value
-
-
-def _leave_out_other_choices(values: Mapping[str, object], *, overridden: Mapping[str, str]) -> None:
-    """Remove the file's keys that do not exist with a choice that an override makes."""
-    for section in sections().values():
-        if section.chosen_by not in overridden:
+def _fill_what_is_not_needed(values: dict[str, object], needs: Sequence[str]) -> None:
+    """Put a value into each key that must be given, but not for this command; a needed one is missing again."""
+    for name in MODELS:
+        section = values.setdefault(name, {}) if name not in needs else values.get(name)
+        if not isinstance(section, dict):
             continue
-        inside: object = values
-        for name in section.name.split("."):
-            inside = inside.get(name) if isinstance(inside, dict) else None
-        if not isinstance(inside, dict):
-            continue
-        choice = inside[section.chosen_by.rpartition(".")[2]]
-        fields = next((set(member.model_fields) for choices, member in section.members if choice in choices), None)
-        known = {name for _, member in section.members for name in member.model_fields}
-        if fields is None:
-            continue
-        for name in known - fields:
-            if f"{section.name}.{name}" not in overridden:
-                inside.pop(name, None)
+        if name not in needs:
+            section.setdefault("model", NOT_NEEDED)
+        elif section.get("model") == NOT_NEEDED:
+            del section["model"]
+    if set(MODELS) - set(needs):
+        algorithm = values.setdefault("algorithm", {})
+        if isinstance(algorithm, dict):
+            algorithm.setdefault("steps", 1)
+
+
+def _old_keys(layers: Layers, path: Path) -> list[BadInput]:
+    """Return a line for each key or value of an earlier version."""
+    lines: list[BadInput] = []
+    for key, value, replaced in find_old_keys(layers.values):
+        text = _toml(value)
+        what = f"{key} = {text} is of an earlier version; {replaced.now.format(value=text)}"
+        lines.append(BadInput(f"{layers.places.get(key, str(path))}: {what}", key=key))
+    return lines
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

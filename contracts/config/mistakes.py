@@ -1,4 +1,4 @@
-"""Describe what is wrong with a config in one line: the place, the key, what was found and what is allowed."""
+"""Describe what is wrong with a config, a line for each mistake: place, key, what was found and what is allowed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,23 +34,28 @@ class _Mistake:
         return error if self.type == "value_error" and isinstance(error, BadInput) else None
 
 
-def describe_mistakes(errors: Sequence[ErrorDetails], file: str, places: Mapping[str, str]) -> tuple[str, str]:
-    """Return one line about the first mistake and how many more there are, and the key that it is about.
+def describe_mistakes(errors: Sequence[ErrorDetails], file: str, places: Mapping[str, str]) -> list[BadInput]:
+    """Return one line for each mistake, with the key that it is about.
 
     Args:
         errors: what pydantic found.
-        file: where a key comes from that no override sets.
-        places: the override that sets a key, by dotted key.
+        file: where a key comes from that `places` does not have.
+        places: the override or the file that sets a key, by dotted key.
     """
-    mistakes = _mistakes(errors)
     # An unknown key is often the cause of a missing one: it is reported first.
-    first = min(mistakes, key=lambda mistake: mistake.type != "extra_forbidden")
-    key = first.own.key if first.own else first.key
-    about = (key, first.key)
-    place = next((place for name, place in places.items() if any(_is_about(name, part) for part in about)), file)
-    message = f"{place}: {_explain(first)}"
-    more = len(mistakes) - 1
-    return (f"{message} (and {more} more mistake{'s' if more > 1 else ''})" if more else message), key
+    ordered = sorted(_mistakes(errors), key=lambda mistake: mistake.type != "extra_forbidden")
+    return [one for mistake in ordered for one in _described(mistake, file, places)]
+
+
+def _described(mistake: _Mistake, file: str, places: Mapping[str, str]) -> list[BadInput]:
+    """Return the lines of one mistake: a check of a section's own may have found several."""
+    found = mistake.own.all if mistake.own else (BadInput(_explain(mistake), key=mistake.key),)
+    lines: list[BadInput] = []
+    for one in found:
+        about = (one.key, mistake.key)
+        place = next((place for part in about for name, place in places.items() if _is_about(name, part)), file)
+        lines.append(BadInput(f"{place}: {' '.join(str(one).split())}", key=one.key))
+    return lines
 
 
 def _mistakes(errors: Sequence[ErrorDetails]) -> list[_Mistake]:

@@ -1,6 +1,6 @@
 """Refuse keys and values of earlier versions, and say what is written in their place."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -51,14 +51,12 @@ REPLACED: Mapping[str, Replaced] = {
 """Keys of earlier versions. `algorithm.clip_low = 0` and `clip_high = 0` were "auto" and are plain numbers now."""
 
 
-def find_old_key(values: Mapping[str, object]) -> tuple[str, object, Replaced] | None:
-    """Return the first key of a config that an earlier version had, its value and what replaces it; None without
-    one."""
+def find_old_keys(values: Mapping[str, object]) -> Iterator[tuple[str, object, Replaced]]:
+    """Yield each key of a config that an earlier version had, its value and what replaces it."""
     for key, replaced in REPLACED.items():
         found, value = _get(values, key)
         if found and (replaced.value is _ANY or (value == replaced.value and not isinstance(value, bool))):
-            return key, value, replaced
-    return None
+            yield key, value, replaced
 
 
 def _get(values: Mapping[str, object], key: str) -> tuple[bool, object]:

@@ -5,6 +5,7 @@ Defaults are here and in the modules of the sections, nowhere else. This package
 """
 
 import datetime
+from functools import partial
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -37,7 +38,7 @@ from contracts.config.workers import (
     WeightsConfig,
     check_template_arguments,
 )
-from contracts.errors import BadInput
+from contracts.errors import BadInput, check_all
 from languages.facts import builtin_languages
 
 
@@ -81,41 +82,39 @@ class Config(Section):
     cluster: MayChange[ClusterConfig] = ClusterConfig()
 
     @model_validator(mode="after")
-    def _languages_are_known(self) -> Self:
-        known = {*builtin_languages(), *(language.code for language in self.data.own_languages)}
-        audited = () if self.audit.languages == "all" else self.audit.languages
-        for section, codes in (
-            ("data", self.data.languages),
-            ("evaluation", self.evaluation_languages),
-            ("audit", audited),
-        ):
-            check_languages(codes, f"{section}.languages", known=known)
-        prompt = self.prompt
-        for key in ("exemplars", "instructions", "question_prefixes"):
-            check_languages(tuple(getattr(prompt, key)), f"prompt.{key}", known=known)
+    def _sections_fit_together(self) -> Self:
+        engines = {"policy": self.policy, "pivot": self.pivot}
+        check_all(
+            self._check_known_languages,
+            self._check_batch,
+            self._check_evaluation,
+            self._check_workers,
+            self._check_shared_gpus,
+            self._check_adapters,
+            self._check_turns,
+            *(partial(check_template_arguments, engine, name) for name, engine in engines.items()),
+            *(partial(_check_lengths, engine, name) for name, engine in engines.items()),
+            self._check_rows,
+        )
         return self
 
-    @model_validator(mode="after")
-    def _sections_fit_together(self) -> Self:
-        self._check_batch()
+    def _check_known_languages(self) -> None:
+        known = {*builtin_languages(), *(language.code for language in self.data.own_languages)}
+        audited = () if self.audit.languages == "all" else self.audit.languages
+        evaluated = () if self.evaluation.languages == "auto" else self.evaluation_languages
+        named = {"data.languages": self.data.languages, "evaluation.languages": evaluated, "audit.languages": audited}
+        for key in ("exemplars", "instructions", "question_prefixes"):
+            named[f"prompt.{key}"] = tuple(getattr(self.prompt, key))
+        check_all(*(partial(check_languages, codes, key, known=known) for key, codes in named.items()))
+
+    def _check_evaluation(self) -> None:
         if self.evaluation.languages == "all" and not self.evaluation.tasks:
             raise BadInput(
                 'evaluation.languages "all" is for evaluation.tasks; name the languages of the source',
                 key="evaluation.languages",
             )
-        self._check_workers()
-        self._check_shared_gpus()
-        self._check_adapters()
-        if self.cluster.colocate:
-            self._check_turns()
-        for name, engine in (("policy", self.policy), ("pivot", self.pivot)):
-            check_template_arguments(engine, name)
-            if engine.max_response_tokens >= engine.max_model_len:
-                raise BadInput(
-                    f"{name}.max_response_tokens {engine.max_response_tokens} leaves no tokens for a prompt in "
-                    f"{name}.max_model_len {engine.max_model_len}",
-                    key=f"{name}.max_response_tokens",
-                )
+
+    def _check_rows(self) -> None:
         row_tokens = self.learner.row_tokens
         if row_tokens != "auto" and row_tokens < self.policy.max_model_len:
             raise BadInput(
@@ -123,7 +122,6 @@ class Config(Section):
                 "longest response would fit into no row",
                 key="learner.row_tokens",
             )
-        return self
 
     def _check_batch(self) -> None:
         algorithm = self.algorithm
@@ -193,7 +191,9 @@ class Config(Section):
             )
 
     def _check_turns(self) -> None:
-        """Check that policy workers and learner ranks can use the same GPUs in turns."""
+        """Check that policy workers and learner ranks can use the same GPUs in turns, if they are to."""
+        if not self.cluster.colocate:
+            return
         algorithm, policy = self.algorithm, self.policy
         if not isinstance(algorithm, PolicyGradientConfig):
             raise BadInput(
@@ -264,3 +264,12 @@ class Config(Section):
         """Return the longest response of the evaluation, in tokens."""
         limit = self.evaluation.max_response_tokens
         return self.policy.max_response_tokens if limit == "auto" else limit
+
+
+def _check_lengths(engine: PolicyConfig | PivotConfig, name: str) -> None:
+    if engine.max_response_tokens >= engine.max_model_len:
+        raise BadInput(
+            f"{name}.max_response_tokens {engine.max_response_tokens} leaves no tokens for a prompt in "
+            f"{name}.max_model_len {engine.max_model_len}",
+            key=f"{name}.max_response_tokens",
+        )

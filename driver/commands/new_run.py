@@ -117,7 +117,8 @@ def new_run(
         BadInput: the config is wrong, or its run folder can't be created or holds a run already.
     """
     started = time.monotonic()
-    config = change(with_absolute_paths(load_config(arguments.config, arguments.overrides), models=(role,)))
+    loaded = load_config(arguments.config, arguments.overrides, needs=(role,))
+    config = change(with_absolute_paths(loaded, models=(role,)))
     config = with_first_start(config, loaded_models(config, (role,)))
     path = check_new(config, config.run.name or f"{command}-{run_name(config, arguments.config)}", continues=continues)
     terminal = Terminal(stderr=arguments.json)

@@ -97,7 +97,12 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                     if note := grace_note(config, folder.checkpoints):
                         console.note(note)
                     team = partial(Team, config, bundles, console, folder=folder.path, late_pivot=late_pivot)
-                    summary = _run_actors(config, inputs, team, opened=opened, folder=folder, console=console)
+                    try:
+                        summary = _run_actors(config, inputs, team, opened=opened, folder=folder, console=console)
+                    except KeyboardInterrupt:  # also a second one, while the end of the run is written
+                        console.note(f"logs and a report of what was done are in {folder.path}")
+                        console.note(_how_to_continue(folder))
+                        raise
         console.note(str(summary["headline"]))
         if summary["status"] == "stopped":
             console.note(_how_to_continue(folder))
@@ -151,9 +156,6 @@ def _run_actors(
     where = _where_to_look(folder, ending)
     if isinstance(failure, RunFailed | OSError):
         raise RunFailed(f"{failure}; {where}", key=getattr(failure, "key", "")) from failure
-    if isinstance(failure, KeyboardInterrupt):
-        console.note(where)
-        console.note(_how_to_continue(folder))
     if failure is not None:
         raise failure
     if ending.problems:

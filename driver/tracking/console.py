@@ -1,15 +1,16 @@
-"""Show a person what a run does: one live line on a terminal; without one, a plain line for each thing that happens."""
+"""Show a person what a run does: live lines on a terminal; without one, a plain line for each thing that happens."""
 
 import logging
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rich.cells import cell_len
 from rich.console import Console as Terminal
 from rich.live import Live
 from rich.text import Text
@@ -30,8 +31,8 @@ _RATES = {
 class Console:
     """Print what a run does; to be used as a context manager.
 
-    On a terminal one line is redrawn in place, and notes scroll above it. Without a terminal every step, phase and note
-    is a line of its own, and nothing is redrawn.
+    On a terminal one line is redrawn in place, or as many as its width needs, and notes scroll above. Without a
+    terminal every step, phase and note is a line of its own, and nothing is redrawn.
     """
 
     def __init__(self, console: Terminal, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,7 +42,7 @@ class Console:
         self._steps: _Steps | None = None
         self._wait = ""
         self._wait_shown_until = 0.0
-        live = Live(get_renderable=self.line, console=console, refresh_per_second=4, transient=True)
+        live = Live(get_renderable=self.lines, console=console, refresh_per_second=4, transient=True)
         self._live = live if console.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -105,14 +106,29 @@ class Console:
         if self._live is None and tenth > tenth_before and num_done != phase.total:
             self.note(phase.text(now=self._clock()))
 
-    def line(self) -> Text:
-        """Return the text of the live line at this moment."""
-        parts = [phase.text(now=self._clock()) for phase in list(self._phases.values())]
-        if self._steps is not None:
-            parts.insert(0, self._steps.text(now=self._clock()))
+    def lines(self) -> Text:
+        """Return the live lines at this moment: nothing is cut off that fits into the terminal's width."""
+        rows = [self._steps.parts(now=self._clock())] if self._steps is not None else []
+        rows += [[phase.text(now=self._clock())] for phase in list(self._phases.values())]
         if self._wait and self._clock() < self._wait_shown_until:
-            parts.append(self._wait)
-        return Text("  |  ".join(parts), no_wrap=True, overflow="ellipsis")
+            rows.append([self._wait])
+        return Text("\n".join(_in_width(rows, self._console.width)), no_wrap=True, overflow="ellipsis")
+
+
+def _in_width(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the rows in as few lines as possible; a line begins with a part, and has at most `width` columns.
+
+    Parts of a row are two blanks apart, rows a bar. A part that is longer than a line has a line of its own.
+    """
+    lines = [""]
+    for row in rows:
+        for number, part in enumerate(row):
+            longer = f"{lines[-1]}{'  ' if number else '  |  '}{part}" if lines[-1] else part
+            if lines[-1] and cell_len(longer) > width:
+                lines.append(part)
+            else:
+                lines[-1] = longer
+    return lines
 
 
 class _Phase:
@@ -154,19 +170,23 @@ class _Steps:
         self._last_end = now
 
     def text(self, *, now: float) -> str:
+        return "  ".join(self.parts(now=now))
+
+    def parts(self, *, now: float) -> list[str]:
+        """Return what a line says of the last step, the most important first."""
         parts = [f"step {self._done}/{self._total}"]
         if self._durations:
             parts.append(f"ETA {duration(self._eta_s(now))}")
+        if (accuracy := self._metrics.get("lang/all/accuracy")) is not None:
+            parts.append(f"accuracy {accuracy:.0%}")
         if (reward := self._metrics.get("reward/mean")) is not None:
             parts.append(f"reward {reward:.3f}")
         elif (loss := self._metrics.get("policy/loss")) is not None:  # references are imitated: there is no reward
             parts.append(f"loss {loss:.3f}")
-        if (accuracy := self._metrics.get("lang/all/accuracy")) is not None:
-            parts.append(f"accuracy {accuracy:.0%}")
         for stage, (name, unit) in _RATES.items():
             if (rate := self._metrics.get(name)) is not None:
                 parts.append(f"{stage} {rate:,.0f} {unit}")
-        return "  ".join(parts)
+        return parts
 
     def _eta_s(self, now: float) -> float:
         """Return the seconds left: the last steps' mean for each step left, less what this step has already taken."""

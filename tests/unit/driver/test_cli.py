@@ -1,14 +1,22 @@
 """Test what the words of the command line mean, and that a mistake is one line with exit code 2, never a traceback."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cluster.builds import package_version
+from contracts.config.data import TrainingData
+from contracts.config.keys import keys, sections
 from contracts.paths import ROOT
-from driver.cli import COMMANDS, DEFAULT_CONFIG, main, parse
+from driver.cli import COMMANDS, DEFAULT_CONFIG, WITHOUT_CONFIG, main, parse
+from driver.commands.completion import script
+from driver.key_help import sections_of
+from driver.version import project_version
 from tests.refusals import refused
 
 CONFIG = """
@@ -91,6 +99,107 @@ def test_the_overview_names_every_command_and_exit_code(capsys: pytest.CaptureFi
     text = capsys.readouterr().out
     assert all(f"  {command} " in text for command in COMMANDS)
     assert "0 done, 1 failed while running, 2 bad input" in text
+
+
+def test_a_key_may_be_written_as_an_option(config: Path) -> None:
+    words = ["--policy.model", "a=b", "--json", str(config), "--algorithm.steps=5", "--reward.weights.numbers", "-1"]
+    command, arguments = parse(words)
+    assert (command, arguments.config, arguments.json) == ("train", config, True)
+    assert arguments.overrides == ["policy.model=a=b", "algorithm.steps=5", "reward.weights.numbers=-1"]
+
+
+def test_an_option_of_the_command_stays_one_and_takes_its_value(config: Path) -> None:
+    _, arguments = parse(["evaluate", str(config), "--data", "mgsm.x=folder", "--items=3", "--policy.dtype", "float32"])
+    assert (arguments.data, arguments.items, arguments.overrides) == (["mgsm.x=folder"], 3, ["policy.dtype=float32"])
+
+
+@pytest.mark.parametrize("words", [["--policy.model"], ["--policy.model", "--json"]])
+def test_an_option_without_its_value_is_refused(words: list[str]) -> None:
+    with refused("policy.model", "--policy.model"):
+        parse(words)
+
+
+def test_an_option_without_its_section_is_answered_with_the_whole_key() -> None:
+    with refused("--max-response-tokens", "--policy.max_response_tokens"):
+        parse(["plan", "--max-response-tokens", "3"])
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return what a command prints that only explains."""
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_the_version_names_the_project_and_its_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    found = dict(line.split(" ", 1) for line in printed(capsys, "--version").splitlines())
+    assert found["PB-RLSVR"] == project_version()
+    assert found["torch"] == package_version("torch")
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in WITHOUT_CONFIG])
+def test_the_help_of_a_command_has_every_key_that_it_reads_in_80_columns(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = printed(capsys, command, "-h").split("keys, written", 1)[1]
+    blocks = dict(re.findall(r"^  \[([\w.]+)\]\n(.*?)(?:\n\n|\Z)", text, flags=re.DOTALL | re.MULTILINE))
+    tops = sections_of(command)
+    for key in keys():
+        section, _, name = key.name.rpartition(".")
+        assert (section in blocks) == (section.partition(".")[0] in tops)
+        assert section not in blocks or re.search(rf"(^|\s){name}\b", blocks[section])
+    assert all(len(line) <= 80 for block in blocks.values() for line in block.splitlines())
+
+
+@pytest.mark.parametrize("words", [("-h", "data"), ("train", "-h", "data"), ("train", "data", "--help")])
+def test_the_help_of_a_section_explains_its_keys(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, *words)
+    assert {"[data]"} == set(re.findall(r"^\[[\w.]+\]", text, flags=re.MULTILINE))
+    assert " ".join(str(TrainingData.model_fields["languages"].description).split()) in " ".join(text.split())
+
+
+def test_the_help_of_a_section_has_the_sections_in_it_and_a_key_may_be_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    headings = re.findall(r"^\[([\w.]+)\]", printed(capsys, "-h", "reward"), flags=re.MULTILINE)
+    assert headings == [name for name in sections() if name.split(".")[0] == "reward"]
+    assert "algorithm.steps" in printed(capsys, "-h", "algorithm.steps")
+    assert "algorithm.steps" in printed(capsys, "-h", "steps")
+
+
+def test_help_about_what_is_not_there_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "evaluation" in refusal(capsys, "-h", "evaluaton")
+    assert "policy.temperature" in refusal(capsys, "plan", "-h", "temperture")
+
+
+def test_every_mistake_has_a_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(config), "algorithm.steps=0", "policy.dtype=int8"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["error", "error"]
+    assert "policy.dtype" in lines[0] and "algorithm.steps" in lines[1]
+    assert main(["plan", str(config), "policy.model=./nowhere", "scorer.model=./nothing"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["ev"], "evaluate"),
+        (["evaluate", "--ta"], "--tasks"),
+        (["train", "algorithm.st"], "algorithm.steps="),
+        (["train", "--policy.mo"], "--policy.model="),
+        (["plan", "policy.model", "=", "con"], "configs"),
+        (["verify", "--s"], "--shards"),
+    ],
+)
+def test_bash_completes_commands_options_keys_and_files(words: list[str], expected: str) -> None:
+    program = (
+        f'{script("bash")}\nCOMP_WORDS=(pb-rlsvr "$@"); COMP_CWORD=$#; _pb_rlsvr\nprintf \'%s\\n\' "${{COMPREPLY[@]}}"'
+    )
+    done = subprocess.run(["bash", "-c", program, "bash", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert expected in done.stdout.splitlines()
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------
@@ -216,7 +325,8 @@ def test_compare_takes_several_folders() -> None:
 def test_a_misspelt_task_is_refused_before_anything_starts(
     task: str, tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", str(config), "--tasks", "mgsm-rev", f"run.folder={tmp_path / 'runs'}"]) == 2
+    words = ["--tasks", "mgsm-rev", f"run.folder={tmp_path / 'runs'}", f"policy.model={tmp_path}"]
+    assert main(["evaluate", str(config), *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert task in line
     assert not (tmp_path / "runs").exists()

@@ -7,6 +7,7 @@ import pytest
 from huggingface_hub import constants
 
 from contracts.config.load import dump_config, load_config
+from contracts.errors import BadInput
 from driver.config_paths import loaded_models, resolve_model
 from driver.first_start import with_first_start
 from driver.run_state.model_fingerprints import differences, run_fingerprints
@@ -15,6 +16,7 @@ from tests.refusals import refused
 
 MODELS = ("policy", "pivot", "scorer")
 FIRST, SECOND = "1" * 40, "2" * 40
+NONE: tuple[str, ...] = ()
 TODAY = date(2026, 5, 4)
 
 
@@ -29,6 +31,11 @@ class HubCache:
         refs.mkdir(parents=True, exist_ok=True)
         (refs / revision).write_text(commit, encoding="utf-8")
 
+    def holds(self, name: str, commit: str) -> None:
+        snapshot = self._folder / f"models--{name.replace('/', '--')}" / "snapshots" / commit
+        snapshot.mkdir(parents=True)
+        (snapshot / "config.json").write_text("{}", encoding="utf-8")
+
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubCache:
@@ -39,9 +46,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubCache:
 
 def test_a_hub_model_is_pinned_to_the_commit_that_its_branch_has(hub: HubCache) -> None:
     hub.points("some-org/policy", "main", FIRST)
-    pinned = with_first_start(a_config(), MODELS)
+    hub.holds("some-org/pivot", SECOND)
+    pinned = with_first_start(a_config(), ("policy", "pivot"))
     assert pinned.policy.model == f"some-org/policy@{FIRST}"
-    assert pinned.pivot.model == "some-org/pivot"  # nobody knows it; loading it says so
+    assert pinned.pivot.model == "some-org/pivot"  # it is there, and nobody says at which commit its branch is
     assert [key for key, _, _ in differences(run_fingerprints(a_config()), run_fingerprints(pinned))] == [
         "policy.model"
     ]
@@ -53,31 +61,42 @@ def test_a_hub_that_cant_be_reached_leaves_the_word_to_the_cache(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     hub.points("some-org/policy", "main", FIRST)
-    pinned = with_first_start(a_config(), MODELS)
-    assert (pinned.policy.model, pinned.pivot.model) == (f"some-org/policy@{FIRST}", "some-org/pivot")
+    assert with_first_start(a_config(), ("policy",)).policy.model == f"some-org/policy@{FIRST}"
+
+
+def test_models_that_can_be_neither_read_nor_downloaded_are_refused_together(
+    hub: HubCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    hub.points("some-org/policy", "main", FIRST)
+    with pytest.raises(BadInput) as caught:
+        with_first_start(a_config(), MODELS)
+    assert [mistake.key for mistake in caught.value.all] == ["pivot.model", "scorer.model"]
 
 
 def test_a_named_branch_or_tag_is_pinned_and_a_commit_is_one(hub: HubCache) -> None:
     hub.points("some-org/policy", "v2", SECOND)
-    assert with_first_start(a_config(policy={"model": "some-org/policy@v2"}), MODELS).policy.model.endswith(SECOND)
+    asked = a_config(policy={"model": "some-org/policy@v2"})
+    assert with_first_start(asked, ("policy",)).policy.model.endswith(SECOND)
     commit = f"some-org/policy@{FIRST}"
-    assert with_first_start(a_config(policy={"model": commit}), MODELS).policy.model == commit
+    assert with_first_start(a_config(policy={"model": commit}), ("policy",)).policy.model == commit
 
 
 def test_a_revision_that_nobody_knows_is_refused(hub: HubCache) -> None:
     hub.points("some-org/policy", "main", FIRST)
     with refused("policy.model", "v3"):
-        with_first_start(a_config(policy={"model": "some-org/policy@v3"}), MODELS)
+        with_first_start(a_config(policy={"model": "some-org/policy@v3"}), ("policy",))
 
 
 def test_a_continued_run_keeps_its_commit_when_the_branch_moves_on(hub: HubCache) -> None:
     hub.points("some-org/policy", "main", FIRST)
-    before = with_first_start(a_config(), MODELS)
+    before = with_first_start(a_config(), ("policy",))
     hub.points("some-org/policy", "main", SECOND)
-    assert with_first_start(a_config(), MODELS, before=before).policy.model == before.policy.model
+    assert with_first_start(a_config(), ("policy",), before=before).policy.model == before.policy.model
     other = a_config(policy={"model": f"some-org/policy@{SECOND}"})  # asked for by name
-    assert with_first_start(other, MODELS, before=before).policy.model == f"some-org/policy@{SECOND}"
-    assert with_first_start(a_config(), MODELS).policy.model == f"some-org/policy@{SECOND}"  # another run
+    assert with_first_start(other, ("policy",), before=before).policy.model == f"some-org/policy@{SECOND}"
+    assert with_first_start(a_config(), ("policy",)).policy.model == f"some-org/policy@{SECOND}"  # another run
 
 
 def test_models_that_are_not_loaded_and_local_folders_stay_as_they_are(hub: HubCache, tmp_path: Path) -> None:
@@ -88,7 +107,7 @@ def test_models_that_are_not_loaded_and_local_folders_stay_as_they_are(hub: HubC
 
 
 def test_all_models_of_the_reward_are_pinned(hub: HubCache) -> None:
-    for name in ("metric", "translator", "tokens"):
+    for name in ("policy", "pivot", "encoder", "metric", "translator", "tokens"):
         hub.points(f"some-org/{name}", "main", FIRST)
     given = a_config(
         reward={"reasoning": {"method": "comet"}},
@@ -111,16 +130,16 @@ def test_a_name_without_its_revision_or_the_other_way_round_is_refused(model: st
 
 
 def test_a_new_run_has_the_day_of_its_start_and_keeps_it() -> None:
-    first = with_first_start(a_config(), MODELS, today=TODAY)
+    first = with_first_start(a_config(), NONE, today=TODAY)
     assert first.run.date == TODAY
-    assert with_first_start(a_config(), MODELS, before=first, today=date(2026, 5, 5)).run.date == TODAY
+    assert with_first_start(a_config(), NONE, before=first, today=date(2026, 5, 5)).run.date == TODAY
 
 
 def test_a_date_of_the_config_is_kept_and_written_and_read_back(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(dump_config(a_config()), encoding="utf-8")
     given = load_config(tmp_path / "run.toml", ["run.date=2026-05-04"])
     assert given.run.date == TODAY
-    assert with_first_start(given, MODELS, today=date(2027, 1, 1)) == given
+    assert with_first_start(given, NONE, today=date(2027, 1, 1)) == given
     (tmp_path / "again.toml").write_text(dump_config(given), encoding="utf-8")
     assert load_config(tmp_path / "again.toml") == given
 

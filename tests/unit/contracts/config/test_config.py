@@ -6,7 +6,8 @@ import pytest
 
 from contracts.config.data import BuiltinData
 from contracts.config.keys import keys
-from contracts.config.load import FORMAT, check_run_format, dump_config, load_config, load_run_config
+from contracts.config.layers import FORMAT
+from contracts.config.load import MODELS, NOT_NEEDED, check_run_format, dump_config, load_config, load_run_config
 from contracts.config.old_keys import REPLACED, Replaced
 from contracts.config.reward import RewardConfig
 from contracts.config.run import Config
@@ -265,14 +266,45 @@ def test_a_long_bad_value_is_shortened(minimal: Path) -> None:
     assert len(str(refusal(minimal, f"data.source={'x' * 5000}"))) < 300
 
 
-def test_several_mistakes_are_counted_and_the_unknown_key_is_reported_first(minimal: Path) -> None:
+def test_all_mistakes_are_reported_and_the_unknown_key_comes_first(minimal: Path) -> None:
     minimal.write_text(MINIMAL.replace("[scorer]\nmodel", "[scorer]\nmodle").replace("steps = 3", "steps = 0"))
-    with refused("scorer.modle", " 2 more "):  # scorer.model is missing, algorithm.steps is 0
-        load_config(minimal)
+    found = refusal(minimal, "policy.dtype=int8").all
+    assert [mistake.key for mistake in found] == ["scorer.modle", "policy.dtype", "scorer.model", "algorithm.steps"]
+    assert "override 'policy.dtype=int8': " in str(found[1])
+    assert f"{minimal}: " in str(found[3])
+
+
+def test_checks_across_sections_report_all_that_does_not_fit(minimal: Path) -> None:
+    found = refusal(
+        minimal, "data.languages=de,xx", "learner.num_ranks=999", "pivot.max_response_tokens=5000", "data.shares=1,2"
+    ).all
+    assert [mistake.key for mistake in found] == ["data.languages", "learner.num_ranks", "pivot.max_response_tokens"]
+    assert "data.languages=de,xx" in str(found[0])
+
+
+def test_every_override_that_is_none_is_reported(minimal: Path) -> None:
+    assert [mistake.key for mistake in refusal(minimal, "a=1", "=2", "policy.model.x=3").all] == ["=2", "policy.model"]
+
+
+def test_every_key_of_an_earlier_version_is_reported(minimal: Path) -> None:
+    found = refusal(minimal, "learner.row_tokens=0", "prompt.system=").all
+    assert {mistake.key for mistake in found} == {"learner.row_tokens", "prompt.system"}
 
 
 def test_a_value_that_no_type_of_its_key_allows_is_one_mistake(minimal: Path) -> None:
-    assert " more " not in str(refusal(minimal, "learner.row_tokens=long"))
+    assert len(refusal(minimal, "learner.row_tokens=long").all) == 1
+
+
+def test_a_command_needs_no_model_that_it_does_not_load(tmp_path: Path) -> None:
+    path = tmp_path / "evaluation.toml"
+    path.write_text('[policy]\nmodel = "policy-model"', encoding="utf-8")
+    config = load_config(path, needs=("policy",))
+    assert (config.pivot.model, config.scorer.model) == (NOT_NEEDED, NOT_NEEDED)
+    assert [mistake.key for mistake in refusal(path).all] == ["pivot", "scorer", "algorithm"]
+    written = tmp_path / "written.toml"
+    written.write_text(dump_config(config), encoding="utf-8")
+    assert load_run_config(written) == config
+    assert [mistake.key for mistake in refusal(written).all] == ["pivot.model", "scorer.model"]
 
 
 def test_a_missing_key_and_a_missing_section_are_named(minimal: Path) -> None:
@@ -307,9 +339,10 @@ def test_an_override_below_a_value_is_refused(minimal: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_config_of_the_project_loads_and_says_first_when_to_use_it(path: Path) -> None:
-    assert load_config(path, []).scorer.model
+    needs = {"evaluate.toml": ("policy",), "audit.toml": ("scorer",)}.get(path.name, MODELS)
+    assert load_config(path, needs=needs)
     assert path.read_text(encoding="utf-8").startswith("# Use this ")
 
 
 def test_the_audit_s_config_has_the_default_reward() -> None:
-    assert load_config(ROOT / "configs" / "audit.toml", []).reward == RewardConfig()
+    assert load_config(ROOT / "configs" / "audit.toml", needs=("scorer",)).reward == RewardConfig()

@@ -94,7 +94,9 @@ def test_thinking_is_taken_out_of_a_response_and_reaches_the_scorer(tmp_path: Pa
 def test_outputs_and_an_ablation_exclude_each_other() -> None:
     with refused("audit.ablation"):
         load_config(
-            Path(__file__).parents[4] / "configs" / "audit.toml", ["audit.outputs=a.jsonl", "audit.ablation=true"]
+            Path(__file__).parents[4] / "configs" / "audit.toml",
+            ["audit.outputs=a.jsonl", "audit.ablation=true"],
+            needs=("scorer",),
         )
 
 

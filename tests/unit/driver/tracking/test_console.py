@@ -30,7 +30,7 @@ def two_steps(console: Console, clock: Clock) -> None:
 def test_without_a_terminal_each_step_is_one_plain_line() -> None:
     # Left are 4 steps of 10 s; then 3 of (10 + 30) / 2 = 20 s.
     assert written(two_steps).splitlines() == [
-        "step 1/5  ETA 40 s  reward 0.250  accuracy 50%  policy 1,234 tok/s",
+        "step 1/5  ETA 40 s  accuracy 50%  reward 0.250  policy 1,234 tok/s",
         "step 2/5  ETA 1 min 0 s  reward 0.500",
     ]
 
@@ -75,15 +75,37 @@ def test_what_is_waited_for_is_written_as_a_line() -> None:
 
 def test_the_live_line_shows_steps_phases_and_a_wait_until_it_is_not_said_again() -> None:
     clock = Clock()
-    console = Console(Terminal(file=io.StringIO()), clock=clock)
+    console = Console(Terminal(file=io.StringIO(), width=80), clock=clock)
     console.start_steps(5, done=2)
     with console.phase("evaluating", total=40) as advance:
         clock.now = 12.0
         advance(7)
         console.waiting("waiting for GPUs")
-        assert console.line().plain == "step 2/5  |  evaluating 7/40 ... 12 s  |  waiting for GPUs"
+        assert console.lines().plain == "step 2/5  |  evaluating 7/40 ... 12 s  |  waiting for GPUs"
         clock.now = 44.0
-        assert console.line().plain == "step 2/5  |  evaluating 7/40 ... 44 s"
+        assert console.lines().plain == "step 2/5  |  evaluating 7/40 ... 44 s"
+
+
+def test_a_terminal_of_80_columns_loses_no_rate_and_no_phase() -> None:
+    clock = Clock()
+    console = Console(Terminal(file=io.StringIO(), width=80), clock=clock)
+    console.start_steps(1000)
+    clock.now = 3000.0
+    rates = {f"throughput/{stage}_tokens_per_s": 123456.0 for stage in ("policy", "pivot", "learner")}
+    console.step(1, {"reward/mean": 0.25, "lang/all/accuracy": 0.5, "throughput/scorer_texts_per_s": 9876.0, **rates})
+    with console.phase("evaluating", total=40):
+        lines = console.lines().plain.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    text = " ".join(lines)
+    parts = ("step 1/1000", "accuracy 50%", "reward 0.250", "policy 123,456 tok/s", "scorer 9,876 texts/s")
+    assert all(part in text for part in (*parts, "learner 123,456 tok/s", "evaluating 0/40"))
+
+
+def test_what_is_longer_than_the_terminal_has_a_line_of_its_own() -> None:
+    console = Console(Terminal(file=io.StringIO(), width=20), clock=Clock())
+    console.start_steps(5)
+    console.waiting("waiting for a long time " * 2)
+    assert console.lines().plain.splitlines() == ["step 0/5", "waiting for a long time " * 2]
 
 
 def test_a_step_before_start_steps_is_a_mistake() -> None:
