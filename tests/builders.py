@@ -23,6 +23,7 @@ from contracts.rollouts import (
     ScoreRequest,
     Unscored,
 )
+from driver.evaluation.judging import JudgedRow
 from driver.evaluation.results import Example, LanguageResult
 from driver.tracking.console import Console
 from rewards.reading import Reading, read_group
@@ -44,19 +45,55 @@ def a_console() -> Console:
 
 
 def a_language_result(
-    language: str, accuracy: float, *, num_items: int = 100, examples: tuple[Example, ...] = ()
+    language: str,
+    accuracy: float,
+    *,
+    num_items: int = 100,
+    examples: tuple[Example, ...] = (),
+    is_in_language: bool | None = True,
 ) -> LanguageResult:
-    """Return an evaluation in which every response is in the language that was asked for."""
+    """Return an evaluation in which every response is in the asked language; None: that was not measured."""
     return LanguageResult(
         language=language,
         num_items=num_items,
         accuracy=accuracy,
-        language_consistency=1.0,
-        accuracy_in_language=accuracy,
+        language_consistency=None if is_in_language is None else float(is_in_language),
+        accuracy_in_language=None if is_in_language is None else accuracy * is_in_language,
         declared_rate=0.9,
         truncated_rate=0.0,
         mean_length=30.0,
         examples=examples,
+    )
+
+
+def a_judged_row(
+    item_id: str, language: str, *, is_correct: bool, task: str = "mgsm", is_in_language: bool | None = True
+) -> JudgedRow:
+    """Return how one response of a few words was judged."""
+    return JudgedRow(
+        task=task,
+        language=language,
+        item_id=item_id,
+        sample=0,
+        level="",
+        category="",
+        tag="",
+        question=f"Question {item_id}",
+        gold="1",
+        response="ja gut",
+        thinking="",
+        answer="1" if is_correct else "2",
+        is_correct=is_correct,
+        is_declared=True,
+        is_in_language=is_in_language,
+        is_in_language_by_lingua=None,
+        is_thinking_in_language=None,
+        switched_lines=0.0,
+        num_tokens=3,
+        num_thinking_tokens=0,
+        is_truncated=False,
+        is_correct_by_length=None,
+        choice_logprobs=(),
     )
 
 

@@ -14,8 +14,14 @@ from contracts.errors import BadInput
 from contracts.files import make_folder, write_whole
 from driver.evaluation.comparison import Comparison, as_csv, as_json, as_markdown, compare
 from driver.evaluation.entries import entries_of
+from driver.report.comparison_page import comparison_html
 
-FILES = {"comparison.md": as_markdown, "comparison.csv": as_csv, "comparison.json": as_json}
+FILES = {
+    "comparison.html": comparison_html,
+    "comparison.md": as_markdown,
+    "comparison.csv": as_csv,
+    "comparison.json": as_json,
+}
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -36,9 +42,10 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     for note in comparison.notes:
         console.print(note)
     console.print(_table(comparison))
-    console.print(f"comparison: {place / 'comparison.md'}", soft_wrap=True)
+    console.print(f"comparison: {place / 'comparison.html'}", soft_wrap=True)
     return {
         "comparison": str(place / "comparison.md"),
+        "report": str(place / "comparison.html"),
         "clear": [f"{line.task} {line.over} {line.measure}" for line in comparison.lines if line.is_clear],
     }
 

@@ -41,6 +41,8 @@ from driver.export.model_card import write_model_card
 from driver.first_start import with_first_start
 from driver.inputs import TrainingInputs, prepare_training
 from driver.late_pivot import NO_PIVOT, late_roles
+from driver.outcome.changes import compare_moments
+from driver.outcome.words import gap_in_short, statements
 from driver.recipes.loop import Loop
 from driver.report.write import write_report
 from driver.rollouts.engine_features import engine_feature_source
@@ -318,6 +320,8 @@ async def _evaluate(
     )
     record_evaluation(folder.evaluation, moment, result)
     journal_of(place).unlink()
+    for task in compare_moments({moment: result})[:1]:  # the others are in the report
+        console.measured(statements(task)[0].text, short=gap_in_short(task))
 
 
 async def _export(

@@ -30,8 +30,9 @@ from contracts.model_names import is_path, name_and_revision
 from contracts.paths import absolute
 from driver.calibration import read_calibration
 from driver.names import on_one_line
+from driver.outcome.learning_signal import learning_signal
+from driver.outcome.words import statements
 from driver.problems.wording import Wording
-from driver.report.results import compare, verdict
 from driver.report.run_record import RunRecord, read_run
 from driver.templates import render
 from driver.tracking.run_folder import RunFolder
@@ -73,9 +74,9 @@ def write_model_card(export: Path, config: Config, *, folder: RunFolder, problem
 def model_card(config: Config, facts: CardFacts) -> str:
     """Return the whole card, in Markdown."""
     record, gates = facts.record, config.reward.gates.switches
-    first_reward, last_reward = thirds(
-        [step.metrics["reward/mean"] for step in record.steps if "reward/mean" in step.metrics]
-    )
+    changes = record.changes[:1]  # on the first task
+    rewards = [step.metrics["reward/mean"] for step in record.steps if "reward/mean" in step.metrics]
+    signal = learning_signal([step.metrics for step in record.steps])
     first_language = LANGUAGES[config.data.languages[0]]
     card = render(
         _TEMPLATE,
@@ -93,12 +94,11 @@ def model_card(config: Config, facts: CardFacts) -> str:
         },
         gates_on=[name for name, is_on in gates.items() if is_on],
         gates_off=[name for name, is_on in gates.items() if not is_on],
-        is_untrained=record.steps and not any("policy/loss" in step.metrics for step in record.steps),
+        is_untrained=record.steps and not signal.has_learned,
         num_skipped=sum(step.metrics.get("learner/skipped_steps", 0.0) for step in record.steps),
-        verdict=verdict(record),
-        comparison=compare(record.evaluations),
-        first_reward=first_reward,
-        last_reward=last_reward,
+        changes=changes[0] if changes else None,
+        verdict=" ".join(found.text for task in changes for found in statements(task)),
+        rewards=thirds(rewards) if len(rewards) >= 3 else None,
         first_language=first_language,
         user_content=_user_content(Wording.of(config.prompt, first_language)),
         licence_notes=_licence_notes(config),

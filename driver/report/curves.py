@@ -1,6 +1,6 @@
 """Choose the metrics that report.html draws over the steps, their order, and what is said under each picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -24,13 +24,23 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Constant:
+    """Hold what would be a picture of horizontal lines: numbers that are the same in every step."""
+
+    title: str
+    values: tuple[tuple[str, float], ...]  # label and number of each line
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FigureGroup:
     """Hold pictures under one heading; a shared legend is shown above them."""
 
     title: str
     figures: tuple[Figure, ...]
+    constants: tuple[Constant, ...] = ()
     note: str = ""
     legend: tuple[Series, ...] = ()
+    is_open: bool = False  # shown at once; else it is folded away
 
 
 _PER_LANGUAGE = {
@@ -58,28 +68,56 @@ def figure_groups(record: RunRecord) -> list[FigureGroup]:
     window = smoothing_window(len(record.steps))
     gates = [gate for gate in _names_between(record, "gate/") if gate != "language"]
     return [
-        FigureGroup(
-            title="Reward and learning signal",
-            figures=_drawn(_reward(record, window), _parts(record, window), _lengths(record, window), _groups(record)),
+        _group(
+            "Reward and learning signal",
+            [_reward(record, window), _parts(record, window), _lengths(record, window), _groups(record)],
+            is_open=True,
         ),
-        FigureGroup(
-            title="Per language",
-            legend=tuple(_language_series(record, "lang/{}/response_length")),
-            figures=_drawn(*(_per_language(record, window, metric) for metric in _PER_LANGUAGE)),
+        _group(
+            "While training, by language",
+            [_per_language(record, window, metric) for metric in _PER_LANGUAGE],
+            legend=_language_series(record, "lang/{}/response_length"),
+            is_open=True,
         ),
-        FigureGroup(
-            title="Gates, per language",
+        _group(
+            "Gates, by language",
+            [_gate(record, window, gate) for gate in gates],
+            legend=_language_series(record, "lang/{}/response_length"),
             note="The share of responses for which a gate is open. A closed gate makes the reward 0. For the language "
             "gate, see above.",
-            figures=_drawn(*(_gate(record, window, gate) for gate in gates)),
         ),
-        FigureGroup(title="Learner", figures=tuple(_learner(record, window))),
-        FigureGroup(title="Speed", figures=_drawn(_time(record), _speed(record, window))),
+        _group("Learner", _learner(record, window)),
+        _group("Speed", [_time(record), _speed(record, window)]),
     ]
 
 
-def _drawn(*figures: Figure | None) -> tuple[Figure, ...]:
-    return tuple(figure for figure in figures if figure is not None)
+def _group(
+    title: str,
+    found: Sequence[Figure | Constant | None],
+    *,
+    note: str = "",
+    legend: tuple[Series, ...] = (),
+    is_open: bool = False,
+) -> FigureGroup:
+    return FigureGroup(
+        title=title,
+        figures=tuple(figure for figure in found if isinstance(figure, Figure)),
+        constants=tuple(figure for figure in found if isinstance(figure, Constant)),
+        note=note,
+        legend=legend,
+        is_open=is_open,
+    )
+
+
+def _figure(
+    title: str, series: Sequence[Series], draw: Callable[[], Markup], *, under: str = "", has_legend: bool = True
+) -> Figure | Constant | None:
+    """Return the picture of some lines, or their numbers where none of them ever changes."""
+    if not series:
+        return None
+    if len(series[0].steps) > 1 and all(len(set(line.values)) == 1 for line in series):
+        return Constant(title=title, values=tuple((line.label, line.values[0]) for line in series))
+    return Figure(title=title, under=under, picture=draw(), legend=tuple(series) if has_legend else ())
 
 
 def _series(record: RunRecord, labels: Sequence[tuple[str, str]]) -> tuple[Series, ...]:
@@ -124,77 +162,84 @@ def _names_under(record: RunRecord, prefix: str) -> list[str]:
     return sorted({name for step in record.steps for name in step.metrics if name.startswith(prefix)})
 
 
-def _reward(record: RunRecord, window: int) -> Figure | None:
+def _reward(record: RunRecord, window: int) -> Figure | Constant | None:
     series = _series(record, [("reward/mean", "mean"), ("group/reward_std", "spread inside groups")])
-    if not series:
-        return None
-    return Figure(
-        title="Reward",
+    return _figure(
+        "Reward",
+        series,
+        lambda: curves(series, alt="reward over steps", window=window),
         under="mean over responses, and the mean standard deviation inside the groups that the policy learns from",
-        picture=curves(series, alt="reward over steps", window=window),
-        legend=series,
     )
 
 
-def _parts(record: RunRecord, window: int) -> Figure | None:
+def _parts(record: RunRecord, window: int) -> Figure | Constant | None:
     parts = _names_between(record, "reward/")
     series = _series(record, [(f"reward/{part}/{ALL_LANGUAGES}", part) for part in parts])
-    if not series:
-        return None
-    picture = curves(series, alt="reward parts over steps", window=window)
-    return Figure(title="Parts of the reward", under="unweighted, all languages", picture=picture, legend=series)
+    return _figure(
+        "Parts of the reward",
+        series,
+        lambda: curves(series, alt="reward parts over steps", window=window),
+        under="unweighted, all languages",
+    )
 
 
-def _lengths(record: RunRecord, window: int) -> Figure | None:
+def _lengths(record: RunRecord, window: int) -> Figure | Constant | None:
     series = _series(record, [("response_length/mean", "mean"), ("response_length/max", "longest")])
-    if not series:
-        return None
-    picture = curves(series, alt="response length over steps", window=window)
-    return Figure(title="Response length", under="tokens", picture=picture, legend=series)
+    return _figure(
+        "Response length",
+        series,
+        lambda: curves(series, alt="response length over steps", window=window),
+        under="tokens",
+    )
 
 
-def _groups(record: RunRecord) -> Figure | None:
+def _groups(record: RunRecord) -> Figure | Constant | None:
     dropped = _names_under(record, "group/dropped_")
     labels = [(name, "dropped: " + name.removeprefix("group/dropped_").replace("_", " ")) for name in dropped]
     series = _series_of_all_steps(record, [("group/used", "learned from"), *labels])
-    if not series:
-        return None
-    return Figure(
-        title="Groups",
+    return _figure(
+        "Groups",
+        series,
+        lambda: stacked_bars(series, alt="groups learned from and dropped, over steps"),
         under="groups per step; no signal: all responses of the group got the same reward",
-        picture=stacked_bars(series, alt="groups learned from and dropped, over steps"),
-        legend=series,
     )
 
 
-def _per_language(record: RunRecord, window: int, name: str) -> Figure | None:
+def _per_language(record: RunRecord, window: int, name: str) -> Figure | Constant | None:
     series = _language_series(record, f"lang/{{}}/{name}")
-    if not series:
-        return None
     title, under = _title_and_meaning(f"lang/{ALL_LANGUAGES}/{name}")
-    picture = curves(series, alt=f"{title} over steps, by language", window=window, scale=_PER_LANGUAGE[name])
-    return Figure(title=title, under=under, picture=picture)
+    alt, scale = f"{title} over steps, by language", _PER_LANGUAGE[name]
+    return _figure(
+        title, series, lambda: curves(series, alt=alt, window=window, scale=scale), under=under, has_legend=False
+    )
 
 
-def _gate(record: RunRecord, window: int, gate: str) -> Figure | None:
+def _gate(record: RunRecord, window: int, gate: str) -> Figure | Constant | None:
     series = _language_series(record, f"gate/{gate}/{{}}")
-    if not series:
-        return None
-    picture = curves(series, alt=f"open rate of the {gate} gate, by language", window=window, scale=Scale.SHARE)
-    return Figure(title=f"Gate: {gate}", under="open rate", picture=picture)
+    alt = f"open rate of the {gate} gate, by language"
+    return _figure(
+        f"Gate: {gate}",
+        series,
+        lambda: curves(series, alt=alt, window=window, scale=Scale.SHARE),
+        under="open rate",
+        has_legend=False,
+    )
 
 
-def _learner(record: RunRecord, window: int) -> list[Figure]:
+def _learner(record: RunRecord, window: int) -> list[Figure | Constant | None]:
     """Draw the mismatch of engine and learner first, then everything else that the learner logs."""
     names = [*_names_under(record, "policy/"), *_names_under(record, "packing/")]
     mismatch = [name for name in names if any(word in name for word in _MISMATCH)]
-    figures = []
-    for name in [*mismatch, *(name for name in names if name not in mismatch)]:
-        title, under = _title_and_meaning(name)
-        series = _series(record, [(name, name)])
-        picture = curves(series, alt=f"{title} over steps", window=window, scale=Scale.FREE)
-        figures.append(Figure(title=title, under=under, picture=picture))
-    return figures
+    return [
+        _of_learner(record, window, name) for name in [*mismatch, *(name for name in names if name not in mismatch)]
+    ]
+
+
+def _of_learner(record: RunRecord, window: int, name: str) -> Figure | Constant | None:
+    title, under = _title_and_meaning(name)
+    series = _series(record, [(name, name)])
+    alt = f"{title} over steps"
+    return _figure(title, series, lambda: curves(series, alt=alt, window=window, scale=Scale.FREE), under=under)
 
 
 def _title_and_meaning(name: str) -> tuple[str, str]:
@@ -207,27 +252,22 @@ def _title_and_meaning(name: str) -> tuple[str, str]:
     return metric.title, metric.meaning.removesuffix(".") + unit
 
 
-def _time(record: RunRecord) -> Figure | None:
+def _time(record: RunRecord) -> Figure | Constant | None:
     series = _series_of_all_steps(record, [(f"timing_s/{stage}", stage) for stage in _STAGES])
-    if not series:
-        return None
-    return Figure(
-        title="Time per stage",
+    return _figure(
+        "Time per stage",
+        series,
+        lambda: stacked_bars(series, alt="seconds per stage, over steps"),
         under="seconds per step; stages that overlap are each counted in full",
-        picture=stacked_bars(series, alt="seconds per stage, over steps"),
-        legend=series,
     )
 
 
-def _speed(record: RunRecord, window: int) -> Figure | None:
-    series = _series(record, [(f"throughput/{name}", label) for name, label in _THROUGHPUT])
-    series = tuple(line for line in series if all(value > 0 for value in line.values))
-    if not series:
-        return None
-    picture = curves(series, alt="throughput per stage, over steps", window=window, scale=Scale.LOG)
-    return Figure(
-        title="Throughput per stage",
+def _speed(record: RunRecord, window: int) -> Figure | Constant | None:
+    found = _series(record, [(f"throughput/{name}", label) for name, label in _THROUGHPUT])
+    series = [line for line in found if all(value > 0 for value in line.values)]
+    return _figure(
+        "Throughput per stage",
+        series,
+        lambda: curves(series, alt="throughput per stage, over steps", window=window, scale=Scale.LOG),
         under="while the stage was working; logarithmic scale",
-        picture=picture,
-        legend=series,
     )

@@ -33,7 +33,13 @@ COLOURS = (
     "#a3743a",
     "#5b6770",
 )
-BEFORE, AFTER = "#9aa5ae", "#2b6cb0"
+BEFORE, AFTER = "#9aa5ae", "#2b6cb1"
+INK, SOFT, TICK, AXIS, GRID = "#1c2329", "#5b6771", "#39434b", "#b9c3cb", "#e8ecef"
+_VARIABLES = {
+    **{shade: f"line-{index}" for index, shade in enumerate(COLOURS)},
+    **{BEFORE: "before", AFTER: "after", INK: "ink", SOFT: "soft", TICK: "tick", AXIS: "axis", GRID: "grid"},
+}
+"""Colour of a picture -> the variable of style.css that has it in the reader's colour scheme, light or dark."""
 
 WIN_BOUNDS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
 WIN_COLOURS = ("#8c1d1d", "#c4473a", "#e58a5f", "#f3bf8b", "#fbe8c8", "#e3efe6")
@@ -48,15 +54,18 @@ STYLE: dict[RcKeyType, str | int | float | bool] = {
     "font.size": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#b9c3cb",
-    "axes.labelcolor": "#5b6770",
+    "axes.edgecolor": AXIS,
+    "axes.labelcolor": SOFT,
     "axes.axisbelow": True,
-    "xtick.color": "#b9c3cb",
-    "ytick.color": "#b9c3cb",
-    "xtick.labelcolor": "#39434b",
-    "ytick.labelcolor": "#39434b",
-    "text.color": "#1c2329",
-    "grid.color": "#e8ecef",
+    "xtick.color": AXIS,
+    "ytick.color": AXIS,
+    "xtick.labelcolor": TICK,
+    "ytick.labelcolor": TICK,
+    "text.color": INK,
+    "grid.color": GRID,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
     "lines.linewidth": 1.9,
     "lines.solid_capstyle": "round",
 }
@@ -71,6 +80,11 @@ class Series:
     steps: tuple[int, ...]
     values: tuple[float, ...]
 
+    @property
+    def shade(self) -> str:
+        """Return the line's colour as CSS has it."""
+        return shade(self.colour)
+
 
 class Scale(Enum):
     """Name a vertical axis."""
@@ -81,18 +95,15 @@ class Scale(Enum):
     LOG = auto()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
-    """Hold one language's share before and after; None where it was not measured."""
-
-    label: str
-    before: float | None
-    after: float | None
-
-
 def colour(index: int) -> str:
     """Return the colour of the line with this index."""
     return COLOURS[index % len(COLOURS)]
+
+
+def shade(colour_of_a_picture: str) -> str:
+    """Return a colour as CSS has it: it follows the reader's colour scheme."""
+    name = _VARIABLES.get(colour_of_a_picture)
+    return f"var(--{name})" if name else colour_of_a_picture
 
 
 def smoothing_window(num_steps: int) -> int:
@@ -118,7 +129,7 @@ def curves(series: Sequence[Series], *, alt: str, window: int, scale: Scale = Sc
             axes.plot(line.steps, smooth, color=line.colour, marker=marker, markersize=4)
         _scale(axes, scale, highest=max((value for line in series for value in line.values), default=1.0))
         _count_steps(axes)
-        return _as_svg(figure, alt)
+        return as_svg(figure, alt)
 
 
 def stacked_bars(series: Sequence[Series], *, alt: str) -> Markup:
@@ -137,29 +148,7 @@ def stacked_bars(series: Sequence[Series], *, alt: str) -> Markup:
             axes.bar(centres, heights, bottom=floor, width=width, color=part.colour, linewidth=0)
             floor = [low + height for low, height in zip(floor, heights, strict=True)]
         _count_steps(axes)
-        return _as_svg(figure, alt)
-
-
-def before_and_after(pairs: Sequence[Pair], *, alt: str) -> Markup:
-    """Draw one row per language: a dot before, a dot after, and a line between them."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(5.2, 0.7 + 0.32 * len(pairs)), layout="constrained")
-        axes = figure.add_subplot()
-        for row, pair in enumerate(pairs):
-            if pair.before is not None and pair.after is not None:
-                axes.plot([pair.before, pair.after], [row, row], color="#c3d3e3", linewidth=4, zorder=1)
-            # The dot before is larger, so that it still shows as a ring where nothing changed.
-            for share, shade, size in ((pair.before, BEFORE, 9), (pair.after, AFTER, 6)):
-                if share is not None:
-                    axes.plot([share], [row], "o", color=shade, markersize=size, zorder=2, clip_on=False)
-        axes.set_yticks(range(len(pairs)), [pair.label for pair in pairs])
-        axes.set_ylim(len(pairs) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.grid(axis="x")
-        return _as_svg(figure, alt)
+        return as_svg(figure, alt)
 
 
 def heat_map(
@@ -167,17 +156,17 @@ def heat_map(
 ) -> Markup:
     """Draw `shares[row][column]` in [0, 1] as coloured cells with their numbers; None: nothing was measured there."""
     values = [[-1.0 if share is None else share for share in row] for row in shares]
-    colours = ListedColormap(list(WIN_COLOURS)).with_extremes(under="#ffffff")
+    colours = ListedColormap(list(WIN_COLOURS)).with_extremes(under="none")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.2 + 0.52 * len(columns), 0.6 + 0.3 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
         norm = BoundaryNorm(WIN_BOUNDS, len(WIN_COLOURS), clip=False)
-        axes.pcolormesh(values, cmap=colours, norm=norm, edgecolors="white", linewidth=1.5)
+        axes.pcolormesh(values, cmap=colours, norm=norm, edgecolors="none")
         for row, found in enumerate(shares):
             for column, share in enumerate(found):
-                shade = "white" if share is not None and share < DARK_BELOW else "#1c2329"
+                ink = SOFT if share is None else "white" if share < DARK_BELOW else "black"
                 axes.text(
-                    column + 0.5, row + 0.5, strict_percent(share), ha="center", va="center", color=shade, fontsize=9
+                    column + 0.5, row + 0.5, strict_percent(share), ha="center", va="center", color=ink, fontsize=9
                 )
         axes.set_xticks([place + 0.5 for place in range(len(columns))], columns)
         axes.set_yticks([place + 0.5 for place in range(len(rows))], rows)
@@ -185,7 +174,7 @@ def heat_map(
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        return _as_svg(figure, alt)
+        return as_svg(figure, alt)
 
 
 def _axes() -> tuple[Figure, Axes]:
@@ -211,12 +200,17 @@ def _count_steps(axes: Axes) -> None:
     axes.set_xlabel("step")
 
 
-def _as_svg(figure: Figure, alt: str) -> Markup:
-    """Return the <svg> element alone, without a fixed size; `alt` describes it for readers who can't see it."""
+def as_svg(figure: Figure, alt: str) -> Markup:
+    """Return the <svg> element alone, without a fixed size; `alt` describes it for readers who can't see it.
+
+    Its colours follow the reader's colour scheme. Groups lose their ids, which a page may have only once.
+    """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     start = text.index("<svg")
     opening, rest = text[start:].split(">", 1)
     opening = re.sub(r'\s(width|height)="[^"]*"', "", opening)
+    rest = re.sub(r'<g id="[^"]*"', "<g", rest)
+    rest = re.sub(r"#[0-9a-f]{6}\b", lambda found: shade(found[0]), rest)
     return Markup(f'{opening} role="img" aria-label="{escape(alt)}">{rest.strip()}')

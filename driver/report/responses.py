@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from driver.evaluation.results import Example
+from driver.outcome.changes import first_and_last
+from driver.outcome.words import moment_name
 from driver.report.run_record import RunRecord
 from driver.tracking.line_logs import Event
 from driver.tracking.samples_file import Cell
@@ -94,14 +96,13 @@ def _response(row: Row) -> ShownResponse:
 
 
 def evaluated_examples(record: RunRecord) -> dict[str, dict[str, list[tuple[str, Example]]]]:
-    """Return language -> item -> (moment, response) of the evaluations "before" and "after"."""
+    """Return language -> item -> (moment, response) of the first and the last evaluation."""
     found: dict[str, dict[str, list[tuple[str, Example]]]] = {}
-    shown = ((moment, record.evaluations[moment]) for moment in ("before", "after") if moment in record.evaluations)
-    for moment, result in shown:
-        for measured in result.languages:
+    for moment in filter(None, first_and_last(record.evaluations)):
+        for measured in record.evaluations[moment].languages:
             for example in measured.examples:
                 items = found.setdefault(measured.language, {})
-                items.setdefault(example.item_id, []).append((moment, example))
+                items.setdefault(example.item_id, []).append((moment_name(moment), example))
     return found
 
 

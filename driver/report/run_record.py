@@ -7,7 +7,7 @@ or have failed.
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,10 @@ import pyarrow as pa
 
 from driver.audit.outputs.result import OUTPUTS_FILE, OutputAudit, read_outputs_audit
 from driver.audit.result import AUDIT_FILE, AuditResult, read_audit
-from driver.evaluation.results import EvaluationResult, read_evaluations
+from driver.evaluation.record import JSON as RESULTS
+from driver.evaluation.record import ModelResult, read_record
+from driver.evaluation.results import RESPONSES, EvaluationResult, Moment, read_evaluations, step_of
+from driver.outcome.changes import Rows, TaskChanges, compare_moments, first_and_last, kept_rows
 from driver.tracking.line_logs import Event, StepMetrics, read_events, read_metrics
 from driver.tracking.samples_file import Cell, find_samples, read_samples
 
@@ -34,11 +37,13 @@ class RunRecord:
     config_text: str
     config: Mapping[str, Json]
     steps: tuple[StepMetrics, ...]
-    evaluations: Mapping[str, EvaluationResult]  # "before", "after"
+    evaluations: Mapping[Moment, EvaluationResult]  # in the order of the steps
     samples: tuple[Mapping[str, Cell], ...]  # of the first steps and the last
     events: tuple[Event, ...]
     summary: Mapping[str, Json]
     notes: tuple[str, ...]  # what is missing or could not be read
+    rows: Rows = field(default_factory=dict)  # every response of the first and the last evaluation
+    models: Mapping[str, ModelResult] = field(default_factory=dict)  # of a folder that `evaluate` wrote
     audit: AuditResult | None = None  # of a folder that the command `audit` wrote
     outputs_audit: OutputAudit | None = None  # of one that it wrote with audit.outputs
 
@@ -46,6 +51,11 @@ class RunRecord:
     def num_steps(self) -> int:
         """Return the number of finished steps."""
         return self.steps[-1].step if self.steps else 0
+
+    @property
+    def changes(self) -> list[TaskChanges]:
+        """Return what changed on each task between the first and the last evaluation."""
+        return compare_moments(self.evaluations, self.rows)
 
     def setting(self, section: str, key: str) -> Json:
         """Return a value of the config; None where it is not set."""
@@ -79,7 +89,15 @@ def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
 
     config_text = piece("config.toml", _read_text, "", absent="There is no config.toml.")
     config = piece("config.toml", _read_toml, {}, absent="")
-    evaluations = piece("evaluation.json", read_evaluations, {}, absent="Nothing was evaluated yet.")
+    found = piece("evaluation.json", read_evaluations, {}, absent="Nothing was evaluated yet.")
+    evaluations = {moment: found[moment] for moment in sorted(found, key=step_of)}
+    models = piece(RESULTS, lambda path: read_record(path.parent), {}, absent="")
+    rows = {} if models else kept_rows(run_folder / RESPONSES, evaluations)
+    notes += [
+        f"{RESPONSES}/{moment}.parquet is missing or can't be read: intervals of changes are wider for it."
+        for moment in first_and_last(evaluations)
+        if moment and not models and moment not in rows
+    ]
     steps = piece("metrics.jsonl", read_metrics, [], absent="No step is finished yet.")
     sampled = find_samples(run_folder / "samples.parquet")
     notes += [
@@ -108,6 +126,8 @@ def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
         events=tuple(events),
         summary=summary,
         notes=tuple(note for note in dict.fromkeys(notes) if note),
+        rows=rows,
+        models=models,
         audit=audit,
         outputs_audit=outputs_audit,
     )

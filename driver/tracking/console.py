@@ -41,6 +41,7 @@ class Console:
         self._phases: dict[str, _Phase] = {}
         self._steps: _Steps | None = None
         self._wait = ""
+        self._measured = ""
         self._wait_shown_until = 0.0
         live = Live(get_renderable=self.lines, console=console, refresh_per_second=4, transient=True)
         self._live = live if console.is_terminal else None
@@ -99,7 +100,12 @@ class Console:
         self._steps.finish(step, metrics, now=self._clock())
         self._wait = ""
         if self._live is None:
-            self.note(self._steps.text(now=self._clock()))
+            self.note(self._steps.text(now=self._clock(), measured=self._measured))
+
+    def measured(self, text: str, *, short: str) -> None:
+        """Print what an evaluation measured, and show it in short with every step from now on."""
+        self._measured = short
+        self.note(text)
 
     def _advance(self, phase: "_Phase", num_done: int) -> None:
         tenth_before, tenth = phase.tenths, phase.advance(num_done)
@@ -108,7 +114,7 @@ class Console:
 
     def lines(self) -> Text:
         """Return the live lines at this moment: nothing is cut off that fits into the terminal's width."""
-        rows = [self._steps.parts(now=self._clock())] if self._steps is not None else []
+        rows = [self._steps.parts(now=self._clock(), measured=self._measured)] if self._steps is not None else []
         rows += [[phase.text(now=self._clock())] for phase in list(self._phases.values())]
         if self._wait and self._clock() < self._wait_shown_until:
             rows.append([self._wait])
@@ -169,18 +175,22 @@ class _Steps:
         self._durations.append(now - self._last_end)
         self._last_end = now
 
-    def text(self, *, now: float) -> str:
-        return "  ".join(self.parts(now=now))
+    def text(self, *, now: float, measured: str) -> str:
+        return "  ".join(self.parts(now=now, measured=measured))
 
-    def parts(self, *, now: float) -> list[str]:
+    def parts(self, *, now: float, measured: str) -> list[str]:
         """Return what a line says of the last step, the most important first."""
         parts = [f"step {self._done}/{self._total}"]
         if self._durations:
             parts.append(f"ETA {duration(self._eta_s(now))}")
         if (accuracy := self._metrics.get("lang/all/accuracy")) is not None:
             parts.append(f"accuracy {accuracy:.0%}")
+        if measured:
+            parts.append(measured)
         if (reward := self._metrics.get("reward/mean")) is not None:
             parts.append(f"reward {reward:.3f}")
+        elif self._metrics.get("response/unscored"):
+            parts.append("reward unscored")
         elif (loss := self._metrics.get("policy/loss")) is not None:  # references are imitated: there is no reward
             parts.append(f"loss {loss:.3f}")
         for stage, (name, unit) in _RATES.items():

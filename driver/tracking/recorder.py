@@ -2,10 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from actors.remote.memory import ProcessMemory, this_process_memory
 from contracts.rollouts import DroppedGroup, ScoredGroup, Unscored
+from driver.outcome.learning_signal import learning_signal
 from driver.tracking.consistency import ConsistencyWatch, count_languages
 from driver.tracking.console import Console
 from driver.tracking.line_logs import Event, EventLog, MetricsLog
@@ -17,6 +18,9 @@ from driver.tracking.step_record import SkippedStep, StepRecord
 FLEET_METRICS = {"slow_worker": "fleet/slow_workers", "second_try": "fleet/second_tries"}
 """Metrics that count the events of a kind."""
 
+FIRST_STEPS = 3
+"""After so many steps of a start it is said whether they were learned from."""
+
 
 class RunRecorder:
     """Record a recipe's steps in a run folder and show them on the console."""
@@ -27,6 +31,7 @@ class RunRecorder:
         self._console = console
         self._watch = watch
         self._explained: set[str] = set()  # reasons for unscored responses that were explained already
+        self._first_steps: list[Mapping[str, float]] = []  # their metrics; later ones are not looked at
         self._memory: dict[str, float] = {}  # memory/..., the most so far
         self._fleet: Counter[str] = Counter()  # events about workers since the last step, by kind
         self._started = time.monotonic()
@@ -76,7 +81,16 @@ class RunRecorder:
         self._explain_unscored(step.step, scored)
         self._metrics.append(step.step, metrics)
         self._console.step(step.step, metrics)
+        self._tell_signal(metrics)
         self._watch.see(count_languages(scored))
+
+    def _tell_signal(self, metrics: Mapping[str, float]) -> None:
+        """Say after the first steps if little or nothing of them was learned from: it is seldom better later."""
+        if len(self._first_steps) == FIRST_STEPS:
+            return
+        self._first_steps.append(metrics)
+        if len(self._first_steps) == FIRST_STEPS and (signal := learning_signal(self._first_steps)).is_weak:
+            self._console.note(f"in the first {FIRST_STEPS} steps {signal.sentence}")
 
     def _record_imitated(self, step: StepRecord, scored: Iterable[ScoredGroup]) -> None:
         """Write an event for each group that was learned from without a sample: its text was given, not sampled."""

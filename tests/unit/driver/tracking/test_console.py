@@ -35,6 +35,25 @@ def test_without_a_terminal_each_step_is_one_plain_line() -> None:
     ]
 
 
+def test_what_was_evaluated_last_is_said_and_stays_in_the_line_before_the_reward() -> None:
+    def use(console: Console, clock: Clock) -> None:
+        console.measured("After step 1: gap 12.5 points.", short="gap 12.5")
+        two_steps(console, clock)
+
+    lines = written(use).splitlines()
+    assert lines[0] == "After step 1: gap 12.5 points."
+    assert lines[2] == "step 2/5  ETA 1 min 0 s  gap 12.5  reward 0.500"
+
+
+def test_a_step_in_which_nothing_could_be_scored_shows_no_reward_of_zero() -> None:
+    def use(console: Console, clock: Clock) -> None:
+        console.start_steps(1)
+        console.step(1, {"response/unscored": 8.0, "policy/loss": 0.1})
+
+    assert "reward unscored" in written(use)
+    assert "0.000" not in written(use)
+
+
 def test_a_terminal_gets_one_line_that_is_redrawn_and_removed_at_the_end() -> None:
     text = written(two_steps, is_terminal=True)
     assert "\x1b[2K" in text  # erases its line

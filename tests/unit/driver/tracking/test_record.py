@@ -12,6 +12,7 @@ from actors.remote.memory import ProcessMemory
 from contracts.batches import PushResult, StepResult
 from contracts.errors import RunFailed
 from contracts.rollouts import DroppedGroup, Problem, Score, ScoredGroup, Unscored
+from driver.evaluation.results import EvaluationResult, record_evaluation
 from driver.references.store import ReferenceCounts
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console
@@ -21,7 +22,7 @@ from driver.tracking.run_folder import RunFolder
 from driver.tracking.samples_file import read_samples
 from driver.tracking.step_record import SkippedStep, StepRecord, Update
 from driver.tracking.summary import summarise, thirds
-from tests.builders import a_problem, a_score, a_scored_group
+from tests.builders import a_language_result, a_problem, a_score, a_scored_group
 
 
 def a_group(problem: Problem, *scores: Score | Unscored, step: int = 1) -> ScoredGroup:
@@ -249,7 +250,7 @@ def test_a_summary_compares_the_first_third_of_the_steps_with_the_last(folder: R
     log.close()
     summary = summarise(folder, status="finished", seconds=1.23)
     assert (summary["reward_first_third"], summary["reward_last_third"]) == (0.1, 0.2)
-    assert summary["headline"] == "mean reward 0.100 (first third of the steps) -> 0.200 (last third)"
+    assert "0.100 (first third of the steps) -> 0.200 (last third)" in str(summary["headline"])
     assert (summary["steps"], summary["seconds"], summary["evaluation"]) == (3, 1.2, {})
     assert json.loads(folder.summary.read_text(encoding="utf-8")) == summary
 
@@ -265,7 +266,7 @@ def test_a_run_without_rewards_is_summed_up_by_its_loss(folder: RunFolder) -> No
         log.append(step, {"policy/loss": loss})
     log.close()
     summary = summarise(folder, status="finished", seconds=1)
-    assert summary["headline"] == "loss 3.000 (first third of the steps) -> 2.000 (last third)"
+    assert summary["headline"] == "Loss 3.000 (first third of the steps) -> 2.000 (last third)."
     assert "reward_first_third" not in summary
 
 
@@ -278,8 +279,35 @@ def test_a_run_that_took_no_optimiser_step_says_so(folder: RunFolder) -> None:
     log.append(1, {"reward/mean": 0.5, "policy/loss": 0.1})
     log.close()
     with_loss = str(summarise(folder, status="finished", seconds=1)["headline"])
-    assert without_loss.startswith(with_loss)
+    assert without_loss.endswith(with_loss)
     assert without_loss != with_loss
+
+
+def test_a_summary_says_accuracy_and_gap_before_the_reward_and_why_groups_were_dropped(folder: RunFolder) -> None:
+    log = MetricsLog(folder.metrics)
+    log.append(1, {"reward/mean": 0.5, "group/used": 0.0, "group/dropped_too_stale": 3.0})
+    log.close()
+    for moment, share in (("before", 0.2), ("after", 0.5)):
+        languages = (a_language_result("en", 0.8), a_language_result("de", share))
+        record_evaluation(folder.evaluation, moment, EvaluationResult(languages=languages))
+    summary = summarise(folder, status="finished", seconds=1)
+    assert str(summary["headline"]).startswith("Nothing was learned because")
+    parts = ("algorithm.max_staleness", "20.0% before, 50.0% after", "from 60.0 to 30.0 points", "0.500")
+    places = [str(summary["headline"]).index(part) for part in parts]
+    assert places == sorted(places)
+    learned_from = json.loads(folder.summary.read_text(encoding="utf-8"))["learned_from"]
+    assert (learned_from["groups"], learned_from["used"], list(learned_from["others"].values())) == (3, 0, [3])
+
+
+def test_little_to_learn_from_is_said_once_after_the_first_steps(folder: RunFolder) -> None:
+    said, seen = io.StringIO(), []
+    log = recorder(folder, said=said)
+    for step in range(1, 6):
+        dull = a_group(a_problem("dull"), a_score(0.5), step=step)
+        log.begin(step)
+        log.record(a_step(step, [dull], [drop(dull, "no_signal")]))
+        seen.append(said.getvalue().count("nothing was learned"))
+    assert seen == [0, 0, 1, 1, 1]
 
 
 def test_thirds_of_few_steps_overlap_rather_than_vanish() -> None:
