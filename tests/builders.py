@@ -87,6 +87,7 @@ def a_judged_row(
         is_declared=True,
         is_in_language=is_in_language,
         is_in_language_by_lingua=None,
+        is_in_language_by_langdetect=None,
         is_thinking_in_language=None,
         switched_lines=0.0,
         num_tokens=3,
