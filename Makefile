@@ -137,6 +137,11 @@ audit-packages: $(AUDIT_STAMP)  ## Ask an advisory service for known vulnerabili
 	@$(AUDIT)/bin/python benchmarks/audit_packages.py \
 		requirements/cpu-torch.txt requirements/cpu.txt requirements/gpu.txt requirements/dev.txt
 
+.PHONY: wheel
+wheel: | $(BIN)/uv  ## Build dist/pb_rlsvr-*.whl, the program as a package (docs/installation.md)
+	$(UV) build --quiet --wheel --build-constraint requirements/build.txt --out-dir dist
+	@ls dist/pb_rlsvr-*.whl
+
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
 	rm -rf $(VENV) $(WORDS) $(COMET) $(MUTANTS) $(TRL) $(AUDIT) mutants .pytest_cache .ruff_cache .hypothesis
@@ -241,6 +246,10 @@ lock-word-lists: | $(BIN)/uv  ## Write requirements/word-lists.txt
 lock-mutants: | $(BIN)/uv  ## Write requirements/mutants.txt, with the versions of .venv where it has the package
 	$(UV) $(COMPILE) requirements/mutants.in --constraints requirements/cpu.txt \
 		--python-platform x86_64-manylinux_2_28 --output-file requirements/mutants.txt
+
+.PHONY: lock-build
+lock-build: | $(BIN)/uv  ## Write requirements/build.txt
+	$(UV) $(COMPILE) requirements/build.in --python-platform x86_64-manylinux_2_28 --output-file requirements/build.txt
 
 .PHONY: lock-audit
 lock-audit: | $(BIN)/uv  ## Write requirements/audit.txt

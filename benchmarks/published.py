@@ -20,7 +20,7 @@ LLAMA_8B: Mapping[str, object] = {  # Llama-3.1-8B-Instruct
     "max_position_embeddings": 131072,
     "tie_word_embeddings": False,
 }
-QWEN3_32B: Mapping[str, object] = {
+QWEN3_32B: dict[str, object] = {
     "model_type": "qwen3",
     "architectures": ["Qwen3ForCausalLM"],
     "hidden_size": 5120,
@@ -32,6 +32,12 @@ QWEN3_32B: Mapping[str, object] = {
     "vocab_size": 151936,
     "max_position_embeddings": 40960,
     "tie_word_embeddings": False,
+}
+QWEN3_8B: dict[str, object] = QWEN3_32B | {
+    "hidden_size": 4096,
+    "intermediate_size": 12288,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 32,
 }
 QWEN25_14B: Mapping[str, object] = {  # Qwen2.5-14B-Instruct
     "model_type": "qwen2",
@@ -56,6 +62,18 @@ QWEN25_72B: Mapping[str, object] = {  # Qwen2.5-72B-Instruct
     "vocab_size": 152064,
     "max_position_embeddings": 32768,
     "tie_word_embeddings": False,
+}
+QWEN25_1_5B: Mapping[str, object] = {  # Qwen2.5-1.5B-Instruct
+    "model_type": "qwen2",
+    "architectures": ["Qwen2ForCausalLM"],
+    "hidden_size": 1536,
+    "intermediate_size": 8960,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 2,
+    "vocab_size": 151936,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": True,
 }
 QWEN25_HALF: Mapping[str, object] = {  # Qwen2.5-0.5B-Instruct
     "model_type": "qwen2",
@@ -94,8 +112,10 @@ E5_LARGE: Mapping[str, object] = {  # multilingual-e5-large
 PUBLISHED: Mapping[str, Mapping[str, object]] = {
     "meta-llama/Llama-3.1-8B-Instruct": LLAMA_8B,
     "Qwen/Qwen3-32B": QWEN3_32B,
+    "Qwen/Qwen3-8B": QWEN3_8B,
     "Qwen/Qwen2.5-14B-Instruct": QWEN25_14B,
     "Qwen/Qwen2.5-72B-Instruct": QWEN25_72B,
+    "Qwen/Qwen2.5-1.5B-Instruct": QWEN25_1_5B,
     "Qwen/Qwen2.5-0.5B-Instruct": QWEN25_HALF,
     "intfloat/multilingual-e5-large": E5_LARGE,
     "intfloat/multilingual-e5-small": E5_SMALL,

@@ -19,7 +19,7 @@ from cluster.layout import Placement
 from cluster.reserve import Bundles, cluster_nodes
 from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput
-from contracts.paths import ROOT
+from contracts.paths import HOME_VARIABLE, IS_INSTALLED, ROOT, home
 from contracts.ports import Console
 
 
@@ -58,7 +58,7 @@ def _start(config: ClusterConfig, console: Console) -> None:
                 address="local",
                 include_dashboard=config.include_dashboard,
                 dashboard_host="127.0.0.1",
-                runtime_env={"env_vars": dict(_COMMON)},
+                runtime_env={"env_vars": _common()},
                 **_SILENT,
             )
     except (ConnectionError, RuntimeError, ValueError) as failure:
@@ -80,7 +80,7 @@ def _join(address: str, console: Console) -> None:
 
         # Ray writes a runtime environment into logs and shows it on its dashboard, but not what a hook holds: the
         # settings may hold tokens. The function is defined here so that Ray sends it whole.
-        environment = {"env_vars": dict(_COMMON), "worker_process_setup_hook": take_settings}
+        environment = {"env_vars": _common(), "worker_process_setup_hook": take_settings}
         try:
             ray.init(address=address, runtime_env=environment, **_SILENT)
         except (ConnectionError, RuntimeError, ValueError) as failure:
@@ -91,7 +91,12 @@ def _join(address: str, console: Console) -> None:
         console.note(note)
 
 
-_COMMON: Mapping[str, str] = QUIET | {"PYTHONPATH": str(ROOT)}
+def _common() -> dict[str, str]:
+    """Return the variables of every process of a run. An installed program's home is the folder of its driver."""
+    home_there = {HOME_VARIABLE: str(home())} if IS_INSTALLED else {}
+    return QUIET | {"PYTHONPATH": str(ROOT)} | home_there
+
+
 _SILENT: Mapping[str, Any] = {
     "log_to_driver": False,  # actors' output stays in Ray's log files; see collect_logs
     "logging_level": logging.ERROR,
@@ -131,7 +136,7 @@ def _start_with(
         num_cpus=placement.bundle.cpus,
         num_gpus=placement.bundle.gpus,
         scheduling_strategy=strategy,
-        runtime_env={"env_vars": dict(_COMMON) | env},
+        runtime_env={"env_vars": _common() | env},
     ).remote(*args)
 
 

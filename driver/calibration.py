@@ -15,7 +15,7 @@ from typing import Protocol
 from contracts.config.reward import CalibratedReasoning, ReasoningConfig
 from contracts.errors import BadInput, RunFailed
 from contracts.files import write_whole
-from contracts.paths import absolute
+from contracts.paths import PROGRAM, absolute
 from contracts.ports import Console
 from contracts.rollouts import ParallelSolution
 from contracts.user_files import read_user_text
@@ -25,7 +25,7 @@ from rewards.calibration import FIT, Calibration, calibration_pairs, fit, from_j
 from rewards.reasoning.similarity import ReasoningPair
 
 FOLDER = ".cache/calibration"
-COMMAND = "python driver/run.py calibrate"
+COMMAND = f"{PROGRAM} calibrate"
 
 _KEY = "reward.reasoning.calibration"
 

@@ -9,7 +9,7 @@ from contracts.config.run import Config
 from contracts.config.section import Section
 from contracts.errors import BadInput, refuse_all
 from contracts.model_names import check_revision, is_path
-from contracts.paths import absolute
+from contracts.paths import IS_INSTALLED, absolute
 
 Problems = TypeVar("Problems", bound=DataConfig | EvaluationConfig)
 
@@ -25,7 +25,8 @@ def resolve_model(model: str, key: str) -> str:
         return str(folder)
     check_revision(model, key)
     if is_path(model):
-        hint = "; `make models` builds the quickstart's" if ".cache/models" in model else ""
+        builder = "pb-rlsvr-quickstart" if IS_INSTALLED else "make models"
+        hint = f"; `{builder}` builds the quickstart's" if ".cache/models" in model else ""
         raise BadInput(f"{key} = {model!r}: there is no folder {folder}{hint}", key=key)
     return model
 

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
-LOCKS = ("cpu.txt", "gpu.txt", "dev.txt", "cpu-torch.txt", "installer.txt")
+LOCKS = ("cpu.txt", "gpu.txt", "dev.txt", "cpu-torch.txt", "installer.txt", "build.txt")
 TORCH_LIST = "cpu-torch.txt"  # on a CPU torch comes first and from elsewhere
 
 
@@ -81,3 +81,9 @@ def test_the_tools_of_make_check_are_pinned_as_pyproject_asks() -> None:
     lock = pinned("dev.txt")
     for requirement in map(Requirement, pyproject["dependency-groups"]["dev"]):
         assert requirement.specifier.contains(version(lock[canonicalize_name(requirement.name)]))
+
+
+def test_the_wheel_is_built_with_the_pinned_tool() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (tool,) = map(Requirement, pyproject["build-system"]["requires"])
+    assert version(tool) == version(pinned("build.txt")[tool.name]) == version(pinned("build.in")[tool.name])
