@@ -5,7 +5,6 @@ A mistake ends in one line and exit code 2, while no process has been started an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from contracts.config.learning import SftConfig
@@ -30,16 +29,14 @@ from driver.problems.curriculum import Curriculum
 from driver.problems.engine_prompts import check_context, engine_prompter
 from driver.problems.model_weights import check_weights, tensor_names
 from driver.problems.prompts import Prompter, plain_tokenizer
-from driver.problems.sources import ProblemSource, first_problems, open_source
+from driver.problems.review import PromptCheck, shared_items, usable_problems
+from driver.problems.sources import ProblemSource, open_source
 from driver.problems.stream import ProblemStream, StreamState
 from driver.references.cache import check_folder
 from driver.references.fill import Items, distinct_items
 from rewards.comet.feeding import check_feeding
 from rewards.comet.settings import read_settings
 from rewards.models.licence import licence_note
-
-MAX_CHECKED_PROMPTS = 2000
-"""Training prompts that are built before the start. The others of a longer set are checked when they are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +48,7 @@ class TrainingInputs:
     source: ProblemSource
     stream: ProblemStream  # the source in the run's order, at the draw where the run starts
     custom_source: str  # Python text of the user's own reward; empty without one
+    notes: tuple[str, ...] = ()  # what a user should know of the problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +57,7 @@ class ReferenceInputs:
 
     prompter: Prompter
     items: Items
+    notes: tuple[str, ...] = ()  # what a user should know of the problems
 
 
 def prepare_training(config: Config, *, stream: StreamState | None = None) -> TrainingInputs:
@@ -84,18 +83,11 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
     pivot_prompter = engine_prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks
     check_trainable(config.policy.model, key="policy.model")  # a hub's config.json is here since its tokenizer is
     _check_heads(config)
-    source = open_source(config.data, languages=languages, seed=config.run.seed)
-    num_items = MAX_CHECKED_PROMPTS // len(languages)
-    for problem in first_problems(source, languages, num_items=num_items):
-        evaluation.prompter.prompt_token_ids(problem)
-        if asks_pivot:
-            pivot_prompter.reference_prompt(problem.question_en)
-        elif problem.translation is None:
-            raise BadInput(
-                f"{source.name}: {problem.group_key} has no translation to imitate (column `translation`); give one, "
-                'or set algorithm.sft_target to "pivot"',
-                key="translation",
-            )
+    source = open_source(config.data, languages=languages, seed=config.run.seed, needs_english=asks_pivot)
+    if not asks_pivot:
+        _check_translations(source, languages)
+    checks = [_policy_prompts(evaluation.prompter), *([_pivot_prompts(pivot_prompter)] if asks_pivot else [])]
+    source = usable_problems(source, languages, checks=checks, on_bad_item=config.data.on_bad_item)
     _check_adapters(config)
     if config.algorithm.name == "ppo" and config.critic.model:
         _check_critic(config.critic.model, config.policy)
@@ -108,6 +100,7 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
         source=source,
         stream=problems,
         custom_source="" if is_imitating else prepare_reward(config, languages),
+        notes=(*problem_notes(source), *shared_items(source, languages, evaluation.plan.questions)),
     )
 
 
@@ -140,10 +133,51 @@ def prepare_references(config: Config) -> ReferenceInputs:
     check_folder(config.pivot.cache_folder)
     prompter = engine_prompter(config, "pivot")[0]
     source = open_source(config.data, languages=config.data.languages, seed=config.run.seed)
+    source = usable_problems(
+        source, config.data.languages, checks=[_pivot_prompts(prompter)], on_bad_item=config.data.on_bad_item
+    )
     items = distinct_items(source, config.data.languages)
-    for problem in islice(items, MAX_CHECKED_PROMPTS):
-        prompter.reference_prompt(problem.question_en)
-    return ReferenceInputs(prompter=prompter, items=items)
+    return ReferenceInputs(prompter=prompter, items=items, notes=problem_notes(source))
+
+
+def problem_notes(source: ProblemSource) -> tuple[str, ...]:
+    """Return what a user should know of a source's problems, each line with its name."""
+    return tuple(f"{source.name}: {note}" for note in source.notes)
+
+
+def _policy_prompts(prompter: Prompter) -> PromptCheck:
+    return PromptCheck(
+        section="policy",
+        text=lambda problem: problem.question,
+        build=prompter.prompt_token_ids,
+        room=prompter.room,
+    )
+
+
+def _pivot_prompts(prompter: Prompter) -> PromptCheck:
+    return PromptCheck(
+        section="pivot",
+        text=lambda problem: problem.question_en,
+        build=lambda problem: prompter.reference_prompt(problem.question_en),
+        room=prompter.room,
+    )
+
+
+def _check_translations(source: ProblemSource, languages: Sequence[str]) -> None:
+    """Check that every problem has a translation to imitate.
+
+    Raises:
+        BadInput: one has none.
+    """
+    for language in languages:
+        for position in range(source.counts[language]):
+            problem = source.problem(language, position)
+            if problem.translation is None:
+                raise BadInput(
+                    f"{source.where(language, position)}: {problem.group_key} has no translation to imitate (column "
+                    '`translation`); give one, or set algorithm.sft_target to "pivot"',
+                    key="translation",
+                )
 
 
 def _check_adapters(config: Config) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from contracts.config.section import Auto, Choice, MayChange, Off, Section
 from contracts.errors import BadInput
 from contracts.paths import absolute
+from languages.codes import did_you_mean
 from languages.facts import read_own_languages
 from languages.files import LanguageFileError
 from languages.language import Language
@@ -27,8 +28,8 @@ def check_languages(codes: tuple[str, ...], key: str, *, known: Collection[str])
     for code in codes:
         if code not in known:
             raise BadInput(
-                f"{key}: unknown language {code!r}; known are {', '.join(sorted(known))}; data.language_files adds "
-                "languages of your own",
+                f"{key}: unknown language {code!r}{did_you_mean(code, known=known)}; known are "
+                f"{', '.join(sorted(known))}; data.language_files adds languages of your own",
                 key=key,
             )
     if len(set(codes)) != len(codes):
@@ -47,22 +48,60 @@ class BuiltinSource(Section):
     """Difficulty levels to draw from: number of arithmetic steps of a problem."""
 
 
-class FileSource(Section):
+class ProblemColumns(Section):
+    """Names of the columns of a file or of a dataset of the hub, where they are others (data.md). `{language}` in a
+    name stands for the code of a language: `question = "problem_{language}"` is a table with a column for each."""
+
+    item_id: str = Field(default="item_id", min_length=1)
+    """Column with the name of the item, the same in all languages. A table may lack it: then every row is an item."""
+    language: str = Field(default="language", min_length=1)
+    """Column with the language of the row, as a code, a tag or a name. A table may lack it: see `rows_language`."""
+    question: str = Field(default="question", min_length=1)
+    """Column with the question."""
+    question_en: str = Field(default="question_en", min_length=1)
+    """Column with the English question, which the pivot answers."""
+    answer: str = Field(default="answer", min_length=1)
+    """Column with the known answer. Only evaluation needs it."""
+    translation: str = Field(default="translation", min_length=1)
+    """Column with a worked solution in the row's language. Only SFT on translations needs it."""
+
+    @property
+    def by_meaning(self) -> dict[str, str]:
+        """Return the names of the columns by what they hold."""
+        return {name: str(getattr(self, name)) for name in type(self).model_fields}
+
+
+class TableSource(Section):
+    """A table with named columns."""
+
+    columns: ProblemColumns = ProblemColumns()
+    rows_language: str | Auto = "auto"
+    """Language of all rows, where the table has no column that says it. "auto" is the language that is asked for, if it
+    is one."""
+
+
+class FileSource(TableSource):
     """A file with one problem a row."""
 
-    source: Literal["jsonl", "parquet"]
+    source: Literal["jsonl", "json", "csv", "tsv", "parquet"]
     """Where the problems come from."""
     path: MayChange[str] = Field(min_length=1)
     """File with the problems. A run is continued only with the same problems."""
+    header: tuple[str, ...] = ()
+    """Names of the columns of a CSV or TSV file that has no line with them."""
 
 
-class HubSource(Section):
+class HubSource(TableSource):
     """A dataset of the Hugging Face hub, or a local folder in its form."""
 
     source: Literal["huggingface"]
     """Where the problems come from."""
     path: MayChange[str] = Field(min_length=1)
     """Name of the dataset, or a local folder. A run is continued only with the same problems."""
+    subset: str | None = None
+    """Name of the dataset's configuration. Left out: its default one."""
+    revision: str | None = None
+    """Branch, tag or commit of the dataset on the hub. Left out: the newest."""
 
 
 class MgsmSource(Section):
@@ -84,6 +123,9 @@ class TrainingData(Section):
     """Languages to train on (ISO 639-1 codes), drawn in turn."""
     language_files: tuple[str, ...] = ()
     """Files of languages of your own, known beside the built-in ones (languages.md)."""
+    on_bad_item: Literal["refuse", "skip"] = "refuse"
+    """What to do with items that can't be used: an empty cell, or a prompt that leaves no room for a response. "refuse"
+    names them before anything starts, "skip" leaves them out and says how many."""
     shares: tuple[float, ...] | Literal["equal"] = "equal"
     """Share of each of `languages` in what is learned from, in their order, e.g. [1, 2, 1]."""
     curriculum: Literal["off", "success_rate"] = "off"

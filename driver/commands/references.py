@@ -28,6 +28,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         with console.phase("checking data, model and prompts"):
             inputs = prepare_references(config)
         print_template_notes(console, pivot=inputs.prompter)
+        for note in inputs.notes:
+            console.note(note)
         with console.phase("opening the reference cache"):
             sampling = PivotSampling.of(config)
             origin = sampling.origin(config.pivot.model, inputs.prompter)

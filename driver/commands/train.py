@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         with console.phase("looking for references in the cache"):
             late = late_roles(config, inputs, goes_on_from=found.state if found else None)
         is_report_old = _is_report_old(RunFolder(opened.path))
-        for note in (*opened.notes, *([NO_PIVOT] if late else [])):
+        for note in (*inputs.notes, *opened.notes, *([NO_PIVOT] if late else [])):
             console.note(note)
         with connected(config.cluster, console) as nodes:
             at_once: tuple[Role, ...] = tuple(role for role in roles if role not in late)

@@ -21,7 +21,7 @@ from driver.evaluation.tasks.registry import ChosenTask
 from driver.language_names import has_file, language_title
 from driver.problems.gold import gold_number
 from driver.problems.prompts import Prompter, plain_tokenizer
-from driver.problems.sources import first_problems, open_source
+from driver.problems.sources import open_source, placed_problems
 from rewards.reading import PIVOT_LANGUAGE
 
 MAX_CLOSING = 16
@@ -94,6 +94,11 @@ class EvaluationPlan:
         return tuple(dict.fromkeys(item.language for task in self.tasks for item in task.items))
 
     @property
+    def questions(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the name of each item, its language and its question."""
+        return ((item.item_id, item.language, item.question) for task in self.tasks for item in task.items)
+
+    @property
     def digest(self) -> str:
         """Return a digest of the items and of how they are asked: a journal belongs to one."""
         found = hashlib.blake2b(digest_size=16)
@@ -111,7 +116,8 @@ def plan_evaluation(config: Config, prompter: Prompter) -> EvaluationPlan:
         BadInput: the first thing that is wrong.
     """
     if not config.evaluation.tasks:
-        return EvaluationPlan(tasks=(_plan_source(config, prompter),))
+        planned, notes = _plan_source(config, prompter)
+        return EvaluationPlan(tasks=(planned,), notes=notes)
     chosen = choose_tasks(config.evaluation.tasks)
     _check_languages(config.evaluation, chosen)
     sets = [read_set(task, _request(config, task)) for task in chosen]
@@ -119,21 +125,21 @@ def plan_evaluation(config: Config, prompter: Prompter) -> EvaluationPlan:
     return EvaluationPlan(tasks=planned, notes=tuple(_notes(planned)))
 
 
-def _plan_source(config: Config, prompter: Prompter) -> PlannedTask:
-    """Plan the problems of `evaluation.source`, whose answers are numbers.
+def _plan_source(config: Config, prompter: Prompter) -> tuple[PlannedTask, tuple[str, ...]]:
+    """Plan the problems of `evaluation.source`, whose answers are numbers; also return what a user should know of it.
 
     Raises:
         BadInput: a problem has no number as its answer.
     """
     evaluation = config.evaluation
-    source = open_source(evaluation, languages=config.evaluation_languages, seed=config.run.seed)
+    source = open_source(evaluation, languages=config.evaluation_languages, seed=config.run.seed, needs_english=False)
     prompts = SourcePrompts(prompter=prompter, max_prompt_tokens=_room_for_prompts(config))
     items, asked = [], _PromptsDigest()
-    for problem in first_problems(source, config.evaluation_languages, num_items=evaluation.num_items):
+    for where, problem in placed_problems(source, config.evaluation_languages, num_items=evaluation.num_items):
         if (gold := gold_number(problem)) is None:
             raise BadInput(
-                f"{source.name}: problem {problem.group_key} can't be evaluated: its answer is {problem.answer!r}, and "
-                "it must be a number; give one in evaluation's source, or switch evaluation.before and "
+                f"{where()}: item {problem.item_id!r} can't be evaluated: its answer is {problem.answer!r}, and it "
+                "must be a number; give one in evaluation's source, or switch evaluation.before and "
                 "evaluation.after off",
                 key="answer",
             )
@@ -155,9 +161,10 @@ def _plan_source(config: Config, prompter: Prompter) -> PlannedTask:
         "prompts": asked.text,
         **_drawn_on(config),
     }
-    return PlannedTask(
+    planned = PlannedTask(
         name=evaluation.source, items=tuple(items), prompts=prompts, level_weights={}, measured_on=measured_on
     )
+    return planned, tuple(f"{source.name}: {note}" for note in source.notes)
 
 
 def _drawn_on(config: Config) -> dict[str, str]:

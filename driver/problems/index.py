@@ -3,24 +3,53 @@
 A table has no (item, language) twice, and one English question for each item.
 """
 
-import math
 from array import array
-from collections.abc import Mapping
-from dataclasses import replace
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import BadInput, shown
+from contracts.errors import BadInput
 from contracts.rollouts import Problem
-from driver.problems.tables import Row, Table
+from driver.problems.rows import parse_row
+from driver.problems.tables import Table
+from languages.codes import did_you_mean
 from languages.facts import LANGUAGES
 
-COLUMNS = ("item_id", "language", "question", "question_en", "answer", "translation")
-"""`item_id` joins the languages of one problem. The last two may be missing: only evaluation reads `answer`, and only
-fine-tuning on translations `translation`, a worked solution in the row's language."""
+LEAVES_OUT = 'data.on_bad_item = "skip" leaves such items out'
+_NUM_SHOWN = 3  # rows that a line names
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowRules:
+    """Say which rows are kept."""
+
+    languages: Sequence[str] | None = None  # rows in others are skipped; None: all known languages, and no others
+    needs_english: bool = True  # every row needs an English question
+    on_bad_item: Literal["refuse", "skip"] | None = None  # what to do with a wrong row; None: refuse, without a choice
+
+
+@dataclass
+class BadRows:
+    """Collect the rows that can't be used."""
+
+    count: int = 0
+    first: list[BadInput] = field(default_factory=list)
+
+    def add(self, mistake: BadInput) -> None:
+        self.count += 1
+        if self.count <= _NUM_SHOWN:
+            self.first.append(mistake)
+
+    def refusal(self, *, way_out: str = "") -> BadInput:
+        """Return the error about the first one, with the number of the others."""
+        more = self.count - 1
+        others = f" (and {more} more {'rows' if more > 1 else 'row'} can't be used)" if more else ""
+        return BadInput(f"{self.first[0]}{others}{f'; {way_out}' if way_out else ''}", key=self.first[0].key)
 
 
 class TableSource:
@@ -29,14 +58,16 @@ class TableSource:
     A table without English rows serves English from its English questions, so that the gap can be measured.
     """
 
-    def __init__(self, table: Table, *, name: str) -> None:
+    def __init__(self, table: Table, *, name: str, rules: RowRules | None = None) -> None:
         """Read and check every row once.
 
         Raises:
-            BadInput: a row is wrong; the message names the first one and where it is.
+            BadInput: a row is wrong; the message names the first one and where it is, and how many more there are.
         """
         self._table = table
+        self._rules = rules or RowRules()
         self.name = name
+        self.notes: tuple[str, ...] = ()
         self._rows: dict[str, array[int]] = {}
         self._borrows_english = False
         self.fingerprint = self._index()
@@ -53,30 +84,90 @@ class TableSource:
             return replace(problem, language="en", question=problem.question_en, translation=None)
         return problem
 
+    def where(self, language: str, position: int) -> str:
+        """Return where the problem at a position of one language is, as a person finds it."""
+        return self._table.where(self._rows[language][position])
+
     def _index(self) -> str:
-        fingerprint = blake2b(digest_size=16)
-        pairs, items, questions = array("Q"), array("Q"), array("Q")
+        fingerprint, bad, skipped = blake2b(digest_size=16), BadRows(), Counter[str]()
+        pairs, items, questions, numbers, spare = (array("Q") for _ in range(5))
         for number, row in enumerate(self._table.rows()):
-            problem = parse_row(row, self._table, number)
+            if not row:
+                continue  # a gap in a wide table
+            if self._is_skipped(row.get("language")):
+                skipped[str(row["language"])] += 1
+                spare.append(number)
+                continue
+            try:
+                problem = parse_row(row, self._table, number, needs_english=self._rules.needs_english)
+            except BadInput as mistake:
+                bad.add(mistake)
+                continue
             self._rows.setdefault(problem.language, array("Q")).append(number)
+            numbers.append(number)
             pairs.append(_digest(problem.item_id, problem.language))
             items.append(_digest(problem.item_id))
             questions.append(_digest(problem.question_en))
             texts = (problem.group_key, problem.question, problem.question_en, problem.translation or "")
             fingerprint.update(_digest(*texts).to_bytes(8))
-        if not pairs:
-            raise BadInput(f"{self.name} holds no problems; give a file with at least one", key=self.name)
-        self._refuse_duplicates(_uint64(pairs))
-        first_of_item = self._refuse_conflicts(_uint64(items), _uint64(questions))
-        if "en" not in self._rows:
-            self._rows["en"] = array("Q", first_of_item.tolist())
-            self._borrows_english = True
+        if bad.count and (self._rules.on_bad_item != "skip" or not numbers):
+            raise bad.refusal(way_out=LEAVES_OUT if self._rules.on_bad_item == "refuse" else "")
+        self._refuse_duplicates(_uint64(pairs), numbers)
+        self._refuse_conflicts(_uint64(items), _uint64(questions), numbers)
+        if self._wants("en") and "en" not in self._rows:
+            for text in self._borrow_english(sorted((*numbers, *spare))):
+                fingerprint.update(_digest(text).to_bytes(8))
+        if not self._rows:
+            has = f"; it has {self._counted(skipped)}" if skipped else "; give a file with at least one"
+            wanted = f" in {', '.join(self._rules.languages or ())}" if skipped else "s"
+            raise BadInput(f"{self.name} holds no problem{wanted}{has}", key="languages" if skipped else self.name)
+        self.notes = (*getattr(self._table, "notes", ()), *self._notes(bad, skipped))
         return fingerprint.hexdigest()
 
-    def _refuse_duplicates(self, pairs: NDArray[np.uint64]) -> None:
+    def _wants(self, language: str) -> bool:
+        return self._rules.languages is None or language in self._rules.languages
+
+    def _is_skipped(self, language: object) -> bool:
+        """Return whether a row is in a language that nobody asked for."""
+        return bool(isinstance(language, str) and language.strip() and not self._wants(language))
+
+    def _borrow_english(self, numbers: Sequence[int]) -> Iterator[str]:
+        """Serve English from the first row of every item that has an English question, and yield these questions.
+
+        The row may be in a language that is skipped.
+        """
+        items: set[int] = set()
+        found = array("Q")
+        for number in numbers:
+            try:
+                problem = self._read(number)
+            except BadInput:  # a skipped row, which nobody has to correct
+                continue
+            if problem.question_en and (item := _digest(problem.item_id)) not in items:
+                items.add(item)
+                found.append(number)
+                yield problem.question_en
+        if found:
+            self._rows["en"], self._borrows_english = found, True
+
+    def _notes(self, bad: BadRows, skipped: Counter[str]) -> Iterator[str]:
+        """Yield what was left out."""
+        if skipped:
+            yield f"rows are skipped, in languages that are not asked for: {self._counted(skipped)}"
+        if bad.count:
+            first = "; ".join(str(mistake) for mistake in bad.first)
+            yield f"rows are left out, since they can't be used: {bad.count}. The first: {first}"
+
+    def _counted(self, languages: Mapping[str, int]) -> str:
+        """Return languages with their numbers of rows; an unknown one with the one that may be meant."""
+        known = self._rules.languages or LANGUAGES
+        hints = {code: "" if code in LANGUAGES else did_you_mean(code, known=known) for code in languages}
+        return ", ".join(f"{count} in {code}{hints[code]}" for code, count in languages.items())
+
+    def _refuse_duplicates(self, pairs: NDArray[np.uint64], numbers: "array[int]") -> None:
         order = np.argsort(pairs, kind="stable")
         for at in np.flatnonzero(pairs[order][1:] == pairs[order][:-1]):
-            first, second = int(order[at]), int(order[at + 1])
+            first, second = numbers[order[at]], numbers[order[at + 1]]
             problem = self._read(second)
             if self._read(first).group_key == problem.group_key:  # else two digests collided
                 raise BadInput(
@@ -85,17 +176,14 @@ class TableSource:
                     key="item_id",
                 )
 
-    def _refuse_conflicts(self, items: NDArray[np.uint64], questions: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the first row of every item, in the table's order [number of items].
-
-        Raises:
-            BadInput: an item has two English questions.
-        """
+    def _refuse_conflicts(
+        self, items: NDArray[np.uint64], questions: NDArray[np.uint64], numbers: "array[int]"
+    ) -> None:
         order = np.argsort(items, kind="stable")
         is_same_item = items[order][1:] == items[order][:-1]
         differs = questions[order][1:] != questions[order][:-1]
         for at in np.flatnonzero(is_same_item & differs):
-            first, second = int(order[at]), int(order[at + 1])
+            first, second = numbers[order[at]], numbers[order[at + 1]]
             problem = self._read(second)
             if self._read(first).item_id == problem.item_id:
                 raise BadInput(
@@ -103,76 +191,9 @@ class TableSource:
                     f"{self._table.where(first)}; the languages of an item share one English question",
                     key="question_en",
                 )
-        starts = np.concatenate(([True], ~is_same_item))
-        return np.sort(order[starts])
 
     def _read(self, number: int) -> Problem:
-        return parse_row(self._table.row(number), self._table, number)
-
-
-def parse_row(row: Row, table: Table, number: int) -> Problem:
-    """Make a problem of a row.
-
-    `item_id` and `answer` may be numbers, and an English row may leave out `question_en`.
-
-    Raises:
-        BadInput: a column is missing, empty or of a wrong type, or the language is unknown; `key` is the column.
-    """
-
-    def text(column: str) -> str:
-        value = row.get(column)
-        if column not in row:
-            raise BadInput(
-                f"{table.where(number)}: no column {column!r}; there are {', '.join(map(str, row))}", key=column
-            )
-        if not isinstance(value, str):
-            raise BadInput(f"{table.where(number)}: {column} is {shown(value)}; it must be text", key=column)
-        if not value.strip():
-            raise BadInput(f"{table.where(number)}: {column} is empty", key=column)
-        if not is_text(value):
-            raise BadInput(
-                f"{table.where(number)}: {column} has half of a character (a lone surrogate); correct the text",
-                key=column,
-            )
-        return value
-
-    language = text("language")
-    if language not in LANGUAGES:
-        raise BadInput(
-            f"{table.where(number)}: unknown language {language!r}; known are {', '.join(sorted(LANGUAGES))}",
-            key="language",
-        )
-    question = text("question")
-    has_english = language != "en" or row.get("question_en")
-    item_id = row.get("item_id")
-    return Problem(
-        item_id=str(item_id) if isinstance(item_id, int) else text("item_id"),
-        language=language,
-        question=question,
-        question_en=text("question_en") if has_english else question,
-        answer=_answer(row.get("answer"), table, number),
-        translation=None if row.get("translation") in (None, "") else text("translation"),
-    )
-
-
-def is_text(value: str) -> bool:
-    """Return whether a text can be written as UTF-8.
-
-    JSON can spell halves of characters ("\\ud800"), which no tokenizer takes.
-    """
-    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _answer(value: object, table: Table, number: int) -> str | None:
-    if isinstance(value, float) and math.isnan(value):
-        return None  # how pandas writes a missing number
-    if isinstance(value, float) and value.is_integer():
-        return format(Decimal(value), "f")
-    if isinstance(value, int | float) and not isinstance(value, bool) and value not in (math.inf, -math.inf):
-        return str(value)
-    if value is None or isinstance(value, str):
-        return (value or "").strip() or None
-    raise BadInput(f"{table.where(number)}: answer is {shown(value)}; it must be text or a number", key="answer")
+        return parse_row(self._table.row(number), self._table, number, needs_english=self._rules.needs_english)
 
 
 def _digest(*texts: str) -> int:

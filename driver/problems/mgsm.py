@@ -36,6 +36,7 @@ class MgsmTable:
                     "same problem in every language",
                     key=file.path.name,
                 )
+        self.columns = ("item_id", "language", "question", "question_en", "answer")
         self._languages = list(files)
         self._files = list(files.values())
 

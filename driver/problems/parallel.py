@@ -19,7 +19,7 @@ from contracts.rollouts import ParallelSolution
 from contracts.user_files import read_user_json
 from driver.problems.builtin.generate import builtin_items
 from driver.problems.builtin.texts import TEXTS
-from driver.problems.index import is_text
+from driver.problems.rows import is_text
 from driver.problems.tables import JsonlTable
 from languages.facts import LANGUAGES, languages_digest
 

@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 _SHOWN = 60  # characters of a question that a message repeats
 
 
+class PromptTooLong(BadInput):
+    """Report a prompt that leaves no room for a response."""
+
+    def __init__(self, message: str, *, key: str, num_tokens: int, room: int) -> None:
+        super().__init__(message, key=key)
+        self.num_tokens = num_tokens  # of the prompt
+        self.room = room  # tokens that it may have
+
+
 class Prompter:
     """Make the prompts of one tokenizer: the policy's (any language) or the pivot's (English)."""
 
@@ -51,11 +60,17 @@ class Prompter:
         self._exemplars = exemplars
         self._max_prompt_tokens = max_prompt_tokens
 
+    @property
+    def room(self) -> int:
+        """Return the tokens of the longest prompt that leaves room for a response."""
+        return self._max_prompt_tokens
+
     def prompt_token_ids(self, problem: Problem) -> tuple[int, ...]:
         """Return the policy's prompt [T]: the question in its own language.
 
         Raises:
-            BadInput: the prompt leaves no room for a response, or the chat template refuses it.
+            PromptTooLong: the prompt leaves no room for a response.
+            BadInput: the chat template refuses it.
         """
         token_ids = self._encode(problem.question, LANGUAGES[problem.language], "policy")
         self._check_length(token_ids, f"item {problem.item_id!r} in {problem.language!r}", "policy")
@@ -65,7 +80,8 @@ class Prompter:
         """Return the pivot's prompt [T]: the English question, which is the same for all languages of an item.
 
         Raises:
-            BadInput: the prompt leaves no room for a response, or the chat template refuses it.
+            PromptTooLong: the prompt leaves no room for a response.
+            BadInput: the chat template refuses it.
         """
         token_ids = self._encode(question_en, LANGUAGES["en"], "pivot")
         shown = question_en if len(question_en) <= _SHOWN else question_en[:_SHOWN] + "..."
@@ -141,11 +157,13 @@ class Prompter:
 
     def _check_length(self, token_ids: tuple[int, ...], what: str, section: str) -> None:
         if len(token_ids) > self._max_prompt_tokens:
-            raise BadInput(
+            raise PromptTooLong(
                 f"{what}: the prompt has {len(token_ids)} tokens, and {section}.max_model_len less "
                 f"{section}.max_response_tokens leaves {self._max_prompt_tokens}; raise the first, or lower the second "
                 "or the number of worked examples",
                 key=f"{section}.max_model_len",
+                num_tokens=len(token_ids),
+                room=self._max_prompt_tokens,
             )
 
 

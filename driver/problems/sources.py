@@ -1,26 +1,29 @@
-"""Open the source of problems that a config names: the built-in set, JSON lines, Parquet, Hugging Face or MGSM."""
+"""Open the source of problems that a config names: the built-in set, a table, a Hugging Face dataset or MGSM."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
 from contracts.config.data import (
-    BuiltinData,
-    BuiltinEvaluation,
+    BuiltinSource,
     DataConfig,
     EvaluationConfig,
     FileSource,
     HubData,
     HubEvaluation,
     MgsmSource,
+    TrainingData,
 )
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.builtin.generate import builtin_problems
-from driver.problems.index import COLUMNS, TableSource
+from driver.problems.columns import Wanted, as_problem_table, read_columns
+from driver.problems.index import RowRules, TableSource
 from driver.problems.mgsm import MgsmTable
-from driver.problems.tables import JsonlTable, ParquetTable, open_huggingface
+from driver.problems.tables import JsonlTable, ParquetTable, Table, open_huggingface, parquet_columns
+from driver.problems.text_tables import CsvTable, TsvTable, open_json
 
 
 class ProblemSource(Protocol):
@@ -39,8 +42,17 @@ class ProblemSource(Protocol):
         """Return the number of problems of each language."""
         ...
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """Return what a user should know about the problems, such as rows that were left out."""
+        ...
+
     def problem(self, language: str, position: int) -> Problem:
         """Return the problem at a position of one language."""
+        ...
+
+    def where(self, language: str, position: int) -> str:
+        """Return where that problem is, as a person finds it."""
         ...
 
 
@@ -49,6 +61,7 @@ class ListSource:
 
     def __init__(self, problems: Iterable[Problem], *, name: str) -> None:
         self.name = name
+        self.notes = ()
         self._problems: dict[str, list[Problem]] = {}
         fingerprint = blake2b(digest_size=16)
         for problem in problems:
@@ -66,19 +79,31 @@ class ListSource:
         """Return the problem at a position of one language."""
         return self._problems[language][position]
 
+    def where(self, language: str, position: int) -> str:
+        """Return the name of that problem."""
+        return f"{self.name}, problem {self._problems[language][position].group_key}"
 
-def open_source(config: DataConfig | EvaluationConfig, *, languages: Sequence[str], seed: int) -> ProblemSource:
+
+def open_source(
+    config: DataConfig | EvaluationConfig, *, languages: Sequence[str], seed: int, needs_english: bool = True
+) -> ProblemSource:
     """Open and check the source that a `[data]` or `[evaluation]` section names.
 
-    `config.path` is absolute or a hub name; `seed` has an effect on the built-in set only.
+    Args:
+        config: the section; `path` is absolute or a hub name.
+        languages: that are kept, each of which must have a problem.
+        seed: of the built-in set.
+        needs_english: every problem needs an English question, as where the pivot is asked.
 
     Raises:
         BadInput: the first thing that is wrong with the source, or one of `languages` has no problem in it.
     """
-    source = _open(config, languages, seed)
+    source = _open(config, languages, seed, needs_english=needs_english)
     if missing := [language for language in languages if not source.counts.get(language)]:
+        there = ", ".join(sorted(source.counts))
         raise BadInput(
-            f"{source.name} has no problem in {', '.join(missing)}; it has {', '.join(sorted(source.counts))}",
+            f"{source.name} has no problem in {', '.join(missing)}; it has {there}"
+            + "".join(f"; {note}" for note in source.notes),
             key="languages",
         )
     return source
@@ -86,27 +111,60 @@ def open_source(config: DataConfig | EvaluationConfig, *, languages: Sequence[st
 
 def first_problems(source: ProblemSource, languages: Sequence[str], *, num_items: int) -> Iterator[Problem]:
     """Yield the first `num_items` of every language, or all if it has fewer; parallel rows give the same items."""
+    return (problem for _, problem in placed_problems(source, languages, num_items=num_items))
+
+
+def placed_problems(
+    source: ProblemSource, languages: Sequence[str], *, num_items: int
+) -> Iterator[tuple[Callable[[], str], Problem]]:
+    """Yield the same, each with the function that says where it is."""
     for language in languages:
         for position in range(min(num_items, source.counts[language])):
-            yield source.problem(language, position)
+            yield partial(source.where, language, position), source.problem(language, position)
 
 
-def _open(config: DataConfig | EvaluationConfig, languages: Sequence[str], seed: int) -> ProblemSource:
-    match config:
-        case BuiltinData() | BuiltinEvaluation():
-            problems = builtin_problems(
-                seed=seed,
-                split=config.split,
-                levels=config.levels,
-                num_items=config.num_items,
-                languages=tuple(languages),
-            )
-            return ListSource(problems, name=f"the built-in set's {config.split} split")
-        case FileSource(source="jsonl"):
-            return TableSource(JsonlTable(Path(config.path)), name=config.path)
-        case FileSource():
-            return TableSource(ParquetTable(Path(config.path), columns=COLUMNS), name=config.path)
-        case HubData() | HubEvaluation():
-            return TableSource(open_huggingface(config.path, split=config.split), name=f"dataset {config.path}")
-        case MgsmSource():
-            return TableSource(MgsmTable(Path(config.path)), name=f"MGSM in {config.path}")
+def _open(
+    config: DataConfig | EvaluationConfig, languages: Sequence[str], seed: int, *, needs_english: bool
+) -> ProblemSource:
+    rules = RowRules(
+        languages=languages,
+        needs_english=needs_english,
+        on_bad_item=config.on_bad_item if isinstance(config, TrainingData) else None,
+    )
+    if isinstance(config, BuiltinSource):
+        problems = builtin_problems(
+            seed=seed,
+            split=config.split,
+            levels=config.levels,
+            num_items=config.num_items,
+            languages=tuple(languages),
+        )
+        return ListSource(problems, name=f"the built-in set's {config.split} split")
+    if isinstance(config, MgsmSource):
+        return TableSource(MgsmTable(Path(config.path)), name=f"MGSM in {config.path}", rules=rules)
+    wanted = Wanted(
+        section="data" if isinstance(config, TrainingData) else "evaluation",
+        columns=config.columns,
+        languages=languages,
+        rows_language=config.rows_language,
+        needs_english=needs_english,
+    )
+    name = config.path if isinstance(config, FileSource) else f"dataset {config.path}"
+    return TableSource(as_problem_table(_open_table(config, wanted), wanted), name=name, rules=rules)
+
+
+def _open_table(config: FileSource | HubData | HubEvaluation, wanted: Wanted) -> Table:
+    path = Path(config.path)
+    match config.source:
+        case "jsonl":
+            return JsonlTable(path)
+        case "json":
+            return open_json(path)
+        case "csv":
+            return CsvTable(path, header=config.header)
+        case "tsv":
+            return TsvTable(path, header=config.header)
+        case "parquet":
+            return ParquetTable(path, columns=read_columns(parquet_columns(path), wanted))
+        case "huggingface":
+            return open_huggingface(config.path, split=config.split, subset=config.subset, revision=config.revision)

@@ -7,9 +7,9 @@ import json
 import tempfile
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 Row = Mapping[str, object]
 
 _BATCH_ROWS = 1024  # rows of a Parquet file that are decoded at once
+_NAMING_ROWS = 20  # first rows whose keys are the columns, where every row names its own
 
 
 class Table(Protocol):
     """Read rows with named columns, numbered from 0."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Return the names of the columns, in order; of rows that name their own, those of the first ones."""
+        ...
 
     def rows(self) -> Iterator[Row]:
         """Yield every row in the file's order."""
@@ -50,7 +56,7 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _open_file(path)
+        self._file = open_text(path)
         self._offsets = array("Q")
         offset = 0
         for line in self._file:
@@ -75,7 +81,7 @@ class LineFile:
 
     def where(self, number: int) -> str:
         """Return file and line number, counted as editors do: blank lines count."""
-        with _open_file(self.path) as file:
+        with open_file(self.path) as file:
             offset, line_number = 0, 1
             for line in file:
                 if offset >= self._offsets[number]:
@@ -94,6 +100,10 @@ class JsonlTable:
     def __len__(self) -> int:
         return len(self._lines)
 
+    @property
+    def columns(self) -> Sequence[str]:
+        return columns_of(islice(self.rows(), _NAMING_ROWS))
+
     def rows(self) -> Iterator[Row]:
         return map(self.row, range(len(self)))
 
@@ -102,7 +112,14 @@ class JsonlTable:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):  # described with its place, which is found only now
-            row = parse_user_json(line, where=self.where(number), key=self._lines.path.name, is_line=True)
+            is_list = number == 0 and line.lstrip().startswith("[")
+            row = parse_user_json(
+                line,
+                where=self.where(number),
+                key=self._lines.path.name,
+                way_out='a file that is one JSON list is read with source = "json"' if is_list else "",
+                is_line=True,
+            )
         if not isinstance(row, dict):
             raise BadInput(
                 f"{self.where(number)}: a {type(row).__name__}; every line must be a JSON object",
@@ -122,14 +139,15 @@ class ParquetTable:
     """
 
     def __init__(self, path: Path, *, columns: Sequence[str]) -> None:
-        """
+        """Read these columns, as far as they are there.
+
         Raises:
             BadInput: there is no such file, or it is damaged.
         """
-        _open_file(path).close()
+        open_file(path).close()
         self._path = path
         with guarded(f"{path} can't be read as Parquet", key=path.name, way_out="write the file again"):
-            self._batches = _arrow_batches(path, columns)
+            self.columns, self._batches = _arrow_batches(path, columns)
         self._ends = list(accumulate(batch.num_rows for batch in self._batches))  # row number after each batch
 
     def __len__(self) -> int:
@@ -155,7 +173,18 @@ class ParquetTable:
         return f"{self._path}, row {number + 1}"
 
 
-def _open_file(path: Path) -> BinaryIO:
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of a Parquet file's columns.
+
+    Raises:
+        BadInput: there is no such file, or it is damaged.
+    """
+    open_file(path).close()
+    with guarded(f"{path} can't be read as Parquet", key=path.name, way_out="write the file again"):
+        return list(pq.read_schema(path).names)
+
+
+def open_file(path: Path) -> BinaryIO:
     """Open a regular file for reading; opening a pipe would wait for a writer.
 
     Raises:
@@ -168,10 +197,31 @@ def _open_file(path: Path) -> BinaryIO:
         return path.open("rb")
 
 
-def _arrow_batches(path: Path, columns: Sequence[str]) -> list[pa.RecordBatch]:
-    """Return the file's rows in memory-mapped batches, which hold no memory of their own."""
+def open_text(path: Path) -> BinaryIO:
+    """Open a text file for reading.
+
+    Raises:
+        BadInput: there is none, the system refuses, or it is UTF-16.
+    """
+    file = open_file(path)
+    start = file.read(4)
+    file.seek(0)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
+        file.close()
+        raise BadInput(f"{path} is UTF-16 or no text at all; save it as UTF-8", key=path.name)
+    return file
+
+
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """Return the keys of all rows, in the order in which they come."""
+    return list(dict.fromkeys(str(name) for row in rows for name in row))
+
+
+def _arrow_batches(path: Path, columns: Sequence[str]) -> tuple[list[str], list[pa.RecordBatch]]:
+    """Return the file's columns, and its rows in memory-mapped batches, which hold no memory of their own."""
     source = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
-    present = [name for name in source.schema_arrow.names if name in columns]
+    names = list(source.schema_arrow.names)
+    present = [name for name in names if name in columns]
     schema = pa.schema([source.schema_arrow.field(name) for name in present])
     with tempfile.NamedTemporaryFile(prefix="problems-", suffix=".arrow") as copy:
         with pa.ipc.new_file(copy.name, schema) as writer:
@@ -179,7 +229,7 @@ def _arrow_batches(path: Path, columns: Sequence[str]) -> list[pa.RecordBatch]:
                 writer.write_batch(batch)
         # The mapping outlives the name: no file is left behind, however the process ends.
         reader = pa.ipc.open_file(pa.memory_map(copy.name))
-    return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    return names, [reader.get_batch(number) for number in range(reader.num_record_batches)]
 
 
 class HuggingFaceTable:
@@ -191,6 +241,10 @@ class HuggingFaceTable:
 
     def __len__(self) -> int:
         return len(self._dataset)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return self._dataset.column_names
 
     def rows(self) -> Iterator[Row]:
         rows = iter(self._dataset)
@@ -210,10 +264,12 @@ class HuggingFaceTable:
         return guarded(self.where(number), key=self._name, way_out="correct this row of the dataset")
 
 
-def open_huggingface(path: str, *, split: str, subset: str | None = None) -> HuggingFaceTable:
+def open_huggingface(
+    path: str, *, split: str, subset: str | None = None, revision: str | None = None
+) -> HuggingFaceTable:
     """Open a dataset by its hub name, a local folder of data files, or a folder that `save_to_disk` wrote.
 
-    `subset` is the dataset's configuration; None: its default one.
+    `subset` is the dataset's configuration, `revision` a branch, tag or commit; None: the default one, the newest.
 
     Raises:
         BadInput: no such dataset, no such split, or the library can't read it.
@@ -231,7 +287,7 @@ def open_huggingface(path: str, *, split: str, subset: str | None = None) -> Hug
         elif (Path(path) / split / "state.json").exists():
             loaded = datasets.load_from_disk(str(Path(path) / split))
         else:
-            loaded = datasets.load_dataset(path, name=subset, split=split)
+            loaded = datasets.load_dataset(path, name=subset, split=split, revision=revision)
     if not isinstance(loaded, datasets.Dataset):
         raise BadInput(f"the dataset {path!r} has several splits; choose one, such as data.split=train", key="split")
     return HuggingFaceTable(loaded, name=f"{path}, split {split}")

@@ -124,7 +124,7 @@ def without(column: str) -> dict[str, str]:
         ([ROW, {**ROW, "question": "Noch einmal?"}], "line 2", "'a'"),
         ([{**ROW, "question_en": ""}], "line 1", "question_en"),
         ([without("question_en")], "line 1", "'question_en'"),
-        ([{**ROW, "language": "xx"}], "line 1", "'xx'"),
+        ([{**ROW, "language": "xx"}], "", "1 in xx"),
         ([ROW], "", " fr"),
         ([], "", "no problem"),
     ],

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from contracts.errors import BadInput
 from contracts.rollouts import ScoreRequest
-from driver.problems.index import is_text
+from driver.problems.rows import is_text
 from driver.problems.tables import JsonlTable
 from languages.facts import LANGUAGES
 from rewards.answers.final import final_answer, last_number, same_answer

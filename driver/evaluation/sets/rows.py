@@ -1,16 +1,15 @@
 """Open the rows of a set in one language: files of a local folder, one file, or a dataset of the Hugging Face hub."""
 
 import ast
-import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contracts.errors import BadInput
-from contracts.user_files import guarded, read_user_json, read_user_text
 from driver.evaluation.tasks.definition import DataPlace, EvaluationTask
 from driver.evaluation.tasks.registry import known_tasks
-from driver.problems.tables import JsonlTable, ParquetTable, Row, Table, open_huggingface
+from driver.problems.tables import JsonlTable, ParquetTable, Table, open_huggingface
+from driver.problems.text_tables import CsvTable, TsvTable, open_json
 
 SNAPSHOT = (
     "{subset}/{split}.parquet",
@@ -24,27 +23,6 @@ SNAPSHOT = (
 """Files of a local copy of a hub's dataset, beside those that a task names."""
 OWN_COLUMNS = ("item_id", "language", "question", "options", "answer")
 """Columns of a set of the user's own."""
-
-
-class RowList:
-    """Hold rows that were read at once, with their numbers in the file."""
-
-    def __init__(self, rows: Sequence[Row], *, name: str, first_line: int = 1) -> None:
-        self._rows = rows
-        self._name = name
-        self._first_line = first_line
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def rows(self) -> Iterator[Row]:
-        return iter(self._rows)
-
-    def row(self, number: int) -> Row:
-        return self._rows[number]
-
-    def where(self, number: int) -> str:
-        return f"{self._name}, row {number + self._first_line}"
 
 
 def open_rows(
@@ -147,39 +125,14 @@ def open_single(file: Path, *, columns: Sequence[str] = OWN_COLUMNS, header: Seq
         case ".parquet":
             return ParquetTable(file, columns=columns)
         case ".json":
-            return _open_json(file)
-        case ".tsv" | ".csv":
-            return _open_separated(file, header)
+            return open_json(file)
+        case ".tsv":
+            return TsvTable(file, header=header)
+        case ".csv":
+            return CsvTable(file, header=header)
     raise BadInput(
         f"{file} is of no known kind; known are .jsonl, .json, .parquet, .tsv and .csv", key="evaluation.paths"
     )
-
-
-def _open_json(file: Path) -> Table:
-    """Read a list of objects, or a file named .json that has one object in each line."""
-    text = read_user_text(file, key=file.name)
-    if text.lstrip().startswith("{"):
-        return JsonlTable(file)
-    rows = read_user_json(file, key=file.name)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadInput(f"{file} must hold a list of objects, one a row", key=file.name)
-    return RowList(rows, name=str(file))
-
-
-def _open_separated(file: Path, columns: Sequence[str]) -> Table:
-    """Read a .tsv without quoting, or a .csv; the first line is the header where `columns` is empty."""
-    lines = [line for line in read_user_text(file, key=file.name).splitlines() if line.strip()]
-    is_tsv = file.suffix == ".tsv"
-    with guarded(f"{file} can't be read", key=file.name):
-        values = (
-            [line.split("\t") for line in lines] if is_tsv else list(csv.reader(lines))  # a TSV has no quoting
-        )
-    header = list(columns) or (values.pop(0) if values else [])
-    for number, row in enumerate(values, start=1 if columns else 2):
-        if len(row) != len(header):
-            raise BadInput(f"{file}, row {number}: found {len(row)} columns, expected {len(header)}", key=file.name)
-    rows = [dict(zip(header, row, strict=True)) for row in values]
-    return RowList(rows, name=str(file), first_line=1 if columns else 2)
 
 
 def list_of_texts(value: object) -> tuple[str, ...] | None:

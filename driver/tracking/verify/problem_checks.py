@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.config.data import BuiltinData, HubData
-from contracts.config.learning import PolicyGradientConfig
+from contracts.config.learning import PolicyGradientConfig, SftConfig
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
@@ -61,7 +61,9 @@ def seed_draws(config: Config, checkpoints: Sequence[CheckpointRecord], events: 
     if not isinstance(data, BuiltinData) and not checkpoints:
         return "without a checkpoint nothing says whether the problems are still the same"
     try:
-        source = open_source(data, languages=data.languages, seed=config.run.seed)
+        source = open_source(
+            data, languages=data.languages, seed=config.run.seed, needs_english=not _imitates_translations(config)
+        )
     except (BadInput, OSError) as refusal:
         return f"its problems can't be read here: {' '.join(str(refusal).split())}"
     if any(checkpoint.problems != source.fingerprint for checkpoint in checkpoints):
@@ -75,6 +77,11 @@ def seed_draws(config: Config, checkpoints: Sequence[CheckpointRecord], events: 
         replaces=(isinstance(algorithm, PolicyGradientConfig) and algorithm.max_replacements > 0)
         or any(event.kind == "learner_lost" or event.reason == "too_stale" for event in events),
     )
+
+
+def _imitates_translations(config: Config) -> bool:
+    """Return whether the run asked no pivot, and so needed no English question."""
+    return isinstance(config.algorithm, SftConfig) and config.algorithm.sft_target == "translation"
 
 
 def wrong_draws(draws: SeedDraws, seen: list[SeenDraw]) -> Iterator[Violation]:

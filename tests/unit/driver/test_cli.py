@@ -155,7 +155,7 @@ def test_the_help_of_a_command_has_every_key_that_it_reads_in_80_columns(
 @pytest.mark.parametrize("words", [("-h", "data"), ("train", "-h", "data"), ("train", "data", "--help")])
 def test_the_help_of_a_section_explains_its_keys(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, *words)
-    assert {"[data]"} == set(re.findall(r"^\[[\w.]+\]", text, flags=re.MULTILINE))
+    assert {"[data]", "[data.columns]"} == set(re.findall(r"^\[[\w.]+\]", text, flags=re.MULTILINE))
     assert " ".join(str(TrainingData.model_fields["languages"].description).split()) in " ".join(text.split())
 
 

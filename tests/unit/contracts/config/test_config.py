@@ -232,7 +232,11 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_keys(
         ("algorithm.steps=0", "algorithm.steps", ["0", "1"]),
         ("algorithm.steps=many", "algorithm.steps", ["'many'", "integer"]),
         ("algorithm.name=dpo", "algorithm.name", ["'dpo'", "'grpo', 'ppo' or 'sft'"]),
-        ("data.source=csv", "data.source", ["'csv'", "'builtin', 'jsonl', 'parquet', 'huggingface' or 'mgsm'"]),
+        (
+            "data.source=xls",
+            "data.source",
+            ["'xls'", "'builtin', 'jsonl', 'json', 'csv', 'tsv', 'parquet', 'huggingface' or"],
+        ),
         ("data.levels=1,x", "data.levels[1]", ["'x'", "integer"]),
         ("data.levels=1,7", "data.levels[1]", ["7", "4"]),
         ("data.languages=xx", "data.languages", ["'xx'", "ar, bn, de"]),

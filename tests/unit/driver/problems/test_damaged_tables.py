@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from driver.problems.index import COLUMNS, TableSource
+from driver.problems.index import TableSource
 from driver.problems.mgsm import MgsmTable
 from driver.problems.parallel import load_solutions
+from driver.problems.rows import COLUMNS
 from driver.problems.tables import JsonlTable, ParquetTable, open_huggingface
 from tests.refusals import refused
 

@@ -12,8 +12,9 @@ import pytest
 
 from contracts.config.data import BuiltinData
 from contracts.rollouts import Problem
-from driver.problems.index import COLUMNS, TableSource
+from driver.problems.index import TableSource
 from driver.problems.mgsm import MgsmTable, without_thousands
+from driver.problems.rows import COLUMNS
 from driver.problems.sources import ProblemSource, first_problems, open_source
 from driver.problems.stream import ProblemStream, first_draws
 from driver.problems.tables import JsonlTable, ParquetTable
@@ -47,8 +48,9 @@ def jsonl(tmp_path: Path) -> Path:
 
 def test_jsonl_is_read_by_language_and_position(jsonl: Path) -> None:
     source = open_("jsonl", jsonl, "de", "th")
-    assert source.counts == {"de": 2, "th": 1, "en": 2}
+    assert source.counts == {"de": 2, "th": 1}
     assert source.problem("de", 1) == GERMAN_B
+    assert source.where("de", 1) == f"{jsonl}, line 3"
     assert source.problem("th", 0).question == "กี่อัน"
 
 
@@ -81,7 +83,7 @@ def test_a_hugging_face_folder_is_read_from_data_files_and_from_save_to_disk(
     datasets.DatasetDict({"train": made}).save_to_disk(tmp_path / "saved-splits")
     for folder in (data, tmp_path / "saved", tmp_path / "saved-splits"):
         source = open_("huggingface", folder, "de", "th")
-        assert source.counts == {"de": 2, "th": 1, "en": 2}
+        assert source.counts == {"de": 2, "th": 1}
         assert source.problem("de", 1) == GERMAN_B
     with refused(str(data), "'dev'"):
         open_("huggingface", data, "de", split="dev")
@@ -103,7 +105,8 @@ def test_mgsm_takes_the_english_question_from_the_same_line(tmp_path: Path) -> N
 @pytest.mark.skipif(not MGSM.is_dir(), reason="MGSM is not beside the project (../shared/data/mgsm)")
 def test_the_real_mgsm_has_250_parallel_problems_in_eleven_languages() -> None:
     source = open_("mgsm", MGSM, "de", "sw", "th")
-    assert source.counts == dict.fromkeys(("bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh"), 250)
+    assert source.counts == {"de": 250, "sw": 250, "th": 250}
+    assert "250 in bn" in source.notes[0]
     assert source.problem("de", 0).question.startswith("Janets Enten legen 16 Eier pro Tag.")
     assert source.problem("de", 0).question_en.startswith("Janet’s ducks lay 16 eggs per day.")
     answers = [source.problem("sw", number).answer for number in range(250)]
@@ -124,7 +127,7 @@ def test_the_built_in_set_is_the_same_for_a_seed_and_parts_train_from_test() -> 
 
 def test_a_table_without_english_rows_serves_its_english_questions(jsonl: Path) -> None:
     source = open_("jsonl", jsonl, "en")
-    assert source.counts["en"] == 2  # items a and b
+    assert source.counts == {"en": 2}  # items a and b
     assert source.problem("en", 0) == Problem(
         item_id="a", language="en", question="How many?", question_en="How many?", answer="3"
     )
@@ -133,7 +136,7 @@ def test_a_table_without_english_rows_serves_its_english_questions(jsonl: Path) 
 def test_english_rows_of_the_table_are_used_where_it_has_some(tmp_path: Path) -> None:
     rows = [dict(ROWS[2]), {"item_id": "b", "language": "en", "question": "What price?"}]
     source = open_("jsonl", write_jsonl(tmp_path / "p.jsonl", rows), "en")
-    assert source.counts == {"de": 1, "en": 1}
+    assert source.counts == {"en": 1}
     assert source.problem("en", 0).question_en == "What price?"
 
 
@@ -186,12 +189,11 @@ def test_the_fingerprint_changes_with_any_question_and_not_with_the_file_name(js
         ({"question": "  "}, "question", ()),
         ({"question": 5}, "question", ("5",)),
         ({"question_en": None}, "question_en", ("None",)),
-        ({"language": "xx"}, "language", ("'xx'", "ar, bn, de")),
         ({"item_id": 1.5}, "item_id", ("1.5",)),
         ({"answer": [1]}, "answer", ("[1]",)),
         ({"answer": True}, "answer", ("True",)),
         ({"item_id": "a"}, "item_id", ("'a'", "'de'", "line 1;")),
-        ({"item_id": "a", "language": "fr"}, "question_en", ("'a'", "line 1;")),
+        ({"item_id": "a", "language": "th"}, "question_en", ("'a'", "line 1;")),
     ],
 )
 def test_a_wrong_row_is_refused_by_its_column_and_line(
@@ -200,18 +202,18 @@ def test_a_wrong_row_is_refused_by_its_column_and_line(
     path = write_jsonl(tmp_path / "p.jsonl", [dict(ROWS[0]), {**ROWS[2], **change}])
     path.write_text(path.read_text(encoding="utf-8").replace("\n", "\n\n \n", 1), encoding="utf-8")
     with refused(key, f"{path}, line 4:", *named):
-        open_("jsonl", path, "de")
+        open_("jsonl", path, "de", "th")
 
 
-@pytest.mark.parametrize("column", ["item_id", "language", "question", "question_en"])
+@pytest.mark.parametrize("column", ["language", "question", "question_en"])
 def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path, column: str) -> None:
     row = {key: value for key, value in ROWS[0].items() if key != column}
     present = ", ".join(row)
     with refused(column, f"{tmp_path / 'p.jsonl'}, line 1:", present):
-        open_("jsonl", write_jsonl(tmp_path / "p.jsonl", [dict(row)]), "de")
+        open_("jsonl", write_jsonl(tmp_path / "p.jsonl", [dict(row)]), "de", "th")
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "p.parquet")
     with refused(column, f"{tmp_path / 'p.parquet'}, row 1:", present):
-        open_("parquet", tmp_path / "p.parquet", "de")
+        open_("parquet", tmp_path / "p.parquet", "de", "th")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +247,7 @@ def test_files_that_are_missing_empty_or_of_another_format_are_refused(tmp_path:
 
 
 def test_a_language_without_problems_is_refused_with_those_that_exist(jsonl: Path) -> None:
-    with refused("languages", str(jsonl), "sw, ja", "de, en, th"):
+    with refused("languages", str(jsonl), "sw, ja", "has de", "1 in th"):
         open_("jsonl", jsonl, "de", "sw", "ja")
 
 

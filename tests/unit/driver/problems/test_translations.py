@@ -23,7 +23,11 @@ ROWS = [
 
 
 def open_rows(
-    rows: list[dict[str, object]], path: Path, source: Literal["jsonl", "parquet", "huggingface"] = "jsonl"
+    rows: list[dict[str, object]],
+    path: Path,
+    source: Literal["jsonl", "parquet", "huggingface"] = "jsonl",
+    *,
+    language: str = "de",
 ) -> ProblemSource:
     match source:
         case "jsonl":
@@ -32,8 +36,8 @@ def open_rows(
             pq.write_table(pa.Table.from_pylist(rows), path)
         case "huggingface":
             datasets.Dataset.from_list(rows).save_to_disk(path)
-    config = a_data_section(source=source, path=str(path), languages=("de",))
-    return open_source(config, languages=("de",), seed=1)
+    config = a_data_section(source=source, path=str(path), languages=(language,))
+    return open_source(config, languages=(language,), seed=1)
 
 
 @pytest.mark.parametrize("source", ["jsonl", "parquet", "huggingface"])
@@ -45,10 +49,12 @@ def test_a_translation_is_read_where_there_is_one(
 
 
 def test_english_that_is_borrowed_from_another_languages_row_has_no_translation(tmp_path: Path) -> None:
-    assert open_rows([dict(row) for row in ROWS], tmp_path / "rows.jsonl").problem("en", 0).translation is None
+    source = open_rows([dict(row) for row in ROWS], tmp_path / "rows.jsonl", language="en")
+    assert source.problem("en", 0).question == "How many?"
+    assert source.problem("en", 0).translation is None
 
 
-@pytest.mark.parametrize(("translation", "named"), [(3, "is 3"), (" ", "empty"), ("\ud800", "surrogate")])
+@pytest.mark.parametrize(("translation", "named"), [(3, "is 3"), ("\ud800", "surrogate")])
 def test_a_translation_that_is_no_text_is_refused_by_its_column_and_line(
     translation: object, named: str, tmp_path: Path
 ) -> None:
@@ -58,8 +64,9 @@ def test_a_translation_that_is_no_text_is_refused_by_its_column_and_line(
         open_source(a_data_section(source="jsonl", path=str(path), languages=("de",)), languages=("de",), seed=1)
 
 
-def test_an_empty_translation_is_none(tmp_path: Path) -> None:
-    opened = open_rows([{**ROWS[0], "translation": ""}], tmp_path / "rows.jsonl")
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_an_empty_translation_is_none(nothing: str, tmp_path: Path) -> None:
+    opened = open_rows([{**ROWS[0], "translation": nothing}], tmp_path / "rows.jsonl")
     assert opened.problem("de", 0).translation is None
 
 
