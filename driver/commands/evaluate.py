@@ -100,7 +100,7 @@ def _overrides(arguments: argparse.Namespace, models: list[NamedModel]) -> list[
         found.append(f"evaluation.languages={json.dumps('all' if all_of_them else arguments.languages.split(','))}")
     elif arguments.tasks and not arguments.has_config:
         found.append('evaluation.languages="all"')
-    if arguments.items:
+    if arguments.items is not None:
         found.append(f"evaluation.max_items={arguments.items}")
     paths = {}
     for word in arguments.data:

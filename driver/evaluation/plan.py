@@ -5,6 +5,7 @@ import json
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -17,7 +18,7 @@ from driver.evaluation.asking.wording import ItemWording
 from driver.evaluation.sets.chosen import choose_tasks
 from driver.evaluation.sets.item import Item
 from driver.evaluation.sets.read import SetRequest, TaskSet, languages_there, read_set
-from driver.evaluation.tasks.registry import ChosenTask
+from driver.evaluation.tasks.registry import ChosenTask, known_tasks
 from driver.language_names import has_file, language_title
 from driver.problems.gold import gold_number
 from driver.problems.prompts import Prompter, plain_tokenizer
@@ -120,6 +121,7 @@ def plan_evaluation(config: Config, prompter: Prompter) -> EvaluationPlan:
         return EvaluationPlan(tasks=(planned,), notes=notes)
     chosen = choose_tasks(config.evaluation.tasks)
     _check_languages(config.evaluation, chosen)
+    _check_paths(config.evaluation, chosen)
     sets = [read_set(task, _request(config, task)) for task in chosen]
     planned = tuple(_plan_set(config, prompter, found) for found in sets)
     return EvaluationPlan(tasks=planned, notes=tuple(_notes(planned)))
@@ -216,6 +218,22 @@ def _check_languages(evaluation: EvaluationConfig, tasks: Sequence[ChosenTask]) 
             f"evaluation.languages: {names} has no {', '.join(missing)}; it has {', '.join(sorted(known))}",
             key="evaluation.languages",
         )
+
+
+def _check_paths(evaluation: EvaluationConfig, tasks: Sequence[ChosenTask]) -> None:
+    """Check that every folder is that of a task.
+
+    Raises:
+        BadInput: no task has this name.
+    """
+    names = dict.fromkeys((*(chosen.task.name for chosen in tasks), *known_tasks()))
+    for name in evaluation.paths:
+        if name not in names:
+            near = get_close_matches(name, names, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; tasks are {', '.join(names)}"
+            raise BadInput(
+                f"evaluation.paths names a folder of {name!r}, which is no task{hint}", key="evaluation.paths"
+            )
 
 
 def _request(config: Config, chosen: ChosenTask) -> SetRequest:

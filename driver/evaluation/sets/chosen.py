@@ -4,12 +4,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from contracts.errors import BadInput
+from contracts.errors import BadInput, shown
 from contracts.user_files import guarded
 from driver.evaluation.sets.rows import open_single
-from driver.evaluation.tasks.definition import DataPlace, EvaluationTask, ItemColumns, Template
+from driver.evaluation.tasks.definition import LANGUAGE_CODE, DataPlace, EvaluationTask, ItemColumns, Template
 from driver.evaluation.tasks.registry import ChosenTask, choose_task
 from driver.language_names import known_codes
+from driver.problems.tables import Table
 
 OWN_FILES = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
 
@@ -37,6 +38,8 @@ def _own_task(file: Path) -> ChosenTask:
     with guarded(f"{file} can't be read", key="evaluation.tasks"):
         table = open_single(file)
         columns = {column for row in table.rows() for column in row}
+    if not columns:
+        raise BadInput(f"{file} holds no rows", key="evaluation.tasks")
     if missing := {"question", "answer"} - columns:
         raise BadInput(
             f"{file} has no column {sorted(missing)[0]!r}; a set of your own has the columns question and answer, and "
@@ -44,7 +47,7 @@ def _own_task(file: Path) -> ChosenTask:
             key=sorted(missing)[0],
         )
     has_language = "language" in columns
-    codes = dict.fromkeys(str(row.get("language")) for row in table.rows()) if has_language else known_codes()
+    codes = _languages_of(table) if has_language else known_codes()
     task = EvaluationTask(
         name=re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "own",
         title=file.name,
@@ -63,3 +66,21 @@ def _own_task(file: Path) -> ChosenTask:
         ),
     )
     return ChosenTask(task=task, method="generate", file=file)
+
+
+def _languages_of(table: Table) -> Sequence[str]:
+    """Return the languages that rows name, in order.
+
+    Raises:
+        BadInput: a row names none.
+    """
+    codes: dict[str, None] = {}
+    for number, row in enumerate(table.rows()):
+        code = row.get("language")
+        if not isinstance(code, str) or not LANGUAGE_CODE.fullmatch(code):
+            raise BadInput(
+                f"{table.where(number)}: language is {shown(code)}; it must be an ISO 639 code, such as sw",
+                key="language",
+            )
+        codes[code] = None
+    return tuple(codes)

@@ -54,6 +54,7 @@ def read_set(chosen: ChosenTask, wanted: SetRequest) -> TaskSet:
     """
     task = chosen.task
     check_languages_of(task, wanted.languages)
+    _check_one_language(task, wanted)
     items: list[Item] = []
     for language in wanted.languages:
         for level in task.levels or ("",):
@@ -93,6 +94,23 @@ def check_languages_of(task: EvaluationTask, languages: Sequence[str]) -> None:
             f"task {task.name} has no {', '.join(missing)}; it has {', '.join(task.languages)}",
             key="evaluation.languages",
         )
+
+
+def _check_one_language(task: EvaluationTask, wanted: SetRequest) -> None:
+    """Check that a single file whose rows name no language is read for one language, not as the same rows for several.
+
+    Raises:
+        BadInput: several are asked for.
+    """
+    file = wanted.folder
+    if file is None or not file.is_file() or task.items.language or len(wanted.languages) == 1:
+        return
+    num = len(wanted.languages)
+    raise BadInput(
+        f"task {task.name}: {file} is one file whose rows name no language, and {num} languages are asked for; name "
+        "its one language (--languages)",
+        key="evaluation.languages",
+    )
 
 
 def _check_count(task: EvaluationTask, found: Sequence[Item], wanted: SetRequest, language: str, level: str) -> None:

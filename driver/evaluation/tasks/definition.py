@@ -17,6 +17,7 @@ FILTERS = ("lower_first", "without_stop", "before_blank", "after_blank")
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 
+LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
 _PLACEHOLDER = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
 
 
@@ -75,7 +76,8 @@ class DataPlace(_Table):
     files: tuple[Text, ...] = ()
     """Files of a local folder, each with or without `*`; the first that exists is read."""
     columns: tuple[Text, ...] = ()
-    """Names of the columns of a .tsv or .csv file without a header. Where none is an item's name, its row's number is."""
+    """Names of the columns of a .tsv or .csv file without a header. Without a column of the item's name the number of
+    the row names it."""
 
 
 class ItemColumns(_Table):
@@ -173,7 +175,7 @@ class EvaluationTask(_Table):
     @classmethod
     def _codes_are_codes(cls, value: Mapping[str, str]) -> Mapping[str, str]:
         for code in value:
-            if not re.fullmatch(r"[a-z]{2,3}", code):
+            if not LANGUAGE_CODE.fullmatch(code):
                 raise ValueError(f"{code!r} is no ISO 639 code; write code = the set's own name")
         return value
 

@@ -111,6 +111,11 @@ def test_a_task_without_any_of_the_languages_is_refused(sets: Path) -> None:
         a_plan(a_config_for(["mgsm-rev2", "xcopa"], data_folder=str(sets), languages=["de"]))
 
 
+def test_a_folder_of_a_task_that_does_not_exist_is_refused(sets: Path) -> None:
+    with refused("evaluation.paths", "'mgsm-rev3'", "'mgsm-rev2'"):
+        a_plan(a_config_for(["mgsm-rev2"], paths={"mgsm-rev3": str(sets)}))
+
+
 def test_a_task_without_a_folder_in_the_data_folder_is_refused(sets: Path) -> None:
     with refused("evaluation.data_folder", str(sets), "mmath"):
         a_plan(a_config_for(["mmath"], data_folder=str(sets), languages=["en"]))

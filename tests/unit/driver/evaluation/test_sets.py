@@ -213,6 +213,30 @@ def test_a_file_without_the_needed_columns_is_refused(tmp_path: Path) -> None:
         choose_tasks([str(tmp_path / "my.jsonl")])
 
 
+@pytest.mark.parametrize("code", ["klingon", "DE", None, 3])
+def test_a_row_in_no_language_is_refused_and_named(tmp_path: Path, code: object) -> None:
+    rows = [{"question": "Q?", "answer": "1", "language": "sw"}, {"question": "R?", "answer": "1", "language": code}]
+    write(tmp_path / "my.jsonl", rows)
+    with refused("language", "line 2"):
+        choose_tasks([str(tmp_path / "my.jsonl")])
+
+
+def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "my.jsonl").write_text("", encoding="utf-8")
+    with refused("evaluation.tasks", "my.jsonl"):
+        choose_tasks([str(tmp_path / "my.jsonl")])
+
+
+@pytest.mark.parametrize("task", ["my.jsonl", "mgsm-rev2"])
+def test_one_file_whose_rows_name_no_language_is_not_read_for_several(tmp_path: Path, task: str) -> None:
+    write(tmp_path / "my.jsonl", [{"id": 1, "question": "Q?", "answer": "1"}])
+    name = str(tmp_path / task) if task == "my.jsonl" else task
+    folder = None if task == "my.jsonl" else tmp_path / "my.jsonl"
+    with refused("evaluation.languages", "my.jsonl", "2 languages"):
+        read(name, folder, "sw", "de")
+    assert [item.language for item in read(name, folder, "sw").items] == ["sw"]
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 
