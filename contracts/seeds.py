@@ -11,3 +11,8 @@ def sampling_seeds(run_seed: int, *key: str | int, num: int) -> tuple[int, ...]:
 def _digest(*parts: str | int) -> int:
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def stable_hash(text: str) -> int:
+    """Return a hash in [0, 2^64) that is the same on every machine and in every process, unlike Python's own."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -19,7 +19,7 @@ from contracts.paths import PROGRAM, absolute
 from contracts.ports import Console
 from contracts.rollouts import ParallelSolution
 from contracts.user_files import read_user_text
-from driver.problems.parallel import BUILTIN, fingerprint, load_solutions
+from driver.problems.parallel import BUILTIN_SOURCES, fingerprint, load_solutions
 from driver.rollouts.engine_features import PivotTranslations
 from rewards.calibration import FIT, Calibration, calibration_pairs, fit, from_json
 from rewards.reasoning.similarity import ReasoningPair
@@ -167,7 +167,7 @@ def calibration_solutions(config: CalibratedReasoning, languages: Sequence[str] 
     """
     source = config.calibration_data
     return load_solutions(
-        source if source == BUILTIN else str(absolute(source)),
+        source if source in BUILTIN_SOURCES else str(absolute(source)),
         languages=languages,
         num_items=config.calibration_items,
         seed=_SEED,

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from contracts.config.data import BuiltinSource, DataConfig, EvaluationConfig, HubSource
+from contracts.config.data import BuiltinSource, DataConfig, EvaluationConfig, HubSource, LogicSource
 from contracts.config.reward import CalibratedReasoning, RewardConfig, needs_translator
 from contracts.config.run import Config
 from contracts.config.section import Section
 from contracts.errors import BadInput, refuse_all
 from contracts.model_names import check_revision, is_path
 from contracts.paths import IS_INSTALLED, absolute
+from driver.problems.parallel import BUILTIN_SOURCES
 
 Problems = TypeVar("Problems", bound=DataConfig | EvaluationConfig)
 
@@ -64,7 +65,7 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
         "reward": _with_reward_paths(config.reward),
         "audit": config.audit.model_copy(
             update={
-                "source": _word_or_path(config.audit.source, ("builtin",)),
+                "source": _word_or_path(config.audit.source, BUILTIN_SOURCES),
                 "outputs": _path(config.audit.outputs),
             }
         ),
@@ -106,7 +107,7 @@ def _with_reward_paths(reward: RewardConfig) -> RewardConfig:
         reasoning = reasoning.model_copy(
             update={
                 "calibration": _word_or_path(reasoning.calibration, ("auto", "off")),
-                "calibration_data": _word_or_path(reasoning.calibration_data, ("builtin",)),
+                "calibration_data": _word_or_path(reasoning.calibration_data, BUILTIN_SOURCES),
             }
         )
     custom = reward.custom.model_copy(update={"path": _path(reward.custom.path)})
@@ -115,7 +116,7 @@ def _with_reward_paths(reward: RewardConfig) -> RewardConfig:
 
 def _with_path(problems: Problems) -> Problems:
     """Return the section with an absolute path; the name of a dataset on the hub stays as it is."""
-    if isinstance(problems, BuiltinSource):
+    if isinstance(problems, BuiltinSource | LogicSource):
         return problems
     if isinstance(problems, HubSource) and not absolute(problems.path).exists():
         return problems

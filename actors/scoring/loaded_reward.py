@@ -31,6 +31,7 @@ from rewards.calibration import Calibration, LinearScale
 from rewards.compose import Combination
 from rewards.custom import CustomReward
 from rewards.gates.gates import build_gates
+from rewards.reasoning.answers import EmbeddingAnswers, ExactAnswers
 from rewards.reasoning.similarity import ReasoningSimilarity
 from rewards.reward import Reasoning, Scale, SemanticReward, TextAnswers
 
@@ -147,11 +148,18 @@ class _Models:
 
     def text_answers(self) -> TextAnswers | None:
         """Return what compares answers that no rule can compare; None if such groups stay unscored."""
-        if self._setup.reward.unparsed_answers != "comet":
-            return None
-        from rewards.comet.similarity import CometAnswers
+        reward, comet = self._setup.reward, self._setup.comet
+        match reward.unparsed_answers:
+            case "unscored":
+                return None
+            case "exact":
+                return ExactAnswers()
+            case "embedding":
+                return _Scaled(EmbeddingAnswers(self._encoder()), LinearScale(reward.answer_low, reward.answer_high))
+            case "comet":
+                from rewards.comet.similarity import CometAnswers
 
-        return _Scaled(CometAnswers(self._comet()), LinearScale(self._setup.comet.low, self._setup.comet.high))
+                return _Scaled(CometAnswers(self._comet()), LinearScale(comet.low, comet.high))
 
     def counters(self) -> dict[str, float]:
         counted: dict[str, int] = {}

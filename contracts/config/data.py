@@ -16,6 +16,7 @@ from languages.files import LanguageFileError
 from languages.language import Language
 
 Level: TypeAlias = Annotated[int, Field(ge=1, le=4)]
+LogicLevel: TypeAlias = Annotated[int, Field(ge=1, le=3)]
 Languages: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -46,6 +47,15 @@ class BuiltinSource(Section):
     """Where the problems come from."""
     levels: tuple[Level, ...] = Field(default=(1, 2, 3, 4), min_length=1)
     """Difficulty levels to draw from: number of arithmetic steps of a problem."""
+
+
+class LogicSource(Section):
+    """The built-in problems of logic, whose answers are clauses."""
+
+    source: Literal["logic"]
+    """Where the problems come from."""
+    levels: tuple[LogicLevel, ...] = Field(default=(1, 2, 3), min_length=1)
+    """Difficulty levels to draw from: number of deductions of a problem."""
 
 
 class ProblemColumns(Section):
@@ -176,6 +186,15 @@ class BuiltinData(TrainingData, BuiltinSource):
     """Number of items in the training set."""
 
 
+class LogicData(TrainingData, LogicSource):
+    """Learn from the built-in problems of logic."""
+
+    split: Literal["train", "dev", "test"] = "train"
+    """Split of the problems; no two have a problem in common."""
+    num_items: int = Field(default=2000, ge=1)
+    """Number of items in the training set."""
+
+
 class FileData(TrainingData, FileSource):
     """Learn from a file."""
 
@@ -191,7 +210,9 @@ class MgsmData(TrainingData, MgsmSource):
     """Learn from MGSM's files."""
 
 
-DataConfig: TypeAlias = Annotated[BuiltinData | FileData | HubData | MgsmData, Choice("source", default="builtin")]
+DataConfig: TypeAlias = Annotated[
+    BuiltinData | LogicData | FileData | HubData | MgsmData, Choice("source", default="builtin")
+]
 
 
 # --- [evaluation] ----------------------------------------------------------------------------------------------------
@@ -320,7 +341,7 @@ class AuditConfig(Section):
     """What the reward itself is measured on: faithful solutions against ways to cheat, or a model's real outputs."""
 
     source: str = "builtin"
-    """"builtin", or a file of parallel solutions (rewards.md, "Parallel texts")."""
+    """"builtin", "logic", or a file of parallel solutions (rewards.md, "Parallel texts")."""
     outputs: str | None = None
     """A .jsonl file of what a model really wrote (rewards.md, "Real outputs"). All of it is measured, instead of
     `source`."""

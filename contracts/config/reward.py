@@ -127,7 +127,7 @@ class CalibratedReasoning(Section):
     value is mapped from [low, high]. Else a file that `calibrate` wrote; it is refused if method, encoder or data
     differ."""
     calibration_data: str = "builtin"
-    """"builtin", or a file of parallel solutions (rewards.md, "Parallel texts")."""
+    """"builtin", "logic", or a file of parallel solutions (rewards.md, "Parallel texts")."""
     calibration_items: int = Field(default=96, ge=8)
     """Parallel solutions that are measured for each language."""
     low: float = 0.80
@@ -240,9 +240,13 @@ class RewardConfig(Section):
     gates: GatesConfig = GatesConfig()
     reasoning: ReasoningConfig = EmbeddingReasoning()
     custom: CustomRewardConfig = CustomRewardConfig()
-    unparsed_answers: Literal["unscored", "comet"] = "unscored"
-    """What happens if the pivot's answer is neither number, option nor formula: the group is unscored, or COMET
-    compares the answers."""
+    unparsed_answers: Literal["unscored", "exact", "embedding", "comet"] = "unscored"
+    """What happens if the pivot's answer is neither number, option nor formula: the group is unscored; only the same
+    text is the same answer ("exact"); or the encoder, or COMET, compares the answers."""
+    answer_low: float = 0.75
+    """Unparsed answers "embedding": cosine that counts as 0, in every language."""
+    answer_high: float = 0.95
+    """Unparsed answers "embedding": cosine that counts as 1, in every language; linear in between."""
     min_group_spread: float = Field(default=1e-4, ge=0)
     """A group whose largest and smallest rewards ("normalised": normalised sums) differ by less is dropped and counted:
     it teaches nothing."""
@@ -258,6 +262,11 @@ class RewardConfig(Section):
             raise BadInput(
                 "the weight of custom is above 0, but reward.custom.path is not set; set it to your Python file",
                 key="reward.custom.path",
+            )
+        if self.answer_low >= self.answer_high:
+            raise BadInput(
+                f"reward.answer_low {self.answer_low:g} must be below reward.answer_high {self.answer_high:g}",
+                key="reward.answer_low",
             )
         steps = [point.step for point in self.schedule]
         if steps != sorted(set(steps)):
@@ -318,10 +327,11 @@ class TranslatorConfig(Section):
 
 
 def needs_encoder(reward: RewardConfig) -> bool:
-    """Return whether scorers load the model of [scorer], to compare reasonings."""
+    """Return whether scorers load the model of [scorer], to compare reasonings or answers."""
     reasoning = reward.reasoning
     compares_translations = isinstance(reasoning, TranslationReasoning) and reasoning.compare == "embedding"
-    return isinstance(reasoning, EmbeddingReasoning) or compares_translations
+    compares_answers = reward.unparsed_answers == "embedding"
+    return isinstance(reasoning, EmbeddingReasoning) or compares_translations or compares_answers
 
 
 def needs_translator(reward: RewardConfig, comet: CometConfig) -> bool:

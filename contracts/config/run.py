@@ -16,6 +16,7 @@ from contracts.config.data import (
     BuiltinEvaluation,
     DataConfig,
     EvaluationConfig,
+    LogicData,
     PromptConfig,
     check_languages,
 )
@@ -27,6 +28,7 @@ from contracts.config.learning import (
     LearnerConfig,
     PolicyGradientConfig,
 )
+from contracts.config.logic import check_logic, check_logic_reward
 from contracts.config.reward import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
 from contracts.config.section import Auto, MayChange, Section, decided
 from contracts.config.workers import (
@@ -88,6 +90,7 @@ class Config(Section):
             self._check_known_languages,
             self._check_batch,
             self._check_evaluation,
+            self._check_logic,
             self._check_workers,
             self._check_shared_gpus,
             self._check_adapters,
@@ -106,6 +109,12 @@ class Config(Section):
         for key in ("exemplars", "instructions", "question_prefixes"):
             named[f"prompt.{key}"] = tuple(getattr(self.prompt, key))
         check_all(*(partial(check_languages, codes, key, known=known) for key, codes in named.items()))
+
+    def _check_logic(self) -> None:
+        if isinstance(self.data, LogicData):
+            check_logic(self.data, self.prompt, self.evaluation)
+            if isinstance(self.algorithm, PolicyGradientConfig):
+                check_logic_reward(self.data, self.reward)
 
     def _check_evaluation(self) -> None:
         if self.evaluation.languages == "all" and not self.evaluation.tasks:

@@ -10,7 +10,7 @@ from contracts.rollouts import ParallelSolution, ScoreRequest
 from driver.audit.groups import CheatGroup, Question, cheat_groups, corruption_series, questions_of
 from driver.inputs import check_scorers_suffice
 from driver.problems.mgsm import MgsmTable
-from driver.problems.parallel import BUILTIN, load_solutions
+from driver.problems.parallel import BUILTIN_SOURCES, load_solutions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ def faithful_questions(source: str, solutions: Sequence[ParallelSolution], langu
     """Return the questions of the solutions and, where the source lies beside MGSM's TSV files, all of MGSM's."""
     found = questions_of(solutions)
     folder = Path(source).parent
-    if source == BUILTIN or not (folder / "mgsm_en.tsv").exists():
+    if source in BUILTIN_SOURCES or not (folder / "mgsm_en.tsv").exists():
         return found
     rows = [row for row in MgsmTable(folder).rows() if row["language"] in languages]
     return found + [

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from driver.evaluation.sets.item import LETTERS, Item
 from driver.language_names import has_file
+from driver.problems.logic.checker import means
 from rewards.answers.final import (
     DeclaredAnswer,
     answer_of,
@@ -42,6 +43,9 @@ def grade(response: str, item: Item) -> Grade:
     """Grade a response without its thinking."""
     language = item.language if has_file(item.language) else PIVOT_LANGUAGE
     declared = declared_answers(response, language)
+    if item.is_clause:
+        clause = answer_of(declared) or ""
+        return Grade(answer=clause, is_correct=means(clause, item.gold, language), is_declared=bool(declared))
     answer = _letter(response, declared, item, language) if item.options else _value(response, declared, item, language)
     is_correct = answer == item.gold if item.options else bool(answer) and same_answer(answer, item.gold)
     return Grade(answer=answer, is_correct=is_correct, is_declared=bool(declared))

@@ -2,12 +2,13 @@
 
 from typing import Literal, cast
 
-from contracts.config.data import BuiltinData
+from contracts.config.data import BuiltinData, LogicData
 from contracts.config.run import Config
 from contracts.errors import BadInput
 from contracts.model_config import longest_context, read_model_config
 from contracts.stop_tokens import Encoder, token_ids_of
 from driver.problems.builtin.texts.templates import LEVELS
+from driver.problems.logic.prompt import for_logic
 from driver.problems.model_weights import check_weights
 from driver.problems.prompts import Prompter, load_tokenizer, plain_tokenizer, worked_examples
 from driver.problems.template_inputs import TemplateInputs
@@ -45,9 +46,12 @@ def engine_prompter(
         tokenizer = plain_tokenizer(engine.model, trust_remote_code=engine.trust_remote_code, section=section)
     token_ids_of(cast("Encoder", tokenizer), engine.stop_tokens, key=f"{section}.stop_tokens")
     builtin = tuple(code for code in languages if code not in config.prompt.exemplars)
+    wording = config.prompt.model_copy(update={"num_exemplars": num})
+    if isinstance(config.data, LogicData):
+        wording = for_logic(wording, languages, num=num)
     prompter = Prompter(
         tokenizer,
-        config.prompt.model_copy(update={"num_exemplars": num}),
+        wording,
         exemplars=worked_examples(builtin, num=num, levels=levels),
         max_prompt_tokens=engine.max_model_len - engine.max_response_tokens,
         inputs=TemplateInputs.of(engine, config.run),

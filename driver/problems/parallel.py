@@ -19,11 +19,14 @@ from contracts.rollouts import ParallelSolution
 from contracts.user_files import read_user_json
 from driver.problems.builtin.generate import builtin_items
 from driver.problems.builtin.texts import TEXTS
+from driver.problems.logic.generate import logic_problems
+from driver.problems.logic.texts import TEXTS as LOGIC_TEXTS
 from driver.problems.rows import is_text
 from driver.problems.tables import JsonlTable
 from languages.facts import LANGUAGES, languages_digest
 
-BUILTIN = "builtin"
+BUILTIN_SOURCES = ("builtin", "logic")
+"""Sources that need no file."""
 _ENGLISH = "en"
 
 _Texts = dict[str, dict[str, tuple[str, str]]]  # item -> language -> question and solution, in the file's order
@@ -34,13 +37,18 @@ def load_solutions(
 ) -> list[ParallelSolution]:
     """Load the first `num_items` of each language, or all if it has fewer; the languages of an item follow each other.
 
-    `source` is "builtin" or a file's absolute path. Without `languages` all that it has are loaded. `seed` and `split`
-    choose among the built-in problems and have no effect on a file.
+    `source` is one of BUILTIN_SOURCES or a file's absolute path. Without `languages` all that it has are loaded. `seed`
+    and `split` choose among built-in problems and have no effect on a file.
 
     Raises:
         BadInput: the first thing that is wrong with the source.
     """
-    texts = _builtin(num_items, languages, seed, split) if source == BUILTIN else _read(Path(source))
+    if source not in BUILTIN_SOURCES:
+        texts = _read(Path(source))
+    elif source == "logic":
+        texts = _logic(num_items, languages, seed, split)
+    else:
+        texts = _builtin(num_items, languages, seed, split)
     wanted = _wanted(source, texts, languages)
     counts = dict.fromkeys(wanted, 0)
     solutions: list[ParallelSolution] = []
@@ -73,6 +81,14 @@ def _builtin(num_items: int, languages: Sequence[str], seed: int, split: Literal
             language: (text.question, f"{text.solution}\n{LANGUAGES[language].closing.format(answer=text.answer)}")
             for language, text in rendered.items()
         }
+    return texts
+
+
+def _logic(num_items: int, languages: Sequence[str], seed: int, split: Literal["train", "test"]) -> _Texts:
+    spoken = tuple(dict.fromkeys((_ENGLISH, *(languages or LOGIC_TEXTS))))
+    texts: _Texts = {}
+    for problem in logic_problems(seed=seed, split=split, num_items=num_items, languages=spoken):
+        texts.setdefault(problem.item_id, {})[problem.language] = (problem.question, problem.translation or "")
     return texts
 
 

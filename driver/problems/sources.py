@@ -1,4 +1,4 @@
-"""Open the source of problems that a config names: the built-in set, a table, a Hugging Face dataset or MGSM."""
+"""Open the source of problems that a config names: a built-in set, a table, a Hugging Face dataset or MGSM."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,6 +13,7 @@ from contracts.config.data import (
     FileSource,
     HubData,
     HubEvaluation,
+    LogicSource,
     MgsmSource,
     TrainingData,
 )
@@ -21,6 +22,7 @@ from contracts.rollouts import Problem
 from driver.problems.builtin.generate import builtin_problems
 from driver.problems.columns import Wanted, as_problem_table, read_columns
 from driver.problems.index import RowRules, TableSource
+from driver.problems.logic.generate import logic_problems
 from driver.problems.mgsm import MgsmTable
 from driver.problems.tables import JsonlTable, ParquetTable, Table, open_huggingface, parquet_columns
 from driver.problems.text_tables import CsvTable, TsvTable, open_json
@@ -57,7 +59,7 @@ class ProblemSource(Protocol):
 
 
 class ListSource:
-    """Serve problems that are in memory: the built-in set, which is generated."""
+    """Serve problems that are in memory: the built-in sets, which are generated."""
 
     def __init__(self, problems: Iterable[Problem], *, name: str) -> None:
         self.name = name
@@ -92,7 +94,7 @@ def open_source(
     Args:
         config: the section; `path` is absolute or a hub name.
         languages: that are kept, each of which must have a problem.
-        seed: of the built-in set.
+        seed: of the built-in sets.
         needs_english: every problem needs an English question, as where the pivot is asked.
 
     Raises:
@@ -140,6 +142,11 @@ def _open(
             languages=tuple(languages),
         )
         return ListSource(problems, name=f"the built-in set's {config.split} split")
+    if isinstance(config, LogicSource):
+        problems = logic_problems(
+            seed=seed, split=config.split, levels=config.levels, num_items=config.num_items, languages=languages
+        )
+        return ListSource(problems, name=f"the {config.split} split of the problems of logic")
     if isinstance(config, MgsmSource):
         return TableSource(MgsmTable(Path(config.path)), name=f"MGSM in {config.path}", rules=rules)
     wanted = Wanted(

@@ -12,6 +12,7 @@ from contracts.config.data import PromptConfig
 from driver.evaluation.sets.item import LETTERS, Item, WorkedItem
 from driver.evaluation.tasks.definition import EvaluationTask
 from driver.language_names import has_file, language_title
+from driver.problems.logic.prompt import for_logic
 from driver.problems.wording import Wording
 from languages.facts import LANGUAGES
 from rewards.reading import PIVOT_LANGUAGE
@@ -45,6 +46,8 @@ class ItemWording:
     def _wording(self, code: str) -> Wording:
         closing = "boxed" if "boxed" in (self.task.closing, self.prompt.closing) else "language"
         prompt = self.prompt.model_copy(update={"closing": closing})
+        if self.task.answer == "clause":
+            prompt = for_logic(prompt, (code,))
         if has_file(code):
             return Wording.of(prompt, LANGUAGES[code])
         english = LANGUAGES[PIVOT_LANGUAGE]

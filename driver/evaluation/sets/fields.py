@@ -87,6 +87,8 @@ class Fields:
             return ""
         column = self._task.items.answer
         written = self.text(column).strip()
+        if form == "clause":
+            return written
         if form == "any":
             form = "letter" if options else "any"
         if form in ("letter", "index", "position"):

@@ -24,6 +24,7 @@ class Item:
     question: str  # without options and instruction
     gold: str  # canonical: a number, an expression, words, or the letter of an option
     options: tuple[str, ...] = ()  # in the order of LETTERS
+    is_clause: bool = False  # the answer is a clause of the problems of logic, graded by meaning
     choices: tuple[Choice, ...] = ()  # one for each option, where the task compares log-likelihoods
     level: str = ""
     category: str = ""

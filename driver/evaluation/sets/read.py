@@ -15,6 +15,7 @@ from driver.evaluation.sets.worked import worked_items
 from driver.evaluation.tasks.definition import EvaluationTask
 from driver.evaluation.tasks.registry import ChosenTask
 from driver.problems.builtin.generate import builtin_problems
+from driver.problems.logic.generate import logic_problems
 from driver.problems.tables import Row
 
 MAX_BUILTIN = 500
@@ -152,6 +153,7 @@ def _item(chosen: ChosenTask, fields: Fields, *, number: int, language: str, lev
         question=fields.fill(columns.question),
         gold=fields.gold(options),
         options=options,
+        is_clause=chosen.task.answer == "clause",
         choices=_choices(chosen, fields, options),
         level=level,
         category=fields.optional(columns.category),
@@ -179,7 +181,7 @@ def _rows(
 ) -> Iterator[tuple[Callable[[], str], Row]]:
     """Yield the rows of one language, each with the function that says where it is."""
     if task.data.builtin:
-        yield from _builtin_rows(wanted, language)
+        yield from _builtin_rows(task, wanted, language)
         return
     column = task.items.language
     for table in open_rows(task, task.data, wanted.folder, code=language, level=level):
@@ -188,10 +190,10 @@ def _rows(
                 yield partial(table.where, number), row
 
 
-def _builtin_rows(wanted: SetRequest, language: str) -> Iterator[tuple[Callable[[], str], Row]]:
-    problems = builtin_problems(
-        seed=wanted.seed, split="test", num_items=wanted.max_items or MAX_BUILTIN, languages=(language,)
-    )
+def _builtin_rows(task: EvaluationTask, wanted: SetRequest, language: str) -> Iterator[tuple[Callable[[], str], Row]]:
+    draw = logic_problems if task.data.builtin == "logic" else builtin_problems
+    num_items = wanted.max_items or MAX_BUILTIN
+    problems = draw(seed=wanted.seed, split="test", num_items=num_items, languages=(language,))
     for problem in problems:
         texts = {"question": problem.question, "answer": problem.answer, "solution": problem.translation}
         row = {"item_id": problem.item_id, **texts}

@@ -8,6 +8,7 @@ from driver.evaluation.sets.item import WorkedItem
 from driver.evaluation.sets.rows import open_rows
 from driver.evaluation.tasks.definition import EvaluationTask, Shots
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
+from driver.problems.logic.prompt import logic_exemplars
 from driver.problems.parallel import load_solutions
 from driver.problems.tables import Row
 from languages.facts import LANGUAGES
@@ -24,6 +25,10 @@ def worked_items(task: EvaluationTask, folder: Path | None, *, language: str) ->
     Raises:
         BadInput: the set has none, or a row has a mistake.
     """
+    if task.data.builtin == "logic":
+        return tuple(
+            WorkedItem(question=e.question, solution=e.solution) for e in logic_exemplars(language, MAX_BUILTIN)
+        )
     if task.data.builtin:
         return _builtin(language)
     if (shots := task.shots) is None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 Method = Literal["generate", "likelihood", "perplexity"]
 Skill = Literal["arithmetic", "mathematics", "knowledge", "commonsense", "logic", "reading", "text", "own"]
-AnswerForm = Literal["number", "expression", "letter", "index", "position", "any", "none"]
+AnswerForm = Literal["number", "expression", "letter", "index", "position", "clause", "any", "none"]
 FILTERS = ("lower_first", "without_stop", "before_blank", "after_blank")
 """What a placeholder may do to a text: "{premise|without_stop}"."""
 
@@ -65,8 +65,8 @@ class Template(_Table):
 class DataPlace(_Table):
     """Where the rows are. `{language}` is the set's own name of a language, `{level}` a level."""
 
-    builtin: bool = False
-    """The built-in problems of the project, which need no files."""
+    builtin: bool | Literal["logic"] = False
+    """The built-in problems of the project, which need no files; "logic": those of logic."""
     hub: str = ""
     """Name on the Hugging Face hub; empty: the set is read from files only."""
     subset: str = ""
@@ -149,7 +149,8 @@ class EvaluationTask(_Table):
     """Paper or page of the set."""
     answer: AnswerForm
     """"number", "expression" (a formula or a number), "letter" of an option, its "index" from 0 or its "position" from
-    1. "any": a letter where a row has options, else what the answer is. "none": the items are plain texts."""
+    1. "clause": a statement of the problems of logic, compared by meaning. "any": a letter where a row has options,
+    else what the answer is. "none": the items are plain texts."""
     languages: Mapping[str, str]
     """ISO 639 code -> the set's own name of the language; a list where the two are the same."""
     methods: tuple[Method, ...] = ("generate",)

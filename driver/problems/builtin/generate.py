@@ -9,13 +9,13 @@ a test problem are never trained on under other names either.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from hashlib import blake2b
 from itertools import count, islice, zip_longest
 from random import Random
 from typing import Literal
 
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
+from contracts.seeds import stable_hash
 from driver.problems.builtin.texts import TEXTS
 from driver.problems.builtin.texts.templates import CAST_SIZE, LEVELS, TEMPLATES, Step, Template
 from driver.problems.builtin.texts.wording import LanguageText, ParallelText
@@ -169,7 +169,7 @@ def _round(
 
 def _item(item_id: str, template: Template, *, values: tuple[int, ...], turn: int) -> BuiltinItem:
     """Make an item. Numbers are used once with each cast: `turn` counts on from a cast that the numbers choose."""
-    chosen = (_hash(f"cast/{template.template_id}/{values}") + turn) % template.num_casts
+    chosen = (stable_hash(f"cast/{template.template_id}/{values}") + turn) % template.num_casts
     cast: dict[str, int] = {}
     for role in template.people:
         chosen, cast[role] = divmod(chosen, CAST_SIZE)
@@ -195,12 +195,7 @@ def _numbers(template_id: str, split: Split) -> tuple[tuple[int, ...], ...]:
 
 def _split_of(template_id: str, values: tuple[int, ...]) -> Split:
     """Return the split of a template's numbers: 5% exemplar, 20% test, 75% train."""
-    bucket = _hash(f"split/{template_id}/{values}") % 20
+    bucket = stable_hash(f"split/{template_id}/{values}") % 20
     if bucket == 0:
         return "exemplar"
     return "test" if bucket <= 4 else "train"
-
-
-def _hash(text: str) -> int:
-    """Return a hash that is the same on every machine and in every process, unlike Python's own."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -235,7 +235,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_keys(
         (
             "data.source=xls",
             "data.source",
-            ["'xls'", "'builtin', 'jsonl', 'json', 'csv', 'tsv', 'parquet', 'huggingface' or"],
+            ["'xls'", "'builtin', 'logic', 'jsonl', 'json', 'csv', 'tsv', 'parquet',"],
         ),
         ("data.levels=1,x", "data.levels[1]", ["'x'", "integer"]),
         ("data.levels=1,7", "data.levels[1]", ["7", "4"]),

@@ -76,10 +76,10 @@ def test_every_section_is_listed_and_every_choice_has_its_values() -> None:
     assert set(Config.model_fields) <= set(sections())
     choices = {section.chosen_by: sum((values for values, _ in section.members), ()) for section in sections().values()}
     del choices[""]
-    sources = ("builtin", "jsonl", "json", "csv", "tsv", "parquet", "huggingface", "mgsm")
+    files = ("jsonl", "json", "csv", "tsv", "parquet", "huggingface", "mgsm")
     assert choices == {
-        "data.source": sources,
-        "evaluation.source": sources,
+        "data.source": ("builtin", "logic", *files),
+        "evaluation.source": ("builtin", *files),
         "algorithm.name": ("grpo", "ppo", "sft"),
         "reward.reasoning.method": ("embedding", "translation", "comet", "likelihood"),
     }

@@ -1,5 +1,7 @@
 """Test how responses are graded, with what other harnesses are known to get wrong. Every case is worked by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from driver.evaluation.grading import Grade, grade
@@ -106,3 +108,16 @@ def test_the_text_of_an_option_stands_for_its_letter(response: str) -> None:
 
 def test_a_text_that_two_options_share_names_none() -> None:
     assert grade("The answer is 15.", an_item(gold="A", options=("15", "15.0"))).answer == ""
+
+
+@pytest.mark.parametrize(
+    ("response", "is_correct"),
+    [
+        ("Maria ist größer. Die Antwort lautet: Nina ist kleiner als Maria.", True),
+        ("Die Antwort lautet: Nina ist größer als Maria.", False),
+        ("Nina ist kleiner als Maria.", False),  # not declared
+    ],
+)
+def test_a_clause_is_graded_by_its_meaning(response: str, is_correct: bool) -> None:
+    item = replace(an_item("de", gold="Maria ist größer als Nina"), is_clause=True)
+    assert grade(response, item).is_correct is is_correct

@@ -38,6 +38,7 @@ def test_the_tasks_of_the_field_are_there() -> None:
             "global-mmlu",
             "global-mmlu-lite",
             "include",
+            "logic",
             "logiqa",
             "mgsm",
         ),
