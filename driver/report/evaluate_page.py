@@ -32,7 +32,6 @@ class Glance:
 
     model: str
     task: str
-    measure: str
     cells: tuple[Cell, ...]
 
 
@@ -41,10 +40,11 @@ def evaluate_facts(record: RunRecord) -> dict[str, object]:
     models = [_model(name, found.result) for name, found in record.models.items()]
     return {
         "verdict": list(_verdict(record)),
+        "num_tasks": len({task.task for found in record.models.values() for task in all_results(found.result)}),
         "models": models,
         "glance_heads": _GLANCE,
         "glance": [
-            Glance(model=model.name, task=task.task, measure=task.title, cells=_glance(task.rows))
+            Glance(model=model.name, task=task.task, cells=_glance(task.rows))
             for model in models
             for task in model.tasks
         ],
@@ -52,7 +52,7 @@ def evaluate_facts(record: RunRecord) -> dict[str, object]:
 
 
 def _model(name: str, result: EvaluationResult) -> ModelSection:
-    moment = {"before": result}
+    moment = {"after": result}
     examples: dict[str, list[tuple[str, Example]]] = {}
     for task in all_results(result):
         for language in task.languages:
@@ -69,7 +69,7 @@ def _model(name: str, result: EvaluationResult) -> ModelSection:
 def _verdict(record: RunRecord) -> Iterator[str]:
     """Yield a sentence for each model, on its first task."""
     for name, found in record.models.items():
-        for task in compare_moments({"before": found.result})[:1]:
+        for task in compare_moments({"after": found.result})[:1]:
             yield f"{name}, {task.task}: {measured_text(task)}"
 
 

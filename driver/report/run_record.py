@@ -75,11 +75,12 @@ class RunRecord:
 def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
     """Read a run folder, with the samples of the first and the last `sampled_at_each_end` steps that have any."""
     notes: list[str] = []
+    is_training = not any((run_folder / file).exists() for file in (RESULTS, AUDIT_FILE, OUTPUTS_FILE))
 
     def piece(file: str, read: Callable[[Path], Piece], otherwise: Piece, *, absent: str) -> Piece:
         path = run_folder / file
         if not path.exists() and not path.with_suffix("").is_dir():  # samples lie in samples/ until they are merged
-            notes.append(absent)
+            notes.append(absent if is_training else "")
             return otherwise
         try:
             return read(path)

@@ -21,6 +21,7 @@ MEASURE_TITLES: Mapping[str, str] = {
     RIGHT: "Right, in whatever language",
     IN_LANGUAGE: "In the asked language",
 }
+_TRAINED_OR_NOT = {"seen": "Mean of trained languages", "unseen": "Mean of other languages"}
 _FEWEST_FOR_CURVES = 3
 
 
@@ -87,6 +88,7 @@ def _section(task: TaskChanges, evaluations: Mapping[MomentName, EvaluationResul
     counts = sorted({found.num_items for found in latest.languages})
     shown = tuple(moment_name(moment) for moment in (task.first, task.last) if moment is not None)
     tables = {measure: tuple(_table(task, measure)) for measure in MEASURE_TITLES}
+    measured = [task.main, *(measure for measure, rows in tables.items() if rows and measure != task.main)]
     title = MEASURE_TITLES[task.main]
     return TaskSection(
         task=task.task,
@@ -97,9 +99,9 @@ def _section(task: TaskChanges, evaluations: Mapping[MomentName, EvaluationResul
         picture=shares(_picture_rows(task), alt=f"{title}, by language, with 95% intervals"),
         gap_picture=_gap_picture(results, task),
         curves=tuple(_curves(results, task)),
-        heads=(*shown, "change") if len(shown) == 2 else shown,
-        rows=tables[task.main],
-        more={MEASURE_TITLES[measure]: rows for measure, rows in tables.items() if measure != task.main and rows},
+        heads=(*shown, "change") if len(shown) == 2 else tuple(MEASURE_TITLES[measure] for measure in measured),
+        rows=tables[task.main] if len(shown) == 2 else _beside([tables[measure] for measure in measured]),
+        more={MEASURE_TITLES[measure]: tables[measure] for measure in measured[1:] if len(shown) == 2},
         languages=tuple(
             (language_name(found.code), tuple(side for side in (found.before, found.after) if side is not None))
             for found in task.languages
@@ -173,16 +175,35 @@ def _table(task: TaskChanges, measure: str) -> Iterator[TableRow]:
         yield TableRow(name="Gap to English", cells=_cells(gap, num_moments=num_moments, is_gap=True), is_total=True)
 
 
+def _beside(tables: Sequence[Sequence[TableRow]]) -> tuple[TableRow, ...]:
+    """Return one table of several, each of which has one column of numbers; the first has every row."""
+    by_name = [{row.name: row.cells[0] for row in rows} for rows in tables]
+    return tuple(
+        TableRow(
+            name=row.name,
+            cells=tuple(found.get(row.name, Cell(text=NOT_MEASURED)) for found in by_name),
+            is_total=row.is_total,
+        )
+        for row in tables[0]
+    )
+
+
 def _distinct(averages: Sequence[AverageChange]) -> list[AverageChange]:
-    """Return the averages without "seen" or "unseen" where they are over the same languages as "all"."""
-    whole = next((found.languages for found in averages if found.name == "all"), ())
-    first = [found for found in averages if found.name == "all"]
-    return first + [found for found in averages if found.name != "all" and set(found.languages) != set(whole)]
+    """Return the averages, "all" first, without those of a single language's script and those of the same languages."""
+    whole = next((found for found in averages if found.name == "all"), None)
+    others = [
+        found
+        for found in averages
+        if found.name != "all"
+        and (whole is None or set(found.languages) != set(whole.languages))
+        and (len(found.languages) > 1 or found.name in _TRAINED_OR_NOT)
+    ]
+    return [whole, *others] if whole else others
 
 
 def _average_name(found: AverageChange) -> str:
-    names = {"all": "Mean without English", "seen": "Mean of trained", "unseen": "Mean of others"}
-    return names.get(found.name, f"{found.name} script")
+    names = {"all": "Mean without English", **_TRAINED_OR_NOT}
+    return names.get(found.name, f"Mean of {found.name} scripts")
 
 
 def _cells(change: Change, *, num_moments: int, is_gap: bool = False) -> tuple[Cell, ...]:

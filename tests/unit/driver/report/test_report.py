@@ -14,7 +14,7 @@ from driver.report.curves import figure_groups
 from driver.report.figures import smoothing_window, trailing_mean
 from driver.report.run_page import status, verdict
 from driver.report.run_record import read_run
-from driver.report.task_sections import TaskSection, task_sections
+from driver.report.task_sections import MEASURE_TITLES, TaskSection, task_sections
 from driver.report.write import write_report
 from driver.templates import render
 from driver.tracking.line_logs import Event, EventLog, MetricsLog
@@ -273,7 +273,8 @@ def test_only_a_first_evaluation_is_shown_without_inventing_the_second(folder: P
     assert told.text.startswith("Before training")
     assert "English 80.0%" in told.text
     record = read_run(folder, sampled_at_each_end=1)
-    assert task_sections(record.evaluations, record.changes)[0].heads == ("before",)
+    (section,) = task_sections(record.evaluations, record.changes)
+    assert (section.shown_moments, section.heads) == (("before",), tuple(MEASURE_TITLES.values()))
 
 
 def test_an_empty_folder_still_gives_a_page(tmp_path: Path) -> None:
