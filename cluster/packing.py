@@ -4,14 +4,54 @@ Ray's own strategies place each bundle on the node with the most room, which sca
 gather of ZeRO-3 then crosses the network.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from cluster.capacity import Node, fits
+from cluster.capacity import ROUNDING, Node
 from cluster.layout import Layout, Resources, Slot
 from contracts.errors import BadInput
 
-Room = dict[str, Resources]
+
+@dataclass(frozen=True)
+class Left:
+    """Hold what is left on a node. A part of a GPU must come from one GPU, so GPUs are not only counted."""
+
+    cpus: float
+    gpus: tuple[float, ...]  # the free part of each GPU
+
+    @classmethod
+    def of(cls, free: Resources) -> Self:
+        """Return what Ray's counts mean: whole GPUs, and one of which the rest is free."""
+        whole = math.floor(free.gpus + ROUNDING)
+        rest = free.gpus - whole
+        return cls(free.cpus, (1.0,) * whole + ((rest,) if rest > ROUNDING else ()))
+
+    @property
+    def amount(self) -> tuple[float, float]:
+        """Return GPUs and CPUs, to compare nodes by."""
+        return (sum(self.gpus), self.cpus)
+
+    def less(self, bundle: Resources) -> "Left | None":
+        """Return what is left beside the bundle; None if it does not fit.
+
+        Whole GPUs must be free. A part is taken from the GPU that has least left, as Ray takes it.
+        """
+        if bundle.cpus > self.cpus + ROUNDING:
+            return None
+        gpus, needed = sorted(self.gpus), bundle.gpus
+        while needed > ROUNDING:
+            share = min(1.0, needed)
+            index = next((index for index, left in enumerate(gpus) if left >= share - ROUNDING), None)
+            if index is None:
+                return None
+            gpus[index] -= share
+            needed -= share
+        return Left(self.cpus - bundle.cpus, tuple(gpus))
+
+
+Room = dict[str, Left]
 """What is left on each node, by the node's id."""
 
 
@@ -36,7 +76,7 @@ def packed(wanted: Layout, free: Mapping[str, Resources]) -> tuple[Part, ...] | 
     for goes_first in _BEFORE_THE_RANKS:
         first = [slot for slot in others if goes_first(slot)]
         then = [slot for slot in others if not goes_first(slot)]
-        room = dict(free)
+        room = {node: Left.of(has) for node, has in free.items()}
         parts = (_singly(first, room), _together(ranks, room), _singly(then, room))
         if all(part is not None for part in parts):
             return tuple(part for found in parts if found is not None for part in found)
@@ -54,8 +94,8 @@ def check_packs(wanted: Layout, nodes: Sequence[Node]) -> None:
         have = sorted({node.total for node in nodes}, key=_amount, reverse=True)
         raise BadInput(
             f"the bundles of the run don't fit onto the cluster's {len(nodes)} nodes: each bundle "
-            f"({', '.join(map(str, sizes))}) needs one node, and nodes have {', '.join(map(str, have))}; choose sizes "
-            "that divide those of the nodes, or start more nodes",
+            f"({', '.join(map(str, sizes))}) needs one node, a part of a GPU comes from one GPU, and nodes have "
+            f"{', '.join(map(str, have))}; choose sizes that divide those of the nodes, or start more nodes",
             key="cluster",
         )
 
@@ -71,11 +111,11 @@ def _singly(slots: Iterable[Slot], room: Room) -> list[Part] | None:
     """Place each slot on the node where it leaves the least, and take it out of `room`."""
     parts: list[Part] = []
     for slot in slots:
-        nodes = [node for node, left in room.items() if fits(slot.bundle, left)]
-        if not nodes:
+        after = {node: left for node, has in room.items() if (left := has.less(slot.bundle)) is not None}
+        if not after:
             return None
-        node = min(nodes, key=lambda node: _amount(room[node]))
-        _take(room, node, [slot])
+        node = min(after, key=lambda node: room[node].amount)
+        room[node] = after[node]
         parts.append(Part(node=node, slots=(slot,)))
     return parts
 
@@ -88,33 +128,25 @@ def _together(ranks: Sequence[Slot], room: Room) -> list[Part] | None:
     parts: list[Part] = []
     waiting = list(ranks)
     while waiting:
-        held = {node: _how_many(waiting, left) for node, left in room.items()}
-        most = max(held.values(), default=0)
+        held = {node: _filled(waiting, has) for node, has in room.items()}
+        most = max((count for count, _ in held.values()), default=0)
         if most == 0:
             return None
-        node = min((node for node, count in held.items() if count == most), key=lambda node: _amount(room[node]))
-        _take(room, node, waiting[:most])
+        node = min((node for node, (count, _) in held.items() if count == most), key=lambda node: room[node].amount)
+        room[node] = held[node][1]
         parts.append(Part(node=node, slots=tuple(waiting[:most])))
         waiting = waiting[most:]
     return parts
 
 
-def _how_many(slots: Sequence[Slot], left: Resources) -> int:
-    """Return how many of the slots, from the first on, fit together into what is left on a node."""
+def _filled(slots: Sequence[Slot], left: Left) -> tuple[int, Left]:
+    """Return how many of the slots, from the first on, fit together into a node, and what is left of it then."""
     for count, slot in enumerate(slots):
-        if not fits(slot.bundle, left):
-            return count
-        left = _less(left, slot)
-    return len(slots)
-
-
-def _take(room: Room, node: str, slots: Iterable[Slot]) -> None:
-    for slot in slots:
-        room[node] = _less(room[node], slot)
-
-
-def _less(left: Resources, slot: Slot) -> Resources:
-    return Resources(cpus=left.cpus - slot.bundle.cpus, gpus=left.gpus - slot.bundle.gpus)
+        after = left.less(slot.bundle)
+        if after is None:
+            return count, left
+        left = after
+    return len(slots), left
 
 
 def _amount(resources: Resources) -> tuple[float, float]:

@@ -104,6 +104,31 @@ def test_bundles_that_fit_in_sum_but_not_onto_nodes_are_refused_at_once() -> Non
         check_packs(asked, nodes)
 
 
+def test_parts_of_a_gpu_that_no_single_gpu_has_are_refused_though_their_sum_fits() -> None:
+    asked = layout(
+        a_config(
+            {"pivot": {"num_workers": 4, "num_gpus": 0.6}, "learner": {"num_ranks": 2}, "scorer": {"num_gpus": 0}}
+        ),
+        "cuda",
+    )
+    assert asked.total.gpus == pytest.approx(1 + 4 * 0.6 + 2)  # below 6, but each pivot worker leaves 0.4 of its GPU
+    nodes = [Node(id=name, name=name, total=has) for name, has in room(6).items()]
+    with refused("cluster", "0.6 GPUs", "6 GPUs"):
+        check_packs(asked, nodes)
+    assert on(packed(asked, room(7)), "pivot") == {"node-0": 4}
+
+
+def test_parts_fill_the_gpus_that_are_begun_before_they_begin_others() -> None:
+    sections = {"pivot": {"num_gpus": 0.5}, "scorer": {"num_gpus": 0.25, "num_workers": 6}}
+    asked = layout(a_config(sections), "cuda")  # two scorers beside the pivot, four on a GPU of their own
+    assert packed(asked, room(3)) is None  # policy, pivot, rank, and one for the four scorers
+    assert on(packed(asked, room(4)), "scorer") == {"node-0": 6}
+
+
+def test_what_another_run_holds_of_a_gpu_is_not_lent_twice() -> None:
+    assert packed(layout(a_config(pivot={"num_gpus": 0.75}), "cuda"), room(2.5)) is None
+
+
 @given(
     gpus=st.lists(st.integers(1, 8), min_size=1, max_size=5),
     ranks=st.integers(1, 16),
