@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from driver.evaluation.intervals import Interval
+from driver.evaluation.measured import RIGHT, gap_of, interval_of_average, language_interval
 from driver.evaluation.results import Average, EvaluationResult, LanguageResult
 from driver.language_names import language_title
 from driver.names import NOT_MEASURED
@@ -45,6 +47,7 @@ class Line:
     task: str
     name: str  # of a language or of an average
     is_average: bool
+    interval: str  # of 95% around Acc
     cells: tuple[str, ...]  # of the columns behind the name
 
 
@@ -59,7 +62,7 @@ def lines(results: Results) -> list[Line]:
     for model, by_task in results.items():
         for result in by_task:
             found += [_of_language(model, result.task, language) for language in result.languages]
-            found += [_of_average(model, result.task, average) for average in result.averages]
+            found += [_of_average(model, result, average) for average in result.averages]
     return found
 
 
@@ -69,6 +72,7 @@ def _of_language(model: str, task: str, found: LanguageResult) -> Line:
         task=task,
         name=language_title(found.language),
         is_average=False,
+        interval=_limits(language_interval(found, RIGHT)),
         cells=(
             str(found.num_items),
             _percent(found.accuracy),
@@ -89,22 +93,34 @@ def _of_language(model: str, task: str, found: LanguageResult) -> Line:
     )
 
 
-def _of_average(model: str, task: str, found: Average) -> Line:
+def _of_average(model: str, result: EvaluationResult, found: Average) -> Line:
+    is_gap = found.name == "gap"
+    interval = gap_of(result, RIGHT) if is_gap else interval_of_average(result, found.name, RIGHT)
     measured = (
-        _num_languages(len(found.languages)) if found.name != "gap" else "",
+        "" if is_gap else _num_languages(len(found.languages)),
         _percent(found.accuracy),
         _percent(found.accuracy_error),
         _percent(found.language_consistency),
         _percent(found.accuracy_in_language),
         _percent(found.accuracy_in_language_error),
     )
-    name = "gap to English" if found.name == "gap" else f"mean: {found.name}"
     empty = ("",) * (len(COLUMNS) - 3 - len(measured))
-    return Line(model=model, task=task, name=name, is_average=True, cells=(*measured, *empty))
+    return Line(
+        model=model,
+        task=result.task,
+        name="gap to English" if is_gap else f"mean: {found.name}",
+        is_average=True,
+        interval=_limits(interval),
+        cells=(*measured, *empty),
+    )
 
 
 def _num_languages(num: int) -> str:
     return f"{num} language{'s' if num > 1 else ''}"
+
+
+def _limits(interval: Interval | None) -> str:
+    return NOT_MEASURED if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
 
 
 def _percent(share: float | None) -> str:
@@ -231,14 +247,14 @@ def as_tables(results: Results) -> Iterator[Table]:
     found = lines(results)
     has_models = len(results) > 1
     if found:
-        heads = ("task", "language", "items", "right", "in language", "both", "declared", "cut off", "tokens")
-        table = Table(*(("model", *heads) if has_models else heads))
+        heads = ("task", "language", "items", "right", "95% interval", "in language", "both", "declared", "cut off")
+        table = Table(*(("model", *heads) if has_models else heads), "tokens")
         for line in found:
-            accuracy, error, consistency, both = line.cells[1:5]
-            declared, _, cut_off, tokens = line.cells[8:12]
-            shown = (line.task, line.name, line.cells[0], f"{accuracy} ±{error}", consistency, both)
+            cells = dict(zip(COLUMNS[3:], line.cells, strict=True))
+            shown = (cells[name] for name in ("LC", "LC&Acc", "declared", "cut off", "tokens"))
             first = (line.model,) if has_models else ()
-            table.add_row(*first, *shown, declared, cut_off, tokens, style="bold" if line.is_average else None)
+            right = (cells["items"], cells["Acc"], line.interval)
+            table.add_row(*first, line.task, line.name, *right, *shown, style="bold" if line.is_average else None)
         yield table
     texts = [(model, result, text) for model, by_task in results.items() for result in by_task for text in result.texts]
     if texts:

@@ -11,12 +11,9 @@ from pathlib import Path
 
 from contracts.errors import BadInput
 from driver.evaluation.estimates import mean_over
+from driver.evaluation.intervals import Interval, correlation, difference
 from driver.evaluation.judging import JudgedRow, read_rows
-from driver.evaluation.results import EvaluationResult, LanguageResult, Moment, step_of
-from driver.evaluation.summarise import Measure, is_in_language, is_right, is_right_in_language, levels_of, scores
-from driver.evaluation.tables import all_results
-from driver.outcome.intervals import Interval, correlation, difference
-from driver.outcome.measured import (
+from driver.evaluation.measured import (
     BOTH,
     IN_LANGUAGE,
     MEASURES,
@@ -27,6 +24,9 @@ from driver.outcome.measured import (
     language_interval,
     main_measure,
 )
+from driver.evaluation.results import EvaluationResult, LanguageResult, Moment, step_of
+from driver.evaluation.summarise import Measure, is_in_language, is_right, is_right_in_language, levels_of, scores
+from driver.evaluation.tables import all_results
 from rewards.reading import PIVOT_LANGUAGE
 
 Rows = Mapping[Moment, Sequence[JudgedRow]]

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from driver.evaluation.intervals import Interval
+from driver.evaluation.measured import BOTH
 from driver.evaluation.results import Moment
 from driver.names import language_name, percent, points, signed_points
 from driver.outcome.changes import Change, TaskChanges
-from driver.outcome.intervals import Interval
-from driver.outcome.measured import BOTH
 from rewards.reading import PIVOT_LANGUAGE
 
 NOISE = "not told apart from noise"

@@ -7,8 +7,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from driver.evaluation.comparison import ComparedLine, Comparison
+from driver.evaluation.intervals import Interval
 from driver.names import percent, points, signed_points
-from driver.outcome.intervals import Interval
 from driver.outcome.words import Statement
 from driver.report.interval_figures import IntervalRow, differences
 from driver.report.task_sections import Cell, TableRow

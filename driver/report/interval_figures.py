@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from driver.evaluation.intervals import Interval
 from driver.names import points
-from driver.outcome.intervals import Interval
 from driver.report.figures import AFTER, AXIS, BEFORE, SOFT, STYLE, as_svg
 
 _ROW = 0.34

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from driver.evaluation.intervals import Interval
+from driver.evaluation.measured import BOTH, IN_LANGUAGE, RIGHT, gap_of, interval_of_language
 from driver.evaluation.results import EvaluationResult, LanguageResult, step_of
 from driver.evaluation.results import Moment as MomentName
 from driver.evaluation.tables import all_results
 from driver.names import NOT_MEASURED, language_name, percent, points, signed_points
 from driver.outcome.changes import AverageChange, Change, TaskChanges
-from driver.outcome.intervals import Interval
-from driver.outcome.measured import BOTH, IN_LANGUAGE, RIGHT, gap_of, interval_of_language
 from driver.outcome.words import Statement, interval_text, moment_name, statements
 from driver.report.interval_figures import IntervalRow, Moment, gap_curve, learning_curve, shares
 from rewards.reading import PIVOT_LANGUAGE

@@ -200,6 +200,20 @@ def test_the_terminal_has_every_row() -> None:
     assert table.row_count == 5
 
 
+def test_every_number_of_the_terminal_is_under_its_own_head() -> None:
+    (table,) = as_tables(RESULTS)
+    german = {str(column.header): list(column.cells)[1] for column in table.columns}
+    assert (german["language"], german["items"], german["right"]) == ("German", "40", "25.0")
+    assert german["95% interval"] == "14.2 to 40.2"  # Wilson's, of 10 of 40
+    assert (german["in language"], german["both"], german["declared"], german["cut off"]) == (
+        "100.0",
+        "25.0",
+        "100.0",
+        "0.0",
+    )
+    assert german["tokens"] == "3"
+
+
 def averages(*languages: str, trained: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found = summarise_task(rows(10, languages=languages), trained=trained, weights={}, measured_on={"task": "t"})
     return {average.name: average.languages for average in found.averages}

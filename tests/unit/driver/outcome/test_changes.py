@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from driver.evaluation.judging import JudgedRow, write_rows
+from driver.evaluation.measured import BOTH, IN_LANGUAGE, RIGHT
 from driver.evaluation.results import EvaluationResult
 from driver.evaluation.summarise import summarise_task
 from driver.outcome.changes import TaskChanges, compare_moments, first_and_last, kept_rows
-from driver.outcome.measured import BOTH, IN_LANGUAGE, RIGHT
 from driver.outcome.words import gap_in_short, statements
 from tests.builders import a_judged_row, a_language_result
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driver.evaluation.estimates import NO_LEVELS
-from driver.outcome.intervals import correlation, difference, share_interval, wilson
+from driver.evaluation.intervals import correlation, difference, share_interval, wilson
 
 SHARES = st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n).map(lambda k: k / n), st.just(n)))
 

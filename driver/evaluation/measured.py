@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from statistics import fmean
 
+from driver.evaluation.intervals import Interval, difference, share_interval, wilson
 from driver.evaluation.results import PIVOT_LANGUAGE, Average, EvaluationResult, LanguageResult
-from driver.outcome.intervals import Interval, difference, share_interval, wilson
 
 BOTH, RIGHT, IN_LANGUAGE = "both", "right", "in_language"
 """Names of the measures: right and in the asked language (LC&Acc), right (Acc), in the asked language (LC)."""
