@@ -38,11 +38,13 @@ COMMANDS = {
     "report": "write report.html of a run folder again, also of a run that is still going",
     "verify": "prove from a run folder what became of every group, and that rewards and files are right",
     "plan": "print what a config would start: actors, devices, memory, batch sizes; --check asks the nodes as well",
+    "init": "look at your data, models and machine, and write a commented config that runs",
+    "doctor": "make every check of a config, draw a few samples, and print all mistakes and warnings at once",
     "completion": "print the script with which a shell completes commands, keys and files",
 }
 OF_A_FOLDER = ("report", "verify", "compare")
 """Commands whose arguments are run folders, not a config."""
-WITHOUT_CONFIG = (*OF_A_FOLDER, "completion")
+WITHOUT_CONFIG = (*OF_A_FOLDER, "init", "completion")
 """Commands that read no config."""
 
 
@@ -119,9 +121,11 @@ def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
     if "--version" in words:
         _print_and_leave("\n".join(version_lines()))
     parser = _parser(command)
-    if command in WITHOUT_CONFIG:
+    if command in (*OF_A_FOLDER, "completion"):
         return command, parser.parse_intermixed_args(words)
     arguments = parser.parse_intermixed_args(overrides_from_options(words, options=command_options(command)))
+    if command in WITHOUT_CONFIG:
+        return command, arguments
     plain = [word for word in arguments.words if "=" not in word]
     configs = [word for word in plain if word.endswith(".toml")]
     arguments.models = [word for word in plain if word not in configs]
@@ -197,6 +201,29 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(f"{message}; `{self.prog} -h` lists the arguments", key="arguments")
 
 
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="a file, a folder or the name of a dataset (docs/data.md)")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that the config gets")
+    parser.add_argument("--policy", required=True, metavar="MODEL", help="the model to train: a folder or a hub name")
+    parser.add_argument("--pivot", metavar="MODEL", help="answers the English questions (default: the policy)")
+    parser.add_argument("--encoder", metavar="MODEL", help="compares reasonings (default: multilingual-e5-small)")
+    parser.add_argument("--test", metavar="FILE", help="problems with answers, to evaluate on (default: built-in ones)")
+    parser.add_argument("--languages", metavar="CODES", help="to train on, e.g. sw,th (default: all of the data's)")
+    parser.add_argument("--gpus", type=_count, metavar="N", help="GPUs of the run (default: those of this machine)")
+    parser.add_argument(
+        "--gpu-memory-gib", type=float, default=79.6, metavar="GIB", help="memory of one GPU (default: %(default)s)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="the config to write (default: DATA's name with .toml)")
+
+
+def _count(text: str) -> int:
+    """Return a whole number of at least 0."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"{PROGRAM} {command}", description=COMMANDS[command])
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object, last on stdout")
@@ -206,9 +233,14 @@ def _parser(command: str) -> argparse.ArgumentParser:
             action="store_true",
             help="connect to the cluster, or start Ray here, and check every node: drivers, packages, models, space",
         )
+    if command == "doctor":
+        help_ = "responses that are drawn and scored, where the models are on this machine (%(default)s)"
+        parser.add_argument("--samples", type=_count, default=10, metavar="N", help=help_)
     if command == "compare":
         parser.add_argument("folders", nargs="+", metavar="RUN", help="a run folder, or one that `evaluate` wrote")
         parser.add_argument("--out", help="folder for the comparison (default: comparison/ in the first folder)")
+    elif command == "init":
+        _add_init(parser)
     elif command == "completion":
         parser.add_argument("shell", choices=("bash", "zsh"), help="for which shell")
     elif command in OF_A_FOLDER:

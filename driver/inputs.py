@@ -82,15 +82,15 @@ def prepare_training(config: Config, *, stream: StreamState | None = None) -> Tr
         check_folder(config.pivot.cache_folder)
     pivot_prompter = engine_prompter(config, "pivot")[0] if asks_pivot else evaluation.prompter  # of which none asks
     check_trainable(config.policy.model, key="policy.model")  # a hub's config.json is here since its tokenizer is
-    _check_heads(config)
+    check_model_heads(config)
     source = open_source(config.data, languages=languages, seed=config.run.seed, needs_english=asks_pivot)
     if not asks_pivot:
         _check_translations(source, languages)
-    checks = [_policy_prompts(evaluation.prompter), *([_pivot_prompts(pivot_prompter)] if asks_pivot else [])]
+    checks = [policy_prompts(evaluation.prompter), *([pivot_prompts(pivot_prompter)] if asks_pivot else [])]
     source = usable_problems(source, languages, checks=checks, on_bad_item=config.data.on_bad_item)
-    _check_adapters(config)
+    check_adapters(config)
     if config.algorithm.name == "ppo" and config.critic.model:
-        _check_critic(config.critic.model, config.policy)
+        check_critic(config.critic.model, config.policy)
     problems = open_stream(config, source)
     if stream is not None:
         problems.restore(stream)
@@ -134,7 +134,7 @@ def prepare_references(config: Config) -> ReferenceInputs:
     prompter = engine_prompter(config, "pivot")[0]
     source = open_source(config.data, languages=config.data.languages, seed=config.run.seed)
     source = usable_problems(
-        source, config.data.languages, checks=[_pivot_prompts(prompter)], on_bad_item=config.data.on_bad_item
+        source, config.data.languages, checks=[pivot_prompts(prompter)], on_bad_item=config.data.on_bad_item
     )
     items = distinct_items(source, config.data.languages)
     return ReferenceInputs(prompter=prompter, items=items, notes=problem_notes(source))
@@ -145,7 +145,8 @@ def problem_notes(source: ProblemSource) -> tuple[str, ...]:
     return tuple(f"{source.name}: {note}" for note in source.notes)
 
 
-def _policy_prompts(prompter: Prompter) -> PromptCheck:
+def policy_prompts(prompter: Prompter) -> PromptCheck:
+    """Return the check of the policy's prompts."""
     return PromptCheck(
         section="policy",
         text=lambda problem: problem.question,
@@ -154,7 +155,8 @@ def _policy_prompts(prompter: Prompter) -> PromptCheck:
     )
 
 
-def _pivot_prompts(prompter: Prompter) -> PromptCheck:
+def pivot_prompts(prompter: Prompter) -> PromptCheck:
+    """Return the check of the pivot's prompts."""
     return PromptCheck(
         section="pivot",
         text=lambda problem: problem.question_en,
@@ -180,7 +182,7 @@ def _check_translations(source: ProblemSource, languages: Sequence[str]) -> None
                 )
 
 
-def _check_adapters(config: Config) -> None:
+def check_adapters(config: Config) -> None:
     """Check the names of LoRA's target layers in a local model; a model on the hub is checked when it loads.
 
     Raises:
@@ -202,7 +204,7 @@ def _check_adapters(config: Config) -> None:
             )
 
 
-def _check_heads(config: Config) -> None:
+def check_model_heads(config: Config) -> None:
     """Check that the heads of the models that learn can be divided over the ranks that split a row.
 
     Raises:
@@ -215,7 +217,7 @@ def _check_heads(config: Config) -> None:
         check_heads(read_model_config(model, key=key) or {}, model, num_ranks=config.learner.sequence_parallel_size)
 
 
-def _check_critic(critic: str, policy: PolicyConfig) -> None:
+def check_critic(critic: str, policy: PolicyConfig) -> None:
     """Check that a critic can read the policy's token ids, and a whole prompt and response.
 
     Raises:

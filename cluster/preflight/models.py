@@ -24,6 +24,15 @@ def why_unusable(model: str) -> str | None:
     return _why_unreadable(Path(model)) if Path(model).is_absolute() else _why_unreachable(model)
 
 
+def is_here(model: str) -> bool:
+    """Return whether the weights of a model are on this machine: in its folder, or in the hub's cache."""
+    folder = Path(model)
+    if folder.is_dir():
+        return _why_unreadable(folder) is None
+    name, _ = name_and_revision(model)
+    return any(file.suffix in _WEIGHTS for file in _snapshots(name).glob("*/*"))
+
+
 def _why_unreadable(folder: Path) -> str | None:
     if not folder.is_dir():
         return "is not on this node; copy it there, or put it on a file system that all nodes share"

@@ -45,8 +45,8 @@ def read_layers(path: Path, overrides: Sequence[str]) -> Layers:
     set_by: dict[str, str] = {}
     for override in overrides:
         try:
-            key, text = _split(override)
-            _put(layers.values, key, _override_value(key, text), override)
+            key, value = parse_override(override)
+            _put(layers.values, key, value, override)
             set_by[key] = f"override {shown(override)}"
         except BadInput as mistake:
             mistakes.append(mistake)
@@ -131,6 +131,16 @@ def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[str]:
 
 
 # --- overrides -------------------------------------------------------------------------------------------------------
+
+
+def parse_override(override: str) -> tuple[str, object]:
+    """Return the key and the value of `section.key=value`.
+
+    Raises:
+        BadInput: it is no override.
+    """
+    key, text = _split(override)
+    return key, _override_value(key, text)
 
 
 def _split(override: str) -> tuple[str, str]:

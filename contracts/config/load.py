@@ -112,7 +112,7 @@ def _old_keys(layers: Layers, path: Path) -> list[BadInput]:
     """Return a line for each key or value of an earlier version."""
     lines: list[BadInput] = []
     for key, value, replaced in find_old_keys(layers.values):
-        text = _toml(value)
+        text = toml_value(value)
         what = f"{key} = {text} is of an earlier version; {replaced.now.format(value=text)}"
         lines.append(BadInput(f"{layers.places.get(key, str(path))}: {what}", key=key))
     return lines
@@ -126,14 +126,15 @@ def _table(name: str, section: Mapping[str, object]) -> str:
     values = {key: value for key, value in section.items() if key in own}
     if (chosen_by := sections()[name].chosen_by.rpartition(".")[2]) in values:
         values = {chosen_by: values[chosen_by]} | values  # the choice is read first
-    lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
+    lines = [f"{key} = {toml_value(value)}" for key, value in values.items()]
     inner = [
         _table(f"{name}.{key}", value) for key, value in section.items() if key not in own and isinstance(value, dict)
     ]
     return "\n".join([f"[{name}]", *lines, "", *inner])
 
 
-def _toml(value: object) -> str:
+def toml_value(value: object) -> str:
+    """Return a value of a config as TOML."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -143,11 +144,11 @@ def _toml(value: object) -> str:
         case int() | float():
             return repr(value)
         case list():
-            return f"[{', '.join(_toml(item) for item in value)}]"
+            return f"[{', '.join(toml_value(item) for item in value)}]"
         case dict():  # a table that is no section: policy.chat_template_arguments, or inside a list: reward.schedule
-            return f"{{{', '.join(f'{_toml_key(key)} = {_toml(item)}' for key, item in value.items())}}}"
+            return f"{{{', '.join(f'{_key_text(key)} = {toml_value(item)}' for key, item in value.items())}}}"
     raise TypeError(f"a config value can't be a {type(value).__name__}: {value!r}")
 
 
-def _toml_key(key: str) -> str:
-    return key if _BARE_KEY.fullmatch(key) else _toml(key)
+def _key_text(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else toml_value(key)

@@ -26,6 +26,7 @@ from driver.problems.logic.generate import logic_problems
 from driver.problems.mgsm import MgsmTable
 from driver.problems.tables import JsonlTable, ParquetTable, Table, open_huggingface, parquet_columns
 from driver.problems.text_tables import CsvTable, TsvTable, open_json
+from languages.facts import LANGUAGES
 
 
 class ProblemSource(Protocol):
@@ -109,6 +110,15 @@ def open_source(
             key="languages",
         )
     return source
+
+
+def problems_by_language(config: DataConfig | EvaluationConfig, *, languages: Sequence[str] = ()) -> Mapping[str, int]:
+    """Return how many problems a source has in each language that is known, or in each of `languages`.
+
+    Raises:
+        BadInput: the first thing that is wrong with the source.
+    """
+    return _open(config, tuple(languages) or tuple(LANGUAGES), 0, needs_english=True).counts
 
 
 def first_problems(source: ProblemSource, languages: Sequence[str], *, num_items: int) -> Iterator[Problem]:
