@@ -3,13 +3,15 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from cluster.preflight.models import why_unusable
 from contracts.config.keys import sections
 from contracts.config.layers import parse_override
 from contracts.config.load import load_config
 from contracts.config.run import Config
-from contracts.errors import BadInput, shown
+from contracts.errors import BadInput, check_all, shown
 from contracts.ports import Console
 from driver.config_paths import resolve_model, with_absolute_paths
 from driver.diagnosis.checks import check_machine
@@ -61,8 +63,16 @@ def propose(given: Given, console: Console) -> Proposal:
     choices = Choices(title=f"Made from {given.data} by `init`. Each value may be changed; `doctor` checks it.")
     choices.fix(dict(map(parse_override, given.overrides)))
     _put_data(choices, "data", given.data)
-    for section, model in (("policy", given.policy), ("pivot", given.pivot), ("scorer", given.encoder)):
-        choices.put(f"{section}.model", resolve_model(model, f"--{'encoder' if section == 'scorer' else section}"))
+    check_all(
+        *(
+            partial(_put_model, choices, section, model, option=option)
+            for section, model, option in (
+                ("policy", given.policy, "--policy"),
+                ("pivot", given.pivot, "--pivot"),
+                ("scorer", given.encoder, "--encoder"),
+            )
+        )
+    )
     if given.pivot == given.policy:
         choices.say("pivot.model", "the policy itself; a model that is stronger in English teaches more")
     _put_learning(choices, given.machine)
@@ -76,6 +86,18 @@ def propose(given: Given, console: Console) -> Proposal:
     with console.phase("fitting the run to the machine"):
         config = _fitted(choices, given)
     return Proposal(choices=choices, config=config, source=source, counts=counts, lengths=lengths)
+
+
+def _put_model(choices: Choices, section: str, model: str, *, option: str) -> None:
+    """Put a model.
+
+    Raises:
+        BadInput: there is no such folder; or a tokenizer of the hub is needed, and can be neither read nor downloaded.
+    """
+    resolved = resolve_model(model, option)
+    if section != "scorer" and not Path(resolved).is_dir() and (why := why_unusable(resolved)) is not None:
+        raise BadInput(f"{option} {model} {why}", key=option)
+    choices.put(f"{section}.model", resolved)
 
 
 def _put_data(choices: Choices, section: str, given: str) -> None:

@@ -102,6 +102,16 @@ def test_a_mistake_in_the_data_is_reported_and_nothing_is_written(data: Path, mo
     assert not init(data, models, code=2).exists()
 
 
+def test_models_that_can_t_be_read_are_refused_together(
+    data: Path, models: Models, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The hub is switched off in tests."""
+    assert not init(data, models, "--policy", "owner/none", "--pivot", "./nowhere", code=2).exists()
+    lines = capsys.readouterr().err.splitlines()
+    assert ["owner/none" in line for line in lines] == [True, False]
+    assert "./nowhere" in lines[1]
+
+
 # --- the machine ------------------------------------------------------------------------------------------------------
 
 
