@@ -24,7 +24,7 @@ from driver.evaluation.results import EvaluationResult, record_evaluation
 from driver.evaluation.run import evaluate_policy, journal_of
 from driver.evaluation.tables import as_tables
 from driver.first_start import with_first_start
-from driver.report.write import write_report
+from driver.report.write import REPORT, write_report
 from driver.tracking.run_folder import sole_writer
 from driver.tracking.summary import by_language
 
@@ -70,10 +70,9 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             record_evaluation(command.folder.evaluation, "before", done[wanted[0].name].result)
     for table in as_tables(by_model(done)):
         command.terminal.print(table)
-    summary = command.finish(_summary(done, wanted[0]))
-    report = write_report(command.path)
-    command.terminal.print(f"report: {report}", soft_wrap=True)
-    return {**summary, "report": str(report)}
+    summary = command.finish({**_summary(done, wanted[0]), "report": str(command.path / REPORT)})
+    command.terminal.print(f"report: {write_report(command.path)}", soft_wrap=True)
+    return summary
 
 
 def _choose_config(arguments: argparse.Namespace, models: list[NamedModel]) -> None:

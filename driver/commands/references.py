@@ -82,6 +82,13 @@ def _ask(command: NewRun, missing: Items, known: KnownReferences) -> float:
     return asking_s
 
 
+_ADVICE = {
+    "truncated": "not used; raise pivot.max_response_tokens",
+    "undecided": "not used; lower pivot.min_agreement, or take a better pivot",
+}
+"""What may be wrong with references that were answered, and what to do."""
+
+
 def _summary(
     inputs: ReferenceInputs, contents: CacheContents, known: KnownReferences, *, asking_s: float
 ) -> dict[str, object]:
@@ -105,7 +112,7 @@ def _summary(
 
 def _headline(summary: dict[str, object]) -> str:
     parts = [f"{summary['items']} items", f"{summary['found']} found", f"{summary['asked']} asked for"]
-    parts += [f"{summary[name]} {name}" for name in ("truncated", "undecided") if summary[name]]
+    parts += [f"{summary[name]} {name} ({advice})" for name, advice in _ADVICE.items() if summary[name]]
     if summary["too_long"]:
         parts.append(f"{summary['too_long']} that are too long for the pivot ({summary['first_refusal']})")
     if summary["accuracy"] is not None:

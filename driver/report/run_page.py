@@ -31,6 +31,7 @@ def run_facts(record: RunRecord) -> dict[str, object]:
     return {
         "status": status(record),
         "verdict": verdict(record),
+        "is_training": is_training(record),
         "signal": learning_signal([step.metrics for step in record.steps]),
         "last_step_at": datetime.fromtimestamp(record.steps[-1].time, tz=UTC) if record.steps else None,
         "tasks": tasks,
@@ -46,8 +47,17 @@ def run_facts(record: RunRecord) -> dict[str, object]:
     }
 
 
+def is_training(record: RunRecord) -> bool:
+    """Return whether the folder holds a training run: the summaries of `references` and `calibrate` have no status."""
+    return bool(record.steps or record.evaluations or not record.summary or "status" in record.summary)
+
+
 def status(record: RunRecord) -> Status:
     """Return how many steps are done, and how the run ended where its summary says so."""
+    if not is_training(record):
+        return Status(
+            text="No training and no evaluation. What the command found is in the summary.", kind="", failure=""
+        )
     planned = record.setting("algorithm", "steps")
     of_all = f" of {planned}" if isinstance(planned, int) else ""
     found = record.summary.get("status")
@@ -55,7 +65,7 @@ def status(record: RunRecord) -> Status:
     is_failed = ended.startswith("failed")
     ending = "failed" if is_failed else ended or ("" if record.summary else "no summary yet")
     return Status(
-        text="; ".join(filter(None, [f"{record.num_steps}{of_all} steps done", ending])) + ".",
+        text="Training: " + "; ".join(filter(None, [f"{record.num_steps}{of_all} steps done", ending])) + ".",
         kind="worse" if is_failed else "better" if ended == "finished" else "",
         failure=ended.removeprefix("failed:").strip() if is_failed else "",
     )
@@ -73,7 +83,9 @@ def verdict(record: RunRecord) -> list[Statement]:
         found += statements(task)
     if trend := _reward_trend(record):
         found.append(Statement(text=trend))
-    return found or [Statement(text="Nothing has been measured yet.")]
+    if not found and is_training(record):
+        found.append(Statement(text="Nothing has been measured yet."))
+    return found
 
 
 def _reward_trend(record: RunRecord) -> str:

@@ -11,10 +11,11 @@ from contracts.files import write_whole
 from driver.report.audit_page import audit_facts
 from driver.report.evaluate_page import evaluate_facts
 from driver.report.outputs_page import outputs_facts
-from driver.report.run_page import run_facts
+from driver.report.run_page import is_training, run_facts
 from driver.report.run_record import RunRecord, read_run
 from driver.templates import render
 
+REPORT = "report.html"
 _TEMPLATES = Path(__file__).parent / "templates"
 _SAMPLED_AT_EACH_END = 8  # steps: enough for every language to have had its turn
 
@@ -28,7 +29,7 @@ def write_report(run_folder: Path) -> Path:
     if not run_folder.is_dir():
         raise BadInput(f"there is no folder {run_folder}; name the folder of a run, e.g. runs/<name>", key="folder")
     record = read_run(run_folder, sampled_at_each_end=_SAMPLED_AT_EACH_END)
-    path = run_folder / "report.html"
+    path = run_folder / REPORT
     write_whole(path, report_html(record))
     return path
 
@@ -40,11 +41,12 @@ def report_html(record: RunRecord) -> str:
 
 
 def _page(record: RunRecord) -> tuple[str, str, Sequence[str], dict[str, object]]:
-    """Return the template of a folder, the command that made it, the roles that it started, and the facts."""
+    """Return the template of a folder, the command that made it ("": not known), its roles, and the facts."""
     if record.audit is not None:
         return "audit.html.jinja", "audit", ("scorer",), audit_facts(record.audit)
     if record.outputs_audit is not None:
         return "outputs.html.jinja", "audit", ("scorer",), outputs_facts(record.outputs_audit)
     if record.models:
         return "evaluate.html.jinja", "evaluate", ("policy",), evaluate_facts(record)
-    return "run.html.jinja", "train", ("policy", "pivot", "scorer"), run_facts(record)
+    command = "train" if is_training(record) else ""
+    return "run.html.jinja", command, ("policy", "pivot", "scorer"), run_facts(record)

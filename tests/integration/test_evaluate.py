@@ -64,7 +64,15 @@ def rows_of(folder: RunFolder, task: str) -> list[JudgedRow]:
 
 def test_every_file_is_there_and_no_journal_is_left(evaluated: RunFolder) -> None:
     names = {path.name for path in evaluated.path.iterdir()}
-    assert names >= {"results.json", "results.csv", "results.md", "results.tex", "evaluation.json", "summary.json"}
+    assert names >= {
+        "results.json",
+        "results.csv",
+        "results.md",
+        "results.tex",
+        "evaluation.json",
+        "summary.json",
+        "report.html",
+    }
     assert list(evaluated.evaluations.glob("*.jsonl")) == []
 
 

@@ -292,6 +292,15 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(folder: Path, file: str) 
         assert f"{file} could not be read" in text
 
 
+def test_what_is_no_training_is_not_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "summary.json").write_text('{"data": "builtin", "items": 12}', encoding="utf-8")
+    text = " ".join(seen(write_report(tmp_path)).text)
+    assert "steps done" not in text
+    assert "Nothing was evaluated yet." not in text
+    assert "12" in text
+
+
 def test_a_folder_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(BadInput):
         write_report(tmp_path / "nothing")
