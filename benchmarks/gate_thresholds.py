@@ -24,7 +24,7 @@ from contracts.config.reward import GatesConfig
 from contracts.config.workers import PolicyConfig
 from driver.audit.groups import cheat_groups
 from driver.audit.outputs.read import Output, read_outputs, requests_of
-from driver.problems.parallel import BUILTIN, load_solutions
+from driver.problems.parallel import load_solutions
 from languages.facts import LANGUAGES
 from rewards.gates import asides, copying, form, identify, japanese, lingua_judge, repetition
 from rewards.gates.gates import Gate, build_gates
@@ -117,7 +117,7 @@ def read(files: Sequence[Path]) -> list[Read]:
 
 def read_cheats() -> list[Reading]:
     """Return the language cheats of the first built-in problems in every language."""
-    solutions = load_solutions(BUILTIN, languages=(), num_items=NUM_CHEAT_ITEMS, seed=0, split="test")
+    solutions = load_solutions("builtin", languages=(), num_items=NUM_CHEAT_ITEMS, seed=0, split="test")
     return [
         reading
         for group in cheat_groups(solutions, seed=0)

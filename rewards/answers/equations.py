@@ -33,9 +33,12 @@ _BREAK = re.compile(r"[\n()\[\]{}%]")
 _WORDS = rf"\s?[^\W\d_][^\d\n.,;:!?()\[\]{{}}%+*/×÷·⋅∙=≈−–^_$|<>&@#\"'“”-]{{1,{MAX_WORDS - 1}}}"
 _WORDS_BEFORE = re.compile(rf"{_CURRENCY}(?:(?:[^\W\d_]{{2,16}}\.?)?){_CURRENCY}[=≈]{_WORDS}{_CURRENCY}")
 _WORDS_BETWEEN = re.compile(_WORDS)
-# Signs before the first or after the last number of a chain: that side is only a part of the equation.
+# Signs before the first or after the last number of a chain: that side is only a part of the equation. A single letter
+# is an unknown; vowel signs of Indic scripts and Thai (U+0900 to U+0E7F) go on a word: "8টি".
 _BEFORE = re.compile(rf"[-+*×·⋅∙÷/−–^√]{_CURRENCY}$")
-_AFTER = re.compile(rf"[^\W\d_](?!\w)|[^\W\d_]\d|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%^²³!]")
+_AFTER = re.compile(
+    rf"[^\W\d_](?![\w\u0900-\u0e7f])|[^\W\d_]\d|{_CURRENCY}(?:[^\W\d_]{{2,16}}\.?)?{_CURRENCY}[-+*×·⋅∙÷/(−–%^²³!]"
+)
 _LEADING_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
 
 
@@ -49,14 +52,36 @@ class _Term:
     other: Fraction | None = None  # the number behind words that follow: either may be the result
 
 
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """Hold two sides around "=", of which the left one is a sum or product."""
+
+    operands: tuple[Fraction, ...]  # of the left side
+    results: tuple[Fraction, ...]  # values of the right side that the left side has; two where either may be meant
+
+    @property
+    def is_true(self) -> bool:
+        """Return whether both sides are equal."""
+        return bool(self.results)
+
+
 def true_share(text: str, language: str) -> float:
     """Return the share of the text's equations that are true, in [0, 1]; 1 without any equation.
 
     Raises:
         ValueError: the language is unknown.
     """
-    verdicts = [holds for chain in _chains(text, language) for holds in _verdicts(chain)]
+    verdicts = [equation.is_true for equation in equations(text, language)]
     return sum(verdicts) / len(verdicts) if verdicts else 1.0
+
+
+def equations(text: str, language: str) -> list[Equation]:
+    """Return the equations of a text that can be worked out, in order.
+
+    Raises:
+        ValueError: the language is unknown.
+    """
+    return [equation for chain in _chains(text, language) for equation in _equations(chain)]
 
 
 def _chains(text: str, language: str) -> Iterator[list[_Term]]:
@@ -118,8 +143,8 @@ def _fraction(value: str) -> Fraction:
     return Fraction(value)
 
 
-def _verdicts(chain: Sequence[_Term]) -> Iterator[bool]:
-    """Yield for each two sides around "=" whether they are equal, if the left one is a sum or product."""
+def _equations(chain: Sequence[_Term]) -> Iterator[Equation]:
+    """Yield each two sides around "=" that have a value, if the left one is a sum or product."""
     sides: list[list[_Term]] = [[]]
     for term in chain:
         if term.operator == "=":
@@ -131,9 +156,10 @@ def _verdicts(chain: Sequence[_Term]) -> Iterator[bool]:
         worth, results = _value(left), [_value(right)]
         if len(right) == 1:
             results.append(right[0].other)
-        known = [result for result in results if result is not None]
+        known = tuple(result for result in results if result is not None)
         if worth is not None and known:
-            yield any(abs(worth - result) <= TOLERANCE * max(abs(worth), abs(result)) for result in known)
+            true = tuple(value for value in known if abs(worth - value) <= TOLERANCE * max(abs(worth), abs(value)))
+            yield Equation(tuple(term.value for term in left if term.value is not None), true)
 
 
 def _value(side: Sequence[_Term]) -> Fraction | None:
