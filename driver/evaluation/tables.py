@@ -6,6 +6,7 @@ percent with one decimal place, errors are standard errors.
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -242,24 +243,38 @@ def _latex(text: str) -> str:
     return "".join(_LATEX_SIGNS.get(sign, sign) for sign in text).replace(NOT_MEASURED, "--")
 
 
+_SHOWN = {"in language": "LC", "both": "LC&Acc", "declared": "declared", "cut off": "cut off", "tokens": "tokens"}
+"""Heads of a table on the terminal -> columns of the files."""
+
+
 def as_tables(results: Results) -> Iterator[Table]:
-    """Yield the tables for the terminal: answers, then plain texts; without the columns that are only in the files."""
-    found = lines(results)
-    has_models = len(results) > 1
-    if found:
-        heads = ("task", "language", "items", "right", "95% interval", "in language", "both", "declared", "cut off")
-        table = Table(*(("model", *heads) if has_models else heads), "tokens")
+    """Yield the tables for the terminal: one of each model and task, then plain texts; files have more columns."""
+    by_task: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    for line in lines(results):
+        by_task[line.model, line.task].append(line)
+    for (model, task), found in by_task.items():
+        table = _narrow_table("language", "items", "right", "95% interval", *_SHOWN, title=f"{model}: {task}")
         for line in found:
             cells = dict(zip(COLUMNS[3:], line.cells, strict=True))
-            shown = (cells[name] for name in ("LC", "LC&Acc", "declared", "cut off", "tokens"))
-            first = (line.model,) if has_models else ()
-            right = (cells["items"], cells["Acc"], line.interval)
-            table.add_row(*first, line.task, line.name, *right, *shown, style="bold" if line.is_average else None)
+            items = "" if line.is_average else cells["items"]
+            shown = (cells[name] for name in _SHOWN.values())
+            table.add_row(
+                line.name, items, cells["Acc"], line.interval, *shown, style="bold" if line.is_average else None
+            )
         yield table
     texts = [(model, result, text) for model, by_task in results.items() for result in by_task for text in result.texts]
     if texts:
-        table = Table("model", "task", "language", "texts", "perplexity", "bits per byte")
+        table = _narrow_table("model", "task", "language", "texts", "perplexity", "bits per byte", title="plain texts")
         for model, result, text in texts:
             numbers = (str(text.num_texts), f"{text.perplexity:.3f}", f"{text.bits_per_byte:.4f}")
             table.add_row(model, result.task, language_title(text.language), *numbers)
         yield table
+
+
+def _narrow_table(first: str, *others: str, title: str) -> Table:
+    """Return an empty table that fits 80 columns: no lines between its cells, and numbers to the right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True)
+    for head in others:
+        table.add_column(head, justify="right", no_wrap=head == "95% interval")
+    return table

@@ -17,31 +17,31 @@ MOSTLY = 0.5
 """Where more than this share of the responses is cut off, that is the reason for what else is missing in them."""
 
 _ADVICE: Mapping[str, tuple[str, str]] = {
-    "reference_truncated": ("their reference was cut off", "raise pivot.max_response_tokens"),
+    "reference_truncated": ("the reference was cut off", "raise pivot.max_response_tokens"),
     "reference_undecided": (
         "the pivot did not agree on an answer",
         "lower pivot.min_agreement, or take a better pivot",
     ),
-    "reference_empty": ("their reference is empty", "take a better pivot.model"),
-    "the_reference_is_empty": ("their reference is empty", "take a better pivot.model"),
+    "reference_empty": ("the reference is empty", "take a better pivot.model"),
+    "the_reference_is_empty": ("the reference is empty", "take a better pivot.model"),
     "the_reference_declares_no_final_answer": (
-        "their reference declares no answer",
+        "the reference declares no answer",
         "raise pivot.num_exemplars, or take a better pivot.model",
     ),
     "the_reference_declares_several_answers_at_once": (
-        "their reference declares several answers",
+        "the reference declares several answers",
         "raise pivot.num_exemplars, or take a better pivot.model",
     ),
     "the_reference_s_answer_is_neither_number_option_nor_formula": (
-        "their reference's answer is in words",
+        "the reference's answer is in words",
         "set reward.unparsed_answers to comet",
     ),
     "custom_reward_failed": ("your own reward failed", "see events.jsonl"),
-    "truncated": ("all their responses were cut off", "raise policy.max_response_tokens"),
+    "truncated": ("all responses were cut off", "raise policy.max_response_tokens"),
     "too_long": ("they are longer than a row", "raise learner.row_tokens, or lower policy.max_response_tokens"),
     "too_stale": ("they were drawn by weights that are too old", "raise algorithm.max_staleness"),
-    "bad_prompt": ("their prompt is too long", "raise policy.max_model_len and pivot.max_model_len"),
-    "not_finite": ("their loss was not finite", "lower learner.learning_rate"),
+    "bad_prompt": ("the prompt is too long", "raise policy.max_model_len and pivot.max_model_len"),
+    "not_finite": ("the loss was not finite", "lower learner.learning_rate"),
     "no_translation": ("the data has no translation of them", "set algorithm.sft_target to pivot"),
     "finished": ("they were learned from already", "nothing needs to be changed"),
 }
