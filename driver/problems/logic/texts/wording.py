@@ -19,6 +19,8 @@ from driver.problems.logic.texts.templates import (
     Step,
 )
 
+_OPTIONAL = re.compile(r"\[[^\[\]]*\]")
+
 ROLES = "abcdef"
 """Placeholders of a clause's arguments, in order; of a story's clause, {a} is the person."""
 
@@ -45,6 +47,7 @@ class LogicText:
     instruction: str  # asks for reasoning step by step in the language, and for the closing at the end
     closing: str  # declares the answer, which replaces {answer}
     stop: str = ". "  # between two sentences
+    denied_by: str = ""  # word that denies a clause that it stands behind; "" where denials have forms of their own
     lead_in: str = ""  # pattern of words that an answer may begin with, such as "that"
     nouns: Mapping[Sort, tuple[str, ...]]  # every noun's forms, parted by "|"
     forms: Mapping[Sort, tuple[str, ...]] = field(default_factory=dict)  # what these forms are called; {a} is the first
@@ -90,6 +93,10 @@ class LogicText:
         """Return whether a text is one clause, and means what `clause` means."""
         return any(pattern.fullmatch(plain(text)) for pattern in _recognisers(self, clause))
 
+    def mentions(self, text: str, clause: Clause) -> bool:
+        """Return whether a text says, anywhere, what `clause` means, with the words for all of its arguments."""
+        return any(pattern.search(plain(text)) for pattern in _finders(self, clause))
+
     def noun(self, entity: Entity, form: str = "") -> str:
         """Return the word for an entity, in a form."""
         names = self._form_names(entity.sort)
@@ -128,7 +135,19 @@ def _capital(text: str) -> str:
 def _recognisers(text: LogicText, clause: Clause) -> tuple[re.Pattern[str], ...]:
     """Return the expressions of all ways in which a language says a clause."""
     patterns, named = text.ways_to_say(clause)
-    lead_in = text.lead_in
-    return tuple(
-        re.compile(recogniser(lead_in + pattern, lambda r, f: re.escape(plain(named(r, f))))) for pattern in patterns
-    )
+    return tuple(_expression(text.lead_in + pattern, named) for pattern in patterns)
+
+
+@lru_cache(maxsize=4096)
+def _finders(text: LogicText, clause: Clause) -> tuple[re.Pattern[str], ...]:
+    """Return the expressions of those ways that name every argument, not denied by what follows."""
+    patterns, named = text.ways_to_say(clause)
+    roles = ROLES[: len(clause.arguments) - (clause.relation in STORY_RELATIONS)]
+    fixed = {pattern: _OPTIONAL.sub("", pattern) for pattern in patterns}
+    complete = [pattern for pattern in patterns if all(f"{{{role}" in fixed[pattern] for role in roles)]
+    behind = f"(?!{re.escape(plain(text.denied_by))})" if text.denied_by else ""
+    return tuple(_expression(pattern, named, behind=behind) for pattern in complete)
+
+
+def _expression(pattern: str, named: Forms, *, behind: str = "") -> re.Pattern[str]:
+    return re.compile(recogniser(pattern, lambda role, form: re.escape(plain(named(role, form)))) + behind)
