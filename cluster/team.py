@@ -329,12 +329,13 @@ class Team:
         shutil.rmtree(self._meetings, ignore_errors=True)  # of ranks that were lost, or of a run that was killed
         self._meetings.mkdir(mode=0o700)
         names = [placement.name for placement in self._bundles.layout.of("learner")]
-        for name, process in (await self._load("learner", processes(names, self.ranks.ranks))).items():
+        started = await self._load("learner", processes(names, self.ranks.ranks), doing="starting")
+        for name, process in started.items():
             self._note_process(name, process)
         await self._load("learner", self.ranks.setup(arguments))
 
-    async def _load(self, role: str, loading: Awaitable[Result]) -> Result:
-        with self._console.phase(f"loading {role}"):
+    async def _load(self, role: str, loading: Awaitable[Result], *, doing: str = "loading") -> Result:
+        with self._console.phase(f"{doing} {role}"):
             return await waiting_for(
                 loading,
                 f"{role} to load",

@@ -32,6 +32,7 @@ from driver.commands.assembly import RunOutputs, RunParts, assemble_run, calibra
 from driver.commands.ending import Ending, end_run
 from driver.commands.new_run import print_licence_notes, print_template_notes
 from driver.config_paths import loaded_models, with_absolute_paths
+from driver.diagnosis.warnings import reward_notes
 from driver.evaluation.during import StepEvaluations
 from driver.evaluation.results import Moment, moment_of, read_evaluations, record_evaluation
 from driver.evaluation.run import evaluate_policy, journal_of
@@ -76,6 +77,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             inputs = prepare_training(config, stream=found.state.open["stream"] if found else None)
             check_hub(config.export)
         print_licence_notes(config, console)
+        for line in reward_notes(config.reward):
+            console.note(line)
         print_template_notes(console, policy=inputs.evaluation.prompter)
         if inputs.pivot_prompter is not inputs.evaluation.prompter:
             print_template_notes(console, pivot=inputs.pivot_prompter)

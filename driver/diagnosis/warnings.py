@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from contracts.config.reward import RewardConfig
 from contracts.config.run import Config
 from driver.inputs import TrainingInputs, licence_notes
 
@@ -15,6 +16,7 @@ def warnings(config: Config, inputs: TrainingInputs) -> list[str]:
         *inputs.notes,
         *_unread_arguments(inputs),
         *_of_the_run(config),
+        *reward_notes(config.reward),
         *licence_notes(config),
     ]
 
@@ -39,5 +41,10 @@ def _of_the_run(config: Config) -> Iterator[str]:
             f"evaluation.num_items is {evaluation.num_items}: the standard error of an accuracy near 50% is "
             f"{error:.0f} points, so a smaller gain can't be seen"
         )
-    if config.reward.custom.path is not None and config.reward.weights.custom == 0:
+
+
+def reward_notes(reward: RewardConfig) -> Iterator[str]:
+    """Yield what a person should know about the reward's settings."""
+    weights = [weights.custom for weights in (reward.weights, *reward.schedule)]
+    if reward.custom.path is not None and not any(weights):
         yield "reward.custom.path is given and reward.weights.custom is 0, so your own reward changes nothing"

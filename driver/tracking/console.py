@@ -218,3 +218,4 @@ def quiet_logs(path: Path) -> None:
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a log that can't be written must not fill the console with tracebacks
     warnings.simplefilter("default")
+    warnings.simplefilter("ignore", ResourceWarning)  # libraries leave sockets open, which tells a user nothing

@@ -8,6 +8,7 @@ import pytest
 from contracts.config.run import Config
 from driver.cli import main
 from driver.diagnosis.samples import Sample, lessons
+from driver.diagnosis.warnings import reward_notes
 from quickstart.tiny import build_tiny_encoder, build_tiny_model
 from tests.builders import a_config
 
@@ -86,6 +87,13 @@ def test_what_is_often_not_meant_is_a_warning(config: Path, capsys: pytest.Captu
     said = json.loads(capsys.readouterr().out)["warnings"]
     for key in ("checkpoint.every_steps", "evaluation.num_items", "policy.chat_template_arguments"):
         assert sum(line.startswith(key) for line in said) == 1
+
+
+@pytest.mark.parametrize(("weight", "num"), [(0.0, 1), (0.4, 0)])
+def test_a_reward_of_the_user_s_own_without_weight_is_said(weight: float, num: int) -> None:
+    weights = {"answer": 0.6, "reasoning": 0.4 - weight, "numbers": 0.0, "custom": weight}
+    reward = a_config(reward={"custom": {"path": "mine.py"}, "weights": weights}).reward
+    assert len(list(reward_notes(reward))) == num
 
 
 # --- what samples teach -----------------------------------------------------------------------------------------------
