@@ -1,20 +1,17 @@
 """Test the program as an installed package, laid out as pyproject.toml says that the wheel is, without building one."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from contracts.paths import HOME_VARIABLE, JOB_VARIABLE, ROOT
+from contracts.paths import HOME_VARIABLE, JOB_VARIABLE
 from driver.cli import COMMANDS
+from tests.installed import PLACES, PYPROJECT, lay_out
 from tests.unit.test_import_rules import FLOORS
 
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PLACES: dict[str, str] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
 CONFIG = (
     '[policy]\nmodel = "./model"\n[pivot]\nmodel = "./model"\n[scorer]\nmodel = "./model"\n[algorithm]\nsteps = 1\n'
 )
@@ -23,15 +20,7 @@ CONFIG = (
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Lay the files out as the wheel does, and return the folder that holds the package."""
-    folder = tmp_path_factory.mktemp("site")
-    for source, place in PLACES.items():
-        target = folder / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(ROOT / source, target)
-    return folder
+    return lay_out(tmp_path_factory.mktemp("site"))
 
 
 def run_installed(site: Path, here: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
