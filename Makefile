@@ -240,7 +240,7 @@ lock-comet: | $(BIN)/uv  ## Write requirements/comet.txt; needs a place that has
 
 .PHONY: lock-word-lists
 lock-word-lists: | $(BIN)/uv  ## Write requirements/word-lists.txt
-	$(UV) $(COMPILE) requirements/word-lists.in --output-file requirements/word-lists.txt
+	$(UV) $(COMPILE) --no-deps requirements/word-lists.in --output-file requirements/word-lists.txt
 
 .PHONY: lock-mutants
 lock-mutants: | $(BIN)/uv  ## Write requirements/mutants.txt, with the versions of .venv where it has the package

@@ -10,9 +10,9 @@ to case. No repetition in them is unbounded, so that each takes time linear in t
 import re
 from collections.abc import Iterator, Sequence
 
-STOPS = "।\u0589\u0f0d\u0f0e\u104b\u1362\u1367\u17d4\u17d5"
-"""Marks that end a sentence, for a regular expression's brackets: Indic, Armenian, Tibetan (two), Burmese, Ethiopic
-(two) and Khmer (two)."""
+STOPS = "।\u0589\u06d4\u0f0d\u0f0e\u104b\u1362\u1367\u17d4\u17d5"
+"""Marks that end a sentence, for a regular expression's brackets: Indic, Armenian, Urdu, Tibetan (two), Burmese,
+Ethiopic (two) and Khmer (two)."""
 
 # A label such as "Answer:" counts at the start of a line, sentence or quotation and behind a colon only: MGSM's own
 # "Step-by-Step Answer:" opens the reasoning and declares nothing.

@@ -1,7 +1,8 @@
 """Know the languages of this process: the built-in ones, and those that the run's config adds.
 
 Every built-in language is one TOML file beside this module. A run's own languages are set once in each process, by
-`use_own_languages`: in the driver when the config is read, in a scorer when its reward is loaded.
+`use_own_languages`: in the driver when the config is read, in a scorer when its reward is loaded. A run's own file
+takes the place of the built-in one of the same code.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from languages.files import LanguageFileError, read_language
 from languages.language import Language
 
 _FOLDER = Path(__file__).parent
+_PIVOT_LANGUAGE = "en"
 
 
 class _Languages(Mapping[str, Language]):
@@ -33,11 +35,10 @@ class _Languages(Mapping[str, Language]):
         return self._own[code] if code in self._own else builtin_languages()[code]
 
     def __iter__(self) -> Iterator[str]:
-        yield from builtin_languages()
-        yield from self._own
+        yield from dict.fromkeys((*builtin_languages(), *self._own))
 
     def __len__(self) -> int:
-        return len(builtin_languages()) + len(self._own)
+        return len(builtin_languages().keys() | self._own.keys())
 
 
 LANGUAGES = _Languages()
@@ -55,14 +56,14 @@ def read_own_languages(files: Sequence[Path]) -> tuple[Language, ...]:
     """Read the language files of a user.
 
     Raises:
-        LanguageFileError: a file is wrong, or has the code of a built-in language or of another file.
+        LanguageFileError: a file is wrong, is about English, or has the code of another file.
     """
     found: dict[str, Language] = {}
     for file in files:
         language = read_language(file)
-        if language.code in builtin_languages():
+        if language.code == _PIVOT_LANGUAGE:
             raise LanguageFileError(
-                f"code is {language.code!r}, which is built in; give the language another code",
+                f"code is {language.code!r}: the pivot's language has no other file; prompt.instructions words it anew",
                 file=str(file),
                 key="code",
             )
@@ -93,8 +94,8 @@ def known_language(code: str) -> Language:
 
 
 def languages_digest(languages: Sequence[Language]) -> str:
-    """Return a digest of all that `languages` hold; it changes with any value in their files."""
+    """Return a digest of all that `languages` hold; it changes with any value that has an effect in a user's file."""
     digest = blake2b(digest_size=16)
     for language in sorted(languages, key=lambda language: language.code):
-        digest.update(language.model_dump_json().encode())
+        digest.update(language.model_dump_json(exclude={"words_are_foreign_elsewhere"}).encode())
     return digest.hexdigest()

@@ -50,7 +50,7 @@ def parse_language(values: object, *, file: str) -> Language:
         mistakes = error.errors(include_url=False)
     # An unknown key is often the cause of a missing one: it is reported first.
     first = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
-    key = str(first["loc"][0]) if first["loc"] else "function_words"
+    key = str(first["loc"][0]) if first["loc"] else ""
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     match first["type"]:
         case "extra_forbidden":

@@ -1,8 +1,9 @@
-"""Know which words are frequent in the built-in languages in Latin script and in their neighbours.
+"""Know which words are frequent in the languages in Latin script and in their neighbours.
 
-A word of a list speaks for its languages, and against a language that does not have it. Words that look the same in two
-languages stand in both lists. The lists are in the language files; those of the neighbours, in which the project has no
-problems but to which a policy may drift, are in a file of their own.
+A word of a list speaks for its languages. Those of some built-in languages, and of the neighbours, also speak against
+a language that does not have them: a policy may drift to these, and their lists were checked against the others.
+Words that look the same in two languages stand in both lists. The lists are in the language files; those of the
+neighbours are in a file of their own.
 """
 
 import tomllib
@@ -15,6 +16,7 @@ from languages.language import Language
 
 _NEIGHBOURS = Path(__file__).parent / "neighbours" / "words.toml"
 _SHARED = Path(__file__).parent / "neighbours" / "shared.toml"
+_ALIKE = Path(__file__).parent / "neighbours" / "alike.toml"
 
 
 @cache
@@ -25,20 +27,21 @@ def own_words(language: Language) -> frozenset[str]:
 
 @cache
 def frequent_words() -> frozenset[str]:
-    """Return the frequent words of all built-in languages and neighbours, lower case.
+    """Return the frequent words that speak against a language that does not have them, lower case.
 
     Words of a user's language are not among them: they speak for it, but not against the other languages.
     """
-    lists = [language.words for language in builtin_languages().values()]
-    return frozenset().union(*lists, *_neighbour_words().values())
+    return frozenset[str]().union(*_contrasting().values())
 
 
 @cache
 def telling_words(language: Language) -> frozenset[str]:
-    """Return the frequent words of a language that no other language's list has: they alone say that it is this one."""
-    builtin = [other.words for other in builtin_languages().values() if other.code != language.code]
-    neighbours = [words for code, words in _neighbour_words().items() if code != language.code]
-    return own_words(language).difference(*builtin, *neighbours)
+    """Return the frequent words of a language that speak against the others and are in no other such list.
+
+    They alone say that it is this one.
+    """
+    others = [words for code, words in _contrasting().items() if code != language.code]
+    return own_words(language).difference(*others)
 
 
 @cache
@@ -47,7 +50,17 @@ def shared_words(language: Language) -> frozenset[str]:
 
     They speak neither for the language nor against it.
     """
-    return _read(_SHARED).get(language.code, frozenset())
+    return frozenset[str]().union(*(_read(file).get(language.code, ()) for file in (_SHARED, _ALIKE)))
+
+
+@cache
+def _contrasting() -> Mapping[str, frozenset[str]]:
+    """Return the words that speak against other languages, by the code of their language."""
+    builtin = {code: known.words for code, known in builtin_languages().items() if known.words_are_foreign_elsewhere}
+    return {
+        code: builtin.get(code, frozenset()) | _neighbour_words().get(code, frozenset())
+        for code in builtin.keys() | _neighbour_words().keys()
+    }
 
 
 @cache

@@ -3,12 +3,13 @@
 Every key of a language file is a field of `Language`; docs/languages.md explains them to a user.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from languages.closings import check_pattern, check_words, closing_patterns
 
@@ -91,6 +92,8 @@ class Language(BaseModel):
     """Letters of a word on average, vowel signs counted."""
     function_words: str = ""
     """Frequent words, lower case, separated by white space."""
+    words_are_foreign_elsewhere: bool = False
+    """Whether a frequent word of this language speaks against every other language. Of built-in languages only."""
 
     question_prefix: Text
     """Text before a question in a prompt, such as "Question:"."""
@@ -175,14 +178,6 @@ class Language(BaseModel):
             raise ValueError(f"{closing!r} must have words before {{answer}}: they declare it")
         return closing
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.is_latin and not self.words:
-            raise ValueError(
-                "function_words is empty: languages in Latin script are told apart by their frequent words"
-            )
-        return self
-
     @property
     def is_latin(self) -> bool:
         """Return whether the language is written in Latin letters."""
@@ -197,6 +192,12 @@ class Language(BaseModel):
     def has_kana(self) -> bool:
         """Return whether the language is written with kana beside Chinese characters, as Japanese is."""
         return "Hiragana" in self.scripts
+
+    @cached_property
+    def closing_suffix(self) -> str:
+        """Return the letters of the closing that are written on to the answer (입니다); "" where none are."""
+        letters = re.match(r"[^\W\d_]*", self.closing.partition("{answer}")[2])
+        return letters[0] if letters else ""
 
     @cached_property
     def words(self) -> frozenset[str]:

@@ -8,7 +8,7 @@ from functools import cache
 
 from languages.language import Language
 from rewards.answers.numbers import NumberSpan, find_number
-from rewards.answers.scales import alternatives
+from rewards.answers.scales import alternatives, word_end
 
 WINDOW = 40
 """Characters before and behind a number that are read."""
@@ -59,7 +59,7 @@ def _before(language: Language) -> re.Pattern[str]:
 def _behind(language: Language) -> re.Pattern[str] | None:
     if not language.hedges_behind:
         return None
-    end = r"(?!\w)" if language.has_spaces else ""
+    end = word_end(language)
     words = alternatives(language.hedges_behind)
     return re.compile(rf"{_CLOSED}{_UNIT}{_CLOSED}(?:{words}){end}", re.IGNORECASE)
 

@@ -21,7 +21,10 @@ LONGEST_WORD = 24
 _ADJACENT_DIGITS = re.compile(r"(\d{1,101})(?![.,]?\d)")
 _SPACED_DIGITS = re.compile(r" (\d{1,3})(?![\d/:%]|[.,]\d)")
 # Vowel signs and other marks inside words, which are no word characters to `re`: Latin, Arabic, Indic.
-_MARKS = r"\u0300-\u036f\u064b-\u065f\u0900-\u0903\u093a-\u094f\u0980-\u0983\u09bc-\u09d7\u0c00-\u0c04\u0c3c-\u0c56"
+_MARKS = (
+    r"\u0300-\u036f\u064b-\u065f\u0900-\u0903\u093a-\u094f\u0980-\u0983\u09bc-\u09d7"
+    r"\u0bbe-\u0bd7\u0c00-\u0c04\u0c3c-\u0c56"
+)
 # A minus word behind a number is an operator: "10 minus 5", "10 euros minus 5".
 _NUMBER_BEFORE = re.compile(r"[\d)\]}][^\w\n]{0,3}(?:[^\W\d_]{1,15}[^\w\n]{0,3})?\Z")
 
@@ -112,6 +115,17 @@ def alternatives(words: Iterable[str]) -> str:
     )
 
 
+def word_end(language: Language) -> str:
+    """Return what must follow a word: "mil" must not be read from "miles" where spaces separate words.
+
+    What the closing writes on to its answer may follow too: 5천입니다.
+    """
+    if not language.has_spaces:
+        return ""
+    end = rf"(?![\w{_MARKS}])"
+    return rf"(?:{end}|(?={language.closing_suffix}))" if language.closing_suffix else end
+
+
 @cache
 def composed(words: tuple[str, ...]) -> tuple[str, ...]:
     """Return the words in lower case with every accent composed."""
@@ -128,31 +142,26 @@ def _last_word(before: str, words: tuple[str, ...], language: Language) -> str |
 
 @cache
 def _scale_pattern(language: Language) -> re.Pattern[str]:
-    return re.compile(rf" ?(?P<word>{alternatives(language.scale_values)}){_word_end(language)}", re.IGNORECASE)
+    return re.compile(rf" ?(?P<word>{alternatives(language.scale_values)}){word_end(language)}", re.IGNORECASE)
 
 
 @cache
 def _group_pattern(language: Language) -> re.Pattern[str]:
-    return re.compile(rf"[ -]?(?P<word>{alternatives(language.group_sizes)}){_word_end(language)}", re.IGNORECASE)
+    return re.compile(rf"[ -]?(?P<word>{alternatives(language.group_sizes)}){word_end(language)}", re.IGNORECASE)
 
 
 @cache
 def _tenths_pattern(language: Language) -> re.Pattern[str]:
     """Return the pattern of a word for tenths. Before another Chinese character it is part of a word: 成员, 割引."""
-    return re.compile(rf"\s?(?:{alternatives(language.tenths)})(?![\u4e00-\u9fff]){_word_end(language)}")
+    return re.compile(rf"\s?(?:{alternatives(language.tenths)})(?![\u4e00-\u9fff]){word_end(language)}")
 
 
 @cache
 def _half_pattern(language: Language) -> re.Pattern[str]:
     words = alternatives(language.halves)
-    return re.compile(rf"(?: ?[^\s\d.,;:!?]{{1,14}}?)?[ -]?(?:{words}){_word_end(language)}", re.IGNORECASE)
+    return re.compile(rf"(?: ?[^\s\d.,;:!?]{{1,14}}?)?[ -]?(?:{words}){word_end(language)}", re.IGNORECASE)
 
 
 @cache
 def _percent_pattern(language: Language) -> re.Pattern[str]:
-    return re.compile(rf"\s?(?:\\?%|(?:{alternatives(language.percents)}){_word_end(language)})", re.IGNORECASE)
-
-
-def _word_end(language: Language) -> str:
-    """Return what must follow a word: "mil" must not be read from "miles" where spaces separate words."""
-    return rf"(?![\w{_MARKS}])" if language.has_spaces else ""
+    return re.compile(rf"\s?(?:\\?%|(?:{alternatives(language.percents)}){word_end(language)})", re.IGNORECASE)

@@ -85,7 +85,8 @@ _LATIN_WORD = re.compile("[A-Za-z]{2,}")
 
 def is_disguised(text: str, language: Language) -> bool:
     """Return whether a text shows words in a way that hides their language. The time is linear in the text."""
-    if _GREEK_WORD.search(text) or _is_spelled_out(text):
+    is_greek = "Greek" in language.scripts
+    if (not is_greek and _GREEK_WORD.search(text)) or _is_spelled_out(text):
         return True
     if len(set(_MIXED.findall(text))) > MAX_MIXED:
         return True

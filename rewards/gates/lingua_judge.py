@@ -42,6 +42,9 @@ _CANDIDATES: Mapping[Script, str] = {
 """The languages among which lingua chooses, by script, beside the asked one; in the other scripts the letters alone
 decide. Relatives with letters of their own (Turkish, Polish, Romanian, Kazakh, Urdu) are known by those: each language
 here takes up to 60 MB."""
+_RELATIVES: Mapping[str, str] = {"cs": "sk", "et": "fi", "nl": "af", "tr": "az"}
+"""Languages of the same script among which lingua also chooses where one language is asked for. Not named are relatives
+so close that lingua would refuse right texts: Malay beside Indonesian, Xhosa beside Zulu."""
 
 
 class LinguaJudge:
@@ -51,6 +54,11 @@ class LinguaJudge:
         """Load the detector that knows the language, if lingua does and the script alone doesn't decide."""
         self._language = language
         self._detector = _detector_for(language)
+
+    @property
+    def asks_lingua(self) -> bool:
+        """Return whether lingua is asked: it knows the language, and the script alone doesn't decide."""
+        return self._detector is not None
 
     def judge(self, words: Iterable[str]) -> bool | None:
         """Return whether lingua takes the words, each counted once, for the language or another one; None if unsure."""
@@ -96,7 +104,8 @@ def _detector_for(language: Language) -> LanguageDetector | None:
     codes = next((_CANDIDATES[script] for script in language.scripts if script in _CANDIDATES), "")
     if not codes or lingua_language(language.code) is None:
         return None
-    return detector(codes if language.code in codes.split() else f"{codes} {language.code}")
+    wanted = (*codes.split(), language.code, *_RELATIVES.get(language.code, "").split())
+    return detector(" ".join(dict.fromkeys(wanted)))
 
 
 @cache

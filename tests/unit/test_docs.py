@@ -15,6 +15,7 @@ from contracts.config.load import load_config
 from contracts.config.run import Config
 from driver.cli import COMMANDS, WITHOUT_CONFIG, parse
 from driver.key_help import needs_of
+from driver.problems.builtin.texts import TEXTS
 from languages.facts import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +102,8 @@ def test_the_config_of_your_own_in_readme_is_whole() -> None:
 
 
 def test_readme_names_every_language_and_stays_short() -> None:
-    assert f": {', '.join(sorted(LANGUAGES))}.\n" in README
+    assert f": {', '.join(sorted(TEXTS))}.\n" in README
+    assert f": {', '.join(sorted(LANGUAGES.keys() - TEXTS.keys()))}.\n" in README
     assert len(README.splitlines()) <= 200
 
 

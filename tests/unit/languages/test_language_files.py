@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import regex
 
-from languages.facts import LANGUAGES, builtin_languages, languages_digest, read_own_languages
+from driver.problems.builtin.texts import TEXTS
+from languages.facts import LANGUAGES, builtin_languages, languages_digest, read_own_languages, use_own_languages
 from languages.files import LanguageFileError, parse_language, read_language
 from languages.language import Language, Script
 
@@ -35,22 +36,25 @@ def mistake(values: dict[str, object]) -> LanguageFileError:
     return caught.value
 
 
-def test_the_project_comes_with_twelve_languages() -> None:
-    assert list(builtin_languages()) == ["ar", "bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh"]
-
-
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_builtin_file_is_named_after_its_code_and_fills_every_key_that_has_a_use(code: str) -> None:
+def test_a_builtin_file_is_named_after_its_code_and_has_what_every_language_needs(code: str) -> None:
     language = read_language(ROOT / "languages" / f"{code}.toml")
     assert language.code == code
     assert language.flores
     assert language.number_words
+    assert language.or_word != "/"
+    assert language.words or not language.words_are_foreign_elsewhere
+    assert language.alphabet is not None or not language.is_latin
+
+
+@pytest.mark.parametrize("code", TEXTS)
+def test_a_language_with_built_in_problems_fills_every_key_that_has_a_use(code: str) -> None:
+    language = LANGUAGES[code]
     assert language.scales
     assert language.percents
     assert language.option_words
-    assert language.or_word != "/"
     assert bool(language.solution_label) == (code != "ar")  # MGSM has no Arabic
-    assert bool(language.words) == language.is_latin
+    assert bool(language.words) == language.is_latin == language.words_are_foreign_elsewhere
 
 
 def test_a_file_with_the_required_keys_alone_is_a_language() -> None:
@@ -67,7 +71,6 @@ def test_a_file_with_the_required_keys_alone_is_a_language() -> None:
         ({"code": "Hausa"}, "code"),
         ({"scripts": []}, "scripts"),
         ({"scripts": ["Latn"]}, "scripts"),
-        ({"function_words": ""}, "function_words"),
         ({"letter_weight": 0}, "letter_weight"),
         ({"decimal_mark": ";"}, "decimal_mark"),
         ({"closing": "Amsar ita ce"}, "closing"),
@@ -92,7 +95,7 @@ def test_a_mistake_names_the_file_and_the_key(changes: dict[str, object], key: s
     assert (error.file, error.key) == ("ha.toml", key)
 
 
-@pytest.mark.parametrize("key", MINIMAL)
+@pytest.mark.parametrize("key", [key for key in MINIMAL if key != "function_words"])
 def test_a_missing_key_is_named(key: str) -> None:
     assert mistake({name: value for name, value in MINIMAL.items() if name != key}).key == key
 
@@ -121,14 +124,31 @@ def written(folder: Path, name: str, **changes: object) -> Path:
     return file
 
 
-def test_a_users_file_may_not_take_the_code_of_another_language(tmp_path: Path) -> None:
+def test_a_language_without_frequent_words_is_a_language() -> None:
+    language = parse_language(MINIMAL | {"function_words": ""}, file="ha.toml")
+    assert language.words == frozenset()
+
+
+def test_two_files_of_a_user_may_not_have_the_same_code_and_none_may_be_english(tmp_path: Path) -> None:
     hausa, again = written(tmp_path, "a.toml"), written(tmp_path, "b.toml")
-    german = written(tmp_path, "c.toml", code="de")
+    english = written(tmp_path, "c.toml", code="en")
     assert [language.code for language in read_own_languages([hausa])] == ["ha"]
-    for files, wrong in (([hausa, again], again), ([german], german)):
+    for files, wrong in (([hausa, again], again), ([english], english)):
         with pytest.raises(LanguageFileError) as caught:
             read_own_languages(files)
         assert (caught.value.file, caught.value.key) == (str(wrong), "code")
+
+
+def test_a_users_file_takes_the_place_of_a_built_in_one(tmp_path: Path) -> None:
+    num_languages = len(LANGUAGES)
+    [own] = read_own_languages([written(tmp_path, "de.toml", code="de")])
+    use_own_languages([own])
+    try:
+        assert LANGUAGES["de"] is own
+        assert len(LANGUAGES) == len(list(LANGUAGES)) == num_languages
+    finally:
+        use_own_languages(())
+    assert LANGUAGES["de"] is builtin_languages()["de"]
 
 
 def test_the_digest_changes_with_any_value() -> None:

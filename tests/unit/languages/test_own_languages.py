@@ -1,4 +1,4 @@
-"""Test that a user's language works from its file alone: Italian from the docs, Amharic and Hausa."""
+"""Test that a user's language works from its file alone: Catalan from the docs, Amharic and Hausa."""
 
 import asyncio
 import io
@@ -57,12 +57,12 @@ PAGE = (ROOT / "docs" / "languages.md").read_text(encoding="utf-8")
 AMHARIC, HAUSA = (ROOT / "tests" / "own_languages" / f"{code}.toml" for code in ("am", "ha"))
 
 QUESTIONS = {
-    "it": "Anna aveva 12 mele e ne ha comprate altre 3. Quante mele ha adesso?",
+    "ca": "L'Anna tenia 12 pomes i en va comprar 3 més. Quantes pomes té ara?",
     "am": "አና 12 ፖም ነበራት እና 3 ተጨማሪ ገዛች። አሁን ስንት ፖም አላት?",
     "ha": "Anna tana da tuffa 12 kuma ta sayi ƙarin 3. Tuffa nawa take da su yanzu?",
 }
 SOLUTIONS = {
-    "it": "Anna aveva 12 mele e ne ha comprate altre 3, quindi adesso ha 12 + 3 = 15 mele.",
+    "ca": "L'Anna tenia 12 pomes i en va comprar 3 més, així que ara té 12 + 3 = 15 pomes.",
     "am": "አና 12 ፖም ነበራት እና 3 ተጨማሪ ገዛች፣ ስለዚህ አሁን 12 + 3 = 15 ፖም አላት።",
     "ha": "Anna tana da tuffa 12 kuma ta sayi ƙarin guda 3, saboda haka yanzu tana da tuffa 12 + 3 = 15.",
 }
@@ -79,9 +79,9 @@ def answered(code: str, answer: str = "15") -> str:
 
 
 @pytest.fixture
-def italian(tmp_path: Path) -> Path:
+def catalan(tmp_path: Path) -> Path:
     [example] = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
-    file = tmp_path / "it.toml"
+    file = tmp_path / "ca.toml"
     file.write_text(example, encoding="utf-8")
     return file
 
@@ -107,26 +107,26 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(italian: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
+def config(catalan: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
     """Return the config of a run in the three languages and German, read as a command reads it."""
-    monkeypatch.setenv(HOME_VARIABLE, str(italian.parent))
-    yield load(italian, data)
+    monkeypatch.setenv(HOME_VARIABLE, str(catalan.parent))
+    yield load(catalan, data)
     use_own_languages(())
 
 
-def load(italian: Path, data: Path, *overrides: str) -> Config:
-    files = json.dumps([italian.name, str(AMHARIC), str(HAUSA)])
+def load(catalan: Path, data: Path, *overrides: str) -> Config:
+    files = json.dumps([catalan.name, str(AMHARIC), str(HAUSA)])
     return load_config(
         ROOT / "configs" / "quickstart.toml",
         [
             f"data.language_files={files}",
-            'data.languages=["it", "am", "ha", "de"]',
+            'data.languages=["ca", "am", "ha", "de"]',
             "data.source=jsonl",
             "prompt.num_exemplars=0",
             f"data.path={data}",
             "evaluation.source=jsonl",
             f"evaluation.path={data}",
-            'evaluation.languages=["it", "am", "ha"]',
+            'evaluation.languages=["ca", "am", "ha"]',
             *overrides,
         ],
     )
@@ -153,24 +153,24 @@ def test_the_config_that_a_run_folder_keeps_reads_the_same_files(config: Config,
 def test_a_config_without_the_files_does_not_know_the_languages(config: Config) -> None:
     assert config.data.own_languages
     load_config(ROOT / "configs" / "quickstart.toml")
-    assert "it" not in LANGUAGES
+    assert "ca" not in LANGUAGES
 
 
 @pytest.mark.parametrize(
     "content",
-    ['code = "it"', 'code = "de"', "code ="],
+    ['code = "ca"', 'code = "en"', "code ="],
 )
 def test_a_mistake_in_a_file_is_bad_input_about_data_language_files(
-    content: str, config: Config, italian: Path, data: Path
+    content: str, config: Config, catalan: Path, data: Path
 ) -> None:
-    italian.write_text(content, encoding="utf-8")
-    with refused("data.language_files", str(italian)):
-        load(italian, data)
+    catalan.write_text(content, encoding="utf-8")
+    with refused("data.language_files", str(catalan)):
+        load(catalan, data)
 
 
-def test_a_language_without_a_file_is_refused(config: Config, italian: Path, data: Path) -> None:
+def test_a_language_without_a_file_is_refused(config: Config, catalan: Path, data: Path) -> None:
     with pytest.raises(BadInput):
-        load(italian, data, 'data.languages=["yo"]')
+        load(catalan, data, 'data.languages=["sk"]')
 
 
 @pytest.mark.parametrize("code", OWN)
@@ -191,12 +191,12 @@ def test_problems_are_drawn_in_the_languages(config: Config) -> None:
     ("code", "text", "value"),
     [
         *((code, None, "15") for code in OWN),
-        ("it", "La risposta finale sarebbe 1.234,5 euro.", "1234.5"),
-        ("it", "**Risposta:** 5 mila", "5000"),
-        ("it", "### Risposta finale\n7", "7"),
-        ("it", "Il risultato: 7", "7"),
-        ("it", "La risposta è l'opzione B.", "B"),
-        ("it", "La risposta è 25 per cento.", "25%"),
+        ("ca", "La resposta final seria 1.234,5 euros.", "1234.5"),
+        ("ca", "**Resposta:** 5 mil", "5000"),
+        ("ca", "### Resposta final\n7", "7"),
+        ("ca", "El resultat: 7", "7"),
+        ("ca", "La resposta és l'opció B.", "B"),
+        ("ca", "La resposta és 25 per cent.", "25%"),
         ("am", "መልስ፦ 5", None),  # the Ethiopic colon is not a colon to the reader of labels
         ("am", "መልስ: 5 ሺህ", "5000"),
         ("am", "የመጨረሻው መልስ 25 በመቶ ነው።", "25%"),
@@ -217,7 +217,7 @@ def test_a_closing_is_declared_in_the_language(config: Config, code: str) -> Non
 
 
 def test_number_words_are_read(config: Config) -> None:
-    assert find_text_numbers("due mele e tre pere", "it").words == {"2": 1, "3": 1}
+    assert find_text_numbers("dues pomes i tres peres", "ca").words == {"2": 1, "3": 1}
     assert find_text_numbers("ሁለት ፖም", "am").words == {"2": 1}
 
 
@@ -295,7 +295,7 @@ def test_a_scorers_process_knows_the_languages_from_what_it_is_given(config: Con
         "import pickle, sys, pathlib; from actors.scoring.loaded_reward import LoadedReward;"
         f"setup = pickle.loads(pathlib.Path({str(sent)!r}).read_bytes()); LoadedReward(setup, 'cpu');"
         "from rewards.answers.final import final_answer;"
-        "print(final_answer('La risposta è 7.', 'it'), final_answer('መልሱ 7 ነው።', 'am'))"
+        "print(final_answer('La resposta és 7.', 'ca'), final_answer('መልሱ 7 ነው።', 'am'))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["7", "7"]
@@ -321,7 +321,7 @@ def test_evaluation_measures_the_languages(config: Config, tmp_path: Path) -> No
     work = evaluate_policy(config, inputs, FaithfulPolicy(), console, place=place, trained=config.data.languages)
     result = asyncio.run(work)
     assert [(found.language, found.accuracy, found.language_consistency) for found in result.languages] == [
-        ("it", 1.0, 1.0),
+        ("ca", 1.0, 1.0),
         ("am", 1.0, 0.0),
         ("ha", 1.0, 1.0),
     ]
@@ -362,19 +362,19 @@ def calibrated(tmp_path: Path) -> Path:
 
 
 def test_calibration_covers_the_languages_and_is_measured_again_for_a_changed_file(
-    config: Config, italian: Path, data: Path, tmp_path: Path
+    config: Config, catalan: Path, data: Path, tmp_path: Path
 ) -> None:
     first = calibrated(tmp_path)
-    italian.write_text(italian.read_text(encoding="utf-8").replace("0.93", "0.9"), encoding="utf-8")
-    load(italian, data)
+    catalan.write_text(catalan.read_text(encoding="utf-8").replace("0.93", "0.9"), encoding="utf-8")
+    load(catalan, data)
     assert calibrated(tmp_path) != first
 
 
-def test_what_the_files_hold_belongs_to_a_run(config: Config, italian: Path, data: Path) -> None:
+def test_what_the_files_hold_belongs_to_a_run(config: Config, catalan: Path, data: Path) -> None:
     before = run_fingerprints(config)["data.language_files"]
-    assert run_fingerprints(load(italian, data))["data.language_files"] == before
-    italian.write_text(italian.read_text(encoding="utf-8").replace("0.93", "0.9"), encoding="utf-8")
-    assert run_fingerprints(load(italian, data))["data.language_files"] != before
+    assert run_fingerprints(load(catalan, data))["data.language_files"] == before
+    catalan.write_text(catalan.read_text(encoding="utf-8").replace("0.93", "0.9"), encoding="utf-8")
+    assert run_fingerprints(load(catalan, data))["data.language_files"] != before
     assert "data.language_files" not in run_fingerprints(load_config(ROOT / "configs" / "quickstart.toml"))
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.rollouts import ParallelSolution, ScoreRequest
+from driver.problems.builtin.texts import TEXTS
 from driver.problems.parallel import load_solutions
 from languages.facts import LANGUAGES
 from rewards.answers.numbers import find_numbers, fold
@@ -125,7 +126,7 @@ def request(solution: ParallelSolution, response: str) -> ScoreRequest:
 
 def test_builtin_solutions_are_whole_in_every_language_and_every_changed_number_costs() -> None:
     solutions = load_solutions("builtin", languages=(), num_items=12, seed=3, split="test")
-    assert {solution.language for solution in solutions} == set(LANGUAGES)
+    assert {solution.language for solution in solutions} == set(TEXTS)
     assert_faithful_is_whole_and_every_change_costs(solutions)
 
 

@@ -1,6 +1,6 @@
 """Hold the words of the built-in problems: one file a language.
 
-To add a language, write `<code>.py` beside this file: every language with a language file must have one. The file
+To add a language, write `<code>.py` beside this file; the language must have a language file too. The file
 defines `TEXT = LanguageText(...)` (see `wording`), and says what `en.py` says, sentence by sentence, as a native
 speaker would write it in a school book:
 
@@ -38,6 +38,7 @@ are in euros in every language. Never leave a sentence in English.
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 
 from driver.problems.builtin.texts.wording import LanguageText
 from languages.facts import builtin_languages
@@ -51,8 +52,11 @@ def _text(code: str) -> LanguageText:
     return text
 
 
-TEXTS: Mapping[str, LanguageText] = {code: _text(code) for code in dict.fromkeys((*_FIRST, *builtin_languages()))}
-"""The words of every built-in language by its code, in the order in which languages are listed everywhere.
+_FOUND = sorted({file.stem for file in Path(__file__).parent.glob("*.py")} & builtin_languages().keys())
+
+TEXTS: Mapping[str, LanguageText] = {code: _text(code) for code in dict.fromkeys((*_FIRST, *_FOUND))}
+"""The words of every language that has built-in problems, by its code, in the order in which languages are listed
+everywhere.
 
 Languages that `_FIRST` does not name follow by code.
 """

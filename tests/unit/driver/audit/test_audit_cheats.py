@@ -19,6 +19,7 @@ from driver.audit.groups import (
 )
 from driver.audit.surface_forms import FLOOD, FLOODS, SURFACE_FORMS
 from driver.problems.builtin.generate import builtin_items
+from driver.problems.builtin.texts import TEXTS
 from languages.facts import LANGUAGES
 from rewards.answers.final import declared_answers, final_answer
 from rewards.gates.gates import build_gates
@@ -66,14 +67,14 @@ def everywhere() -> list[CheatGroup]:
     solutions = []
     for item in builtin_items(seed=3, split="test", num_items=4):
         english = item.text("en")
-        for code, facts in LANGUAGES.items():
+        for code in TEXTS:
             text = item.text(code)
             solutions.append(
                 ParallelSolution(
                     item_id=item.item_id,
                     language=code,
                     question=text.question,
-                    solution=f"{text.solution}\n{facts.closing.format(answer=text.answer)}",
+                    solution=f"{text.solution}\n{LANGUAGES[code].closing.format(answer=text.answer)}",
                     question_en=english.question,
                     solution_en=f"{english.solution}\nThe answer is {english.answer}.",
                 )
@@ -136,7 +137,7 @@ def test_halves_are_cut_at_the_space_next_to_the_middle_or_in_the_middle() -> No
 def test_each_cheat_is_made_in_every_language_and_english_lacks_those_that_would_be_faithful(
     everywhere: list[CheatGroup],
 ) -> None:
-    assert len(everywhere) == 4 * len(LANGUAGES)
+    assert len(everywhere) == 4 * len(TEXTS)
     for group in everywhere:
         assert group.left_out == (ENGLISH_IS_FAITHFUL if group.request.language == "en" else ())
         assert set(group.names) | set(group.left_out) == {FAITHFUL, *(cheat.name for cheat in CHEATS)}
@@ -174,7 +175,7 @@ def test_long_padding_is_beyond_what_an_encoder_reads(everywhere: list[CheatGrou
 def test_a_gate_catches_every_surface_form_and_flood_and_a_hedge_earns_no_answer(
     everywhere: list[CheatGroup],
 ) -> None:
-    gates = build_gates(tuple(LANGUAGES), min_length_ratio=0.2, max_length_ratio=4.0)
+    gates = build_gates(tuple(TEXTS), min_length_ratio=0.2, max_length_ratio=4.0)
     watched = {"disguised english": "language", "symbol flood": "length", "several answers": "format"}
     for group in everywhere:
         readings = dict(zip(group.names, read_group(group.request), strict=True))

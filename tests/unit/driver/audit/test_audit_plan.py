@@ -8,7 +8,7 @@ import pytest
 from contracts.config.run import Config
 from driver.audit.cheats import CHEATS
 from driver.audit.plan import prepare_audit
-from languages.facts import LANGUAGES
+from driver.problems.builtin.texts import TEXTS
 from tests.builders import a_config
 from tests.refusals import refused
 
@@ -30,8 +30,8 @@ def config(*, reward: dict[str, object] | None = None, **audit: object) -> Confi
 
 def test_the_built_in_problems_are_audited_in_all_languages() -> None:
     plan = prepare_audit(config(num_items=2))
-    assert sorted(plan.languages) == sorted(LANGUAGES)
-    assert len(plan.groups) == len(plan.questions) == 2 * len(LANGUAGES)
+    assert sorted(plan.languages) == sorted(TEXTS)
+    assert len(plan.groups) == len(plan.questions) == 2 * len(TEXTS)
     assert plan.num_requests == len(plan.groups) + len(plan.series) + len(plan.questions)
 
 

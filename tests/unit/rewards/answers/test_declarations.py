@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
+from driver.problems.builtin.texts import TEXTS
 from driver.problems.parallel import load_solutions
-from languages.facts import LANGUAGES
 from rewards.answers.final import declared_answers, final_answer, same_answer, split_reasoning
 
 MGSM = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "mgsm"
@@ -172,8 +172,8 @@ def test_the_sign_of_a_percent_may_be_dropped_from_one_percent_on(a: str, b: str
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_built_in_solutions_declare_once_and_their_questions_never(split: Literal["train", "test"]) -> None:
-    solutions = load_solutions("builtin", languages=list(LANGUAGES), num_items=40, seed=5, split=split)
-    assert {solution.language for solution in solutions} == set(LANGUAGES)
+    solutions = load_solutions("builtin", languages=list(TEXTS), num_items=40, seed=5, split=split)
+    assert {solution.language for solution in solutions} == set(TEXTS)
     for solution in solutions:
         assert len(declared_answers(solution.solution, solution.language)) == 1, solution.solution
         assert declared_answers(solution.question, solution.language) == [], solution.question

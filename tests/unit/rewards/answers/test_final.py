@@ -151,7 +151,7 @@ OPTIONS_IN_EVERY_LANGUAGE = {
 }
 
 
-@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("code", OPTIONS_IN_EVERY_LANGUAGE)
 def test_option_letter_is_read_in_every_languages_phrases(code: str) -> None:
     for text in OPTIONS_IN_EVERY_LANGUAGE[code]:
         [found] = declared_answers(text, code)

@@ -17,7 +17,7 @@ MINUS = {
 }
 
 
-@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("code", MINUS)
 def test_every_minus_and_its_word_are_read(code: str) -> None:
     for number in ("-5", "−5", "–5", "﹣5", "－5", "‐5", "$-5", MINUS[code]):
         assert final_answer(LANGUAGES[code].closing.format(answer=number), code) == "-5", number
