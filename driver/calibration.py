@@ -166,13 +166,23 @@ def calibration_solutions(config: CalibratedReasoning, languages: Sequence[str] 
         BadInput: calibration_data is no such file, or lacks a language.
     """
     source = config.calibration_data
-    return load_solutions(
-        source if source in BUILTIN_SOURCES else str(absolute(source)),
-        languages=languages,
-        num_items=config.calibration_items,
-        seed=_SEED,
-        split="train",
-    )
+    is_builtin = source in BUILTIN_SOURCES
+    try:
+        return load_solutions(
+            source if is_builtin else str(absolute(source)),
+            languages=languages,
+            num_items=config.calibration_items,
+            seed=_SEED,
+            split="train",
+        )
+    except BadInput as error:
+        if not is_builtin:
+            raise
+        advice = 'name a file of parallel solutions, or set reward.reasoning.calibration = "off"'
+        raise BadInput(
+            f"reward.reasoning.calibration_data = {source!r}: {error}; {advice}",
+            key="reward.reasoning.calibration_data",
+        ) from None
 
 
 def read_calibration(path: Path) -> Calibration:

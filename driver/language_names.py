@@ -6,20 +6,16 @@ A task may have items in any of them. Such a language is asked about with Englis
 from languages.facts import LANGUAGES
 
 _LATIN = """
-af Afrikaans, az Azerbaijani, bm Bambara, ca Catalan, ceb Cebuano, cs Czech, cy Welsh, da Danish, ee Ewe, et Estonian,
-eu Basque, fi Finnish, fil Filipino, ga Irish, gl Galician, gn Guarani, ha Hausa, hr Croatian, ht Haitian Creole,
-hu Hungarian, id Indonesian, ig Igbo, is Icelandic, it Italian, jv Javanese, lg Ganda, ln Lingala, lt Lithuanian,
-lv Latvian, mg Malagasy, mi Maori, ms Malay, mt Maltese, nl Dutch, no Norwegian, ny Chewa, om Oromo, pl Polish,
-pt Portuguese, qu Quechua, ro Romanian, rw Kinyarwanda, sk Slovak, sl Slovenian, sn Shona, so Somali, sq Albanian,
-ss Swati, st Southern Sotho, su Sundanese, sv Swedish, tl Tagalog, tn Tswana, tr Turkish, ts Tsonga, tw Twi, uz Uzbek,
-vi Vietnamese, wo Wolof, xh Xhosa, yo Yoruba, zu Zulu
+az Azerbaijani, bm Bambara, ca Catalan, ceb Cebuano, cy Welsh, da Danish, ee Ewe, eu Basque, fi Finnish, fil Filipino,
+ga Irish, gl Galician, gn Guarani, ha Hausa, hr Croatian, ig Igbo, is Icelandic, jv Javanese, lg Ganda, ln Lingala, lt
+Lithuanian, lv Latvian, mg Malagasy, mi Maori, ms Malay, mt Maltese, no Norwegian, ny Chewa, om Oromo, rw Kinyarwanda,
+sk Slovak, sl Slovenian, sn Shona, so Somali, sq Albanian, ss Swati, st Southern Sotho, su Sundanese, sv Swedish, tl
+Tagalog, tn Tswana, ts Tsonga, tw Twi, uz Uzbek, wo Wolof, xh Xhosa
 """
 _BY_SCRIPT = {
     "Latin": _LATIN,
-    "Cyrillic": "be Belarusian, bg Bulgarian, kk Kazakh, ky Kyrgyz, mk Macedonian, mn Mongolian, sr Serbian, tg Tajik, "
-    "uk Ukrainian",
-    "Arabic": "fa Persian, ps Pashto, sd Sindhi, ur Urdu",
-    "Devanagari": "hi Hindi, mr Marathi, ne Nepali",
+    "Cyrillic": "be Belarusian, bg Bulgarian, kk Kazakh, ky Kyrgyz, mk Macedonian, mn Mongolian, tg Tajik",
+    "Arabic": "ps Pashto, sd Sindhi",
     "Bengali": "as Assamese",
     "Gujarati": "gu Gujarati",
     "Gurmukhi": "pa Punjabi",
@@ -27,7 +23,6 @@ _BY_SCRIPT = {
     "Malayalam": "ml Malayalam",
     "Oriya": "or Odia",
     "Sinhala": "si Sinhala",
-    "Tamil": "ta Tamil",
     "Khmer": "km Khmer",
     "Lao": "lo Lao",
     "Myanmar": "my Burmese",
@@ -35,8 +30,6 @@ _BY_SCRIPT = {
     "Armenian": "hy Armenian",
     "Ethiopic": "am Amharic, ti Tigrinya",
     "Georgian": "ka Georgian",
-    "Greek": "el Greek",
-    "Hangul": "ko Korean",
     "Hebrew": "he Hebrew",
     "Vai": "vai Vai",
 }

@@ -130,6 +130,14 @@ def test_file_that_is_missing_or_damaged_is_bad_input_before_anything_starts(hom
     check_calibration(config(), ["de"])
 
 
+def test_a_language_without_built_in_solutions_wants_other_calibration_data(home: Path) -> None:
+    for source in ("builtin", "logic"):
+        asked = config(calibration_data=source)
+        assert key_refused(lambda asked=asked: check_calibration(asked, ["de", "ko"])) == (
+            "reward.reasoning.calibration_data"
+        )
+
+
 def test_judge_that_can_not_be_calibrated_fails_the_run_and_keeps_no_file(home: Path) -> None:
     class Blind(Scorers):
         def _value(self, pair: ReasoningPair) -> float:
