@@ -1,14 +1,14 @@
 """Collect what report.html shows of models that `evaluate` measured: every task of every model, with 95% intervals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from driver.evaluation.record import ModelResult
 from driver.evaluation.results import EvaluationResult, Example, TextResult
 from driver.evaluation.tables import all_results
 from driver.names import NOT_MEASURED
 from driver.outcome.changes import compare_moments
 from driver.outcome.words import measured_text
-from driver.report.run_record import RunRecord
 from driver.report.task_sections import Cell, TableRow, TaskSection, task_sections
 
 _GLANCE = ("English", "Mean without English", "Gap to English")
@@ -35,12 +35,12 @@ class Glance:
     cells: tuple[Cell, ...]
 
 
-def evaluate_facts(record: RunRecord) -> dict[str, object]:
+def evaluate_facts(measured: Mapping[str, ModelResult]) -> dict[str, object]:
     """Return what the template of an evaluation is filled in with."""
-    models = [_model(name, found.result) for name, found in record.models.items()]
+    models = [_model(name, found.result) for name, found in measured.items()]
     return {
-        "verdict": list(_verdict(record)),
-        "num_tasks": len({task.task for found in record.models.values() for task in all_results(found.result)}),
+        "verdict": list(_verdict(measured)),
+        "num_tasks": len({task.task for found in measured.values() for task in all_results(found.result)}),
         "models": models,
         "glance_heads": _GLANCE,
         "glance": [
@@ -66,9 +66,11 @@ def _model(name: str, result: EvaluationResult) -> ModelSection:
     )
 
 
-def _verdict(record: RunRecord) -> Iterator[str]:
+def _verdict(measured: Mapping[str, ModelResult]) -> Iterator[str]:
     """Yield a sentence for each model, on its first task."""
-    for name, found in record.models.items():
+    if not measured:
+        yield "No model is measured yet: the evaluation is still going, or it was stopped."
+    for name, found in measured.items():
         for task in compare_moments({"after": found.result})[:1]:
             yield f"{name}, {task.task}: {measured_text(task)}"
 

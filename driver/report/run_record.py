@@ -43,7 +43,7 @@ class RunRecord:
     summary: Mapping[str, Json]
     notes: tuple[str, ...]  # what is missing or could not be read
     rows: Rows = field(default_factory=dict)  # every response of the first and the last evaluation
-    models: Mapping[str, ModelResult] = field(default_factory=dict)  # of a folder that `evaluate` wrote
+    models: Mapping[str, ModelResult] | None = None  # of a folder that `evaluate` wrote; empty: none is measured yet
     audit: AuditResult | None = None  # of a folder that the command `audit` wrote
     outputs_audit: OutputAudit | None = None  # of one that it wrote with audit.outputs
 
@@ -92,12 +92,12 @@ def read_run(run_folder: Path, *, sampled_at_each_end: int) -> RunRecord:
     config = piece("config.toml", _read_toml, {}, absent="")
     found = piece("evaluation.json", read_evaluations, {}, absent="Nothing was evaluated yet.")
     evaluations = {moment: found[moment] for moment in sorted(found, key=step_of)}
-    models = piece(RESULTS, lambda path: read_record(path.parent), {}, absent="")
-    rows = {} if models else kept_rows(run_folder / RESPONSES, evaluations)
+    models = piece(RESULTS, lambda path: read_record(path.parent), None, absent="")
+    rows = {} if models is not None else kept_rows(run_folder / RESPONSES, evaluations)
     notes += [
         f"{RESPONSES}/{moment}.parquet is missing or can't be read: intervals of changes are wider for it."
         for moment in first_and_last(evaluations)
-        if moment and not models and moment not in rows
+        if moment and models is None and moment not in rows
     ]
     steps = piece("metrics.jsonl", read_metrics, [], absent="No step is finished yet.")
     sampled = find_samples(run_folder / "samples.parquet")

@@ -46,7 +46,7 @@ def _page(record: RunRecord) -> tuple[str, str, Sequence[str], dict[str, object]
         return "audit.html.jinja", "audit", ("scorer",), audit_facts(record.audit)
     if record.outputs_audit is not None:
         return "outputs.html.jinja", "audit", ("scorer",), outputs_facts(record.outputs_audit)
-    if record.models:
-        return "evaluate.html.jinja", "evaluate", ("policy",), evaluate_facts(record)
+    if record.models is not None:
+        return "evaluate.html.jinja", "evaluate", ("policy",), evaluate_facts(record.models)
     command = "train" if is_training(record) else ""
     return "run.html.jinja", command, ("policy", "pivot", "scorer"), run_facts(record)

@@ -7,6 +7,7 @@ import pytest
 
 from driver.evaluation.comparison import compare
 from driver.evaluation.entries import Entry, entries_of
+from driver.evaluation.record import write_record
 from driver.report.comparison_page import comparison_html
 from driver.report.evaluate_page import evaluate_facts
 from driver.report.run_record import read_run
@@ -52,8 +53,15 @@ def test_an_evaluation_is_told_by_model_and_task_and_never_as_training(evaluated
     assert not {"script", "link", "img"} & page.tags
 
 
+def test_an_evaluation_that_is_still_going_is_one_all_the_same(evaluated: Path) -> None:
+    write_record(evaluated, {})
+    page = Page(write_report(evaluated).read_text(encoding="utf-8"))
+    assert "An evaluation of 0 models on 0 tasks." in page.texts
+    assert not any("steps done" in text for text in page.texts)
+
+
 def test_no_right_answer_of_a_model_has_an_interval(evaluated: Path) -> None:
-    facts = evaluate_facts(read_run(evaluated, sampled_at_each_end=1))
+    facts = evaluate_facts(read_run(evaluated, sampled_at_each_end=1).models or {})
     models = facts["models"]
     assert isinstance(models, list)
     spanish = next(row for row in models[0].tasks[0].rows if row.name == "Spanish")
@@ -62,7 +70,7 @@ def test_no_right_answer_of_a_model_has_an_interval(evaluated: Path) -> None:
 
 
 def test_a_table_has_the_mean_of_a_script_only_where_several_languages_have_it(evaluated: Path) -> None:
-    facts = evaluate_facts(read_run(evaluated, sampled_at_each_end=1))
+    facts = evaluate_facts(read_run(evaluated, sampled_at_each_end=1).models or {})
     models = facts["models"]
     assert isinstance(models, list)
     names = [row.name for row in models[0].tasks[0].rows if row.is_total]
