@@ -20,9 +20,11 @@ from contracts.config.data import (
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.builtin.generate import builtin_problems
+from driver.problems.builtin.texts import TEXTS
 from driver.problems.columns import Wanted, as_problem_table, read_columns
 from driver.problems.index import RowRules, TableSource
 from driver.problems.logic.generate import logic_problems
+from driver.problems.logic.texts import TEXTS as LOGIC_TEXTS
 from driver.problems.mgsm import MgsmTable
 from driver.problems.tables import JsonlTable, ParquetTable, Table, open_huggingface, parquet_columns
 from driver.problems.text_tables import CsvTable, TsvTable, open_json
@@ -118,7 +120,14 @@ def problems_by_language(config: DataConfig | EvaluationConfig, *, languages: Se
     Raises:
         BadInput: the first thing that is wrong with the source.
     """
-    return _open(config, tuple(languages) or tuple(LANGUAGES), 0, needs_english=True).counts
+    match config:
+        case BuiltinSource():
+            known = tuple(TEXTS)
+        case LogicSource():
+            known = tuple(LOGIC_TEXTS)
+        case _:
+            known = tuple(LANGUAGES)
+    return _open(config, tuple(languages) or known, 0, needs_english=True).counts
 
 
 def first_problems(source: ProblemSource, languages: Sequence[str], *, num_items: int) -> Iterator[Problem]:

@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contracts.config.data import BuiltinData
+from contracts.config.data import BuiltinData, LogicData
 from contracts.rollouts import Problem
+from driver.problems.builtin.texts import TEXTS
 from driver.problems.index import TableSource
+from driver.problems.logic.texts import TEXTS as LOGIC_TEXTS
 from driver.problems.mgsm import MgsmTable, without_thousands
 from driver.problems.rows import COLUMNS
-from driver.problems.sources import ProblemSource, first_problems, open_source
+from driver.problems.sources import ProblemSource, first_problems, open_source, problems_by_language
 from driver.problems.stream import ProblemStream, first_draws
 from driver.problems.tables import JsonlTable, ParquetTable
 from tests.builders import a_data_section
@@ -301,3 +303,9 @@ def test_opening_and_drawing_hold_a_small_part_of_the_set_in_memory(tmp_path: Pa
     # 8 bytes a row and a language, the 50 problems drawn (150 kB), and small change.
     assert held < 1_000_000
     assert pa.total_allocated_bytes() - arrow_before < 1_000_000
+
+
+def test_a_built_in_source_counts_the_languages_that_it_has() -> None:
+    assert problems_by_language(BuiltinData(num_items=3)) == dict.fromkeys(TEXTS, 3)
+    logic = LogicData(source="logic", num_items=3)
+    assert problems_by_language(logic) == dict.fromkeys(LOGIC_TEXTS, 3)
