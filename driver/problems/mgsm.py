@@ -5,7 +5,7 @@ question of a problem is line n of `mgsm_en.tsv`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from contracts.errors import BadInput
@@ -17,8 +17,9 @@ _THOUSANDS = re.compile(r"(-?\d{1,3})((?:,\d{3})+)(\.\d+)?")
 class MgsmTable:
     """Hold the rows of every language's file, one language after the other; item ids are `mgsm-<line>`."""
 
-    def __init__(self, folder: Path) -> None:
-        """
+    def __init__(self, folder: Path, *, languages: Collection[str] = ()) -> None:
+        """Read the files of these languages, or all files where the folder has none of them.
+
         Raises:
             BadInput: the English file is missing, or the files have different numbers of lines.
         """
@@ -29,6 +30,7 @@ class MgsmTable:
                 key="mgsm_en.tsv",
             )
         self._english = files["en"]
+        files = {code: file for code, file in files.items() if code in languages} or files
         for file in files.values():
             if len(file) != len(self._english):
                 raise BadInput(

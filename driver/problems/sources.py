@@ -167,7 +167,9 @@ def _open(
         )
         return ListSource(problems, name=f"the {config.split} split of the problems of logic")
     if isinstance(config, MgsmSource):
-        return TableSource(MgsmTable(Path(config.path)), name=f"MGSM in {config.path}", rules=rules)
+        return TableSource(
+            MgsmTable(Path(config.path), languages=languages), name=f"MGSM in {config.path}", rules=rules
+        )
     wanted = Wanted(
         section="data" if isinstance(config, TrainingData) else "evaluation",
         columns=config.columns,

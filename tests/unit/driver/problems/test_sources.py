@@ -108,7 +108,9 @@ def test_mgsm_takes_the_english_question_from_the_same_line(tmp_path: Path) -> N
 def test_the_real_mgsm_has_250_parallel_problems_in_eleven_languages() -> None:
     source = open_("mgsm", MGSM, "de", "sw", "th")
     assert source.counts == {"de": 250, "sw": 250, "th": 250}
-    assert "250 in bn" in source.notes[0]
+    assert source.notes == ()
+    with refused("languages", "250 in bn"):
+        open_("mgsm", MGSM, "ko")
     assert source.problem("de", 0).question.startswith("Janets Enten legen 16 Eier pro Tag.")
     assert source.problem("de", 0).question_en.startswith("Janet’s ducks lay 16 eggs per day.")
     answers = [source.problem("sw", number).answer for number in range(250)]
