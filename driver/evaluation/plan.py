@@ -21,7 +21,8 @@ from driver.evaluation.sets.read import SetRequest, TaskSet, languages_there, re
 from driver.evaluation.tasks.registry import ChosenTask, known_tasks
 from driver.language_names import has_file, language_title
 from driver.problems.gold import gold_number
-from driver.problems.prompts import Prompter, plain_tokenizer
+from driver.problems.prompts import Prompter, PromptTooLong, plain_tokenizer
+from driver.problems.review import TooLong
 from driver.problems.sources import open_source, placed_problems
 from rewards.reading import PIVOT_LANGUAGE
 
@@ -55,11 +56,13 @@ class SourcePrompts:
         )
         token_ids = self.prompter.prompt_token_ids(problem)
         if len(token_ids) > self.max_prompt_tokens:
-            raise BadInput(
+            raise PromptTooLong(
                 f"item {item.item_id} in {item.language!r}: the prompt has {len(token_ids)} tokens, and "
                 f"policy.max_model_len less evaluation.max_response_tokens leaves {self.max_prompt_tokens}; raise the "
                 "first, or lower the second",
                 key="policy.max_model_len",
+                num_tokens=len(token_ids),
+                room=self.max_prompt_tokens,
             )
         return token_ids
 
@@ -137,6 +140,7 @@ def _plan_source(config: Config, prompter: Prompter) -> tuple[PlannedTask, tuple
     source = open_source(evaluation, languages=config.evaluation_languages, seed=config.run.seed, needs_english=False)
     prompts = SourcePrompts(prompter=prompter, max_prompt_tokens=_room_for_prompts(config))
     items, asked = [], _PromptsDigest()
+    too_long = TooLong("policy.max_model_len", "evaluation.max_response_tokens")
     for where, problem in placed_problems(source, config.evaluation_languages, num_items=evaluation.num_items):
         if (gold := gold_number(problem)) is None:
             raise BadInput(
@@ -152,8 +156,17 @@ def _plan_source(config: Config, prompter: Prompter) -> tuple[PlannedTask, tuple
             question=problem.question,
             gold=gold,
         )
-        asked.add(prompts.prompt(item))
         items.append(item)
+        try:
+            asked.add(prompts.prompt(item))
+        except PromptTooLong as mistake:
+            too_long.add(mistake, where())
+    if too_long.count:
+        raise BadInput(
+            f"{source.name}: {too_long.describe(len(items))}; raise policy.max_model_len, lower "
+            "evaluation.max_response_tokens, or leave such items out of the set",
+            key="policy.max_model_len",
+        )
     measured_on = {
         "task": evaluation.source,
         "path": "" if isinstance(evaluation, BuiltinEvaluation) else evaluation.path,

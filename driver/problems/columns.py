@@ -14,6 +14,7 @@ from typing import Protocol
 from contracts.config.data import ProblemColumns
 from contracts.errors import BadInput
 from driver.language_names import language_title
+from driver.problems.assumed_language import is_other_language
 from driver.problems.rows import is_missing
 from driver.problems.tables import Row, Table
 from driver.problems.text_tables import CsvTable, TsvTable
@@ -136,7 +137,8 @@ class LongTable:
         """Return the language of all rows, where no column says it.
 
         Raises:
-            BadInput: a column with another name may say it, or several languages are asked for.
+            BadInput: a column with another name may say it, several languages are asked for, or the questions don't
+                look like the one that is.
         """
         if wanted.rows_language != "auto":
             if (code := language_code(wanted.rows_language)) is None:
@@ -149,6 +151,14 @@ class LongTable:
             way_out = f'; or say {wanted.section}.rows_language = "..." if all rows are in one language'
             raise _missing(self._table, wanted, "language", way_out=way_out)
         (language,) = wanted.languages
+        questions = (row.get(self._names["question"]) for row in self._table.rows())
+        if is_other_language((text for text in questions if isinstance(text, str)), language):
+            raise BadInput(
+                f"{self._table.where(0)}: no column says the language of the rows, and most questions don't "
+                f"look like {_titled(language)}{'' if language == 'en' else ' but like English'}; name their "
+                f'language: {wanted.section}.rows_language = "..."',
+                key=f"{wanted.section}.rows_language",
+            )
         self._notes.append(f"it has no column of the language: all rows are taken to be in {_titled(language)}")
         return language
 

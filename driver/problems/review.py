@@ -35,7 +35,8 @@ class PromptCheck:
 class TooLong:
     """Collect the problems whose prompt leaves no room for a response."""
 
-    section: str
+    max_model_len: str  # key of the model's context
+    max_response_tokens: str  # key of the longest response
     count: int = 0
     first: list[str] = field(default_factory=list)  # where they are
     longest: PromptTooLong | None = None
@@ -51,11 +52,10 @@ class TooLong:
     def describe(self, num_problems: int) -> str:
         """Return how many there are, the longest, and the first."""
         assert self.longest is not None
-        section = self.section
         return (
             f"{self.count} of {num_problems} problems have a prompt that is too long. The longest has "
-            f"{self.longest.num_tokens} tokens ({self.longest_at}), and {section}.max_model_len less "
-            f"{section}.max_response_tokens leaves {self.longest.room}. The first: {'; '.join(self.first)}"
+            f"{self.longest.num_tokens} tokens ({self.longest_at}), and {self.max_model_len} less "
+            f"{self.max_response_tokens} leaves {self.longest.room}. The first: {'; '.join(self.first)}"
         )
 
 
@@ -102,7 +102,10 @@ def usable_problems(
         BadInput: a chat template refuses a prompt; or a prompt is too long and may not be left out; or a language would
             have no problem left.
     """
-    found = {check.section: TooLong(check.section) for check in checks}
+    found = {
+        check.section: TooLong(f"{check.section}.max_model_len", f"{check.section}.max_response_tokens")
+        for check in checks
+    }
     left_out: dict[str, set[int]] = {}
     num_built = _NUM_BUILT // max(1, len(languages))
     for language in languages:
@@ -114,7 +117,7 @@ def usable_problems(
                     found[room.check.section].add(mistake, source.where(language, position))
                     left_out.setdefault(language, set()).add(position)
     num_problems = sum(source.counts[language] for language in languages)
-    lines = {one.section: one.describe(num_problems) for one in found.values() if one.count}
+    lines = {section: one.describe(num_problems) for section, one in found.items() if one.count}
     emptied = [code for code, positions in left_out.items() if len(positions) == source.counts[code]]
     if lines and (on_bad_item == "refuse" or emptied):
         section, line = next(iter(lines.items()))

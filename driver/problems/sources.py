@@ -108,7 +108,8 @@ def open_source(
         there = ", ".join(sorted(source.counts))
         raise BadInput(
             f"{source.name} has no problem in {', '.join(missing)}; it has {there}"
-            + "".join(f"; {note}" for note in source.notes),
+            + "".join(f"; {note}" for note in source.notes)
+            + f"; {_section(config)}.languages says which are asked for",
             key="languages",
         )
     return source
@@ -171,7 +172,7 @@ def _open(
             MgsmTable(Path(config.path), languages=languages), name=f"MGSM in {config.path}", rules=rules
         )
     wanted = Wanted(
-        section="data" if isinstance(config, TrainingData) else "evaluation",
+        section=_section(config),
         columns=config.columns,
         languages=languages,
         rows_language=config.rows_language,
@@ -179,6 +180,10 @@ def _open(
     )
     name = config.path if isinstance(config, FileSource) else f"dataset {config.path}"
     return TableSource(as_problem_table(_open_table(config, wanted), wanted), name=name, rules=rules)
+
+
+def _section(config: DataConfig | EvaluationConfig) -> str:
+    return "data" if isinstance(config, TrainingData) else "evaluation"
 
 
 def _open_table(config: FileSource | HubData | HubEvaluation, wanted: Wanted) -> Table:

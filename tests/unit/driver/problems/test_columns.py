@@ -76,6 +76,25 @@ def test_with_several_languages_the_config_must_say_which_one_all_rows_are_in(fi
         csv_source(file, text, "sw", rows_language="klingon")
 
 
+ENGLISH = "Natalia sold clips to 48 of her friends in April. How many did she sell?"
+SWAHILI = "Natalia aliwauzia marafiki zake 48 klipu mwezi wa Aprili. Aliuza klipu ngapi kwa jumla?"
+
+
+@pytest.mark.parametrize(("question", "taken_for"), [(ENGLISH, "sw"), (ENGLISH, "th"), (SWAHILI, "en")])
+def test_questions_that_are_not_in_the_one_language_asked_for_are_refused_unless_the_config_says_it(
+    file: Path, question: str, taken_for: str
+) -> None:
+    text = f'question,question_en\n"{question}",{ENGLISH}\n"1 + 1?",{ENGLISH}\n'
+    with refused("data.rows_language", f"{file}, line 2"):
+        csv_source(file, text, taken_for)
+    assert csv_source(file, text, taken_for, rows_language=taken_for).counts == {taken_for: 2}
+
+
+@pytest.mark.parametrize(("question", "taken_for"), [(ENGLISH, "en"), (SWAHILI, "sw")])
+def test_questions_that_are_in_the_one_language_asked_for_are_taken(file: Path, question: str, taken_for: str) -> None:
+    assert csv_source(file, f"question,question_en\n{question},{ENGLISH}\n", taken_for).counts == {taken_for: 1}
+
+
 @pytest.mark.parametrize(
     ("header", "columns"),
     [
