@@ -67,6 +67,8 @@ def seed_draws(config: Config, checkpoints: Sequence[CheckpointRecord], events: 
     except (BadInput, OSError) as refusal:
         return f"its problems can't be read here: {' '.join(str(refusal).split())}"
     if any(checkpoint.problems != source.fingerprint for checkpoint in checkpoints):
+        if data.on_bad_item == "skip":
+            return "items may have been left out for the length of their prompts, which verify doesn't measure"
         return f"{source.name} has other problems than the run was made with"
     shares = () if data.shares == "equal" else tuple(data.shares)
     algorithm = config.algorithm
