@@ -107,7 +107,9 @@ def _gap(task: TaskChanges) -> Statement | None:
     if change is None or change.before is None or change.after is None or change.difference is None:
         return None
     ends = f"from {points(change.before.value)} to {points(change.after.value)} points"
-    verb = f"widened {ends}" if change.difference.value > 0 else f"narrowed {ends}"
+    is_english_ahead = max(change.before.value, change.after.value) > 0  # else there is no gap that narrows
+    wider, narrower = ("widened", "narrowed") if is_english_ahead else ("rose", "fell")
+    verb = f"{wider if change.difference.value > 0 else narrower} {ends}"
     if not change.difference.value:
         verb = f"stayed at {points(change.after.value)} points"
     judged = judgement(change, lower_is_better=True)

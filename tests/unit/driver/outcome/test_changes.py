@@ -106,6 +106,11 @@ def test_a_gap_that_narrows_because_english_fell_is_said() -> None:
     assert "English itself fell by 40.0 points" in gap.text
 
 
+def test_a_gap_below_zero_does_not_narrow_as_the_others_get_further_ahead() -> None:
+    gap = statements(changes({"en": 20, "de": 30, "sw": 30}, {"en": 20, "de": 60, "sw": 60}))[1]
+    assert (gap.tone, "narrowed" in gap.text, "fell from −10.0 to −40.0" in gap.text) == ("better", False, True)
+
+
 def test_noise_has_no_tone() -> None:
     assert [found.tone for found in statements(changes(BEFORE, BEFORE))] == ["", "", ""]
 
