@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from contracts.rollouts import AnswerProbabilityRequest, Rollout, SamplingRequest
@@ -338,6 +339,14 @@ def test_every_response_survives_parquet(journal: Path, tmp_path: Path) -> None:
     rows = drawn(journal, FakePolicy())
     write_rows(tmp_path / "rows.parquet", rows)
     assert read_rows(tmp_path / "rows.parquet") == rows
+
+
+def test_a_measure_that_an_older_evaluation_lacks_was_not_measured(journal: Path, tmp_path: Path) -> None:
+    rows = drawn(journal, FakePolicy())
+    write_rows(tmp_path / "rows.parquet", rows)
+    older = pq.read_table(tmp_path / "rows.parquet").drop_columns(["is_in_language_by_langdetect"])
+    pq.write_table(older, tmp_path / "older.parquet")
+    assert read_rows(tmp_path / "older.parquet") == rows  # here nobody measured it
 
 
 def test_before_and_after_live_in_one_file(tmp_path: Path) -> None:
