@@ -114,6 +114,11 @@ mutants: install $(MUTANTS_STAMP)  ## Change the code of rewards/ and driver/lea
 bench: install models  ## Measure this machine beside bare loops (benchmarks/README.md); BENCH="learning push" for some
 	$(BIN)/python -m benchmarks $(BENCH) $(ARGS)
 
+.PHONY: proof
+proof: install models  ## Run what is missing of the experiments (experiments/README.md), for hours; ARGS="--arms pb-rlsvr" for some
+	$(BIN)/python -m quickstart.numbers.build --to $(MODELS)
+	$(BIN)/python -m experiments numbers $(ARGS)
+
 .PHONY: chaos
 chaos: install  ## Kill, hang and starve the processes of a real run, then verify its folder; ARGS="--steps 60 --faults 36 --seed 1"
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS = ("languages", "contracts", "rewards", "actors", "cluster", "driver")
 """The packages of the product. A module imports from its own package and from packages to its left."""
 
-APART = ("benchmarks", "quickstart", "tests")
+APART = ("benchmarks", "experiments", "quickstart", "tests")
 """Packages that no module of the product imports."""
 
 DOORS = {
