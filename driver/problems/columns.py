@@ -184,7 +184,7 @@ class LongTable:
                 self._table,
                 wanted,
                 "question_en",
-                way_out="; the pivot answers the English question: `translate` writes it where there is none",
+                way_out="; the pivot answers the English question: add it, or English rows of the same item_id",
             )
 
 
@@ -209,7 +209,7 @@ class WideTable:
                 table,
                 wanted,
                 "question_en",
-                way_out="; the pivot answers the English question: `translate` writes it where there is none",
+                way_out="; the pivot answers the English question: add it, or English rows of the same item_id",
             )
 
     def __len__(self) -> int:
