@@ -62,7 +62,7 @@ class AlgorithmSettings(Section):
 
 
 class PolicyGradientConfig(AlgorithmSettings):
-    """Keys of the algorithms that learn from sampled responses: grpo and ppo."""
+    """Keys of the algorithms that learn from sampled responses: grpo, ppo and opd."""
 
     group_size: int = Field(default=8, ge=1)
     """Responses for each problem."""
@@ -244,6 +244,30 @@ class PpoConfig(PolicyGradientConfig):
         return True
 
 
+class OpdConfig(PolicyGradientConfig):
+    """Distil on the policy's own responses: a teacher who knows the pivot's solution judges each token."""
+
+    name: Literal["opd"]
+    """Algorithm."""
+    advantage_clip: Annotated[float, Field(gt=0)] | Off = 5.0
+    """Largest size of a token's advantage, the logarithm of the teacher's probability over the policy's, in nats."""
+
+    @model_validator(mode="after")
+    def _has_no_reward_to_charge(self) -> Self:
+        if self.kl == "reward":
+            raise BadInput(
+                'algorithm.kl "reward" charges the distance in the reward, and algorithm.name "opd" learns from no '
+                'reward; set algorithm.kl to "loss" or "none"',
+                key="algorithm.kl",
+            )
+        return self
+
+    @property
+    def needs_measuring(self) -> bool:
+        """Return True: the log-probabilities of policy and teacher are the signal."""
+        return True
+
+
 class SftConfig(AlgorithmSettings):
     """Imitate reference solutions; nothing is sampled and there is no reward."""
 
@@ -258,7 +282,7 @@ class SftConfig(AlgorithmSettings):
         return False
 
 
-AlgorithmConfig: TypeAlias = Annotated[GrpoConfig | PpoConfig | SftConfig, Choice("name", default="grpo")]
+AlgorithmConfig: TypeAlias = Annotated[GrpoConfig | PpoConfig | OpdConfig | SftConfig, Choice("name", default="grpo")]
 
 
 # --- [learner], [critic] ---------------------------------------------------------------------------------------------

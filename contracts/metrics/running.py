@@ -116,6 +116,13 @@ RESPONSES = MetricSection(
             Unit.COUNT,
             "Groups that were finished but replaced by others, because they could not be learned from.",
         ),
+        _mean(
+            "distillation/kl",
+            "Distance from the teacher",
+            Unit.NATS,
+            "Mean of log p - log q of a response token, policy p, teacher q: it estimates KL(p || q).",
+            when="with opd",
+        ),
         _sum(
             "group/finished_tokens",
             "Tokens finished",

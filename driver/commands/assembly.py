@@ -15,6 +15,7 @@ from driver.inputs import TrainingInputs
 from driver.problems.draws import Draws
 from driver.recipes.grpo import train_grpo
 from driver.recipes.loop import LearningSettings, Loop
+from driver.recipes.opd import train_opd
 from driver.recipes.ppo import train_ppo
 from driver.recipes.recovery import Recovery
 from driver.recipes.sft import SftStages, train_sft
@@ -190,6 +191,8 @@ async def run_recipe(
         await train_sft(buffer, stages=sft, loop=loop)
     elif config.algorithm.name == "ppo":
         await train_ppo(buffer, loop=loop)
+    elif config.algorithm.name == "opd":
+        await train_opd(buffer, teacher_prompt=inputs.evaluation.prompter.teacher_prompt, loop=loop)
     else:
         await train_grpo(buffer, loop=loop)
 

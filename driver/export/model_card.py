@@ -20,6 +20,7 @@ from contracts.config.data import (
     EvaluationConfig,
     HubData,
     HubEvaluation,
+    LogicData,
     MgsmSource,
 )
 from contracts.config.learning import SftConfig
@@ -32,6 +33,7 @@ from driver.calibration import read_calibration
 from driver.names import on_one_line
 from driver.outcome.learning_signal import learning_signal
 from driver.outcome.words import statements
+from driver.problems.logic.prompt import asked_with
 from driver.problems.wording import Wording
 from driver.report.run_record import RunRecord, read_run
 from driver.templates import render
@@ -44,7 +46,12 @@ from rewards.models.licence import licence_note
 CARD = "README.md"
 
 _TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
-_RECIPES = {"grpo": "reinforcement learning (GRPO)", "ppo": "reinforcement learning (PPO)", "sft": "imitation (SFT)"}
+_RECIPES = {
+    "grpo": "reinforcement learning (GRPO)",
+    "ppo": "reinforcement learning (PPO)",
+    "opd": "on-policy distillation",
+    "sft": "imitation (SFT)",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +107,7 @@ def model_card(config: Config, facts: CardFacts) -> str:
         verdict=" ".join(found.text for task in changes for found in statements(task)),
         rewards=thirds(rewards) if len(rewards) >= 3 else None,
         first_language=first_language,
-        user_content=_user_content(Wording.of(config.prompt, first_language)),
+        user_content=_user_content(Wording.of(asked_with(config), first_language)),
         licence_notes=_licence_notes(config),
         shown=shown,
         plain=plain,
@@ -148,7 +155,7 @@ def is_local(model: str) -> bool:
 
 def has_reward(config: Config) -> bool:
     """Return whether the policy learned from a reward."""
-    return config.algorithm.name != "sft"
+    return config.algorithm.name not in ("sft", "opd")
 
 
 def _metadata(config: Config, licence: Mapping[str, str]) -> str:
@@ -193,6 +200,9 @@ def _source(data: DataConfig | EvaluationConfig) -> str:
         case BuiltinData() | BuiltinEvaluation():
             levels = ", ".join(str(level) for level in data.levels)
             return f"word problems that the training program generates (split {data.split}, level {levels})"
+        case LogicData():
+            levels = ", ".join(str(level) for level in data.levels)
+            return f"problems of logic that the training program generates (split {data.split}, level {levels})"
         case MgsmSource():
             return "MGSM (Shi et al. 2022, arXiv 2210.03057)"
         case HubData() | HubEvaluation():

@@ -82,6 +82,20 @@ def kl_penalties(logprobs: NDArray[np.floating], reference_logprobs: NDArray[np.
     return -beta * (logprobs.astype(np.float64) - reference_logprobs.astype(np.float64))
 
 
+def distillation(
+    logprobs: NDArray[np.floating], teacher_logprobs: NDArray[np.floating], *, clip: float | None
+) -> Floats:
+    """Return A_t = log q_t - log p_t [T], cut to [-clip, clip]: how much more the teacher expects a drawn token.
+
+    `logprobs` (p, the policy's) and `teacher_logprobs` (q) are [T], of the tokens that the policy drew. With such
+    advantages the policy gradient is that of the reverse KL divergence, token by token: the mean of A_t over tokens
+    that p draws is -KL(p || q), and d/dw KL = -E[A_t d/dw log p_t], as the mean of d/dw log p_t is 0 (Agarwal et
+    al. 2024, arXiv 2306.13649, section 3.1, with the drawn token in place of the whole distribution).
+    """
+    difference = teacher_logprobs.astype(np.float64) - logprobs.astype(np.float64)
+    return difference if clip is None else np.clip(difference, -clip, clip)
+
+
 def reinforce_plus_plus(rewards: Sequence[float], penalties: Sequence[Floats]) -> list[Floats]:
     """Return the advantages [N][T_i] of REINFORCE++ (Hu et al. 2025, arXiv 2501.03262).
 

@@ -12,11 +12,12 @@ from itertools import islice
 import numpy as np
 
 from contracts.batches import TokenMeasures, TrainSample
-from contracts.config.learning import GrpoConfig, PolicyGradientConfig, PpoConfig
+from contracts.config.learning import GrpoConfig, OpdConfig, PolicyGradientConfig, PpoConfig
 from contracts.config.reward import RewardConfig
 from contracts.rollouts import Candidate, DroppedGroup, ScoredGroup, Unscored
 from driver.learning.advantages import (
     Floats,
+    distillation,
     gae,
     group_relative,
     has_signal,
@@ -176,6 +177,36 @@ def samples_from_critic(
     returns = [tuple(of_tokens.tolist()) for _, of_tokens in pairs]
     samples = [
         _sample(*facts, algorithm=algorithm) for facts in zip(candidates, measures, advantages, returns, strict=True)
+    ]
+    return _as_groups(samples, groups)
+
+
+def samples_from_teacher(
+    groups: Sequence[Sequence[Candidate]],
+    measures: Sequence[TokenMeasures],
+    taught: Sequence[TokenMeasures],
+    algorithm: OpdConfig,
+) -> list[list[TrainSample]]:
+    """Return the samples of each group, with advantages from a teacher's log-probabilities.
+
+    `measures` are of the candidates; `taught` are of the same responses behind the teacher's prompts.
+
+    Raises:
+        ValueError: some candidates have no measures, or the measures lack what the algorithm needs.
+    """
+    candidates = [candidate for group in groups for candidate in group]
+    _check(candidates, measures, algorithm)
+    _check(candidates, taught, algorithm)
+    clip = None if algorithm.advantage_clip == "off" else algorithm.advantage_clip
+    samples = [
+        _sample(
+            candidate,
+            measured,
+            tuple(distillation(measured.logprobs, teacher.logprobs, clip=clip).tolist()),
+            (),
+            algorithm=algorithm,
+        )
+        for candidate, measured, teacher in zip(candidates, measures, taught, strict=True)
     ]
     return _as_groups(samples, groups)
 

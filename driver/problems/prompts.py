@@ -88,6 +88,22 @@ class Prompter:
         self._check_length(token_ids, f"the English question {shown!r}", "pivot")
         return token_ids
 
+    def teacher_prompt(self, problem: Problem, solution_en: str) -> tuple[int, ...]:
+        """Return the prompt [T] of a teacher who knows the pivot's solution, which stands before the question.
+
+        The English question and its solution are an earlier turn, as a worked example is. The prompt may be longer than
+        the policy's own may be: no engine reads it.
+
+        Raises:
+            BadInput: the chat template refuses it.
+        """
+        chat = self.messages(problem.question, LANGUAGES[problem.language])
+        asked = Wording.of(self._config, LANGUAGES["en"]).ask(problem.question_en)
+        shown = [{"role": "user", "content": asked}, {"role": "assistant", "content": solution_en}]
+        return self.template.encode(
+            self.template.render([*chat[:-1], *shown, chat[-1]], section="policy", is_open=True)
+        )
+
     def answer_token_ids(self, problem: Problem, answer: str) -> tuple[int, ...]:
         """Return an answer as the policy would have to draw it after the prompt, end of sequence included [T].
 

@@ -75,7 +75,9 @@ def verdict(record: RunRecord) -> list[Statement]:
     """Return the outcome: a failure, that nothing was learned, what changed on the first task, and the reward."""
     found: list[Statement] = []
     if failure := status(record).failure:
-        found.append(Statement(text=f"The run failed: {failure}. The output of every process is in logs/.", tone="worse"))
+        found.append(
+            Statement(text=f"The run failed: {failure}. The output of every process is in logs/.", tone="worse")
+        )
     signal = learning_signal([step.metrics for step in record.steps])
     if signal.is_weak:
         found.append(Statement(text=f"{signal.sentence[0].upper()}{signal.sentence[1:]}.", tone="worse"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from contracts.batches import PackedRow, TrainBatch
-from contracts.config.learning import GrpoConfig, LearnerConfig, PpoConfig, SftConfig
+from contracts.config.learning import AlgorithmConfig, GrpoConfig, LearnerConfig, OpdConfig, PpoConfig
 from contracts.config.reward import RewardConfig
 from contracts.errors import RunFailed
 from contracts.ports import Generator, Learner
@@ -49,7 +49,7 @@ class FakeCheckpointer:
 
 
 def settings(
-    algorithm: GrpoConfig | PpoConfig | SftConfig,
+    algorithm: AlgorithmConfig,
     *,
     num_ranks: int = 1,
     max_skipped_steps: int = 3,
@@ -80,7 +80,7 @@ class RecipeRun:
     """Run `train_grpo` or `train_ppo` to its end; a RunFailed is kept as `failure`."""
 
     problems: Sequence[Problem]
-    algorithm: GrpoConfig | PpoConfig
+    algorithm: GrpoConfig | PpoConfig | OpdConfig
     recipe: Recipe = train_grpo
     learner: FakeLearner = field(default_factory=FakeLearner)
     scores: Mapping[str, tuple[Score | Unscored, ...]] = field(default_factory=dict)  # by question

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 
-from contracts.config.data import Exemplar, PromptConfig
+from contracts.config.data import Exemplar, LogicData, PromptConfig
+from contracts.config.run import Config
 from driver.problems.logic.generate import logic_problems
 from driver.problems.logic.texts import TEXTS
 from driver.problems.logic.texts.templates import LEVELS
 
 _EXEMPLAR_SEED = 0
+
+
+def asked_with(config: Config) -> PromptConfig:
+    """Return the words that ask the problems of a run."""
+    return for_logic(config.prompt, config.data.languages) if isinstance(config.data, LogicData) else config.prompt
 
 
 def for_logic(prompt: PromptConfig, languages: Iterable[str], *, num: int = 0) -> PromptConfig:

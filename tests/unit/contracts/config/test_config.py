@@ -231,7 +231,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_keys(
     [
         ("algorithm.steps=0", "algorithm.steps", ["0", "1"]),
         ("algorithm.steps=many", "algorithm.steps", ["'many'", "integer"]),
-        ("algorithm.name=dpo", "algorithm.name", ["'dpo'", "'grpo', 'ppo' or 'sft'"]),
+        ("algorithm.name=dpo", "algorithm.name", ["'dpo'", "'grpo', 'ppo', 'opd' or 'sft'"]),
         (
             "data.source=xls",
             "data.source",

@@ -80,7 +80,7 @@ def test_every_section_is_listed_and_every_choice_has_its_values() -> None:
     assert choices == {
         "data.source": ("builtin", "logic", *files),
         "evaluation.source": ("builtin", *files),
-        "algorithm.name": ("grpo", "ppo", "sft"),
+        "algorithm.name": ("grpo", "ppo", "opd", "sft"),
         "reward.reasoning.method": ("embedding", "translation", "comet", "likelihood"),
     }
 
@@ -88,6 +88,6 @@ def test_every_section_is_listed_and_every_choice_has_its_values() -> None:
 def test_a_key_belongs_to_the_choices_whose_class_has_it() -> None:
     belongs = {key.name: (key.chosen_by, key.choices) for key in keys()}
     assert belongs["algorithm.gae_lambda"] == ("algorithm.name", ("ppo",))
-    assert belongs["algorithm.group_size"] == ("algorithm.name", ("grpo", "ppo"))
+    assert belongs["algorithm.group_size"] == ("algorithm.name", ("grpo", "ppo", "opd"))
     assert belongs["algorithm.steps"] == belongs["algorithm.name"] == ("", ())
     assert belongs["reward.reasoning.low"] == ("reward.reasoning.method", ("embedding", "translation", "comet"))

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from contracts.config.learning import GrpoConfig, LearnerConfig, PpoConfig, SftConfig
+from contracts.config.learning import GrpoConfig, LearnerConfig, OpdConfig, PpoConfig, SftConfig
 from contracts.errors import BadInput
 from tests.builders import a_config, a_grpo, a_ppo, an_algorithm
 from tests.refusals import refused_by_config
@@ -32,6 +32,7 @@ def refused_key(error: ValidationError) -> str:
         ({"kl": "reward", "kl_estimator": "k2"}, "algorithm.kl_estimator"),
         ({"kl": "reward", "kl_estimator": "k3"}, "algorithm.kl_estimator"),
         ({"name": "ppo", "kl": "reward", "kl_estimator": "k3"}, "algorithm.kl_estimator"),
+        ({"name": "opd", "kl": "reward"}, "algorithm.kl"),
         ({"kl": "loss", "kl_estimator": "k1"}, "algorithm.kl_estimator"),
         ({"std_epsilon": 0}, "algorithm.std_epsilon"),
         ({"name": "sft", "kl": "loss"}, "algorithm.kl"),
@@ -62,7 +63,9 @@ def test_choices_that_fit_are_accepted(values: dict[str, object]) -> None:
     an_algorithm(**values)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("grpo", GrpoConfig), ("ppo", PpoConfig), ("sft", SftConfig)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("grpo", GrpoConfig), ("ppo", PpoConfig), ("opd", OpdConfig), ("sft", SftConfig)]
+)
 def test_the_name_chooses_the_keys(name: str, kind: type) -> None:
     assert type(an_algorithm(name=name)) is kind
 

@@ -338,3 +338,18 @@ def test_the_card_in_an_export_is_made_of_the_runs_files(tmp_path: Path) -> None
     assert "| Swahili | 7 |\n| Thai | – |" in section(card, "Data")
     assert "| steps | 2 of 20," in section(card, "Training")
     assert "| Swahili | 100 | 25.0% |" in section(card, "Results")
+
+
+def test_distillation_has_a_teacher_in_place_of_a_reward() -> None:
+    card = model_card(config(algorithm={"name": "opd", "steps": 2}), facts())
+    assert section(card, "Reward").strip().startswith("None: each token")
+    assert "was not rewarded" in section(card, "What it is")
+    assert "| recipe | opd |" in card and "less that of the policy, at most 5 in size" in card
+
+
+def test_problems_of_logic_are_named_and_asked_in_their_own_words() -> None:
+    reward = {"unparsed_answers": "embedding", "weights": {"answer": 0.6, "reasoning": 0.4, "numbers": 0}}
+    data = {"source": "logic", "languages": ["de"]}
+    card = model_card(config(data=data, reward=reward, evaluation={"tasks": ["logic"]}), facts())
+    assert "problems of logic" in section(card, "Data")
+    assert "<Satz>" in card and "<Zahl>" not in card

@@ -158,6 +158,17 @@ def test_a_tokenizer_without_an_end_of_sequence_cannot_end_an_answer() -> None:
         Prompter(endless, PromptConfig(), exemplars={}, max_prompt_tokens=1000).answer_token_ids(GERMAN, "Drei.")
 
 
+def test_a_teacher_sees_the_english_question_with_its_solution_before_the_question() -> None:
+    made = prompter(exemplars={"de": [WORKED]}, num_exemplars=1)
+    asked, taught = (text_of(ids) for ids in (made.prompt_token_ids(GERMAN), made.teacher_prompt(GERMAN, "It is 3.")))
+    english = text_of(prompter().reference_prompt(GERMAN.question_en))
+    own = asked[asked.rindex("<|user|>") :]
+    assert taught.endswith(own) and taught.startswith(asked.removesuffix(own))
+    assert taught.removesuffix(own).removeprefix(asked.removesuffix(own)) == (
+        f"{english[english.rindex('<|user|>') :]}It is 3.<|end|>"
+    )
+
+
 def test_a_prompt_may_be_as_long_as_the_limit_and_no_longer() -> None:
     length = len(prompter().prompt_token_ids(GERMAN))
     assert len(prompter(limit=length).prompt_token_ids(GERMAN)) == length
