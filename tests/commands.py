@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,34 @@ def run_marked(
             f"{' '.join(command)} was still running after {timeout_s:g} s\n{stdout}\n{stderr}"
         ) from None
     return Finished(code=process.returncode, stdout=stdout, stderr=stderr, left_behind=survivors(mark))
+
+
+@contextmanager
+def killed_when(
+    reached: Callable[[], bool], words: Sequence[str], *, folder: Path, environment: Mapping[str, str]
+) -> Iterator[int]:
+    """Start a command, yield its process id once `reached` says so, then kill it and all its processes."""
+    mark, log = uuid.uuid4().hex, folder / "killed.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, str(RUN), *words],
+            cwd=folder,
+            env={**environment, MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 500
+        while not reached():
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text(encoding="utf-8")
+            time.sleep(0.01)
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+        if survivors(mark):
+            stop(mark)
 
 
 def survivors(mark: str, *, within_s: float = 60) -> tuple[str, ...]:
