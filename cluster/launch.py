@@ -81,6 +81,8 @@ def _join(address: str, console: Console) -> None:
         # Ray writes a runtime environment into logs and shows it on its dashboard, but not what a hook holds: the
         # settings may hold tokens. The function is defined here so that Ray sends it whole.
         environment = {"env_vars": _common(), "worker_process_setup_hook": take_settings}
+        # Ray refuses a variable that both the submitted job and this environment give, such as PYTHONPATH.
+        os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
         try:
             ray.init(address=address, runtime_env=environment, **_SILENT)
         except (ConnectionError, RuntimeError, ValueError) as failure:
