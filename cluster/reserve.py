@@ -37,7 +37,7 @@ class Bundles:
 
     def nodes(self) -> dict[str, str | None]:
         """Return the id of every bundle's node, by the name of the placement; None for one without a node."""
-        found = {group.id: _nodes_of(group) for group, _ in self.slots.values()}
+        found = {group.id: nodes_of(group) for group, _ in self.slots.values()}
         return {name: found[group.id].get(index) for name, (group, index) in self.slots.items()}
 
 
@@ -153,6 +153,6 @@ def _state(layout: Layout, free: Iterable[Resources]) -> str:
     return f"the run needs {layout.total} for {len(layout.placements)} actors; free now: {left}"
 
 
-def _nodes_of(group: PlacementGroup) -> dict[int, str]:
+def nodes_of(group: PlacementGroup) -> dict[int, str]:
     """Return the node id by bundle index; a bundle without a node is left out."""
     return {index: node for index, node in placement_group_table(group)["bundles_to_node_id"].items() if node}

@@ -31,6 +31,7 @@ from cluster.elastic.ray_capacity import RayCapacity
 from cluster.elastic.scaling import Autoscaler, ScalingLimits
 from cluster.launch import start_actor, start_unreserved
 from cluster.layout import Layout, Placement, Role
+from cluster.preflight.late import LateNodes, check_late_pivot
 from cluster.reserve import Bundles
 from cluster.settings import weight_backend
 from contracts.config.device_defaults import Device
@@ -231,9 +232,11 @@ class Team:
         """Start pivot workers during the run. Each waits for free resources, for which nothing was reserved.
 
         Raises:
-            RunFailed: a worker found no resources, or did not load, within cluster.start_timeout_s.
+            RunFailed: no node is fit for it, or a worker found no resources, or did not load, within
+                cluster.start_timeout_s.
         """
         self._on_event("fleet", "pivot: started", f"a reference is not in the cache; it needs {layout.total}")
+        await asyncio.to_thread(check_late_pivot, self._config, layout)
         arguments = (self._config.pivot, self._device)
         pool = self._add_pivots(
             [partial(start_unreserved, EngineWorker, placement, arguments) for placement in layout.placements]
@@ -371,7 +374,9 @@ class Team:
     async def _scale(self, policy: Supervisor, start: StartIn) -> None:
         """Keep as many policy workers as the cluster has resources for, within the limits of the config."""
         config = self._config.policy
-        capacity = self._capacity = RayCapacity(self._bundles, "policy", start=start)
+        known = [node for node in self._bundles.nodes().values() if node is not None]
+        late = LateNodes(self._config, self._bundles.layout, "policy", known=known)
+        capacity = self._capacity = RayCapacity(self._bundles, "policy", start=start, refuse=late.look)
         limits = ScalingLimits(min_workers=config.min_workers, max_workers=config.most_workers, bundle=capacity.bundle)
         autoscaler = Autoscaler("policy", policy, capacity, limits=limits, on_event=self._on_event)
         autoscaler.occupy(capacity.keys, policy.workers)

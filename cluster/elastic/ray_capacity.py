@@ -4,19 +4,19 @@ Two tables of Ray's private state are read, because they have no public form: wh
 are about to end.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-import ray
 from ray._private import state as ray_state
 from ray.exceptions import RayError
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from actors.remote.process import RemoteActor
+from cluster.capacity import Node, fits
 from cluster.elastic.scaling import ClusterSilent, ClusterView, Slot
 from cluster.layout import Layout, Placement, Resources, Role
-from cluster.reserve import Bundles, demand, resources
+from cluster.reserve import Bundles, cluster_nodes, demand, free_by_node, nodes_of, resources
 
 RESERVE_TIMEOUT_S = 5.0
 """Longest wait, in seconds, for free resources that were just seen. A request that stays open would make an autoscaler
@@ -35,10 +35,26 @@ class _Reserved:
 class RayCapacity:
     """Hold the slots of one role's workers: the bundles that the run reserved as a whole, and those added later."""
 
-    def __init__(self, bundles: Bundles, role: Role, *, start: Callable[[Placement, Bundles], RemoteActor]) -> None:
-        """Take the reserved bundles of a role; `start` starts an actor in a bundle, without waiting for it."""
+    def __init__(
+        self,
+        bundles: Bundles,
+        role: Role,
+        *,
+        start: Callable[[Placement, Bundles], RemoteActor],
+        refuse: Callable[[tuple[Node, ...]], Mapping[str, str]] = lambda nodes: {},
+    ) -> None:
+        """Take the reserved bundles of a role.
+
+        Args:
+            bundles: of the run.
+            role: of the workers.
+            start: starts an actor in a bundle, without waiting for it.
+            refuse: returns what is wrong with each of the cluster's nodes that may get no worker, by its id.
+        """
         self._bundles = bundles
         self._start = start
+        self._refuse = refuse
+        self._refused: Mapping[str, str] = {}  # as of the last look
         self._reserved = {
             f"bundle {placement.index}": _Reserved(placement=placement, bundles=bundles, is_extra=False)
             for placement in bundles.layout.of(role)
@@ -64,7 +80,9 @@ class RayCapacity:
         """
         try:
             ending = set(ray_state.state.get_draining_nodes())
-            alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+            living = {node.id: node for node in cluster_nodes()}
+            self._refused = refused = self._refuse(tuple(living.values()))
+            alive = living.keys() - refused.keys()
             free = ray_state.available_resources_per_node()
             own = self._bundles.nodes()
             nodes = {
@@ -79,7 +97,8 @@ class RayCapacity:
                 for key, node in nodes.items()
             ),
             free=tuple(resources(has) for node, has in free.items() if node in alive - ending),
-            is_short=any(node not in alive for node in own.values()),
+            is_short=any(node not in living for node in own.values()),
+            refused={living[node].name: why for node, why in refused.items() if node in living},
         )
 
     def reserve(self) -> str | None:
@@ -89,8 +108,10 @@ class RayCapacity:
             ClusterSilent: Ray does not answer.
         """
         try:
-            group = placement_group([demand(self.bundle)], strategy="PACK")
-            if not group.wait(timeout_seconds=RESERVE_TIMEOUT_S):
+            target = self._node_with_room() if self._refused else None
+            group = placement_group([demand(self.bundle)], strategy="STRICT_PACK", _soft_target_node_id=target)
+            is_placed = group.wait(timeout_seconds=RESERVE_TIMEOUT_S)
+            if not is_placed or self._refused.keys() & set(nodes_of(group).values()):
                 remove_placement_group(group)
                 return None
         except (RayError, RuntimeError) as failure:
@@ -102,6 +123,15 @@ class RayCapacity:
         bundles = Bundles(layout, {placement.name: (group, 0)})
         self._reserved[key] = _Reserved(placement=placement, bundles=bundles, is_extra=True)
         return key
+
+    def _node_with_room(self) -> str | None:
+        """Return a node on which one more worker fits, to keep Ray from a node that was refused; None if there is none.
+
+        A node that ends may be returned: the next look removes its worker.
+        """
+        free = free_by_node()
+        usable = free.keys() - self._refused.keys()
+        return next((node for node in sorted(usable) if fits(self.bundle, free[node])), None)
 
     def release(self, key: str) -> None:
         """Give back an added bundle at once.

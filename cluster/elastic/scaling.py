@@ -39,6 +39,7 @@ class ClusterView:
     slots: tuple[Slot, ...]  # all that were reserved for these workers and not released
     free: tuple[Resources, ...]  # of every node that is alive and not about to end
     is_short: bool  # something of the run waits for a node, and has the first claim on free resources
+    refused: Mapping[str, str] = field(default_factory=dict)  # name of a node that gets no worker -> why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +172,7 @@ class Autoscaler:
         self._occupied: dict[str, Worker] = {}  # key of the slot -> its worker
         self._closed: set[str] = set()
         self._without_node: frozenset[str] = frozenset()
+        self._refused: set[str] = set()  # names of nodes of which an event has told
         self._is_silent = False
 
     def occupy(self, keys: Sequence[str], workers: Sequence[Worker]) -> None:
@@ -187,6 +189,7 @@ class Autoscaler:
         """Look at the cluster once and apply what is decided. If it does not answer, the next look tries again."""
         try:
             view = await asyncio.to_thread(self._capacity.look)
+            self._tell_of_refused(view.refused)
             self._close_spent()
             decision = self._decide(view)
             for key, why in decision.remove.items():
@@ -212,6 +215,11 @@ class Autoscaler:
         )
         self._without_node = frozenset(slot.key for slot in view.slots if slot.node is None)
         return decision
+
+    def _tell_of_refused(self, refused: Mapping[str, str]) -> None:
+        for node in sorted(refused.keys() - self._refused):
+            self._on_event("fleet", f"{self._role}: a node gets no worker", f"{node}: {refused[node]}")
+        self._refused |= refused.keys()
 
     def _num_workers(self) -> int:
         return len(self._workers.remaining())

@@ -21,6 +21,8 @@ from contracts.ports import Console
 
 TIMEOUT_S = 300.0
 """Longest time for the answer of all nodes, in seconds: torch is imported there, perhaps from a slow disk."""
+LATE_TIMEOUT_S = 60.0
+"""The same while a run goes on, which ends no sooner than the answer comes."""
 
 
 def check_placed(config: Config, bundles: Bundles, console: Console) -> None:
@@ -45,23 +47,25 @@ def check_nodes(checks: tuple[NodeCheck, ...], console: Console) -> dict[str, No
         BadInput: a node can't do its part; the message has one line for each fault, with the node's name; `key` is
             "cluster".
     """
-    versions = {package: package_version(package) for package in PACKAGES}
     with console.phase(f"checking {len(checks)} node{'' if len(checks) == 1 else 's'}"):
-        answers = _ask(checks)
+        answers = _ask(checks, timeout_s=TIMEOUT_S)
     lines = [
         f"{check.node.name}: {fault}"
         for check, answer in zip(checks, answers, strict=True)
-        for fault in (
-            [answer]
-            if isinstance(answer, str)
-            else faults(answer, check.needs, versions=versions, bfloat16_keys=check.bfloat16_keys)
-        )
+        for fault in _faults(check, answer)
     ]
     if lines:
         raise BadInput("\n".join(lines), key="cluster")
     return {
         check.node.name: answer for check, answer in zip(checks, answers, strict=True) if isinstance(answer, NodeFacts)
     }
+
+
+def node_faults(checks: tuple[NodeCheck, ...]) -> dict[str, str]:
+    """Check nodes while a run goes on, and return what is wrong with each that is not fit for it, by the node's id."""
+    answers = _ask(checks, timeout_s=LATE_TIMEOUT_S)
+    found = {check.node.id: _faults(check, answer) for check, answer in zip(checks, answers, strict=True)}
+    return {node: "; ".join(lines) for node, lines in found.items() if lines}
 
 
 def smallest_gpu_gib(found: Iterable[NodeFacts]) -> float | None:
@@ -81,7 +85,15 @@ def _hardware(cluster: ClusterConfig, found: Mapping[str, NodeFacts], where: Map
     )
 
 
-def _ask(checks: tuple[NodeCheck, ...]) -> list[NodeFacts | str]:
+def _faults(check: NodeCheck, answer: NodeFacts | str) -> list[str]:
+    """Return what is wrong with a node, one sentence each; a node that gave no facts has said why."""
+    if isinstance(answer, str):
+        return [answer]
+    versions = {package: package_version(package) for package in PACKAGES}
+    return faults(answer, check.needs, versions=versions, bfloat16_keys=check.bfloat16_keys)
+
+
+def _ask(checks: tuple[NodeCheck, ...], *, timeout_s: float) -> list[NodeFacts | str]:
     """Return the facts of each node, or why there are none."""
     # The process ends with its task: another actor would find torch's view of the GPUs in it.
     task = ray.remote(num_cpus=0, max_calls=1, max_retries=0)(look)
@@ -89,9 +101,9 @@ def _ask(checks: tuple[NodeCheck, ...]) -> list[NodeFacts | str]:
         task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(check.node.id, soft=False)).remote(check.needs)
         for check in checks
     ]
-    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=TIMEOUT_S)
+    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=timeout_s)
     answered = set(ready)
-    return [_answer(reference) if reference in answered else _silent() for reference in asked]
+    return [_answer(reference) if reference in answered else _silent(timeout_s) for reference in asked]
 
 
 def _answer(reference: "ray.ObjectRef[NodeFacts]") -> NodeFacts | str:
@@ -102,5 +114,5 @@ def _answer(reference: "ray.ObjectRef[NodeFacts]") -> NodeFacts | str:
         return f"it could not be checked: {first}"
 
 
-def _silent() -> str:
-    return f"it did not answer within {TIMEOUT_S:g} s"
+def _silent(timeout_s: float) -> str:
+    return f"it did not answer within {timeout_s:g} s"

@@ -19,17 +19,19 @@ from ray.cluster_utils import Cluster
 from actors.fleets.engines import EnginePool
 from actors.fleets.supervisor import Supervisor, WorkerPoolConfig
 from actors.remote.process import RemoteActor, RemoteClass, this_process
+from cluster.capacity import Node
 from cluster.elastic.ray_capacity import RayCapacity
 from cluster.elastic.scaling import Autoscaler, ScalingLimits
 from cluster.launch import start_actor
 from cluster.layout import Placement
-from cluster.reserve import Bundles, placed
+from cluster.reserve import Bundles, cluster_nodes, placed
 from contracts.config.workers import ClusterConfig, FleetConfig
 from contracts.rollouts import Rollout, SamplingRequest
 from tests.runs.own_ray import a_layout
 from tests.runs.ray_nodes import MEMORY, owner_of_clusters, read_settings_again
 
 Test = Callable[["Crew"], Coroutine[object, object, None]]
+Refuse = Callable[[tuple[Node, ...]], dict[str, str]]
 
 
 def echo_class() -> RemoteClass:
@@ -133,8 +135,12 @@ def nodes(protected: None) -> Iterator[Nodes]:
         cluster.shutdown()
 
 
-def followed(nodes: Nodes, test: Test, *, least: int = 1, most: int = 2) -> None:
-    """Run two workers on two nodes, checked every half second, during a test."""
+def refuse_none(nodes: tuple[Node, ...]) -> dict[str, str]:
+    return {}
+
+
+def followed(nodes: Nodes, test: Test, *, least: int = 1, most: int = 2, refuse: Refuse = refuse_none) -> None:
+    """Run two workers on two nodes, checked every half second, during a test. Nodes that are refused get no worker."""
     layout = a_layout("policy", 2, cpus=1)
     second, echo = nodes.add(), echo_class()
 
@@ -155,7 +161,7 @@ def followed(nodes: Nodes, test: Test, *, least: int = 1, most: int = 2) -> None
         for placement in layout.placements:
             supervisor.add(lambda placement=placement: start(placement, bundles))
         await supervisor.open()
-        capacity = RayCapacity(bundles, "policy", start=start)
+        capacity = RayCapacity(bundles, "policy", start=start, refuse=refuse)
         limits = ScalingLimits(min_workers=least, max_workers=most, bundle=capacity.bundle)
         autoscaler = Autoscaler("policy", supervisor, capacity, limits=limits, on_event=config.on_event)
         autoscaler.occupy(capacity.keys, supervisor.workers)
@@ -218,6 +224,27 @@ def test_workers_are_added_on_nodes_that_come_up_to_the_most_and_their_places_ar
             await asyncio.sleep(0.05)
 
     followed(nodes, watch, most=4)
+
+
+def test_a_node_that_is_not_fit_for_the_run_gets_no_worker_and_the_next_one_does(nodes: Nodes) -> None:
+    fit: set[str] = set()
+
+    def refuse(there: tuple[Node, ...]) -> dict[str, str]:
+        return {node.id: "its vllm is another one" for node in there if fit and node.id not in fit}
+
+    async def watch(crew: Crew) -> None:
+        fit.update(node.id for node in cluster_nodes())
+        crew.nodes.add()
+        (unfit,) = {node.id for node in cluster_nodes()} - fit
+        while "policy: a node gets no worker" not in crew.changes():
+            await asyncio.sleep(0.05)
+        assert crew.names() == ["policy-0", "policy-1"]
+        crew.nodes.add()
+        fit.update(node.id for node in cluster_nodes() if node.id != unfit)
+        await crew.until(["policy-0", "policy-1", "policy-2"])
+        assert await crew.ask(6) == fit
+
+    followed(nodes, watch, most=3, refuse=refuse)
 
 
 def test_a_node_that_is_about_to_end_is_left_before_it_does(nodes: Nodes) -> None:

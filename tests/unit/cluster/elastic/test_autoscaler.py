@@ -47,6 +47,7 @@ class FakeCapacity:
     unanswered: set[str] = field(default_factory=set)  # slots whose next release gets no answer
     is_taken_by_another: bool = False
     ending: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
 
     def look(self) -> ClusterView:
@@ -55,6 +56,7 @@ class FakeCapacity:
             slots=tuple(Slot(key=key, node=node, is_draining=node in self.ending) for key, node in self.nodes.items()),
             free=(BUNDLE,) * self.num_free,
             is_short=any(node is None for key, node in self.nodes.items() if key not in self.added),
+            refused=self.refused,
         )
 
     def reserve(self) -> str | None:
@@ -224,6 +226,16 @@ def test_a_cluster_that_does_not_answer_is_one_event_and_looked_at_again() -> No
     seen.capacity.is_silent = True
     seen.look()
     assert len(seen.events) == 3
+
+
+def test_a_node_that_gets_no_worker_is_one_event_with_its_fault() -> None:
+    seen = watched(most=3)
+    seen.capacity.refused = {"third": "vllm is 0.31, and the driver has 0.32"}
+    seen.look()
+    seen.look()
+    assert seen.events == [
+        ("fleet", "policy: a node gets no worker", "third: vllm is 0.31, and the driver has 0.32"),
+    ]
 
 
 def test_the_loop_looks_again_and_again_until_it_is_stopped() -> None:
