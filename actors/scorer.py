@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import ray
 
-from actors.remote.freed_memory import give_back_freed_memory
+from actors.remote.freed_memory import large_blocks_apart
 from actors.remote.memory import ProcessMemory, this_process_memory
 from actors.remote.process import ProcessInfo, this_process
 from actors.remote.progress import Progress
@@ -30,8 +30,8 @@ class ScorerWorker:
     async def ready(self) -> ProcessInfo:
         """Load the models. Call it once, before any other question."""
         config = self._setup.scorer
-        self._loaded = await in_thread(lambda: LoadedReward(self._setup, self._device))
-        give_back_freed_memory()
+        with large_blocks_apart():
+            self._loaded = await in_thread(lambda: LoadedReward(self._setup, self._device))
         self._queue = ScoringQueue(
             self._loaded.reward, across_groups=config.batch_across_groups, stuck_after_s=config.timeout_s
         )

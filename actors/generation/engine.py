@@ -214,7 +214,6 @@ class VllmDecoder:
         self._sleep_level: SleepLevel | None = None  # chosen at the first sleep
         self._samples: dict[str, _Sample] = {}  # that vLLM has and has not finished, in the order of arrival
         self._too_long: list[str] = []  # ids of samples that vLLM does not get
-        give_back_freed_memory()  # on a CPU vLLM packs every weight anew and frees the one that was loaded
 
     def _make_updates(
         self, backend: WeightBackend | None, tensor_parallel_size: int, *, lora_rank: int

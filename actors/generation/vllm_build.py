@@ -5,6 +5,7 @@ The process must be prepared before vLLM is imported.
 
 from typing import TYPE_CHECKING, get_args
 
+from actors.remote.freed_memory import large_blocks_apart
 from contracts.config.device_defaults import Device
 from contracts.config.section import decided
 from contracts.config.workers import EngineConfig, WeightBackend
@@ -77,7 +78,13 @@ def build_engine(
     mask_padding_rows(arguments, config.model)
     if weight_backend == "adapters":
         check_takes_adapters(arguments)
-    return LLMEngine.from_engine_args(arguments)
+    with large_blocks_apart():  # on a CPU vLLM packs every weight anew and frees the one that was loaded
+        engine = LLMEngine.from_engine_args(arguments)
+        if on_cpu and config.tensor_parallel_size == 1:
+            from actors.weight_sync.packed_weights import free_packed_embeddings
+
+            engine.apply_model(free_packed_embeddings)
+    return engine
 
 
 def _max_rank(lora_rank: int) -> "MaxLoRARanks":

@@ -8,6 +8,7 @@ import math
 import resource
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from actors.learning.policy_loss import LossSettings
 from actors.learning.process_group import join, largest, largest_of, leave, summed
 from actors.learning.rank_setup import PolicySource, RankPlace, RankSetup
 from actors.learning.rows import NOTHING, CriticLosses, PolicyLosses, by_sequence, measured
-from actors.remote.freed_memory import give_back_freed_memory
+from actors.remote.freed_memory import LARGE_MODEL_BYTES, give_back_freed_memory, large_blocks_apart
 from actors.weight_sync.buckets import LearnerWeights
 from contracts.batches import PackedRow, StepResult, TokenMeasures
 from contracts.errors import CheckpointFailed
@@ -67,7 +68,8 @@ class LearnerRank:
         self._setup, self._place = setup, place
         self._device = torch.device(place.device)
         self._files = BackgroundFiles()
-        self._models = build_models(setup, place)
+        with large_blocks_apart():
+            self._models = build_models(setup, place)
         self._loss = LossSettings.of(setup.algorithm)
         self.weights = ZeroWeightSource(
             self._models.causal,
@@ -82,9 +84,10 @@ class LearnerRank:
         if setup.pushes_adapters:
             adapters = adapter_tensors(self._models.causal)
             self.pushed = GatheredSource(adapters, rank=place.rank, max_bucket_bytes=setup.bucket_bytes)
+        num_bytes = sum(math.prod(shape) * dtype.itemsize for _, dtype, shape in self.weights.metadata())
+        self._keeps_blocks_apart = place.device == "cpu" and num_bytes >= LARGE_MODEL_BYTES
         self._host_states = HostStates(self._device)
         torch.manual_seed(setup.seed + place.rank)  # from here on each rank draws its own dropout
-        give_back_freed_memory()
 
     def measure(self, rows: Sequence[PackedRow]) -> list[tuple[int, TokenMeasures]]:
         """Return the measures of policy, reference and critic for each sequence in this rank's rows, with its id.
@@ -92,6 +95,10 @@ class LearnerRank:
         Nothing is learned, and no random number is drawn. Every rank must have the same number of rows. The ranks that
         split rows must have the same rows; the first of them returns the measures.
         """
+        with self._memory_of_passes():
+            return self._measured(rows)
+
+    def _measured(self, rows: Sequence[PackedRow]) -> list[tuple[int, TokenMeasures]]:
         from actors.learning.zero_engine import measuring
 
         models, device = self._models, self._device
@@ -121,7 +128,8 @@ class LearnerRank:
         """
         started = time.monotonic()
         trained = self._trained_models(rows)
-        passes = [model.engine.accumulate(rows, model.losses) for model in trained.values()]
+        with self._memory_of_passes():
+            passes = [model.engine.accumulate(rows, model.losses) for model in trained.values()]
         computed = time.monotonic()
         metrics = {f"{name}/learning_rate": model.engine.learning_rate for name, model in trained.items()}
         is_skipped = not self._all_finite(trained.values())
@@ -175,7 +183,8 @@ class LearnerRank:
         place = self._place
         shards = shard_files(self._engines(), folder, rank=place.rank, world_size=place.world_size)
         try:
-            export = self.weights.begin_export(policy, chat_template=self._setup.policy.chat_template)
+            with large_blocks_apart():  # a copy of the policy, and what it is merged from
+                export = self.weights.begin_export(policy, chat_template=self._setup.policy.chat_template)
         except CheckpointFailed as failure:
             self._files.begin(partial(_fail, failure))
         else:
@@ -206,7 +215,8 @@ class LearnerRank:
         Raises:
             CheckpointFailed: rank 0 could not write.
         """
-        return self.weights.export(folder, chat_template=self._setup.policy.chat_template)
+        with large_blocks_apart():
+            return self.weights.export(folder, chat_template=self._setup.policy.chat_template)
 
     def sleep(self) -> None:
         """Move all states to host memory, until `wake`: nothing else may be called meanwhile.
@@ -225,6 +235,10 @@ class LearnerRank:
         self._files.wait()
         self._models.close()
         leave()
+
+    def _memory_of_passes(self) -> AbstractContextManager[None]:
+        """Return the context in which forward and backward passes get their memory."""
+        return large_blocks_apart() if self._keeps_blocks_apart else nullcontext()
 
     def _engines(self) -> "dict[str, DeepSpeedEngine]":
         return {name: engine.deepspeed for name, engine in self._models.learning.items()}

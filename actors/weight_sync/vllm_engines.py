@@ -24,12 +24,12 @@ from vllm.distributed.weight_transfer.ipc_engine import (
 )
 from vllm.distributed.weight_transfer.nccl_common import NCCLWeightTransferInitInfo
 from vllm.distributed.weight_transfer.nccl_engine import NCCLWeightTransferEngine, NCCLWeightTransferUpdateInfo
-from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 from actors.weight_sync.buckets import ExpectedTensors, WeightBucket, WeightManifest
 from actors.weight_sync.communicator import abort
+from actors.weight_sync.packed_weights import free_packed_embeddings, pack_heads_again
 
 
 class _LoadsWeights(Protocol):
@@ -91,11 +91,8 @@ class ObjectStoreWeightTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, 
             make_runnable(self.model, self.model_config)
             return
         finalize_layerwise_reload(self.model, self.model_config)
-        for layer in self.model.modules():
-            if isinstance(layer, ParallelLMHead):
-                # A tied head is never loaded itself. On a CPU it computes with a packed copy of the embedding: without
-                # this call it would keep the old copy.
-                layer.quant_method.process_weights_after_loading(layer)
+        free_packed_embeddings(self.model)
+        pack_heads_again(self.model)
 
     def missing(self) -> list[str]:
         """Return the names of announced tensors that have not arrived."""

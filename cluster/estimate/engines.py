@@ -49,8 +49,9 @@ def engine_memory(
     weights = gib(size.weight_bytes(engine.dtype))
     step = step_gib(size.layers, engine)
     if not on_gpu:
-        parts = {"weights": weights, "adapters": adapters_gib, "cache": engine.kv_cache_gib, "a step": step}
-        parts["process"] = ENGINE_PROCESS_GIB
+        head = gib(size.layers.vocabulary * size.layers.hidden * BYTES[engine.dtype])  # vLLM packs it, and keeps both
+        parts = {"weights": weights, "packed head": head, "adapters": adapters_gib, "cache": engine.kv_cache_gib}
+        parts |= {"a step": step, "process": ENGINE_PROCESS_GIB}
         return ActorMemory(host=Memory(parts), note=cache_note(cpu_cache(engine, size.layers), engine))
     needed = gpu_parts(engine, weights=weights + adapters_gib, step=step)
     host = Memory({"process": CUDA_PROCESS_GIB * engine.tensor_parallel_size})

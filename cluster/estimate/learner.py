@@ -1,8 +1,9 @@
 """Estimate the peak memory of one learner rank.
 
-What stays is added to the larger of two moments: the backward pass of the longest row, or the optimiser step. Sources
-are DeepSpeed's runtime/zero (stage3.py, config.py) and the project's own code in `actors/learning`; each function says
-which. Fragmentation of the allocator is left out.
+What stays is added to the largest of three moments: the backward pass of the longest row, the optimiser step, and, on a
+CPU, the copy of the policy from which rank 0 writes a checkpoint. Sources are DeepSpeed's runtime/zero (stage3.py,
+config.py) and the project's own code in `actors/learning`; each function says which. Fragmentation of the allocator is
+left out.
 """
 
 from collections.abc import Sequence
@@ -29,9 +30,11 @@ SUB_GROUP = 1_000_000_000
 """DeepSpeed's sub_group_size: parameters that an optimiser step handles at once."""
 BUCKET_ELEMENTS = 50_000_000
 """Gradients that are reduced at once, as actors/learning/zero_config.py sets it."""
-HEAP_FACTOR = {"cpu": 2, "cuda": 1}
-"""What a step takes of memory over its activations. The C library's heap keeps what is freed, in pieces that the next
-tensor often does not fit: twice is within a tenth of what docs/results.md has of LoRA on half a billion parameters."""
+LARGE_MODEL_BYTES = 512 << 20
+"""From this size on a rank on a CPU keeps the blocks of its passes apart, as actors/remote/freed_memory.py has it."""
+HEAP_FACTOR = 2
+"""What a smaller model's step takes of memory over its activations. The C library's heap keeps what is freed, in pieces
+that the next tensor often does not fit."""
 TILE_ELEMENTS = {"cpu": 2**19, "cuda": 2**24}
 """Elements of a tile of logits, as actors/learning/logprobs.py has them."""
 LEAST_BLOCKS = 4
@@ -68,6 +71,7 @@ def learner_memory(config: Config, device: Device) -> ActorMemory:
     moments = (
         backward_pass(config, models, device),
         {} if learner.offload_optimizer else {"copies of gradients": sub_group_copy(models, learner)},
+        {} if is_on_gpu else {"copy for a checkpoint": gib(models[0].size.parameters * BYTES[learner.dtype])},
     )
     kept |= max(moments, key=lambda parts: sum(parts.values()))
     if not is_on_gpu:
@@ -147,10 +151,16 @@ def backward_pass(config: Config, models: Sequence[Model], device: Device) -> di
     return {
         "gathered weights": max(live_window(model, learner) for model in models),
         "whole gradients": max(whole_gradients(model, learner, device) for model in models),
-        "activations": HEAP_FACTOR[device]
+        "activations": heap_factor(models[0], learner, device)
         * max(activations(model.size.layers, num_tokens, learner) for model in models),
         "output head": output_head(models[0].size.layers, num_tokens, learner, device),
     }
+
+
+def heap_factor(policy: Model, learner: LearnerConfig, device: Device) -> int:
+    """Return how many times its activations a step holds."""
+    is_small = policy.size.parameters * BYTES[learner.dtype] < LARGE_MODEL_BYTES
+    return HEAP_FACTOR if device == "cpu" and is_small else 1
 
 
 def live_window(model: Model, learner: LearnerConfig) -> float:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 GIB = float(1 << 30)
 
-LEARNER_PROCESS_GIB = 0.9
-"""A learner rank on a CPU before its model: interpreter, torch, DeepSpeed, transformers, Ray."""
-ENGINE_PROCESS_GIB = 1.5
+LEARNER_PROCESS_GIB = 0.95
+"""A learner rank on a CPU beside its model: interpreter, torch, DeepSpeed, transformers, Ray, an exported tokenizer."""
+ENGINE_PROCESS_GIB = 0.9
 """A vLLM worker on a CPU before its model."""
-SCORER_PROCESS_GIB = 0.75
+SCORER_PROCESS_GIB = 0.7
 """A scorer before its models."""
-DRIVER_GIB = 0.8
-"""The driver with its problems, references and tokenizers."""
+DRIVER_GIB = 1.1
+"""The driver with its problems, references and tokenizers, and its two processes that fill in chat templates."""
 RAY_GIB = 0.5
 """Ray's own processes on one node."""
 CUDA_PROCESS_GIB = 3.0

@@ -36,6 +36,7 @@ DOORS = {
         "actors/generation/vocabulary_mask.py",
         "actors/weight_sync/nccl_sender.py",
         "actors/weight_sync/ipc_sender.py",
+        "actors/weight_sync/packed_weights.py",
         "actors/weight_sync/vllm_engines.py",
     ),
     "deepspeed": (

@@ -92,35 +92,35 @@ def test_gpus_that_are_shared_in_turns_must_hold_each_turn(tmp_path: Path) -> No
 
 
 def test_nodes_without_enough_host_memory_are_refused(tmp_path: Path) -> None:
-    """Full fine-tuning of half a billion on two ranks: 9.6 each, two engines of 3.1, a scorer of 3.3, 1.3 beside.
+    """Full fine-tuning of half a billion on two ranks: 8.3 each, two engines of 2.7, a scorer of 3.3, 1.6 beside.
 
-    Together 30.0, of which a tenth may be too much: 27.0.
+    Together 26.9, of which a tenth may be too much: 24.2.
     """
     learner = {"num_ranks": 2}
-    with refused("cluster", "30.0", "2 learner x", "26.6 GiB"):
-        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib={"a": 26.6}), "cpu", learner=learner)
-    check(tmp_path, QWEN25_HALF, Hardware(nodes_gib={"a": 27.2}), "cpu", learner=learner)
+    with refused("cluster", "26.9", "2 learner x", "23.9 GiB"):
+        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib={"a": 23.9}), "cpu", learner=learner)
+    check(tmp_path, QWEN25_HALF, Hardware(nodes_gib={"a": 24.5}), "cpu", learner=learner)
     check(tmp_path, QWEN25_HALF, Hardware(nodes_gib={"a": 16.0, "b": 16.0}), "cpu", learner=learner)
-    with refused("cluster", "the largest 8.0 GiB"):
-        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=dict.fromkeys("abcde", 8.0)), "cpu", learner=learner)
+    with refused("cluster", "the largest 7.0 GiB"):
+        check(tmp_path, QWEN25_HALF, Hardware(nodes_gib=dict.fromkeys("abcde", 7.0)), "cpu", learner=learner)
 
 
 def test_a_node_is_refused_for_what_is_placed_on_it(tmp_path: Path) -> None:
-    """A rank needs 9.6 GiB, of which a tenth may be too much: two and Ray's half need 17.8 of a node."""
-    learner, nodes = {"num_ranks": 2}, {"a": 17.0, "b": 17.0, "c": 17.0}
+    """A rank needs 8.3 GiB, of which a tenth may be too much: two and Ray's half need 15.4 of a node."""
+    learner, nodes = {"num_ranks": 2}, {"a": 14.0, "b": 14.0, "c": 14.0}
     others = dict.fromkeys(("policy-0", "pivot-0", "scorer-0"), "b")
     together = Hardware(nodes_gib=nodes, where=others | {"learner-0": "a", "learner-1": "a"})
-    with refused("cluster", "a has 17.0", "2 learner x"):
+    with refused("cluster", "a has 14.0", "2 learner x"):
         check(tmp_path, QWEN25_HALF, together, "cpu", learner=learner)
     apart = Hardware(nodes_gib=nodes, where=others | {"learner-0": "a", "learner-1": "c"})
     check(tmp_path, QWEN25_HALF, apart, "cpu", learner=learner)
 
 
 def test_the_driver_counts_where_there_is_one_node(tmp_path: Path) -> None:
-    """Less a tenth, actors and Ray need 26.3 GiB, and with the driver 27.0."""
+    """Less a tenth, actors and Ray need 23.2 GiB, and with the driver 24.2."""
     names = ("policy-0", "pivot-0", "scorer-0", "learner-0", "learner-1")
-    alone = Hardware(nodes_gib={"a": 26.6}, where=dict.fromkeys(names, "a"))
-    with refused("cluster", "30.0"):
+    alone = Hardware(nodes_gib={"a": 23.9}, where=dict.fromkeys(names, "a"))
+    with refused("cluster", "26.9"):
         check(tmp_path, QWEN25_HALF, alone, "cpu", learner={"num_ranks": 2})
 
 
