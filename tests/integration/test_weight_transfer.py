@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from actors.generation.engine import GenerationEngine
@@ -74,6 +75,22 @@ def test_engine_computes_with_the_new_weights_in_every_layer(engine: GenerationE
     expected = expected_logprobs(new, rollout.token_ids, temperature=0.7)
     assert torch.allclose(torch.tensor(rollout.logprobs), expected, atol=1e-3)
     assert rollout.policy_version == 4
+
+
+def test_the_output_head_has_a_packed_copy_and_the_embedding_has_none(
+    engine: GenerationEngine, new: PreTrainedModel
+) -> None:
+    push(ModelWeights(new), engine, policy_version=5)
+    (packed,) = engine._loop.call(lambda decoder: decoder._vllm.apply_model(packed_vocabularies)).result()
+    assert packed == ["lm_head"]
+
+
+def packed_vocabularies(model: nn.Module) -> list[str]:
+    """Return the layers with a row for each token that compute with something else than their weights as they are."""
+    from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
+
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, VocabParallelEmbedding)}
+    return [name for name, layer in layers.items() if layer.cpu_linear is not nn.functional.linear]
 
 
 def test_checksums_of_engine_and_learner_are_equal(
