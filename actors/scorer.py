@@ -55,6 +55,10 @@ class ScorerWorker:
         values = await self._queue.run(lambda: self._loaded.reward.similarities(pairs))
         return values.tolist()
 
+    async def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """Return one translation for each text, in order; the reward must use a translator of its own."""
+        return await self._queue.run(lambda: self._loaded.translate(texts, source=source, target=target))
+
     async def similarity_fingerprint(self) -> str:
         """Return the fingerprint of the similarity of reasonings."""
         return self._loaded.reward.fingerprint

@@ -35,6 +35,7 @@ COMMANDS = {
     "audit": "measure the reward itself: faithful solutions against ways to cheat, language by language",
     "calibrate": "measure what faithful solutions earn in each language, so that the encoder favours no language",
     "references": "fill the reference cache before runs: asks the pivot for every item that is not in it",
+    "translate": "write English questions for a set that has none, or questions in other languages from English ones",
     "report": "write report.html of a run folder again, also of a run that is still going",
     "verify": "prove from a run folder what became of every group, and that rewards and files are right",
     "plan": "print what a config would start: actors, devices, memory, batch sizes; --check asks the nodes as well",
@@ -44,6 +45,8 @@ COMMANDS = {
 }
 OF_A_FOLDER = ("report", "verify", "compare")
 """Commands whose arguments are run folders, not a config."""
+WITH_WORDS = {"evaluate": "MODEL_OR_RUN", "translate": "FILE"}
+"""Commands that take other words beside a config and overrides, and what these are."""
 WITHOUT_CONFIG = (*OF_A_FOLDER, "init", "completion")
 """Commands that read no config."""
 
@@ -129,7 +132,7 @@ def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
     plain = [word for word in arguments.words if "=" not in word]
     configs = [word for word in plain if word.endswith(".toml")]
     arguments.models = [word for word in plain if word not in configs]
-    if arguments.models and command != "evaluate":
+    if arguments.models and command not in WITH_WORDS:
         raise BadInput(_unknown_word(arguments.models[0]), key=arguments.models[0])
     if len(configs) > 1:
         raise BadInput(
@@ -248,12 +251,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
         if command == "verify":
             parser.add_argument("--shards", action="store_true", help="read every byte of checkpoints and export")
     else:
-        models = "MODEL_OR_RUN | " if command == "evaluate" else ""
+        others = f"{WITH_WORDS[command]} | " if command in WITH_WORDS else ""
         parser.add_argument(
             "words",
             nargs="*",
-            metavar=f"{models}CONFIG.toml | section.key=value",
-            help=("models, run folders, " if models else "")
+            metavar=f"{others}CONFIG.toml | section.key=value",
+            help={"evaluate": "models, run folders, ", "translate": "a file of problems, "}.get(command, "")
             + "a config (default: configs/quickstart.toml) and overrides, e.g. algorithm.steps=3",
         )
     if command == "evaluate":

@@ -17,6 +17,7 @@ _REWARD = ("scorer", "reward", "comet", "translator")
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("policy", "evaluation", "prompt", "data", *_EVERY),
     "references": ("pivot", "data", "prompt", *_EVERY),
+    "translate": ("translate", "data", "translator", "scorer", "pivot", *_EVERY),
     "audit": ("audit", *_REWARD, "data", *_EVERY),
     "calibrate": (*_REWARD, *_EVERY),
 }

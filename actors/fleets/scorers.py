@@ -81,6 +81,17 @@ class ScorerPool(WorkerPool[Call]):
         async with self._turn_to_compare():
             return await self._call("similarities", lambda handle, _: handle.similarities.remote(tuple(pairs)), result)
 
+    async def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
+        """Return one translation for each text, in order, by the scorers' translator.
+
+        Raises:
+            Unanswered: no scorer answered.
+        """
+        result: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        async with self._turn_to_compare():
+            call: Call = lambda handle, _: handle.translate.remote(tuple(texts), source, target)  # noqa: E731
+            return await self._call("translate", call, result)
+
     async def similarity_fingerprint(self) -> str:
         """Return the fingerprint of the similarity that all scorers use.
 

@@ -111,6 +111,14 @@ class LoadedReward:
         calibration.require(self._languages)
         self.reward.reasoning.scale = calibration
 
+    def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
+        """Return one translation for each text, in order.
+
+        Raises:
+            ValueError: the translator does not know one of the languages.
+        """
+        return self._models.translator().translate(texts, source=source, target=target)
+
     def counters(self) -> dict[str, float]:
         """Return the counters of the loaded models since the start.
 
@@ -189,7 +197,7 @@ class _Models:
         from rewards.reasoning.without_encoder import ChrfSimilarity
 
         compare = ChrfSimilarity() if reasoning.compare == "chrf" else self._by_embedding(reasoning)
-        translator = self._translator() if reasoning.translator == "seq2seq" else None
+        translator = self.translator() if reasoning.translator == "seq2seq" else None
         return TranslationSimilarity(compare, translator, translated_by=self._setup.translated_by)
 
     def _encoder(self) -> "SentenceEncoder":
@@ -222,12 +230,13 @@ class _Models:
                 batch_size=config.batch_size,
                 cache_folder=absolute(".cache"),
             )
-            translator = self._translator() if needs_translator(self._setup.reward, config) else None
+            translator = self.translator() if needs_translator(self._setup.reward, config) else None
             feeding = make_feeding(config.feeding, needs_reference=metric.needs_reference, translator=translator)
             self._loaded_metric, self._loaded_comet = metric, PairScorer(metric, feeding)
         return self._loaded_comet
 
-    def _translator(self) -> "Seq2SeqTranslator":
+    def translator(self) -> "Seq2SeqTranslator":
+        """Return the translator, loaded when it is first asked for."""
         from rewards.models.translator import Seq2SeqTranslator
 
         config = self._setup.translator

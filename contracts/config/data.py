@@ -306,7 +306,7 @@ EvaluationConfig: TypeAlias = Annotated[
 ]
 
 
-# --- [prompt], [audit] -----------------------------------------------------------------------------------------------
+# --- [prompt], [translate], [audit] -----------------------------------------------------------------------------------
 
 
 class Exemplar(Section):
@@ -335,6 +335,16 @@ class PromptConfig(Section):
     your own says it in its own words."""
     system: str | None = None
     """System message for policy and pivot, sent as it is. Left out: no system message."""
+
+
+class TranslateConfig(Section):
+    """What `translate` makes of the problems of `[data]`: English questions, or questions in other languages."""
+
+    into: Languages = ("en",)
+    """Languages to translate into. ["en"] gives each item of `data.languages` its English question. Others get
+    questions that are translated from the English ones."""
+    translator: Literal["seq2seq", "pivot"] = "seq2seq"
+    """What translates: the model of `[translator]`, or the pivot's engine."""
 
 
 class AuditConfig(Section):

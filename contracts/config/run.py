@@ -18,6 +18,7 @@ from contracts.config.data import (
     EvaluationConfig,
     LogicData,
     PromptConfig,
+    TranslateConfig,
     check_languages,
 )
 from contracts.config.learning import (
@@ -80,6 +81,7 @@ class Config(Section):
     weights: MayChange[WeightsConfig] = WeightsConfig()
     fleet: MayChange[FleetConfig] = FleetConfig()
     evaluation: EvaluationConfig = BuiltinEvaluation()
+    translate: MayChange[TranslateConfig] = TranslateConfig()
     audit: MayChange[AuditConfig] = AuditConfig()
     cluster: MayChange[ClusterConfig] = ClusterConfig()
 
@@ -106,6 +108,7 @@ class Config(Section):
         audited = () if self.audit.languages == "all" else self.audit.languages
         evaluated = () if self.evaluation.languages == "auto" else self.evaluation_languages
         named = {"data.languages": self.data.languages, "evaluation.languages": evaluated, "audit.languages": audited}
+        named["translate.into"] = self.translate.into
         for key in ("exemplars", "instructions", "question_prefixes"):
             named[f"prompt.{key}"] = tuple(getattr(self.prompt, key))
         check_all(*(partial(check_languages, codes, key, known=known) for key, codes in named.items()))

@@ -41,11 +41,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
-    """Hold what one command works with; it starts actors of one role only."""
+    """Hold what one command works with; it starts actors of few roles."""
 
     config: Config  # with absolute paths
     path: Path  # of the run folder
-    role: Role
+    roles: tuple[Role, ...]
     terminal: Terminal  # for what is printed after the last phase
     console: Console
     started: float  # time.monotonic()
@@ -59,13 +59,13 @@ class NewRun:
 
     @contextmanager
     def cluster(self) -> Iterator[Layout]:
-        """Connect to Ray, and give the layout of the role's actors there.
+        """Connect to Ray, and give the layout of the roles' actors there.
 
         Raises:
-            BadInput: Ray can't be reached, or the cluster or the installed packages can't run the role.
+            BadInput: Ray can't be reached, or the cluster or the installed packages can't run the roles.
         """
         with connected(self.config.cluster, self.console) as nodes:
-            yield place(self.config, nodes, installed_builds(), roles=(self.role,), console=self.console)
+            yield place(self.config, nodes, installed_builds(), roles=self.roles, console=self.console)
 
     def on_team(
         self, layout: Layout, work: Callable[[Team], Coroutine[None, None, Result]], *, config: Config | None = None
@@ -101,6 +101,7 @@ def new_run(
     command: str,
     *,
     role: Role,
+    also: Callable[[Config], tuple[Role, ...]] = lambda config: (),
     change: Callable[[Config], Config] = lambda config: config,
     continues: str = "",
 ) -> Iterator[NewRun]:
@@ -109,7 +110,8 @@ def new_run(
     Args:
         arguments: of the command line.
         command: the name of the command, with which the name of its folder begins.
-        role: the only one whose actors are started.
+        role: whose actors are started.
+        also: further roles that the config asks for.
         change: changes the config as it was loaded.
         continues: name of the file or folder by which a folder is known that the command can go on with.
 
@@ -118,12 +120,15 @@ def new_run(
     """
     started = time.monotonic()
     loaded = load_config(arguments.config, arguments.overrides, needs=(role,))
-    config = change(with_absolute_paths(loaded, models=(role,)))
-    config = with_first_start(config, loaded_models(config, (role,)))
+    roles = (role, *also(loaded))
+    if len(roles) > 1:
+        loaded = load_config(arguments.config, arguments.overrides, needs=roles)
+    config = change(with_absolute_paths(loaded, models=roles))
+    config = with_first_start(config, loaded_models(config, roles))
     path = check_new(config, config.run.name or f"{command}-{run_name(config, arguments.config)}", continues=continues)
     terminal = Terminal(stderr=arguments.json)
     with Console(terminal) as console:
-        yield NewRun(config=config, path=path, role=role, terminal=terminal, console=console, started=started)
+        yield NewRun(config=config, path=path, roles=roles, terminal=terminal, console=console, started=started)
 
 
 def print_template_notes(console: Console, **prompters: Prompter) -> None:

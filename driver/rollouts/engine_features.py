@@ -228,15 +228,18 @@ def engine_feature_source(config: Config, *, policy: AnswerLikelihood, pivot: Ge
             return None
 
 
-def translation_prompt(tokenizer: "PreTrainedTokenizerBase", inputs: TemplateInputs | None = None) -> TranslationPrompt:
-    """Return the function that asks a chat model for English: one user turn, with the model's chat template."""
+def translation_prompt(
+    tokenizer: "PreTrainedTokenizerBase", inputs: TemplateInputs | None = None, *, target: str = PIVOT_LANGUAGE
+) -> TranslationPrompt:
+    """Return the function that asks a chat model for a translation: one user turn, with the model's chat template."""
 
     template = ChatTemplate(tokenizer, inputs)
 
     def encode(text: str, language: str) -> tuple[int, ...]:
         wanted = (
-            f"Translate this {LANGUAGES[language].name} text into English, sentence by sentence. Keep every number and "
-            "formula as it is. Correct nothing, add nothing and leave nothing out. Write only the translation."
+            f"Translate this {LANGUAGES[language].name} text into {LANGUAGES[target].name}, sentence by sentence. Keep "
+            "every number and formula as it is. Correct nothing, add nothing and leave nothing out. Write only the "
+            "translation."
         )
         chat = [{"role": "user", "content": f"{wanted}\n\n{text}"}]
         rendered = template.render(chat, section="pivot", is_open=True)

@@ -316,6 +316,20 @@ def test_a_model_is_no_word_of_other_commands(config: Path) -> None:
         parse(["plan", str(config), "owner/a"])
 
 
+def test_translate_takes_a_file_of_problems_beside_a_config(config: Path) -> None:
+    command, arguments = parse(["translate", "questions.csv", str(config), "translate.into=sw"])
+    assert (command, arguments.models, arguments.config) == ("translate", ["questions.csv"], config)
+
+
+@pytest.mark.parametrize(("words", "key"), [(["nothing.csv"], "nothing.csv"), (["a.csv", "b.csv"], "b.csv")])
+def test_translate_refuses_what_is_no_single_file_of_problems(
+    words: list[str], key: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["translate", *words, str(config)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert key in line
+
+
 def test_compare_takes_several_folders() -> None:
     command, arguments = parse(["compare", "runs/a", "runs/b", "--out", "c"])
     assert (command, arguments.folders, arguments.out) == ("compare", ["runs/a", "runs/b"], "c")
