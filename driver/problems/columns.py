@@ -184,7 +184,7 @@ class LongTable:
                 self._table,
                 wanted,
                 "question_en",
-                way_out="; the pivot answers the English question: add it, or English rows of the same item_id",
+                way_out="; the pivot answers the English question: `translate` writes it where there is none",
             )
 
 
@@ -209,7 +209,7 @@ class WideTable:
                 table,
                 wanted,
                 "question_en",
-                way_out="; the pivot answers the English question: add it, or English rows of the same item_id",
+                way_out="; the pivot answers the English question: `translate` writes it where there is none",
             )
 
     def __len__(self) -> int:

@@ -45,6 +45,7 @@ class FakeScorer:
     heartbeat = property(lambda self: Method(self._heartbeat))
     score = property(lambda self: Method(self._score))
     similarities = property(lambda self: Method(self._similarities))
+    translate = property(lambda self: Method(self._translate))
     similarity_fingerprint = property(lambda self: Method(self._fingerprint))
     use_calibration = property(lambda self: Method(self._use_calibration))
     stats = property(lambda self: Method(self._stats))
@@ -63,6 +64,10 @@ class FakeScorer:
         finally:
             self.num_comparing -= 1
         return [self.reward] * len(pairs)
+
+    async def _translate(self, texts: tuple[str, ...], source: str, target: str) -> list[str]:
+        await self._called()
+        return [f"{source} to {target}: {text}" for text in texts]
 
     async def _fingerprint(self) -> str:
         await self._called()

@@ -35,6 +35,19 @@ def test_similarities_that_no_scorer_gives_end_the_run() -> None:
     assert (failure.value.key, failure.value.failure.kind) == ("scorer-0", "failed: ValueError")
 
 
+def test_translations_come_from_any_scorer_and_end_the_command_where_none_gives_them() -> None:
+    pool = a_pool(FakeScorer(always=ActorDiedError()), FakeScorer())
+    found = run(pool.translate(["eins", "zwei"], source="de", target="en"))
+    assert found == ["de to en: eins", "de to en: zwei"]
+    with pytest.raises(Unanswered) as failure:
+        run(
+            a_pool(FakeScorer(always=task_error(ValueError("no such language")))).translate(
+                ["x"], source="de", target="en"
+            )
+        )
+    assert failure.value.failure.kind == "failed: ValueError"
+
+
 def test_as_many_comparisons_are_under_way_as_scorers_live() -> None:
     async def watch() -> None:
         scorers = [FakeScorer(0.1), FakeScorer(0.2)]

@@ -128,7 +128,7 @@ def test_the_english_rows_of_a_long_table_are_the_english_questions(file: Path) 
 
 def test_english_is_needed_only_where_a_pivot_is_asked(file: Path) -> None:
     text = "question,answer\nMoja?,1\n"
-    with refused("question_en", "'question_en'", "English rows"):
+    with refused("question_en", "translate"):
         csv_source(file, text, "sw")
     source = csv_source(file, text, "sw", needs_english=False)
     assert (source.problem("sw", 0).question_en, source.problem("sw", 0).answer) == ("", "1")

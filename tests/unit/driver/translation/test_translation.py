@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -54,8 +54,10 @@ class SameEnd:
         return [float(pair.reference.lower().endswith(pair.reasoning.lower())) for pair in pairs]
 
 
-def translated(work: Work, translator: UpperCase, *, num_in_flight: int = 3) -> tuple[list[dict], Translation]:
-    rows: list[dict] = []
+def translated(
+    work: Work, translator: UpperCase, *, num_in_flight: int = 3
+) -> tuple[list[Mapping[str, object]], Translation]:
+    rows: list[Mapping[str, object]] = []
     translation = Translation(
         work, translator=translator, compare=SameEnd(), write=rows.extend, on_progress=lambda number: None
     )
@@ -128,7 +130,7 @@ def test_a_similarity_that_is_no_number_is_null() -> None:
         async def similarities(self, pairs: Sequence[ReasoningPair]) -> list[float]:
             return [math.nan] * len(pairs)
 
-    rows: list[dict] = []
+    rows: list[Mapping[str, object]] = []
     work = Work(a_set(("a", "de", "eins", "")), languages=("de",), into=("en",))
     translation = Translation(
         work, translator=UpperCase(), compare=Unknown(), write=rows.extend, on_progress=lambda number: None
