@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 LARGE_MODEL_BYTES = 512 << 20
 """From this size on the passes of a model on a CPU keep large blocks apart. In the heap they would take more than twice
-what they need, gigabytes. To map each block takes about a fifth of the step, so smaller models stay with the heap."""
+what they need, gigabytes. To map each block costs processor time in every pass: smaller models stay with the heap."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # numbers of glibc's mallopt
 _APART_BYTES = 1 << 20
 _LARGEST_IN_HEAP = 32 << 20

@@ -55,6 +55,29 @@ def test_ppo_trains_policy_and_critic_and_keeps_both(config: Path, environment: 
     assert {path.name for path in saved.iterdir() if path.is_dir()} == {"policy", "critic"}
 
 
+def test_distillation_learns_what_the_teacher_thinks_of_each_token(config: Path, environment: dict[str, str]) -> None:
+    folder = train(
+        "opd",
+        "algorithm.name=opd",
+        "algorithm.steps=4",
+        "algorithm.max_staleness=0",
+        "evaluation.before=false",
+        "evaluation.after=false",
+        config=config,
+        environment=environment,
+    )
+    steps = [step.metrics for step in read_metrics(folder.metrics)]
+    # The untrained pivot's references often declare no answer: some groups, even all of a step, may be left out.
+    learned = [metrics for metrics in steps if "distillation/kl" in metrics]
+    assert learned
+    for metrics in learned:
+        assert metrics["learner/optimizer_steps"] == 1
+        # With fresh samples the ratio is 1, so the loss is -mean(A) = mean(log p - log q), up to the clipped tokens.
+        assert metrics["policy/loss"] == pytest.approx(metrics["distillation/kl"], rel=0.05, abs=1e-4)
+    assert steps[-1]["weights/policy_version"] == len(learned)
+    assert check_run(read_records(folder.path)) == ()
+
+
 def test_fine_tuning_on_translations_asks_neither_pivot_nor_scorer_and_is_continued_after_its_end(
     config: Path, environment: dict[str, str]
 ) -> None:
