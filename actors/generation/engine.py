@@ -183,6 +183,14 @@ class _Sample:
     request: Request
     index: int  # of its seed or prompt
     read: Reader
+    num_context: int | None = None  # tokens [P] before an answer, where they may come from the prefix cache
+
+    def lacks_logprobs(self, num_cached_tokens: int) -> bool:
+        """Return whether that many tokens from the prefix cache left out a log-probability of the answer.
+
+        vLLM gives none for tokens behind which it computed nothing. Those of the answer need the places from P - 1 on.
+        """
+        return self.num_context is not None and num_cached_tokens >= self.num_context
 
 
 class VllmDecoder:
@@ -299,8 +307,13 @@ class VllmDecoder:
         Raises:
             ValueError: vLLM refuses it.
         """
+        self._add(sample_id, request, index=index, reads_cache=True)
+
+    def _add(self, sample_id: str, request: Request, *, index: int, reads_cache: bool) -> None:
+        """Give vLLM one sample; `reads_cache` lets a log-likelihood take its context from the prefix cache."""
         from vllm.exceptions import VLLMValidationError
 
+        num_context = None
         try:
             if isinstance(request, SamplingRequest):
                 parameters = _sampling_params(request, request.seeds[index], stop_token_ids=self._stop_token_ids)
@@ -311,12 +324,16 @@ class VllmDecoder:
                 if len(prompt) >= self._max_model_len:  # vLLM always draws one more token
                     self._too_long.append(sample_id)
                     return
-                reader = read_answer_likelihood if request.measure == "log_likelihood" else read_answer_probability
+                is_likelihood = request.measure == "log_likelihood"
+                reader = read_answer_likelihood if is_likelihood else read_answer_probability
                 read = partial(reader, num_tokens=len(request.answer_token_ids))
-                vllm_id = self._give(sample_id, prompt, _answer_params())
+                num_context = len(request.prompts[index]) if is_likelihood and reads_cache else None
+                vllm_id = self._give(sample_id, prompt, _answer_params(reads_cache=num_context is not None))
         except VLLMValidationError as failure:  # not a ValueError
             raise ValueError(f"request {request.request_id}: vLLM refuses it: {failure}") from failure
-        self._samples[sample_id] = _Sample(vllm_id=vllm_id, request=request, index=index, read=read)
+        self._samples[sample_id] = _Sample(
+            vllm_id=vllm_id, request=request, index=index, read=read, num_context=num_context
+        )
 
     def step(self) -> list[tuple[str, Outcome | Exception]]:
         """Run one step of vLLM and return the finished samples, by id."""
@@ -325,8 +342,13 @@ class VllmDecoder:
         finished: list[tuple[str, Outcome | Exception]] = [(sample_id, math.nan) for sample_id in self._too_long]
         self._too_long.clear()
         for output in self._vllm.step():
-            if isinstance(output, RequestOutput) and output.finished and output.request_id in self._samples:
-                finished.append((output.request_id, _read_or_error(output, self._samples.pop(output.request_id).read)))
+            if not isinstance(output, RequestOutput) or not output.finished or output.request_id not in self._samples:
+                continue
+            sample = self._samples.pop(output.request_id)
+            if sample.lacks_logprobs(output.num_cached_tokens or 0):
+                self._add(output.request_id, sample.request, index=sample.index, reads_cache=False)
+            else:
+                finished.append((output.request_id, _read_or_error(output, sample.read)))
         return finished
 
     def drain(self) -> list[tuple[str, Outcome | Exception]]:
@@ -446,15 +468,19 @@ def _sampling_params(request: SamplingRequest, seed: int, *, stop_token_ids: Seq
     )
 
 
-def _answer_params() -> "SamplingParams":
-    """Return the parameters of one pass over a prompt with all its log-probabilities; the drawn token is not used."""
+def _answer_params(*, reads_cache: bool) -> "SamplingParams":
+    """Return the parameters of one pass over a prompt with its log-probabilities; the drawn token is not used.
+
+    Tokens that `reads_cache` takes from the prefix cache have no log-probabilities. vLLM would not read it by itself.
+    """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
     return SamplingParams(
         temperature=0.0,
         max_tokens=1,
-        prompt_logprobs=0,  # of the prompt's tokens, at temperature 1; vLLM then does not read the prefix cache
+        prompt_logprobs=0,  # of the prompt's tokens, at temperature 1
+        skip_reading_prefix_cache=not reads_cache,
         flat_logprobs=True,
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,

@@ -183,6 +183,25 @@ def test_answer_probabilities_are_those_of_transformers_beside_samples_that_stay
     assert engine.stats()["running"] == engine.stats()["waiting"] == 0
 
 
+def test_log_likelihoods_after_a_shared_context_are_those_of_transformers(
+    engine: GenerationEngine, model: PreTrainedModel
+) -> None:
+    """A block of the cache has 128 tokens here. The last two share one that reaches into their answers."""
+    context, other = tuple(range(20, 180)), tuple(range(20, 120))
+    pairs = [(context, answer) for answer in ((7, 300, 41), (7, 300, 42), (9,), (7, 300, 41))]
+    pairs += [(other, (*range(120, 160), last)) for last in (50, 51)]
+    requests = [
+        AnswerProbabilityRequest(request_id=f"{i}", prompts=(p,), answer_token_ids=a, measure="log_likelihood")
+        for i, (p, a) in enumerate(pairs)
+    ]
+    answers = [engine.answer_probabilities(request) for request in requests]
+    for (prompt, answer), found in zip(pairs, answers, strict=True):
+        with torch.no_grad():
+            logprobs = model(torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+        expected = float(logprobs.gather(1, torch.tensor(answer)[:, None]).sum())
+        assert found.result() == pytest.approx([expected], abs=1e-3)
+
+
 def test_a_likely_answer_is_worth_more_than_an_unlikely_one(engine: GenerationEngine, model: PreTrainedModel) -> None:
     (rollout,) = engine.submit(request("likely", temperature=0, max_tokens=3)).result()
     likely, unlikely = rollout.token_ids, ANSWER
