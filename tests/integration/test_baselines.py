@@ -74,7 +74,7 @@ def test_distillation_learns_what_the_teacher_thinks_of_each_token(config: Path,
         assert metrics["learner/optimizer_steps"] == 1
         # With fresh samples the ratio is 1, so the loss is -mean(A) = mean(log p - log q), up to the clipped tokens.
         assert metrics["policy/loss"] == pytest.approx(metrics["distillation/kl"], rel=0.05, abs=1e-4)
-    assert steps[-1]["weights/policy_version"] == len(learned)
+    assert learned[-1]["weights/policy_version"] == len(learned)
     assert check_run(read_records(folder.path)) == ()
 
 
