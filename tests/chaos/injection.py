@@ -136,6 +136,7 @@ class FaultInjection:
         if (fault.target, fault.kind) in AT_END:
             return  # the stage itself is waited for
         since = max(self._started_at, self._last_fault_at.get(fault.target, 0.0))
+        self._run.wait_for_faults(self._step() - fault.after_step)
         while not (self._step() >= fault.after_step and self._last_step_time() > since):
             self._expect_running(fault)
         moment = time.monotonic() + fault.delay_s

@@ -107,12 +107,19 @@ levels = [1]
 
 SLOW_REWARD = """
 import time
+from pathlib import Path
 
 
 def reward(request):
-    time.sleep({pace_s})
+    time.sleep(float(Path("{pace}").read_text()))
     return [min(len(response), 200) / 200 for response in request.responses]
 """
+
+
+_LAG_ALLOWED = 2
+"""A fault may come so many steps after its moment before the run is slowed down."""
+_SLOWEST = 6
+"""A group takes at most so many times its usual seconds, well below the scorers' limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +145,18 @@ class TinyRun:
     place: Path  # where everything else is, and what outlives the run's disk
     settings: TinySettings
 
+    def wait_for_faults(self, lag: int) -> None:
+        """Slow the run down where the next fault is `lag` steps late: else it could end before its last faults."""
+        times = min(max(1, 1 + lag - _LAG_ALLOWED), _SLOWEST)
+        aside = _pace(self.place).with_suffix(".new")
+        aside.write_text(str(self.settings.pace_s * times), encoding="utf-8")
+        aside.replace(_pace(self.place))  # at once: a scorer never reads half a number
+
+
+def _pace(place: Path) -> Path:
+    """Return the file that holds how many seconds a group takes now."""
+    return place / "pace"
+
 
 def prepare(place: Path, settings: TinySettings, *, runs: Path | None = None) -> TinyRun:
     """Make models, config and references in `place`, an absolute path; the run's folder is in `runs`, or there too."""
@@ -161,9 +180,11 @@ def prepare(place: Path, settings: TinySettings, *, runs: Path | None = None) ->
         gates_off=GATES_OFF,
     )
     path.write_text(text, encoding="utf-8")
-    (place / "slow_reward.py").write_text(SLOW_REWARD.format(pace_s=settings.pace_s), encoding="utf-8")
+    (place / "slow_reward.py").write_text(SLOW_REWARD.format(pace=_pace(place)), encoding="utf-8")
     _write_references(with_absolute_paths(load_config(path)))
-    return TinyRun(words=("train", str(path)), folder=RunFolder(runs / NAME), place=place, settings=settings)
+    run = TinyRun(words=("train", str(path)), folder=RunFolder(runs / NAME), place=place, settings=settings)
+    run.wait_for_faults(0)
+    return run
 
 
 def _write_references(config: Config) -> None:
