@@ -18,45 +18,15 @@ from driver.evaluation.tables import COLUMNS, as_tables
 from driver.evaluation.tables import as_csv as results_as_csv
 from driver.evaluation.tables import as_latex as results_as_latex
 from driver.evaluation.tables import as_markdown as results_as_markdown
+from tests.builders import a_judged_row
 from tests.refusals import refused
-
-
-def a_row(
-    item: int, language: str, *, is_correct: bool, task: str = "mgsm-rev2", in_language: bool = True
-) -> JudgedRow:
-    return JudgedRow(
-        task=task,
-        language=language,
-        item_id=str(item),
-        sample=0,
-        level="",
-        category="",
-        tag="",
-        question=f"Q{item}",
-        gold="1",
-        response="ja gut",
-        thinking="",
-        answer="1" if is_correct else "2",
-        is_correct=is_correct,
-        is_declared=True,
-        is_in_language=in_language,
-        is_in_language_by_lingua=None,
-        is_in_language_by_langdetect=None,
-        is_thinking_in_language=None,
-        switched_lines=0.0,
-        num_tokens=3,
-        num_thinking_tokens=0,
-        is_truncated=False,
-        is_correct_by_length=None,
-        choice_logprobs=(),
-    )
 
 
 def rows(
     num_correct: int, *, num: int = 40, languages: Sequence[str] = ("en", "de"), task: str = "mgsm-rev2"
 ) -> list[JudgedRow]:
     return [
-        a_row(item, language, is_correct=item < num_correct or language == "en", task=task)
+        a_judged_row(str(item), language, is_correct=item < num_correct or language == "en", task=task)
         for language in languages
         for item in range(num)
     ]
