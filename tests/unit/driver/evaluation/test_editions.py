@@ -4,13 +4,14 @@ from dataclasses import replace
 
 from driver.evaluation.editions import editions
 from driver.evaluation.results import Edition
-from tests.unit.driver.evaluation.test_comparison import a_row
+from tests.builders import a_judged_row
 
 
 def test_the_replaced_items_are_counted_apart() -> None:
-    original = [a_row(item, "te", is_correct=item == 0, task="mgsm") for item in range(4)]
+    original = [a_judged_row(str(item), "te", is_correct=item == 0, task="mgsm") for item in range(4)]
     corrected = [
-        replace(a_row(item, "te", is_correct=item < 2), tag="True" if item in (1, 2) else "False") for item in range(4)
+        replace(a_judged_row(str(item), "te", is_correct=item < 2), tag="True" if item in (1, 2) else "False")
+        for item in range(4)
     ]
     assert editions(original, corrected) == (
         Edition(
@@ -26,11 +27,18 @@ def test_the_replaced_items_are_counted_apart() -> None:
 
 
 def test_languages_and_items_of_one_edition_alone_are_left_out() -> None:
-    original = [a_row(0, "te", is_correct=True, task="mgsm"), a_row(1, "sw", is_correct=True, task="mgsm")]
-    corrected = [a_row(0, "te", is_correct=True), a_row(0, "ko", is_correct=True), a_row(5, "te", is_correct=False)]
+    original = [
+        a_judged_row("0", "te", is_correct=True, task="mgsm"),
+        a_judged_row("1", "sw", is_correct=True, task="mgsm"),
+    ]
+    corrected = [
+        a_judged_row("0", "te", is_correct=True),
+        a_judged_row("0", "ko", is_correct=True),
+        a_judged_row("5", "te", is_correct=False),
+    ]
     (found,) = editions(original, corrected)
     assert (found.language, found.num_items, found.num_replaced, found.original_replaced) == ("te", 1, 0, None)
 
 
 def test_without_the_original_there_is_nothing_to_compare() -> None:
-    assert editions([], [a_row(0, "te", is_correct=True)]) == ()
+    assert editions([], [a_judged_row("0", "te", is_correct=True)]) == ()
