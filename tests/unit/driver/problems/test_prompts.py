@@ -78,11 +78,28 @@ def test_a_full_width_colon_is_followed_by_no_space() -> None:
     assert text_of(prompter().prompt_token_ids(problem)).startswith("<|user|>問題：何個？\n\n日本語で")
 
 
+@pytest.fixture(scope="module")
+def plain() -> Prompter:
+    """Return one prompter for all languages: each starts a process for its chat template."""
+    return prompter()
+
+
+@pytest.fixture(scope="module")
+def boxed() -> Prompter:
+    return prompter(closing="boxed")
+
+
+@pytest.fixture(scope="module")
+def boxed_with_example() -> Prompter:
+    exemplars = {language: [WORKED] for language in LANGUAGES}
+    return prompter(exemplars=exemplars, num_exemplars=1, closing="boxed")
+
+
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
-def test_every_language_has_its_own_wording(language: str) -> None:
+def test_every_language_has_its_own_wording(language: str, plain: Prompter) -> None:
     problem = Problem(item_id="a", language=language, question="1 + 1?", question_en="1 + 1?")
     facts = LANGUAGES[language]
-    text = text_of(prompter().prompt_token_ids(problem))
+    text = text_of(plain.prompt_token_ids(problem))
     assert text.startswith(f"<|user|>{facts.question_prefix}")
     assert text.endswith(f"1 + 1?\n\n{facts.instruction}<|end|><|assistant|>")
 
@@ -242,17 +259,13 @@ def test_words_of_the_config_take_the_place_of_those_of_the_language() -> None:
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
-def test_a_box_takes_the_place_of_the_closing_in_every_language(language: str) -> None:
-    problem, facts = (
-        Problem(item_id="a", language=language, question="1 + 1?", question_en="1 + 1?"),
-        LANGUAGES[language],
-    )
-    text = text_of(prompter(closing="boxed").prompt_token_ids(problem))
-    assert "\\boxed{<" in text and facts.closing.partition("{answer}")[0].strip() not in text
-    worked = text_of(
-        prompter(exemplars={language: [WORKED]}, num_exemplars=1, closing="boxed").prompt_token_ids(problem)
-    )
-    assert "Fertig.\n\\boxed{3}<|end|>" in worked
+def test_a_box_takes_the_place_of_the_closing_in_every_language(
+    language: str, boxed: Prompter, boxed_with_example: Prompter
+) -> None:
+    problem = Problem(item_id="a", language=language, question="1 + 1?", question_en="1 + 1?")
+    text = text_of(boxed.prompt_token_ids(problem))
+    assert "\\boxed{<" in text and LANGUAGES[language].closing.partition("{answer}")[0].strip() not in text
+    assert "Fertig.\n\\boxed{3}<|end|>" in text_of(boxed_with_example.prompt_token_ids(problem))
 
 
 def test_an_instruction_of_the_user_is_not_changed_by_the_closing() -> None:
