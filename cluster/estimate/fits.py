@@ -39,10 +39,10 @@ def host_total(needs: Mapping[Role, ActorMemory], wanted: Layout) -> float | Non
     """Return the host memory of all actors, the driver and Ray together, in GiB; None if an actor's is not known."""
     total = DRIVER_GIB + RAY_GIB
     for placement in wanted.placements:
-        host = needs[placement.role].host
-        if host is None:
+        needed = needs[placement.role].host_gib(placement.index)
+        if needed is None:
             return None
-        total += host.total_gib
+        total += needed
     return total
 
 
@@ -186,7 +186,7 @@ def _check_nodes(needs: Mapping[Role, ActorMemory], wanted: Layout, nodes_gib: S
     total = host_total(needs, wanted)
     if total is None:
         return
-    largest = max(host.total_gib for need in needs.values() if (host := need.host) is not None)
+    largest = max(needed for need in needs.values() if (needed := need.host_gib(0)) is not None)
     if not (_may_fit(total, sum(nodes_gib)) and _may_fit(largest, max(nodes_gib))):
         raise BadInput(
             f"the run needs about {total:.1f} GiB of host memory ({_shares(needs, wanted.placements)}, the driver and "
@@ -199,9 +199,9 @@ def _check_placed(needs: Mapping[Role, ActorMemory], wanted: Layout, hardware: H
     """Check that every node has enough host memory for the actors that are placed there."""
     for node, node_gib in hardware.nodes_gib.items():
         here = [placement for placement in wanted.placements if hardware.where.get(placement.name) == node]
-        hosts = [needs[placement.role].host for placement in here]
+        needed = [needs[placement.role].host_gib(placement.index) for placement in here]
         beside = RAY_GIB + (DRIVER_GIB if len(hardware.nodes_gib) == 1 else 0.0)  # else it may be on another node
-        total = beside + sum(host.total_gib for host in hosts if host is not None)
+        total = beside + sum(one for one in needed if one is not None)
         if not _may_fit(total, node_gib):
             raise BadInput(
                 f"{node} has {node_gib:.1f} GiB of memory, and the actors that are placed there need about "
@@ -217,9 +217,9 @@ def _may_fit(needed_gib: float, there_gib: float) -> bool:
 def _shares(needs: Mapping[Role, ActorMemory], placements: Sequence[Placement]) -> str:
     """Return how many actors of each role need how much, as text."""
     count: Counter[Role] = Counter(placement.role for placement in placements)
-    return ", ".join(
-        f"{number} {role} x {host.total_gib:.1f}" for role, number in count.items() if (host := needs[role].host)
-    )
+    parts = [f"{number} {role} x {host.total_gib:.1f}" for role, number in count.items() if (host := needs[role].host)]
+    first = [placement for placement in placements if placement.index == 0 and needs[placement.role].first.parts]
+    return ", ".join([*parts, *(f"{each.name} beside it {needs[each.role].first.total_gib:.1f}" for each in first)])
 
 
 def _nodes(nodes_gib: Sequence[float]) -> str:

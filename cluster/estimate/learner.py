@@ -1,7 +1,8 @@
 """Estimate the peak memory of one learner rank.
 
 What stays is added to the largest of three moments: the backward pass of the longest row, the optimiser step, and, on a
-CPU, the copy of the policy from which rank 0 writes a checkpoint. Sources are DeepSpeed's runtime/zero (stage3.py,
+CPU, the copy of the policy from which rank 0 writes a checkpoint. With a GPU that copy is beside the rest: it lies in
+the host's memory, and the next step begins while it is written. Sources are DeepSpeed's runtime/zero (stage3.py,
 config.py) and the project's own code in `actors/learning`; each function says which. Fragmentation of the allocator is
 left out.
 """
@@ -68,16 +69,17 @@ def learner_memory(config: Config, device: Device) -> ActorMemory:
         host |= states | {"copies of gradients": gib(4 * trained / learner.num_ranks)}
     else:
         kept |= states
+    copy = gib(models[0].size.parameters * BYTES[learner.dtype])
     moments = (
         backward_pass(config, models, device),
         {} if learner.offload_optimizer else {"copies of gradients": sub_group_copy(models, learner)},
-        {} if is_on_gpu else {"copy for a checkpoint": gib(models[0].size.parameters * BYTES[learner.dtype])},
+        {} if is_on_gpu else {"copy for a checkpoint": copy},
     )
     kept |= max(moments, key=lambda parts: sum(parts.values()))
     if not is_on_gpu:
         return ActorMemory(host=Memory(_added(kept, host)))
     kept["context and NCCL"] = CUDA_CONTEXT_GIB + NCCL_GIB
-    return ActorMemory(host=Memory(host), gpu=Memory(kept))
+    return ActorMemory(host=Memory(host), gpu=Memory(kept), first=Memory({"copy for a checkpoint": copy}))
 
 
 def sends_adapters(config: Config) -> bool:

@@ -1,7 +1,7 @@
 """Hold what the estimates of memory are made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 GIB = float(1 << 30)
 
@@ -46,7 +46,12 @@ class ActorMemory:
 
     host: Memory | None
     gpu: Memory | None = None  # also None for an actor that has no GPU
+    first: Memory = field(default_factory=lambda: Memory({}))  # on the host, of the first actor of a role alone
     note: str = ""  # what the memory is enough for
+
+    def host_gib(self, index: int) -> float | None:
+        """Return the host memory of the actor with this number within its role, in GiB; None if it is not known."""
+        return None if self.host is None else self.host.total_gib + (self.first.total_gib if index == 0 else 0.0)
 
 
 def gib(num_bytes: float) -> float:

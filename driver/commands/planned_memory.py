@@ -34,7 +34,7 @@ def plan_table(wanted: Layout, needs: Mapping[Role, ActorMemory]) -> Table:
             f"{placement.bundle.cpus:g}",
             f"{placement.bundle.gpus:g}" + (f" of {placement.shares}'s" if placement.shares else ""),
             str(placement.num_threads),
-            "?" if need.host is None else f"{need.host.total_gib:.1f}",
+            "?" if (host := need.host_gib(placement.index)) is None else f"{host:.1f}",
             f"{need.gpu.total_gib:.1f}" if need.gpu is not None else "?" if placement.bundle.gpus else "",
         )
     return table
@@ -46,13 +46,16 @@ def of_which(role: Role, need: ActorMemory) -> str:
         return f"{role}: the model is not on this machine, so its size is not known"
     parts = [f"on each GPU {need.gpu.formula}"] if need.gpu is not None else []
     parts.append(f"on the host {need.host.formula}")
+    if need.first.parts:
+        parts.append(f"on the host of {role}-0 also {need.first.formula}")
     return f"{role}, GiB: {'; '.join([*parts, *([need.note] if need.note else [])])}"
 
 
-def actor_gib(need: ActorMemory) -> dict[str, float | None]:
-    """Return an actor's memory as data, in GiB."""
+def actor_gib(need: ActorMemory, index: int) -> dict[str, float | None]:
+    """Return the memory of the actor with this number within its role as data, in GiB."""
+    host = need.host_gib(index)
     return {
-        "memory_gib": None if need.host is None else round(need.host.total_gib, 2),
+        "memory_gib": None if host is None else round(host, 2),
         "gpu_memory_gib": None if need.gpu is None else round(need.gpu.total_gib, 2),
     }
 

@@ -127,3 +127,27 @@ def test_the_driver_counts_where_there_is_one_node(tmp_path: Path) -> None:
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_what_is_not_known_is_not_refused(tmp_path: Path, device: Device) -> None:
     check(tmp_path, QWEN3_32B, Hardware(), device, learner={"num_ranks": 1}, algorithm={"steps": 1})
+
+
+def test_the_node_of_the_first_rank_must_hold_its_copy_for_a_checkpoint(tmp_path: Path) -> None:
+    """32B on sixteen GPUs: 3 GiB a rank, Ray's half, and 61.0 on the first rank's node: less a tenth, 77.0 and 22.1."""
+    learner = {"num_ranks": 16, "gradient_checkpointing": True}
+    others = dict.fromkeys(("policy-0", "pivot-0", "scorer-0"), "c")
+    ranks = {f"learner-{number}": "a" if number < 8 else "b" for number in range(16)}
+
+    def nodes(first_gib: float, second_gib: float) -> Hardware:
+        return Hardware(nodes_gib={"a": first_gib, "b": second_gib, "c": 100.0}, where=others | ranks)
+
+    with refused("cluster", "a has 76.9", "learner-0 beside it 61.0"):
+        check(tmp_path, QWEN3_32B, nodes(76.9, 22.2), "cuda", learner=learner)
+    check(tmp_path, QWEN3_32B, nodes(77.1, 22.2), "cuda", learner=learner)
+    with refused("cluster", "b has 22.0"):
+        check(tmp_path, QWEN3_32B, nodes(77.1, 22.0), "cuda", learner=learner)
+
+
+def test_some_node_must_hold_the_first_rank_where_none_is_placed_yet(tmp_path: Path) -> None:
+    """The first rank of 32B needs 64.0 GiB of one node, less a tenth 57.6."""
+    learner = {"num_ranks": 16, "gradient_checkpointing": True}
+    with refused("cluster", "the largest 57.0 GiB"):
+        check(tmp_path, QWEN3_32B, Hardware(nodes_gib=dict.fromkeys("abcd", 57.0)), "cuda", learner=learner)
+    check(tmp_path, QWEN3_32B, Hardware(nodes_gib=dict.fromkeys("abcd", 58.0)), "cuda", learner=learner)
