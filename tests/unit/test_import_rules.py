@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -56,14 +57,17 @@ DOORS = {
 MODULES = {path.relative_to(ROOT).as_posix(): path for floor in FLOORS for path in (ROOT / floor).rglob("*.py")}
 
 
-def imports(source: str) -> Iterator[str]:
-    """Yield every module that `source` imports, anywhere in it and for any purpose, as a dotted name."""
+@cache
+def imports(source: str) -> tuple[str, ...]:
+    """Return every module that `source` imports, anywhere in it and for any purpose, as a dotted name."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: a relative import; write the whole name"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(found)
 
 
 def forbidden(path: str, source: str) -> list[str]:

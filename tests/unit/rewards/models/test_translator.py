@@ -3,8 +3,8 @@
 A random model says nothing that anyone could read: what is held here is that it is fed as transformers would feed it.
 """
 
-import logging
 from pathlib import Path
+from unittest import TestCase
 
 import pytest
 import torch
@@ -96,12 +96,12 @@ def test_a_sentence_over_the_limit_is_cut_and_all_of_it_is_translated(folder: Pa
     assert found == " ".join([part] * 3)
 
 
-def test_a_translation_without_an_end_is_counted_and_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_translation_without_an_end_is_counted_and_logged(folder: Path) -> None:
     translator = load(folder)
-    with caplog.at_level(logging.WARNING, logger="rewards.models.translator"):
+    with TestCase().assertLogs("rewards.models.translator", "WARNING") as logs:
         translator.translate(["Drei Hunde und vier Katzen.", "Ja."], source="de", target="en")
     assert translator.stats.num_unfinished > 0
-    assert len(caplog.records) == 1
+    assert len(logs.records) == 1
 
 
 def test_a_language_that_the_model_does_not_know_is_refused(translator: Seq2SeqTranslator) -> None:
