@@ -1,10 +1,12 @@
 """Check that a cluster can hold a layout at all: the sum of its bundles, and each bundle on one node."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.layout import ROLES, Layout, Resources, Slot, summed
+from cluster.labels import described, matches
+from cluster.layout import ROLES, Layout, Placement, Resources, Slot, summed
 from contracts.errors import BadInput
 
 _DRIVERS_GPUS = Path("/proc/driver/nvidia/gpus")
@@ -14,11 +16,16 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """Hold one node of the cluster: Ray's id of it, its name, and what it has when nothing runs on it."""
+    """Hold one node of the cluster: Ray's id of it, its name, what it has when nothing runs on it, its labels."""
 
     id: str
     name: str
     total: Resources
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def may_hold(self, actors: Placement | Slot) -> bool:
+        """Return whether the actors fit onto the node with nothing else on it, and its labels are theirs."""
+        return fits(actors.bundle, self.total) and matches(self.labels, actors.nodes)
 
 
 def this_machine() -> Resources:
@@ -40,7 +47,8 @@ def check_fits(wanted: Layout, nodes: tuple[Node, ...], *, way_out: str = "") ->
         way_out: what else helps than a smaller layout or a larger cluster; empty if nothing does.
 
     Raises:
-        BadInput: the cluster is too small ("cluster"), or a bundle fits on no node (the key of its size).
+        BadInput: the cluster is too small ("cluster"), a bundle fits on no node (the key of its size), or no node has
+            its labels ("cluster.nodes.<role>").
     """
     hint = f", or {way_out}" if way_out else ""
     cluster = summed(node.total for node in nodes)
@@ -49,11 +57,14 @@ def check_fits(wanted: Layout, nodes: tuple[Node, ...], *, way_out: str = "") ->
             f"the run needs {wanted.total}, and the cluster has no GPU; start nodes with GPUs{hint}", key="cluster"
         )
     for slot in wanted.slots:
-        if not any(fits(slot.bundle, node.total) for node in nodes):
-            largest = max(nodes, key=lambda node: (node.total.gpus, node.total.cpus))
-            key = _size_key(slot, largest)
+        if not any(node.may_hold(slot) for node in nodes):
+            labelled = [node for node in nodes if matches(node.labels, slot.nodes)]
+            if not labelled:
+                raise _without_node(slot, nodes)
+            largest = max(labelled, key=lambda node: (node.total.gpus, node.total.cpus))
+            key, kind = _size_key(slot, largest), f" with {described(slot.nodes)}" if slot.nodes else ""
             raise BadInput(
-                f"{slot.name} needs {slot.bundle} on one node, and the largest node ({largest.name}) has "
+                f"{slot.name} needs {slot.bundle} on one node, and the largest node{kind} ({largest.name}) has "
                 f"{largest.total}; lower {key}, or start a larger node{hint}",
                 key=key,
             )
@@ -66,6 +77,18 @@ def check_fits(wanted: Layout, nodes: tuple[Node, ...], *, way_out: str = "") ->
             f"{_keys_to_lower(wanted, cluster)}, start more nodes{hint}",
             key="cluster",
         )
+
+
+def _without_node(slot: Slot, nodes: tuple[Node, ...]) -> BadInput:
+    """Return the refusal of labels that no node has."""
+    key = f"cluster.nodes.{slot.placements[0].role}"
+    has = ({label: node.labels[label] for label in slot.nodes if label in node.labels} for node in nodes)
+    have = sorted({described(labels) or "no such label" for labels in has})
+    return BadInput(
+        f"{slot.name} may run on nodes with {described(slot.nodes)} ({key}), and of the cluster's {len(nodes)} nodes "
+        f"none is one: they have {'; '.join(have)}; start such nodes (ray start --labels), or change {key}",
+        key=key,
+    )
 
 
 def _keys_to_lower(wanted: Layout, cluster: Resources) -> str:

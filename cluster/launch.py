@@ -17,7 +17,7 @@ from cluster.environment import QUIET, ROLE_VARIABLE, close_token_file, cluster_
 from cluster.joining import agree_on_token, find_cluster
 from cluster.layout import Placement
 from cluster.reserve import Bundles, cluster_nodes
-from contracts.config.workers import ClusterConfig
+from contracts.config.workers import ClusterConfig, NodeLabels
 from contracts.errors import BadInput
 from contracts.paths import HOME_VARIABLE, IS_INSTALLED, ROOT, home
 from contracts.ports import Console
@@ -113,8 +113,8 @@ def start_actor(actor: RemoteClass, placement: Placement, bundles: Bundles, args
 
 
 def start_unreserved(actor: RemoteClass, placement: Placement, args: Sequence[object]) -> RemoteActor:
-    """Start one actor without a bundle: it waits until a node has free what its bundle would hold."""
-    return _start_with(actor, placement, args, strategy="DEFAULT")
+    """Start one actor without a bundle: it waits until a node with its labels has free what its bundle would hold."""
+    return _start_with(actor, placement, args, strategy="DEFAULT", labels=placement.nodes)
 
 
 def _start_with(
@@ -123,6 +123,7 @@ def _start_with(
     args: Sequence[object],
     *,
     strategy: PlacementGroupSchedulingStrategy | str,
+    labels: NodeLabels | None = None,
 ) -> RemoteActor:
     threads = str(placement.num_threads)
     env = {
@@ -138,6 +139,7 @@ def _start_with(
         num_cpus=placement.bundle.cpus,
         num_gpus=placement.bundle.gpus,
         scheduling_strategy=strategy,
+        label_selector=dict(labels or {}),
         runtime_env={"env_vars": _common() | env},
     ).remote(*args)
 

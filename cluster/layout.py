@@ -5,12 +5,13 @@ Starts nothing: `plan` prints the layout, and a run reserves it.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from contracts.config.device_defaults import Device
 from contracts.config.learning import SftConfig
 from contracts.config.run import Config
+from contracts.config.workers import NodeLabels
 
 Role = Literal["policy", "pivot", "scorer", "learner"]
 ROLES: tuple[Role, ...] = ("policy", "pivot", "scorer", "learner")
@@ -42,6 +43,7 @@ class Placement:
     bundle: Resources
     num_threads: int  # OpenMP threads of its process
     shares: str = ""  # the actor whose GPU it shares; empty: none, or other actors share this one's
+    nodes: NodeLabels = field(default_factory=dict, hash=False)  # labels of the nodes where it may run; empty: all
 
     @property
     def name(self) -> str:
@@ -64,6 +66,11 @@ class Slot:
         """Return the sum of what the actors need. Ray counts GPUs in ten-thousandths."""
         total = summed(placement.bundle for placement in self.placements)
         return Resources(cpus=total.cpus, gpus=round(total.gpus, 4))
+
+    @property
+    def nodes(self) -> NodeLabels:
+        """Return the labels of the nodes where it may be; `check_settings` lets its actors have no others."""
+        return self.placements[0].nodes
 
     @property
     def name(self) -> str:
@@ -127,6 +134,13 @@ def layout(config: Config, device: Device, *, roles: tuple[Role, ...] = ROLES) -
         "scorer": (config.scorer.num_workers, config.scorer.num_cpus, config.scorer.num_gpus),
         "learner": (config.learner.num_ranks, config.learner.num_cpus, 0.5 if in_turns else 1),
     }
+    labels = config.cluster.nodes
+    nodes: dict[Role, NodeLabels] = {
+        "policy": labels.policy,
+        "pivot": labels.pivot,
+        "scorer": labels.scorer,
+        "learner": labels.learner,
+    }
     return Layout(
         device=device,
         placements=tuple(
@@ -136,6 +150,7 @@ def layout(config: Config, device: Device, *, roles: tuple[Role, ...] = ROLES) -
                 bundle=Resources(cpus=cpus, gpus=gpus if on_gpu else 0),
                 num_threads=max(1, math.floor(cpus)),
                 shares=_host(config, role, index, roles) if on_gpu else "",
+                nodes=nodes[role],
             )
             for role, (count, cpus, gpus) in shapes.items()
             if role in roles

@@ -6,10 +6,11 @@ gather of ZeRO-3 then crosses the network.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from cluster.capacity import ROUNDING, Node
+from cluster.labels import described, matches
 from cluster.layout import Layout, Resources, Slot
 from contracts.errors import BadInput
 
@@ -20,25 +21,27 @@ class Left:
 
     cpus: float
     gpus: tuple[float, ...]  # the free part of each GPU
+    labels: Mapping[str, str] = field(default_factory=dict)  # of the node
 
     @classmethod
-    def of(cls, free: Resources) -> Self:
+    def of(cls, free: Resources, labels: Mapping[str, str]) -> Self:
         """Return what Ray's counts mean: whole GPUs, and one of which the rest is free."""
         whole = math.floor(free.gpus + ROUNDING)
         rest = free.gpus - whole
-        return cls(free.cpus, (1.0,) * whole + ((rest,) if rest > ROUNDING else ()))
+        return cls(free.cpus, (1.0,) * whole + ((rest,) if rest > ROUNDING else ()), labels)
 
     @property
     def amount(self) -> tuple[float, float]:
         """Return GPUs and CPUs, to compare nodes by."""
         return (sum(self.gpus), self.cpus)
 
-    def less(self, bundle: Resources) -> "Left | None":
-        """Return what is left beside the bundle; None if it does not fit.
+    def less(self, slot: Slot) -> "Left | None":
+        """Return what is left beside a slot; None if it does not fit, or may not be on the node.
 
         Whole GPUs must be free. A part is taken from the GPU that has least left, as Ray takes it.
         """
-        if bundle.cpus > self.cpus + ROUNDING:
+        bundle = slot.bundle
+        if bundle.cpus > self.cpus + ROUNDING or not matches(self.labels, slot.nodes):
             return None
         gpus, needed = sorted(self.gpus), bundle.gpus
         while needed > ROUNDING:
@@ -48,7 +51,7 @@ class Left:
                 return None
             gpus[index] -= share
             needed -= share
-        return Left(self.cpus - bundle.cpus, tuple(gpus))
+        return replace(self, cpus=self.cpus - bundle.cpus, gpus=tuple(gpus))
 
 
 Room = dict[str, Left]
@@ -63,8 +66,10 @@ class Part:
     slots: tuple[Slot, ...]
 
 
-def packed(wanted: Layout, free: Mapping[str, Resources]) -> tuple[Part, ...] | None:
-    """Return the layout in parts, each on one node; None if no way was found.
+def packed(
+    wanted: Layout, free: Mapping[str, Resources], labels: Mapping[str, Mapping[str, str]] | None = None
+) -> tuple[Part, ...] | None:
+    """Return the layout in parts, each on one node; None if no way was found. Nodes are named by their ids.
 
     Ranks of the learner are parts of several slots, every other slot is a part of its own. What is tried in turn: the
     ranks take whole nodes; the slots of several GPUs are placed before the ranks; all slots are.
@@ -76,7 +81,7 @@ def packed(wanted: Layout, free: Mapping[str, Resources]) -> tuple[Part, ...] | 
     for goes_first in _BEFORE_THE_RANKS:
         first = [slot for slot in others if goes_first(slot)]
         then = [slot for slot in others if not goes_first(slot)]
-        room = {node: Left.of(has) for node, has in free.items()}
+        room = {node: Left.of(has, (labels or {}).get(node, {})) for node, has in free.items()}
         parts = (_singly(first, room), _together(ranks, room), _singly(then, room))
         if all(part is not None for part in parts):
             return tuple(part for found in parts if found is not None for part in found)
@@ -89,13 +94,15 @@ def check_packs(wanted: Layout, nodes: Sequence[Node]) -> None:
     Raises:
         BadInput: they don't, though the sums fit; `key` is "cluster".
     """
-    if packed(wanted, {node.id: node.total for node in nodes}) is None:
+    if packed(wanted, {node.id: node.total for node in nodes}, {node.id: node.labels for node in nodes}) is None:
         sizes = sorted({slot.bundle for slot in wanted.slots}, key=_amount, reverse=True)
+        kinds = sorted({described(slot.nodes) for slot in wanted.slots if slot.nodes})
+        labelled = f", some bundles may be only on nodes with {' or '.join(kinds)} (cluster.nodes)" if kinds else ""
         have = sorted({node.total for node in nodes}, key=_amount, reverse=True)
         raise BadInput(
             f"the bundles of the run don't fit onto the cluster's {len(nodes)} nodes: each bundle "
-            f"({', '.join(map(str, sizes))}) needs one node, a part of a GPU comes from one GPU, and nodes have "
-            f"{', '.join(map(str, have))}; choose sizes that divide those of the nodes, or start more nodes",
+            f"({', '.join(map(str, sizes))}) needs one node, a part of a GPU comes from one GPU{labelled}, and nodes "
+            f"have {', '.join(map(str, have))}; choose sizes that divide those of the nodes, or start more nodes",
             key="cluster",
         )
 
@@ -111,7 +118,7 @@ def _singly(slots: Iterable[Slot], room: Room) -> list[Part] | None:
     """Place each slot on the node where it leaves the least, and take it out of `room`."""
     parts: list[Part] = []
     for slot in slots:
-        after = {node: left for node, has in room.items() if (left := has.less(slot.bundle)) is not None}
+        after = {node: left for node, has in room.items() if (left := has.less(slot)) is not None}
         if not after:
             return None
         node = min(after, key=lambda node: room[node].amount)
@@ -142,7 +149,7 @@ def _together(ranks: Sequence[Slot], room: Room) -> list[Part] | None:
 def _filled(slots: Sequence[Slot], left: Left) -> tuple[int, Left]:
     """Return how many of the slots, from the first on, fit together into a node, and what is left of it then."""
     for count, slot in enumerate(slots):
-        after = left.less(slot.bundle)
+        after = left.less(slot)
         if after is None:
             return count, left
         left = after

@@ -50,6 +50,7 @@ def cluster_nodes() -> tuple[Node, ...]:
             id=node["NodeID"],
             name=_name(node, is_alone=hosts[node["NodeManagerHostname"]] == 1),
             total=resources(node["Resources"]),
+            labels=node["Labels"],
         )
         for node in alive
     )
@@ -99,7 +100,7 @@ def _reserve(layout: Layout, timeout_s: float, on_wait: Callable[[str], None]) -
     say_at = started + FIRST_SAY_S
     while True:
         free = free_by_node()
-        parts = packed(layout, free)
+        parts = packed(layout, free, {node.id: node.labels for node in cluster_nodes()})
         if parts is not None and (groups := _taken(parts)) is not None:
             return groups
         now = time.monotonic()
@@ -116,7 +117,10 @@ def _reserve(layout: Layout, timeout_s: float, on_wait: Callable[[str], None]) -
 
 
 def _taken(parts: Sequence[Part]) -> list[tuple[Part, PlacementGroup]] | None:
-    """Reserve all parts, each on its node or on another with as much room; None if one was not free any more."""
+    """Reserve all parts, each on its node or on another with its labels and as much room.
+
+    Returns None if one was not free any more.
+    """
     groups = [
         (
             part,
@@ -124,6 +128,7 @@ def _taken(parts: Sequence[Part]) -> list[tuple[Part, PlacementGroup]] | None:
                 [demand(slot.bundle) for slot in part.slots],
                 strategy="STRICT_PACK",
                 _soft_target_node_id=part.node,
+                bundle_label_selector=[dict(slot.nodes) for slot in part.slots],
             ),
         )
         for part in parts

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from cluster.layout import Role
+from cluster.layout import Role, layout
 from contracts.config.device_defaults import Device
 from contracts.config.run import Config
 from contracts.config.workers import WeightBackend
@@ -21,6 +21,7 @@ def check_settings(config: Config, device: Device, *, roles: tuple[Role, ...]) -
     if "learner" in roles:
         _check_attention(config, device)
         _check_weights(config, device)
+    _check_labels(config, device, roles)
     for role, engine in (("policy", config.policy), ("pivot", config.pivot)):
         size = engine.tensor_parallel_size
         if role not in roles or size == 1:
@@ -77,6 +78,19 @@ def _check_weights(config: Config, device: Device) -> None:
             f"of one process only; {way_out}",
             key="weights.backend" if device == "cuda" else "policy.tensor_parallel_size",
         )
+
+
+def _check_labels(config: Config, device: Device, roles: tuple[Role, ...]) -> None:
+    """Check that actors which share a GPU may run on the same nodes."""
+    for slot in layout(config, device, roles=roles).slots:
+        for placement in slot.placements:
+            if placement.nodes != slot.nodes:
+                key, first = f"cluster.nodes.{placement.role}", slot.placements[0]
+                raise BadInput(
+                    f"{placement.name} shares the GPU of {first.name}, and {key} differs from "
+                    f"cluster.nodes.{first.role}; give both the same labels",
+                    key=key,
+                )
 
 
 def _needs_gpus(key: str, value: str) -> str:

@@ -15,6 +15,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from actors.remote.process import RemoteActor
 from cluster.capacity import Node, fits
 from cluster.elastic.scaling import ClusterSilent, ClusterView, Slot
+from cluster.labels import matches
 from cluster.layout import Layout, Placement, Resources, Role
 from cluster.reserve import Bundles, cluster_nodes, demand, free_by_node, nodes_of, resources
 
@@ -96,20 +97,29 @@ class RayCapacity:
                 Slot(key=key, node=node if node in alive else None, is_draining=node in ending)
                 for key, node in nodes.items()
             ),
-            free=tuple(resources(has) for node, has in free.items() if node in alive - ending),
+            free=tuple(
+                resources(has) for node, has in free.items() if node in alive - ending and self._suits(living[node])
+            ),
             is_short=any(node not in living for node in own.values()),
             refused={living[node].name: why for node, why in refused.items() if node in living},
         )
 
     def reserve(self) -> str | None:
-        """Reserve one more bundle, on any node with enough free resources, and return its key; None if there is none.
+        """Reserve one more bundle, on any node of the role with enough free resources, and return its key.
+
+        Returns None if there is no such node.
 
         Raises:
             ClusterSilent: Ray does not answer.
         """
         try:
             target = self._node_with_room() if self._refused else None
-            group = placement_group([demand(self.bundle)], strategy="STRICT_PACK", _soft_target_node_id=target)
+            group = placement_group(
+                [demand(self.bundle)],
+                strategy="STRICT_PACK",
+                _soft_target_node_id=target,
+                bundle_label_selector=[dict(self._pattern.nodes)],
+            )
             is_placed = group.wait(timeout_seconds=RESERVE_TIMEOUT_S)
             if not is_placed or self._refused.keys() & set(nodes_of(group).values()):
                 remove_placement_group(group)
@@ -131,7 +141,12 @@ class RayCapacity:
         """
         free = free_by_node()
         usable = free.keys() - self._refused.keys()
-        return next((node for node in sorted(usable) if fits(self.bundle, free[node])), None)
+        nodes = sorted(node.id for node in cluster_nodes() if node.id in usable and self._suits(node))
+        return next((node for node in nodes if fits(self.bundle, free[node])), None)
+
+    def _suits(self, node: Node) -> bool:
+        """Return whether a node is one of those on which the role may run."""
+        return matches(node.labels, self._pattern.nodes)
 
     def release(self, key: str) -> None:
         """Give back an added bundle at once.

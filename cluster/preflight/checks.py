@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cluster.capacity import Node, fits
+from cluster.capacity import Node
 from cluster.layout import Layout, Placement, Role, summed
 from cluster.preflight.facts import NodeNeeds
 from contracts.config.reward import needs_encoder, needs_translator
@@ -38,7 +38,7 @@ def checks_where_placed(
 
 def checks_everywhere(config: Config, wanted: Layout, nodes: Iterable[Node]) -> tuple[NodeCheck, ...]:
     """Return the checks of all nodes that actors may be placed on."""
-    found = ((node, [one for one in wanted.placements if fits(one.bundle, node.total)]) for node in nodes)
+    found = ((node, [one for one in wanted.placements if node.may_hold(one)]) for node in nodes)
     return tuple(_check(config, node, placements) for node, placements in found if placements)
 
 

@@ -240,6 +240,29 @@ class FleetConfig(Section):
         return self
 
 
+LabelKey = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$")
+]
+LabelValue = Annotated[str, Field(pattern=r"^!?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$")]
+NodeLabels = Mapping[LabelKey, LabelValue]
+"""Ray's label selector of a node: each label has the value, or with "!" in front has another one or is missing."""
+
+
+class NodesConfig(Section):
+    """The nodes on which actors of a role may run, by the labels that `ray start --labels` or a launch file gives to
+    a node: `policy = {role = "policy"}`. With "!" a node must not have the value: `learner = {market = "!spot"}`. Left
+    out: any node. Actors that share a GPU need the same labels."""
+
+    policy: NodeLabels = Field(default_factory=dict)
+    """Labels of the nodes for policy workers."""
+    pivot: NodeLabels = Field(default_factory=dict)
+    """Labels of the nodes for pivot workers."""
+    scorer: NodeLabels = Field(default_factory=dict)
+    """Labels of the nodes for scorers."""
+    learner: NodeLabels = Field(default_factory=dict)
+    """Labels of the nodes for learner ranks."""
+
+
 class ClusterConfig(Section):
     """Ray and its resources."""
 
@@ -259,3 +282,4 @@ class ClusterConfig(Section):
     """Longest time for an actor to load its model, in seconds."""
     include_dashboard: bool = False
     """Start Ray's dashboard (on loopback only) when the run starts its own local Ray."""
+    nodes: NodesConfig = NodesConfig()

@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 "cpus": placement.bundle.cpus,
                 "gpus": placement.bundle.gpus,
                 "threads": placement.num_threads,
+                "nodes": dict(placement.nodes),
                 **actor_gib(memory[placement.role], placement.index),
             }
             for placement in wanted.placements

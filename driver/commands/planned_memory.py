@@ -10,6 +10,7 @@ from cluster.estimate.fits import Hardware, host_total
 from cluster.estimate.learner import pushed_bytes
 from cluster.estimate.parts import DRIVER_GIB, RAY_GIB, ActorMemory
 from cluster.host_memory import host_memory_gib
+from cluster.labels import described
 from cluster.layout import Layout, Role
 from contracts.config.run import Config
 from contracts.config.section import decided
@@ -25,8 +26,9 @@ def planned_hardware(cluster: ClusterConfig) -> Hardware:
 
 def plan_table(wanted: Layout, needs: Mapping[Role, ActorMemory]) -> Table:
     """Return one row for each actor."""
+    are_labelled = any(placement.nodes for placement in wanted.placements)
     columns = ("actor", "CPUs", "GPUs", "threads", "host memory, GiB", "memory of each GPU, GiB")
-    table = Table(*columns, title=f"device: {wanted.device}")
+    table = Table(*columns, *(("nodes",) if are_labelled else ()), title=f"device: {wanted.device}")
     for placement in wanted.placements:
         need = needs[placement.role]
         table.add_row(
@@ -36,6 +38,7 @@ def plan_table(wanted: Layout, needs: Mapping[Role, ActorMemory]) -> Table:
             str(placement.num_threads),
             "?" if (host := need.host_gib(placement.index)) is None else f"{host:.1f}",
             f"{need.gpu.total_gib:.1f}" if need.gpu is not None else "?" if placement.bundle.gpus else "",
+            *((described(placement.nodes) or "any",) if are_labelled else ()),
         )
     return table
 
