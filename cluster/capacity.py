@@ -1,5 +1,6 @@
 """Check that a cluster can hold a layout at all: the sum of its bundles, and each bundle on one node."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,13 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """Hold one node of the cluster: Ray's id of it, its name, what it has when nothing runs on it, its labels."""
+    """Hold one node of the cluster: Ray's id of it, its name, what it has when nothing runs on it, and more."""
 
     id: str
     name: str
     total: Resources
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    object_store_gib: float = math.inf  # of Ray; infinite: not known
 
     def may_hold(self, actors: Placement | Slot) -> bool:
         """Return whether the actors fit onto the node with nothing else on it, and its labels are theirs."""

@@ -86,8 +86,10 @@ def _join(address: str, console: Console) -> None:
         try:
             ray.init(address=address, runtime_env=environment, **_SILENT)
         except (ConnectionError, RuntimeError, ValueError) as failure:
+            ray.shutdown()  # it may be connected in part
+            # Ray writes two versions that differ on lines of their own.
             raise BadInput(
-                f"could not connect to Ray at {address}: {first_line(failure)}", key="RAY_ADDRESS"
+                f"could not connect to Ray at {address}: {' '.join(str(failure).split())}", key="RAY_ADDRESS"
             ) from failure
     if note:
         console.note(note)

@@ -1,5 +1,6 @@
 """Reserve the bundles of a run in Ray, and give them back."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from ray._private import state as ray_state
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
 from cluster.capacity import Node
+from cluster.host_memory import GIB
 from cluster.layout import Layout, Placement, Resources, summed
 from cluster.packing import Part, packed
 from contracts.config.workers import ClusterConfig
@@ -51,6 +53,7 @@ def cluster_nodes() -> tuple[Node, ...]:
             name=_name(node, is_alone=hosts[node["NodeManagerHostname"]] == 1),
             total=resources(node["Resources"]),
             labels=node["Labels"],
+            object_store_gib=node["Resources"].get("object_store_memory", math.inf) / GIB,
         )
         for node in alive
     )

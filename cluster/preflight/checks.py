@@ -5,10 +5,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cluster.capacity import Node
+from cluster.estimate.learner import pushed_bytes
+from cluster.host_memory import GIB
 from cluster.layout import Layout, Placement, Role, summed
 from cluster.preflight.facts import NodeNeeds
+from cluster.settings import weight_backend
+from contracts.config.device_defaults import Device, with_device_defaults
 from contracts.config.reward import needs_encoder, needs_translator
 from contracts.config.run import Config
+from contracts.config.section import decided
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +23,7 @@ class NodeCheck:
     node: Node
     needs: NodeNeeds
     bfloat16_keys: tuple[str, ...] = ()  # config keys that ask for bfloat16 on its GPUs
+    object_store_gib: float = 0.0  # what weights need of Ray's object store there
 
 
 def checks_where_placed(
@@ -33,16 +39,18 @@ def checks_where_placed(
         marker: a file in the folder of run folders that nodes with learner ranks must see.
     """
     found = ((node, [one for one in wanted.placements if where.get(one.name) == node.name]) for node in nodes)
-    return tuple(_check(config, node, placements, marker=marker) for node, placements in found if placements)
+    return tuple(
+        _check(config, node, placements, wanted.device, marker=marker) for node, placements in found if placements
+    )
 
 
 def checks_everywhere(config: Config, wanted: Layout, nodes: Iterable[Node]) -> tuple[NodeCheck, ...]:
     """Return the checks of all nodes that actors may be placed on."""
     found = ((node, [one for one in wanted.placements if node.may_hold(one)]) for node in nodes)
-    return tuple(_check(config, node, placements) for node, placements in found if placements)
+    return tuple(_check(config, node, placements, wanted.device) for node, placements in found if placements)
 
 
-def _check(config: Config, node: Node, placements: list[Placement], *, marker: str = "") -> NodeCheck:
+def _check(config: Config, node: Node, placements: list[Placement], device: Device, *, marker: str = "") -> NodeCheck:
     roles: tuple[Role, ...] = tuple(dict.fromkeys(placement.role for placement in placements))
     gpus = min(summed(placement.bundle for placement in placements).gpus, node.total.gpus)
     return NodeCheck(
@@ -51,7 +59,20 @@ def _check(config: Config, node: Node, placements: list[Placement], *, marker: s
             models=_models(config, roles), num_gpus=math.ceil(gpus), marker=marker if "learner" in roles else ""
         ),
         bfloat16_keys=_bfloat16_keys(config, roles) if gpus else (),
+        object_store_gib=_object_store_gib(config, device) if {"policy", "learner"} & set(roles) else 0.0,
     )
+
+
+def _object_store_gib(config: Config, device: Device) -> float:
+    """Return what a weight push has in the object store: a bucket that is read, and the next one that is written.
+
+    0 where weights travel another way, or the size of the model is not known.
+    """
+    pushed = pushed_bytes(config)
+    if pushed is None or weight_backend(config, device) not in ("object_store", "adapters"):
+        return 0.0
+    bucket = decided(with_device_defaults(config, device).weights.bucket_mib) << 20
+    return min(2 * bucket, pushed) / GIB
 
 
 def _models(config: Config, roles: tuple[Role, ...]) -> dict[str, str]:

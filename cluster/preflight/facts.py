@@ -58,6 +58,7 @@ class NodeFacts:
     free_gib: Mapping[str, float]  # by folder
     unusable_models: Mapping[str, str]  # config key -> why
     sees_marker: bool  # also where there is none
+    unwritable: str = ""  # why nothing can be written beside the marker; empty: it can, or there is no marker
 
 
 def look(needs: NodeNeeds) -> NodeFacts:
@@ -73,6 +74,7 @@ def look(needs: NodeNeeds) -> NodeFacts:
         shared_memory_gib=_size_gib(_SHARED_MEMORY),
         free_gib={folder: _free_gib(folder) for folder in _written_to(needs)},
         sees_marker=not needs.marker or Path(needs.marker).exists(),
+        unwritable=_why_unwritable(Path(needs.marker).parent) if needs.marker else "",
         unusable_models={key: why for key, model in needs.models.items() if (why := why_unusable(model)) is not None},
     )
 
@@ -123,6 +125,17 @@ def _written_to(needs: NodeNeeds) -> list[str]:
     """Return the folders of this machine that fill up whatever the run does: Ray's logs, and what is downloaded."""
     downloads = any(not Path(model).is_absolute() for model in needs.models.values())
     return [os.environ.get("RAY_TMPDIR", tempfile.gettempdir()), *([constants.HF_HUB_CACHE] if downloads else [])]
+
+
+def _why_unwritable(folder: Path) -> str:
+    """Return why no file can be made in a folder; empty if one can, or the folder is not here."""
+    if not folder.is_dir():
+        return ""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as failure:
+        return failure.strerror or type(failure).__name__
 
 
 def _size_gib(folder: Path) -> float:

@@ -60,6 +60,11 @@ def _run_folder(facts: NodeFacts, needs: NodeNeeds) -> Iterator[str]:
             f"{Path(needs.marker).parent} is not the driver's folder there, and learner ranks meet and write "
             "checkpoints in it; set run.folder to a folder that all nodes share"
         )
+    elif facts.unwritable:
+        yield (
+            f"{Path(needs.marker).parent} can't be written there ({facts.unwritable}), and learner ranks write "
+            "checkpoints in it; give the user of `ray start` the right to, or set run.folder to another shared folder"
+        )
 
 
 def _gpus(facts: NodeFacts, needs: NodeNeeds, bfloat16_keys: tuple[str, ...]) -> Iterator[str]:

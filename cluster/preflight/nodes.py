@@ -1,10 +1,10 @@
 """Check every node of a run before models load: one Ray task on each, and one line for each fault."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.builds import PACKAGES, package_version
@@ -17,6 +17,7 @@ from cluster.reserve import Bundles, cluster_nodes
 from contracts.config.run import Config
 from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput
+from contracts.paths import ROOT
 from contracts.ports import Console
 
 TIMEOUT_S = 300.0
@@ -90,7 +91,17 @@ def _faults(check: NodeCheck, answer: NodeFacts | str) -> list[str]:
     if isinstance(answer, str):
         return [answer]
     versions = {package: package_version(package) for package in PACKAGES}
-    return faults(answer, check.needs, versions=versions, bfloat16_keys=check.bfloat16_keys)
+    found = faults(answer, check.needs, versions=versions, bfloat16_keys=check.bfloat16_keys)
+    return [*found, *_object_store(check)]
+
+
+def _object_store(check: NodeCheck) -> Iterator[str]:
+    has, needs = check.node.object_store_gib, check.object_store_gib
+    if has < needs:
+        yield (
+            f"Ray's object store has {has:.2f} GiB, and weights need {needs:.2f} of it (weights.bucket_mib); enlarge "
+            "/dev/shm (--shm-size of a container) or `ray start --object-store-memory` there"
+        )
 
 
 def _ask(checks: tuple[NodeCheck, ...], *, timeout_s: float) -> list[NodeFacts | str]:
@@ -110,8 +121,22 @@ def _answer(reference: "ray.ObjectRef[NodeFacts]") -> NodeFacts | str:
     try:
         return ray.get(reference)
     except RayError as failure:
-        first = next((line.strip() for line in str(failure).splitlines() if line.strip()), type(failure).__name__)
-        return f"it could not be checked: {first}"
+        return f"it could not be checked: {why_unanswered(failure)}"
+
+
+def why_unanswered(failure: RayError) -> str:
+    """Return one line of what Ray says about a task that failed, with what to do where the node lacks the project.
+
+    The text of an error in a task is a traceback, of which the last line is the error.
+    """
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()] or [type(failure).__name__]
+    line = lines[-1] if isinstance(failure, RayTaskError) or "Traceback" in str(failure) else lines[0]
+    if ModuleNotFoundError.__name__ in line:
+        line += (
+            f"; install the requirements there, and put the project under {ROOT}, as on the driver's node "
+            "(`ray job submit --working-dir .` copies it)"
+        )
+    return line
 
 
 def _silent(timeout_s: float) -> str:

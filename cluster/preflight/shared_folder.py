@@ -5,17 +5,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from contracts.errors import BadInput
+
 
 @contextmanager
 def marked(folder: Path) -> Iterator[str]:
     """Put a file of a new name into a folder, and yield its path. Afterwards all is as before.
 
     A folder that does not exist is made for the time of the check.
+
+    Raises:
+        BadInput: it can't be made or written; `key` is "run.folder".
     """
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     marker = folder / f".check-{uuid.uuid4().hex}"
-    marker.touch()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    except OSError as failure:
+        raise BadInput(
+            f"run.folder {folder} can't be written on the driver's node ({failure.strerror}); choose another folder",
+            key="run.folder",
+        ) from failure
     try:
         yield str(marker)
     finally:

@@ -1,8 +1,12 @@
 """Test what is asked of each node: the models of its actors, and their GPUs."""
 
+from pathlib import Path
+
+from benchmarks.published import PUBLISHED, published_model
 from cluster.capacity import Node
 from cluster.layout import ROLES, Layout, Resources, Role, layout
 from cluster.preflight.checks import checks_everywhere, checks_where_placed
+from contracts.config.device_defaults import Device
 from contracts.config.run import Config
 from tests.builders import a_config
 
@@ -51,3 +55,14 @@ def test_models_that_the_reward_does_not_load_are_not_asked_for() -> None:
     by_comet = a_config(reward={"reasoning": {"method": "comet"}}, comet={"model": "owner/comet"})
     (check,) = checks_everywhere(by_comet, layout(by_comet, "cpu", roles=roles), (BARE,))
     assert dict(check.needs.models) == {"comet.model": "owner/comet"}
+
+
+def test_weights_need_the_object_store_where_they_travel_through_it(tmp_path: Path) -> None:
+    """Two buckets of 128 MiB on CPUs, a push being larger: 0.25 GiB. With NCCL, none."""
+    config = a_config(policy={"model": published_model(tmp_path, PUBLISHED["meta-llama/Llama-3.1-8B-Instruct"])})
+    on: tuple[tuple[Device, float], ...] = (("cpu", 0.25), ("cuda", 0.0))
+    for device, expected in on:
+        checks = checks_everywhere(config, layout(config, device, roles=("policy",)), (BIG,))
+        assert [check.object_store_gib for check in checks] == [expected]
+    checks = checks_everywhere(config, layout(config, "cpu", roles=("scorer",)), (BIG,))
+    assert [check.object_store_gib for check in checks] == [0.0]

@@ -53,6 +53,7 @@ def test_a_sound_node_has_no_fault() -> None:
         ({"shared_memory_gib": 64 / 1024}, ("/dev/shm", "0.06", "--shm-size")),
         ({"free_gib": {"/tmp": 0.5, "/data": 3}}, ("/tmp", "0.50 GiB")),
         ({"sees_marker": False}, ("/runs", "run.folder")),
+        ({"unwritable": "Read-only file system"}, ("/runs", "Read-only file system", "run.folder")),
         (
             {"unusable_models": {"policy.model": "is not on this node"}},
             ("policy.model", "/models/policy", "is not on this node"),
