@@ -44,6 +44,9 @@ AUDIT_STAMP := $(AUDIT)/.installed-$(call hash,requirements/audit.txt)
 # Another trainer, with the versions that it asks for.
 TRL := .venv-trl
 TRL_STAMP := $(TRL)/.installed-$(call hash,requirements/trl.txt)
+# SkyPilot, and the checkers of Kubernetes' objects, of scripts and of Dockerfiles.
+CLUSTER_CHECK := .venv-cluster-check
+CLUSTER_CHECK_STAMP := $(CLUSTER_CHECK)/.installed-$(call hash,requirements/cluster-check.txt)
 
 # uv installs several times faster than pip, and pip takes over where uv can't. uv doesn't read pip's settings: the two
 # that decide where packages come from are passed on.
@@ -142,6 +145,11 @@ audit-packages: $(AUDIT_STAMP)  ## Ask an advisory service for known vulnerabili
 	@$(AUDIT)/bin/python benchmarks/audit_packages.py \
 		requirements/cpu-torch.txt requirements/cpu.txt requirements/gpu.txt requirements/dev.txt
 
+.PHONY: cluster-check
+cluster-check: install $(CLUSTER_CHECK_STAMP)  ## Check the launch files of cluster/clouds/ and the Dockerfile; starts nothing, asks no cloud
+	$(BIN)/python -m pytest tests/unit/cluster/clouds --quiet
+	$(CLUSTER_CHECK)/bin/python benchmarks/cluster_check.py
+
 .PHONY: wheel
 wheel: | $(BIN)/uv  ## Build dist/pb_rlsvr-*.whl, the program as a package (docs/installation.md)
 	$(UV) build --quiet --wheel --build-constraint requirements/build.txt --out-dir dist
@@ -149,7 +157,7 @@ wheel: | $(BIN)/uv  ## Build dist/pb_rlsvr-*.whl, the program as a package (docs
 
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
-	rm -rf $(VENV) $(WORDS) $(COMET) $(MUTANTS) $(TRL) $(AUDIT) mutants .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(WORDS) $(COMET) $(MUTANTS) $(TRL) $(AUDIT) $(CLUSTER_CHECK) mutants .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- installation ---
@@ -217,6 +225,12 @@ $(AUDIT_STAMP): | $(BIN)/uv
 	@$(UV) pip install --python $(AUDIT)/bin/python --no-deps -r requirements/audit.txt
 	@rm -f $(AUDIT)/.installed-*; touch $@
 
+$(CLUSTER_CHECK_STAMP): | $(BIN)/uv
+	@echo "== making $(CLUSTER_CHECK) with $$(grep -c == requirements/cluster-check.txt) packages (requirements/cluster-check.txt)"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(CLUSTER_CHECK)
+	@$(UV) pip install --python $(CLUSTER_CHECK)/bin/python --no-deps -r requirements/cluster-check.txt
+	@rm -f $(CLUSTER_CHECK)/.installed-*; touch $@
+
 $(TRL_STAMP): | $(BIN)/uv
 	@echo "== making $(TRL) with $$(grep -c == requirements/trl.txt) packages (requirements/trl.txt)"
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(TRL)
@@ -259,6 +273,10 @@ lock-build: | $(BIN)/uv  ## Write requirements/build.txt
 .PHONY: lock-audit
 lock-audit: | $(BIN)/uv  ## Write requirements/audit.txt
 	$(UV) $(COMPILE) requirements/audit.in --python-platform x86_64-manylinux_2_28 --output-file requirements/audit.txt
+
+.PHONY: lock-cluster-check
+lock-cluster-check: | $(BIN)/uv  ## Write requirements/cluster-check.txt
+	$(UV) $(COMPILE) requirements/cluster-check.in --python-platform x86_64-manylinux_2_28 --output-file requirements/cluster-check.txt
 
 .PHONY: lock-trl
 lock-trl: | $(BIN)/uv  ## Write requirements/trl.txt; needs a place that has torch's CPU build, as lock-cpu does

@@ -24,6 +24,7 @@ DOORS = {
         "actors/engine.py",
         "actors/remote/calls.py",
         "actors/scorer.py",
+        "cluster/clouds/wait_for_nodes.py",
         "cluster/elastic/ray_capacity.py",
         "cluster/joining.py",
         "cluster/launch.py",
