@@ -11,6 +11,8 @@ ARGS ?=
 TESTS ?=
 # Unit tests run in as many processes as there are cores, at most four: each needs a gigabyte.
 PROCESSES ?= --numprocesses auto --maxprocesses 4 --dist loadfile
+# pytest's log handlers go to every logger before each test, and libraries make thousands: a tenth of the time.
+UNIT := tests/unit -p no:logging $(PROCESSES)
 # Integration tests wait for engines to load much of their time, and need up to six gigabytes a process.
 ENGINE_PROCESSES ?= --numprocesses 2 --dist loadfile
 # Which benchmarks, e.g. BENCH=learning; all of them where it is empty.
@@ -80,7 +82,7 @@ models: install  ## Build the quickstart's models in .cache/models, once
 
 .PHONY: test
 test: install models  ## Run the unit tests, then the integration tests (real engines, tiny models; minutes)
-	$(BIN)/python -m pytest tests/unit $(PROCESSES) $(TESTS)
+	$(BIN)/python -m pytest $(UNIT) $(TESTS)
 	$(BIN)/python -m pytest tests/integration $(ENGINE_PROCESSES) $(TESTS)
 
 .PHONY: integration
@@ -92,12 +94,12 @@ test-gpu: install  ## Test on this machine's GPUs, up to four of them, after `ma
 	$(BIN)/python -m pytest tests/gpu $(TESTS)
 
 .PHONY: check
-check: install $(DEV_STAMP)  ## Before a commit: format, lint, types, unit tests
+check: install $(DEV_STAMP)  ## Before a commit: format, lint, types, unit tests but for the slow ones
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	@# The type checker uses one core: the tests run beside it.
 	$(BIN)/pyright & types=$$!; \
-	$(BIN)/python -m pytest tests/unit $(PROCESSES) $(TESTS) && wait $$types || { wait $$types; exit 1; }
+	$(BIN)/python -m pytest $(UNIT) -m "not slow" $(TESTS) && wait $$types || { wait $$types; exit 1; }
 
 .PHONY: docs
 docs: install  ## Write the generated pages of docs/ anew

@@ -11,6 +11,8 @@ from benchmarks.simulation import SimulatedGenerator, SimulatedLearner, Stage
 from benchmarks.streaming import over_slowest
 from contracts.rollouts import SamplingRequest
 
+pytestmark = pytest.mark.slow
+
 Result = TypeVar("Result")
 
 

@@ -272,6 +272,7 @@ def test_a_plan_is_a_table_for_people_and_starts_nothing(config: Path, capsys: p
     assert sorted(config.parent.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_run_py_works_from_any_directory_and_ends_with_the_exit_code(config: Path, tmp_path: Path) -> None:
     def run_py(*words: str) -> subprocess.CompletedProcess[str]:
         program = [sys.executable, str(ROOT / "driver" / "run.py"), *words]

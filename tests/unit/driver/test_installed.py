@@ -12,6 +12,8 @@ from driver.cli import COMMANDS
 from tests.installed import PLACES, PYPROJECT, lay_out
 from tests.unit.test_import_rules import FLOORS
 
+pytestmark = pytest.mark.slow  # each starts the program
+
 CONFIG = (
     '[policy]\nmodel = "./model"\n[pivot]\nmodel = "./model"\n[scorer]\nmodel = "./model"\n[algorithm]\nsteps = 1\n'
 )

@@ -288,6 +288,7 @@ def test_a_faithful_response_earns_all_and_an_english_one_nothing(config: Config
     assert score(loaded, code, answered(code, "16")).parts["answer"] == 0
 
 
+@pytest.mark.slow
 def test_a_scorers_process_knows_the_languages_from_what_it_is_given(config: Config, tmp_path: Path) -> None:
     sent = tmp_path / "setup.pickle"
     sent.write_bytes(pickle.dumps(a_setup(config.data.own_languages)))
@@ -313,6 +314,7 @@ class FaithfulPolicy:
         raise AssertionError(f"{request.request_id}: no answer is scored")
 
 
+@pytest.mark.slow
 def test_evaluation_measures_the_languages(config: Config, tmp_path: Path) -> None:
     prompter = a_prompter(config)
     inputs = EvaluationInputs(prompter=prompter, plan=plan_evaluation(config, prompter), pad_token_id=0)

@@ -65,6 +65,7 @@ def _count(texts: Sequence[str]) -> list[int]:
 
 
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS.keys())
+@pytest.mark.slow
 def test_a_reader_finishes_with_any_text(reader: Callable[[str], object]) -> None:
     for unit in UNITS.values():
         run = unit * (LENGTH // len(unit))

@@ -1,5 +1,6 @@
 """Test moving states out of a device's memory and back: every view is whole again, and nothing stays behind."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -50,6 +51,7 @@ def test_empty_tensors_and_other_devices_are_left_alone() -> None:
     assert states.num_bytes == 0
 
 
+@pytest.mark.slow
 def test_training_goes_on_as_if_nothing_had_been_moved() -> None:
     def train(*, moves: bool) -> list[torch.Tensor]:
         torch.manual_seed(3)

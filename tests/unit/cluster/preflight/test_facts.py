@@ -30,6 +30,7 @@ def test_a_hubs_models_need_space_in_its_cache(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch can use a GPU here")
+@pytest.mark.slow
 def test_torch_without_cuda_says_why_it_cant_use_a_gpu() -> None:
     facts = look(NodeNeeds(models={}, num_gpus=1))
     assert facts.cuda is not None

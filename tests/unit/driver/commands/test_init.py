@@ -69,6 +69,7 @@ def test_languages_and_lengths_come_from_the_data(
     assert "Wie viele Äpfel hat Anna insgesamt 0?" in said and "Ngapi 0?" in said
 
 
+@pytest.mark.slow
 def test_the_config_that_is_written_has_no_mistake(data: Path, models: Models) -> None:
     out = init(data, models, "--gpus", "0")
     assert main(["doctor", str(out), "--samples", "0", f"run.folder={data.parent}"]) == 0

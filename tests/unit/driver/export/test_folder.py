@@ -83,6 +83,7 @@ def test_a_second_export_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["final"]
 
 
+@pytest.mark.slow
 def test_an_export_that_is_killed_anywhere_and_repeated_is_never_a_mixture(tmp_path: Path) -> None:
     place, line, is_done = tmp_path / "final", 1, False
     export(place, "0", step=0)

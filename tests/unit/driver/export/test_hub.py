@@ -189,6 +189,7 @@ def run_with_hub(program: str, endpoint: str, home: Path, *, token: str = "hf_of
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_real_client_tells_a_wrong_token_from_a_right_one(tmp_path: Path) -> None:
     right = {"name": "ada", "orgs": [{"name": "lab"}], "auth": {"accessToken": {"role": "write"}}}
     with served({"/api/whoami-v2": (200, right)}) as endpoint:
@@ -204,6 +205,7 @@ def test_the_real_client_tells_a_wrong_token_from_a_right_one(tmp_path: Path) ->
     assert "hf_of_ada" not in answer
 
 
+@pytest.mark.slow
 def test_the_real_client_needs_a_token_a_network_and_an_answer(tmp_path: Path) -> None:
     with served({}) as endpoint:
         assert "(there is no token: set HF_TOKEN" in asked(endpoint, tmp_path, token="")
@@ -219,6 +221,7 @@ HuggingFaceHub().send(Path({folder!r}), "ada/model")
 """
 
 
+@pytest.mark.slow
 def test_the_real_client_sends_all_files_in_one_commit_that_removes_the_weights_of_before(tmp_path: Path) -> None:
     folder = tmp_path / "final"
     folder.mkdir()

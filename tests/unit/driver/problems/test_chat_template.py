@@ -55,6 +55,7 @@ def test_a_template_that_fails_is_refused_by_its_key(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NEVER_ENDS.values(), ids=NEVER_ENDS.keys())
+@pytest.mark.slow
 def test_a_template_that_never_ends_is_refused_by_its_key(text: str) -> None:
     with refused("policy.chat_template", "1 s"):
         template(text).render(CHAT, section="policy", is_open=True)
@@ -81,11 +82,13 @@ def test_a_translation_s_prompt_is_rendered_within_the_same_limits() -> None:
         translation_prompt(cast("PreTrainedTokenizerBase", tokenizer("{{ 1 / 0 }}")))("Eins.", "de")
 
 
+@pytest.mark.slow
 def test_time_is_counted_for_each_call_alone() -> None:
     calls = LimitedCalls(_works, cpu_seconds=1)
     assert [calls(0.4) for _ in range(4)] == ["done"] * 4
 
 
+@pytest.mark.slow
 def test_the_next_call_after_one_that_took_too_long_has_a_process_of_its_own() -> None:
     calls = LimitedCalls(_works, cpu_seconds=1)
     first = calls(0.0, show=True)

@@ -201,6 +201,7 @@ def test_a_template_without_a_system_role_is_refused_in_one_line() -> None:
         prompter(refuses + TEMPLATE, system="Be brief.").prompt_token_ids(GERMAN)
 
 
+@pytest.mark.slow
 def test_a_tokenizer_is_loaded_with_its_own_template_or_the_file_given(tmp_path: Path) -> None:
     tokenizer().save_pretrained(tmp_path / "own")
     tokenizer(None).save_pretrained(tmp_path / "none")

@@ -77,6 +77,7 @@ def test_a_table_has_the_mean_of_a_script_only_where_several_languages_have_it(e
     assert [name for name in names if "scripts" in name] == ["Mean of Latin scripts", "Mean of Brahmic scripts"]
 
 
+@pytest.mark.slow
 def test_a_comparison_shows_what_was_gained_before_what_was_kept(tmp_path: Path) -> None:
     page = Page(comparison_html(compare(entries_of([a_training_run(tmp_path / "run")]))))
     assert page.place("Trained skills") < page.place("mgsm-rev2, Acc") < page.place("Retention")

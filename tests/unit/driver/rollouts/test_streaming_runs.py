@@ -55,6 +55,7 @@ def check_record(kept_record: RunRecord, *, num_draws: int, algorithm: GrpoConfi
     every=st.integers(1, 4),
     seed=st.integers(0, 2**32),
 )
+@pytest.mark.slow
 def test_every_draw_is_learned_from_once_or_dropped_once_whatever_happens(
     algorithm: GrpoConfig, faults: Faults, every: int, seed: int
 ) -> None:

@@ -54,6 +54,7 @@ def assert_proven(place: Path) -> None:
 
 
 @pytest.mark.parametrize("power_cut", [lose_all, lose_some])
+@pytest.mark.slow
 def test_a_run_goes_on_after_a_power_cut_at_any_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, power_cut: PowerCut
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_run_goes_on_after_a_power_cut_at_any_moment(
 
 
 @pytest.mark.parametrize("file", ["metrics.jsonl", "events.jsonl"])
+@pytest.mark.slow
 def test_on_a_disk_that_loses_what_was_synced_a_run_goes_on_from_what_is_recorded_or_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:

@@ -184,6 +184,7 @@ RUNS = (
 
 
 @pytest.mark.parametrize("run", RUNS)
+@pytest.mark.slow
 def test_a_hundred_thousand_characters_of_anything_are_read(run: str) -> None:
     text = run * (100_000 // len(run))
     for code in ("en", "ja", "te"):

@@ -203,6 +203,7 @@ def mgsm_questions(code: str) -> list[str]:
 
 @needs_mgsm
 @pytest.mark.parametrize("code", MGSM_LANGUAGES)
+@pytest.mark.slow
 def test_mgsm_questions_are_accepted_in_their_language_and_refused_as_english(
     identifier: LanguageIdentifier, code: str
 ) -> None:

@@ -94,6 +94,7 @@ def rows(name: str) -> list[dict[str, object]]:
 
 @pytest.mark.skipif(not (DATA / "outputs").exists(), reason="needs the outputs of models in shared/data/outputs")
 @pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.slow
 def test_gates_shut_few_right_outputs_and_no_other_language_opens_one(
     source: str, identifier: LanguageIdentifier
 ) -> None:

@@ -300,6 +300,7 @@ def runs(draw: st.DrawFn) -> tuple[tuple[RecordedStep, ...], tuple[int, ...]]:
 
 @settings(max_examples=12, deadline=None)
 @given(runs(), st.booleans())
+@pytest.mark.slow
 def test_no_right_run_has_a_violation(run: tuple[tuple[RecordedStep, ...], tuple[int, ...]], ends: bool) -> None:
     steps, left = run
     with TemporaryDirectory() as path:
@@ -312,6 +313,7 @@ def test_no_right_run_has_a_violation(run: tuple[tuple[RecordedStep, ...], tuple
 
 @settings(max_examples=12, deadline=None)
 @given(runs(), st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_a_draw_that_is_lost_from_a_finished_run_is_found(
     run: tuple[tuple[RecordedStep, ...], tuple[int, ...]], chance: random.Random
 ) -> None:
