@@ -3,7 +3,7 @@
 All ranks must be called at once, because they meet in collectives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from actors.learning.background_files import Sums, WrittenFiles
 from actors.remote.calls import one_line
 from actors.remote.memory import ProcessMemory, this_process_memory
 from actors.remote.process import ProcessInfo, RemoteActor, this_process
+from actors.remote.progress import Progress, WorkClock
 from actors.weight_sync.buckets import WeightBucket, WeightManifest, learner_checksums
 from actors.weight_sync.sender import ActiveReceivers, BucketSender, Missed, PushOrder, PushOutcome, Reply, Sender
 from contracts.batches import PackedRow, StepResult, TokenMeasures
@@ -93,6 +94,11 @@ def _reply(call: "ray.ObjectRef[None]") -> Reply:
     return wait
 
 
+def _num_tokens(rows: Sequence[PackedRow]) -> int:
+    """Return the tokens of all sequences in the rows: padding and the rows that only keep step do not count."""
+    return sum(row.num_sequence_tokens for row in rows)
+
+
 def needs_new_process(failure: RayError) -> bool:
     """Return whether the worker's process has ended, or its engine, which only a new process replaces."""
     if isinstance(failure, RayTaskError):
@@ -110,6 +116,7 @@ class LearnerWorker:
 
     def __init__(self, rank: int) -> None:
         self._index = rank
+        self._clock = WorkClock()
 
     def process(self) -> ProcessInfo:
         return this_process()
@@ -122,6 +129,11 @@ class LearnerWorker:
     def memory(self) -> ProcessMemory:
         """Return the memory of this process, also in the middle of a step."""
         return this_process_memory(with_children=True)
+
+    @ray.method(concurrency_group="health")
+    def progress(self) -> Progress:
+        """Return what this rank has done until now, also in the middle of a step."""
+        return self._clock.progress()
 
     def setup(self, arguments: RankArguments, *, meeting: str) -> None:
         """Load this rank's shard of the models; `meeting` is the file in which the ranks meet."""
@@ -159,15 +171,18 @@ class LearnerWorker:
         self._message_timeout_s = min(arguments.push_timeout_s, arguments.learner.timeout_s / 4)
 
     def measure(self, rows: tuple[PackedRow, ...]) -> list[tuple[int, TokenMeasures]]:
-        return self._rank.measure(rows)
+        with self._clock.turn(_num_tokens(rows)):
+            return self._rank.measure(rows)
 
     def step(self, rows: tuple[PackedRow, ...], num_loss_tokens: int, num_sequences: int) -> StepResult:
-        return self._rank.step(rows, num_loss_tokens=num_loss_tokens, num_sequences=num_sequences)
+        with self._clock.turn(_num_tokens(rows)):
+            return self._rank.step(rows, num_loss_tokens=num_loss_tokens, num_sequences=num_sequences)
 
     def push(self, order: PushOrder, workers: Mapping[str, RemoteActor]) -> PushOutcome:
         """Make one attempt at a push. Only rank 0 knows the outcome."""
         receivers = policy_receivers(workers if self._index == 0 else {}, timeout_s=self._message_timeout_s)
-        manifest = self._send(order, receivers if self._index == 0 else None)
+        with self._clock.turn():
+            manifest = self._send(order, receivers if self._index == 0 else None)
         return receivers.outcome(manifest)
 
     def sleep(self) -> None:

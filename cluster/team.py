@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from actors.engine import EngineWorker
+from actors.fleets.actor_watch import ActorWatch, OnMemory
 from actors.fleets.colocated import ColocatedLearner, ColocatedPolicy, Engines, LendingWorkers, SleepingWorkers
 from actors.fleets.engines import EnginePool
 from actors.fleets.learner import LearnerRanks
-from actors.fleets.memory_watch import MemoryWatch, OnMemory
 from actors.fleets.on_demand import OnDemand
 from actors.fleets.policy import PolicyPool
+from actors.fleets.readings import ActorReading
 from actors.fleets.scorers import ScorerPool
 from actors.fleets.supervisor import OnEvent, Supervisor, WorkerPoolConfig
 from actors.fleets.turns import Turns
@@ -92,6 +93,7 @@ class Team:
         self.policy_pool = EnginePool(Supervisor.of_loaded("policy", ()))
         self.policy: Engines = self.policy_pool
         self.pivot: Generator = EnginePool(Supervisor.of_loaded("pivot", ()))
+        self._pivot_pool: EnginePool | None = None  # none before its workers are started, which may be late
         self.scorer = self._scorer_pool(Supervisor.of_loaded("scorer", ()))
         self.ranks = LearnerRanks((), timeout_s=config.learner.timeout_s, rules=config.fleet, policy=None)
         self.learner: Learner = self.ranks
@@ -127,7 +129,8 @@ class Team:
 
         Args:
             custom_source: a user's reward, as text.
-            on_memory: gets the memory of each actor every fleet.heartbeat_s; without it, nobody is asked.
+            on_memory: gets the memory of each actor every fleet.heartbeat_s; without it, nobody is asked for memory,
+                nor the ranks for what they have done.
 
         Raises:
             RunFailed: an actor did not load its model, or not within cluster.start_timeout_s.
@@ -153,8 +156,13 @@ class Team:
             self._load_policy_and_learner(policy),
         )
         if on_memory is not None:
-            watch = MemoryWatch(self._loaded, on_memory, every_s=config.fleet.heartbeat_s)
-            self._keep(watch.run(), policy)
+            every_s = config.fleet.heartbeat_s
+            memory = ActorWatch(self._loaded, lambda actor: actor.memory.remote(), on_memory, every_s=every_s)
+            progress = ActorWatch(
+                self.ranks.by_name, lambda rank: rank.progress.remote(), self.ranks.note_progress, every_s=every_s
+            )
+            self._keep(memory.run(), policy)
+            self._keep(progress.run(), policy)
         if self.generates:
             self._keep(self._bring_up_stale(pool), policy)
             if self._turns is None:
@@ -176,6 +184,11 @@ class Team:
         self.ranks.policy = LendingWorkers(pool, turns)
         pool.supervisor.loading = turns.loading
         return turns
+
+    def readings(self) -> list[ActorReading]:
+        """Return how all actors stand now. Nobody is asked: workers say it with their heartbeats."""
+        sources = (self.policy_pool, self._pivot_pool, self.scorer, self.ranks)
+        return [reading for source in sources if source is not None for reading in source.readings()]
 
     async def restart_learner(self) -> None:
         """Start new processes for all ranks, in the same bundles, with the model's first weights.
@@ -246,7 +259,8 @@ class Team:
 
     def _add_pivots(self, starts: Sequence[Callable[[], RemoteActor]]) -> EnginePool:
         supervisor = self._supervise("pivot", starts)
-        return EnginePool(supervisor, timeout_s=self._config.pivot.timeout_s)
+        self._pivot_pool = EnginePool(supervisor, timeout_s=self._config.pivot.timeout_s)
+        return self._pivot_pool
 
     def _add_scorers(self, languages: Sequence[str], custom_source: str) -> Supervisor:
         config = self._config
@@ -384,9 +398,8 @@ class Team:
 
     def _loaded(self) -> dict[str, RemoteActor]:
         """Return the actors that hold their models, by name."""
-        ranks = {f"learner-{index}": rank for index, rank in enumerate(self.ranks.ranks)}
         workers = (worker for supervisor in self._supervisors for worker in supervisor.workers)
-        return ranks | {worker.name: worker.handle for worker in workers if worker.is_loaded}
+        return self.ranks.by_name() | {worker.name: worker.handle for worker in workers if worker.is_loaded}
 
     def _keep(self, work: Coroutine[object, object, None], supervisor: Supervisor) -> None:
         """Run `work` until `close`. A bug in it ends the run, as a bug in the supervisor does."""

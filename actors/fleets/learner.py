@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from actors.fleets.rank_calls import RankLost, all_answers
+from actors.fleets.readings import ActorReading
 from actors.learner import RankArguments
 from actors.learning.background_files import Sums
 from actors.remote.process import RemoteActor
+from actors.remote.progress import Progress
 from actors.weight_sync.rounds import PolicyWorkers, PushRounds, TransferGroup, Workers
 from actors.weight_sync.sender import PushOrder, PushOutcome
 from contracts.batches import PackedRow, PushResult, StepResult, TokenMeasures, TrainBatch
@@ -51,6 +53,8 @@ class LearnerRanks:
         self._attempts = itertools.count(1)
         self._last_version: int | None = None  # of the newest push that was begun
         self._version_of_now: int | None = None  # under which the current weights were sent; None: they were not sent
+        self._num_exchanges = 0
+        self._progress: dict[str, Progress] = {}  # of the current processes, by name, as they said last
         self.policy = policy
 
     @property
@@ -75,8 +79,31 @@ class LearnerRanks:
     def exchange(self, ranks: Sequence[RemoteActor]) -> None:
         """Put new processes, which are not set up yet, in the place of lost ones."""
         self.ranks = tuple(ranks)
+        self._num_exchanges += 1
+        self._progress = {}
         self._why_lost, self._lost_rank = "its ranks were started again and have not loaded yet", "learner"
         self._transfer_group.mark_broken()
+
+    def by_name(self) -> dict[str, RemoteActor]:
+        """Return the ranks by their names."""
+        return {f"learner-{index}": rank for index, rank in enumerate(self.ranks)}
+
+    def note_progress(self, name: str, progress: Progress) -> None:
+        """Take in what a rank has done until now."""
+        self._progress[name] = progress
+
+    def readings(self) -> list[ActorReading]:
+        """Return how all ranks stand, as far as is known here: nobody is asked."""
+        return [
+            ActorReading(
+                name=name,
+                role="learner",
+                is_serving=not self.is_lost,
+                num_restarts=max(0, self._num_exchanges - 1),
+                progress=self._progress.get(name),
+            )
+            for name in self.by_name()
+        ]
 
     async def setup(self, arguments: RankArguments) -> None:
         """Have all ranks load the model and meet each other: the first time, or after `exchange`.
@@ -240,11 +267,11 @@ class LearnerRanks:
 
     async def _ask(self, what: str, calls: "Sequence[Awaitable[Answer]]") -> list[Answer]:
         """Return the answers of as many ranks as there are calls, from the first."""
-        names = [f"learner-{index}" for index in range(len(self.ranks))]
+        ranks = self.by_name()
         try:
             return await all_answers(
-                dict(zip(names, self.ranks, strict=True)),
-                dict(zip(names, calls, strict=False)),
+                ranks,
+                dict(zip(ranks, calls, strict=False)),
                 rules=self._rules,
                 timeout_s=self._timeout_s,
             )

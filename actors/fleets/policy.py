@@ -51,6 +51,7 @@ class PolicyPool(EnginePool):
         """
         for worker in self._same_process(names):
             self._num_missed.pop(worker.handle, None)
+            worker.version = policy_version
             if worker.state is WorkerState.STALE:  # a suspect one is ready again when it answers a heartbeat
                 self.supervisor.mark_current(worker, f"holds version {policy_version}")
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
+from actors.fleets.readings import ActorReading
 from actors.fleets.routing import Routing
 from actors.fleets.supervisor import Supervisor
 from actors.fleets.worker import Worker, WorkerState
@@ -111,6 +112,21 @@ class WorkerPool(ABC, Generic[Content]):
         for worker in supervisor.serving():
             self._routing.open(worker.index)
         supervisor.subscribe(self._on_change)
+
+    def readings(self) -> list[ActorReading]:
+        """Return how all workers stand, as far as is known here: nobody is asked."""
+        return [
+            ActorReading(
+                name=worker.name,
+                role=self.supervisor.config.role,
+                is_serving=worker.state is WorkerState.READY,
+                num_restarts=worker.num_restarts,
+                progress=worker.progress,
+                queue=self._routing.load(worker.index),
+                version=worker.version,
+            )
+            for worker in self.supervisor.remaining()
+        ]
 
     @abstractmethod
     def _send_share(self, worker: Worker, share: dict[str, Request[Content, object]]) -> None:

@@ -62,6 +62,10 @@ class Routing(Generic[Item]):
         """Return the one of these workers with the least load; None if there are none."""
         return min(workers, key=self._key, default=None)
 
+    def load(self, worker: int) -> int:
+        """Return the sum of the sizes of the requests that the worker holds."""
+        return self._share(worker).load
+
     def holds(self, worker: int, name: str) -> bool:
         return name in self._share(worker).items
 

@@ -187,6 +187,7 @@ class Supervisor:
 
         Slowness ends no run: a worker that is alone stays, and the last restart is kept for one that dies.
         """
+        worker.progress = progress
         self._speeds.note(worker, progress)
         others = [other for other in self.serving() if other is not worker]
         if worker.is_slow or worker.state is not WorkerState.READY or not others:
@@ -251,6 +252,8 @@ class Supervisor:
         try:
             if worker.state is WorkerState.RESTARTING:
                 worker.handle, worker.has_answered, worker.is_slow = worker.start(), False, False
+                worker.progress, worker.version = None, None
+                worker.num_restarts += 1
             await waiting_for(
                 self._load(worker),
                 f"{worker.name} to load",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from actors.remote.process import ProcessInfo, RemoteActor
+from actors.remote.progress import Progress
 from contracts.config.workers import FleetConfig
 
 
@@ -87,6 +88,9 @@ class Worker:
     has_answered: bool = False  # the current process has answered once; it may still be loading
     is_slow: bool = False  # the current process was found to be slow
     is_receiving: bool = False  # weights are being sent to it: an engine that loads them answers nothing
+    progress: Progress | None = None  # of the current process, as its last heartbeat said; None: none was answered yet
+    version: int | None = None  # of the learner's weights that the current process holds; None: it has none
+    num_restarts: int = 0  # processes after the first one
 
     @property
     def is_starting(self) -> bool:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from functools import cached_property
 from statistics import fmean
 
+_WORD = re.compile(r"<(\w+)>")
+
 
 class Reduction(StrEnum):
     """Choose how several measurements become one number; the value is what the documentation prints."""
@@ -71,10 +73,27 @@ class Metric:
         """Return whether this is the declaration of the metric called `name`."""
         return self._expression.fullmatch(name) is not None
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return the words of a pattern, in order: ("component", "language")."""
+        return tuple(_WORD.findall(self.name))
+
+    def labels(self, name: str) -> dict[str, str]:
+        """Return what stands in `name` for each word of the pattern; empty where the name is no pattern.
+
+        Raises:
+            ValueError: this is not the declaration of `name`.
+        """
+        found = self._expression.fullmatch(name)
+        if found is None:
+            raise ValueError(f"{name} does not follow {self.name}")
+        return found.groupdict()
+
     @cached_property
     def _expression(self) -> re.Pattern[str]:
-        parts = re.split(r"<\w+>", self.name)
-        return re.compile("[^/]+".join(re.escape(part) for part in parts))
+        texts, words = _WORD.split(self.name)[::2], self.words
+        groups = [f"(?P<{word}>[^/]+)" for word in words]
+        return re.compile("".join(re.escape(text) + group for text, group in zip(texts, [*groups, ""], strict=True)))
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ Actors reduce metrics as well as the driver does, so the registry belongs to the
 from collections.abc import Iterable
 from functools import cache
 
-from contracts.metrics import learning, running
+from contracts.metrics import actors, learning, running
 from contracts.metrics.metric import Metric, MetricSection
 
-SECTIONS: tuple[MetricSection, ...] = (*running.SECTIONS, *learning.SECTIONS)
+SECTIONS: tuple[MetricSection, ...] = (*running.SECTIONS, *actors.SECTIONS, *learning.SECTIONS)
 
 METRICS: tuple[Metric, ...] = tuple(metric for section in SECTIONS for metric in section.metrics)
 

@@ -30,6 +30,7 @@ from contracts.sealed_folder import FileSum
 from contracts.waiting import patiently
 from driver.commands.assembly import RunOutputs, RunParts, assemble_run, calibrate_scorers
 from driver.commands.ending import Ending, end_run
+from driver.commands.monitors import attach_monitors
 from driver.commands.new_run import print_licence_notes, print_template_notes
 from driver.config_paths import loaded_models, with_absolute_paths
 from driver.diagnosis.warnings import reward_notes
@@ -53,6 +54,7 @@ from driver.run_state.resume import OpenedRun, config_of_last_start, enter_run, 
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm, surviving_sigterm
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console, quiet_logs
+from driver.tracking.live_metrics import beside
 from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder, run_name
 
@@ -153,7 +155,8 @@ def _run_actors(
     failure: BaseException | None = None
     with surviving_sigterm(stop):
         try:
-            status = asyncio.run(_run(config, inputs, team, outputs=outputs, stop=stop, console=console))
+            running = _run(config, inputs, team, outputs=outputs, stop=stop, console=console)
+            status = asyncio.run(beside(running, *attach_monitors(config, team, recorder, folder)))
         except BaseException as caught:  # noqa: BLE001 - raised again below, when the end of the run is written
             failure, status = caught, f"failed: {str(caught) or type(caught).__name__}"
         seconds = time.monotonic() - started

@@ -52,11 +52,11 @@ def sampled_groups(record: RunRecord) -> dict[str, list[ShownGroup]]:
         rows = [row for row in record.samples if row["language"] == code]
         ends = dict.fromkeys([rows[0]["group_id"], rows[-1]["group_id"]]) if rows else ()
         if ends:
-            found[code] = [_group([row for row in rows if row["group_id"] == group_id]) for group_id in ends]
+            found[code] = [shown_group([row for row in rows if row["group_id"] == group_id]) for group_id in ends]
     return found
 
 
-def _group(rows: Sequence[Row]) -> ShownGroup:
+def shown_group(rows: Sequence[Row]) -> ShownGroup:
     rewards = {index: reward for index, row in enumerate(rows) if isinstance(reward := row.get("reward"), float)}
     best = max(rewards, key=lambda index: rewards[index], default=0)
     worst = min(rewards, key=lambda index: rewards[index], default=0)

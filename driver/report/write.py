@@ -17,7 +17,7 @@ from driver.templates import render
 
 REPORT = "report.html"
 _TEMPLATES = Path(__file__).parent / "templates"
-_SAMPLED_AT_EACH_END = 8  # steps: enough for every language to have had its turn
+SAMPLED_AT_EACH_END = 8  # steps: enough for every language to have had its turn
 
 
 def write_report(run_folder: Path) -> Path:
@@ -28,7 +28,7 @@ def write_report(run_folder: Path) -> Path:
     """
     if not run_folder.is_dir():
         raise BadInput(f"there is no folder {run_folder}; name the folder of a run, e.g. runs/<name>", key="folder")
-    record = read_run(run_folder, sampled_at_each_end=_SAMPLED_AT_EACH_END)
+    record = read_run(run_folder, sampled_at_each_end=SAMPLED_AT_EACH_END)
     path = run_folder / REPORT
     write_whole(path, report_html(record))
     return path

@@ -2,11 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
+from actors.fleets.readings import ActorReading
 from actors.remote.memory import ProcessMemory, this_process_memory
 from contracts.rollouts import DroppedGroup, ScoredGroup, Unscored
 from driver.outcome.learning_signal import learning_signal
+from driver.tracking.actor_metrics import ActorMeter, disk_metrics
 from driver.tracking.consistency import ConsistencyWatch, count_languages
 from driver.tracking.console import Console
 from driver.tracking.line_logs import Event, EventLog, MetricsLog
@@ -22,6 +25,18 @@ FIRST_STEPS = 3
 """After so many steps of a start it is said whether they were learned from."""
 
 
+class MetricSink(Protocol):
+    """Get the metrics of every finished step, beside metrics.jsonl."""
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Take a finished step. It must not raise where it can't pass the step on: the run goes on."""
+        ...
+
+    def close(self) -> None:
+        """Pass on what is left, at the end of the run. It must not raise either."""
+        ...
+
+
 class RunRecorder:
     """Record a recipe's steps in a run folder and show them on the console."""
 
@@ -35,6 +50,13 @@ class RunRecorder:
         self._memory: dict[str, float] = {}  # memory/..., the most so far
         self._fleet: Counter[str] = Counter()  # events about workers since the last step, by kind
         self._started = time.monotonic()
+        self._meter = ActorMeter()
+        self._readings: Callable[[], Sequence[ActorReading]] = lambda: ()
+        self._sinks: Sequence[MetricSink] = ()
+
+    def attach(self, readings: Callable[[], Sequence[ActorReading]], *sinks: MetricSink) -> None:
+        """Measure single actors at each step from now on, and pass each step on to the sinks."""
+        self._readings, self._sinks = readings, sinks
 
     def _open(self) -> None:
         self._metrics = MetricsLog(self._folder.metrics)
@@ -69,6 +91,8 @@ class RunRecorder:
                 buffer=step.metrics,
                 fleet={name: float(self._fleet[kind]) for kind, name in FLEET_METRICS.items()},
                 memory=dict(self._memory),
+                actors=self._meter.measure(self._readings()),
+                disk=disk_metrics(self._folder.path),
             )
         )
         self._fleet.clear()
@@ -80,6 +104,8 @@ class RunRecorder:
             self._events.append(_skipped_event(step.step, skipped))
         self._explain_unscored(step.step, scored)
         self._metrics.append(step.step, metrics)
+        for sink in self._sinks:
+            sink.step(step.step, metrics)
         self._console.step(step.step, metrics)
         self._tell_signal(metrics)
         self._watch.see(count_languages(scored))
@@ -181,6 +207,8 @@ class RunRecorder:
         try:
             self._tell(samples_damaged(self._folder, file) for file in self._samples.merge())
         finally:
+            for sink in self._sinks:
+                sink.close()
             self._metrics.close()
             self._events.close()
             sync_record(self._folder)

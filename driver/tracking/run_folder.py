@@ -22,6 +22,10 @@ from driver.evaluation.results import EVALUATIONS, RESPONSES
 from driver.tracking.line_logs import Event, cut_events, cut_metrics
 from driver.tracking.samples_file import cut_samples
 
+TARGETS = ".prometheus"
+"""Folder beside the run folders: a file for each run that goes on names the addresses of its metrics. They lie together
+because Prometheus looks for such files in one folder."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -78,6 +82,11 @@ class RunFolder:
     def report(self) -> Path:
         """Return the path of the report, which is written when a run ends."""
         return self.path / "report.html"
+
+    @property
+    def targets(self) -> Path:
+        """Return the path of the addresses for Prometheus, which is there while the run goes on."""
+        return self.path.parent / TARGETS / f"{self.path.name}.json"
 
     @property
     def logs(self) -> Path:

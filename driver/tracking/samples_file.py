@@ -157,6 +157,16 @@ def read_samples(path: Path, *, steps: Iterable[int]) -> list[dict[str, Cell]]:
     return rows
 
 
+def last_samples(path: Path) -> list[dict[str, Cell]]:
+    """Return the rows of the last step that can be read; no other step is read. Empty where there is none."""
+    for _, part in reversed(_parts(path)):
+        with suppress(*_UNREADABLE):
+            return pq.read_table(part, page_checksum_verification=True).to_pylist()
+    with suppress(*_UNREADABLE), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        return file.read_row_group(file.num_row_groups - 1).to_pylist() if file.num_row_groups else []
+    return []
+
+
 # --- files that can't be read -----------------------------------------------------------------------------------------
 
 

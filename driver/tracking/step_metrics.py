@@ -35,6 +35,8 @@ class StepOutcome:
     )  # queue/..., group/replaced, as the rollout buffer counted
     fleet: Mapping[str, float] = field(default_factory=dict)  # fleet/..., over the workers of all roles
     memory: Mapping[str, float] = field(default_factory=dict)  # memory/..., of each process
+    actors: Mapping[str, float] = field(default_factory=dict)  # actor/..., of each actor
+    disk: Mapping[str, float] = field(default_factory=dict)  # disk/..., of the run folder
 
 
 def step_metrics(outcome: StepOutcome) -> dict[str, float]:
@@ -47,6 +49,8 @@ def step_metrics(outcome: StepOutcome) -> dict[str, float]:
     metrics |= outcome.buffer
     metrics |= outcome.fleet
     metrics |= outcome.memory
+    metrics |= outcome.actors
+    metrics |= outcome.disk
     metrics |= _staleness_metrics(outcome)
     metrics |= _speed_metrics(outcome)
     if outcome.learning is not None:

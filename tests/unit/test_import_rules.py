@@ -26,6 +26,7 @@ DOORS = {
         "actors/scorer.py",
         "cluster/clouds/wait_for_nodes.py",
         "cluster/elastic/ray_capacity.py",
+        "cluster/gauges.py",
         "cluster/joining.py",
         "cluster/launch.py",
         "cluster/preflight/nodes.py",

@@ -2,12 +2,14 @@
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console as Terminal
 
+from actors.fleets.readings import ActorReading
 from actors.remote.memory import ProcessMemory
 from contracts.batches import PushResult, StepResult
 from contracts.errors import RunFailed
@@ -102,6 +104,32 @@ def test_a_step_reaches_metrics_events_and_samples(folder: RunFolder) -> None:
         (good.group.group_id, True, 4),
         (dull.group.group_id, False, None),
     ]
+
+
+def test_actors_and_the_disk_are_measured_at_each_step_and_sinks_get_what_was_written(folder: RunFolder) -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.steps: list[tuple[int, dict[str, float]]] = []
+            self.is_closed = False
+
+        def step(self, step: int, metrics: Mapping[str, float]) -> None:
+            self.steps.append((step, dict(metrics)))
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    sink, log = Kept(), recorder(folder)
+    waiting = ActorReading(name="scorer-0", role="scorer", is_serving=True, num_restarts=1, progress=None, queue=4)
+    log.attach(lambda: [waiting], sink)
+    log.begin(1)
+    log.record(a_step(1, [a_group(a_problem("good"), a_score(0.2), a_score(0.6))], []))
+    log.close()
+    (written,) = read_metrics(folder.metrics)
+    assert written.metrics["actor/scorer-0/queue"] == 4
+    assert written.metrics["actor/scorer-0/restarts"] == 1
+    assert written.metrics["disk/free_gib"] > 0
+    assert sink.steps == [(1, written.metrics)]
+    assert sink.is_closed
 
 
 def test_the_most_memory_of_every_process_so_far_is_a_metric_of_each_step(folder: RunFolder) -> None:

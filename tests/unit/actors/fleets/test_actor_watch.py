@@ -1,9 +1,9 @@
-"""Test who is asked for its memory, and that one that does not answer keeps nobody from being asked."""
+"""Test which actors are asked, and that one that does not answer keeps nobody from being asked."""
 
 import asyncio
 from typing import cast
 
-from actors.fleets.memory_watch import MemoryWatch
+from actors.fleets.actor_watch import ActorWatch
 from actors.remote.memory import ProcessMemory
 from actors.remote.process import RemoteActor
 from tests.fakes.clock import FakeTime, settle
@@ -33,8 +33,9 @@ def test_every_actor_is_asked_in_turn_and_a_silent_one_only_once() -> None:
 
     async def watch() -> None:
         time = FakeTime()
-        watch = MemoryWatch(
+        watch = ActorWatch(
             lambda: cast("dict[str, RemoteActor]", actors),
+            lambda actor: actor.memory.remote(),
             lambda name, memory: seen.append((name, memory.own)),
             every_s=5,
             sleep=time.sleep,

@@ -1,10 +1,11 @@
-"""Ask every actor of a run for its memory from time to time.
+"""Ask every actor of a run from time to time: for its memory, or for what it has done.
 
 A question that is not answered, because a process hangs or is lost, is not asked again: heartbeats act on that.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
 
 from actors.remote.calls import ProcessLost, Unreachable, WorkerRaised, answer
 from actors.remote.memory import ProcessMemory
@@ -12,21 +13,24 @@ from actors.remote.process import RemoteActor
 
 OnMemory = Callable[[str, ProcessMemory], None]
 """Get the memory of the actor of this name."""
+Answer = TypeVar("Answer")
 
 
-class MemoryWatch:
-    """Report the memory of the actors that there are, by name."""
+class ActorWatch(Generic[Answer]):
+    """Report what the actors that there are answer to one question, by name."""
 
     def __init__(
         self,
         actors: Callable[[], Mapping[str, RemoteActor]],
-        on_memory: OnMemory,
+        ask: Callable[[RemoteActor], Awaitable[Answer]],
+        on_answer: Callable[[str, Answer], None],
         *,
         every_s: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._actors = actors
-        self._on_memory = on_memory
+        self._ask_actor = ask
+        self._on_answer = on_answer
         self._every_s = every_s
         self._sleep = sleep
         self._asked: dict[str, asyncio.Task[None]] = {}
@@ -46,6 +50,6 @@ class MemoryWatch:
 
     async def _ask(self, name: str, handle: RemoteActor) -> None:
         try:
-            self._on_memory(name, await answer(handle.memory.remote()))
+            self._on_answer(name, await answer(self._ask_actor(handle)))
         except (Unreachable, ProcessLost, WorkerRaised):
             return
