@@ -37,17 +37,19 @@ COMMANDS = {
     "references": "fill the reference cache before runs: asks the pivot for every item that is not in it",
     "translate": "write English questions for a set that has none, or questions in other languages from English ones",
     "report": "write report.html of a run folder again, also of a run that is still going",
+    "watch": "serve a page that shows a run while it goes on: stages, actors, curves, responses; on this machine only",
+    "dashboards": "write a Grafana dashboard, alert rules and a config of Prometheus into a folder",
     "verify": "prove from a run folder what became of every group, and that rewards and files are right",
     "plan": "print what a config would start: actors, devices, memory, batch sizes; --check asks the nodes as well",
     "init": "look at your data, models and machine, and write a commented config that runs",
     "doctor": "make every check of a config, draw a few samples, and print all mistakes and warnings at once",
     "completion": "print the script with which a shell completes commands, keys and files",
 }
-OF_A_FOLDER = ("report", "verify", "compare")
+OF_A_FOLDER = ("report", "watch", "verify", "compare")
 """Commands whose arguments are run folders, not a config."""
 WITH_WORDS = {"evaluate": "MODEL_OR_RUN", "translate": "FILE"}
 """Commands that take other words beside a config and overrides, and what these are."""
-WITHOUT_CONFIG = (*OF_A_FOLDER, "init", "completion")
+WITHOUT_CONFIG = (*OF_A_FOLDER, "dashboards", "init", "completion")
 """Commands that read no config."""
 
 
@@ -124,7 +126,7 @@ def parse(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
     if "--version" in words:
         _print_and_leave("\n".join(version_lines()))
     parser = _parser(command)
-    if command in (*OF_A_FOLDER, "completion"):
+    if command in (*OF_A_FOLDER, "dashboards", "completion"):
         return command, parser.parse_intermixed_args(words)
     arguments = parser.parse_intermixed_args(overrides_from_options(words, options=command_options(command)))
     if command in WITHOUT_CONFIG:
@@ -219,6 +221,22 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", help="the config to write (default: DATA's name with .toml)")
 
 
+def _add_dashboards(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", help="where to write, e.g. monitoring")
+    parser.add_argument("--runs", default="runs", help="folder of the run folders (%(default)s)")
+    help_ = "address at which Grafana finds Prometheus (%(default)s)"
+    parser.add_argument("--prometheus", default="http://127.0.0.1:9090", metavar="URL", help=help_)
+
+
+def _add_folder(parser: argparse.ArgumentParser, command: str) -> None:
+    parser.add_argument("folder", help="a run folder, e.g. runs/quickstart-20260101-120000")
+    if command == "watch":
+        help_ = "port of the page; 0: any free one (%(default)s)"
+        parser.add_argument("--port", type=_count, default=8008, metavar="PORT", help=help_)
+    if command == "verify":
+        parser.add_argument("--shards", action="store_true", help="read every byte of checkpoints and export")
+
+
 def _count(text: str) -> int:
     """Return a whole number of at least 0."""
     number = int(text)
@@ -244,12 +262,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
         parser.add_argument("--out", help="folder for the comparison (default: comparison/ in the first folder)")
     elif command == "init":
         _add_init(parser)
+    elif command == "dashboards":
+        _add_dashboards(parser)
     elif command == "completion":
         parser.add_argument("shell", choices=("bash", "zsh"), help="for which shell")
     elif command in OF_A_FOLDER:
-        parser.add_argument("folder", help="a run folder, e.g. runs/quickstart-20260101-120000")
-        if command == "verify":
-            parser.add_argument("--shards", action="store_true", help="read every byte of checkpoints and export")
+        _add_folder(parser, command)
     else:
         others = f"{WITH_WORDS[command]} | " if command in WITH_WORDS else ""
         parser.add_argument(

@@ -44,29 +44,37 @@ def browser() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-def look(page: Path, *, width: int, scheme: Literal["light", "dark"], profile: Path) -> Seen:
+def look(page: Path | str, *, width: int, scheme: Literal["light", "dark"], profile: Path, until: str = "true") -> Seen:
     """Open a page in a window of `width` CSS pixels under a colour scheme, with every fold opened.
 
     Args:
+        page: a file, or the address of a server, from which the page may load more.
+        width: of the window.
+        scheme: the colour scheme of the reader.
         profile: empty folder for the browser.
+        until: JavaScript that is true when the page is complete; looked at until then.
     """
-    return asyncio.run(_look(page, width=width, scheme=scheme, profile=profile))
+    return asyncio.run(_look(page, width=width, scheme=scheme, profile=profile, until=until))
 
 
-async def _look(page: Path, *, width: int, scheme: str, profile: Path) -> Seen:
+async def _look(page: Path | str, *, width: int, scheme: str, profile: Path, until: str) -> Seen:
     async with _started(profile) as port, aiohttp.ClientSession() as session:
         async with session.put(f"http://127.0.0.1:{port}/json/new?about:blank") as answer:
             address = (await answer.json())["webSocketDebuggerUrl"]
         async with session.ws_connect(address, max_msg_size=0) as socket:
-            tab = _Tab(socket)
+            address = page.resolve().as_uri() if isinstance(page, Path) else page
+            tab = _Tab(socket, own=("file:", "about:", "data:") if isinstance(page, Path) else ("data:", page))
             for domain in ("Page", "Log", "Runtime", "Network"):
                 await tab.ask(f"{domain}.enable")
             size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
             await tab.ask("Emulation.setDeviceMetricsOverride", **size)
             features = [{"name": "prefers-color-scheme", "value": scheme}]
             await tab.ask("Emulation.setEmulatedMedia", features=features)
-            await tab.ask("Page.navigate", url=page.resolve().as_uri())
+            await tab.ask("Page.navigate", url=address)
             await tab.wait_for("Page.loadEventFired")
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                while await tab.evaluate(f"String({until})") != "true":
+                    await asyncio.sleep(0.05)
             closed = await tab.evaluate(_MEASURE)
             picture = await tab.ask("Page.captureScreenshot", captureBeyondViewport=True)
             await tab.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
@@ -101,8 +109,10 @@ async def _started(profile: Path) -> AsyncIterator[int]:
 class _Tab:
     """Ask one tab, and keep what it complains about."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, *, own: tuple[str, ...]) -> None:
+        """`own` are the beginnings of the addresses that the page may ask for."""
         self._socket = socket
+        self._own = own
         self._num_asked = 0
         self._events: list[str] = []
         self.errors: list[str] = []
@@ -131,8 +141,6 @@ class _Tab:
             self.errors.append(found["entry"]["text"])
         if method in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Network.loadingFailed"):
             self.errors.append(json.dumps(found)[:500])
-        if method == "Network.requestWillBeSent" and not found["request"]["url"].startswith(
-            ("file:", "about:", "data:")
-        ):
+        if method == "Network.requestWillBeSent" and not found["request"]["url"].startswith(self._own):
             self.errors.append(f"it asks for {found['request']['url']}")
         return message
