@@ -127,7 +127,7 @@ def plan_evaluation(config: Config, prompter: Prompter) -> EvaluationPlan:
     _check_paths(config.evaluation, chosen)
     sets = [read_set(task, _request(config, task)) for task in chosen]
     planned = tuple(_plan_set(config, prompter, found) for found in sets)
-    return EvaluationPlan(tasks=planned, notes=tuple(_notes(planned)))
+    return EvaluationPlan(tasks=planned, notes=tuple(_notes(planned, shots=config.evaluation.shots)))
 
 
 def _plan_source(config: Config, prompter: Prompter) -> tuple[PlannedTask, tuple[str, ...]]:
@@ -358,9 +358,11 @@ def _room_for_prompts(config: Config) -> int:
     return config.policy.max_model_len - config.evaluation_max_tokens - thinking
 
 
-def _notes(tasks: Collection[PlannedTask]) -> Iterator[str]:
+def _notes(tasks: Collection[PlannedTask], *, shots: int) -> Iterator[str]:
     """Yield what a user should know about the plan."""
     for task in tasks:
+        if shots and isinstance(task.prompts, ChoicePrompts):
+            yield f"{task.name}: scored without worked examples; evaluation.shots counts where answers are generated"
         unknown = dict.fromkeys(item.language for item in task.items if not has_file(item.language))
         if unknown and isinstance(task.prompts, ChatPrompts):
             names = ", ".join(map(language_title, unknown))

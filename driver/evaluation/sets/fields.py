@@ -1,5 +1,6 @@
 """Read the fields of a row as its task describes them: texts, options, and the gold answer in its canonical form."""
 
+import math
 from collections.abc import Callable, Mapping
 
 from contracts.errors import BadInput, shown
@@ -27,7 +28,7 @@ class Fields:
         """Return a column as text.
 
         Raises:
-            BadInput: there is no such column, or it is empty.
+            BadInput: there is no such column, it is empty, or it holds a list or a table.
         """
         if column not in self._row:
             raise self._wrong(
@@ -35,8 +36,10 @@ class Fields:
                 column,
             )
         value = self._row[column]
-        if value is None or not str(value).strip():
+        if _is_empty(value):
             raise self._wrong(f"{column} is empty", column)
+        if isinstance(value, list | tuple | dict):
+            raise self._wrong(f"{column} is {shown(value)}; it must be a text or a number", column)
         return str(value)
 
     def optional(self, column: str) -> str:
@@ -53,27 +56,33 @@ class Fields:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Return the texts of the options in order.
+        """Return the texts of the options in order; none where the task allows rows without and this is one.
 
         Raises:
-            BadInput: there are fewer than two, or more than there are letters.
+            BadInput: they are no list, one is empty, there are fewer than two, or more than there are letters.
         """
         columns = self._task.items.options
         if not columns:
             return ()
         if isinstance(columns, str):
-            found = list_of_texts(self._row.get(columns))
-            if found is None:
-                if self._task.answer == "any":
-                    return ()
-                raise self._wrong(
-                    f"{columns} is {shown(self._row.get(columns))}; it must be a list of options", columns
-                )
+            found = self._listed_options(columns)
         else:
             found = tuple(text for column in columns if (text := self.optional(column).strip()) not in _ABSENT)
-        if not 2 <= len(found) <= len(LETTERS):
+        is_without = not found and self._task.answer == "any"
+        if not (is_without or 2 <= len(found) <= len(LETTERS)):
             name = columns if isinstance(columns, str) else columns[0]
             raise self._wrong(f"{len(found)} options; there must be 2 to {len(LETTERS)}", name)
+        return found
+
+    def _listed_options(self, column: str) -> tuple[str, ...]:
+        value = self._row.get(column)
+        if _is_empty(value) or value == []:
+            return ()
+        found = list_of_texts(value)
+        if found is None:
+            raise self._wrong(f"{column} is {shown(value)}; it must be a list of options", column)
+        if "" in (text.strip() for text in found):
+            raise self._wrong(f"{column} is {shown(value)}; one of the options is empty", column)
         return found
 
     def gold(self, options: tuple[str, ...]) -> str:
@@ -104,13 +113,15 @@ class Fields:
         place = -1
         if form == "letter":
             place = letters.find(written.strip("().").upper()) if len(written.strip("().")) == 1 else -1
-            if place < 0 and written in options:
+            if place < 0 and options.count(written) == 1:
                 place = options.index(written)
         elif written.removesuffix(".0").isdecimal():
             place = int(written.removesuffix(".0")) - (form == "position")
         if not 0 <= place < len(options):
             column = self._task.items.answer
-            raise self._wrong(f"{column} is {shown(written)}; there are {len(options)} options", column)
+            num = options.count(written)
+            what = f"{num} options alike" if num > 1 else f"none of the {len(options)} options"
+            raise self._wrong(f"{column} is {shown(written)}, which names {what}", column)
         return letters[place]
 
     def fill(self, template: Template, made: Mapping[str, str] | None = None) -> str:
@@ -135,6 +146,12 @@ class Fields:
 
     def _wrong(self, what: str, key: str) -> BadInput:
         return BadInput(f"task {self._task.name}: {self._where()}: {what}", key=key)
+
+
+def _is_empty(value: object) -> bool:
+    """Return whether a column holds nothing: no value, blanks, or NaN, which stands for none in columns of numbers."""
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or (isinstance(value, str) and not value.strip())
 
 
 def _filtered(text: str, chosen: str) -> str:

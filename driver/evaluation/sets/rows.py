@@ -144,11 +144,10 @@ def list_of_texts(value: object) -> tuple[str, ...] | None:
             value = _python_list(str(value))
     if not isinstance(value, list | tuple) or not value:
         return None
-    return tuple(map(str, value))
+    return tuple("" if text is None else str(text) for text in value)
 
 
 def _python_list(text: str) -> object:
-
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):

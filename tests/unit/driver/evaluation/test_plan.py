@@ -16,6 +16,7 @@ from tests.builders import a_config
 from tests.fakes.chat import RenderedChat
 from tests.refusals import refused
 from tests.unit.driver.evaluation.test_sets import write
+from tests.unit.driver.problems.test_prompts import tokenizer as a_tokenizer
 
 ROOM = 2048
 
@@ -98,6 +99,17 @@ def test_a_prompt_that_does_not_fit_alone_is_refused(sets: Path) -> None:
 def test_more_worked_examples_than_the_set_has_are_refused(sets: Path) -> None:
     with refused("evaluation.shots", "5", "4"):
         a_plan(a_config_for(["mgsm-rev2"], data_folder=str(sets), languages=["de"], shots=5))
+
+
+def test_worked_examples_of_a_task_that_is_scored_are_said_not_to_count(sets: Path) -> None:
+    row = {"premise": "P.", "choice1": "A.", "choice2": "B.", "question": "cause", "label": 0, "idx": 0}
+    write(sets / "xcopa/test.sw.jsonl", [row])
+    a_tokenizer().save_pretrained(str(sets / "model"))
+    config = a_config_for(["xcopa"], data_folder=str(sets), languages=["sw"], shots=2)
+    plan = a_plan(config.model_copy(update={"policy": config.policy.model_copy(update={"model": str(sets / "model")})}))
+    assert len(plan.notes) == 1
+    assert "xcopa" in plan.notes[0]
+    assert "evaluation.shots" in plan.notes[0]
 
 
 def test_a_language_that_no_task_has_is_refused(sets: Path) -> None:

@@ -271,6 +271,37 @@ def test_an_option_that_is_missing_is_refused(tmp_path: Path, change: Mapping[st
         read("mmlu-prox", tmp_path, "de")
 
 
+@pytest.mark.parametrize(
+    ("row", "key"),
+    [
+        ({"options": ["a", "", "c"], "answer": "A"}, "options"),
+        ({"options": [None, "b"], "answer": "B"}, "options"),
+        ({"options": "red|green", "answer": "A"}, "options"),
+        ({"options": {"A": "red", "B": "green"}, "answer": "A"}, "options"),
+        ({"options": ["red"], "answer": "A"}, "options"),
+        ({"options": ["red", "red", "green"], "answer": "red"}, "answer"),
+        ({"options": ["red", "green"], "answer": "blue"}, "answer"),
+        ({"answer": [3]}, "answer"),
+        ({"answer": float("nan")}, "answer"),
+        ({"question": ["Which?"], "answer": "3"}, "question"),
+    ],
+)
+def test_a_row_of_the_users_own_is_never_read_as_something_else(
+    tmp_path: Path, row: Mapping[str, object], key: str
+) -> None:
+    write(tmp_path / "my.jsonl", [{"question": "Q?", **row}])
+    with refused(key, "line 1"):
+        read(str(tmp_path / "my.jsonl"), None, "en")
+
+
+@pytest.mark.parametrize("without", [None, "", []])
+def test_a_row_without_options_may_stand_beside_rows_with_options(tmp_path: Path, without: object) -> None:
+    with_options = {"question": "1?", "options": ["x", "y"], "answer": "y"}
+    write(tmp_path / "my.jsonl", [with_options, {"question": "2?", "options": without, "answer": "3"}])
+    items = read(str(tmp_path / "my.jsonl"), None, "en").items
+    assert [(item.options, item.gold) for item in items] == [(("x", "y"), "B"), ((), "3")]
+
+
 def test_an_item_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "te.jsonl", [{"id": 7, "question": "Q?", "answer": "1"}] * 2)
     with refused("item_id", "te/7", "2 times"):
