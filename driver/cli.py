@@ -31,7 +31,7 @@ DEFAULT_COMMAND = "train"
 COMMANDS = {
     "train": "train a policy and evaluate it before and after (the default)",
     "evaluate": "measure models on tasks or on problems with known answers, language by language",
-    "compare": "compare evaluated runs over the same items, with paired bootstrap intervals",
+    "compare": "compare evaluated runs over the same items, with intervals of the differences",
     "audit": "measure the reward itself: faithful solutions against ways to cheat, language by language",
     "calibrate": "measure what faithful solutions earn in each language, so that the encoder favours no language",
     "references": "fill the reference cache before runs: asks the pivot for every item that is not in it",

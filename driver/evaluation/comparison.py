@@ -1,7 +1,8 @@
-"""Compare evaluations with the first of them, over the same items: differences with paired bootstrap intervals.
+"""Compare evaluations with the first of them, over the same items: differences with their intervals.
 
-A comparison is made for each task that both have. Other items in one of the two are refused: a difference would be one
-of items, too.
+The interval that decides is Newcombe's, as in the report of a run: it holds for few items, too. That of a paired
+bootstrap stands beside it in the tables, because papers give it. A comparison is made for each task that both have.
+Other items in one of the two are refused: a difference would be one of items, too.
 """
 
 import csv
@@ -13,16 +14,19 @@ from dataclasses import asdict, dataclass
 
 from contracts.errors import BadInput
 from driver.evaluation.entries import Entry
-from driver.evaluation.estimates import Difference, Levels, mean_over, paired_difference
+from driver.evaluation.estimates import Resampled, mean_over, paired_difference
+from driver.evaluation.intervals import Interval, change
 from driver.evaluation.judging import JudgedRow
-from driver.evaluation.results import TextResult
+from driver.evaluation.measured import BOTH, RIGHT, gap_of, interval_of_average, interval_of_language
+from driver.evaluation.results import EvaluationResult, TextResult
 from driver.evaluation.summarise import Measure, is_right, is_right_in_language, levels_of, scores
 from driver.language_names import language_title
 from rewards.reading import PIVOT_LANGUAGE
 
 TRAINED_SKILLS = ("arithmetic", "mathematics")
 """Kinds of skill that a run of this project trains. Tasks of another kind show what training cost elsewhere."""
-_MEASURES: Mapping[str, Measure] = {"Acc": is_right, "LC&Acc": is_right_in_language}
+GAP, MEAN = "gap to English", "mean: all but English"
+_MEASURES: Mapping[str, tuple[str, Measure]] = {"Acc": (RIGHT, is_right), "LC&Acc": (BOTH, is_right_in_language)}
 _IGNORED = ("model",)
 
 
@@ -38,7 +42,8 @@ class ComparedLine:
     second: str
     before: float
     after: float
-    difference: Difference
+    difference: Interval
+    bootstrap: Resampled
 
     @property
     def is_retention(self) -> bool:
@@ -48,7 +53,7 @@ class ComparedLine:
     @property
     def is_clear(self) -> bool:
         """Return whether the 95% interval leaves zero out."""
-        return self.difference.low > 0 or self.difference.high < 0
+        return self.difference.excludes_zero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,37 +139,43 @@ def _compare_task(first: Entry, other: Entry, task: str) -> Iterator[ComparedLin
     _check_items(first, other, task)
     measured_on = first.results[task].measured_on
     levels = levels_of(before, json.loads(measured_on.get("levels", "{}")))
-    for name, measure in _MEASURES.items():
-        sides = (scores(before, measure), scores(after, measure))
-        for over, factors in _groups(list(sides[0])).items():
-            found = paired_difference(*sides, factors, levels)
-            value = sum(factor * _mean(sides[0][code], levels) for code, factor in factors.items())
+    for name, (kind, measure) in _MEASURES.items():
+        both = (scores(before, measure), scores(after, measure))
+        for over, factors in _groups(list(both[0])).items():
+            values = [_interval(entry.results[task], over, kind) for entry in (first, other)]
+            if values[0] is None or values[1] is None:
+                continue
             yield ComparedLine(
                 task=task,
                 skill=measured_on.get("skill", TRAINED_SKILLS[0]),
                 measure=name,
-                over=over,
+                over=over if over in (MEAN, GAP) else language_title(over),
                 first=first.name,
                 second=other.name,
-                before=value,
-                after=value + found.value,
-                difference=found,
+                before=values[0].value,
+                after=values[1].value,
+                difference=change(values[0], values[1], scores=both, factors=factors, levels=levels),
+                bootstrap=paired_difference(*both, factors, levels),
             )
 
 
-def _mean(scores_of_language: Mapping[str, float], levels: Levels) -> float:
-    shares = levels.shares(list(scores_of_language))
-    return sum(shares[item] * score for item, score in scores_of_language.items())
+def _interval(result: EvaluationResult, over: str, kind: str) -> Interval | None:
+    """Return a number of one evaluation as its own report shows it; None where it was not measured."""
+    if over == MEAN:
+        return interval_of_average(result, "all", kind)
+    if over == GAP:
+        return gap_of(result, kind)
+    return interval_of_language(result, over, kind)
 
 
 def _groups(languages: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return the factors of every language, of the mean over all but English, and of the gap to English."""
-    groups = {language_title(code): {code: 1.0} for code in languages}
+    """Return the factors of every language by its code, of the mean over all but English, and of the gap to English."""
+    groups = {code: {code: 1.0} for code in languages}
     others = [code for code in languages if code != PIVOT_LANGUAGE]
     if len(others) > 1:
-        groups["mean: all but English"] = mean_over(others)
+        groups[MEAN] = mean_over(others)
     if others and PIVOT_LANGUAGE in languages:
-        groups["gap to English"] = {PIVOT_LANGUAGE: 1.0, **{code: -1 / len(others) for code in others}}
+        groups[GAP] = {PIVOT_LANGUAGE: 1.0, **{code: -1 / len(others) for code in others}}
     return groups
 
 
@@ -195,18 +206,25 @@ def _items(rows: Sequence[JudgedRow]) -> dict[str, dict[str, tuple[str, str]]]:
     return found
 
 
-HEADER = ("task", "measure", "over", "first", "second", "before", "after", "difference", "95% interval", "p", "clear")
+HEADER = (
+    *("task", "measure", "over", "first", "second", "before", "after"),
+    *("difference", "95% interval", "clear", "by bootstrap", "p by bootstrap"),
+)
 
 
 def _cells(line: ComparedLine) -> tuple[str, ...]:
-    found = line.difference
     return (
         *(line.task, line.measure, line.over, line.first, line.second),
-        *(f"{100 * line.before:.1f}", f"{100 * line.after:.1f}", f"{100 * found.value:+.1f}"),
-        f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
-        f"{found.p_value:.3f}",
+        *(f"{100 * line.before:.1f}", f"{100 * line.after:.1f}", f"{100 * line.difference.value:+.1f}"),
+        _limits(line.difference),
         "yes" if line.is_clear else "no",
+        _limits(line.bootstrap),
+        f"{line.bootstrap.p_value:.3f}",
     )
+
+
+def _limits(found: Interval | Resampled) -> str:
+    return f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
 
 
 def as_csv(comparison: Comparison) -> str:

@@ -102,11 +102,11 @@ def majority_at(answers: Sequence[str], gold: Sequence[bool], k: int) -> float:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """Hold a difference between two models over the same items, with its bootstrap interval."""
+class Resampled:
+    """Hold what a bootstrap says about a difference between two models over the same items."""
 
     value: float
-    low: float  # of the 95% interval
+    low: float  # of the 95% interval, by percentiles
     high: float
     p_value: float  # two-sided: how often a resampled difference has the other sign or is zero, twice
 
@@ -118,7 +118,7 @@ def paired_difference(
     levels: Levels = NO_LEVELS,
     *,
     num_resamples: int = 10_000,
-) -> Difference:
+) -> Resampled:
     """Return `after` less `before`, combined over languages, with a paired bootstrap over items (Koehn 2004).
 
     Items are drawn again with replacement, with all their languages and for both models at once. Items that are in the
@@ -146,4 +146,4 @@ def paired_difference(
             resampled[start : start + _AT_ONCE] += counts @ np.array(values)
     low, high = np.quantile(resampled, (0.025, 0.975))
     share = min(float(np.mean(resampled <= 0)), float(np.mean(resampled >= 0)))
-    return Difference(value=sum(parts.values()), low=float(low), high=float(high), p_value=min(1.0, 2 * share))
+    return Resampled(value=sum(parts.values()), low=float(low), high=float(high), p_value=min(1.0, 2 * share))

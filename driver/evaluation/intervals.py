@@ -73,6 +73,21 @@ def difference(before: Interval, after: Interval, *, correlation: float = 0.0) -
     return Interval(value=value, low=value - low, high=value + high)
 
 
+def change(
+    before: Interval, after: Interval, *, scores: tuple[Scores, Scores], factors: Mapping[str, float], levels: Levels
+) -> Interval:
+    """Return `after` less `before` over the same items: Newcombe's interval with the correlation of the scores.
+
+    Args:
+        before: a share, a mean of shares or a gap, with its interval.
+        after: the same of the other evaluation.
+        scores: of every item in both, from which it follows how the two go together.
+        factors: language -> factor of its mean in that number.
+        levels: of the items.
+    """
+    return difference(before, after, correlation=correlation(*scores, factors, levels))
+
+
 def _reach(one: float, other: float, correlation: float) -> float:
     return math.sqrt(max(0.0, one**2 - 2 * correlation * one * other + other**2))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contracts.errors import BadInput
 from driver.evaluation.estimates import mean_over
-from driver.evaluation.intervals import Interval, correlation, difference
+from driver.evaluation.intervals import Interval, change
 from driver.evaluation.judging import JudgedRow, read_rows
 from driver.evaluation.measured import (
     BOTH,
@@ -216,5 +216,5 @@ class _TaskComparison:
     ) -> Change:
         if before is None or after is None:
             return Change(before=before, after=after)
-        together = correlation(*self._scores[measure], factors, self._levels)
-        return Change(before=before, after=after, difference=difference(before, after, correlation=together))
+        moved = change(before, after, scores=self._scores[measure], factors=factors, levels=self._levels)
+        return Change(before=before, after=after, difference=moved)

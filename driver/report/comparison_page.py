@@ -6,8 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from driver.evaluation.comparison import ComparedLine, Comparison
-from driver.evaluation.intervals import Interval
+from driver.evaluation.comparison import GAP, MEAN, ComparedLine, Comparison
 from driver.names import percent, points, signed_points
 from driver.outcome.words import Statement
 from driver.report.interval_figures import IntervalRow, differences
@@ -15,8 +14,7 @@ from driver.report.task_sections import Cell, TableRow
 from driver.templates import render
 
 _TEMPLATE = Path(__file__).parent / "templates" / "comparison.html.jinja"
-_NO_LANGUAGE = ("mean: all but English", "gap to English")
-_GAP = "gap to English"
+_NO_LANGUAGE = (MEAN, GAP)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +55,7 @@ def _blocks(lines: Sequence[ComparedLine]) -> Iterator[Block]:
             second=found[0].second,
             picture=differences(
                 [
-                    IntervalRow(label=_short(line), after=_interval(line), is_total=line.over in _NO_LANGUAGE)
+                    IntervalRow(label=_short(line), after=line.difference, is_total=line.over in _NO_LANGUAGE)
                     for line in found
                 ],
                 alt=f"{title}: differences with 95% intervals",
@@ -67,16 +65,11 @@ def _blocks(lines: Sequence[ComparedLine]) -> Iterator[Block]:
 
 
 def _short(line: ComparedLine) -> str:
-    return {"mean: all but English": "Mean", _GAP: "Gap"}.get(line.over, line.over)
-
-
-def _interval(line: ComparedLine) -> Interval:
-    found = line.difference
-    return Interval(value=found.value, low=found.low, high=found.high)
+    return {MEAN: "Mean", GAP: "Gap"}.get(line.over, line.over)
 
 
 def _row(line: ComparedLine) -> TableRow:
-    found, write = line.difference, points if line.over == _GAP else percent
+    found, write = line.difference, points if line.over == GAP else percent
     return TableRow(
         name=line.over[0].upper() + line.over[1:],
         cells=(
@@ -84,9 +77,7 @@ def _row(line: ComparedLine) -> TableRow:
             Cell(text=write(line.after)),
             Cell(
                 text=signed_points(found.value),
-                interval=f"{signed_points(found.low)} to {signed_points(found.high)}; p {found.p_value:.3f}"
-                if found.low < found.high
-                else "no item differs",
+                interval=f"{signed_points(found.low)} to {signed_points(found.high)}",
                 tone=_tone(line),
             ),
         ),
@@ -97,7 +88,7 @@ def _row(line: ComparedLine) -> TableRow:
 def _tone(line: ComparedLine) -> str:
     if not line.is_clear:
         return ""
-    return "better" if (line.difference.value > 0) != (line.over == _GAP) else "worse"
+    return "better" if (line.difference.value > 0) != (line.over == GAP) else "worse"
 
 
 def _verdict(lines: Sequence[ComparedLine]) -> Iterator[Statement]:

@@ -4,13 +4,15 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from driver.evaluation.comparison import as_csv, as_json, as_markdown, compare
+from driver.evaluation.comparison import GAP, MEAN, as_csv, as_json, as_markdown, compare
 from driver.evaluation.entries import Entry, entries_of
 from driver.evaluation.judging import JudgedRow, write_rows
+from driver.evaluation.measured import BOTH
 from driver.evaluation.record import JSON, ModelResult, read_record, write_record
 from driver.evaluation.results import EvaluationResult, record_evaluation
 from driver.evaluation.summarise import summarise_task
@@ -18,6 +20,8 @@ from driver.evaluation.tables import COLUMNS, as_tables
 from driver.evaluation.tables import as_csv as results_as_csv
 from driver.evaluation.tables import as_latex as results_as_latex
 from driver.evaluation.tables import as_markdown as results_as_markdown
+from driver.language_names import language_title
+from driver.outcome.changes import compare_moments
 from tests.builders import a_judged_row
 from tests.refusals import refused
 
@@ -52,6 +56,40 @@ def test_differences_are_those_of_each_language_the_mean_and_the_gap() -> None:
     assert found["gap to English", "Acc"].difference.value == pytest.approx(-0.5)
     assert found["German", "LC&Acc"].difference.value == pytest.approx(0.5)
     assert comparison.notes == ()
+
+
+def test_the_interval_is_that_of_the_report_and_the_bootstrap_stands_beside_it() -> None:
+    """None of 16 right twice: no resampled difference, but the truth may be a fifth on either side (Newcombe)."""
+    none_right = rows(0, num=16, languages=("de",))
+    (line,) = [
+        line
+        for line in compare([an_entry("before", none_right), an_entry("after", none_right)]).lines
+        if line.measure == "Acc"
+    ]
+    assert (line.difference.low, line.difference.high) == pytest.approx((-0.19361, 0.19361), abs=1e-5)
+    assert (line.bootstrap.low, line.bootstrap.high) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("num_right", [(0, 3), (2, 9), (10, 10)])
+def test_a_training_run_has_the_same_differences_in_its_report_and_in_a_comparison(num_right: tuple[int, int]) -> None:
+    languages = ("en", "de", "th")
+    sides = [rows(num, num=10, languages=languages) for num in num_right]
+    results = {moment: a_result(found) for moment, found in zip(("before", "after"), sides, strict=True)}
+    (report,) = compare_moments(results, dict(zip(("before", "after"), sides, strict=True)))
+    lines = compare([an_entry(moment, found) for moment, found in zip(("before", "after"), sides, strict=True)]).lines
+    found = {line.over: line.difference for line in lines if line.measure == "LC&Acc"}
+    shown = [(language_title(one.code), one.changes) for one in report.languages]
+    shown += [(MEAN, report.mean), (GAP, report.gap)]
+    assert found == {name: changes[BOTH].difference for name, changes in shown}
+
+
+def test_an_average_that_one_evaluation_did_not_measure_is_left_out() -> None:
+    languages = ("de", "th")
+    before = rows(3, num=10, languages=languages)
+    after = [replace(row, is_in_language=None) if row.language == "th" else row for row in before]
+    lines = compare([an_entry("before", before), an_entry("after", after)]).lines
+    assert {line.over for line in lines if line.measure == "LC&Acc"} == {"German"}
+    assert {line.over for line in lines if line.measure == "Acc"} == {"German", "Thai", MEAN}
 
 
 def test_english_and_other_kinds_of_skill_are_a_block_of_their_own() -> None:
