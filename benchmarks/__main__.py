@@ -13,6 +13,7 @@ More benchmarks have commands of their own:
     python -m benchmarks.logprob_memory         memory of the log-probabilities
     python -m benchmarks.reward_weights FILE    which weights rank right outputs over wrong ones
     python -m benchmarks.gate_thresholds FILE   what a gate shuts at other thresholds
+    python -m benchmarks.rules_time FILE        computing time of the reward's rules for each text
     python -m benchmarks.interval_coverage      how often intervals of few items hold the true difference
     make bench-trl                              whole steps beside TRL's GRPOTrainer
     make comet-parity                           COMET scores beside the unbabel-comet package
