@@ -28,14 +28,17 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Write the comparison, and return where it is and what it says.
 
     Raises:
-        BadInput: a folder holds no evaluation, or the items differ.
+        BadInput: a folder holds no evaluation, the items differ, or the folder for the comparison can't be made.
     """
     folders = [Path(folder).expanduser().resolve() for folder in arguments.folders]
     if missing := next((folder for folder in folders if not folder.is_dir()), None):
         raise BadInput(f"there is no folder {missing}", key="RUN")
     comparison = compare(entries_of(folders))
     place = Path(arguments.out).expanduser().resolve() if arguments.out else folders[0] / "comparison"
-    make_folder(place)
+    try:
+        make_folder(place)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise BadInput(f"{place} can't be made ({error.strerror}); name another folder", key="--out") from None
     for name, text in FILES.items():
         write_whole(place / name, text(comparison))
     console = Console(stderr=arguments.json)

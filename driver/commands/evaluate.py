@@ -89,21 +89,23 @@ def _overrides(arguments: argparse.Namespace, models: list[NamedModel]) -> list[
     """Return the overrides that flags and models stand for.
 
     Raises:
-        BadInput: a folder of --data is no folder.
+        BadInput: a flag names nothing, or a folder of --data is no folder.
     """
     found = [f"policy.model={json.dumps(models[0].model)}"] if models else []
-    if arguments.tasks:
-        found.append(f"evaluation.tasks={json.dumps(arguments.tasks.split(','))}")
-    if arguments.languages:
-        all_of_them = arguments.languages == "all"
-        found.append(f"evaluation.languages={json.dumps('all' if all_of_them else arguments.languages.split(','))}")
-    elif arguments.tasks and not arguments.has_config:
+    if arguments.tasks is not None:
+        found.append(f"evaluation.tasks={json.dumps(_listed('--tasks', arguments.tasks))}")
+    if arguments.languages is not None:
+        languages = _listed("--languages", arguments.languages)
+        found.append(f"evaluation.languages={json.dumps('all' if languages == ['all'] else languages)}")
+    elif arguments.tasks is not None and not arguments.has_config:
         found.append('evaluation.languages="all"')
     if arguments.items is not None:
         found.append(f"evaluation.max_items={arguments.items}")
     paths = {}
     for word in arguments.data:
         task, named, folder = word.rpartition("=")
+        if not folder or (named and not task):
+            raise BadInput(f"--data {word!r}: write a FOLDER, or TASK=FOLDER", key="--data")
         here = Path(folder).expanduser().resolve()  # a word of the command line starts at the current folder
         if not here.exists():
             raise BadInput(f"--data {word}: there is no {here}", key="--data")
@@ -115,6 +117,18 @@ def _overrides(arguments: argparse.Namespace, models: list[NamedModel]) -> list[
         table = ", ".join(f"{json.dumps(task)} = {json.dumps(folder)}" for task, folder in paths.items())
         found.append(f"evaluation.paths={{{table}}}")
     return found
+
+
+def _listed(flag: str, text: str) -> list[str]:
+    """Return the names of a flag, which commas separate.
+
+    Raises:
+        BadInput: a name is empty.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise BadInput(f"{flag} {text!r}: a name is empty; write names with commas between them", key=flag)
+    return names
 
 
 def _as_it_is(config: Config) -> Config:

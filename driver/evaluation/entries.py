@@ -1,7 +1,8 @@
 """Read what folders hold of evaluations: models that `evaluate` measured, and the moments of a training run."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.errors import BadInput
@@ -21,16 +22,22 @@ class Entry:
 
 
 def entries_of(folders: Sequence[Path]) -> list[Entry]:
-    """Return the evaluations of all folders, in order.
+    """Return the evaluations of all folders, in order. Where names are alike, each gets the name of its folder, too.
 
     Raises:
-        BadInput: a folder holds none, its responses are missing, or two evaluations have the same name.
+        BadInput: a folder holds none or is named twice, its responses are missing, or two evaluations have the same
+            name in folders of the same name.
     """
-    found = [entry for folder in folders for entry in _entries(folder)]
-    names = [entry.name for entry in found]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BadInput(f"two evaluations are named {twice}; rename one of the folders", key="RUN")
-    return found
+    found = [(folder, entry) for folder in folders for entry in _entries(folder)]
+    counts = Counter(entry.name for _, entry in found)
+    entries = [
+        replace(entry, name=f"{folder.name}: {entry.name}") if counts[entry.name] > 1 else entry
+        for folder, entry in found
+    ]
+    names = Counter(entry.name for entry in entries)
+    if twice := next((name for name, count in names.items() if count > 1), None):
+        raise BadInput(f"two evaluations are named {twice!r}; name each folder once, or rename one", key="RUN")
+    return entries
 
 
 def _entries(folder: Path) -> list[Entry]:
@@ -47,8 +54,15 @@ def _entries(folder: Path) -> list[Entry]:
 
 
 def _entry(name: str, result: EvaluationResult, file: Path) -> Entry:
+    """Return one evaluation.
+
+    Raises:
+        BadInput: the file of its responses is missing, damaged, or of another evaluation.
+    """
     results = {found.task: found for found in all_results(result)}
     rows: dict[str, list[JudgedRow]] = {task: [] for task in results}
     for row in read_rows(file):
         rows.setdefault(row.task, []).append(row)
+    if without := next((task for task in results if task and not rows[task]), None):
+        raise BadInput(f"{file} holds no response to {without}: it is of another evaluation", key=file.name)
     return Entry(name=name, results=results, rows=rows)

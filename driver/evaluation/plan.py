@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from contracts.config.data import BuiltinEvaluation, EvaluationConfig, HubEvaluation
 from contracts.config.run import Config
-from contracts.errors import BadInput
+from contracts.errors import BadInput, shown
 from contracts.rollouts import Problem
 from driver.evaluation.asking.prompts import ChatPrompts, ChoicePrompts, Tokens
 from driver.evaluation.asking.wording import ItemWording
@@ -226,9 +226,13 @@ def _check_languages(evaluation: EvaluationConfig, tasks: Sequence[ChosenTask]) 
         return
     known = {code for chosen in tasks for code in chosen.task.languages}
     if missing := [code for code in evaluation.languages if code not in known]:
-        names = ", ".join(chosen.name for chosen in tasks)
+        names, titles = ", ".join(chosen.name for chosen in tasks), {language_title(c).lower(): c for c in known}
+        wanted = missing[0].lower()
+        near = wanted if wanted in known else titles.get(wanted)
+        hint = f"did you mean {near!r}? " if near else ""
         raise BadInput(
-            f"evaluation.languages: {names} has no {', '.join(missing)}; it has {', '.join(sorted(known))}",
+            f"evaluation.languages: {names} has no {', '.join(map(shown, missing))}; {hint}known are "
+            f"{', '.join(sorted(known))}",
             key="evaluation.languages",
         )
 
@@ -352,10 +356,22 @@ def _plan_set(config: Config, prompter: Prompter, found: TaskSet) -> PlannedTask
 
 
 def _room_for_prompts(config: Config) -> int:
-    """Return the longest prompt, in tokens: a response has to fit behind it, and thinking that has its own budget."""
-    budget = config.evaluation.thinking_tokens
+    """Return the longest prompt, in tokens: a response has to fit behind it, and thinking that has its own budget.
+
+    Raises:
+        BadInput: there is no room for any prompt.
+    """
+    budget, longest = config.evaluation.thinking_tokens, config.policy.max_model_len
     thinking = 0 if budget == "free" else budget + MAX_CLOSING
-    return config.policy.max_model_len - config.evaluation_max_tokens - thinking
+    room = longest - config.evaluation_max_tokens - thinking
+    if room <= 0:
+        what = f" and evaluation.thinking_tokens {budget}" if thinking else ""
+        raise BadInput(
+            f"policy.max_model_len is {longest}: evaluation.max_response_tokens {config.evaluation_max_tokens}{what} "
+            "leave no room for a prompt; raise the first, or lower the others",
+            key="policy.max_model_len",
+        )
+    return room
 
 
 def _notes(tasks: Collection[PlannedTask], *, shots: int) -> Iterator[str]:

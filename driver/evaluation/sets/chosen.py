@@ -8,7 +8,7 @@ from contracts.errors import BadInput, shown
 from contracts.user_files import guarded
 from driver.evaluation.sets.rows import open_single
 from driver.evaluation.tasks.definition import LANGUAGE_CODE, DataPlace, EvaluationTask, ItemColumns, Template
-from driver.evaluation.tasks.registry import ChosenTask, choose_task
+from driver.evaluation.tasks.registry import TASK_FILE, ChosenTask, choose_task, known_tasks
 from driver.language_names import known_codes
 from driver.problems.tables import Table
 
@@ -21,12 +21,36 @@ def choose_tasks(names: Sequence[str]) -> tuple[ChosenTask, ...]:
     Raises:
         BadInput: a name is unknown or named twice, or a file can't be read.
     """
-    chosen = tuple(_own_task(Path(name)) if Path(name).suffix in OWN_FILES else choose_task(name) for name in names)
+    chosen = tuple(map(_choose, names))
     reported = [task.name for task in chosen]
     for name in reported:
         if reported.count(name) > 1:
             raise BadInput(f"evaluation.tasks names {name} twice", key="evaluation.tasks")
     return chosen
+
+
+def _choose(name: str) -> ChosenTask:
+    """Return the task of a name, of a task file, or of a file of the user's own.
+
+    Raises:
+        BadInput: the name is unknown, or a file can't be read or is of no known kind.
+    """
+    plain, _, method = name.partition(":")
+    if Path(name).suffix in OWN_FILES:
+        return _own_task(Path(name))
+    if Path(plain).suffix in OWN_FILES:
+        raise BadInput(
+            f"evaluation.tasks: a set of your own can't be measured by {method!r}; name {plain} alone, or write a task "
+            "file (docs/evaluation.md)",
+            key="evaluation.tasks",
+        )
+    if Path(plain).suffix != TASK_FILE and plain not in known_tasks() and Path(plain).exists():
+        raise BadInput(
+            f"evaluation.tasks: {plain} is neither a task nor a file of a known kind; files end in "
+            f"{', '.join((*OWN_FILES, TASK_FILE))}, and the folder of a task's set is named by --data TASK=FOLDER",
+            key="evaluation.tasks",
+        )
+    return choose_task(name)
 
 
 def _own_task(file: Path) -> ChosenTask:

@@ -103,7 +103,8 @@ class Fields:
         if form in ("letter", "index", "position"):
             return self._gold_letter(written, form, options)
         gold = plain_answer(without_thousands(written), PIVOT_LANGUAGE)
-        if gold is None or (form == "number" and kind_of(gold) != "number"):
+        is_cut = written.count("{") != written.count("}")
+        if gold is None or is_cut or (form == "number" and kind_of(gold) != "number"):
             what = "a number" if form == "number" else "an answer"
             raise self._wrong(f"{column} is {shown(written)}, which can't be read as {what}", column)
         return gold

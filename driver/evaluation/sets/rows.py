@@ -56,7 +56,12 @@ def open_rows(
 
 def is_there(task: EvaluationTask, folder: Path, *, code: str, level: str) -> bool:
     """Return whether a folder has a file of a task's set in a language."""
-    return bool(_files(task.data, folder, _names(task, task.data, code=code, level=level)))
+    return has_files(task, task.data, folder, code=code, level=level)
+
+
+def has_files(task: EvaluationTask, place: DataPlace, folder: Path, *, code: str, level: str = "") -> bool:
+    """Return whether a folder has a file of the set, or of its worked examples, in a language."""
+    return bool(_files(place, folder, _names(task, place, code=code, level=level)))
 
 
 def _names(task: EvaluationTask, place: DataPlace, *, code: str, level: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from contracts.errors import BadInput
 from driver.evaluation.sets.fields import Fields
 from driver.evaluation.sets.item import WorkedItem
-from driver.evaluation.sets.rows import open_rows
+from driver.evaluation.sets.rows import has_files, open_rows
 from driver.evaluation.tasks.definition import EvaluationTask, Shots
 from driver.problems.builtin.generate import exemplars as builtin_exemplars
 from driver.problems.logic.prompt import logic_exemplars
@@ -44,6 +44,13 @@ def worked_items(task: EvaluationTask, folder: Path | None, *, language: str) ->
             if solution.language == language
         )
     place = task.data.model_copy(update={"split": shots.split, "files": shots.files})
+    if folder is not None and folder.is_dir() and not has_files(task, place, folder, code=language):
+        where = shots.files[0] if shots.files else f"a file of the split {shots.split!r}"
+        raise BadInput(
+            f"task {task.name}: {folder} has no worked examples in {language!r} ({where}); add them, or set "
+            "evaluation.shots to 0",
+            key="evaluation.shots",
+        )
     examples = []
     for table in open_rows(task, place, folder, code=language):
         for number, row in enumerate(table.rows()):

@@ -71,7 +71,7 @@ def choose_task(name: str) -> ChosenTask:
     plain, _, method = name.partition(":")
     task = read_task(Path(plain)) if plain.endswith(TASK_FILE) else known_tasks().get(plain)
     if task is None:
-        near = get_close_matches(plain, known_tasks(), n=1, cutoff=0.5)
+        near = get_close_matches(plain.lower(), known_tasks(), n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise BadInput(
             f"evaluation.tasks: there is no task {plain!r}; {hint}known are {', '.join(known_tasks())}; name a task or "

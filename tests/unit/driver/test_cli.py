@@ -336,6 +336,27 @@ def test_compare_takes_several_folders() -> None:
     assert (command, arguments.folders, arguments.out) == ("compare", ["runs/a", "runs/b"], "c")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--tasks", ""],
+        ["--tasks", "mgsm,,xcopa"],
+        ["--languages", ""],
+        ["--languages", "en,"],
+        ["--data", ""],
+        ["--data", "mgsm="],
+        ["--data", "=runs"],
+    ],
+)
+def test_a_flag_of_evaluate_that_names_nothing_is_refused(
+    words: list[str], tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(config), *words, f"run.folder={tmp_path / 'runs'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words[0] in line
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("task", ["mgsm-rev2"])
 def test_a_misspelt_task_is_refused_before_anything_starts(
     task: str, tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]

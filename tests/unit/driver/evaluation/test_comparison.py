@@ -156,6 +156,31 @@ def test_a_folder_of_evaluate_has_its_models(tmp_path: Path) -> None:
     assert [entry.name for entry in entries_of([tmp_path])] == ["own/a", "b"]
 
 
+def a_folder_of_evaluate(folder: Path, name: str, found: list[JudgedRow]) -> Path:
+    (folder / "evaluations").mkdir(parents=True)
+    write_record(folder, {name: ModelResult(name=name, digest="d", result=a_result(found))})
+    write_rows(folder / "evaluations" / f"{name}.parquet", found)
+    return folder
+
+
+def test_one_model_in_two_folders_is_told_apart_by_their_names(tmp_path: Path) -> None:
+    folders = [a_folder_of_evaluate(tmp_path / name, "m", rows(10)) for name in ("greedy", "sampled")]
+    assert [entry.name for entry in entries_of(folders)] == ["greedy: m", "sampled: m"]
+
+
+def test_a_folder_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    folder = a_folder_of_evaluate(tmp_path / "greedy", "m", rows(10))
+    with refused("RUN", "greedy: m"):
+        entries_of([folder, folder])
+
+
+def test_responses_of_another_evaluation_are_refused(tmp_path: Path) -> None:
+    folder = a_folder_of_evaluate(tmp_path / "one", "m", rows(10))
+    write_rows(folder / "evaluations" / "m.parquet", rows(10, task="xcopa"))
+    with refused("m.parquet", "mgsm-rev2"):
+        entries_of([folder])
+
+
 def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path) -> None:
     with refused("RUN", str(tmp_path)):
         entries_of([tmp_path])

@@ -101,6 +101,21 @@ def test_more_worked_examples_than_the_set_has_are_refused(sets: Path) -> None:
         a_plan(a_config_for(["mgsm-rev2"], data_folder=str(sets), languages=["de"], shots=5))
 
 
+def test_a_folder_without_worked_examples_is_refused(sets: Path) -> None:
+    (sets / "mgsm_rev2/exemplars.json").unlink()
+    with refused("evaluation.shots", "mgsm_rev2", "exemplars.json"):
+        a_plan(a_config_for(["mgsm-rev2"], data_folder=str(sets), languages=["de"], shots=2))
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [({"max_response_tokens": ROOM}, "evaluation.max_response_tokens"), ({"thinking_tokens": ROOM}, "thinking_tokens")],
+)
+def test_settings_that_leave_no_room_for_any_prompt_are_refused(sets: Path, keys: dict[str, int], named: str) -> None:
+    with refused("policy.max_model_len", str(ROOM), named):
+        a_plan(a_config_for(["mgsm-rev2"], data_folder=str(sets), languages=["de"], **keys))
+
+
 def test_worked_examples_of_a_task_that_is_scored_are_said_not_to_count(sets: Path) -> None:
     row = {"premise": "P.", "choice1": "A.", "choice2": "B.", "question": "cause", "label": 0, "idx": 0}
     write(sets / "xcopa/test.sw.jsonl", [row])
@@ -115,6 +130,12 @@ def test_worked_examples_of_a_task_that_is_scored_are_said_not_to_count(sets: Pa
 def test_a_language_that_no_task_has_is_refused(sets: Path) -> None:
     with refused("evaluation.languages", "xx"):
         a_plan(a_config_for(["mgsm-rev2", "xcopa"], data_folder=str(sets), languages=["de", "xx"]))
+
+
+@pytest.mark.parametrize(("written", "meant"), [("DE", "'de'"), ("German", "'de'"), ("korean", "'ko'")])
+def test_a_language_by_another_name_is_refused_with_its_code(sets: Path, written: str, meant: str) -> None:
+    with refused("evaluation.languages", written, f"did you mean {meant}"):
+        a_plan(a_config_for(["mgsm-rev2"], data_folder=str(sets), languages=[written]))
 
 
 def test_a_task_without_any_of_the_languages_is_refused(sets: Path) -> None:

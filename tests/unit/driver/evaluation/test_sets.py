@@ -221,6 +221,18 @@ def test_a_row_in_no_language_is_refused_and_named(tmp_path: Path, code: object)
         choose_tasks([str(tmp_path / "my.jsonl")])
 
 
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [("my.jsonl:likelihood", "'likelihood'"), ("folder", "--data TASK=FOLDER"), ("notes.txt", ".jsonl")],
+)
+def test_what_is_neither_a_task_nor_a_set_is_refused_with_what_it_is(tmp_path: Path, name: str, named: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes.txt").write_text("question", encoding="utf-8")
+    write(tmp_path / "my.jsonl", [{"question": "Q?", "answer": "1"}])
+    with refused("evaluation.tasks", named):
+        choose_tasks([str(tmp_path / name)])
+
+
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "my.jsonl").write_text("", encoding="utf-8")
     with refused("evaluation.tasks", "my.jsonl"):
@@ -282,6 +294,7 @@ def test_an_option_that_is_missing_is_refused(tmp_path: Path, change: Mapping[st
         ({"options": ["red", "red", "green"], "answer": "red"}, "answer"),
         ({"options": ["red", "green"], "answer": "blue"}, "answer"),
         ({"answer": [3]}, "answer"),
+        ({"answer": r"\frac{1}{"}, "answer"),
         ({"answer": float("nan")}, "answer"),
         ({"question": ["Which?"], "answer": "3"}, "question"),
     ],

@@ -62,9 +62,10 @@ def test_the_tasks_cover_the_kinds_of_skill_and_of_script() -> None:
     assert families >= {"Latin", "Cyrillic", "Han", "Kana", "Hangul", "Arabic", "Thai", "Brahmic"}
 
 
-def test_a_misspelt_name_is_refused_with_the_nearest() -> None:
-    with refused("evaluation.tasks", "'mgsm-rev'", "'mgsm-rev2'"):
-        choose_task("mgsm-rev")
+@pytest.mark.parametrize("name", ["mgsm-rev", "MGSM-Rev2", "mgsm_rev2"])
+def test_a_misspelt_name_is_refused_with_the_nearest(name: str) -> None:
+    with refused("evaluation.tasks", repr(name), "did you mean 'mgsm-rev2'"):
+        choose_task(name)
 
 
 def test_a_task_is_measured_in_its_own_way_or_as_its_name_says() -> None:
