@@ -77,6 +77,7 @@ install-gpu: $(GPU_STAMP)  ## Set up .venv for NVIDIA GPUs (CUDA 13)
 .PHONY: models
 models: install  ## Build the quickstart's models in .cache/models, once
 	@if [ -e $(MODELS)/SmolLM2-135M-Instruct ] && [ -e $(MODELS)/multilingual-e5-small ] \
+		&& [ -e $(MODELS)/numbers-pivot ] && [ -e $(MODELS)/numbers-policy ] \
 		&& [ -e $(MODELS)/tiny ] && [ -e $(MODELS)/tiny-encoder ]; then exit 0; fi; \
 	echo "== building the quickstart's models (once, half a minute)"; $(BIN)/python -m quickstart --cache $(MODELS)
 
@@ -121,7 +122,6 @@ bench: install models  ## Measure this machine beside bare loops (benchmarks/REA
 
 .PHONY: proof
 proof: install models  ## Run what is missing of the experiments (experiments/README.md), for hours; ARGS="--arms pb-rlsvr" for some
-	$(BIN)/python -m quickstart.numbers.build --to $(MODELS)
 	$(BIN)/python -m experiments numbers $(ARGS)
 
 .PHONY: chaos

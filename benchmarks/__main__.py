@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("words", nargs="*", metavar="NAME | section.key=value", help="what to measure, and overrides")
     parser.add_argument(
-        "--config", type=Path, default=ROOT / "configs" / "quickstart.toml", help="config of a run (%(default)s)"
+        "--config", type=Path, default=ROOT / "configs" / "smollm2.toml", help="config of a run (%(default)s)"
     )
     parser.add_argument(
         "--rounds", type=int, default=4, help="rounds of each side that count; one more warms up (%(default)s)"

@@ -15,14 +15,18 @@ from pathlib import Path
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TQDM_DISABLE="1", DS_ACCELERATOR="cpu")
 
 from quickstart import e5, smollm2, tiny
-from quickstart.folders import build_once
+from quickstart.folders import build_once, copy_once
 
 logger = logging.getLogger("quickstart")
 
+KEPT = Path(__file__).resolve().parent / "models"
+"""Models of this project's own, which `quickstart.numbers.build` has trained."""
 Builder = Callable[[Path], object]
 BUILDERS: dict[str, Builder] = {
     smollm2.NAME: lambda folder: build_once(folder, smollm2.write_smollm2),
     e5.NAME: lambda folder: build_once(folder, e5.write_e5),
+    "numbers-pivot": lambda folder: copy_once(folder, KEPT / folder.name),
+    "numbers-policy": lambda folder: copy_once(folder, KEPT / folder.name),
     "tiny": tiny.build_tiny_model,
     "tiny-encoder": tiny.build_tiny_encoder,
 }

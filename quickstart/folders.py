@@ -1,6 +1,7 @@
 """Find data files inside installed packages, and build model folders completely or not at all."""
 
 import importlib.util
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ def packaged_file(package: str, name: str) -> Path:
     return path
 
 
-def build_once(folder: Path, write: Callable[[Path], None]) -> bool:
+def build_once(folder: Path, write: Callable[[Path], object]) -> bool:
     """Let `write` fill another folder, then move it to `folder` in one step. Return False if `folder` exists already.
 
     A build that is interrupted leaves nothing that looks like a model. If two builds run at once, the first to finish
@@ -44,3 +45,8 @@ def build_once(folder: Path, write: Callable[[Path], None]) -> bool:
                 raise
             return False
     return True
+
+
+def copy_once(folder: Path, kept: Path) -> bool:
+    """Copy a model that the project keeps. Return False if `folder` exists already."""
+    return build_once(folder, lambda made: shutil.copytree(kept, made, dirs_exist_ok=True))

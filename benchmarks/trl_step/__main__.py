@@ -97,7 +97,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _config(arguments: argparse.Namespace, model: Path) -> Config:
-    """Return the quickstart's config with the shapes of this comparison."""
+    """Return the config of SmolLM2 with the shapes of this comparison."""
     ours = {
         "policy.model": model,
         "pivot.model": model,
@@ -106,7 +106,7 @@ def _config(arguments: argparse.Namespace, model: Path) -> Config:
         "algorithm.steps": arguments.rounds + 1,
     }
     overrides = [f"{key}={value}" for key, value in (SHAPE | ours).items()]
-    return with_absolute_paths(load_config(ROOT / "configs" / "quickstart.toml", [*overrides, *arguments.overrides]))
+    return with_absolute_paths(load_config(ROOT / "configs" / "smollm2.toml", [*overrides, *arguments.overrides]))
 
 
 def compare(config: Config, arguments: argparse.Namespace) -> Comparison:

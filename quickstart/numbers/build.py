@@ -1,8 +1,8 @@
-"""Train the two models of the numbers experiment (`python -m quickstart.numbers.build --to FOLDER`).
+"""Train the two models of the quickstart (`python -m quickstart.numbers.build --to FOLDER`).
 
-Both begin with the same course of English problems and equations. Then the pivot goes on with these, and the policy
-gets a few problems in the other languages as well. Some of those have English solutions, so that the policy sometimes
-answers in English, as large models do. The same seed gives the same models on one machine.
+The pivot learns English problems and equations. The policy is the pivot after one more course, in which it gets some
+problems in the other languages as well. Some of those have English solutions, so that the policy sometimes answers in
+English, as large models do. The same seed gives the same models on one machine.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from quickstart.folders import build_once
 from quickstart.numbers.lessons import (
     LANGUAGES_KNOWN,
+    LEVELS,
+    POLICY_LEVELS,
     Lesson,
     english_lessons,
     equations,
@@ -42,16 +44,13 @@ EQUATIONS_A_LESSON = 8
 class Courses:
     """Say how both models are trained."""
 
-    common: Course = field(default_factory=lambda: Course(steps=900, batch_size=32, learning_rate=3e-3))
-    pivot: Course = field(default_factory=lambda: Course(steps=1200, batch_size=48, learning_rate=2e-3))
-    pivot_last: Course = field(
-        default_factory=lambda: Course(steps=200, batch_size=48, learning_rate=7e-4, warmup_steps=20)
-    )
-    policy: Course = field(default_factory=lambda: Course(steps=900, batch_size=48, learning_rate=2e-3))
-    policy_last: Course = field(default_factory=lambda: Course(steps=160, batch_size=48, learning_rate=1.5e-3))
+    english: Course = field(default_factory=lambda: Course(steps=900, batch_size=32, learning_rate=3e-3))
+    english_last: Course = field(default_factory=lambda: Course(steps=1200, batch_size=48, learning_rate=2e-3))
+    policy: Course = field(default_factory=lambda: Course(steps=360, batch_size=32, learning_rate=1.5e-3))
     num_english: int = 30_000
-    num_foreign: tuple[int, int] = (24, 60)  # problems that the policy's two courses have in each other language
-    english_share: float = 0.2  # of these, how many are answered in English
+    num_english_again: int = 20_000  # of the policy's own course
+    num_foreign: int = 90  # problems that the policy has in each other language
+    english_share: float = 0.35  # of these, how many are answered in English
 
 
 def main(arguments: list[str]) -> int:
@@ -71,30 +70,36 @@ def build_models(folder: Path, courses: Courses) -> None:
         return
     torch.set_num_threads(THREADS)
     tokenizer = train_tokenizer(texts_of_all_languages(seed=1, num=NUM_TOKENIZER_ITEMS))
-    english = english_lessons(seed=11, num=courses.num_english)
-    begun = new_model(tokenizer, seed=1)
-    train(begun, tokenizer, mixture(english, of_equations=0.4), courses.common, seed=1)
+    pivot = new_model(tokenizer, seed=1)
+    english = english_lessons(seed=11, num=courses.num_english, levels=LEVELS)
+    train(pivot, tokenizer, mixture(english, of_equations=0.4), courses.english, seed=1)
+    train(pivot, tokenizer, mixture(english, of_equations=0.6), courses.english_last, seed=2)
 
-    pivot, policy = copy.deepcopy(begun), begun
-    train(pivot, tokenizer, mixture(english, of_equations=0.6), courses.pivot, seed=2)
-    train(pivot, tokenizer, mixture(english, of_equations=0.6), courses.pivot_last, seed=4)
-    build_once(folder / PIVOT, lambda made: _save(pivot, tokenizer, made))
-    first, last = (_foreign(courses, seed=seed, num=num) for seed, num in enumerate(courses.num_foreign, start=2))
-    train(policy, tokenizer, mixture(english, first, of_equations=0.4, of_foreign=0.3), courses.policy, seed=2)
-    train(policy, tokenizer, mixture(english, last, of_equations=0.2, of_foreign=0.5), courses.policy_last, seed=3)
-    build_once(folder / POLICY, lambda made: _save(policy, tokenizer, made))
+    policy = copy.deepcopy(pivot)
+    lessons = _policy_lessons(courses)
+    train(policy, tokenizer, lessons, courses.policy, seed=3)
+    for name, model in ((PIVOT, pivot), (POLICY, policy)):
+        build_once(folder / name, lambda made, model=model: _save(model, tokenizer, made))
 
 
-def _foreign(courses: Courses, *, seed: int, num: int) -> list[Lesson]:
+def _policy_lessons(courses: Courses) -> Callable[[Random], Lesson]:
+    """Return what draws the policy's lessons, which are of the level that it is trained on later."""
     others = [language for language in LANGUAGES_KNOWN if language != "en"]
-    return foreign_lessons(seed=seed, num=num, languages=others, english_share=courses.english_share)
+    foreign = foreign_lessons(seed=3, num=courses.num_foreign, languages=others, english_share=courses.english_share)
+    english = english_lessons(seed=11, num=courses.num_english_again, levels=POLICY_LEVELS)
+    return mixture(english, foreign, of_equations=0.2, of_foreign=0.6, levels=POLICY_LEVELS)
 
 
 def mixture(
-    english: Sequence[Lesson], foreign: Sequence[Lesson] = (), *, of_equations: float, of_foreign: float = 0.0
+    english: Sequence[Lesson],
+    foreign: Sequence[Lesson] = (),
+    *,
+    of_equations: float,
+    of_foreign: float = 0.0,
+    levels: Sequence[int] = LEVELS,
 ) -> Callable[[Random], Lesson]:
     """Return what draws lessons: these shares of equations and of foreign problems, and English ones for the rest."""
-    known = equations()
+    known = equations(levels)
 
     def draw(random: Random) -> Lesson:
         drawn = random.random()

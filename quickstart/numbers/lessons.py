@@ -16,6 +16,9 @@ from quickstart.numbers.tokenizer import ASSISTANT, END, USER
 
 LANGUAGES_KNOWN = ("en", "de", "es", "fr", "ru", "zh")
 LEVELS = (1, 2)
+"""Of the problems that the pivot learns."""
+POLICY_LEVELS = (1,)
+"""Of those that the policy has in its own course, and that the quickstart trains on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +44,11 @@ def equations_lesson(drawn: Sequence[str]) -> Lesson:
     return Lesson(pieces=tuple((f"\n {left} =", f" {result}") for left, _, result in parts))
 
 
-def equations() -> list[str]:
+def equations(levels: Sequence[int]) -> list[str]:
     """Return every equation that a problem of these levels can need, sorted."""
     found: set[str] = set()
     for template in TEMPLATES.values():
-        if template.level not in LEVELS:
+        if template.level not in levels:
             continue
         for values in template.space:
             steps = template.solve(template.name_values(values))
@@ -53,15 +56,15 @@ def equations() -> list[str]:
     return sorted(found)
 
 
-def english_lessons(*, seed: int, num: int) -> list[Lesson]:
+def english_lessons(*, seed: int, num: int, levels: Sequence[int]) -> list[Lesson]:
     """Return English problems of the training split."""
-    items = builtin_items(seed=seed, split="train", num_items=num, levels=LEVELS)
+    items = builtin_items(seed=seed, split="train", num_items=num, levels=levels)
     return [problem_lesson(item, asked_in="en", answered_in="en") for item in items]
 
 
 def foreign_lessons(*, seed: int, num: int, languages: Sequence[str], english_share: float) -> list[Lesson]:
-    """Return `num` problems in each language; this share of them is answered in English."""
-    items = list(builtin_items(seed=seed, split="train", num_items=num * len(languages), levels=LEVELS))
+    """Return `num` problems of the policy's level in each language; this share of them is answered in English."""
+    items = list(builtin_items(seed=seed, split="train", num_items=num * len(languages), levels=POLICY_LEVELS))
     random = Random(f"answered in English/{seed}")
     lessons: list[Lesson] = []
     for number, language in enumerate(languages):

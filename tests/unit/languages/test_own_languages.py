@@ -117,7 +117,7 @@ def config(catalan: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def load(catalan: Path, data: Path, *overrides: str) -> Config:
     files = json.dumps([catalan.name, str(AMHARIC), str(HAUSA)])
     return load_config(
-        ROOT / "configs" / "quickstart.toml",
+        ROOT / "configs" / "smollm2.toml",
         [
             f"data.language_files={files}",
             'data.languages=["ca", "am", "ha", "de"]',

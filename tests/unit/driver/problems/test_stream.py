@@ -244,7 +244,7 @@ def test_shares_that_say_the_same_are_the_same_order() -> None:
 def test_a_config_says_shares_and_curriculum() -> None:
     root = Path(__file__).resolve().parents[4]
     settings = ["data.shares=[3, 1, 1]", 'data.curriculum="success_rate"', "data.curriculum_keep=1e-9"]
-    config = load_config(root / "configs" / "quickstart.toml", settings)
+    config = load_config(root / "configs" / "smollm2.toml", settings)
     problems = open_stream(config, source({"de": 3, "fr": 3, "es": 3}))
     draws = first_draws(problems, 5)
     assert Counter(languages(draws)) == {"de": 3, "fr": 1, "es": 1}
@@ -254,6 +254,6 @@ def test_a_config_says_shares_and_curriculum() -> None:
     assert draws[0].problem not in later
     assert problems.take_passed_over() >= 2
 
-    plain = open_stream(load_config(root / "configs" / "quickstart.toml", []), source({"de": 3, "fr": 3, "es": 3}))
+    plain = open_stream(load_config(root / "configs" / "smollm2.toml", []), source({"de": 3, "fr": 3, "es": 3}))
     assert languages(first_draws(plain, 4)) == ["de", "fr", "es", "de"]
     assert plain.state()["curriculum"] == {}
