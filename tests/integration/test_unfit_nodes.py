@@ -1,6 +1,9 @@
 """Test what is wrong with a cluster or one of its nodes, on real clusters: one line each, before a model is loaded."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from cluster.preflight.checks import checks_everywhere
 from cluster.preflight.nodes import check_nodes
 from contracts.config.workers import ClusterConfig
 from contracts.errors import BadInput
+from contracts.paths import ROOT
 from tests.builders import a_config, a_console
 from tests.refusals import refused
 from tests.runs.ray_nodes import owner_of_clusters
@@ -51,6 +55,20 @@ def test_a_node_with_a_small_object_store_is_named(address: str, tmp_path: Path)
     lines = [line for line in str(caught.value).splitlines() if "--object-store-memory" in line]
     assert [line.partition(": ")[0] for line in lines] == [small]
     assert "0.09 GiB" in lines[0] and "0.25" in lines[0]
+
+
+@pytest.mark.parametrize(("num_nodes", "code"), [(3, 0), (4, 1)])
+def test_a_job_waits_for_its_nodes_and_ends_where_they_dont_come(address: str, num_nodes: int, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cluster/clouds/wait_for_nodes.py"), str(num_nodes), "--timeout-s=1"],
+        env=os.environ | {"RAY_ADDRESS": address},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert ("3 of 4 nodes" in done.stderr) is (code == 1)
 
 
 def test_another_ray_or_python_is_refused_with_the_versions_of_both(address: str) -> None:
