@@ -35,8 +35,9 @@ def main() -> None:
 
 
 def _kubernetes() -> Iterator[tuple[str, str]]:
-    for document in _documents("network.yaml"):
-        yield f"Kubernetes: {document['kind']} of network.yaml", _schema_fault(document)
+    for name in ("storage.yaml", "network.yaml"):
+        (document,) = _documents(name)
+        yield f"Kubernetes: {document['kind']} of {name}", _schema_fault(document)
     for name, path in (("raycluster.yaml", ()), ("rayjob.yaml", ("rayClusterSpec",))):
         (document,) = _documents(name)
         spec = document["spec"]

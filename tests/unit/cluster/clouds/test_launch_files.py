@@ -9,7 +9,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
 from pydantic import ValidationError
 from ray.autoscaler._private.util import validate_config
 
@@ -154,7 +153,7 @@ def test_no_port_of_a_host_is_opened_and_no_pod_has_more_rights_than_it_needs() 
 
 
 def test_the_network_policy_is_for_the_pods_of_the_cluster() -> None:
-    claim, policy = yaml.safe_load_all((CLOUDS / "network.yaml").read_text(encoding="utf-8"))
+    claim, policy = read("storage.yaml"), read("network.yaml")
     chosen = policy["spec"]["podSelector"]["matchLabels"]
     cluster = RayCluster.model_validate(read("raycluster.yaml")).spec
     groups = [cluster.head_group_spec, *cluster.worker_group_specs]
