@@ -29,10 +29,11 @@ ray get-auth-token --generate > /dev/null   # once; the home folder is shared, s
 address="$(hostname --all-ip-addresses | cut -d' ' -f1):6379"
 pid_file=$(mktemp)
 on_all_nodes=(ray symmetric-run --address "$address" --min-nodes "$SLURM_NNODES" --dashboard-host=127.0.0.1 --)
-# The driver's process id is written down, so that the signal before the time limit reaches it alone.
+# The driver's process id is written down, so that the signal before the time limit reaches it alone. RAY_ADDRESS is for
+# the driver alone, too: without it the driver would start a Ray of its own.
 # shellcheck disable=SC2016  # the inner shell expands these
-driver=(bash -c 'echo $$ > "$1"; exec python "$2" train "$3" run.name="$4"' driver
-  "$pid_file" "$project/driver/run.py" "$config" "$name")
+driver=(bash -c 'echo $$ > "$1"; RAY_ADDRESS="$2" exec python "$3" train "$4" run.name="$5"' driver
+  "$pid_file" "$address" "$project/driver/run.py" "$config" "$name")
 
 if (( SLURM_NNODES > 1 )); then
   srun --nodes=$((SLURM_NNODES - 1)) --ntasks=$((SLURM_NNODES - 1)) --relative=1 "${on_all_nodes[@]}" "${driver[@]}" &

@@ -32,7 +32,7 @@ def end(number, frame):
     sys.exit(int(os.environ["CODE"]))
 
 signal.signal(signal.SIGTERM, end)
-open(os.environ["RUNNING"], "w").write(" ".join(sys.argv[1:]))
+open(os.environ["RUNNING"], "w").write(" ".join([os.environ["RAY_ADDRESS"], *sys.argv[1:]]))
 if "WAITS" not in os.environ:
     end(0, None)
 time.sleep(60)
@@ -68,7 +68,9 @@ def started(job: dict[str, str]) -> list[str]:
 def test_the_job_ends_as_its_driver_does(job: dict[str, str], code: int) -> None:
     done = subprocess.run(["bash", str(SCRIPT)], env=job | {"CODE": str(code)}, timeout=60, check=False)
     assert done.returncode == code
-    assert Path(job["RUNNING"]).read_text().split() == [
+    address, *arguments = Path(job["RUNNING"]).read_text().split()
+    assert f"--address {address} " in started(job)[0]  # without it, the driver would start a Ray of its own
+    assert arguments == [
         "train",
         f"{job['SLURM_SUBMIT_DIR']}/configs/qwen3-32b-32gpu.toml",
         "run.name=one",
