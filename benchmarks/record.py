@@ -13,7 +13,7 @@ from contracts.paths import ROOT
 from driver.tracking.run_folder import RunFolder, sync_record
 
 STEP_S = 21.44
-"""Seconds of a step of the quickstart, as `step` measured it on two cores."""
+"""Seconds of a step of configs/smollm2.toml, as `step` measured it on two cores."""
 NUM_STEPS = 40
 LINE_BYTES = 5000
 """What a step adds to metrics.jsonl and to events.jsonl."""
@@ -31,7 +31,7 @@ def run(sizes: Sizes) -> list[Figure]:
             values=tuple((STEP_S + spent) / STEP_S for spent in seconds),
             aim=AIM,
             is_at_most=True,
-            work=f"{NUM_STEPS} steps that add {LINE_BYTES} bytes to each log, over {STEP_S} s a step of the quickstart",
+            work=f"{NUM_STEPS} steps that add {LINE_BYTES} bytes to each log, over {STEP_S} s a step of SmolLM2",
         )
     ]
 

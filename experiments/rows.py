@@ -13,6 +13,8 @@ from driver.tracking.line_logs import JsonLines
 
 PRODUCT = ("languages", "contracts", "rewards", "actors", "cluster", "driver", "quickstart", "experiments")
 """Folders whose uncommitted changes make a result one of another state."""
+RESULTS = (":(exclude)experiments/*/results.jsonl", ":(exclude)experiments/*/figures/*")
+"""What an experiment writes itself: a run's result doesn't make the next run one of another state."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +91,7 @@ def newest(rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
 def current_commit() -> str:
     """Return the commit of the checkout, with "+changes" where the code is not what was committed."""
     commit = _git("rev-parse", "--short=10", "HEAD") or "unknown"
-    return f"{commit}+changes" if _git("status", "--porcelain", "--", *PRODUCT) else commit
+    return f"{commit}+changes" if _git("status", "--porcelain", "-uall", "--", *PRODUCT, *RESULTS) else commit
 
 
 def _git(*words: str) -> str:

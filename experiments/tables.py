@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from experiments.comparison import LEAST_SEEDS, ArmResult, Mean, is_clear, results_by_arm
 from experiments.plan import REFERENCE_ARM
-from experiments.rows import Row, newest
+from experiments.rows import Row, newest, of_arm
 
+BEFORE = "(before training)"
+"""Names the row of the policy that every arm starts from, on the test problems of the reference arm's seeds."""
 _HEADER = (
     "arm",
     "seeds",
@@ -30,12 +33,14 @@ def as_markdown(rows: Sequence[Row]) -> str:
 def _of_commit(rows: Sequence[Row], commit: str) -> str:
     kept = list(newest(rows).values())
     results = results_by_arm([row for row in kept if not row.failure])
+    base = results_by_arm(of_arm(kept, REFERENCE_ARM), moment="before")
     lines = [
         f"Commit {commit}:",
         "",
         _line(_HEADER),
         _line(["---"] * len(_HEADER)),
-        *(_line(_cells(r)) for r in results),
+        *(_line(_cells(replace(result, arm=BEFORE))) for result in base),
+        *(_line(_cells(result)) for result in results),
     ]
     lines += ["", *(f"Failed: {row.arm}, seed {row.seed}: {row.failure}" for row in kept if row.failure)]
     if any(result.num_seeds < LEAST_SEEDS for result in results):

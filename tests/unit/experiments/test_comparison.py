@@ -1,12 +1,13 @@
 """Test means over seeds, paired differences, and what is not claimed."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from experiments.comparison import is_clear, mean_of, results_by_arm
 from experiments.rows import Row, Shares
-from experiments.tables import as_markdown
+from experiments.tables import BEFORE, as_markdown
 
 
 def shares(both: float) -> Shares:
@@ -74,3 +75,13 @@ def test_commits_have_tables_of_their_own_and_failures_are_named() -> None:
     first, second = as_markdown(rows).split("\n\nCommit c2")
     assert first.count("| pb-rlsvr |") == second.count("| pb-rlsvr |") == 1
     assert "ppo, seed 1: exit code 1" in second
+
+
+def test_the_table_begins_with_the_policy_before_training() -> None:
+    trained = row("pb-rlsvr", 1, english=1, german=0.9)
+    before = row("pb-rlsvr", 1, english=0.95, german=0.4).moments
+    assert trained.moments and before
+    table = as_markdown([replace(trained, moments={"before": before["after"], **trained.moments})])
+    first, second = [line for line in table.splitlines() if line.startswith(("| (", "| pb"))]
+    assert first.startswith(f"| {BEFORE} | 1 | 0.950 |")
+    assert second.startswith("| pb-rlsvr | 1 | 1.000 |")

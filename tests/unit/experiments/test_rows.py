@@ -1,8 +1,11 @@
 """Test that raw results are kept as they are, and that damage is named."""
 
+import subprocess
 from pathlib import Path
 
-from experiments.rows import append_row, newest, read_rows
+import pytest
+
+from experiments.rows import append_row, current_commit, newest, read_rows
 from tests.refusals import refused
 from tests.unit.experiments.test_comparison import row
 
@@ -26,3 +29,20 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     file.write_text('{"arm": 1}\n', encoding="utf-8")
     with refused("results", "line 1"):
         read_rows(file)
+
+
+def test_results_are_no_change_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.rows.ROOT", tmp_path)
+    folder = tmp_path / "experiments" / "numbers"
+    (folder / "figures").mkdir(parents=True)
+    plan = folder / "experiment.toml"
+    plan.write_text("seeds = [1]", encoding="utf-8")
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "one"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    commit = current_commit()
+    (folder / "results.jsonl").write_text("{}", encoding="utf-8")
+    (folder / "figures" / "arms.svg").write_text("<svg/>", encoding="utf-8")
+    assert current_commit() == commit
+    plan.write_text("seeds = [1, 2]", encoding="utf-8")
+    assert current_commit() == f"{commit}+changes"
