@@ -47,6 +47,8 @@ AUDIT_STAMP := $(AUDIT)/.installed-$(call hash,requirements/audit.txt)
 TRL := .venv-trl
 TRL_STAMP := $(TRL)/.installed-$(call hash,requirements/trl.txt)
 # SkyPilot, and the checkers of Kubernetes' objects, of scripts and of Dockerfiles.
+SINKS := .venv-sinks
+SINKS_STAMP := $(SINKS)/.installed-$(call hash,requirements/sinks.txt)
 CLUSTER_CHECK := .venv-cluster-check
 CLUSTER_CHECK_STAMP := $(CLUSTER_CHECK)/.installed-$(call hash,requirements/cluster-check.txt)
 
@@ -101,6 +103,10 @@ check: install $(DEV_STAMP)  ## Before a commit: format, lint, types, unit tests
 	@# The type checker uses one core: the tests run beside it.
 	$(BIN)/pyright & types=$$!; \
 	$(BIN)/python -m pytest $(UNIT) -m "not slow" $(TESTS) && wait $$types || { wait $$types; exit 1; }
+
+.PHONY: sinks-check
+sinks-check: $(SINKS_STAMP)  ## Read with TensorBoard, Weights & Biases and MLflow what a run passes on to them; nothing is sent
+	$(SINKS)/bin/python -m pytest --noconftest tests/sinks $(TESTS)
 
 .PHONY: docs
 docs: install  ## Write the generated pages of docs/ anew
@@ -159,7 +165,7 @@ wheel: | $(BIN)/uv  ## Build dist/pb_rlsvr-*.whl, the program as a package (docs
 
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
-	rm -rf $(VENV) $(WORDS) $(COMET) $(MUTANTS) $(TRL) $(AUDIT) $(CLUSTER_CHECK) mutants .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(WORDS) $(COMET) $(MUTANTS) $(TRL) $(AUDIT) $(CLUSTER_CHECK) $(SINKS) mutants .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- installation ---
@@ -233,6 +239,12 @@ $(CLUSTER_CHECK_STAMP): | $(BIN)/uv
 	@$(UV) pip install --python $(CLUSTER_CHECK)/bin/python --no-deps -r requirements/cluster-check.txt
 	@rm -f $(CLUSTER_CHECK)/.installed-*; touch $@
 
+$(SINKS_STAMP): | $(BIN)/uv
+	@echo "== making $(SINKS) with $$(grep -c == requirements/sinks.txt) packages (requirements/sinks.txt)"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(SINKS)
+	@$(UV) pip install --python $(SINKS)/bin/python --no-deps -r requirements/sinks.txt
+	@rm -f $(SINKS)/.installed-*; touch $@
+
 $(TRL_STAMP): | $(BIN)/uv
 	@echo "== making $(TRL) with $$(grep -c == requirements/trl.txt) packages (requirements/trl.txt)"
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(TRL)
@@ -279,6 +291,10 @@ lock-audit: | $(BIN)/uv  ## Write requirements/audit.txt
 .PHONY: lock-cluster-check
 lock-cluster-check: | $(BIN)/uv  ## Write requirements/cluster-check.txt
 	$(UV) $(COMPILE) requirements/cluster-check.in --python-platform x86_64-manylinux_2_28 --output-file requirements/cluster-check.txt
+
+.PHONY: lock-sinks
+lock-sinks: | $(BIN)/uv  ## Write requirements/sinks.txt
+	$(UV) $(COMPILE) requirements/sinks.in --python-platform x86_64-manylinux_2_28 --output-file requirements/sinks.txt
 
 .PHONY: lock-trl
 lock-trl: | $(BIN)/uv  ## Write requirements/trl.txt; needs a place that has torch's CPU build, as lock-cpu does

@@ -32,6 +32,7 @@ from contracts.config.learning import (
 from contracts.config.logic import check_logic, check_logic_reward
 from contracts.config.reward import CometConfig, RewardConfig, ScorerConfig, TranslatorConfig
 from contracts.config.section import Auto, MayChange, Section, decided
+from contracts.config.sinks import SinksConfig
 from contracts.config.workers import (
     MAX_ADAPTER_RANK,
     ClusterConfig,
@@ -84,6 +85,7 @@ class Config(Section):
     translate: MayChange[TranslateConfig] = TranslateConfig()
     audit: MayChange[AuditConfig] = AuditConfig()
     cluster: MayChange[ClusterConfig] = ClusterConfig()
+    sinks: MayChange[SinksConfig] = SinksConfig()
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:

@@ -52,6 +52,7 @@ from driver.run_state.checkpoints import whole_checkpoints
 from driver.run_state.grace import grace_note
 from driver.run_state.resume import OpenedRun, config_of_last_start, enter_run, open_run
 from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm, surviving_sigterm
+from driver.sinks.opened import check_sinks
 from driver.tracking.consistency import ConsistencyWatch
 from driver.tracking.console import Console, quiet_logs
 from driver.tracking.live_metrics import beside
@@ -78,6 +79,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             found = opened.checkpoint
             inputs = prepare_training(config, stream=found.state.open["stream"] if found else None)
             check_hub(config.export)
+            check_sinks(config.sinks)
         print_licence_notes(config, console)
         for line in reward_notes(config.reward):
             console.note(line)
@@ -156,7 +158,7 @@ def _run_actors(
     with surviving_sigterm(stop):
         try:
             running = _run(config, inputs, team, outputs=outputs, stop=stop, console=console)
-            status = asyncio.run(beside(running, *attach_monitors(config, team, recorder, folder)))
+            status = asyncio.run(beside(running, *attach_monitors(config, team, outputs)))
         except BaseException as caught:  # noqa: BLE001 - raised again below, when the end of the run is written
             failure, status = caught, f"failed: {str(caught) or type(caught).__name__}"
         seconds = time.monotonic() - started

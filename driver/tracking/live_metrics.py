@@ -65,6 +65,9 @@ class LiveMetrics:
         of_step = {name: value for name, value in metrics.items() if not name.startswith(("actor/", "disk/"))}
         self._last_step = of_step | {"run/step": float(step)}
 
+    def cut_back(self, step: int) -> None:
+        """Do nothing: the last step is shown until another one ends."""
+
     def close(self) -> None:
         """Do nothing: Ray forgets what is not set again."""
 

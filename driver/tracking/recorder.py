@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
 from actors.fleets.readings import ActorReading
 from actors.remote.memory import ProcessMemory, this_process_memory
@@ -13,6 +12,7 @@ from driver.tracking.actor_metrics import ActorMeter, disk_metrics
 from driver.tracking.consistency import ConsistencyWatch, count_languages
 from driver.tracking.console import Console
 from driver.tracking.line_logs import Event, EventLog, MetricsLog
+from driver.tracking.metric_sink import MetricSink
 from driver.tracking.run_folder import RunFolder, cut_record, samples_damaged, sync_record
 from driver.tracking.samples_file import SamplesLog
 from driver.tracking.step_metrics import StepOutcome, step_metrics
@@ -23,18 +23,6 @@ FLEET_METRICS = {"slow_worker": "fleet/slow_workers", "second_try": "fleet/secon
 
 FIRST_STEPS = 3
 """After so many steps of a start it is said whether they were learned from."""
-
-
-class MetricSink(Protocol):
-    """Get the metrics of every finished step, beside metrics.jsonl."""
-
-    def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Take a finished step. It must not raise where it can't pass the step on: the run goes on."""
-        ...
-
-    def close(self) -> None:
-        """Pass on what is left, at the end of the run. It must not raise either."""
-        ...
 
 
 class RunRecorder:
@@ -147,6 +135,8 @@ class RunRecorder:
             damaged = cut_record(self._folder, after_step=step)
         finally:
             self._open()  # also on a full disk: the end of the run must still be recorded
+        for sink in self._sinks:
+            sink.cut_back(step)
         self._tell(damaged)
 
     def _explain_unscored(self, step: int, groups: Iterable[ScoredGroup]) -> None:

@@ -90,6 +90,7 @@ def test_the_folder_has_all_files_and_no_unfinished_one(folder: RunFolder) -> No
         "report.html",
         "summary.json",
         "logs",
+        "tensorboard",
     }
     actors = ("policy-0", "pivot-0", "scorer-0", "learner-0", "learner-1")
     logs = {"driver.log"} | {f"{actor}.{stream}" for actor in actors for stream in ("out", "err")}

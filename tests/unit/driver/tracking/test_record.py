@@ -115,6 +115,9 @@ def test_actors_and_the_disk_are_measured_at_each_step_and_sinks_get_what_was_wr
         def step(self, step: int, metrics: Mapping[str, float]) -> None:
             self.steps.append((step, dict(metrics)))
 
+        def cut_back(self, step: int) -> None:
+            self.steps = [done for done in self.steps if done[0] <= step]
+
         def close(self) -> None:
             self.is_closed = True
 
@@ -130,6 +133,30 @@ def test_actors_and_the_disk_are_measured_at_each_step_and_sinks_get_what_was_wr
     assert written.metrics["disk/free_gib"] > 0
     assert sink.steps == [(1, written.metrics)]
     assert sink.is_closed
+
+
+def test_a_sink_is_told_that_steps_are_done_again(folder: RunFolder) -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.heard: list[tuple[str, int]] = []
+
+        def step(self, step: int, metrics: Mapping[str, float]) -> None:
+            self.heard.append(("step", step))
+
+        def cut_back(self, step: int) -> None:
+            self.heard.append(("cut_back", step))
+
+        def close(self) -> None:
+            self.heard.append(("close", 0))
+
+    sink, log = Kept(), recorder(folder)
+    log.attach(lambda: [], sink)
+    for step in (1, 2):
+        log.begin(step)
+        log.record(a_step(step, [a_group(a_problem(f"item {step}"), a_score(0.2), a_score(0.6), step=step)], []))
+    log.cut_back(1)
+    log.close()
+    assert sink.heard == [("step", 1), ("step", 2), ("cut_back", 1), ("close", 0)]
 
 
 def test_the_most_memory_of_every_process_so_far_is_a_metric_of_each_step(folder: RunFolder) -> None:
