@@ -10,6 +10,7 @@ the last four read nothing of it.
 
 More benchmarks have commands of their own:
 
+    python -m benchmarks.monitoring             metrics of 1,000 actors, the live page at 10,000 steps
     python -m benchmarks.logprob_memory         memory of the log-probabilities
     python -m benchmarks.reward_weights FILE    which weights rank right outputs over wrong ones
     python -m benchmarks.gate_thresholds FILE   what a gate shuts at other thresholds

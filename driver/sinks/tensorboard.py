@@ -28,7 +28,7 @@ class TensorBoardSink:
         self._clock = clock
         self._file = (folder / f"events.out.tfevents.{int(clock()):010d}.run.{number}").open("ab")
         self._write(_text(3, _VERSION))
-        if after_step:
+        if number:  # a run that starts anew in its folder does all steps again
             self.cut_back(after_step)
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:

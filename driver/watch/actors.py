@@ -59,13 +59,14 @@ class StepTimes:
 
 def actors(series: StepSeries) -> list[Actor]:
     """Return the actors that the last step names, policy workers first."""
-    names = {name.split("/")[1] for name in series.last if name.startswith("actor/")}
-    found = [_actor(series, name) for name in names]
+    last = series.last
+    names = {name.split("/")[1] for name in last if name.startswith("actor/")}
+    found = [_actor(series, last, name) for name in names]
     roles = ("policy", "pivot", "scorer", "learner")
     return sorted(found, key=lambda actor: (roles.index(actor.role) if actor.role in roles else 9, _number(actor.name)))
 
 
-def _actor(series: StepSeries, name: str) -> Actor:
+def _actor(series: StepSeries, last: Mapping[str, float], name: str) -> Actor:
     rated = next((rate for rate in _RATES if series.has(f"actor/{name}/{rate}")), "tokens_per_s")
     rates = series.at_end(f"actor/{name}/{rated}", SPARK_POINTS)
     return Actor(
@@ -76,12 +77,12 @@ def _actor(series: StepSeries, name: str) -> Actor:
         rates=rates,
         busy=_latest(series, name, "busy_share"),
         waiting=_latest(series, name, "waiting_share"),
-        queue=series.last.get(f"actor/{name}/queue"),
-        version=series.last.get(f"actor/{name}/version"),
-        behind=series.last.get(f"actor/{name}/versions_behind"),
-        restarts=series.last.get(f"actor/{name}/restarts"),
-        serving=series.last.get(f"actor/{name}/serving"),
-        memory_gib=series.last.get(f"memory/{name}/own_gib"),
+        queue=last.get(f"actor/{name}/queue"),
+        version=last.get(f"actor/{name}/version"),
+        behind=last.get(f"actor/{name}/versions_behind"),
+        restarts=last.get(f"actor/{name}/restarts"),
+        serving=last.get(f"actor/{name}/serving"),
+        memory_gib=last.get(f"memory/{name}/own_gib"),
     )
 
 

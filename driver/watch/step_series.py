@@ -14,28 +14,35 @@ class StepSeries:
         """`keeps` says for the name of a metric whether it is kept."""
         self._keeps = keeps
         self._series: dict[str, tuple[list[int], list[float]]] = {}
-        self._wanted: dict[str, bool] = {}  # what `keeps` said
+        self._unwanted: set[str] = set()  # for which `keeps` said no
+        self._last: Mapping[str, float | None] = {}
         self.last_step = 0
-        self.last: Mapping[str, float] = {}
-        """All metrics of the last step, also those that are not kept."""
 
     def clear(self) -> None:
         """Forget everything."""
-        self._series, self.last_step, self.last = {}, 0, {}
+        self._series, self.last_step, self._last = {}, 0, {}
 
     def add(self, step: int, metrics: Mapping[str, float | None]) -> None:
         """Add a step; a metric without a number is left out."""
         if step <= self.last_step:
             self._cut(step)
-        measured = {name: value for name, value in metrics.items() if value is not None}
-        for name, value in measured.items():
-            if name not in self._wanted:
-                self._wanted[name] = self._keeps(name)
-            if self._wanted[name]:
-                steps, values = self._series.setdefault(name, ([], []))
-                steps.append(step)
-                values.append(value)
-        self.last_step, self.last = step, measured
+        for name, value in metrics.items():  # a million times for a long run
+            if value is None or name in self._unwanted:
+                continue
+            series = self._series.get(name)
+            if series is None:
+                if not self._keeps(name):
+                    self._unwanted.add(name)
+                    continue
+                series = self._series[name] = ([], [])
+            series[0].append(step)
+            series[1].append(value)
+        self.last_step, self._last = step, metrics
+
+    @property
+    def last(self) -> dict[str, float]:
+        """Return all metrics of the last step, also those that are not kept."""
+        return {name: value for name, value in self._last.items() if value is not None}
 
     def names(self) -> list[str]:
         """Return the names of all metrics that have a value, in alphabetical order."""

@@ -43,7 +43,7 @@ class LineTail:
 
     def _records(self, lines: bytes) -> list[dict]:
         found = []
-        for line in lines.splitlines():
+        for line in lines.split(b"\n"):
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
