@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
+from cluster.layout import training_roles
 from contracts.config.data import BuiltinSource, DataConfig, EvaluationConfig, HubSource, LogicSource
 from contracts.config.reward import CalibratedReasoning, RewardConfig, needs_translator
 from contracts.config.run import Config
@@ -82,6 +83,12 @@ def with_absolute_paths(config: Config, *, models: Sequence[str] = ("policy", "p
             mistakes.append(mistake)
     refuse_all(mistakes)
     return config.model_copy(update=sections)
+
+
+def training_models(config: Config) -> tuple[str, ...]:
+    """Return those of the sections policy, pivot and scorer whose models a training run loads."""
+    roles = training_roles(config)
+    return ("policy", *(role for role in ("pivot", "scorer") if role in roles))
 
 
 def loaded_models(config: Config, models: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from contracts.config.keys import sections
 from contracts.config.layers import FORMAT, FORMAT_KEY, Layers, check_format, read_layers
+from contracts.config.learning import SftConfig
 from contracts.config.mistakes import describe_mistakes
 from contracts.config.old_keys import find_old_keys
 from contracts.config.run import Config
@@ -45,7 +46,20 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, needs: Sequence[st
         BadInput: one line for each mistake.
     """
     layers = read_layers(path, overrides)
-    _fill_what_is_not_needed(layers.values, needs)
+    _fill_models(layers.values, needs)
+    if set(MODELS) - set(needs):
+        _fill_steps(layers.values)
+    return _checked(layers, path)
+
+
+def load_training_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read the config of a training run in the same way, which names the models that its algorithm loads.
+
+    Raises:
+        BadInput: one line for each mistake.
+    """
+    layers = read_layers(path, overrides)
+    _fill_models(layers.values, _trained_with(layers.values))
     return _checked(layers, path)
 
 
@@ -92,8 +106,17 @@ def dump_config(config: Config) -> str:
     return "\n".join([f"format = {FORMAT}", "", *(_table(name, section) for name, section in tables.items())])
 
 
-def _fill_what_is_not_needed(values: dict[str, object], needs: Sequence[str]) -> None:
-    """Put a value into each key that must be given, but not for this command; a needed one is missing again."""
+def _trained_with(values: Mapping[str, object]) -> Sequence[str]:
+    """Return the sections whose models a training run loads: one that imitates has no reward, and may ask no pivot."""
+    algorithm = values.get("algorithm")
+    if not isinstance(algorithm, dict) or algorithm.get("name") != "sft":
+        return MODELS
+    target = algorithm.get("sft_target", SftConfig.model_fields["sft_target"].default)
+    return ("policy", "pivot") if target == "pivot" else ("policy",)
+
+
+def _fill_models(values: dict[str, object], needs: Sequence[str]) -> None:
+    """Put a value into each model that need not be given; where a needed one has that value, it is missing again."""
     for name in MODELS:
         section = values.setdefault(name, {}) if name not in needs else values.get(name)
         if not isinstance(section, dict):
@@ -102,10 +125,12 @@ def _fill_what_is_not_needed(values: dict[str, object], needs: Sequence[str]) ->
             section.setdefault("model", NOT_NEEDED)
         elif section.get("model") == NOT_NEEDED:
             del section["model"]
-    if set(MODELS) - set(needs):
-        algorithm = values.setdefault("algorithm", {})
-        if isinstance(algorithm, dict):
-            algorithm.setdefault("steps", 1)
+
+
+def _fill_steps(values: dict[str, object]) -> None:
+    algorithm = values.setdefault("algorithm", {})
+    if isinstance(algorithm, dict):
+        algorithm.setdefault("steps", 1)
 
 
 def _old_keys(layers: Layers, path: Path) -> list[BadInput]:

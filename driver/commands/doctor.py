@@ -15,7 +15,7 @@ from rich.console import Console as Terminal
 from rich.table import Table
 from rich.text import Text
 
-from contracts.config.load import load_config
+from contracts.config.load import load_training_config
 from contracts.config.run import Config
 from contracts.errors import refuse_all
 from contracts.ports import Console
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         BadInput: with every mistake that was found.
         RunFailed: a model could not be loaded for the samples.
     """
-    config = load_config(arguments.config, arguments.overrides)
+    config = load_training_config(arguments.config, arguments.overrides)
     terminal = Terminal(stderr=arguments.json)
     with PhaseConsole(terminal) as console:
         found = diagnose(config, console)

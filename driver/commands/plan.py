@@ -13,11 +13,11 @@ from cluster.layout import Resources, Role, layout, training_roles
 from cluster.settings import check_settings
 from contracts.config.device_defaults import device_values, with_device_defaults
 from contracts.config.learning import LearnerConfig, PolicyGradientConfig, SftConfig
-from contracts.config.load import load_config
+from contracts.config.load import load_training_config
 from contracts.config.run import Config
 from contracts.config.workers import PolicyConfig
 from driver.commands.planned_memory import actor_gib, memory_lines, plan_table, planned_hardware
-from driver.config_paths import with_absolute_paths
+from driver.config_paths import training_models, with_absolute_paths
 from driver.late_pivot import NO_PIVOT, planned_late_roles
 
 
@@ -28,7 +28,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         BadInput: the config is wrong, or an actor does not fit into its memory; the plan is printed all the same. With
             --check also: a node lacks something that the run needs.
     """
-    config = with_absolute_paths(load_config(arguments.config, arguments.overrides))
+    config = load_training_config(arguments.config, arguments.overrides)
+    config = with_absolute_paths(config, models=training_models(config))
     roles = training_roles(config)
     where, has = "this machine", this_machine()
     if arguments.check:

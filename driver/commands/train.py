@@ -23,7 +23,7 @@ from cluster.preflight.nodes import check_placed
 from cluster.reserve import placed
 from cluster.team import Team
 from contracts.config.device_defaults import with_device_defaults
-from contracts.config.load import load_config
+from contracts.config.load import load_training_config
 from contracts.config.run import Config
 from contracts.errors import CheckpointFailed, RunFailed
 from contracts.sealed_folder import FileSum
@@ -32,7 +32,7 @@ from driver.commands.assembly import RunOutputs, RunParts, assemble_run, calibra
 from driver.commands.ending import Ending, end_run
 from driver.commands.monitors import attach_monitors
 from driver.commands.new_run import print_licence_notes, print_template_notes
-from driver.config_paths import loaded_models, with_absolute_paths
+from driver.config_paths import loaded_models, training_models, with_absolute_paths
 from driver.diagnosis.warnings import reward_notes
 from driver.evaluation.during import StepEvaluations
 from driver.evaluation.results import Moment, moment_of, read_evaluations, record_evaluation
@@ -67,9 +67,9 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         BadInput: before anything was started or written.
         RunFailed: during the run; what was finished is in the run folder, with a report.html.
     """
-    config = load_config(arguments.config, arguments.overrides)
+    config = load_training_config(arguments.config, arguments.overrides)
     roles = training_roles(config)
-    models = ("policy", *(role for role in ("pivot", "scorer") if role in roles))
+    models = training_models(config)
     config, name = with_absolute_paths(config, models=models), run_name(config, arguments.config)
     config = with_first_start(config, loaded_models(config, models), before=config_of_last_start(config, name))
     with Console(Terminal(stderr=arguments.json)) as console:

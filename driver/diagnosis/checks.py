@@ -20,7 +20,7 @@ from contracts.errors import BadInput
 from contracts.model_config import check_trainable
 from contracts.ports import Console
 from driver.calibration import check_calibration
-from driver.config_paths import loaded_models, with_absolute_paths
+from driver.config_paths import loaded_models, training_models, with_absolute_paths
 from driver.custom_reward import load_source
 from driver.evaluation.inputs import prepare_evaluation
 from driver.export.hub import check_hub
@@ -104,9 +104,8 @@ def _check_engine(found: Diagnosis, name: Engine, source: ProblemSource | None, 
 
 def _find_models(found: Diagnosis, console: Console) -> set[str]:
     """Resolve the models, each by itself, and return the sections whose models are there."""
-    roles = training_roles(found.config)
     usable: set[str] = set()
-    for section in ("policy", *(role for role in ("pivot", "scorer") if role in roles)):
+    for section in training_models(found.config):
 
         def resolve(section: str = section) -> Config:
             resolved = with_absolute_paths(found.config, models=(section,))

@@ -7,7 +7,15 @@ import pytest
 from contracts.config.data import BuiltinData
 from contracts.config.keys import keys
 from contracts.config.layers import FORMAT
-from contracts.config.load import MODELS, NOT_NEEDED, check_run_format, dump_config, load_config, load_run_config
+from contracts.config.load import (
+    MODELS,
+    NOT_NEEDED,
+    check_run_format,
+    dump_config,
+    load_config,
+    load_run_config,
+    load_training_config,
+)
 from contracts.config.old_keys import REPLACED, Replaced
 from contracts.config.reward import RewardConfig
 from contracts.config.run import Config
@@ -309,6 +317,26 @@ def test_a_command_needs_no_model_that_it_does_not_load(tmp_path: Path) -> None:
     written.write_text(dump_config(config), encoding="utf-8")
     assert load_run_config(written) == config
     assert [mistake.key for mistake in refusal(written).all] == ["pivot.model", "scorer.model"]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "missing"),
+    [
+        ('name = "sft"\nsft_target = "translation"\nsteps = 2', []),
+        ('name = "sft"\nsteps = 2', ["pivot"]),
+        ("steps = 2", ["pivot", "scorer"]),
+        ('name = "sft"\nsft_target = "translation"', ["algorithm.steps"]),
+    ],
+)
+def test_training_needs_the_models_that_its_algorithm_loads(tmp_path: Path, algorithm: str, missing: list[str]) -> None:
+    path = tmp_path / "training.toml"
+    path.write_text(f'[policy]\nmodel = "policy-model"\n[algorithm]\n{algorithm}', encoding="utf-8")
+    if not missing:
+        assert load_training_config(path).scorer.model == NOT_NEEDED
+        return
+    with pytest.raises(BadInput) as found:
+        load_training_config(path)
+    assert [mistake.key for mistake in found.value.all] == missing
 
 
 def test_a_missing_key_and_a_missing_section_are_named(minimal: Path) -> None:
