@@ -99,6 +99,9 @@ class FileSource(TableSource):
     """File with the problems. A run is continued only with the same problems."""
     header: tuple[str, ...] = ()
     """Names of the columns of a CSV or TSV file that has no line with them."""
+    split: Literal["all", "train", "test"] = "all"
+    """Which items of the file are read. "test" is about a fifth of them, chosen by `item_id`, and "train" the others:
+    one file can be learned from and evaluated on without an item in both."""
 
 
 class HubSource(TableSource):
@@ -112,6 +115,8 @@ class HubSource(TableSource):
     """Name of the dataset's configuration. Left out: its default one."""
     revision: str | None = None
     """Branch, tag or commit of the dataset on the hub. Left out: the newest."""
+    split: str = "train"
+    """Name of the dataset's split."""
 
 
 class MgsmSource(Section):
@@ -202,9 +207,6 @@ class FileData(TrainingData, FileSource):
 class HubData(TrainingData, HubSource):
     """Learn from a dataset of the Hugging Face hub."""
 
-    split: str = "train"
-    """Name of the dataset's split."""
-
 
 class MgsmData(TrainingData, MgsmSource):
     """Learn from MGSM's files."""
@@ -233,6 +235,9 @@ class EvaluationData(Section):
     "all" is every language of a task that is there."""
     num_items: int = Field(default=50, ge=1)
     """Items for each language, the first of the source."""
+    on_bad_item: Literal["refuse", "skip"] = "refuse"
+    """What to do with items of a file or dataset that can't be evaluated: an empty cell, or an answer that is no
+    number. "refuse" names them before anything starts, "skip" leaves them out and says how many."""
     max_items: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
     """Items of a task for each language and level, the first ones."""
     max_response_tokens: Annotated[int, Field(ge=1)] | Auto = "auto"

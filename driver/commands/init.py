@@ -18,6 +18,7 @@ from driver.first_config.machine import Machine
 from driver.first_config.propose import Given, Proposal, propose
 from driver.problems.sources import first_problems
 from driver.tracking.console import Console
+from driver.translation.training_config import TRAINING_CONFIG
 
 _BUILT_ENCODER = ".cache/models/multilingual-e5-small"
 _ENCODER = "intfloat/multilingual-e5-small"
@@ -43,7 +44,12 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         )
     for line in _summary(proposal, path):
         terminal.print(Text(line), soft_wrap=True)
-    return {"config": str(path), "languages": dict(proposal.counts), "trained": list(languages)}
+    return {
+        "config": str(path),
+        "languages": dict(proposal.counts),
+        "trained": list(languages),
+        "has_english": proposal.has_english,
+    }
 
 
 def _given(arguments: argparse.Namespace) -> Given:
@@ -68,9 +74,17 @@ def _given(arguments: argparse.Namespace) -> Given:
 
 def _summary(proposal: Proposal, path: Path) -> list[str]:
     """Return what was found, and what to do next."""
+    config, trained = proposal.config, str(path)
     lines = ["", f"languages: {', '.join(f'{code} {count}' for code, count in proposal.counts.items())}"]
     lines += [f"data: {note}" for note in proposal.source.notes]
     lines.append(f"written: {path}")
-    if proposal.config.cluster.colocate and proposal.config.pivot.num_gpus == "auto":
-        lines.append(f"first: {PROGRAM} references {path}   (the pivot then has the GPU for itself)")
-    return [*lines, f"next: {PROGRAM} doctor {path}", f"then: {PROGRAM} train {path}"]
+    if not proposal.has_english:
+        name = f"{path.stem}-english"
+        trained = str(Path(config.run.folder) / name / TRAINING_CONFIG)
+        lines += [
+            "The data has no English questions, and the pivot answers those. `translate` writes them.",
+            f"first: {PROGRAM} translate {path} run.name={name}",
+        ]
+    if config.cluster.colocate and config.pivot.num_gpus == "auto":
+        lines.append(f"first: {PROGRAM} references {trained}   (the pivot then has the GPU for itself)")
+    return [*lines, f"next: {PROGRAM} doctor {trained}", f"then: {PROGRAM} train {trained}"]

@@ -19,9 +19,11 @@ from rich.table import Table
 from actors.fleets.pool import Unanswered
 from cluster.layout import Role
 from cluster.team import Team
+from contracts.config.data import FileSource
 from contracts.config.reward import CustomRewardConfig, TranslationReasoning
 from contracts.config.run import Config
 from contracts.errors import BadInput, RunFailed
+from contracts.paths import PROGRAM
 from driver.commands.new_run import NewRun, new_run, print_licence_notes
 from driver.config_paths import with_absolute_paths
 from driver.inputs import check_encoder, problem_notes
@@ -32,6 +34,7 @@ from driver.run_state.stopping import Stopped, StopRequest, stopping_on_sigterm
 from driver.tracking.run_folder import sole_writer
 from driver.translation.items import Task, Work
 from driver.translation.journal import ORIGIN, Journal, check_origin
+from driver.translation.training_config import write_training_config
 from driver.translation.translate import Counts, Translation, languages_spoken
 from driver.translation.translators import EngineTranslator, Translates
 from rewards.reading import PIVOT_LANGUAGE
@@ -69,11 +72,16 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 translate = partial(_translate, command, work, missing, journal, translator_of=translator_of)
                 counts = command.on_team(layout, translate)
             counts.found = len(work.tasks) - len(missing)
-            summary = command.finish(_summary(config, work, counts, journal))
+            trained = write_training_config(
+                command.path, config, extends=arguments.config, overrides=arguments.overrides
+            )
+            summary = command.finish(_summary(config, work, counts, journal) | {"training_config": str(trained)})
             lowest = sorted(_judged_rows(journal), key=lambda row: _similarity(row))[:_NUM_LOWEST]
     if lowest:
         command.terminal.print(_lowest_table(lowest, is_into_english=work.is_into_english))
     console.note(_headline(summary))
+    console.note(f"next: {PROGRAM} doctor {trained}")
+    console.note(f"then: {PROGRAM} train {trained}")
     return summary
 
 
@@ -108,7 +116,9 @@ def _translating(config: Config) -> Config:
     reward = config.reward.model_copy(
         update={"reasoning": reasoning, "custom": CustomRewardConfig(), "unparsed_answers": "unscored"}
     )
-    return with_absolute_paths(config.model_copy(update={"reward": reward}), models=("scorer", *_pivot(config)))
+    data = config.data.model_copy(update={"split": "all"}) if isinstance(config.data, FileSource) else config.data
+    changed = config.model_copy(update={"reward": reward, "data": data})  # the evaluation's items are translated, too
+    return with_absolute_paths(changed, models=("scorer", *_pivot(config)))
 
 
 def _work(config: Config) -> tuple[Work, Sequence[str], str]:

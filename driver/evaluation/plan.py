@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol, cast
 
-from contracts.config.data import BuiltinEvaluation, EvaluationConfig, HubEvaluation
+from contracts.config.data import BuiltinEvaluation, EvaluationConfig, MgsmEvaluation
 from contracts.config.run import Config
 from contracts.errors import BadInput, shown
 from contracts.rollouts import Problem
@@ -145,8 +145,8 @@ def _plan_source(config: Config, prompter: Prompter) -> tuple[PlannedTask, tuple
         if (gold := gold_number(problem)) is None:
             raise BadInput(
                 f"{where()}: item {problem.item_id!r} can't be evaluated: its answer is {problem.answer!r}, and it "
-                "must be a number; give one in evaluation's source, or switch evaluation.before and "
-                "evaluation.after off",
+                'must be a number; give one, leave such items out with evaluation.on_bad_item = "skip", or switch '
+                "evaluation.before and evaluation.after off",
                 key="answer",
             )
         item = Item(
@@ -170,7 +170,7 @@ def _plan_source(config: Config, prompter: Prompter) -> tuple[PlannedTask, tuple
     measured_on = {
         "task": evaluation.source,
         "path": "" if isinstance(evaluation, BuiltinEvaluation) else evaluation.path,
-        "split": evaluation.split if isinstance(evaluation, BuiltinEvaluation | HubEvaluation) else "",
+        "split": "" if isinstance(evaluation, MgsmEvaluation) else evaluation.split,
         "num_items": str(evaluation.num_items),
         "shots": str(config.prompt.num_exemplars),
         "prompts": asked.text,

@@ -208,7 +208,7 @@ def _source(data: DataConfig | EvaluationConfig) -> str:
         case HubData() | HubEvaluation():
             return f"the dataset {in_code(data.path)}, split {_code(data.split)}"
         case _:
-            return f"the file {in_code(data.path)}"
+            return f"the file {in_code(data.path)}{'' if data.split == 'all' else f', split {data.split}'}"
 
 
 def _user_content(wording: Wording) -> str:

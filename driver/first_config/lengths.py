@@ -1,6 +1,6 @@
 """Measure the prompts of a data set with the models' own tokenizers, and choose lengths from that."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from contracts.config.run import Config
@@ -17,6 +17,8 @@ MEASURED = 2000
 _UNKNOWN_CONTEXT = 4096
 _STEP = 64  # lengths are multiples of it
 _LEAST_RESPONSE = 16
+_TRANSLATED = 2
+"""Times the tokens of a prompt, at most, that its English translation is taken to have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +37,38 @@ def context_of(model: str, key: str) -> int:
     return (None if facts is None else longest_context(facts)) or _UNKNOWN_CONTEXT
 
 
-def measured_prompts(config: Config, source: ProblemSource, languages: Sequence[str]) -> dict[str, list[int]]:
+def measured_prompts(config: Config, source: ProblemSource, *, has_english: bool) -> dict[str, list[int]]:
     """Return the tokens of the first prompts of policy and pivot; the policy is asked those of the evaluation, too.
 
-    The config gives each engine the whole context of its model, and one token for a response.
+    The config gives each engine the whole context of its model, and one token for a response. Where no English
+    questions are there yet, the pivot is asked the others in their place, and their lengths are doubled: nobody knows
+    how long the English will be.
 
     Raises:
         BadInput: a tokenizer or a chat template can't be used.
     """
+    languages = config.data.languages
     problems = list(first_problems(source, languages, num_items=max(1, MEASURED // len(languages))))
-    measured = open_source(
-        config.evaluation, languages=config.evaluation_languages, seed=config.run.seed, needs_english=False
-    )
-    asked = first_problems(measured, config.evaluation_languages, num_items=config.evaluation.num_items)
+    asked = _evaluated(config, has_english=has_english)
     policy, pivot = engine_prompter(config, "policy")[0], engine_prompter(config, "pivot")[0]
     return {
         "policy": [_tokens(policy.prompt_token_ids, problem) for problem in (*problems, *asked)],
-        "pivot": [_tokens(lambda one: pivot.reference_prompt(one.question_en), problem) for problem in problems],
+        "pivot": [
+            _tokens(lambda one: pivot.reference_prompt(one.question_en or one.question), problem)
+            * (1 if has_english else _TRANSLATED)
+            for problem in problems
+        ],
     }
+
+
+def _evaluated(config: Config, *, has_english: bool) -> Iterator[Problem]:
+    """Return the problems of the evaluation; none where there is no evaluation, or it is of tasks."""
+    evaluation = config.evaluation
+    if not evaluation.is_wanted or evaluation.tasks:
+        return iter(())
+    languages = config.evaluation_languages if has_english else config.data.languages
+    source = open_source(evaluation, languages=languages, seed=config.run.seed, needs_english=False)
+    return first_problems(source, languages, num_items=evaluation.num_items)
 
 
 def shown_prompt(config: Config, problem: Problem) -> str:

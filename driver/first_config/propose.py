@@ -1,27 +1,26 @@
 """Propose a config for a user's data and models: languages and lengths from the data, workers from the machine."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from cluster.preflight.models import why_unusable
-from contracts.config.keys import sections
 from contracts.config.layers import parse_override
-from contracts.config.load import load_config
 from contracts.config.run import Config
-from contracts.errors import BadInput, check_all, shown
+from contracts.errors import BadInput, check_all
 from contracts.ports import Console
-from driver.config_paths import resolve_model, with_absolute_paths
+from driver.config_paths import resolve_model
 from driver.diagnosis.checks import check_machine
+from driver.first_config.data import loaded, put_evaluation, put_languages, put_source
 from driver.first_config.lengths import MEASURED, Lengths, choose, context_of, measured_prompts
 from driver.first_config.machine import Machine, proposals
 from driver.first_config.text import Choices, config_text
-from driver.problems.sources import ProblemSource, open_source, problems_by_language
+from driver.problems.builtin.texts import TEXTS
+from driver.problems.sources import ProblemSource, open_source
 
-_ENDINGS = {"ndjson": "jsonl", "pq": "parquet"}
 _RESPONSE_GPU, _RESPONSE_CPU = 1024, 256  # tokens
+_EVALUATED_GPU, _EVALUATED_CPU = 100, 16  # items of each language
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +45,7 @@ class Proposal:
     config: Config  # with absolute paths
     source: ProblemSource
     counts: Mapping[str, int]  # problems by language
+    has_english: bool  # each has an English question; else `translate` is to write them
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
 
     @property
@@ -62,7 +62,7 @@ def propose(given: Given, console: Console) -> Proposal:
     """
     choices = Choices(title=f"Made from {given.data} by `init`. Each value may be changed; `doctor` checks it.")
     choices.fix(dict(map(parse_override, given.overrides)))
-    _put_data(choices, "data", given.data)
+    put_source(choices, "data", given.data)
     check_all(
         *(
             partial(_put_model, choices, section, model, option=option)
@@ -77,15 +77,26 @@ def propose(given: Given, console: Console) -> Proposal:
         choices.say("pivot.model", "the policy itself; a model that is stronger in English teaches more")
     _put_learning(choices, given.machine)
     with console.phase("reading the data"):
-        counts = _languages(choices, given)
-        config = _loaded(choices)
-        source = open_source(config.data, languages=config.data.languages, seed=config.run.seed)
-    _put_evaluation(choices, given)
+        counts, has_english = put_languages(choices, given.languages)
+        num_items = _EVALUATED_GPU if given.machine.gpus else _EVALUATED_CPU
+        put_evaluation(choices, given.test, num_items=num_items, is_translated=not has_english)
+        config = loaded(choices)
+        source = open_source(
+            config.data, languages=config.data.languages, seed=config.run.seed, needs_english=has_english
+        )
+    if not set(config.data.languages) <= TEXTS.keys():
+        why = "no built-in problems in these languages to calibrate on (docs/rewards.md)"
+        choices.put("reward.reasoning.calibration", "off", why=why)
+    if not has_english:
+        choices.put("translate.translator", "seq2seq", why='or "pivot": the model of [pivot] translates')
+        choices.put("translator.model", config.translator.model, why="docs/data.md says what its licence allows")
     with console.phase("measuring prompts"):
-        lengths = _put_lengths(choices, given, source)
+        lengths = _put_lengths(choices, given, source, has_english=has_english)
     with console.phase("fitting the run to the machine"):
         config = _fitted(choices, given)
-    return Proposal(choices=choices, config=config, source=source, counts=counts, lengths=lengths)
+    return Proposal(
+        choices=choices, config=config, source=source, counts=counts, has_english=has_english, lengths=lengths
+    )
 
 
 def _put_model(choices: Choices, section: str, model: str, *, option: str) -> None:
@@ -100,56 +111,25 @@ def _put_model(choices: Choices, section: str, model: str, *, option: str) -> No
     choices.put(f"{section}.model", resolved)
 
 
-def _put_data(choices: Choices, section: str, given: str) -> None:
-    """Put the source of a file, a folder or a dataset's name.
-
-    Raises:
-        BadInput: it is none of them.
-    """
-    path = Path(given).expanduser()
-    known = {choice for names, _ in sections()["data"].members for choice in names}
-    ending = path.suffix.lstrip(".").casefold()
-    source = _ENDINGS.get(ending, ending)
-    if path.is_dir():
-        source = "mgsm" if any(path.glob("mgsm_*.tsv")) else "huggingface"
-    elif not path.exists() and given.count("/") <= 1 and source not in known:
-        choices.put(f"{section}.source", "huggingface")
-        choices.put(f"{section}.path", given)
-        return
-    if not path.exists():
-        raise BadInput(f"there is no file {path.resolve()}", key="DATA")
-    if source not in known:
-        raise BadInput(f"{path}: the ending is {shown(path.suffix)}; known are {', '.join(sorted(known))}", key="DATA")
-    choices.put(f"{section}.source", source)
-    choices.put(f"{section}.path", str(path.resolve()))
-
-
-def _languages(choices: Choices, given: Given) -> Mapping[str, int]:
-    """Put the languages that are trained, and return how many problems each of the data's has."""
-    choices.put("data.languages", list(given.languages) or ["de"])  # so that the section can be read
-    data = _loaded(choices).data
-    counts = problems_by_language(data, languages=given.languages)
-    trained = list(given.languages) or [code for code in counts if code != "en"] or list(counts)
-    choices.put("data.languages", trained, why=", ".join(f"{code} {count}" for code, count in counts.items()))
-    return counts
-
-
-def _put_lengths(choices: Choices, given: Given, source: ProblemSource) -> dict[str, Lengths]:
+def _put_lengths(choices: Choices, given: Given, source: ProblemSource, *, has_english: bool) -> dict[str, Lengths]:
     """Put the lengths of both engines: room for the longest prompt and a response."""
     for name in ("policy", "pivot"):
         choices.put(f"{name}.max_model_len", context_of(str(choices[f"{name}.model"]), f"{name}.model"))
         choices.put(f"{name}.max_response_tokens", 1)
-    config = _loaded(choices)
+    config = loaded(choices)
     contexts = {"policy": config.policy.max_model_len, "pivot": config.pivot.max_model_len}
-    prompts = measured_prompts(config, source, config.data.languages)
+    prompts = measured_prompts(config, source, has_english=has_english)
     response = _RESPONSE_GPU if given.machine.gpus else _RESPONSE_CPU
     found = {name: choose(prompts[name], context=contexts[name], response=response, section=name) for name in contexts}
     for name, lengths in found.items():
-        measured = f"the longest of {len(prompts[name])} prompts has {lengths.longest_prompt} tokens"
+        known = "is taken to have" if name == "pivot" and not has_english else "has"
+        measured = f"the longest of {len(prompts[name])} prompts {known} {lengths.longest_prompt} tokens"
         choices.put(f"{name}.max_model_len", lengths.max_model_len, why=measured)
         choices.put(f"{name}.max_response_tokens", lengths.max_response_tokens)
     if any(lengths.skips for lengths in found.values()):
         choices.put("data.on_bad_item", "skip", why="some prompts are too long for the models' context")
+    elif not has_english:
+        choices.put("data.on_bad_item", "skip", why="a translation may be too long; it is left out and counted")
     elif len(prompts["pivot"]) >= MEASURED - len(config.data.languages):
         choices.put("data.on_bad_item", "skip", why="only the first prompts were measured; a longer one is left out")
     return found
@@ -166,15 +146,6 @@ def _put_learning(choices: Choices, machine: Machine) -> None:
     choices.put("checkpoint.every_steps", 20 if on_gpu else 10)
 
 
-def _put_evaluation(choices: Choices, given: Given) -> None:
-    num_items = 100 if given.machine.gpus else 16
-    if given.test is not None:
-        _put_data(choices, "evaluation", given.test)
-    else:
-        choices.say("evaluation.num_items", "built-in problems; --test FILE measures on a file of yours")
-    choices.put("evaluation.num_items", num_items)
-
-
 def _fitted(choices: Choices, given: Given) -> Config:
     """Put the first layout whose actors fit into the memory that is known, and return the config.
 
@@ -187,7 +158,7 @@ def _fitted(choices: Choices, given: Given) -> Config:
         choices.restore(before)
         for key, value in values.items():
             choices.put(key, value)
-        config = _loaded(choices)
+        config = loaded(choices)
         try:
             check_machine(config)
             return config
@@ -195,11 +166,3 @@ def _fitted(choices: Choices, given: Given) -> Config:
             refused = refused or mistake
     assert refused is not None, "every machine has a proposal"
     raise refused
-
-
-def _loaded(choices: Choices) -> Config:
-    """Return the choices as a checked config with absolute paths."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "proposed.toml"
-        path.write_text(config_text(choices), encoding="utf-8")
-        return with_absolute_paths(load_config(path), models=())

@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from contracts.config.keys import sections
+from contracts.config.layers import EXTENDS
 from contracts.config.load import toml_value
 
 _COMMENT_AT = 40  # column
@@ -15,6 +16,7 @@ class Choices:
     """Hold values by dotted key, in order, and why they were chosen."""
 
     title: str
+    extends: str = ""  # path of the config that the values change; empty: of none
     values: dict[str, object] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     fixed: frozenset[str] = frozenset()  # keys whose values the user gives
@@ -52,6 +54,7 @@ class Choices:
 def config_text(choices: Choices) -> str:
     """Return the choices as TOML, section by section in the order of the config."""
     lines = [f"# {choices.title}"]
+    lines += [f"{EXTENDS} = {toml_value(choices.extends)}"] if choices.extends else []
     for section in sections():
         own = {key: value for key, value in choices.values.items() if key.rpartition(".")[0] == section}
         if own:

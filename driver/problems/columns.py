@@ -30,6 +30,8 @@ _USUAL = {
     "translation": ("solution", "rationale"),
 }
 """Names that others give to the same columns, to be suggested."""
+_LOOKED_FOR = ("question", "language", "question_en", "answer", "item_id")
+"""What a table's columns are taken for by their names alone. A worked solution is not: it may be in any language."""
 
 
 class ProblemTable(Table, Protocol):
@@ -67,6 +69,18 @@ def as_problem_table(table: Table, wanted: Wanted) -> ProblemTable:
         if _PLACE in wanted.columns.question:
             raise _missing(table, wanted, "question")
     return LongTable(table, wanted)
+
+
+def find_usual(table: Table, wanted: Wanted) -> dict[str, str]:
+    """Return the columns that are there under another usual name, by what they hold; none of a wide table's."""
+    if not len(table) or (not _has(table, wanted, "question") and _language_columns(table, wanted)):
+        return {}
+    found: dict[str, str] = {}
+    for meaning in _LOOKED_FOR:
+        taken = (*wanted.columns.by_meaning.values(), *found.values())
+        if not _has(table, wanted, meaning) and (name := _usual(table, meaning, taken=taken)):
+            found[meaning] = name
+    return found
 
 
 def read_columns(names: Sequence[str], wanted: Wanted) -> list[str]:
@@ -306,11 +320,21 @@ def _missing(table: Table, wanted: Wanted, meaning: str, *, way_out: str = "") -
 
 def _near(table: Table, meaning: str, *, taken: Collection[str] = ()) -> str | None:
     """Return the column that may hold what a missing one should: by a usual name of it, else by a similar one."""
-    lower = {str(name).casefold(): str(name) for name in table.columns if name not in taken}
-    if usual := next((lower[name] for name in (meaning, *_USUAL[meaning]) if name in lower), None):
+    if usual := _usual(table, meaning, taken=taken):
         return usual
+    lower = _lower(table, taken)
     close = get_close_matches(meaning, lower, n=1, cutoff=0.75)
     return lower[close[0]] if close else None
+
+
+def _usual(table: Table, meaning: str, *, taken: Collection[str]) -> str | None:
+    lower = _lower(table, taken)
+    return next((lower[name] for name in (meaning, *_USUAL[meaning]) if name in lower), None)
+
+
+def _lower(table: Table, taken: Collection[str]) -> dict[str, str]:
+    """Return the columns that are not taken, by their names in lower case."""
+    return {str(name).casefold(): str(name) for name in table.columns if name not in taken}
 
 
 def _taken_for(taken: Mapping[str, str]) -> Iterator[str]:

@@ -13,24 +13,38 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import BadInput
+from contracts.errors import BadInput, shown
 from contracts.rollouts import Problem
+from driver.problems.gold import gold_number
 from driver.problems.rows import parse_row
 from driver.problems.tables import Table
 from languages.codes import did_you_mean
 from languages.facts import LANGUAGES
 
-LEAVES_OUT = 'data.on_bad_item = "skip" leaves such items out'
+_TEST_SHARE = 5  # one item of so many is of the test split
 _NUM_SHOWN = 3  # rows that a line names
+
+
+def leaves_out(section: str) -> str:
+    """Return the advice for items that can't be used."""
+    return f'{section}.on_bad_item = "skip" leaves such items out'
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowRules:
     """Say which rows are kept."""
 
+    section: Literal["data", "evaluation"] = "data"  # that names the source, for messages
     languages: Sequence[str] | None = None  # rows in others are skipped; None: all known languages, and no others
     needs_english: bool = True  # every row needs an English question
     on_bad_item: Literal["refuse", "skip"] | None = None  # what to do with a wrong row; None: refuse, without a choice
+    needs_number: bool = False  # a row whose answer is no number is wrong
+    split: Literal["all", "train", "test"] = "all"  # items that are kept
+
+    def keeps(self, item_id: str) -> bool:
+        """Return whether an item is of the split: in all languages, and in whatever file it stands."""
+        is_test = _digest("split", item_id) % _TEST_SHARE == 0
+        return self.split == "all" or is_test == (self.split == "test")
 
 
 @dataclass
@@ -89,7 +103,7 @@ class TableSource:
         return self._table.where(self._rows[language][position])
 
     def _index(self) -> str:
-        fingerprint, bad, skipped = blake2b(digest_size=16), BadRows(), Counter[str]()
+        fingerprint, bad, skipped, num_others = blake2b(digest_size=16), BadRows(), Counter[str](), 0
         pairs, items, questions, numbers, spare = (array("Q") for _ in range(5))
         for number, row in enumerate(self._table.rows()):
             if not row:
@@ -100,6 +114,10 @@ class TableSource:
                 continue
             try:
                 problem = parse_row(row, self._table, number, needs_english=self._rules.needs_english)
+                if not self._rules.keeps(problem.item_id):
+                    num_others += 1
+                    continue
+                self._check_answer(problem, number)
             except BadInput as mistake:
                 bad.add(mistake)
                 continue
@@ -111,7 +129,7 @@ class TableSource:
             texts = (problem.group_key, problem.question, problem.question_en, problem.translation or "")
             fingerprint.update(_digest(*texts).to_bytes(8))
         if bad.count and (self._rules.on_bad_item != "skip" or not numbers):
-            raise bad.refusal(way_out=LEAVES_OUT if self._rules.on_bad_item == "refuse" else "")
+            raise bad.refusal(way_out=leaves_out(self._rules.section) if self._rules.on_bad_item == "refuse" else "")
         self._refuse_duplicates(_uint64(pairs), numbers)
         self._refuse_conflicts(_uint64(items), _uint64(questions), numbers)
         if self._wants("en") and "en" not in self._rows:
@@ -121,7 +139,7 @@ class TableSource:
             has = f"; it has {self._counted(skipped)}" if skipped else "; give a file with at least one"
             wanted = f" in {', '.join(self._rules.languages or ())}" if skipped else "s"
             raise BadInput(f"{self.name} holds no problem{wanted}{has}", key="languages" if skipped else self.name)
-        self.notes = (*getattr(self._table, "notes", ()), *self._notes(bad, skipped))
+        self.notes = (*getattr(self._table, "notes", ()), *self._notes(bad, skipped, num_others))
         return fingerprint.hexdigest()
 
     def _wants(self, language: str) -> bool:
@@ -141,7 +159,10 @@ class TableSource:
         for number in numbers:
             try:
                 problem = self._read(number)
+                self._check_answer(problem, number)
             except BadInput:  # a skipped row, which nobody has to correct
+                continue
+            if not self._rules.keeps(problem.item_id):
                 continue
             if problem.question_en and (item := _digest(problem.item_id)) not in items:
                 items.add(item)
@@ -150,8 +171,16 @@ class TableSource:
         if found:
             self._rows["en"], self._borrows_english = found, True
 
-    def _notes(self, bad: BadRows, skipped: Counter[str]) -> Iterator[str]:
+    def _check_answer(self, problem: Problem, number: int) -> None:
+        if self._rules.needs_number and gold_number(problem) is None:
+            raise BadInput(
+                f"{self._table.where(number)}: the answer is {shown(problem.answer)}, and no number", key="answer"
+            )
+
+    def _notes(self, bad: BadRows, skipped: Counter[str], num_others: int) -> Iterator[str]:
         """Yield what was left out."""
+        if num_others:
+            yield f"rows of the other split: {num_others}"
         if skipped:
             yield f"rows are skipped, in languages that are not asked for: {self._counted(skipped)}"
         if bad.count:

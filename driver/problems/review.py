@@ -12,7 +12,7 @@ from typing import Literal
 
 from contracts.errors import BadInput
 from contracts.rollouts import Problem
-from driver.problems.index import LEAVES_OUT
+from driver.problems.index import leaves_out
 from driver.problems.prompts import PromptTooLong
 from driver.problems.sources import ProblemSource
 
@@ -121,7 +121,7 @@ def usable_problems(
     emptied = [code for code, positions in left_out.items() if len(positions) == source.counts[code]]
     if lines and (on_bad_item == "refuse" or emptied):
         section, line = next(iter(lines.items()))
-        way_out = f"; {LEAVES_OUT}" if not emptied else f"; nothing would be left in {', '.join(emptied)}"
+        way_out = f"; {leaves_out('data')}" if not emptied else f"; nothing would be left in {', '.join(emptied)}"
         raise BadInput(
             f"{source.name}: {line}; raise {section}.max_model_len, or lower {section}.max_response_tokens or the "
             f"number of worked examples{way_out}",

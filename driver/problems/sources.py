@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from contracts.config.data import (
     BuiltinSource,
     DataConfig,
     EvaluationConfig,
     FileSource,
-    HubData,
-    HubEvaluation,
+    HubSource,
     LogicSource,
     MgsmSource,
     TrainingData,
@@ -21,12 +20,13 @@ from contracts.errors import BadInput
 from contracts.rollouts import Problem
 from driver.problems.builtin.generate import builtin_problems
 from driver.problems.builtin.texts import TEXTS
-from driver.problems.columns import Wanted, as_problem_table, read_columns
+from driver.problems.columns import Wanted, as_problem_table, find_usual, read_columns
+from driver.problems.hub_tables import open_huggingface
 from driver.problems.index import RowRules, TableSource
 from driver.problems.logic.generate import logic_problems
 from driver.problems.logic.texts import TEXTS as LOGIC_TEXTS
 from driver.problems.mgsm import MgsmTable
-from driver.problems.tables import JsonlTable, ParquetTable, Table, open_huggingface, parquet_columns
+from driver.problems.tables import JsonlTable, ParquetTable, Table, parquet_columns
 from driver.problems.text_tables import CsvTable, TsvTable, open_json
 from languages.facts import LANGUAGES
 
@@ -115,7 +115,9 @@ def open_source(
     return source
 
 
-def problems_by_language(config: DataConfig | EvaluationConfig, *, languages: Sequence[str] = ()) -> Mapping[str, int]:
+def problems_by_language(
+    config: DataConfig | EvaluationConfig, *, languages: Sequence[str] = (), needs_english: bool = True
+) -> Mapping[str, int]:
     """Return how many problems a source has in each language that is known, or in each of `languages`.
 
     Raises:
@@ -128,7 +130,18 @@ def problems_by_language(config: DataConfig | EvaluationConfig, *, languages: Se
             known = tuple(LOGIC_TEXTS)
         case _:
             known = tuple(LANGUAGES)
-    return _open(config, tuple(languages) or known, 0, needs_english=True).counts
+    return _open(config, tuple(languages) or known, 0, needs_english=needs_english).counts
+
+
+def usual_columns(config: FileSource | HubSource) -> Mapping[str, str]:
+    """Return the columns that a table has under other usual names than those the section says, by what they hold.
+
+    Raises:
+        BadInput: the table can't be read.
+    """
+    section: Literal["data", "evaluation"] = "data" if isinstance(config, TrainingData) else "evaluation"
+    wanted = Wanted(section=section, columns=config.columns, languages=tuple(LANGUAGES))
+    return find_usual(_open_table(config, wanted), wanted)
 
 
 def first_problems(source: ProblemSource, languages: Sequence[str], *, num_items: int) -> Iterator[Problem]:
@@ -149,9 +162,12 @@ def _open(
     config: DataConfig | EvaluationConfig, languages: Sequence[str], seed: int, *, needs_english: bool
 ) -> ProblemSource:
     rules = RowRules(
+        section=_section(config),
         languages=languages,
         needs_english=needs_english,
-        on_bad_item=config.on_bad_item if isinstance(config, TrainingData) else None,
+        on_bad_item=config.on_bad_item,
+        needs_number=config.on_bad_item == "skip" and not isinstance(config, TrainingData),
+        split=config.split if isinstance(config, FileSource) else "all",
     )
     if isinstance(config, BuiltinSource):
         problems = builtin_problems(
@@ -182,11 +198,11 @@ def _open(
     return TableSource(as_problem_table(_open_table(config, wanted), wanted), name=name, rules=rules)
 
 
-def _section(config: DataConfig | EvaluationConfig) -> str:
+def _section(config: DataConfig | EvaluationConfig) -> Literal["data", "evaluation"]:
     return "data" if isinstance(config, TrainingData) else "evaluation"
 
 
-def _open_table(config: FileSource | HubData | HubEvaluation, wanted: Wanted) -> Table:
+def _open_table(config: FileSource | HubSource, wanted: Wanted) -> Table:
     path = Path(config.path)
     match config.source:
         case "jsonl":

@@ -1,4 +1,4 @@
-"""Read tables on disk one row at a time: JSON lines, Parquet, Hugging Face datasets.
+"""Read tables on disk one row at a time: JSON lines, Parquet.
 
 Any row can be read without holding the others in memory: at most 8 bytes a row are kept.
 """
@@ -8,19 +8,15 @@ import tempfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import BadInput
 from contracts.user_files import guarded, parse_user_json
-
-if TYPE_CHECKING:
-    import datasets
 
 Row = Mapping[str, object]
 
@@ -230,64 +226,3 @@ def _arrow_batches(path: Path, columns: Sequence[str]) -> tuple[list[str], list[
         # The mapping outlives the name: no file is left behind, however the process ends.
         reader = pa.ipc.open_file(pa.memory_map(copy.name))
     return names, [reader.get_batch(number) for number in range(reader.num_record_batches)]
-
-
-class HuggingFaceTable:
-    """Read one split of a Hugging Face dataset: it is memory-mapped Arrow already, so a row is read on demand."""
-
-    def __init__(self, dataset: "datasets.Dataset", *, name: str) -> None:
-        self._dataset = dataset
-        self._name = name
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    @property
-    def columns(self) -> Sequence[str]:
-        return self._dataset.column_names
-
-    def rows(self) -> Iterator[Row]:
-        rows = iter(self._dataset)
-        for number in range(len(self)):
-            with self._guarded(number):
-                row = next(rows)
-            yield cast("Row", row)
-
-    def row(self, number: int) -> Row:
-        with self._guarded(number):
-            return self._dataset[number]
-
-    def where(self, number: int) -> str:
-        return f"dataset {self._name}, row {number + 1}"
-
-    def _guarded(self, number: int) -> AbstractContextManager[None]:
-        return guarded(self.where(number), key=self._name, way_out="correct this row of the dataset")
-
-
-def open_huggingface(
-    path: str, *, split: str, subset: str | None = None, revision: str | None = None
-) -> HuggingFaceTable:
-    """Open a dataset by its hub name, a local folder of data files, or a folder that `save_to_disk` wrote.
-
-    `subset` is the dataset's configuration, `revision` a branch, tag or commit; None: the default one, the newest.
-
-    Raises:
-        BadInput: no such dataset, no such split, or the library can't read it.
-    """
-    # The import takes two seconds, and only this source needs it.
-    import datasets  # noqa: PLC0415
-
-    way_out = (
-        "give a dataset of Parquet, JSON or CSV files (the library runs no loading scripts; for MGSM there is "
-        'data.source="mgsm")'
-    )
-    with guarded(f"the dataset {path!r}, split {split!r}, can't be opened", key=path, way_out=way_out):
-        if (Path(path) / "state.json").exists():
-            loaded = datasets.load_from_disk(path)
-        elif (Path(path) / split / "state.json").exists():
-            loaded = datasets.load_from_disk(str(Path(path) / split))
-        else:
-            loaded = datasets.load_dataset(path, name=subset, split=split, revision=revision)
-    if not isinstance(loaded, datasets.Dataset):
-        raise BadInput(f"the dataset {path!r} has several splits; choose one, such as data.split=train", key="split")
-    return HuggingFaceTable(loaded, name=f"{path}, split {split}")

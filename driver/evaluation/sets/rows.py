@@ -8,7 +8,8 @@ from pathlib import Path
 from contracts.errors import BadInput
 from driver.evaluation.tasks.definition import DataPlace, EvaluationTask
 from driver.evaluation.tasks.registry import known_tasks
-from driver.problems.tables import JsonlTable, ParquetTable, Table, open_huggingface
+from driver.problems.hub_tables import open_huggingface
+from driver.problems.tables import JsonlTable, ParquetTable, Table
 from driver.problems.text_tables import CsvTable, TsvTable, open_json
 
 SNAPSHOT = (

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import pytest
 
 from benchmarks.published import PUBLISHED, published_model
+from contracts.config.data import FileData, FileEvaluation
 from contracts.config.load import load_config
+from contracts.config.reward import EmbeddingReasoning
 from contracts.config.run import Config
 from driver.cli import main
 from driver.first_config.lengths import choose
@@ -111,6 +113,94 @@ def test_models_that_can_t_be_read_are_refused_together(
     lines = capsys.readouterr().err.splitlines()
     assert ["owner/none" in line for line in lines] == [True, False]
     assert "./nowhere" in lines[1]
+
+
+# --- data as people have it ------------------------------------------------------------------------------------------
+
+KOREAN = [
+    {"question": f"사과가 {item}개 있습니다. 모두 몇 개입니까?", "answer": answer, "lang": "ko", "gid": item}
+    for item, answer in enumerate(["3", "\\frac{1}{2}", "5", "7", *map(str, range(8, 40))])
+]
+"""A language without built-in problems, columns with other names, no English, and an answer that is no number."""
+
+
+@pytest.fixture
+def korean(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(KOREAN), encoding="utf-8")
+    return path
+
+
+def test_columns_are_found_by_usual_names_and_missing_english_leads_to_translate(
+    korean: Path, models: Models, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = init(korean, models, "--gpus", "0", f"run.folder={korean.parent}")
+    config = load_config(out)
+    assert isinstance(config.data, FileData) and isinstance(config.evaluation, FileEvaluation)
+    assert config.data.languages == ("ko",)
+    for section in (config.data, config.evaluation):
+        assert section.path == str(korean)
+        assert (section.columns.language, section.columns.item_id, section.columns.answer) == ("lang", "gid", "answer")
+    assert (config.data.split, config.evaluation.split, config.evaluation.on_bad_item) == ("train", "test", "skip")
+    assert config.data.on_bad_item == "skip"  # nobody knows how long the English will be
+    assert isinstance(config.reward.reasoning, EmbeddingReasoning) and config.reward.reasoning.calibration == "off"
+    said = capsys.readouterr().out
+    assert f"translate {out} run.name=mine-english" in said
+    assert f"train {korean.parent}/mine-english/train.toml" in said
+
+
+def test_answers_in_the_data_are_evaluated_on_a_part_that_is_not_learned_from(data: Path, models: Models) -> None:
+    rows = [row | {"item_id": str(item), "answer": item} for item in range(20) for row in ROWS[:2]]
+    data.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    config = written(data, models, "--gpus", "0")
+    assert isinstance(config.data, FileData) and isinstance(config.evaluation, FileEvaluation)
+    assert (config.data.split, config.evaluation.split) == ("train", "test")
+    assert config.evaluation_languages == ("en", "de", "sw")
+
+
+def test_without_answers_the_built_in_problems_are_evaluated_where_the_language_has_some(
+    data: Path, models: Models
+) -> None:
+    config = written(data, models, "--gpus", "0")
+    assert config.evaluation.source == "builtin" and config.evaluation.before
+
+
+def test_without_answers_and_without_built_in_problems_nothing_is_evaluated(korean: Path, models: Models) -> None:
+    rows = [{name: value for name, value in row.items() if name != "answer"} for row in KOREAN]
+    korean.write_text(json.dumps(rows), encoding="utf-8")
+    config = written(korean, models, "--gpus", "0")
+    assert not config.evaluation.is_wanted
+
+
+def test_a_test_set_without_english_questions_is_measured_in_the_trained_languages(
+    data: Path, korean: Path, models: Models
+) -> None:
+    rows = [row | {"lang": "de"} for row in KOREAN]
+    korean.write_text(json.dumps(rows), encoding="utf-8")
+    config = written(data, models, "--gpus", "0", "--languages", "de", "--test", str(korean))
+    assert config.evaluation_languages == ("de",)
+    assert isinstance(config.evaluation, FileEvaluation) and config.evaluation.columns.language == "lang"
+
+
+def test_numbers_of_rows_are_not_taken_for_items(data: Path, models: Models) -> None:
+    """`id` counts the rows of each language, and the same number is not the same item: the English differs."""
+    rows = [
+        {"id": item, "language": language, "question": row["question"], "question_en": f"How many {language} {item}?"}
+        for item in range(4)
+        for language, row in (("de", ROWS[0]), ("sw", ROWS[1]))
+    ]
+    data.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    config = written(data, models, "--gpus", "0")
+    assert isinstance(config.data, FileData) and config.data.columns.item_id == "item_id"
+
+
+def test_a_csv_in_one_language_needs_its_language_only(tmp_path: Path, models: Models) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("domanda,risposta\n" + "\n".join(f"Quante mele {n}?,{n}" for n in range(30)), encoding="utf-8")
+    columns = ("data.columns.question=domanda", "data.columns.answer=risposta")
+    config = written(path, models, "--gpus", "0", "--languages", "it", *columns)
+    assert config.data.languages == ("it",)
+    assert isinstance(config.evaluation, FileEvaluation) and config.evaluation.columns.question == "domanda"
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------

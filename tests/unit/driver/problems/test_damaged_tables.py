@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from driver.problems.hub_tables import open_huggingface
 from driver.problems.index import TableSource
 from driver.problems.mgsm import MgsmTable
 from driver.problems.parallel import load_solutions
 from driver.problems.rows import COLUMNS
-from driver.problems.tables import JsonlTable, ParquetTable, open_huggingface
+from driver.problems.tables import JsonlTable, ParquetTable
 from tests.refusals import refused
 
 ROW: dict[str, object] = {
