@@ -12,7 +12,7 @@ from experiments.tables import as_markdown
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command. Return the exit code: 0 done, 1 a run failed, 2 bad input."""
+    """Run the command. Return the exit code: 0 done, 1 a run failed or was stopped, 2 bad input."""
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
     parser.add_argument("experiment", metavar="EXPERIMENT", help="a folder of experiments/, e.g. numbers")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes the config of every arm")
@@ -38,6 +38,9 @@ def main(arguments: list[str]) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; finished runs are kept, and the same command goes on with the others", file=sys.stderr)
+        return 1
     return 1 if num_failed else 0
 
 
