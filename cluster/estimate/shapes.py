@@ -163,7 +163,9 @@ def local_tensors(model: str) -> Tensors | None:
 
 
 def _weight_files(model: str) -> list[Path]:
-    return sorted(Path(model).glob("*.safetensors"))
+    """Return the weight files that are loaded: some publishers leave the same weights in one more file beside them."""
+    files = sorted(Path(model).glob("*.safetensors"))
+    return [file for file in files if file.name.startswith("model")] or files
 
 
 def _full_layers(facts: Mapping[str, object], num_layers: int) -> int:

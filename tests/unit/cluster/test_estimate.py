@@ -227,13 +227,25 @@ def test_a_model_that_is_not_here_has_no_estimate() -> None:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
+def write_header(file: Path, sizes: Mapping[str, int]) -> None:
+    """Write the header of a safetensors file with vectors of these sizes."""
+    entries = {name: {"dtype": "BF16", "shape": [size], "data_offsets": [0, 2 * size]} for name, size in sizes.items()}
+    header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
+    file.write_bytes(struct.pack("<Q", len(header)) + header)
+
+
 def test_parameters_are_counted_from_the_headers_of_all_shards(tmp_path: Path) -> None:
     for shard, size in enumerate((500, 501)):
-        entry = {"dtype": "BF16", "shape": [size], "data_offsets": [0, 2 * size]}
-        header = json.dumps({"__metadata__": {"format": "pt"}, f"weight-{shard}": entry}).encode()
-        (tmp_path / f"model-{shard}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+        write_header(tmp_path / f"model-{shard}.safetensors", {f"weight-{shard}": size})
     assert num_parameters(str(tmp_path)) == 1001
     assert num_parameters("some/hub-name") is None
+
+
+def test_the_same_weights_in_one_more_file_beside_the_shards_count_once(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_header(tmp_path / f"model-0000{number}-of-00002.safetensors", {f"layers.{number}.weight": 100})
+    write_header(tmp_path / "consolidated.safetensors", {"wq.1": 100, "wq.2": 100})
+    assert num_parameters(str(tmp_path)) == 200
 
 
 @pytest.mark.parametrize(("facts", "billions"), [(LLAMA_8B, 8.03), (QWEN3_32B, 32.76), (QWEN25_HALF, 0.494)])

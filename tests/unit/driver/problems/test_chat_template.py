@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from contracts.paths import ROOT
 from driver.problems.chat_template import ChatTemplate
 from driver.problems.limited_calls import MAX_CHARACTERS, CallFailed, LimitedCalls
 from driver.rollouts.engine_features import translation_prompt
@@ -75,6 +76,17 @@ def test_the_text_is_the_tokenizer_s_own_whatever_characters_it_has() -> None:
     for is_open in (True, False):
         expected = plain.apply_chat_template(chat, tokenize=False, add_generation_prompt=is_open)
         assert ChatTemplate(plain).render(chat, section="policy", is_open=is_open) == expected
+
+
+def test_the_sample_template_writes_every_turn_and_opens_the_answer() -> None:
+    found = template((ROOT / "configs" / "chatml.jinja").read_text(encoding="utf-8"))
+    chat = [{"role": "system", "content": "Be brief."}, *CHAT, {"role": "assistant", "content": "Drei.\n"}]
+    turns = (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWie viele?<|im_end|>\n"
+        "<|im_start|>assistant\nDrei.\n<|im_end|>\n"
+    )
+    assert found.render(chat, section="policy", is_open=False) == turns
+    assert found.render(CHAT, section="policy", is_open=True).endswith("<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_a_translation_s_prompt_is_rendered_within_the_same_limits() -> None:
