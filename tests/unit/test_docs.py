@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.config.keys import keys
+from contracts.config.keys import keys, sections
 from contracts.config.load import load_config
 from contracts.config.run import Config
 from driver.cli import COMMANDS, WITHOUT_CONFIG, parse
@@ -51,6 +51,19 @@ def run_words(text: str) -> list[list[str]]:
 def test_the_configuration_page_has_every_key() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert {key.name for key in keys()} == set(re.findall(r"^\| `([a-z_.]+)` \|", page, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["troubleshooting", "choosing"])
+def test_every_key_that_a_user_is_told_to_change_exists(name: str) -> None:
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    known = {*(key.name for key in keys()), *sections()}
+    named = {
+        word
+        for word in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)(?: = [^`]*)?`", page)
+        if word.partition(".")[0] in sections()
+    }
+    assert len(named) > 5
+    assert named <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
