@@ -20,7 +20,7 @@ from actors.fleets.on_demand import OnDemand
 from actors.fleets.policy import PolicyPool
 from actors.fleets.readings import ActorReading
 from actors.fleets.scorers import ScorerPool
-from actors.fleets.supervisor import OnEvent, Supervisor, WorkerPoolConfig
+from actors.fleets.supervisor import OnAnswer, OnEvent, Supervisor, WorkerPoolConfig
 from actors.fleets.turns import Turns
 from actors.fleets.worker import WorkerState
 from actors.learner import LearnerWorker, RankArguments
@@ -84,6 +84,8 @@ class Team:
         self._bundles = bundles
         self._console = console
         self._on_event = on_event or self._note
+        self.on_answer: OnAnswer = lambda worker, request, sent: None
+        """Gets every answer of a worker, and when it was asked. It is set before workers are started."""
         self._late_pivot = late_pivot
         self._supervisors: list[Supervisor] = []
         self._capacity: RayCapacity | None = None
@@ -305,6 +307,7 @@ class Team:
                 min_workers=min_workers,
                 starts_stale=starts_stale,
                 on_event=self._on_event,
+                on_answer=self.on_answer,
                 on_wait=self._console.waiting,
                 on_process=self._note_process,
             )

@@ -10,6 +10,7 @@ request, with the same seeds.
 
 import asyncio
 import itertools
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
@@ -90,6 +91,7 @@ class Message(Generic[Content]):
     worker: Worker
     handle: RemoteActor
     waiting: dict[str, Request[Content, object]]  # unanswered, by the name that the worker knows them by
+    sent: float = field(default_factory=time.monotonic)
 
 
 class WorkerPool(ABC, Generic[Content]):
@@ -276,6 +278,7 @@ class WorkerPool(ABC, Generic[Content]):
     def _take(self, message: Message[Content], name: str, answer: object) -> None:
         """Give an answer to the caller: a result, or an error that ends the request."""
         request = message.waiting.pop(name)
+        self.supervisor.config.on_answer(message.worker.name, name, message.sent)
         if self._routing.release(message.worker.index, name):
             request.leave(message.worker.index)
         if isinstance(answer, Failure):

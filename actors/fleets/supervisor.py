@@ -23,6 +23,8 @@ from contracts.waiting import waiting_for
 
 OnEvent = Callable[[str, str, str], None]
 """Take (kind, reason, detail): a line of events.jsonl."""
+OnAnswer = Callable[[str, str, float], None]
+"""Take (worker, request, sent): an answer has come now, to a request that was sent then by `time.monotonic`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class WorkerPoolConfig:
     starts_stale: bool = False  # a loaded worker takes no requests before it has been given weights
     on_event: OnEvent = lambda kind, reason, detail: None
     on_wait: Callable[[str], None] = lambda text: None  # called every half minute of a wait
+    on_answer: OnAnswer = lambda worker, request, sent: None
     on_process: Callable[[str, ProcessInfo], None] = lambda name, process: None  # a worker's new process was found
 
 

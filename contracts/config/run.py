@@ -8,7 +8,7 @@ import datetime
 from functools import partial
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from contracts.config.data import (
     AuditConfig,
@@ -62,6 +62,14 @@ class RunConfig(Section):
     items."""
 
 
+class TraceConfig(Section):
+    """Hold which steps are traced."""
+
+    steps: tuple[PositiveInt, ...] = ()
+    """Steps of which `trace.json` in the run folder shows what ran when: stages and actors as lanes, groups as arrows
+    from draw to update. ui.perfetto.dev opens it."""
+
+
 class Config(Section):
     """Hold the whole config. Sections are passed on one by one: nothing below the driver gets all of it."""
 
@@ -86,6 +94,7 @@ class Config(Section):
     audit: MayChange[AuditConfig] = AuditConfig()
     cluster: MayChange[ClusterConfig] = ClusterConfig()
     sinks: MayChange[SinksConfig] = SinksConfig()
+    trace: MayChange[TraceConfig] = TraceConfig()
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:

@@ -96,7 +96,7 @@ def assemble_run(
     stop: StopRequest,
 ) -> RunParts:
     """Return the parts of a run at the step that it starts after. The scorers must have their calibration."""
-    clock, found = StageClock(), outputs.checkpoint
+    clock, found = StageClock(on_call=outputs.recorder.trace.called), outputs.checkpoint
     position = found.state.position if found else RunPosition()
     draws = Draws(inputs.stream)
     if found is not None:

@@ -58,6 +58,7 @@ from driver.tracking.console import Console, quiet_logs
 from driver.tracking.live_metrics import beside
 from driver.tracking.recorder import RunRecorder
 from driver.tracking.run_folder import RunFolder, run_name
+from driver.tracking.trace import Trace
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -150,9 +151,10 @@ def _run_actors(
         RunFailed: an actor failed for good, or a file of the run could not be written.
     """
     watch = ConsistencyWatch(floor=config.reward.consistency_floor, steps=config.reward.consistency_steps)
-    recorder = RunRecorder(folder, console, watch=watch)
+    recorder = RunRecorder(folder, console, watch=watch, trace=Trace(folder.trace, config.trace.steps))
     outputs = RunOutputs(folder=folder, recorder=recorder, checkpoint=opened.checkpoint)
     team = new_team(on_event=recorder.worker_changed)
+    team.on_answer = recorder.trace.answered
     started, stop = time.monotonic(), StopRequest()
     failure: BaseException | None = None
     with surviving_sigterm(stop):

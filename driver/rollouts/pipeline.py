@@ -76,7 +76,7 @@ async def score_draw(
     else:
         features = await get_engine_features(group, reference, stages=stages, clock=clock)
         request = score_request(group, reference, step=step, features=features)
-        scores = await clock.during("score", stages.scorer.score(request))
+        scores = await clock.during("score", stages.scorer.score(request), of=group_id)
     return ScoredGroup(group=group, reference=reference, scores=scores)
 
 
@@ -87,7 +87,7 @@ async def get_reference(draw: PromptDraw, stages: Stages, clock: StageClock) -> 
         BadInput: the question is too long for the pivot.
         RunFailed: the pivot's workers failed.
     """
-    with clock.busy("pivot"):
+    with clock.busy("pivot", of=draw.group_id):
         return await stages.references.get(draw.problem)
 
 
@@ -110,7 +110,7 @@ async def sample_group(draw: PromptDraw, *, attempt: int, stages: Stages, clock:
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
     )
-    with clock.busy("generate"):
+    with clock.busy("generate", of=draw.group_id):
         rollouts = await stages.policy.sample(request)
     return Group(group_id=draw.group_id, problem=draw.problem, prompt_token_ids=prompt_token_ids, rollouts=rollouts)
 
@@ -125,7 +125,7 @@ async def get_engine_features(
     """
     if stages.engine_features is None:
         return EngineFeatures()
-    return await clock.during("evidence", stages.engine_features.of_group(group, reference))
+    return await clock.during("evidence", stages.engine_features.of_group(group, reference), of=group.group_id)
 
 
 def score_request(group: Group, reference: Reference, *, step: int, features: EngineFeatures) -> ScoreRequest:

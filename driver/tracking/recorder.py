@@ -17,6 +17,7 @@ from driver.tracking.run_folder import RunFolder, cut_record, samples_damaged, s
 from driver.tracking.samples_file import SamplesLog
 from driver.tracking.step_metrics import StepOutcome, step_metrics
 from driver.tracking.step_record import SkippedStep, StepRecord
+from driver.tracking.trace import Trace
 
 FLEET_METRICS = {"slow_worker": "fleet/slow_workers", "second_try": "fleet/second_tries"}
 """Metrics that count the events of a kind."""
@@ -28,8 +29,11 @@ FIRST_STEPS = 3
 class RunRecorder:
     """Record a recipe's steps in a run folder and show them on the console."""
 
-    def __init__(self, folder: RunFolder, console: Console, *, watch: ConsistencyWatch) -> None:
+    def __init__(
+        self, folder: RunFolder, console: Console, *, watch: ConsistencyWatch, trace: Trace | None = None
+    ) -> None:
         self._folder = folder
+        self.trace = trace or Trace(folder.trace)
         self._open()
         self._console = console
         self._watch = watch
@@ -54,6 +58,7 @@ class RunRecorder:
     def begin(self, step: int) -> None:
         """Start the time of a step."""
         self._started = time.monotonic()
+        self.trace.begin(step)
 
     def record(self, step: StepRecord) -> None:
         """Write a finished step to the files, its metrics last, and show it.
@@ -92,6 +97,7 @@ class RunRecorder:
             self._events.append(_skipped_event(step.step, skipped))
         self._explain_unscored(step.step, scored)
         self._metrics.append(step.step, metrics)
+        self.trace.end(step.step, step.learned)
         for sink in self._sinks:
             sink.step(step.step, metrics)
         self._console.step(step.step, metrics)
@@ -196,6 +202,7 @@ class RunRecorder:
         """
         try:
             self._tell(samples_damaged(self._folder, file) for file in self._samples.merge())
+            self.trace.write()
         finally:
             for sink in self._sinks:
                 sink.close()

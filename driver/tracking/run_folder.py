@@ -84,6 +84,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def trace(self) -> Path:
+        """Return the path of the trace of the steps that `trace.steps` names."""
+        return self.path / "trace.json"
+
+    @property
     def targets(self) -> Path:
         """Return the path of the addresses for Prometheus, which is there while the run goes on."""
         return self.path.parent / TARGETS / f"{self.path.name}.json"

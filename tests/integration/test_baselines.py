@@ -1,5 +1,6 @@
 """Test PPO with its critic and fine-tuning on references, through the command line on tiny models."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,17 @@ def losses(folder: RunFolder, name: str) -> list[float]:
     return [step.metrics[name] for step in read_metrics(folder.metrics)]
 
 
+def traced(folder: RunFolder) -> dict[str, list[tuple[float, float]]]:
+    """Return from when to when each call of a lane ran, in microseconds."""
+    events = json.loads(folder.trace.read_text(encoding="utf-8"))["traceEvents"]
+    names = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
+    lanes: dict[str, list[tuple[float, float]]] = {}
+    for event in events:
+        if event["ph"] == "X":
+            lanes.setdefault(names[event["tid"]], []).append((event["ts"], event["ts"] + event["dur"]))
+    return {name: sorted(calls) for name, calls in lanes.items()}
+
+
 @pytest.fixture(scope="module")
 def config(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare_tiny(tiny_models, folder=tmp_path_factory.mktemp("baselines")).path
@@ -37,7 +49,9 @@ def test_ppo_trains_policy_and_critic_and_keeps_both(config: Path, environment: 
         "algorithm.name=ppo",
         "algorithm.mini_batches=2",
         "algorithm.steps=2",
+        "algorithm.max_staleness=1",
         "critic.learning_rate=1e-3",
+        "trace.steps=[1]",
         "checkpoint.every_steps=2",
         "evaluation.before=false",
         "evaluation.after=false",
@@ -53,6 +67,11 @@ def test_ppo_trains_policy_and_critic_and_keeps_both(config: Path, environment: 
     assert second["weights/policy_version"] == 2
     saved = folder.checkpoints / "step-000002" / "learner"
     assert {path.name for path in saved.iterdir() if path.is_dir()} == {"policy", "critic"}
+    lanes = traced(folder)
+    assert {"step", "generate", "score", "learn", "push", "policy-0", "scorer-0"} <= set(lanes)
+    assert len(lanes["step"]) == 1 and len(lanes["learn"]) == 2
+    begun, ended = lanes["learn"][0][0], lanes["learn"][-1][1]
+    assert any(start < ended and end > begun for start, end in lanes["generate"])  # the next step's groups
 
 
 def test_distillation_learns_what_the_teacher_thinks_of_each_token(config: Path, environment: dict[str, str]) -> None:

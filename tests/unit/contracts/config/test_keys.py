@@ -43,7 +43,7 @@ MAY_CHANGE = {
     *(f"learner.{key}" for key in ("attention", "row_tokens", "logprob_chunk_tokens", "share_prompts")),
     "learner.sequence_parallel_size",
 }
-WHOLE_SECTIONS = ("audit", "checkpoint", "cluster", "export", "fleet", "sinks", "translate", "weights")
+WHOLE_SECTIONS = ("audit", "checkpoint", "cluster", "export", "fleet", "sinks", "trace", "translate", "weights")
 
 
 def test_a_continued_run_may_change_these_keys_and_no_others() -> None:
