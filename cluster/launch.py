@@ -3,6 +3,8 @@
 import logging
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +55,7 @@ def _start(config: ClusterConfig, console: Console) -> None:
         BadInput: it does not start; `key` is "RAY_ADDRESS".
     """
     try:
-        with console.phase("starting Ray"):
+        with console.phase("starting Ray"), _own_sigterm():
             ray.init(
                 address="local",
                 include_dashboard=config.include_dashboard,
@@ -84,7 +86,8 @@ def _join(address: str, console: Console) -> None:
         # Ray refuses a variable that both the submitted job and this environment give, such as PYTHONPATH.
         os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
         try:
-            ray.init(address=address, runtime_env=environment, **_SILENT)
+            with _own_sigterm():
+                ray.init(address=address, runtime_env=environment, **_SILENT)
         except (ConnectionError, RuntimeError, ValueError) as failure:
             ray.shutdown()  # it may be connected in part
             # Ray writes two versions that differ on lines of their own.
@@ -93,6 +96,15 @@ def _join(address: str, console: Console) -> None:
             ) from failure
     if note:
         console.note(note)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process' handler of SIGTERM while Ray is started: Ray's own prints a stack before the program ends."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _common() -> dict[str, str]:

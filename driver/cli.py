@@ -95,7 +95,7 @@ def _told(error: BaseException) -> int | None:
 
 @contextmanager
 def _sigterm_ends_the_command() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit(SIGTERM) while the body runs, as Ray does from `ray.init` on.
+    """Let SIGTERM raise SystemExit(SIGTERM) while the body runs; Ray's start keeps this (cluster/launch.py).
 
     A run that has started handles the signal itself (driver/run_state/stopping.py).
     """

@@ -18,11 +18,13 @@ DEADLINE_S = 180
 
 
 @contextmanager
-def training(config: Path, environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start `train`, and yield its process and the mark of all processes that it starts; afterwards none is left."""
+def running(
+    config: Path, environment: Mapping[str, str], *, command: str = "train"
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a command, and yield its process and the mark of all processes that it starts; afterwards none is left."""
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
-        [sys.executable, str(RUN), "train", str(config)],
+        [sys.executable, str(RUN), command, str(config)],
         cwd=config.parent,
         env={**environment, MARK: mark, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -46,7 +48,7 @@ def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
 def test_a_signal_while_ray_starts_ends_in_one_line_and_leaves_no_process(
     sent: signal.Signals, tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with training(write_config(tmp_path, tiny_models), environment) as (process, mark):
+    with running(write_config(tmp_path, tiny_models), environment) as (process, mark):
         wait_for(process, "starting Ray")
         os.kill(process.pid, sent)
         _, errors = process.communicate(timeout=DEADLINE_S)
@@ -57,10 +59,23 @@ def test_a_signal_while_ray_starts_ends_in_one_line_and_leaves_no_process(
         assert survivors(mark) == ()
 
 
+def test_a_signal_to_another_command_ends_it_in_one_line_and_leaves_no_process(
+    tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with running(write_config(tmp_path, tiny_models), environment, command="audit") as (process, mark):
+        wait_for(process, "loading scorer")
+        os.kill(process.pid, signal.SIGTERM)
+        _, errors = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 1, errors
+        assert errors.splitlines()[-1].startswith("stopped by")
+        assert "SIGTERM received" not in errors and "Traceback" not in errors
+        assert survivors(mark) == ()
+
+
 def test_after_a_second_ctrl_c_it_is_said_how_to_go_on(
     tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with training(write_config(tmp_path, tiny_models), environment) as (process, _):
+    with running(write_config(tmp_path, tiny_models), environment) as (process, _):
         wait_for(process, "loading learner")
         os.kill(process.pid, signal.SIGINT)
         assert process.stdout is not None
