@@ -51,6 +51,10 @@ SINKS := .venv-sinks
 SINKS_STAMP := $(SINKS)/.installed-$(call hash,requirements/sinks.txt)
 CLUSTER_CHECK := .venv-cluster-check
 CLUSTER_CHECK_STAMP := $(CLUSTER_CHECK)/.installed-$(call hash,requirements/cluster-check.txt)
+# lm-evaluation-harness, with the versions that it asks for.
+EVAL_CHECK := .venv-eval-check
+EVAL_CHECK_STAMP := $(EVAL_CHECK)/.installed-$(call hash,requirements/eval-check.txt)
+EVAL_CHECK_CASES := .cache/eval-check
 
 # uv installs several times faster than pip, and pip takes over where uv can't. uv doesn't read pip's settings: the two
 # that decide where packages come from are passed on.
@@ -148,6 +152,13 @@ comet-parity: install $(COMET_STAMP)  ## Compare our COMET modules with the unba
 bench-trl: install models $(TRL_STAMP)  ## Measure whole GRPO steps beside TRL's GRPOTrainer, in turn; ARGS="--rounds 5" for more
 	$(BIN)/python -m benchmarks.trl_step --trl-python $(TRL)/bin/python $(ARGS)
 
+.PHONY: eval-check
+eval-check: install models $(EVAL_CHECK_STAMP)  ## Compare our evaluation with lm-evaluation-harness: same model, prompts and items; minutes
+	rm -rf $(EVAL_CHECK_CASES)
+	$(BIN)/python -m benchmarks.eval_check.our_side $(EVAL_CHECK_CASES) $(ARGS)
+	HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 $(EVAL_CHECK)/bin/python -W ignore benchmarks/eval_check/package_side.py $(EVAL_CHECK_CASES)
+	$(BIN)/python -m benchmarks.eval_check.compare $(EVAL_CHECK_CASES)
+
 .PHONY: audit-packages
 audit-packages: $(AUDIT_STAMP)  ## Ask an advisory service for known vulnerabilities of all pinned packages; exit code 2 where none answers
 	@$(AUDIT)/bin/python benchmarks/audit_packages.py \
@@ -165,7 +176,7 @@ wheel: | $(BIN)/uv  ## Build dist/pb_rlsvr-*.whl, the program as a package (docs
 
 .PHONY: clean
 clean:  ## Remove .venv and the tools' caches; runs/ and .cache/ stay
-	rm -rf $(VENV) $(WORDS) $(COMET) $(MUTANTS) $(TRL) $(AUDIT) $(CLUSTER_CHECK) $(SINKS) mutants .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(WORDS) $(COMET) $(MUTANTS) $(TRL) $(EVAL_CHECK) $(AUDIT) $(CLUSTER_CHECK) $(SINKS) mutants .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- installation ---
@@ -252,6 +263,13 @@ $(TRL_STAMP): | $(BIN)/uv
 		|| $(UV) pip install --python $(TRL)/bin/python --no-deps --index $(TORCH_INDEX) --index-strategy unsafe-best-match -r requirements/trl.txt
 	@rm -f $(TRL)/.installed-*; touch $@
 
+$(EVAL_CHECK_STAMP): | $(BIN)/uv
+	@echo "== making $(EVAL_CHECK) with $$(grep -c == requirements/eval-check.txt) packages (requirements/eval-check.txt)"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(EVAL_CHECK)
+	@$(UV) pip install --python $(EVAL_CHECK)/bin/python --no-deps -r requirements/eval-check.txt 2> /dev/null \
+		|| $(UV) pip install --python $(EVAL_CHECK)/bin/python --no-deps --index $(TORCH_INDEX) --index-strategy unsafe-best-match -r requirements/eval-check.txt
+	@rm -f $(EVAL_CHECK)/.installed-*; touch $@
+
 # --- pinned requirements: from pyproject.toml, keeping what is pinned already; add UPGRADE=--upgrade for newer versions ---
 
 UPGRADE ?=
@@ -299,6 +317,11 @@ lock-sinks: | $(BIN)/uv  ## Write requirements/sinks.txt
 .PHONY: lock-trl
 lock-trl: | $(BIN)/uv  ## Write requirements/trl.txt; needs a place that has torch's CPU build, as lock-cpu does
 	$(UV) $(COMPILE) requirements/trl.in --python-platform x86_64-manylinux_2_28 --output-file requirements/trl.txt \
+		$(if $(UV_FIND_LINKS)$(PIP_FIND_LINKS),,--index $(TORCH_INDEX) --index-strategy unsafe-best-match)
+
+.PHONY: lock-eval-check
+lock-eval-check: | $(BIN)/uv  ## Write requirements/eval-check.txt; needs a place that has torch's CPU build, as lock-cpu does
+	$(UV) $(COMPILE) requirements/eval-check.in --python-platform x86_64-manylinux_2_28 --output-file requirements/eval-check.txt \
 		$(if $(UV_FIND_LINKS)$(PIP_FIND_LINKS),,--index $(TORCH_INDEX) --index-strategy unsafe-best-match)
 
 # A folder of CPU wheels among the places to look in would answer "torch==2.13.0" with its CPU build.

@@ -18,6 +18,7 @@ More benchmarks have commands of their own:
     python -m benchmarks.interval_coverage      how often intervals of few items hold the true difference
     make bench-trl                              whole steps beside TRL's GRPOTrainer
     make comet-parity                           COMET scores beside the unbabel-comet package
+    make eval-check                             evaluation beside lm-evaluation-harness, item by item
 """
 
 import argparse
