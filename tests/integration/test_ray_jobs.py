@@ -11,6 +11,7 @@ import pytest
 from driver.evaluation.results import read_evaluations
 from driver.tracking.run_folder import RunFolder
 from tests.commands import ROOT, run_marked, run_project
+from tests.installed import lay_out
 from tests.integration.conftest import RunningCluster, TinyModels, write_config
 
 MGSM = ROOT.parent / "shared" / "data" / "mgsm"
@@ -44,6 +45,24 @@ def test_a_submitted_job_writes_outside_its_copy(
     summary = json.loads(folder.summary.read_text(encoding="utf-8"))
     assert summary["run_folder"] == str(folder.path)
     assert not (ROOT / "out").exists()
+
+
+def test_a_submitted_job_of_the_installed_program_writes_into_the_folder_that_it_names(
+    ray_cluster: RunningCluster, tiny_models: TinyModels, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """No working directory is uploaded: the program is in the environment of every node."""
+    config, home = write_config(tmp_path, tiny_models), tmp_path / "home"
+    variables = {"PB_RLSVR_HOME": str(home), "PYTHONPATH": str(lay_out(tmp_path / "site"))}
+    submit = [str(Path(sys.executable).parent / "ray"), "job", "submit", "--address", ray_cluster.jobs]
+    command = ["python", "-m", "pb_rlsvr", "evaluate", str(config), "run.name=job", "run.folder=out"]
+    done = run_marked(
+        [*submit, "--runtime-env-json", json.dumps({"env_vars": variables}), "--", *command],
+        cwd=tmp_path,
+        environment=environment | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(ray_cluster.token_file)},
+    )
+    assert done.code == 0, done.stdout + done.stderr
+    folder = RunFolder(home / "out" / "job")
+    assert {result.language for result in read_evaluations(folder.evaluation)["before"].languages} == {"en", "de", "fr"}
 
 
 def test_mgsm_is_evaluated_on_the_cluster_of_the_address(
