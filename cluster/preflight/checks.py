@@ -10,7 +10,7 @@ from cluster.host_memory import GIB
 from cluster.layout import Layout, Placement, Role, summed
 from cluster.preflight.facts import NodeNeeds
 from cluster.settings import weight_backend
-from contracts.config.device_defaults import Device, with_device_defaults
+from contracts.config.device_defaults import with_device_defaults
 from contracts.config.reward import needs_encoder, needs_translator
 from contracts.config.run import Config
 from contracts.config.section import decided
@@ -39,18 +39,16 @@ def checks_where_placed(
         marker: a file in the folder of run folders that nodes with learner ranks must see.
     """
     found = ((node, [one for one in wanted.placements if where.get(one.name) == node.name]) for node in nodes)
-    return tuple(
-        _check(config, node, placements, wanted.device, marker=marker) for node, placements in found if placements
-    )
+    return tuple(_check(config, node, placements, wanted, marker=marker) for node, placements in found if placements)
 
 
 def checks_everywhere(config: Config, wanted: Layout, nodes: Iterable[Node]) -> tuple[NodeCheck, ...]:
     """Return the checks of all nodes that actors may be placed on."""
     found = ((node, [one for one in wanted.placements if node.may_hold(one)]) for node in nodes)
-    return tuple(_check(config, node, placements, wanted.device) for node, placements in found if placements)
+    return tuple(_check(config, node, placements, wanted) for node, placements in found if placements)
 
 
-def _check(config: Config, node: Node, placements: list[Placement], device: Device, *, marker: str = "") -> NodeCheck:
+def _check(config: Config, node: Node, placements: list[Placement], wanted: Layout, *, marker: str = "") -> NodeCheck:
     roles: tuple[Role, ...] = tuple(dict.fromkeys(placement.role for placement in placements))
     gpus = min(summed(placement.bundle for placement in placements).gpus, node.total.gpus)
     return NodeCheck(
@@ -59,19 +57,20 @@ def _check(config: Config, node: Node, placements: list[Placement], device: Devi
             models=_models(config, roles), num_gpus=math.ceil(gpus), marker=marker if "learner" in roles else ""
         ),
         bfloat16_keys=_bfloat16_keys(config, roles) if gpus else (),
-        object_store_gib=_object_store_gib(config, device) if {"policy", "learner"} & set(roles) else 0.0,
+        object_store_gib=_object_store_gib(config, wanted) if {"policy", "learner"} & set(roles) else 0.0,
     )
 
 
-def _object_store_gib(config: Config, device: Device) -> float:
+def _object_store_gib(config: Config, wanted: Layout) -> float:
     """Return what a weight push has in the object store: a bucket that is read, and the next one that is written.
 
-    0 where weights travel another way, or the size of the model is not known.
+    0 where no weights travel, or another way, or the size of the model is not known.
     """
-    pushed = pushed_bytes(config)
-    if pushed is None or weight_backend(config, device) not in ("object_store", "adapters"):
+    travel = {"policy", "learner"} <= {placement.role for placement in wanted.placements}
+    pushed = pushed_bytes(config) if travel else None
+    if pushed is None or weight_backend(config, wanted.device) not in ("object_store", "adapters"):
         return 0.0
-    bucket = decided(with_device_defaults(config, device).weights.bucket_mib) << 20
+    bucket = decided(with_device_defaults(config, wanted.device).weights.bucket_mib) << 20
     return min(2 * bucket, pushed) / GIB
 
 

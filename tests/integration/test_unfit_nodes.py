@@ -90,7 +90,7 @@ def test_a_node_with_a_small_object_store_is_named(address: str, tmp_path: Path)
     model = published_model(tmp_path, PUBLISHED["meta-llama/Llama-3.1-8B-Instruct"])
     config = a_config(policy={"model": model}, cluster={"device": "cpu"})
     with connected(ClusterConfig(), a_console()) as nodes:
-        checks = checks_everywhere(config, layout(config, "cpu", roles=("policy",)), nodes)
+        checks = checks_everywhere(config, layout(config, "cpu", roles=("policy", "learner")), nodes)
         with pytest.raises(BadInput) as caught:
             check_nodes(checks, a_console())
     (small,) = (node.name for node in nodes if node.total.cpus and node.object_store_gib < LARGE / (1 << 30))

@@ -62,7 +62,7 @@ def test_weights_need_the_object_store_where_they_travel_through_it(tmp_path: Pa
     config = a_config(policy={"model": published_model(tmp_path, PUBLISHED["meta-llama/Llama-3.1-8B-Instruct"])})
     on: tuple[tuple[Device, float], ...] = (("cpu", 0.25), ("cuda", 0.0))
     for device, expected in on:
-        checks = checks_everywhere(config, layout(config, device, roles=("policy",)), (BIG,))
+        checks = checks_everywhere(config, layout(config, device, roles=("policy", "learner")), (BIG,))
         assert [check.object_store_gib for check in checks] == [expected]
-    checks = checks_everywhere(config, layout(config, "cpu", roles=("scorer",)), (BIG,))
-    assert [check.object_store_gib for check in checks] == [0.0]
+    evaluates = checks_everywhere(config, layout(config, "cpu", roles=("policy",)), (BIG,))
+    assert [check.object_store_gib for check in evaluates] == [0.0]
