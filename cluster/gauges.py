@@ -16,7 +16,8 @@ class RayGauges:
     def __init__(self, run: str) -> None:
         """Take the name of the run, which is a label of every series. Ray must be connected."""
         self._run = run
-        self._gauges: dict[str, Gauge] = {}
+        self._gauges: dict[str, Gauge] = {}  # by the series' name
+        self._series: dict[str, tuple[Gauge, dict[str, str]]] = {}  # by the metric's name, with all its labels
 
     def show(self, metrics: Mapping[str, float]) -> None:
         """Set the series of these metrics; numbers that are not finite are left out.
@@ -27,12 +28,19 @@ class RayGauges:
         for name, value in metrics.items():
             if not math.isfinite(value):
                 continue
-            series = series_of(name)
-            labels = {label: ascii_only(text) for label, text in {RUN_LABEL: self._run, **series.labels}.items()}
-            if series.name not in self._gauges:
-                meaning = ascii_only(metric_named(name).meaning)
-                self._gauges[series.name] = Gauge(series.name, description=meaning, tag_keys=tuple(labels))
-            self._gauges[series.name].set(float(value), tags=labels)
+            if name not in self._series:
+                self._series[name] = self._opened(name)
+            gauge, labels = self._series[name]
+            gauge.set(float(value), tags=labels)
+
+    def _opened(self, name: str) -> tuple[Gauge, dict[str, str]]:
+        """Return the gauge of a metric and its labels."""
+        series = series_of(name)
+        labels = {label: ascii_only(text) for label, text in {RUN_LABEL: self._run, **series.labels}.items()}
+        if series.name not in self._gauges:
+            meaning = ascii_only(metric_named(name).meaning)
+            self._gauges[series.name] = Gauge(series.name, description=meaning, tag_keys=tuple(labels))
+        return self._gauges[series.name], labels
 
 
 def ascii_only(text: str) -> str:

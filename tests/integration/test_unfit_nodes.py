@@ -103,6 +103,10 @@ def test_a_node_with_a_small_object_store_is_named(address: str, tmp_path: Path)
     subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0,
     reason="this user may not change what a process sees of the file system",
 )
+@pytest.mark.skipif(
+    "PYTEST_XDIST_WORKER" in os.environ,
+    reason="`ray start` joins no node in a process that has run other files of tests: run this file by itself",
+)
 @pytest.mark.parametrize(
     ("mount", "named"),
     [
